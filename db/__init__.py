@@ -1,0 +1,1 @@
+"""What is remembered: jobs, attempts, epochs and artifacts in a SQL database."""

@@ -1,0 +1,21 @@
+"""Fornada: batch training of Keras models with a queue.
+
+`Client` does from Python what the `fornada` command does in a terminal.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fornada.client import Client
+
+__all__ = ["Client", "__version__"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    # SQLAlchemy and Celery load only when a client is asked for, so that help answers in a blink.
+    if name == "Client":
+        from fornada.client import Client
+
+        return Client
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,81 @@
+"""Settings: flag, environment, file, default, in this order of precedence.
+
+Every setting is an environment variable `FORNADA_<NAME>` and a key of `config.toml` in the home.
+"""
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+DEFAULT_HOME = Path("~/.fornada")
+
+
+class Settings(BaseSettings):
+    """All settings of Fornada. Times in seconds, sizes in bytes.
+
+    With neither a database nor a broker URL the stack is embedded: SQLite and a private Redis
+    in the home, any readable folder as data.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="FORNADA_", frozen=True, extra="forbid")
+
+    home: Path = Field(DEFAULT_HOME, description="Embedded database, packs, artifacts and locks.")
+    database_url: SecretStr | None = Field(
+        None, description="SQLAlchemy URL of the database; default: SQLite in the home."
+    )
+    broker_url: SecretStr | None = Field(
+        None, description="Redis URL of the broker; default: the private Redis of the home."
+    )
+    artifacts: Path | None = Field(
+        None, description="Folder of artifacts, shared by all hosts; default: in the home."
+    )
+    data_root: Path | None = Field(
+        None, description="Folder that all data lie under; default: / when embedded."
+    )
+    lease_s: float = Field(60.0, gt=0, description="How long an attempt may go unheard of.")
+    heartbeat_s: float = Field(10.0, gt=0, description="How often an attempt renews its lease.")
+    upkeep_s: float = Field(10.0, gt=0, description="How often upkeep looks at the queue.")
+    grace_s: float = Field(
+        60.0, ge=0, description="How long a trainer may take to stop before it is killed."
+    )
+    max_parameters: int = Field(
+        1_000_000_000, gt=0, description="The largest model a worker accepts, in parameters."
+    )
+    max_image_pixels: int = Field(
+        100_000_000, gt=0, description="The largest image a trainer decodes, in pixels."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        home = Path(os.environ.get("FORNADA_HOME") or DEFAULT_HOME).expanduser()
+        file = TomlConfigSettingsSource(settings_cls, home / "config.toml")
+        return init_settings, env_settings, file
+
+    def model_post_init(self, context: Any) -> None:
+        object.__setattr__(self, "home", self.home.expanduser().absolute())
+
+    @property
+    def embedded(self) -> bool:
+        """Whether this machine is the whole stack."""
+        return self.database_url is None and self.broker_url is None
+
+    @cached_property
+    def artifacts_folder(self) -> Path:
+        """Where artifacts lie."""
+        return (self.artifacts or self.home / "artifacts").expanduser().absolute()

@@ -1,0 +1,184 @@
+"""What supervisor and trainer say to each other: one JSON object a line, over two pipes.
+
+Down: `train`, `stop`. Up: `started`, `epoch`, `finished`, `stopped`, `failed`.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from db.states import FailureCode, StopReason
+
+
+class _Message(BaseModel):
+    # NaN and infinity travel as strings: JSON has no word for them.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class WhyStop(StrEnum):
+    """Why a supervisor asks its trainer to stop."""
+
+    CANCEL = "cancel"
+    DRAIN = "drain"
+    TIME_LIMIT = "time_limit"
+
+
+class Train(_Message):
+    """Bake this job. The spec is the effective document that `Spec.document` gives."""
+
+    kind: Literal["train"] = "train"
+    job_id: int
+    uid: str
+    attempt: int
+    spec: dict[str, Any]
+    data_root: Path
+    # Where this attempt leaves its files; made by the supervisor.
+    folder: Path
+
+
+class Stop(_Message):
+    """End at the next batch, save what is due, report `stopped`."""
+
+    kind: Literal["stop"] = "stop"
+    reason: WhyStop
+
+
+class DataSummary(_Message):
+    """What the trainer found in the spec's folders: images counted, classes in order."""
+
+    fingerprint: str
+    classes: list[str]
+    train: int
+    validation: int
+    test: int
+
+
+class Started(_Message):
+    """Data are read and the model is built; the first epoch begins."""
+
+    kind: Literal["started"] = "started"
+    trainer_pid: int
+    device: str
+    backend: str
+    versions: dict[str, str]
+    seed: int
+    parameters: int
+    data: DataSummary
+
+
+class FileRecord(_Message):
+    """A file the attempt left, as it lies on the worker's disk."""
+
+    # best_model, weights, last_model, history, evaluation, spec, environment, log, tensorboard
+    kind: str
+    path: Path
+    bytes: int
+    # Hexadecimal; of a folder (tensorboard), none.
+    sha256: str | None
+
+
+class Best(_Message):
+    """The best model so far."""
+
+    epoch: int
+    monitor: str
+    value: float
+    file: FileRecord
+
+
+class Epoch(_Message):
+    """One epoch, numbered from 1, after its validation, callbacks and saves."""
+
+    kind: Literal["epoch"] = "epoch"
+    number: int
+    seconds: float
+    images_per_s: float
+    learning_rate: float
+    metrics: dict[str, float]
+    # Present when this epoch improved on the best.
+    best: Best | None = None
+
+
+class PerClass(_Message):
+    """Of one class in the test set; support in images."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+class TestResult(_Message):
+    """The best model, loaded from its file, on the test set."""
+
+    __test__ = False
+
+    loss: float
+    metrics: dict[str, float]
+    classes: list[str]
+    # Rows are true classes, columns predicted ones, in the order of `classes`.
+    confusion_matrix: list[list[int]]
+    per_class: dict[str, PerClass]
+
+
+class Finished(_Message):
+    """Training ended by itself and everything is saved."""
+
+    kind: Literal["finished"] = "finished"
+    stop_reason: StopReason
+    best: Best
+    test: TestResult | None
+    files: list[FileRecord]
+
+
+class Stopped(_Message):
+    """Training ended because the supervisor asked."""
+
+    kind: Literal["stopped"] = "stopped"
+    reason: WhyStop
+    best: Best | None
+    files: list[FileRecord]
+
+
+class Failed(_Message):
+    """The job cannot succeed; `epoch` is the one it failed in, 0 before the first."""
+
+    kind: Literal["failed"] = "failed"
+    code: FailureCode
+    message: str
+    traceback: str
+    epoch: int = 0
+    best: Best | None = None
+    files: list[FileRecord] = []
+
+
+Down = Annotated[Train | Stop, Field(discriminator="kind")]
+Up = Annotated[Started | Epoch | Finished | Stopped | Failed, Field(discriminator="kind")]
+
+_DOWN: TypeAdapter[Train | Stop] = TypeAdapter(Down)
+_UP: TypeAdapter[Started | Epoch | Finished | Stopped | Failed] = TypeAdapter(Up)
+
+
+def encode(message: Train | Stop | Started | Epoch | Finished | Stopped | Failed) -> bytes:
+    """One line, ending in a newline."""
+    return message.model_dump_json().encode() + b"\n"
+
+
+def decode_down(line: bytes) -> Train | Stop:
+    """Read what a supervisor wrote.
+
+    Raises:
+        pydantic.ValidationError: the line is no such message.
+    """
+    return _DOWN.validate_json(line)
+
+
+def decode_up(line: bytes) -> Started | Epoch | Finished | Stopped | Failed:
+    """Read what a trainer wrote.
+
+    Raises:
+        pydantic.ValidationError: the line is no such message.
+    """
+    return _UP.validate_json(line)

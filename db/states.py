@@ -33,7 +33,8 @@ LEGAL_MOVES: dict[JobState | None, frozenset[JobState]] = {
     JobState.HELD: frozenset({JobState.QUEUED, JobState.CANCELLED}),
     # claim; hold; cancel
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.HELD, JobState.CANCELLED}),
-    # the attempt that holds the lease, or upkeep; queued again when the worker drains or a retry is due
+    # the attempt that holds the lease, or upkeep; queued again when its worker drains or a retry
+    # is due
     JobState.RUNNING: frozenset(
         {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.QUEUED}
     ),

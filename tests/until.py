@@ -7,7 +7,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], timeout_s: float, *, saw: Callable[[], object] | None = None) -> T:
+def until(
+    condition: Callable[[], T], timeout_s: float, *, saw: Callable[[], object] | None = None
+) -> T:
     """Return the first true value of `condition`, asked every 20 ms.
 
     Raises:

@@ -1,0 +1,72 @@
+# Two commands do all the set-up: `make demo` and `make test`. `make help` lists the others.
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+# The first Python that is new enough; PYTHON=… chooses another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+UV := $(shell command -v uv 2>/dev/null)
+# Kinds of tests to run, for `make test KIND=unit`.
+KIND ?=
+
+ifdef UV
+create_venv = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+install = $(UV) pip install --quiet --python $(BIN)/python
+else
+create_venv = $(PYTHON) -m venv $(VENV)
+install = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+endif
+
+.PHONY: help
+help: ## List the commands.
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: demo
+demo: $(VENV)/.demo ## Train the digits of Data/ on an embedded stack and show the result.
+	@$(BIN)/fornada run specs/digits.yaml
+
+.PHONY: test
+test: lint types contracts $(VENV)/.dev ## Run everything CI runs (KIND=unit for one kind).
+	$(BIN)/pytest tests/$(KIND)
+
+.PHONY: lint
+lint: $(VENV)/.dev ## Check style.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+.PHONY: types
+types: $(VENV)/.dev ## Check types.
+	$(BIN)/mypy
+
+.PHONY: contracts
+contracts: $(VENV)/.dev ## Check which way imports point.
+	$(BIN)/lint-imports
+
+.PHONY: compose-test
+compose-test: ## Run docker-compose.yml end to end on a Docker engine.
+	sh tests/compose/run.sh
+
+# Packages with versions and hashes; no index address, so pip and uv find them wherever they are set up to.
+.PHONY: lock
+lock: ## Resolve the lock files again; needs uv.
+	$(compile) -o lock/client.txt
+	$(compile) --extra worker -o lock/worker.txt
+	$(compile) --extra worker --extra cuda -o lock/worker-cuda.txt
+	$(compile) --extra worker --extra embedded --group build -o lock/demo.txt
+	$(compile) --extra worker --extra embedded --group dev -o lock/dev.txt
+	$(patsubst pyproject.toml,,$(compile)) --group build -o lock/build.txt
+compile = uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+	--python-version 3.11 pyproject.toml
+
+.PHONY: clean
+clean: ## Remove what the commands above made.
+	rm -rf $(VENV) build dist .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+# A stamp for each lock: pip runs again only when the lock or the project's metadata changed.
+$(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: lock/%.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name one with PYTHON=…" >&2; exit 1; }
+	@echo "Installing lock/$*.txt into $(VENV) (TensorFlow is large: a few minutes the first time)"
+	@$(create_venv)
+	@$(install) --require-hashes -r lock/$*.txt
+	@$(install) --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,9 +1,54 @@
-"""What can go wrong for a person, each kind with a stable code."""
+"""What can go wrong outside of a spec and of the store: a shallow tree with stable codes.
+
+`fornada.spec.SpecProblems` and `db.errors.StoreError` are the other two families.
+"""
 
 from typing import ClassVar
 
 
 class FornadaError(Exception):
-    """Something a person can act on; the message says what failed, why, and what to do next."""
+    """Base of the errors of this package; `code` is stable, the message says what to do."""
 
-    code: ClassVar[str] = "INTERNAL"
+    code: ClassVar[str] = "ERROR"
+
+
+class SettingsError(FornadaError):
+    """A setting has no usable value."""
+
+    code = "SETTINGS"
+
+
+class BrokerUnreachable(FornadaError):
+    """Redis did not answer in time, or refused us."""
+
+    code = "BROKER_UNREACHABLE"
+
+
+class StackError(FornadaError):
+    """The embedded stack could not be started, or a part of it ended."""
+
+    code = "STACK"
+
+
+class StackRunning(StackError):
+    """Another process holds the embedded stack of this home."""
+
+    code = "STACK_RUNNING"
+
+
+class WaitTimedOut(FornadaError):
+    """The job was not final in time; it goes on."""
+
+    code = "WAIT_TIMED_OUT"
+
+
+class NeverScheduled(FornadaError):
+    """No worker there is can ever run the job."""
+
+    code = "NEVER_SCHEDULED"
+
+
+class LogElsewhere(FornadaError):
+    """The log lies on another host."""
+
+    code = "LOG_ELSEWHERE"

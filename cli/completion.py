@@ -1,0 +1,32 @@
+"""Completion of commands and options in bash, zsh and fish."""
+
+import click
+
+# How each shell loads what the command prints.
+LOADED_BY = {
+    "bash": 'eval "$(fornada completion bash)" in ~/.bashrc',
+    "zsh": 'eval "$(fornada completion zsh)" in ~/.zshrc',
+    "fish": "fornada completion fish > ~/.config/fish/completions/fornada.fish",
+}
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(list(LOADED_BY)))
+def completion(shell: str) -> None:
+    """Print the completion script of a shell.
+
+    \b
+    Examples:
+      eval "$(fornada completion bash)"        # in ~/.bashrc
+      eval "$(fornada completion zsh)"         # in ~/.zshrc
+      fornada completion fish > ~/.config/fish/completions/fornada.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    from cli.main import fornada
+
+    found = get_completion_class(shell)
+    assert found is not None  # noqa: S101 - Choice lets only these three through
+    script = found(fornada, {}, "fornada", "_FORNADA_COMPLETE")
+    # Not source(): for bash that runs bash to see its version.
+    click.echo(script.source_template % script.source_vars())

@@ -1,0 +1,103 @@
+"""The database's schema: db upgrade, db current, db check."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.exits import Exit, ExitWith
+from cli.options import output_options
+from cli.output import Output
+
+if TYPE_CHECKING:
+    from db.session import Database
+
+
+@click.group()
+def db() -> None:
+    """Upgrade and check the database's schema.
+
+    A server's schema changes only by `fornada db upgrade`; the embedded database upgrades itself.
+
+    \b
+    Example:
+      fornada db upgrade
+    """
+
+
+@db.command()
+@output_options()
+def upgrade(output: Output) -> None:
+    """Bring the schema to what this version needs.
+
+    \b
+    Example:
+      FORNADA_DATABASE_URL=postgresql+psycopg://ana@db/fornada fornada db upgrade
+    """
+    from db import migrations
+
+    database = _database()
+    before = migrations.current(database)
+    migrations.upgrade(database)
+    after = migrations.current(database)
+    if output.json:
+        output.document({"before": before, "after": after})
+    elif before == after:
+        output.line(f"already at {after}")
+    else:
+        output.line(f"upgraded from {before or 'an empty database'} to {after}")
+
+
+@db.command()
+@output_options()
+def current(output: Output) -> None:
+    """Print the schema's revision, and the one this version needs.
+
+    Ends with 6 when they differ.
+
+    \b
+    Example:
+      fornada db current
+    """
+    from db import migrations
+
+    found, needed = migrations.current(_database()), migrations.head()
+    if output.json:
+        output.document({"current": found, "needed": needed})
+    else:
+        output.line(f"{found or 'empty'}  (this version needs {needed})")
+    if found != needed:
+        raise ExitWith(Exit.UNREACHABLE, "Bring it up: fornada db upgrade")
+
+
+@db.command()
+@output_options()
+def check(output: Output) -> None:
+    """Compare the schema with what this version expects, table by table.
+
+    Ends with 6 when they differ.
+
+    \b
+    Example:
+      fornada db check
+    """
+    from db import migrations
+
+    differences = [str(one) for one in migrations.check(_database())]
+    if output.json:
+        output.document({"differences": differences})
+    elif not differences:
+        output.line("the schema is as expected")
+    for one in differences if not output.json else ():
+        output.line(one)
+    if differences:
+        raise ExitWith(Exit.UNREACHABLE, "Bring it up: fornada db upgrade")
+
+
+def _database() -> "Database":
+    from db.session import Database
+    from fornada.settings import Settings
+
+    settings = Settings()
+    if settings.embedded:
+        settings.home.mkdir(parents=True, exist_ok=True)
+    return Database(settings.sql_url)

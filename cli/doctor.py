@@ -1,0 +1,43 @@
+"""Whether a job would run: doctor."""
+
+import click
+
+from cli.exits import Exit, ExitWith
+from cli.options import output_options
+from cli.output import Column, Output
+
+# By what is wrong first, the code that the command ends with.
+CODES = {"database": Exit.UNREACHABLE, "broker": Exit.UNREACHABLE}
+
+
+@click.command()
+@output_options(quiet="Print nothing; the exit code says it.")
+def doctor(output: Output) -> None:
+    """Tell whether a job would run, and what to do if not.
+
+    Looks at the database and its schema, the broker, workers, their devices, and room on disk.
+    Ends with 0 only when a job would run.
+
+    \b
+    Example:
+      fornada doctor
+    """
+    from fornada.health import examine
+    from fornada.settings import Settings
+
+    findings = examine(Settings())
+    well = all(finding.well for finding in findings)
+    if output.json:
+        output.document({"well": well, "findings": [one.document() for one in findings]})
+    elif not output.quiet:
+        output.table(
+            [Column("WHAT"), Column("HOW"), Column("FOUND"), Column("TO DO")],
+            [
+                [one.what, "ok" if one.well else "wrong", one.found, one.todo or None]
+                for one in findings
+            ],
+            empty="",
+        )
+    for one in findings:
+        if not one.well:
+            raise ExitWith(CODES.get(one.what, Exit.NEVER_SCHEDULED), "A job would not run.")

@@ -1,0 +1,327 @@
+"""Commands that read the record: ps, ls, show, logs, metrics."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.options import Seconds, job_argument, output_options, tag_option
+from cli.output import Column, Output
+from cli.result import report
+from cli.words import count, duration, local, number, since
+from db.states import JobState
+
+# Seconds between two looks at a log that is followed.
+LOOK_S = 0.2
+# Bytes of a log read at once.
+CHUNK = 65536
+
+
+class Since(click.ParamType):
+    """A moment: a date, a date with time, or how long ago (`7d`)."""
+
+    name = "when"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Read one; a moment without zone is local."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return datetime.fromisoformat(value).astimezone()
+        except ValueError:
+            pass
+        try:
+            ago = Seconds().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(
+                f'"{value}" is no moment; for example 2026-03-01, or 7d ago as 7d', param, ctx
+            )
+        return datetime.now(UTC) - timedelta(seconds=ago)
+
+
+@click.command()
+@output_options(quiet="Print ids alone.")
+def ps(output: Output) -> None:
+    """List the jobs that wait or run, and why a job waits.
+
+    \b
+    Examples:
+      fornada ps
+      fornada ps --json
+    """
+    from fornada.client import Client
+
+    with Client() as client:
+        rows = client.alive()
+    if _machine(rows, output):
+        return
+    heads = ("ID", "NAME", "STATE", "PRIORITY", "QUEUE", "SLOT", "EPOCH", "BEST", "ELAPSED", "ETA")
+    columns = [Column(head, right=head in {"ID", "PRIORITY"}) for head in heads]
+    output.table(
+        [*columns, Column("WAITS FOR")],
+        map(_alive_row, rows),
+        empty="no job waits or runs; history: fornada ls",
+    )
+
+
+@click.command()
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([s.value for s in JobState]),
+    help="Only these; may be given several times.",
+)
+@tag_option
+@click.option("--name", help="Only jobs of this name; * stands for anything.")
+@click.option("--since", "since_", type=Since(), help="Submitted since: 2026-03-01, or 7d.")
+@click.option(
+    "--sort",
+    default="time",
+    show_default=True,
+    metavar="time|duration|metric:NAME",
+    help="By submission, duration, or a metric's best.",
+)
+@click.option("--ascending", is_flag=True, help="The oldest, shortest or lowest first.")
+@click.option(
+    "--limit", default=50, show_default=True, type=click.IntRange(1, 1000), help="Rows of a page."
+)
+@click.option("--after", metavar="CURSOR", help="The next page: what the last one ended with.")
+@output_options(quiet="Print ids alone.")
+def ls(  # noqa: PLR0913 - each is a filter of its own
+    *,
+    states: Sequence[str],
+    tags: Sequence[tuple[str, str]],
+    name: str | None,
+    since_: datetime | None,
+    sort: str,
+    ascending: bool,
+    limit: int,
+    after: str | None,
+    output: Output,
+) -> None:
+    """List jobs of the past and present, a page at a time.
+
+    \b
+    Examples:
+      fornada ls --state succeeded --sort metric:val_loss --ascending
+      fornada ls --tag owner=ana --since 7d
+    """
+    from fornada.client import Client
+
+    if sort not in {"time", "duration"} and not sort.startswith("metric:"):
+        raise click.BadParameter(
+            f'"{sort}"; expected time, duration or metric:NAME, for example metric:val_loss',
+            param_hint="--sort",
+        )
+    with Client() as client:
+        page = client.jobs(
+            states=states,
+            tags=dict(tags),
+            name=name,
+            since=since_,
+            sort=sort,
+            descending=not ascending,
+            after=after,
+            limit=limit,
+        )
+    if output.json:
+        output.document({"jobs": page.rows, "next": page.next})
+        return
+    if not _machine(page.rows, output):
+        heads = ("ID", "NAME", "STATE", "EPOCHS", "BEST", "DURATION", "SUBMITTED", "TAGS")
+        columns = [Column(head, right=head in {"ID", "EPOCHS", "DURATION"}) for head in heads]
+        output.table(columns, map(_past_row, page.rows), empty="no such job")
+    if page.next:
+        output.note(f"more: --after {page.next}")
+
+
+@click.command()
+@job_argument
+@output_options()
+def show(reference: str, output: Output) -> None:
+    """Show all that is known of a job.
+
+    JOB is an id, the beginning of a uid, or @last. The JSON document is stable; see the reference.
+
+    \b
+    Examples:
+      fornada show 12
+      fornada show @last --json | jq -r .best.path
+    """
+    from fornada.client import Client
+
+    with Client() as client:
+        document = client.show(reference)
+        events = [] if output.json else client.events(reference)
+    if output.json:
+        output.document(document)
+        return
+    report(document, output)
+    output.line("")
+    output.facts(_circumstances(document))
+    if events:
+        output.line("")
+        output.heading("What happened")
+        for event in events:
+            detail = event.get("detail")
+            words = [str(local(event["at"])), event["kind"], event.get("actor")]
+            words += [json.dumps(detail) if detail else None]
+            output.line("  ".join(word for word in words if word))
+
+
+@click.command()
+@job_argument
+@output_options(quiet="Say nothing.")
+def metrics(reference: str, output: Output) -> None:
+    """Print a job's metrics, one epoch a row.
+
+    \b
+    Examples:
+      fornada metrics 12
+      fornada metrics 12 --json | jq '.epochs[-1].metrics'
+    """
+    from fornada.client import Client
+
+    with Client() as client:
+        document = client.metrics(reference)
+    if output.json:
+        output.document(document)
+        return
+    epochs = document["epochs"]
+    names = list(dict.fromkeys(name for epoch in epochs for name in epoch["metrics"]))
+    heads = ["EPOCH", "SECONDS", "IMAGES/S", "LEARNING RATE", *names]
+    output.table(
+        [Column(head, right=True) for head in heads],
+        [
+            [
+                epoch["epoch"],
+                f"{epoch['seconds']:.2f}",
+                round(epoch["images_per_s"]),
+                number(epoch["learning_rate"]),
+                *(number(epoch["metrics"].get(name)) for name in names),
+            ]
+            for epoch in epochs
+        ],
+        empty="no epoch has ended yet",
+    )
+
+
+@click.command()
+@job_argument
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
+def logs(reference: str, follow: bool) -> None:
+    """Print a job's training log.
+
+    Read from the folder of artifacts: on the worker's host, or where that folder is mounted.
+
+    \b
+    Examples:
+      fornada logs 12
+      fornada logs -f @last
+    """
+    from fornada.client import Client
+    from fornada.errors import NotStarted
+
+    with Client() as client:
+        # The job that is meant now: @last may be another one soon.
+        job_id = client.find([reference])[0]
+        if not follow:
+            _copy(client.log_file(job_id), 0)
+            return
+        place = 0
+        for sight in client.follow(job_id, look_s=LOOK_S):
+            try:
+                place = _copy(client.log_file(job_id), place)
+            except NotStarted:
+                if sight.final:
+                    raise
+
+
+def _copy(file: Path, place: int) -> int:
+    """Write a log from a place on; returns the place reached."""
+    stdout = click.get_binary_stream("stdout")
+    with file.open("rb") as log:
+        log.seek(place)
+        while chunk := log.read(CHUNK):
+            stdout.write(chunk)
+        stdout.flush()
+        return log.tell()
+
+
+def _machine(rows: Sequence[Mapping[str, Any]], output: Output) -> bool:
+    """Write rows for programs, if that was asked for."""
+    if output.json:
+        output.document(rows)
+    elif output.quiet:
+        for row in rows:
+            output.line(str(row["id"]))
+    return output.json or output.quiet
+
+
+def _alive_row(row: Mapping[str, Any]) -> list[object]:
+    best = row.get("best")
+    epochs = row.get("epochs")
+    return [
+        row["id"],
+        row["name"],
+        row["state"],
+        row["priority"],
+        row["queue"],
+        row.get("slot"),
+        f"{row['epochs_run']}/{epochs}" if row["state"] == JobState.RUNNING else None,
+        f"{number(best['value'])}" if best else None,
+        duration(since(row.get("started_at"))),
+        duration(row.get("eta_s")),
+        row.get("waits_for"),
+    ]
+
+
+def _past_row(row: Mapping[str, Any]) -> list[object]:
+    best = row.get("best")
+    tags = row.get("tags") or {}
+    return [
+        row["id"],
+        row["name"],
+        row["state"],
+        row["epochs_run"],
+        f"{row.get('monitor')} {number(best['value'])}" if best else None,
+        duration(row.get("duration_s")),
+        local(row["submitted_at"]),
+        " ".join(f"{key}={value}" for key, value in tags.items()) or None,
+    ]
+
+
+def _circumstances(job: Mapping[str, Any]) -> dict[str, object]:
+    worker = job.get("worker") or {}
+    data = job.get("data") or {}
+    return {
+        "uid": job["uid"],
+        "user": job["user"],
+        "queue": f"{job['queue']}, priority {job['priority']}",
+        "tags": " ".join(f"{key}={value}" for key, value in job["tags"].items()) or None,
+        "submitted": local(job["submitted_at"]),
+        "started": local(job["started_at"]),
+        "finished": local(job["finished_at"]),
+        "attempts": _attempts(job["attempts"]),
+        "worker": worker.get("host"),
+        "device": job.get("device"),
+        "backend": job.get("backend"),
+        "seed": job["seed"],
+        "images": ", ".join(
+            f"{part} {count(data[part])}"
+            for part in ("train", "validation", "test")
+            if data.get(part)
+        )
+        or None,
+        "classes": len(data["classes"]) if data.get("classes") else None,
+    }
+
+
+def _attempts(attempts: Any) -> int:
+    return attempts if isinstance(attempts, int) else len(attempts)

@@ -1,0 +1,106 @@
+"""The `fornada` command: its groups, and the one place that prints errors and exits."""
+
+import os
+import sys
+
+import click
+
+from cli.exits import Exit, ExitWith, of_error
+from cli.lazy import LazyGroup
+from fornada import __version__
+
+COMMANDS = {
+    "run": ("cli.jobs:run", "Train a spec here and now, and show the result."),
+    "check": ("cli.specs:check", "Report every problem of every spec at once."),
+    "render": ("cli.specs:render", "Print a spec with every default filled in."),
+    "submit": ("cli.jobs:submit", "Queue one job for each spec."),
+    "ps": ("cli.history:ps", "List the jobs that wait or run, and why a job waits."),
+    "ls": ("cli.history:ls", "List jobs of the past and present, a page at a time."),
+    "show": ("cli.history:show", "Show all that is known of a job."),
+    "logs": ("cli.history:logs", "Print a job's training log."),
+    "metrics": ("cli.history:metrics", "Print a job's metrics, one epoch a row."),
+    "wait": ("cli.jobs:wait", "Wait until jobs have ended, showing their progress."),
+    "cancel": (
+        "cli.jobs:cancel",
+        "Cancel jobs: at once when they wait, within seconds when they run.",
+    ),
+    "up": ("cli.stack:up", "Start the embedded stack: a private Redis, SQLite and one worker."),
+    "worker": ("cli.workers:worker", "Start and list workers."),
+    "data": ("cli.data:data", "Check and import folders of images."),
+    "db": ("cli.database:db", "Upgrade and check the database's schema."),
+    "doctor": ("cli.doctor:doctor", "Tell whether a job would run, and what to do if not."),
+    "completion": ("cli.completion:completion", "Print the completion script of a shell."),
+}
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="fornada")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def fornada(ctx: click.Context, debug: bool) -> None:
+    """Train Keras models from specs: queue them, run them, ask the history.
+
+    \b
+    Example:
+      fornada run specs/digits.yaml
+    """
+    ctx.obj = {"debug": debug}
+
+
+def main() -> None:
+    """Run the command line and exit with a code of `cli.exits`."""
+    code = _run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_stdout()
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        result = fornada.main(arguments, prog_name="fornada", standalone_mode=False)
+    except BrokenPipeError:
+        # The reader has had enough, as `head` does.
+        _silence_stdout()
+        return Exit.DONE
+    except click.Abort:
+        return _say("Interrupted.", Exit.INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except KeyboardInterrupt:
+        return _say("Interrupted.", Exit.INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - the one place where an error may end
+        return _report(error, "--debug" in arguments)
+    # Click returns the code of `--help` and of `ctx.exit`, and a command's own value otherwise.
+    return result if isinstance(result, int) else Exit.DONE
+
+
+def _report(error: Exception, debug: bool) -> int:
+    code = of_error(error)
+    if debug or os.environ.get("FORNADA_DEBUG"):
+        if not isinstance(error, ExitWith):
+            import traceback
+
+            traceback.print_exception(error)
+        return Exit.INTERNAL if code is None else code
+    if code is None:
+        first = str(error).strip().splitlines() or [""]
+        return _say(
+            f"Internal error: {type(error).__name__}: {first[0]}\n"
+            "  FORNADA_DEBUG=1 (or fornada --debug …) shows where; please report it.",
+            Exit.INTERNAL,
+        )
+    return _say(str(error), code)
+
+
+def _say(message: str, code: Exit) -> int:
+    if message:
+        click.echo(message, err=True)
+    return code
+
+
+def _silence_stdout() -> None:
+    # The interpreter flushes again at its end, and would complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,136 @@
+"""Options that several commands share, spelled once."""
+
+import functools
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, ParamSpec, TypeVar
+
+import click
+
+from cli.output import Output
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Command = Callable[..., Any]
+
+# Where a setting of the environment decides, as https://no-color.org says.
+COLORS = ("auto", "always", "never")
+
+
+def output_options(*, json: bool = True, quiet: str | None = None) -> Callable[[Command], Command]:
+    """Add `--json`, `-q` and `--color`; the command gets one `output`.
+
+    Args:
+        json: whether the command has a document to print.
+        quiet: help of `-q`; None for a command without it.
+    """
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def called(
+            *args: Any, as_json: bool = False, quiet: bool = False, color: str = "auto", **kw: Any
+        ) -> Any:
+            return command(*args, output=Output(as_json, quiet, color), **kw)
+
+        wrapped: Command = click.option(
+            "--color",
+            type=click.Choice(COLORS),
+            default="auto",
+            show_default=True,
+            help="Colours on stdout and stderr; auto looks at the terminal and NO_COLOR.",
+        )(called)
+        if quiet is not None:
+            wrapped = click.option("-q", "--quiet", is_flag=True, help=quiet)(wrapped)
+        if json:
+            wrapped = click.option(
+                "--json", "as_json", is_flag=True, help="Print a JSON document."
+            )(wrapped)
+        return wrapped
+
+    return decorate
+
+
+def spec_options(command: Command) -> Command:
+    """Add the options that change a spec; the command gets them as `overrides`."""
+
+    @functools.wraps(command)
+    def called(*args: Any, changes: Iterable[str], **kw: Any) -> Any:
+        from fornada.submission import changes_of
+
+        named = {key: kw.pop(key) for key in ("name", "queue", "priority", "time_limit")}
+        tags = dict(kw.pop("tags"))
+        return command(*args, overrides=changes_of(changes, tags=tags, **named), **kw)
+
+    options = (
+        click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", callback=_changes,
+                     help="Change a field of the spec, typed and checked like the file."),
+        click.option("--name", help="Name of the job."),
+        tag_option,
+        click.option("--queue", metavar="QUEUE", help="Queue of the job."),
+        click.option("--priority", type=int, help="Higher runs first."),
+        click.option("--time-limit", metavar="TIME", help="Longest the job may run: 90s, 30m, 2h."),
+    )  # fmt: skip
+    for option in reversed(options):
+        called = option(called)
+    return called
+
+
+def _changes(
+    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    for value in values:
+        if not re.match(r"[^=\s]+=", value):
+            raise click.BadParameter(
+                f'"{value}" is no PATH=VALUE; for example --set data.batch_size=128'
+            )
+    return values
+
+
+def _tags(
+    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> list[tuple[str, str]]:
+    pairs = [value.partition("=") for value in values]
+    for value, (key, equals, _) in zip(values, pairs, strict=True):
+        if not key or not equals:
+            raise click.BadParameter(f'"{value}" is no KEY=VALUE; for example --tag owner=ana')
+    return [(key, value) for key, _, value in pairs]
+
+
+def tag_option(command: Command) -> Command:
+    """Add `--tag`; the command gets `tags`, pairs of key and value."""
+    return click.option(
+        "--tag",
+        "tags",
+        multiple=True,
+        metavar="KEY=VALUE",
+        callback=_tags,
+        help="Tag of the job; may be given several times.",
+    )(command)
+
+
+class Seconds(click.ParamType):
+    """A span of time: 90, 90s, 30m, 2h, 1d; given to the command in seconds."""
+
+    name = "time"
+    _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}  # noqa: RUF012
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read one; see the class."""
+        if isinstance(value, (int, float)):
+            return float(value)
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", str(value))
+        if not found:
+            self.fail(f'"{value}" is no time; for example 90s, 30m, 2h or 7d', param, ctx)
+        return float(found[1]) * self._UNITS[found[2]]
+
+
+def job_arguments(command: Command) -> Command:
+    """Add the jobs a command is about: `references`."""
+    return click.argument("references", nargs=-1, required=True, metavar="JOB…")(command)
+
+
+def job_argument(command: Command) -> Command:
+    """Add the one job a command is about: `reference`."""
+    return click.argument("reference", metavar="JOB")(command)

@@ -1,0 +1,147 @@
+"""How answers are written: JSON, ids alone, tables on a terminal, plain rows in a pipe."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# What stands in a cell that has no value: plain rows keep their columns.
+EMPTY = "-"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: its head, and whether its cells are numbers."""
+
+    head: str
+    right: bool = False
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a person asked for by `--json`, `-q` and `--color`."""
+
+    json: bool = False
+    quiet: bool = False
+    color: str = "auto"
+
+    def document(self, value: Any) -> None:
+        """Write a JSON document to stdout; keys in the order of their documentation."""
+        click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+    def line(self, text: str) -> None:
+        """Write one line of the answer to stdout."""
+        click.echo(text)
+
+    def note(self, text: str) -> None:
+        """Write one line of progress to stderr, unless quiet."""
+        if not self.quiet:
+            click.echo(text, err=True)
+
+    def warn(self, text: str) -> None:
+        """Write a warning to stderr, even when quiet."""
+        click.secho(f"Warning: {text}", err=True, fg="yellow", color=self.colored(sys.stderr))
+
+    def table(
+        self, columns: Sequence[Column], rows: Iterable[Sequence[object]], *, empty: str
+    ) -> None:
+        """Write a table to a terminal, or tab-separated rows without heads to a pipe.
+
+        Args:
+            columns: heads.
+            rows: a cell for each column; None is an empty cell.
+            empty: said on stderr when there is no row.
+        """
+        cells = [[EMPTY if cell is None else str(cell) for cell in row] for row in rows]
+        if not cells:
+            self.note(empty)
+        elif self.rich(sys.stdout):
+            self._rich_table(columns, cells)
+        else:
+            for row in cells:
+                click.echo("\t".join(row))
+
+    def _rich_table(self, columns: Sequence[Column], cells: Iterable[Sequence[str]]) -> None:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+        for column in columns:
+            table.add_column(
+                column.head, justify="right" if column.right else "left", overflow="fold"
+            )
+        for row in cells:
+            table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+        self.console(sys.stdout).print(table)
+
+    def facts(self, facts: Mapping[str, object], *, title: str = "") -> None:
+        """Write names and values, one a line; what is None is left out."""
+        shown = {name: value for name, value in facts.items() if value is not None}
+        width = max(map(len, shown), default=0)
+        if title:
+            self.heading(title)
+        for name, value in shown.items():
+            click.echo(f"{name:<{width}}  {self.styled(str(value))}")
+
+    def heading(self, text: str) -> None:
+        """Write a line above a part of the answer."""
+        click.secho(text, bold=True, color=self.colored(sys.stdout))
+
+    def grid(self, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Write a small aligned table, the same on a terminal and in a pipe.
+
+        The first column is names, the others are numbers.
+        """
+        lines = [head, *rows]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+        for line in lines:
+            first = f"{line[0]:<{widths[0]}}"
+            rest = (f"{cell:>{width}}" for cell, width in zip(line[1:], widths[1:], strict=True))
+            click.echo("  ".join((first, *rest)).rstrip())
+
+    def styled(self, text: str) -> str:
+        """The text, coloured where it is a state and colours are wanted on stdout."""
+        style = STYLES.get(text)
+        return click.style(text, fg=style) if style and self.colored(sys.stdout) else text
+
+    def colored(self, stream: IO[str]) -> bool:
+        """Whether to colour what goes to this stream."""
+        if self.color != "auto":
+            return self.color == "always"
+        return not os.environ.get("NO_COLOR") and stream.isatty()
+
+    def rich(self, stream: IO[str]) -> bool:
+        """Whether this stream gets tables and bars instead of plain lines."""
+        return stream.isatty() or self.color == "always"
+
+    def console(self, stream: IO[str]) -> "Console":
+        """A Rich console for this stream that follows the same rules."""
+        from rich.console import Console
+
+        colored = self.colored(stream)
+        return Console(
+            file=stream,
+            force_terminal=True if self.color == "always" else None,
+            no_color=not colored,
+            color_system="auto" if colored else None,
+            highlight=False,
+        )
+
+
+# Colours of states, the same everywhere.
+STYLES = {
+    "running": "cyan",
+    "succeeded": "green",
+    "failed": "red",
+    "cancelled": "yellow",
+    "lost": "red",
+    "ok": "green",
+    "wrong": "red",
+}

@@ -1,0 +1,124 @@
+"""How a job's progress is shown on stderr: bars on a terminal, a line an epoch elsewhere."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+import click
+
+from cli.output import Output
+from cli.words import count, duration, number
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from fornada.client import Sight
+
+
+class Show(Protocol):
+    """Anything that shows a sight of a job."""
+
+    def __call__(self, sight: "Sight") -> None:
+        """Show it."""
+
+
+@contextmanager
+def shown(output: Output) -> Iterator[Show]:
+    """A way to show sights of one job; what it draws stays behind when it ends."""
+    if output.quiet:
+        yield lambda sight: None
+    elif output.rich(sys.stderr):
+        from rich.progress import Progress
+
+        console = output.console(sys.stderr)
+        with Progress(*_columns(), console=console, refresh_per_second=5) as progress:
+            yield _Bars(progress)
+    else:
+        yield _Lines()
+
+
+class _Lines:
+    """A line when the state changes, and one for each epoch."""
+
+    def __init__(self) -> None:
+        self._said = ""
+
+    def __call__(self, sight: "Sight") -> None:
+        job = sight.job
+        state = standing(sight)
+        if state != self._said and not sight.final:
+            click.echo(f"job {job['id']}: {state}", err=True)
+            self._said = state
+        for epoch in sight.epochs:
+            click.echo(_epoch_line(job, epoch), err=True)
+
+
+class _Bars:
+    """One bar of epochs, with the newest numbers beside it."""
+
+    def __init__(self, progress: "Progress") -> None:
+        self._progress = progress
+        self._task: TaskID | None = None
+        self._numbers = ""
+
+    def __call__(self, sight: "Sight") -> None:
+        job = sight.job
+        if self._task is None:
+            self._task = self._progress.add_task("", total=epochs_wanted(job), numbers="")
+        if sight.epochs:
+            self._numbers = _numbers(job, sight.epochs[-1])
+        elif not job["epochs_run"]:
+            self._numbers = standing(sight)
+        self._progress.update(
+            self._task,
+            description=f"job {job['id']} {job['name']}",
+            completed=job["epochs_run"] or 0,
+            numbers=self._numbers,
+        )
+
+
+def _columns() -> tuple[Any, ...]:
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    return (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[numbers]}", markup=False),
+        TextColumn("eta", style="dim"),
+        TimeRemainingColumn(compact=True),
+    )
+
+
+def standing(sight: "Sight") -> str:
+    """The state in words that say more than the state alone."""
+    job = sight.job
+    if sight.waits_for:
+        return f"{job['state']}, waits: {sight.waits_for}"
+    if job["state"] == "running" and not job["epochs_run"]:
+        # Reading and checking data, building the model: seconds in which nothing else is seen.
+        return "running, reads data and builds the model"
+    return str(job["state"])
+
+
+def epochs_wanted(job: Mapping[str, Any]) -> int:
+    """The spec's number of epochs."""
+    return int(job["spec"]["fit"]["epochs"])
+
+
+def _epoch_line(job: Mapping[str, Any], epoch: Mapping[str, Any]) -> str:
+    wanted = epochs_wanted(job)
+    width = len(str(wanted))
+    seconds = duration(epoch["seconds"])
+    return f"epoch {epoch['epoch']:>{width}}/{wanted}  {seconds:>7}  {_numbers(job, epoch)}"
+
+
+def _numbers(job: Mapping[str, Any], epoch: Mapping[str, Any]) -> str:
+    metrics = epoch["metrics"]
+    parts = [f"{count(epoch['images_per_s'])} images/s"]
+    parts += [f"{name} {number(metrics[name])}" for name in ("loss", "val_loss") if name in metrics]
+    best = job.get("best")
+    if best:
+        parts.append(f"best {number(best['value'])} at {best['epoch']}")
+    return "  ".join(parts)

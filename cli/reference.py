@@ -1,0 +1,177 @@
+"""Writes docs/cli.md and docs/settings.md from the commands and the settings themselves.
+
+python -P -m cli.reference docs
+"""
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.exits import MEANINGS
+from cli.lazy import LazyGroup
+from cli.main import fornada
+
+WRITTEN = "<!-- Written by `python -P -m cli.reference docs`; a test fails when it is stale. -->"
+
+PREFACE = """\
+# Command reference
+
+Verbs for jobs (`fornada submit`), nouns for the rest (`fornada worker ls`). A flag means the same in
+every command.
+
+- **stdout is the answer, stderr is progress and errors.** On a terminal answers are tables; in a pipe
+  they are rows separated by tabs, without heads, `-` for what is not there. `--json` prints a document
+  instead, `-q` ids alone: `id=$(fornada submit -q a.yaml)`.
+- **A job** is named by its id (`12`), by the beginning of its uid (four digits or more), or by
+  `@last`. Commands that take several take ranges too: `12-20`.
+- **Colours** follow `--color`, `NO_COLOR` and whether the stream is a terminal.
+- **Ctrl-C** stops watching, never a job that runs elsewhere.
+"""
+
+COMPLETION = """\
+## Completion of commands and options
+
+| shell | once, in |
+| --- | --- |
+| bash | `eval "$(fornada completion bash)"` in `~/.bashrc` |
+| zsh | `eval "$(fornada completion zsh)"` in `~/.zshrc` |
+| fish | `fornada completion fish > ~/.config/fish/completions/fornada.fish` |
+"""
+
+DOCUMENTS = """\
+## Documents
+
+`fornada show JOB --json` is stable: keys are added, never renamed. Times are UTC, ISO-8601. While a job
+runs, `epochs_run` and `best` are live.
+
+| key | what |
+| --- | --- |
+| `id`, `uid` | the number people type; what makes it unique everywhere |
+| `name`, `tags`, `queue`, `priority`, `user`, `seed` | as submitted |
+| `state` | `held`, `queued`, `running`, `succeeded`, `failed` or `cancelled` |
+| `submitted_at`, `started_at`, `finished_at` | null until then |
+| `attempts` | executions so far |
+| `epochs_run` | epochs that have ended, numbered from 1 |
+| `stop_reason` | `completed`, `early_stopping`, `diverged`, `cancelled`, `time_limit` |
+| `monitor` | the metric that decides which model is best |
+| `best` | `epoch`, `value`, `uri`, `path` (the file on this host), `sha256`, `bytes` |
+| `metrics` | by name `last`, `min`, `max` |
+| `test` | `loss`, `metrics`, `confusion_matrix` (rows true, columns predicted), `classes`, `per_class` |
+| `failure` | `code` (a closed list) and `message` |
+| `worker` | `host`, `trainer_pid`; `device` and `backend` stand beside it |
+| `data` | `fingerprint`, `classes`, and images in `train`, `validation`, `test` |
+| `spec` | the effective spec, every default in it |
+
+`fornada metrics JOB --json` is
+`{id, epochs: [{epoch, attempt, seconds, images_per_s, learning_rate, metrics: {…}}]}`.
+`fornada ls --json` is `{jobs: […], next}`; `next` goes to `--after`.
+"""
+
+
+def cli_page() -> str:
+    """docs/cli.md."""
+    parts = [WRITTEN, PREFACE, _codes(), COMPLETION, DOCUMENTS, "## Commands\n"]
+    parts += [_section(command, path) for command, path in commands(fornada, ())]
+    return "\n".join(parts)
+
+
+def settings_page() -> str:
+    """docs/settings.md."""
+    from fornada.settings import Settings
+
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else f"`{field.default}`"
+        rows.append(f"| `FORNADA_{name.upper()}` | `{name}` | {default} | {field.description} |")
+    preface = inspect.cleandoc(Settings.__doc__ or "")
+    return "\n".join(
+        [
+            WRITTEN,
+            "# Settings\n",
+            "One precedence everywhere: flag, environment, `config.toml` in the home, default.\n",
+            preface,
+            "",
+            "| variable | key in config.toml | default | effect |",
+            "| --- | --- | --- | --- |",
+            *rows,
+            "",
+            "`FORNADA_DEBUG=1` shows the traceback of an error; `NO_COLOR` turns colours off.",
+            "",
+        ]
+    )
+
+
+def write(folder: Path) -> None:
+    """Write both pages.
+
+    Args:
+        folder: of the documentation.
+    """
+    (folder / "cli.md").write_text(cli_page())
+    (folder / "settings.md").write_text(settings_page())
+
+
+def commands(
+    group: click.Group, above: tuple[str, ...]
+) -> Iterator[tuple[click.Command, tuple[str, ...]]]:
+    """Every command below a group, and the words that lead to it."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None  # noqa: S101 - the group has just named it
+        path = (*above, name)
+        yield command, path
+        if isinstance(command, click.Group) and not isinstance(command, LazyGroup):
+            yield from commands(command, path)
+
+
+def _section(command: click.Command, path: tuple[str, ...]) -> str:
+    context = click.Context(command, info_name=" ".join(("fornada", *path)))
+    prose, example = _help(command)
+    usage = " ".join(command.collect_usage_pieces(context))
+    lines = [f"{'#' * (2 + len(path))} fornada {' '.join(path)}\n", prose, ""]
+    lines += ["```", f"fornada {' '.join(path)} {usage}", "```", ""]
+    options = [row for row in map(_option, command.params) if row]
+    if options:
+        lines += ["| option | effect |", "| --- | --- |", *options, ""]
+    return "\n".join([*lines, "```sh", example, "```", ""])
+
+
+def _help(command: click.Command) -> tuple[str, str]:
+    """A command's prose, and its examples."""
+    text = inspect.cleandoc(command.help or "")
+    prose, _, example = text.partition("\b\n")
+    lines = inspect.cleandoc(re.sub(r"\AExamples?:\n", "", example))
+    return prose.strip(), lines
+
+
+def _option(parameter: click.Parameter) -> str | None:
+    if not isinstance(parameter, click.Option) or parameter.hidden:
+        return None
+    names = ", ".join(f"`{name}`" for name in parameter.opts)
+    value = "" if parameter.is_flag else f" {_escaped(parameter.make_metavar(_context()))}"
+    default: Any = parameter.default if parameter.show_default else None
+    ending = f" (default: {default})" if default is not None else ""
+    return f"| {names}{value} | {_escaped(parameter.help or '')}{ending} |"
+
+
+def _context() -> click.Context:
+    return click.Context(fornada)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _codes() -> str:
+    rows = [f"| {code.value} | {meaning} |" for code, meaning in MEANINGS.items()]
+    return "\n".join(["## Exit codes\n", "| code | meaning |", "| --- | --- |", *rows, ""])
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

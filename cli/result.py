@@ -1,0 +1,82 @@
+"""What a job came to: the report that `run`, `wait` and `show` end with, on stdout."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cli.output import Output
+from cli.progress import epochs_wanted
+from cli.words import duration, number, since
+
+Job = Mapping[str, Any]
+# Confusion matrices with more classes do not fit a screen; `--json` has them whole.
+WIDEST_MATRIX = 20
+
+
+def report(job: Job, output: Output) -> None:
+    """Write how a job ended: epochs, best, test, failure, and where the best model is."""
+    best = job.get("best") or {}
+    test = job.get("test") or {}
+    output.facts(
+        {
+            "state": job["state"],
+            "epochs": _epochs(job),
+            "time": duration(since(job["started_at"], job["finished_at"])),
+            "best epoch": best.get("epoch"),
+            f"best {job['monitor']}": number(best.get("value")),
+            "test loss": number(test.get("loss")),
+            **{f"test {name}": number(value) for name, value in test.get("metrics", {}).items()},
+            "failure": _failure(job),
+        },
+        title=f"Job {job['id']}  {job['name']}",
+    )
+    if test:
+        _per_class(test, output)
+        _confusion(test, output)
+    if best:
+        output.line("")
+        output.line(f"Best model: {best['path']}")
+
+
+def _epochs(job: Job) -> str:
+    reason = job.get("stop_reason")
+    ended = f", {reason}" if reason else ""
+    return f"{job['epochs_run']} of {epochs_wanted(job)}{ended}"
+
+
+def _failure(job: Job) -> str | None:
+    failure = job.get("failure")
+    if not failure:
+        return None
+    return f"{failure['code']}: {failure['message']}"
+
+
+def _per_class(test: Mapping[str, Any], output: Output) -> None:
+    per_class = test.get("per_class") or {}
+    if not per_class:
+        return
+    output.line("")
+    output.heading("Test set, a class")
+    rows = [
+        [
+            name,
+            f"{row['precision']:.3f}",
+            f"{row['recall']:.3f}",
+            f"{row['f1']:.3f}",
+            f"{row['support']}",
+        ]
+        for name, row in per_class.items()
+    ]
+    output.grid(["class", "precision", "recall", "f1", "support"], rows)
+
+
+def _confusion(test: Mapping[str, Any], output: Output) -> None:
+    matrix, classes = test.get("confusion_matrix"), test.get("classes")
+    if not matrix or not classes:
+        return
+    output.line("")
+    output.heading("Confusion matrix: a row is what an image shows, a column what was predicted")
+    if len(classes) > WIDEST_MATRIX:
+        output.line(f"{len(classes)} classes; fornada show ID --json has it whole")
+        return
+    rows = [[name, *(str(cell) for cell in row)] for name, row in zip(classes, matrix, strict=True)]
+    output.grid(["", *classes], rows)

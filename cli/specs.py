@@ -1,0 +1,128 @@
+"""Commands about specs alone: check, render."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.exits import Exit, ExitWith
+from cli.jobs import specs
+from cli.options import output_options, spec_options
+from cli.output import Output
+
+if TYPE_CHECKING:
+    from fornada.client import Client
+    from fornada.spec import Problem, Spec
+
+files_argument = click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="SPEC…",
+    type=click.Path(dir_okay=False, allow_dash=True),
+)
+
+
+@click.command()
+@files_argument
+@click.option("--data", "look_at_data", is_flag=True, help="Also look at the folders of images.")
+@click.option("--build", is_flag=True, help="Also build the models; needs Keras here.")
+@output_options(quiet="Print nothing; the exit code says it.")
+def check(files: Sequence[str], look_at_data: bool, build: bool, output: Output) -> None:
+    """Report every problem of every spec at once.
+
+    Ends with 3 when there is one.
+
+    \b
+    Examples:
+      fornada check specs/*.yaml
+      fornada check specs/digits.yaml --data --build
+    """
+    from fornada.client import Client
+    from fornada.spec import SpecProblems
+
+    with Client() as client:
+        problems: list[Problem] = []
+        good: list[tuple[str, Spec]] = []
+        for file in files:
+            try:
+                good.append((file, *specs(client, [file], ())))
+            except SpecProblems as error:
+                problems.extend(error.problems)
+        found = [_look(client, file, spec, look_at_data, build) for file, spec in good]
+    wrong = [problem for one in found for problem in one["problems"]]
+    if output.json:
+        documents = [_problem(problem) for problem in problems]
+        output.document({"problems": documents, "specs": found})
+    elif not output.quiet:
+        for one in found:
+            _say(one, output)
+    if problems or wrong:
+        raise ExitWith(Exit.SPEC_INVALID, "\n".join([*map(str, problems), *wrong]))
+
+
+@click.command()
+@click.argument("file", metavar="SPEC", type=click.Path(dir_okay=False, allow_dash=True))
+@spec_options
+@output_options()
+def render(file: str, overrides: Sequence[str], output: Output) -> None:
+    """Print a spec with every default filled in.
+
+    What it prints is a spec too: it trains the same model and has the same hash.
+
+    \b
+    Example:
+      fornada render specs/digits.yaml --set fit.epochs=5 > five.yaml
+    """
+    from fornada.spec.render import to_yaml
+
+    from fornada.client import Client
+
+    with Client() as client:
+        (spec,) = specs(client, [file], overrides)
+        if output.json:
+            output.document(spec.document())
+        else:
+            output.line(to_yaml(spec, client.settings.data_root_path).rstrip("\n"))
+
+
+def _look(
+    client: "Client", file: str, spec: "Spec", look_at_data: bool, build: bool
+) -> dict[str, Any]:
+    """What can be said of a good spec; `problems` are those its data or model have."""
+    from fornada import examine
+
+    root = client.settings.data_root_path
+    document: dict[str, Any] = {"file": file, "name": spec.name, "hash": spec.hash}
+    problems: list[str] = []
+    if look_at_data:
+        folders = examine.folders(spec, root)
+        document["data"] = [folder.document() for folder in folders]
+        problems += [f"{file}: {problem}" for folder in folders for problem in folder.problems]
+    if build:
+        built = examine.build(client.settings, spec)
+        document["model"] = built.text
+        problems += [f"{file}: {built.failure}"] if built.failure else []
+    return document | {"problems": problems}
+
+
+def _say(one: Mapping[str, Any], output: Output) -> None:
+    if not one["problems"]:
+        output.line(f"{one['file']}: ok")
+    for folder in one.get("data", ()):
+        output.line(f"  {folder['role']}: {folder['images']} images in {folder['folder']}")
+        output.line("    " + "  ".join(f"{key} {value}" for key, value in folder["counts"].items()))
+        if folder["ignored"]:
+            output.line(f"    ignored: {', '.join(folder['ignored'])}")
+    if one.get("model"):
+        output.line(one["model"].rstrip())
+
+
+def _problem(problem: "Problem") -> dict[str, Any]:
+    return {
+        "file": problem.file,
+        "line": problem.line,
+        "path": problem.path,
+        "message": problem.message,
+        "code": str(problem.code),
+    }

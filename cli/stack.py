@@ -1,0 +1,69 @@
+"""The embedded stack in the foreground: up."""
+
+import os
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.options import output_options
+from cli.output import Output
+from cli.watch import ended_by_sigterm
+
+if TYPE_CHECKING:
+    from fornada.client import Client
+    from fornada.local import LocalStack
+
+# Seconds between two looks at the stack's parts.
+LOOK_S = 0.5
+
+
+@click.command()
+@click.option("--slots", metavar="N|cpu|gpu:0,gpu:1", help="Places where one job runs each.")
+@click.option("--queues", default="default", show_default=True, metavar="A,B", help="To serve.")
+@output_options(json=False, quiet="Say nothing.")
+def up(slots: str | None, queues: str, output: Output) -> None:
+    """Start the embedded stack: a private Redis, SQLite and one worker.
+
+    Runs until Ctrl-C or SIGTERM; running jobs are then saved and queued again.
+
+    \b
+    Example:
+      fornada up --slots 2
+    """
+    from fornada.client import Client
+    from fornada.local import LocalStack
+
+    with Client() as client, ended_by_sigterm():
+        options = ["--slots", slots] if slots else []
+        stack = LocalStack(client.settings, queues=queues.split(","), worker_options=options)
+        try:
+            with stack:
+                _until_told(client, stack, output)
+        except KeyboardInterrupt:
+            # Told while it was starting; it is stopped all the same.
+            pass
+    output.note("Fornada is down.")
+
+
+def _until_told(client: "Client", stack: "LocalStack", output: Output) -> None:
+    said = False
+    try:
+        while True:
+            stack.check()
+            if not said and (found := client.workers()):
+                _say_how(client, found[0], output)
+                said = True
+            time.sleep(LOOK_S)
+    except KeyboardInterrupt:
+        output.note("Stopping: running jobs are queued again; Ctrl-C once more ends at once.")
+
+
+def _say_how(client: "Client", worker: Mapping[str, Any], output: Output) -> None:
+    home = client.settings.home
+    prefix = f"FORNADA_HOME={home} " if os.environ.get("FORNADA_HOME") else ""
+    slots = ", ".join(str(slot.get("name", slot)) for slot in worker["slots"])
+    output.note(f"Fornada is up in {home}, slots: {slots}. Ctrl-C stops it.")
+    output.note(f"  In another terminal: {prefix}fornada submit SPEC")
+    output.note(f"  Logs: {home / 'logs'}")

@@ -1,0 +1,130 @@
+"""Watching jobs to their ends, and leaving them alone on Ctrl-C."""
+
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from cli.exits import Exit, ExitWith, of_job
+from cli.output import Output
+from cli.progress import shown
+from cli.result import report
+
+if TYPE_CHECKING:
+    from fornada.client import Client, Sight
+    from fornada.local import LocalStack
+
+# How `ps` begins the reason of a job that no passing of time will start on one machine.
+NEEDS_GPU = "NeedsGpu"
+
+
+def watch(
+    client: "Client",
+    job_id: int,
+    output: Output,
+    *,
+    stack: "LocalStack | None" = None,
+    timeout_s: float | None = None,
+) -> dict[str, Any]:
+    """Show a job's progress until its end.
+
+    Args:
+        client: to look with.
+        job_id: the job.
+        output: how to show it.
+        stack: the stack this command has started for the job, if it has.
+        timeout_s: how long at most.
+    Returns:
+        The job's last document.
+    Raises:
+        ExitWith: on Ctrl-C; the job goes on.
+        WaitTimedOut: it goes on too.
+    """
+    document: dict[str, Any] = {}
+    try:
+        with shown(output) as show:
+            for sight in client.follow(job_id, timeout_s=timeout_s):
+                document = sight.job
+                show(sight)
+                if stack is not None and not sight.final:
+                    _see_to(stack, sight)
+    except KeyboardInterrupt:
+        if stack is not None:
+            output.warn("stopping the worker; Ctrl-C once more ends it at once")
+        raise ExitWith(Exit.INTERRUPTED, _come_back(job_id, stack is not None)) from None
+    return document
+
+
+def end_all(
+    client: "Client",
+    ids: Sequence[int],
+    progress: Output,
+    output: Output,
+    *,
+    timeout_s: float | None = None,
+) -> None:
+    """Watch jobs to their ends and answer; `timeout_s` is for all of them together."""
+    end = None if timeout_s is None else time.monotonic() + timeout_s
+    documents = []
+    for one in ids:
+        left = None if end is None else max(0.0, end - time.monotonic())
+        documents.append(watch(client, one, progress, timeout_s=left))
+    answer(documents, output)
+
+
+def answer(documents: Sequence[Mapping[str, Any]], output: Output) -> None:
+    """Write what jobs came to, and end with the code of the first that did not succeed.
+
+    Raises:
+        ExitWith: one did not.
+    """
+    if output.json:
+        output.document(documents[0] if len(documents) == 1 else list(documents))
+    elif not output.quiet:
+        for place, document in enumerate(documents):
+            if place:
+                output.line("")
+            report(document, output)
+    for code in map(of_job, documents):
+        if code is not Exit.DONE:
+            raise ExitWith(code)
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal end a command as Ctrl-C does: in order."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {one: signal.signal(one, interrupt) for one in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _see_to(stack: "LocalStack", sight: "Sight") -> None:
+    stack.check()
+    if (sight.waits_for or "").startswith(NEEDS_GPU):
+        raise ExitWith(
+            Exit.NEVER_SCHEDULED,
+            f"job {sight.job['id']} asks for a GPU and this machine has none. It waits in the "
+            f"queue; train it on the CPU with --set resources.gpus=auto, or: "
+            f"fornada cancel {sight.job['id']}",
+        )
+
+
+def _come_back(job_id: int, stopped: bool) -> str:
+    if stopped:
+        return (
+            f"Job {job_id} is back in the queue: its worker stopped with this command.\n"
+            f"  Go on: fornada up, and in another terminal: fornada wait {job_id}"
+        )
+    return (
+        f"Stopped watching; job {job_id} goes on.\n"
+        f"  Come back: fornada wait {job_id}    Stop it: fornada cancel {job_id}"
+    )

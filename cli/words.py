@@ -1,0 +1,53 @@
+"""Numbers and times as people read them."""
+
+from datetime import UTC, datetime
+
+
+def duration(seconds: float | None) -> str | None:
+    """`9.4 s`, `3:07`, `2:03:07`: short spans with tenths, long ones as clocks."""
+    if seconds is None:
+        return None
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def number(value: float | None) -> str | None:
+    """Four significant digits, without an exponent where it reads well."""
+    if value is None:
+        return None
+    return f"{value:.4g}"
+
+
+def count(value: float) -> str:
+    """A whole number with thousands set apart."""
+    return f"{round(value):,}"
+
+
+def size(value: int) -> str:
+    """Bytes in the unit that reads well."""
+    amount = float(value)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"
+
+
+def moment(stamp: str | None) -> datetime | None:
+    """The time of an ISO-8601 stamp."""
+    return None if stamp is None else datetime.fromisoformat(stamp)
+
+
+def local(stamp: str | None) -> str | None:
+    """A stamp of the record in this machine's time zone, to the second."""
+    at = moment(stamp)
+    return None if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def since(stamp: str | None, until: str | None = None) -> float | None:
+    """Seconds from a stamp to another, or to now."""
+    begin, end = moment(stamp), moment(until) or datetime.now(UTC)
+    return None if begin is None else max(0.0, (end - begin).total_seconds())

@@ -1,0 +1,86 @@
+"""Workers: worker start, worker ls."""
+
+import os
+from collections.abc import Sequence
+
+import click
+
+from cli.options import output_options
+from cli.output import Column, Output
+from cli.words import duration, since
+
+
+@click.group()
+def worker() -> None:
+    """Start and list workers.
+
+    \b
+    Example:
+      fornada worker ls
+    """
+
+
+@worker.command()
+@click.option(
+    "--slots",
+    metavar="N|cpu|gpu:0,gpu:1",
+    help="Places where one job runs each; default: one a GPU found, else one CPU.",
+)
+@click.option("--queues", default="default", show_default=True, metavar="A,B", help="To serve.")
+@click.option("--name", help="Name of the worker, unique among the living.")  # fmt: skip
+def start(slots: str | None, queues: str, name: str | None) -> None:
+    """Start a worker on this host, in the foreground.
+
+    It takes jobs from the queues and trains them. SIGTERM or Ctrl-C drains: running jobs are
+    saved and queued again; a second one ends everything at once.
+
+    \b
+    Example:
+      fornada worker start --slots gpu:0,gpu:1 --queues default,urgent
+    """
+    from fornada.local import worker_program
+
+    words: Sequence[str] = ["--queues", queues]
+    words = [*words, *(["--slots", slots] if slots else []), *(["--name", name] if name else [])]
+    program = worker_program()
+    # The worker takes this process's place, so that signals and the exit code are its own.
+    os.execv(program, [str(program), *words])  # noqa: S606
+
+
+@worker.command("ls")
+@output_options(quiet="Print names alone.")
+def list_workers(output: Output) -> None:
+    """List the workers that are alive.
+
+    \b
+    Examples:
+      fornada worker ls
+      fornada worker ls --json
+    """
+    from fornada.client import Client
+
+    with Client() as client:
+        found = client.workers()
+    if output.json:
+        output.document(found)
+        return
+    if output.quiet:
+        for one in found:
+            output.line(one["name"])
+        return
+    output.table(
+        [Column("NAME"), Column("HOST"), Column("STATE"), Column("SLOTS"), Column("QUEUES"),
+         Column("SEEN", right=True)],
+        [
+            [
+                one["name"],
+                one["host"],
+                one["state"],
+                ", ".join(str(slot.get("name", slot)) for slot in one["slots"]),
+                ", ".join(one["queues"]),
+                duration(since(one.get("seen_at"))),
+            ]
+            for one in found
+        ],
+        empty="no worker is alive; start one: fornada worker start, or fornada up",
+    )  # fmt: skip

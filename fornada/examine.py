@@ -1,0 +1,145 @@
+"""Looks at what a spec names, before it is submitted: its folders, its images, its model.
+
+What needs Keras or a decoder is asked of a trainer process; this package loads neither.
+"""
+
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from fornada.errors import NoKeras
+from fornada.folders import Listing, list_images
+from fornada.settings import Settings
+from fornada.spec import Spec
+from fornada.spec.paths import PathRefused, resolve
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One of a spec's folders as it lies here.
+
+    Args:
+        role: `train`, `validation` or `test`.
+        path: where it is on this host.
+        listing: what is in it; None when it cannot be read.
+        problems: why a job would fail on it, a sentence each.
+    """
+
+    role: str
+    path: str
+    listing: Listing | None
+    problems: tuple[str, ...]
+
+    def document(self) -> dict[str, Any]:
+        """For `--json`."""
+        found = self.listing
+        return {
+            "role": self.role,
+            "folder": self.path,
+            "images": len(found.files) if found else 0,
+            "counts": dict(found.counts) if found else {},
+            "ignored": list(found.ignored) if found else [],
+        }
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What a trainer process found.
+
+    Args:
+        text: what it says on stdout.
+        failure: why a job would fail; empty when it would not.
+    """
+
+    text: str
+    failure: str
+
+
+def folders(spec: Spec, data_root: Path) -> list[Folder]:
+    """List the spec's folders; class names are fixed by the training folder.
+
+    Args:
+        spec: checked.
+        data_root: that its paths stand under.
+    """
+    train = _folder("train", spec.data.train, data_root, spec.data.class_names)
+    classes = train.listing.class_names if train.listing else spec.data.class_names
+    others = {
+        "validation": spec.data.validation.folder if spec.data.validation else None,
+        "test": spec.data.test,
+    }
+    return [
+        train,
+        *(_folder(role, path, data_root, classes) for role, path in others.items() if path),
+    ]
+
+
+def _folder(role: str, stored: str, root: Path, classes: tuple[str, ...] | None) -> Folder:
+    try:
+        path = resolve(stored, root)
+        listing = list_images(path, classes)
+    except PathRefused as error:
+        return Folder(role, stored, None, (f"data.{role}: {error}",))
+    except OSError as error:
+        said = f"data.{role}: {error.filename or stored}: {error.strerror}"
+        return Folder(role, stored, None, (said,))
+    words = {
+        "has no folder for class": listing.missing,
+        "has a folder that is no class of the training set:": listing.extra,
+        "has no image of class": listing.empty,
+    }
+    problems = [
+        f"data.{role}: {path} {what} {name}" for what, names in words.items() for name in names
+    ]
+    if not listing.files and not problems:
+        problems = [f"data.{role}: {path} has no class folders; expected one a class"]
+    return Folder(role, str(path), listing, tuple(problems))
+
+
+def build(settings: Settings, spec: Spec) -> Examination:
+    """Build the model with Keras, in a process of its own: summary, parameters, memory.
+
+    Raises:
+        NoKeras: it is not installed here.
+    """
+    return _ask("build", settings, spec)
+
+
+def decode(settings: Settings, spec: Spec) -> Examination:
+    """Decode every image of the spec, in a process of its own.
+
+    Raises:
+        NoKeras: it is not installed here.
+    """
+    return _ask("data", settings, spec)
+
+
+def _ask(what: Literal["build", "data"], settings: Settings, spec: Spec) -> Examination:
+    if importlib.util.find_spec("keras") is None:
+        raise NoKeras(
+            "Keras is not installed here, so no model can be built and no image decoded. "
+            "Install it: pip install 'fornada[worker]'"
+        )
+    with _spec_file(spec) as file:
+        command = [sys.executable, "-P", "-m", "worker.trainer", what, str(file)]
+        command += ["--data-root", str(settings.data_root_path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    failure = ""
+    if done.returncode:
+        failure = done.stderr.strip() or f"the trainer ended with status {done.returncode}"
+    return Examination(done.stdout, failure)
+
+
+@contextmanager
+def _spec_file(spec: Spec) -> Iterator[Path]:
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(spec.document(), file)
+        file.flush()
+        yield Path(file.name)

@@ -1,0 +1,103 @@
+"""Looks at everything a job needs, and says what to do about what is missing."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from db import migrations, session, workers
+from db.errors import StoreError
+from fornada import broker, local
+from fornada.client import HEARTBEATS
+from fornada.errors import FornadaError
+from fornada.settings import Settings
+
+# Bytes free in the folder of artifacts below which a job may end as DISK_FULL.
+ROOM = 1 << 30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing a job needs.
+
+    Args:
+        what: `database`, `broker`, `worker`, `devices` or `disk`.
+        well: whether a job can do with it.
+        found: what was seen.
+        todo: what to do, where it is not well.
+    """
+
+    what: str
+    well: bool
+    found: str
+    todo: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at everything, in the order in which a job needs it."""
+    looks: tuple[Callable[[Settings], list[Finding]], ...] = (_database, _broker, _disk)
+    return [finding for look in looks for finding in look(settings)]
+
+
+def _database(settings: Settings) -> list[Finding]:
+    if settings.embedded and not (settings.home / "fornada.db").exists():
+        todo = "fornada up, or just: fornada run SPEC"
+        return [Finding("database", False, f"none yet in {settings.home}", todo)]
+    database = session.Database(settings.sql_url)
+    try:
+        found, needed = migrations.current(database), migrations.head()
+        if found != needed:
+            said = f"schema {found or 'missing'}, this version needs {needed}"
+            return [Finding("database", False, said, "fornada db upgrade")]
+        schema = Finding("database", True, f"{database.dialect}, schema {found}")
+        return [schema, *_workers(settings, database)]
+    except StoreError as error:
+        todo = "is it running, and is FORNADA_DATABASE_URL right?"
+        return [Finding("database", False, str(error), todo)]
+    finally:
+        database.dispose()
+
+
+def _workers(settings: Settings, database: session.Database) -> list[Finding]:
+    found = workers.alive(database, within_s=HEARTBEATS * settings.heartbeat_s)
+    rows = [one if isinstance(one, dict) else asdict(one) for one in found]
+    if not rows:
+        todo = "fornada up" if settings.embedded else "fornada worker start, on a host with Keras"
+        return [Finding("worker", False, "none is alive", todo)]
+    names = ", ".join(f"{row['name']} ({row['state']})" for row in rows)
+    slots = [slot for row in rows for slot in row["slots"]]
+    devices = ", ".join(str(slot.get("name", slot)) for slot in slots)
+    return [
+        Finding("worker", True, names),
+        Finding("devices", bool(slots), devices or "no slot", "" if slots else "--slots"),
+    ]
+
+
+def _broker(settings: Settings) -> list[Finding]:
+    todo = "is it running, and is FORNADA_BROKER_URL right?"
+    if settings.embedded:
+        todo = "fornada up"
+        if not local.running(settings):
+            return [Finding("broker", False, "the embedded stack is not up", todo)]
+    try:
+        broker.ping(broker.make_app(settings))
+    except FornadaError as error:
+        return [Finding("broker", False, str(error), todo)]
+    return [Finding("broker", True, "Redis answers")]
+
+
+def _disk(settings: Settings) -> list[Finding]:
+    folder = settings.artifacts_folder
+    free = shutil.disk_usage(_existing(folder)).free
+    said = f"{free / (1 << 30):.1f} GiB free for {folder}"
+    todo = "" if free >= ROOM else "make room, or set FORNADA_ARTIFACTS to another disk"
+    return [Finding("disk", free >= ROOM, said, todo)]
+
+
+def _existing(folder: Path) -> Path:
+    return next(one for one in (folder, *folder.parents) if one.exists())

@@ -1,0 +1,70 @@
+"""Kinds and refusals that many classes share."""
+
+from fornada.spec.kinds import (
+    Boolean,
+    Choice,
+    Either,
+    Integer,
+    Kind,
+    Label,
+    ListOf,
+    Nullable,
+    Number,
+    Pair,
+)
+from fornada.spec.nodes import Json, Node, Scalar
+from fornada.spec.objects import Object
+from fornada.spec.reading import At
+
+BOOLEAN = Boolean()
+# Units, filters, sizes.
+COUNT = Integer(minimum=1, classes=True)
+# How long to wait, how many to skip.
+NONE_OR_MORE = Integer(minimum=0, classes=True)
+ANY_NUMBER = Number()
+NOT_NEGATIVE = Number(minimum=0)
+POSITIVE = Number(above=0)
+SHARE = Number(minimum=0, maximum=1)
+# A decay rate such as beta_1: at 1 nothing is ever learned.
+DECAY = Number(minimum=0, below=1)
+NAME = Nullable(Label())
+PADDING = Choice("valid", "same")
+SIZE = Pair(COUNT)
+# What Keras's random number generators take.
+SEED = Nullable(Integer(minimum=0, maximum=2**32 - 1))
+INITIALIZER = Object("initializers")
+REGULARIZER = Nullable(Object("regularizers"))
+CONSTRAINT = Nullable(Object("constraints"))
+# An axis of one layer's output; 0 is the batch, which is no axis to compute along.
+AXIS = Either(Integer(minimum=-3, maximum=-1), Integer(minimum=1, maximum=3))
+AXES = Either(AXIS, ListOf(AXIS, maximum=3))
+# An axis of a weight, whose first is 0.
+WEIGHT_AXIS = Integer(minimum=-4, maximum=3)
+WEIGHT_AXES = Either(WEIGHT_AXIS, ListOf(WEIGHT_AXIS, maximum=4))
+NUMBERS = Either(ANY_NUMBER, ListOf(ANY_NUMBER))
+
+NO_DTYPE = "dtype is not supported yet.\n  Leave it out: a model computes in float32."
+NO_GENERATION = {
+    "dtype": NO_DTYPE,
+    "autocast": "autocast is not supported yet.\n  Leave it out: a model computes in float32.",
+}
+
+
+class ChannelsLast(Kind):
+    """Images come as height, width, channels; null means the same."""
+
+    words = "channels_last"
+
+    def parse(self, node: Node, at: At) -> str:
+        if isinstance(node, Scalar) and node.value in (None, "channels_last"):
+            return "channels_last"
+        hint = ""
+        if isinstance(node, Scalar) and node.value == "channels_first":
+            hint = "\n  Images are read as height, width, channels."
+        raise self.refuse(node, at, "is not supported otherwise.", hint)
+
+    def schema(self) -> dict[str, Json]:
+        return {"enum": ["channels_last", None]}
+
+
+DATA_FORMAT = ChannelsLast()

@@ -1,0 +1,84 @@
+"""A JSON document to nodes, within the same limits as YAML text."""
+
+from db.states import FailureCode
+from fornada.spec.limits import CONTROL, MAX_BYTES, MAX_DEPTH, MAX_NODES
+from fornada.spec.nodes import Mapping, Mark, Node, Scalar, Sequence, literal
+from fornada.spec.problems import Problem, SpecProblems
+from fornada.spec.scalars import MAX_DIGITS, NumberError, finite
+
+
+class _Broken(Exception):  # noqa: N818  (carries a sentence to `read`, never further)
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+def read(document: object, file: str) -> Node:
+    """The nodes of what `json.loads` gave.
+
+    Raises:
+        SpecProblems: one problem, SPEC_SYNTAX, at the first place that is too deep, too large,
+            not finite or not JSON.
+    """
+    try:
+        return _Builder().build(document, ())
+    except _Broken as broken:
+        problem = Problem(file, None, broken.path, str(broken), FailureCode.SPEC_SYNTAX)
+        raise SpecProblems([problem]) from None
+
+
+class _Builder:
+    def __init__(self) -> None:
+        self.nodes = 0
+        self.size = 0
+
+    def build(self, value: object, path: tuple[str, ...]) -> Node:
+        # Counted before going down, so depth bounds this recursion and nodes its work.
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise self._broken(path, f"more than {MAX_NODES:,} values.")
+        if isinstance(value, dict | list | tuple):
+            if len(path) >= MAX_DEPTH:
+                raise self._broken(path, f"lists and mappings are nested deeper than {MAX_DEPTH}.")
+            return self._collection(value, path)
+        return self._scalar(value, path)
+
+    def _collection(
+        self, value: dict[object, object] | list[object] | tuple[object, ...], path: tuple[str, ...]
+    ) -> Node:
+        if not isinstance(value, dict):
+            items = [self.build(item, (*path, str(i))) for i, item in enumerate(value)]
+            return Sequence(items)
+        named: dict[str, Node] = {}
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise self._broken(path, f"the name {key!r:.60} is no text.")
+            self._check_text(key, path)
+            named[key] = self.build(item, (*path, key))
+        return Mapping(named, dict.fromkeys(named, Mark()))
+
+    def _scalar(self, value: object, path: tuple[str, ...]) -> Scalar:
+        if isinstance(value, str):
+            self._check_text(value, path)
+        elif isinstance(value, float):
+            try:
+                finite(value, str(value))
+            except NumberError as error:
+                raise self._broken(path, str(error)) from None
+        elif isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
+            raise self._broken(path, f"a number of more than {MAX_DIGITS} digits.")
+        elif value is not None and not isinstance(value, bool | int):
+            raise self._broken(path, f"a {type(value).__name__} is not JSON.")
+        node = literal(value)
+        assert isinstance(node, Scalar)  # noqa: S101  (narrowed above)
+        return node
+
+    def _check_text(self, text: str, path: tuple[str, ...]) -> None:
+        self.size += len(text)
+        if self.size > MAX_BYTES:
+            raise self._broken((), f"the spec is larger than {MAX_BYTES:,} characters.")
+        if control := CONTROL.search(text):
+            raise self._broken(path, f"character U+{ord(control[0]):04X} is not allowed in a spec.")
+
+    def _broken(self, path: tuple[str, ...], message: str) -> _Broken:
+        return _Broken(".".join(path), message)

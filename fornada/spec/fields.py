@@ -1,0 +1,125 @@
+"""Names with values: the sections of a spec, and the arguments of a Keras class."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from fornada.spec import nodes
+from fornada.spec.kinds import Kind, found
+from fornada.spec.limits import clip
+from fornada.spec.names import did_you_mean
+from fornada.spec.nodes import Json, Node, Scalar, literal
+from fornada.spec.reading import At, Reading, Refused
+
+
+class _Required:
+    def __repr__(self) -> str:
+        return "REQUIRED"
+
+
+# The default of a field that has none.
+REQUIRED = _Required()
+
+
+@dataclass(frozen=True)
+class Field:
+    """One name: what its value may be, its default as a spec would write it, and a word on it."""
+
+    kind: Kind
+    default: object = REQUIRED
+    about: str = ""
+
+    @property
+    def required(self) -> bool:
+        """Whether a spec must give it."""
+        return self.default is REQUIRED
+
+    @cached_property
+    def parsed_default(self) -> Any:
+        """The default, read like a value of the spec."""
+        at = At(Reading(file="<default>"))
+        value = self.kind.parse(literal(self.default), at)
+        if at.reading.problems:
+            raise Refused
+        return value
+
+
+@dataclass(frozen=True)
+class Fields:
+    """What a mapping may hold.
+
+    Attributes:
+        owner: how messages call the mapping, such as `Dense` or `data`.
+        noun: what its names are, `argument` or `field`.
+        fields: by name, in the order documents keep.
+        refused: names that Keras has and a spec has not, each with a sentence that says why.
+    """
+
+    owner: str
+    noun: str
+    fields: Mapping[str, Field]
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+    def parse(self, node: Node, at: At) -> dict[str, Any]:
+        """The values that could be read, with the defaults of those not given.
+
+        Everything wrong is recorded; what is wrong is left out.
+        """
+        given = self._given(node, at)
+        values: dict[str, Any] = {}
+        for name, one in self.fields.items():
+            here = at.key(name)
+            if name in given:
+                here.seen(given[name].mark)
+                with suppress(Refused):
+                    values[name] = one.kind.parse(given[name], here)
+            elif one.required:
+                here.refuse(None, f"is missing.\n  Expected {one.kind.words}.")
+            else:
+                values[name] = one.parsed_default
+        return values
+
+    def _given(self, node: Node, at: At) -> dict[str, Node]:
+        if isinstance(node, Scalar) and node.value is None:
+            return {}
+        if not isinstance(node, nodes.Mapping):
+            self._refuse_shape(node, at)
+            return {}
+        for name, mark in node.keys.items():
+            if name not in self.fields:
+                at.key(clip(name)).refuse(mark, self._unknown(name))
+        return node.items
+
+    def _refuse_shape(self, node: Node, at: At) -> None:
+        names = ", ".join(self.fields)
+        expected = f"{self.noun}s by name, of: {names}" if names else f"no {self.noun}s"
+        at.refuse(node.mark, f"{found(node)} is not accepted.\n  Expected {expected}.")
+
+    def _unknown(self, name: str) -> str:
+        if name in self.refused:
+            return self.refused[name]
+        names = ", ".join(self.fields) or f"no {self.noun}s"
+        hint = did_you_mean(name, self.fields)
+        return f"{self.owner} has no such {self.noun}.\n  Expected one of: {names}.{hint}"
+
+    def schema(self) -> dict[str, Json]:
+        """A JSON Schema that accepts whatever `parse` accepts."""
+        properties: dict[str, Json] = {}
+        for name, one in self.fields.items():
+            properties[name] = one.kind.schema()
+            if one.about:
+                properties[name] = {"description": one.about, **one.kind.schema()}
+        schema: dict[str, Json] = {
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": False,
+        }
+        if required := self.required():
+            schema["required"] = list(required)
+        return schema
+
+    def required(self) -> Iterable[str]:
+        """The names that a spec must give."""
+        return [name for name, one in self.fields.items() if one.required]

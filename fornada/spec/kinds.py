@@ -1,0 +1,481 @@
+"""Kinds: what one argument may be. Each reads a value, says it in words, and gives its schema."""
+
+import json
+import re
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from fornada.spec.limits import clip
+from fornada.spec.names import did_you_mean
+from fornada.spec.nodes import Json, Mapping, Node, Scalar, Sequence
+from fornada.spec.reading import At, Refused, sentence
+from fornada.spec.values import CLASSES, Value
+
+# Above this, JSON readers in other languages lose the last digits.
+_LARGEST = 2**53
+_FRACTION = re.compile(r"\s*([^/\s]+)\s*/\s*([^/\s]+)\s*")
+_DECIMAL = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,3})?", re.ASCII)
+# The same as JSON Schema, for editors.
+_FRACTION_SCHEMA = r"^\s*[-+0-9.eE]+\s*/\s*[-+0-9.eE]+\s*$"
+# Names of layers, jobs, queues, tags and files.
+_LABEL = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?", re.ASCII)
+_DURATION_SCHEMA = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+(\.[0-9]+)?s)?$"
+# A year: longer than any training, shorter than what a timestamp cannot hold.
+_LONGEST_S = 366 * 86400
+
+
+class Kind(ABC):
+    """What a value may be."""
+
+    @property
+    @abstractmethod
+    def words(self) -> str:
+        """What is expected, to follow "Expected"."""
+
+    @abstractmethod
+    def parse(self, node: Node, at: At) -> Any:
+        """The value of a node; each kind narrows its type.
+
+        Raises:
+            Refused: it is none; the problem is recorded in `at`.
+        """
+
+    @abstractmethod
+    def schema(self) -> dict[str, Json]:
+        """A JSON Schema that accepts whatever `parse` accepts."""
+
+    def with_classes(self, value: Value, count: int) -> Value:
+        """`value`, with every "classes" replaced by the number."""
+        return value
+
+    def takes(self, node: Node) -> bool:
+        """Whether a node has the right shape: a scalar, a list or a mapping."""
+        return isinstance(node, Scalar)
+
+    def refuse(self, node: Node, at: At, what: str, hint: str = "") -> Refused:
+        """Record that a node is no such value."""
+        return at.refuse(node.mark, f"{what}\n  Expected {self.words}.{hint}")
+
+    def wrong(self, node: Node, at: At) -> Refused:
+        """Record that a node has another kind."""
+        return self.refuse(node, at, f"{found(node)} is not accepted.")
+
+
+def found(node: Node) -> str:
+    """A node in words, for messages."""
+    if isinstance(node, Sequence):
+        return "a list" if node.items else "an empty list"
+    if isinstance(node, Mapping):
+        return "a mapping" if node.items else "an empty mapping"
+    if isinstance(node.value, str):
+        return json.dumps(clip(node.value), ensure_ascii=False)
+    return clip(node.text) or "nothing"
+
+
+@dataclass(frozen=True)
+class Boolean(Kind):
+    """true or false, and nothing that looks like it."""
+
+    words = "true or false"
+
+    def parse(self, node: Node, at: At) -> bool:
+        if isinstance(node, Scalar) and isinstance(node.value, bool):
+            return node.value
+        meant = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+        text = node.text.lower() if isinstance(node, Scalar) else ""
+        hint = f"\n  Did you mean {meant[text]}?" if text in meant else ""
+        raise self.refuse(node, at, f"{found(node)} is not accepted.", hint)
+
+    def schema(self) -> dict[str, Json]:
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True)
+class Integer(Kind):
+    """A whole number between two bounds, both included; `classes` where allowed."""
+
+    minimum: int = -_LARGEST
+    maximum: int = _LARGEST
+    classes: bool = False
+
+    @property
+    def words(self) -> str:
+        if self.minimum > -_LARGEST and self.maximum < _LARGEST:
+            words = f"an integer from {self.minimum} to {self.maximum}"
+        elif self.minimum > -_LARGEST:
+            words = f"an integer, {self.minimum} or more"
+        else:
+            words = "an integer"
+        return f'{words}, or "classes"' if self.classes else words
+
+    def parse(self, node: Node, at: At) -> int | str:
+        value = node.value if isinstance(node, Scalar) else None
+        if self.classes and value == CLASSES:
+            return CLASSES
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.refuse(node, at, f"{found(node)} is not an integer.", self._hint(value))
+        if not self.minimum <= value <= self.maximum:
+            raise self.refuse(node, at, f"{clip(str(value))} is out of range.")
+        return value
+
+    def _hint(self, value: object) -> str:
+        if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST:
+            return f"\n  Did you mean {int(value)}?"
+        if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9]{1,15}", value):
+            return f"\n  Did you mean {int(value)}?"
+        return did_you_mean(value, [CLASSES]) if self.classes and isinstance(value, str) else ""
+
+    def with_classes(self, value: Value, count: int) -> Value:
+        return count if self.classes and value == CLASSES else value
+
+    def schema(self) -> dict[str, Json]:
+        number: dict[str, Json] = {"type": "integer"}
+        if self.minimum > -_LARGEST:
+            number["minimum"] = self.minimum
+        if self.maximum < _LARGEST:
+            number["maximum"] = self.maximum
+        return any_of(number, {"const": CLASSES}) if self.classes else number
+
+
+@dataclass(frozen=True)
+class Number(Kind):
+    """A finite number, written as one or as a fraction; kept as a float."""
+
+    minimum: float | None = None
+    maximum: float | None = None
+    above: float | None = None
+    below: float | None = None
+
+    @property
+    def words(self) -> str:
+        bounds = {
+            "{:g} or more": self.minimum,
+            "above {:g}": self.above,
+            "at most {:g}": self.maximum,
+            "below {:g}": self.below,
+        }
+        given = [text.format(bound) for text, bound in bounds.items() if bound is not None]
+        return ", ".join(["a number", *given])
+
+    def parse(self, node: Node, at: At) -> float:
+        number = self._number(node)
+        if number is None:
+            raise self.refuse(node, at, f"{found(node)} is not a number.", self._hint(node))
+        if not self._fits(number):
+            raise self.refuse(node, at, f"{found(node)} is out of range.")
+        return number
+
+    def _number(self, node: Node) -> float | None:
+        value = node.value if isinstance(node, Scalar) else None
+        if isinstance(value, bool):
+            return None
+        if isinstance(value, int | float):
+            return _finite(value)
+        if isinstance(value, str) and (parts := _FRACTION.fullmatch(value)):
+            return fraction(parts[1], parts[2])
+        return None
+
+    def _hint(self, node: Node) -> str:
+        text = node.value if isinstance(node, Scalar) else None
+        if not isinstance(text, str) or len(text) > 40:
+            return ""
+        plain = text.replace(",", ".").strip()
+        if plain.endswith("%") and _DECIMAL.fullmatch(plain[:-1]):
+            return f"\n  Did you mean {float(plain[:-1]) / 100:g}?"
+        return f"\n  Did you mean {plain}?" if _DECIMAL.fullmatch(plain) else ""
+
+    def _fits(self, number: float) -> bool:
+        return (
+            (self.minimum is None or number >= self.minimum)
+            and (self.maximum is None or number <= self.maximum)
+            and (self.above is None or number > self.above)
+            and (self.below is None or number < self.below)
+        )
+
+    def schema(self) -> dict[str, Json]:
+        bounds = {
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+            "exclusiveMinimum": self.above,
+            "exclusiveMaximum": self.below,
+        }
+        number: dict[str, Json] = {"type": "number"}
+        number.update({name: bound for name, bound in bounds.items() if bound is not None})
+        return any_of(number, {"type": "string", "pattern": _FRACTION_SCHEMA})
+
+
+def fraction(above: str, below: str) -> float | None:
+    """`1/255` as a float; None where it is none."""
+    if len(above) + len(below) > 64 or not (
+        _DECIMAL.fullmatch(above) and _DECIMAL.fullmatch(below)
+    ):
+        return None
+    divisor = float(below)
+    return _finite(float(above) / divisor) if divisor else None
+
+
+def _finite(number: float) -> float | None:
+    # An integer beyond float's range does not convert; infinity is no number here.
+    if abs(number) > 1e308:
+        return None
+    # -0.0 and 0 are one value and have one hash.
+    return float(number) or 0.0
+
+
+@dataclass(frozen=True, init=False)
+class Choice(Kind):
+    """One of a few values."""
+
+    choices: tuple[str | int, ...]
+
+    def __init__(self, *choices: str | int) -> None:
+        object.__setattr__(self, "choices", choices)
+
+    @property
+    def words(self) -> str:
+        return sentence(map(str, self.choices))
+
+    def parse(self, node: Node, at: At) -> str | int:
+        value = node.value if isinstance(node, Scalar) else None
+        if isinstance(value, str | int) and not isinstance(value, bool) and value in self.choices:
+            return value
+        names = [str(choice) for choice in self.choices]
+        hint = did_you_mean(value, names) if isinstance(value, str) else ""
+        raise self.refuse(node, at, f"{found(node)} is not accepted.", hint)
+
+    def schema(self) -> dict[str, Json]:
+        return {"enum": list(self.choices)}
+
+
+@dataclass(frozen=True)
+class Verbosity(Kind):
+    """0 or 1, also written false or true."""
+
+    words = "0, 1, false or true"
+
+    def parse(self, node: Node, at: At) -> int:
+        if isinstance(node, Scalar) and node.value in (0, 1) and not isinstance(node.value, float):
+            return int(node.value)
+        raise self.wrong(node, at)
+
+    def schema(self) -> dict[str, Json]:
+        return {"enum": [0, 1, False, True]}
+
+
+@dataclass(frozen=True)
+class Label(Kind):
+    """A name: of a job, a layer, a queue, a file."""
+
+    words = "1 to 64 letters of A-Z, a-z, 0-9, _, . and -, without .."
+
+    def parse(self, node: Node, at: At) -> str:
+        value = node.value if isinstance(node, Scalar) else None
+        if isinstance(value, str) and is_label(value):
+            return value
+        if isinstance(node, Scalar) and not isinstance(value, str) and is_label(node.text):
+            hint = f'\n  Did you mean "{node.text}", in quotes?'
+            raise self.refuse(node, at, f"{found(node)} is not text.", hint)
+        raise self.wrong(node, at)
+
+    def schema(self) -> dict[str, Json]:
+        return {"type": "string", "pattern": r"^[A-Za-z0-9_.-]{1,64}$"}
+
+
+def is_label(text: str) -> bool:
+    """Whether `text` may name a job, a layer, a queue or a file."""
+    return bool(_LABEL.fullmatch(text)) and ".." not in text and text != "."
+
+
+@dataclass(frozen=True)
+class Duration(Kind):
+    """A time in seconds, written `2h`, `90m`, `1h30m` or as a number of seconds."""
+
+    words = "a time above 0, as 2h, 90m, 1h30m, 45s or a number of seconds"
+
+    def parse(self, node: Node, at: At) -> float:
+        value = node.value if isinstance(node, Scalar) else None
+        seconds: float | None = None
+        if isinstance(value, str) and len(value) <= 40 and (parts := _DURATION.fullmatch(value)):
+            days, hours, minutes, rest = (float(part or 0) for part in parts.groups())
+            seconds = ((days * 24 + hours) * 60 + minutes) * 60 + rest
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            seconds = float(value)
+        if seconds is None:
+            raise self.wrong(node, at)
+        if not 0 < seconds <= _LONGEST_S:
+            raise self.refuse(node, at, f"{found(node)} is out of range.")
+        return seconds
+
+    def schema(self) -> dict[str, Json]:
+        return any_of(
+            {"type": "number", "exclusiveMinimum": 0, "maximum": _LONGEST_S},
+            {"type": "string", "pattern": _DURATION_SCHEMA},
+        )
+
+
+@dataclass(frozen=True)
+class Nullable(Kind):
+    """A value or null."""
+
+    kind: Kind
+
+    @property
+    def words(self) -> str:
+        return f"{self.kind.words}, or null"
+
+    def takes(self, node: Node) -> bool:
+        return isinstance(node, Scalar) or self.kind.takes(node)
+
+    def parse(self, node: Node, at: At) -> Any:
+        if isinstance(node, Scalar) and node.value is None:
+            return None
+        return self.kind.parse(node, at)
+
+    def with_classes(self, value: Value, count: int) -> Value:
+        return None if value is None else self.kind.with_classes(value, count)
+
+    def schema(self) -> dict[str, Json]:
+        return any_of(self.kind.schema(), {"type": "null"})
+
+
+@dataclass(frozen=True)
+class ListOf(Kind):
+    """A list of values of one kind."""
+
+    kind: Kind
+    minimum: int = 1
+    maximum: int | None = None
+    ascending: bool = False
+
+    @property
+    def words(self) -> str:
+        count = "a list"
+        if self.minimum == self.maximum:
+            count = f"a list of {self.minimum}"
+        elif self.minimum > 1:
+            count = f"a list of {self.minimum} or more"
+        order = "ascending, " if self.ascending else ""
+        return f"{count}, {order}each {self.kind.words}"
+
+    def takes(self, node: Node) -> bool:
+        return isinstance(node, Sequence)
+
+    def parse(self, node: Node, at: At) -> tuple[Any, ...]:
+        if not isinstance(node, Sequence):
+            raise self.wrong(node, at)
+        count = len(node.items)
+        if count < self.minimum or (self.maximum is not None and count > self.maximum):
+            raise self.refuse(node, at, f"a list of {count} is not accepted.")
+        values = self._items(node, at)
+        if self.ascending and list(values) != sorted(set(values)):
+            raise self.refuse(node, at, "the values do not ascend.")
+        return values
+
+    def _items(self, node: Sequence, at: At) -> tuple[Any, ...]:
+        values = []
+        for index, item in enumerate(node.items):
+            # One bad item hides none of the others.
+            with suppress(Refused):
+                values.append(self.kind.parse(item, at.key(str(index))))
+        if len(values) < len(node.items):
+            raise Refused
+        return tuple(values)
+
+    def with_classes(self, value: Value, count: int) -> Value:
+        if not isinstance(value, tuple):
+            return value
+        return tuple(self.kind.with_classes(item, count) for item in value)
+
+    def schema(self) -> dict[str, Json]:
+        schema: dict[str, Json] = {"type": "array", "items": self.kind.schema()}
+        if self.minimum:
+            schema["minItems"] = self.minimum
+        if self.maximum is not None:
+            schema["maxItems"] = self.maximum
+        return schema
+
+
+@dataclass(frozen=True)
+class Pair(Kind):
+    """Height and width: one value for both, or a list of two. Kept as two."""
+
+    kind: Kind
+
+    @property
+    def words(self) -> str:
+        return f"{self.kind.words}; or a list of two such, height and width"
+
+    def takes(self, node: Node) -> bool:
+        return isinstance(node, Sequence) or self.kind.takes(node)
+
+    def parse(self, node: Node, at: At) -> tuple[Any, ...]:
+        if not isinstance(node, Sequence):
+            value = self.kind.parse(node, at)
+            return (value, value)
+        if len(node.items) != 2:
+            raise self.refuse(node, at, f"a list of {len(node.items)} is not accepted.")
+        return ListOf(self.kind, 2, 2).parse(node, at)
+
+    def with_classes(self, value: Value, count: int) -> Value:
+        return ListOf(self.kind).with_classes(value, count)
+
+    def schema(self) -> dict[str, Json]:
+        return any_of(self.kind.schema(), ListOf(self.kind, 2, 2).schema())
+
+
+@dataclass(frozen=True, init=False)
+class Either(Kind):
+    """A value of the first kind that takes it."""
+
+    kinds: tuple[Kind, ...]
+
+    def __init__(self, *kinds: Kind) -> None:
+        object.__setattr__(self, "kinds", kinds)
+
+    @property
+    def words(self) -> str:
+        return "; or ".join(kind.words for kind in self.kinds)
+
+    def takes(self, node: Node) -> bool:
+        return any(kind.takes(node) for kind in self.kinds)
+
+    def parse(self, node: Node, at: At) -> Any:
+        fitting = [kind for kind in self.kinds if kind.takes(node)]
+        if len(fitting) == 1 and not isinstance(node, Scalar):
+            # A list is told what is wrong with it as a list, a mapping as a mapping.
+            return fitting[0].parse(node, at)
+        trials = [(kind, at.trial()) for kind in fitting]
+        for kind, trial in trials:
+            with suppress(Refused):
+                kind.parse(node, trial)
+            if not trial.reading.problems:
+                return kind.parse(node, at)
+        if not trials:
+            raise self.wrong(node, at)
+        first = trials[0][1].reading.problems[0].message
+        raise self.refuse(node, at, first.partition("\n")[0], _did_you_mean(first))
+
+    def with_classes(self, value: Value, count: int) -> Value:
+        for kind in self.kinds:
+            value = kind.with_classes(value, count)
+        return value
+
+    def schema(self) -> dict[str, Json]:
+        return any_of(*(kind.schema() for kind in self.kinds))
+
+
+def _did_you_mean(message: str) -> str:
+    _, mark, hint = message.partition("\n  Did you mean")
+    return mark + hint
+
+
+def any_of(*schemas: dict[str, Json]) -> dict[str, Json]:
+    """A schema that accepts what one of `schemas` does."""
+    flat: list[Json] = []
+    for schema in schemas:
+        inner = schema.get("anyOf") if set(schema) == {"anyOf"} else None
+        flat.extend(inner if isinstance(inner, list) else [schema])
+    return {"anyOf": flat}

@@ -1,0 +1,320 @@
+"""Layers: images in, probabilities out."""
+
+from dataclasses import dataclass
+
+from fornada.spec.activations import ACTIVATION, OPTIONAL_ACTIVATION
+from fornada.spec.arguments import (
+    ANY_NUMBER,
+    AXES,
+    AXIS,
+    BOOLEAN,
+    CONSTRAINT,
+    COUNT,
+    DATA_FORMAT,
+    INITIALIZER,
+    NAME,
+    NO_DTYPE,
+    NO_GENERATION,
+    NONE_OR_MORE,
+    NOT_NEGATIVE,
+    NUMBERS,
+    PADDING,
+    POSITIVE,
+    REGULARIZER,
+    SEED,
+    SHARE,
+    SIZE,
+)
+from fornada.spec.kinds import Choice, Either, Integer, Kind, ListOf, Nullable, Number, Pair, any_of
+from fornada.spec.nodes import Json, Node, Sequence
+from fornada.spec.objects import Family, Hand
+from fornada.spec.reading import At
+
+
+@dataclass(frozen=True)
+class Factor(Kind):
+    """How far a random layer may go: one number, as much either way, or a list of two."""
+
+    number: Number
+
+    @property
+    def words(self) -> str:
+        return f"{self.number.words}; or a list of two such, the lower first"
+
+    def takes(self, node: Node) -> bool:
+        return isinstance(node, Sequence) or self.number.takes(node)
+
+    def parse(self, node: Node, at: At) -> float | tuple[float, ...]:
+        if isinstance(node, Sequence):
+            pair: tuple[float, ...] = ListOf(self.number, 2, 2).parse(node, at)
+            if pair[0] > pair[1]:
+                raise self.refuse(node, at, f"{pair[0]:g} is above {pair[1]:g}.")
+            return pair
+        return self.number.parse(node, at)
+
+    def schema(self) -> dict[str, Json]:
+        return any_of(self.number.schema(), ListOf(self.number, 2, 2).schema())
+
+
+@dataclass(frozen=True)
+class Margins(Kind):
+    """Rows and columns to add: one number, [rows, columns], or [[top, bottom], [left, right]]."""
+
+    words = "an integer, 0 or more; or [rows, columns]; or [[top, bottom], [left, right]]"
+    # Two for either axis; kept as pairs of pairs.
+    side = Pair(NONE_OR_MORE)
+
+    def takes(self, node: Node) -> bool:
+        return isinstance(node, Sequence) or self.side.takes(node)
+
+    def parse(self, node: Node, at: At) -> tuple[tuple[int, int], ...]:
+        if isinstance(node, Sequence) and len(node.items) != 2:
+            raise self.refuse(node, at, f"a list of {len(node.items)} is not accepted.")
+        if isinstance(node, Sequence):
+            return ListOf(self.side, 2, 2).parse(node, at)
+        return (self.side.parse(node, at),) * 2
+
+    def schema(self) -> dict[str, Json]:
+        return any_of(NONE_OR_MORE.schema(), ListOf(self.side, 2, 2).schema())
+
+
+_LAYER: dict[str, Kind] = {"name": NAME, "trainable": BOOLEAN}
+_NOT_HERE = {
+    **NO_GENERATION,
+    "activity_regularizer": "activity_regularizer is not supported for this layer.",
+}
+_NO_LORA = {
+    name: f"{name} is not supported: it is for tuning a model that is already trained."
+    for name in ("lora_rank", "lora_alpha", "quantization_config")
+}
+_KERNEL: dict[str, Kind] = {
+    "activation": OPTIONAL_ACTIVATION,
+    "use_bias": BOOLEAN,
+    "kernel_initializer": INITIALIZER,
+    "bias_initializer": INITIALIZER,
+    "kernel_regularizer": REGULARIZER,
+    "bias_regularizer": REGULARIZER,
+    "activity_regularizer": REGULARIZER,
+    "kernel_constraint": CONSTRAINT,
+    "bias_constraint": CONSTRAINT,
+}
+_WINDOW: dict[str, Kind] = {
+    "filters": COUNT,
+    "kernel_size": SIZE,
+    "strides": SIZE,
+    "padding": PADDING,
+    "data_format": DATA_FORMAT,
+    "dilation_rate": SIZE,
+}
+_POOLING: dict[str, Kind] = {
+    "pool_size": SIZE,
+    "strides": Nullable(SIZE),
+    "padding": PADDING,
+    "data_format": DATA_FORMAT,
+    **_LAYER,
+}
+_GLOBAL: dict[str, Kind] = {"data_format": DATA_FORMAT, "keepdims": BOOLEAN, **_LAYER}
+_SCALED: dict[str, Kind] = {
+    "center": BOOLEAN,
+    "scale": BOOLEAN,
+    "beta_initializer": INITIALIZER,
+    "gamma_initializer": INITIALIZER,
+    "beta_regularizer": REGULARIZER,
+    "gamma_regularizer": REGULARIZER,
+    "beta_constraint": CONSTRAINT,
+    "gamma_constraint": CONSTRAINT,
+    "epsilon": POSITIVE,
+}
+_FACTOR = Factor(Number(minimum=-1, maximum=1))
+_RANDOM: dict[str, Kind] = {"seed": SEED, "data_format": DATA_FORMAT, **_LAYER}
+_MOVED: dict[str, Kind] = {
+    "fill_mode": Choice("constant", "nearest", "reflect", "wrap"),
+    "interpolation": Choice("bilinear", "nearest"),
+    "fill_value": ANY_NUMBER,
+    **_RANDOM,
+}
+
+LAYERS = {
+    "Input": Hand(
+        "The shape of one image: height, width, channels. Optional, and only as the first; "
+        "compared with image_size and color_mode.",
+        {"shape": ListOf(Integer(minimum=1), 3, 3), "name": NAME},
+        {
+            name: f"{name} is not supported: the data decides it."
+            for name in (
+                "batch_size",
+                "batch_shape",
+                "dtype",
+                "sparse",
+                "ragged",
+                "tensor",
+                "optional",
+            )
+        },
+        required=frozenset({"shape"}),
+    ),
+    "Rescaling": Hand(
+        "Multiplies by scale and adds offset: 1/255 brings pixels to 0 to 1.",
+        {"scale": NUMBERS, "offset": NUMBERS, **_LAYER},
+        _NOT_HERE,
+    ),
+    "Normalization": Hand(
+        "Takes mean away and divides by the root of variance; both must be given.",
+        {
+            "axis": Nullable(AXES),
+            "mean": NUMBERS,
+            "variance": Either(NOT_NEGATIVE, ListOf(NOT_NEGATIVE)),
+            "invert": BOOLEAN,
+            **_LAYER,
+        },
+        _NOT_HERE,
+        required=frozenset({"mean", "variance"}),
+    ),
+    "Conv2D": Hand(
+        "Slides filters of kernel_size over the image.",
+        {**_WINDOW, "groups": COUNT, **_KERNEL, **_LAYER},
+        NO_GENERATION,
+    ),
+    "SeparableConv2D": Hand(
+        "Slides one filter over each channel, then mixes channels point by point.",
+        {
+            **_WINDOW,
+            "depth_multiplier": COUNT,
+            "activation": OPTIONAL_ACTIVATION,
+            "use_bias": BOOLEAN,
+            "depthwise_initializer": INITIALIZER,
+            "pointwise_initializer": INITIALIZER,
+            "bias_initializer": INITIALIZER,
+            "depthwise_regularizer": REGULARIZER,
+            "pointwise_regularizer": REGULARIZER,
+            "bias_regularizer": REGULARIZER,
+            "activity_regularizer": REGULARIZER,
+            "depthwise_constraint": CONSTRAINT,
+            "pointwise_constraint": CONSTRAINT,
+            "bias_constraint": CONSTRAINT,
+            **_LAYER,
+        },
+        NO_GENERATION,
+    ),
+    "MaxPooling2D": Hand(
+        "Keeps the largest value of each window; strides null moves by pool_size.",
+        _POOLING,
+        _NOT_HERE,
+    ),
+    "MinPooling2D": Hand(
+        "Keeps the smallest value of each window. Not of Keras: the worker builds it as "
+        "Rescaling(-1), MaxPooling2D, Rescaling(-1).",
+        _POOLING,
+        _NOT_HERE,
+    ),
+    "AveragePooling2D": Hand(
+        "Keeps the mean of each window; strides null moves by pool_size.", _POOLING, _NOT_HERE
+    ),
+    "GlobalMaxPooling2D": Hand("The largest value of each channel.", _GLOBAL, _NOT_HERE),
+    "GlobalAveragePooling2D": Hand("The mean of each channel.", _GLOBAL, _NOT_HERE),
+    "Flatten": Hand(
+        "Makes one row of an image.", {"data_format": DATA_FORMAT, **_LAYER}, _NOT_HERE
+    ),
+    "Dense": Hand(
+        "A layer of neurons, each fed by all values before it.",
+        {"units": COUNT, **_KERNEL, **_LAYER},
+        {**_NO_LORA, **NO_GENERATION},
+    ),
+    "Dropout": Hand(
+        "Silences a share of the values at each training step.",
+        {
+            "rate": SHARE,
+            "noise_shape": Nullable(ListOf(Nullable(Integer(minimum=1)))),
+            "seed": SEED,
+            **_LAYER,
+        },
+        _NOT_HERE,
+    ),
+    "SpatialDropout2D": Hand(
+        "Silences a share of the channels at each training step.",
+        {"rate": SHARE, "data_format": DATA_FORMAT, "seed": SEED, "name": NAME},
+        {"dtype": NO_DTYPE},
+    ),
+    "BatchNormalization": Hand(
+        "Keeps each channel near mean 0 and deviation 1, by the batch.",
+        {
+            "axis": AXIS,
+            "momentum": SHARE,
+            **_SCALED,
+            "moving_mean_initializer": INITIALIZER,
+            "moving_variance_initializer": INITIALIZER,
+            "renorm": BOOLEAN,
+            "renorm_momentum": SHARE,
+            **_LAYER,
+        },
+        {
+            **_NOT_HERE,
+            "renorm_clipping": "renorm_clipping is not supported yet.",
+            "synchronized": "synchronized is not supported: a job runs on one device.",
+        },
+    ),
+    "LayerNormalization": Hand(
+        "Keeps each image near mean 0 and deviation 1.",
+        {"axis": AXES, **_SCALED, **_LAYER},
+        _NOT_HERE,
+    ),
+    "Activation": Hand(
+        "An activation as a layer of its own.", {"activation": ACTIVATION, **_LAYER}, _NOT_HERE
+    ),
+    "ReLU": Hand(
+        "x above threshold, else 0 or a slope; at most max_value.",
+        {
+            "max_value": Nullable(NOT_NEGATIVE),
+            "negative_slope": NOT_NEGATIVE,
+            "threshold": NOT_NEGATIVE,
+            **_LAYER,
+        },
+        _NOT_HERE,
+    ),
+    "LeakyReLU": Hand(
+        "x above 0, negative_slope * x below.",
+        {"negative_slope": NOT_NEGATIVE, **_LAYER},
+        _NOT_HERE,
+    ),
+    "Reshape": Hand(
+        "The same values in another shape, without the batch; one -1 is worked out.",
+        {"target_shape": ListOf(Either(Integer(minimum=1), Integer(-1, -1)), maximum=8), **_LAYER},
+        _NOT_HERE,
+    ),
+    "ZeroPadding2D": Hand(
+        "Adds rows and columns of 0.",
+        {"padding": Margins(), "data_format": DATA_FORMAT, **_LAYER},
+        _NOT_HERE,
+    ),
+    "RandomFlip": Hand(
+        "Turns images over, at training only.",
+        {"mode": Choice("horizontal_and_vertical", "horizontal", "vertical"), **_RANDOM},
+        _NOT_HERE,
+    ),
+    "RandomRotation": Hand(
+        "Turns images by a share of a full turn, at training only.",
+        {"factor": _FACTOR, **_MOVED},
+        _NOT_HERE,
+    ),
+    "RandomZoom": Hand(
+        "Zooms out (above 0) and in (below 0), at training only.",
+        {"height_factor": _FACTOR, "width_factor": Nullable(_FACTOR), **_MOVED},
+        _NOT_HERE,
+    ),
+    "RandomTranslation": Hand(
+        "Moves images by a share of their size, at training only.",
+        {"height_factor": _FACTOR, "width_factor": _FACTOR, **_MOVED},
+        _NOT_HERE,
+    ),
+    "RandomContrast": Hand(
+        "Changes contrast, at training only.",
+        {
+            "factor": Factor(SHARE),
+            "value_range": ListOf(ANY_NUMBER, 2, 2, ascending=True),
+            "seed": SEED,
+            **_LAYER,
+        },
+        _NOT_HERE,
+    ),
+}
+FAMILY = Family("layers", "a layer", LAYERS)

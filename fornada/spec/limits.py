@@ -1,0 +1,23 @@
+"""How large a spec may be, and which characters it may hold, as YAML or as JSON."""
+
+import re
+
+# Bytes. A spec of a thousand layers fits ten times.
+MAX_BYTES = 256 * 1024
+# Lists and mappings inside one another.
+MAX_DEPTH = 32
+# Scalars, lists and mappings in all: keeps the pure Python scanner under a few seconds.
+MAX_NODES = 20_000
+# Parameters of the model, and values of one layer's output for one image; a worker's own setting
+# may be lower.
+MAX_PARAMETERS = 1_000_000_000
+# YAML's non-printable characters, the byte order mark, and the line breaks (U+0085, U+2028,
+# U+2029) that PyYAML counts as lines and editors do not.
+CONTROL = re.compile(
+    "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
+
+
+def clip(text: str) -> str:
+    """At most 60 characters of `text`, for messages."""
+    return text if len(text) <= 60 else text[:57] + "..."

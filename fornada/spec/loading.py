@@ -1,0 +1,100 @@
+"""A spec from a file, a text or a document, with every problem found at once."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from db.states import FailureCode
+from fornada.spec import checks, document, overriding, text
+from fornada.spec.kinds import is_label
+from fornada.spec.limits import MAX_BYTES
+from fornada.spec.nodes import Node
+from fornada.spec.problems import Problem, SpecProblems
+from fornada.spec.reading import At, Reading
+from fornada.spec.sections import TOP
+from fornada.spec.spec import Spec, build
+
+_NO_NAME = "spec"
+
+
+def load(
+    path: Path,
+    *,
+    overrides: Sequence[str] = (),
+    data_root: Path = Path("/"),
+    base: Path | None = None,
+) -> Spec:
+    """Read and check a spec's file.
+
+    Args:
+        path: a YAML file, of at most 256 KiB.
+        overrides: such as `data.batch_size=128`, typed and checked like the file.
+        data_root: folder that every path must lie under.
+        base: folder that paths are taken from; default: the current one.
+
+    Raises:
+        SpecProblems: with everything that is wrong, or that the file cannot be read.
+    """
+    file = str(path)
+    try:
+        with path.open("rb") as stream:
+            # One byte more than allowed tells a file that is too long from one that just fits.
+            content = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        message = f"cannot be read: {error.strerror or error}."
+        problem = Problem(file, None, "", message, FailureCode.SPEC_SYNTAX)
+        raise SpecProblems([problem]) from error
+    root = text.read(content, file)
+    reading = Reading(file, data_root, base or Path.cwd())
+    return _read(root, reading, overrides, _name_of(path))
+
+
+def loads(
+    content: str,
+    *,
+    file: str = "<spec>",
+    overrides: Sequence[str] = (),
+    data_root: Path = Path("/"),
+    base: Path | None = None,
+) -> Spec:
+    """Read and check a spec's text; as `load`.
+
+    Args:
+        content: YAML.
+        file: how problems name it.
+        overrides: as in `load`.
+        data_root: as in `load`.
+        base: as in `load`.
+
+    Raises:
+        SpecProblems: with everything that is wrong.
+    """
+    root = text.read(content, file)
+    reading = Reading(file, data_root, base or Path.cwd())
+    return _read(root, reading, overrides, _name_of(Path(file)))
+
+
+def from_document(content: Mapping[str, Any]) -> Spec:
+    """Check an effective document, whose paths are relative to the data root.
+
+    Raises:
+        SpecProblems: with everything that is wrong.
+    """
+    reading = Reading("<document>", Path(os.sep), None)
+    return _read(document.read(content, reading.file), reading, (), _NO_NAME)
+
+
+def _read(root: Node, reading: Reading, overrides: Sequence[str], name: str) -> Spec:
+    at = At(reading)
+    at.seen(root.mark)
+    root = overriding.apply(root, overrides, reading)
+    values = TOP.parse(root, at)
+    checks.check(values, at)
+    if reading.problems:
+        raise SpecProblems(reading.problems)
+    return build(values, name)
+
+
+def _name_of(path: Path) -> str:
+    return path.stem if is_label(path.stem) else _NO_NAME

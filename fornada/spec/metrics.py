@@ -1,0 +1,101 @@
+"""What is measured beside the loss."""
+
+from fornada.spec.arguments import BOOLEAN, COUNT, NO_DTYPE, SHARE
+from fornada.spec.kinds import Choice, Either, Integer, Kind, Label, ListOf, Nullable, Number
+from fornada.spec.objects import Family, Hand
+
+_DTYPE = {"dtype": NO_DTYPE}
+_NAMED: dict[str, Kind] = {"name": Label()}
+_THRESHOLDS = Nullable(Either(SHARE, ListOf(SHARE)))
+_COUNTING: dict[str, Kind] = {
+    "thresholds": _THRESHOLDS,
+    "top_k": Nullable(COUNT),
+    "class_id": Nullable(Integer(minimum=0)),
+    **_NAMED,
+}
+_AUC: dict[str, Kind] = {
+    "num_thresholds": Integer(minimum=2, maximum=100_000),
+    "curve": Choice("ROC", "PR"),
+    "summation_method": Choice("interpolation", "minoring", "majoring"),
+    **_NAMED,
+    "thresholds": Nullable(ListOf(SHARE)),
+    "multi_label": BOOLEAN,
+    "num_labels": Nullable(COUNT),
+    "label_weights": Nullable(ListOf(Number(minimum=0))),
+    "from_logits": BOOLEAN,
+}
+
+METRICS = {
+    "accuracy": Hand("How often the answer is right; fits the labels by itself."),
+    "sparse_categorical_accuracy": Hand(
+        "How often the likeliest class is right, with label_mode int.",
+        with_arguments="SparseCategoricalAccuracy",
+    ),
+    "categorical_accuracy": Hand(
+        "How often the likeliest class is right, with label_mode categorical.",
+        with_arguments="CategoricalAccuracy",
+    ),
+    "binary_accuracy": Hand(
+        "How often the output lies on the right side of 0.5.",
+        with_arguments="BinaryAccuracy",
+    ),
+    "sparse_top_k_categorical_accuracy": Hand(
+        "How often the right class is among the likeliest five.",
+        with_arguments="SparseTopKCategoricalAccuracy",
+    ),
+    "SparseCategoricalAccuracy": Hand("The same, as a class.", _NAMED, _DTYPE),
+    "CategoricalAccuracy": Hand("The same, as a class.", _NAMED, _DTYPE),
+    "BinaryAccuracy": Hand(
+        "How often the output lies on the right side of the threshold.",
+        {**_NAMED, "threshold": Number(above=0, below=1)},
+        _DTYPE,
+    ),
+    "SparseTopKCategoricalAccuracy": Hand(
+        "How often the right class is among the likeliest k.",
+        {"k": COUNT, **_NAMED, "from_sorted_ids": BOOLEAN},
+        _DTYPE,
+    ),
+    # Names are fixed where Keras would number them by how many the process has made.
+    "AUC": Hand(
+        "The area under a curve over all thresholds, with label_mode binary or categorical.",
+        _AUC,
+        _DTYPE,
+        defaults={"name": "auc"},
+    ),
+    "Precision": Hand(
+        "Of those called positive, how many are; with label_mode binary or categorical.",
+        _COUNTING,
+        _DTYPE,
+        defaults={"name": "precision"},
+    ),
+    "Recall": Hand(
+        "Of the positive ones, how many are called so; with label_mode binary or categorical.",
+        _COUNTING,
+        _DTYPE,
+        defaults={"name": "recall"},
+    ),
+}
+_SPARSE = frozenset({"int"})
+_ONE_HOT = frozenset({"categorical"})
+_OUTPUTS = frozenset({"binary", "categorical"})
+# The label modes that each metric can be computed with.
+LABEL_MODES = {
+    "accuracy": frozenset({"int", "categorical", "binary"}),
+    "sparse_categorical_accuracy": _SPARSE,
+    "SparseCategoricalAccuracy": _SPARSE,
+    "sparse_top_k_categorical_accuracy": _SPARSE,
+    "SparseTopKCategoricalAccuracy": _SPARSE,
+    "categorical_accuracy": _ONE_HOT,
+    "CategoricalAccuracy": _ONE_HOT,
+    "binary_accuracy": _OUTPUTS,
+    "BinaryAccuracy": _OUTPUTS,
+    "AUC": _OUTPUTS,
+    "Precision": _OUTPUTS,
+    "Recall": _OUTPUTS,
+}
+FAMILY = Family(
+    "metrics",
+    "a metric",
+    METRICS,
+    {"auc": "AUC", "precision": "Precision", "recall": "Recall"},
+)

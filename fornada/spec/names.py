@@ -1,0 +1,33 @@
+"""The nearest right name, for a name that is wrong."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(name: str, right: Iterable[str]) -> str | None:
+    """The one of `right` that `name` most likely meant, or None.
+
+    Case, `_`, `-` and spaces count for nothing: `early_stopping` means `EarlyStopping`.
+
+    Example:
+        >>> nearest("unit", ["units", "activation"])
+        'units'
+    """
+    # Compared letter by letter: a longer name is no misspelling, and would cost its square.
+    if len(name) > 64:
+        return None
+    bare = {_bare(candidate): candidate for candidate in right}
+    if _bare(name) in bare:
+        return bare[_bare(name)]
+    close = difflib.get_close_matches(_bare(name), bare, n=1, cutoff=0.6)
+    return bare[close[0]] if close else None
+
+
+def did_you_mean(name: str, right: Iterable[str]) -> str:
+    """A further line for a message, or nothing."""
+    match = nearest(name, right)
+    return f'\n  Did you mean "{match}"?' if match else ""
+
+
+def _bare(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())

@@ -1,0 +1,68 @@
+"""A spec as written: scalars, lists and mappings that remember where they stand."""
+
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+Plain: TypeAlias = bool | int | float | str | None
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where a node was written: a line of the file (from 1), or the override that brought it."""
+
+    line: int | None = None
+    override: str | None = None
+
+
+@dataclass
+class Scalar:
+    """One value. `text` is what the person wrote, without quotes."""
+
+    value: Plain
+    text: str
+    mark: Mark = field(default_factory=Mark)
+
+
+@dataclass
+class Sequence:
+    """A list."""
+
+    items: list["Node"]
+    mark: Mark = field(default_factory=Mark)
+
+
+@dataclass
+class Mapping:
+    """Names and their values, in the order written. `keys` says where each name stands."""
+
+    items: dict[str, "Node"]
+    keys: dict[str, Mark]
+    mark: Mark = field(default_factory=Mark)
+
+
+Node: TypeAlias = Scalar | Sequence | Mapping
+
+
+def literal(value: object, mark: Mark | None = None) -> Node:
+    """The node of a value we trust, such as a default.
+
+    Args:
+        value: None, bool, int, float, str, or lists, tuples and mappings of them.
+    """
+    mark = mark or Mark()
+    if isinstance(value, MappingOf):
+        items = {str(key): literal(item, mark) for key, item in value.items()}
+        return Mapping(items, dict.fromkeys(items, mark), mark)
+    if isinstance(value, list | tuple):
+        return Sequence([literal(item, mark) for item in value], mark)
+    if value is None or isinstance(value, bool | int | float | str):
+        return Scalar(value, _text(value), mark)
+    raise TypeError(f"no node for {type(value).__name__}")
+
+
+def _text(value: Plain) -> str:
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)

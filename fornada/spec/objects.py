@@ -1,0 +1,215 @@
+"""A Keras class with its arguments, read from a spec."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from fornada.spec import nodes
+from fornada.spec.fields import Fields
+from fornada.spec.kinds import Kind, any_of, found
+from fornada.spec.limits import clip
+from fornada.spec.names import did_you_mean
+from fornada.spec.nodes import Json, Mark, Node, Scalar
+from fornada.spec.reading import At, Refused
+from fornada.spec.values import KerasObject, Value
+
+
+@dataclass(frozen=True)
+class Hand:
+    """The part of one class that is kept by hand.
+
+    Attributes:
+        about: one sentence for the reference.
+        arguments: the kind of each argument that a spec may give.
+        refused: Keras's other arguments, each with a sentence that says why not.
+        required: arguments that a spec must give although Keras has a default.
+        defaults: defaults that are not Keras's own, each with its reason in a comment.
+        with_arguments: for a function that Keras knows by name alone: the class that takes over
+            when arguments are given.
+    """
+
+    about: str
+    arguments: Mapping[str, Kind] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    required: frozenset[str] = frozenset()
+    defaults: Mapping[str, Json] = field(default_factory=dict)
+    with_arguments: str = ""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Classes that may stand in one place of a spec.
+
+    Attributes:
+        name: Keras's module, such as `layers`.
+        noun: one of them in words.
+        hands: what is supported.
+        aliases: other spellings, and the name each stands for.
+    """
+
+    name: str
+    noun: str
+    hands: Mapping[str, Hand]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Object(Kind):
+    """One class of a family: its name, or `{name: {argument: value}}`."""
+
+    family: str
+
+    @property
+    def words(self) -> str:
+        return f"{_family(self.family).noun}, as a name or as {{name: {{argument: value}}}}"
+
+    def takes(self, node: Node) -> bool:
+        return isinstance(node, nodes.Mapping) or (
+            isinstance(node, Scalar) and isinstance(node.value, str)
+        )
+
+    def parse(self, node: Node, at: At) -> KerasObject:
+        """The object; without the arguments that could not be read, whose problems are recorded."""
+        written, mark, arguments = self._split(node, at)
+        name = self._name(written, mark, at)
+        return read_object(self.family, name, arguments, at.key(written))
+
+    def _split(self, node: Node, at: At) -> tuple[str, Mark, Node]:
+        if isinstance(node, Scalar) and isinstance(node.value, str):
+            return node.value, node.mark, nodes.Mapping({}, {}, node.mark)
+        if not isinstance(node, nodes.Mapping) or not node.items:
+            raise self.wrong(node, at)
+        names = list(node.items)
+        if len(names) > 1:
+            raise self.refuse(node, at, _several(names, node))
+        return names[0], node.keys[names[0]], node.items[names[0]]
+
+    def _name(self, written: str, mark: Mark, at: At) -> str:
+        family = _family(self.family)
+        name = family.aliases.get(written, written)
+        if name in family.hands:
+            return name
+        raise at.refuse(mark, _unknown(family, written))
+
+    def with_classes(self, value: Value, count: int) -> Value:
+        if not isinstance(value, KerasObject):
+            return value
+        fields = _fields(self.family, value.class_name).fields
+        arguments = {
+            name: fields[name].kind.with_classes(argument, count)
+            for name, argument in value.arguments.items()
+        }
+        return KerasObject(value.class_name, arguments)
+
+    def schema(self) -> dict[str, Json]:
+        return {"$ref": f"#/$defs/{self.family}"}
+
+
+def read_object(family: str, name: str, arguments: Node, at: At) -> KerasObject:
+    """The object of a class whose name is known."""
+    hand = _family(family).hands[name]
+    if hand.with_arguments and isinstance(arguments, nodes.Mapping) and arguments.items:
+        name = hand.with_arguments
+    return KerasObject(name, _fields(family, name).parse(arguments, at))
+
+
+def _several(names: list[str], node: nodes.Mapping) -> str:
+    first = node.items[names[0]]
+    listed = ", ".join(map(clip, names[:4]))
+    if isinstance(first, Scalar) and first.value is None:
+        # `- Dense:` with its arguments not indented: the commonest slip in a list of mappings.
+        return f"{len(names)} names in one item: {listed}. Indent the arguments below {names[0]}."
+    return f"{len(names)} names in one item: {listed}."
+
+
+def _unknown(family: Family, written: str) -> str:
+    from fornada.spec.catalogue import keras_names
+
+    right = [*family.hands, *family.aliases]
+    shown = clip(written)
+    if written in keras_names(family.name):
+        what = f'"{shown}" of Keras is not supported yet.'
+    else:
+        what = f'there is no {family.noun.split(" ", 1)[1]} "{shown}".'
+    hint = did_you_mean(written, right)
+    return f"{what}\n  Expected one of: {', '.join(family.hands)}.{hint}"
+
+
+def _family(name: str) -> Family:
+    from fornada.spec.catalogue import family
+
+    return family(name)
+
+
+def _fields(family: str, name: str) -> Fields:
+    from fornada.spec.catalogue import fields
+
+    return fields(family, name)
+
+
+@dataclass(frozen=True)
+class ObjectList(Kind):
+    """A list of objects of one family.
+
+    Attributes:
+        indexed: whether problems always name an item by its index, from 0, as `model.3.Dense`;
+            otherwise by its class alone where that is unique, as `callbacks.EarlyStopping`.
+    """
+
+    family: str
+    minimum: int = 0
+    indexed: bool = False
+
+    @property
+    def words(self) -> str:
+        return f"a list of items, each {Object(self.family).words}"
+
+    def takes(self, node: Node) -> bool:
+        return isinstance(node, nodes.Sequence)
+
+    def parse(self, node: Node, at: At) -> tuple[KerasObject, ...]:
+        if isinstance(node, Scalar) and node.value is None and not self.minimum:
+            return ()
+        if not isinstance(node, nodes.Sequence):
+            hint = "\n  Begin each item with a dash." if isinstance(node, nodes.Mapping) else ""
+            raise self.refuse(node, at, f"{found(node)} is not accepted.", hint)
+        if len(node.items) < self.minimum:
+            raise self.refuse(node, at, "an empty list is not accepted.")
+        items = []
+        for place, item in zip(self.places(node, at), node.items, strict=True):
+            place.seen(item.mark)
+            with suppress(Refused):
+                items.append(Object(self.family).parse(item, place))
+        return tuple(items)
+
+    def places(self, node: nodes.Sequence, at: At) -> list[At]:
+        """Where each item stands."""
+        names = [written_name(item) for item in node.items]
+        family = _family(self.family)
+        known = {name for name in names if name in family.hands or name in family.aliases}
+        return [
+            at
+            if not self.indexed and name in known and names.count(name) == 1
+            else at.key(str(index))
+            for index, name in enumerate(names)
+        ]
+
+    def with_classes(self, value: Value, count: int) -> Value:
+        if not isinstance(value, tuple):
+            return value
+        return tuple(Object(self.family).with_classes(item, count) for item in value)
+
+    def schema(self) -> dict[str, Json]:
+        items: dict[str, Json] = {"type": "array", "items": Object(self.family).schema()}
+        if self.minimum:
+            return {**items, "minItems": self.minimum}
+        return any_of(items, {"type": "null"})
+
+
+def written_name(node: Node) -> str | None:
+    """The class name of an item as written, or None where it has not one."""
+    if isinstance(node, Scalar):
+        return node.value if isinstance(node.value, str) else None
+    if isinstance(node, nodes.Mapping) and len(node.items) == 1:
+        return next(iter(node.items))
+    return None

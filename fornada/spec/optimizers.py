@@ -1,0 +1,62 @@
+"""How weights follow the gradient."""
+
+from fornada.spec.arguments import (
+    BOOLEAN,
+    COUNT,
+    DECAY,
+    NAME,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SHARE,
+)
+from fornada.spec.kinds import Either, Integer, Kind, Nullable
+from fornada.spec.objects import Family, Hand, Object
+
+_EVERY: dict[str, Kind] = {
+    "learning_rate": Either(POSITIVE, Object("schedules")),
+    "weight_decay": Nullable(NOT_NEGATIVE),
+    "clipnorm": Nullable(POSITIVE),
+    "clipvalue": Nullable(POSITIVE),
+    "global_clipnorm": Nullable(POSITIVE),
+    "use_ema": BOOLEAN,
+    "ema_momentum": SHARE,
+    "ema_overwrite_frequency": Nullable(COUNT),
+    "loss_scale_factor": Nullable(POSITIVE),
+    "gradient_accumulation_steps": Nullable(Integer(minimum=2)),
+    "name": NAME,
+}
+_ADAM = {
+    **_EVERY,
+    "beta_1": DECAY,
+    "beta_2": DECAY,
+    "epsilon": POSITIVE,
+    "amsgrad": BOOLEAN,
+}
+
+OPTIMIZERS = {
+    "Adam": Hand("Steps scaled by running means of the gradient and its square.", _ADAM),
+    "AdamW": Hand(
+        "Adam, with the weights decayed beside the gradient.",
+        {**_ADAM, "weight_decay": NOT_NEGATIVE},
+    ),
+    "RMSprop": Hand(
+        "Steps scaled by a running mean of the gradient's square.",
+        {
+            **_EVERY,
+            "rho": DECAY,
+            "momentum": NOT_NEGATIVE,
+            "epsilon": POSITIVE,
+            "centered": BOOLEAN,
+        },
+    ),
+    "SGD": Hand(
+        "Steps along the gradient, with momentum if there is any.",
+        {**_EVERY, "momentum": SHARE, "nesterov": BOOLEAN},
+    ),
+}
+FAMILY = Family(
+    "optimizers",
+    "an optimizer",
+    OPTIMIZERS,
+    {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"},
+)

@@ -1,0 +1,92 @@
+"""Paths in a spec: taken from where the person stands, stored relative to the data root."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from db.states import FailureCode
+from fornada.spec.kinds import Kind, found
+from fornada.spec.limits import clip
+from fornada.spec.nodes import Json, Node, Scalar
+from fornada.spec.problems import PathRefused
+from fornada.spec.reading import At
+
+# Linux's own limit, in bytes.
+_LONGEST = 4096
+
+
+def resolve(stored: str, data_root: Path) -> Path:
+    """The real path of a stored one, in this machine's data root.
+
+    Args:
+        stored: relative to the root, as specs keep it; `""` or `.` is the root itself.
+        data_root: folder that all data lie under.
+
+    Raises:
+        PathRefused: it leaves the root, by `..` or by a symbolic link.
+    """
+    path = PurePosixPath(stored)
+    if path.is_absolute() or ".." in path.parts:
+        raise PathRefused(f'"{clip(stored)}" is not a path under the data root.')
+    root = data_root.resolve()
+    try:
+        real = (root / path).resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise PathRefused(f'"{clip(stored)}" cannot be followed: {error}.') from error
+    if not real.is_relative_to(root):
+        raise PathRefused(f'"{clip(stored)}" leads outside the data root {root}.')
+    return real
+
+
+def store(written: str, base: Path, data_root: Path) -> str:
+    """A path as a person wrote it, relative to the data root.
+
+    Raises:
+        PathRefused: it lies outside the root.
+    """
+    # Links are kept where the path is under the root as written: another host may link elsewhere.
+    path = Path(os.path.normpath(base.absolute() / written))
+    for root, place in ((data_root.absolute(), path), (data_root.resolve(), Path(_real(path)))):
+        if place.is_relative_to(root):
+            stored = str(place.relative_to(root))
+            resolve(stored, data_root)
+            return stored
+    raise PathRefused(f"{path} lies outside the data root {data_root}.")
+
+
+def _real(path: Path) -> str:
+    return os.path.realpath(path)
+
+
+@dataclass(frozen=True)
+class DataPath(Kind):
+    """A folder of images."""
+
+    words = "a folder under the data root, without .."
+
+    def parse(self, node: Node, at: At) -> str:
+        if not isinstance(node, Scalar) or not isinstance(node.value, str):
+            raise self.refuse(node, at, f"{found(node)} is not a path.")
+        written = node.value
+        if not written or len(os.fsencode(written)) > _LONGEST or "\n" in written:
+            raise self.wrong(node, at)
+        if ".." in PurePosixPath(written).parts or written.startswith("~"):
+            hint = "\n  Write the folder in full, or from where you stand."
+            message = f"{found(node)} is refused.\n  Expected {self.words}.{hint}"
+            raise at.refuse(node.mark, message, FailureCode.PATH_REFUSED)
+        try:
+            return self._stored(written, at)
+        except PathRefused as error:
+            message = f"{error}\n  Expected {self.words}."
+            raise at.refuse(node.mark, message, FailureCode.PATH_REFUSED) from None
+
+    def _stored(self, written: str, at: At) -> str:
+        reading = at.reading
+        if reading.base is not None:
+            return store(written, reading.base, reading.data_root)
+        if PurePosixPath(written).is_absolute():
+            raise PathRefused(f'"{clip(written)}" is not relative to the data root.')
+        return str(PurePosixPath(written))
+
+    def schema(self) -> dict[str, Json]:
+        return {"type": "string", "minLength": 1, "maxLength": _LONGEST}

@@ -1,0 +1,79 @@
+"""One reading of one spec: where values stand, and the problems found on the way."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from db.states import FailureCode
+from fornada.spec.nodes import Mark
+from fornada.spec.problems import Problem
+
+
+class Refused(Exception):  # noqa: N818  (control flow: the problem is already recorded)
+    """A value could not be read; its problem is recorded."""
+
+
+@dataclass
+class Reading:
+    """What is known while a spec is read.
+
+    Attributes:
+        file: how problems name it.
+        data_root: folder that every path must lie under.
+        base: folder that paths are taken from; None where they are stored ones, already
+            relative to the data root.
+        marks: by path, where each value was written.
+    """
+
+    file: str = "<spec>"
+    data_root: Path = Path("/")
+    base: Path | None = None
+    problems: list[Problem] = field(default_factory=list)
+    marks: dict[tuple[str, ...], Mark] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class At:
+    """A place in the spec that is being read."""
+
+    reading: Reading
+    path: tuple[str, ...] = ()
+
+    def key(self, name: str) -> "At":
+        """The place `name` below this one."""
+        return At(self.reading, (*self.path, name))
+
+    def seen(self, mark: Mark) -> None:
+        """Remember where this place was written."""
+        self.reading.marks[self.path] = mark
+
+    def refuse(
+        self, mark: Mark | None, message: str, code: FailureCode = FailureCode.SPEC_INVALID
+    ) -> Refused:
+        """Record a problem here; raise what this returns where the value is of no use.
+
+        Args:
+            mark: where it was written; None: where this place, or the nearest above, was.
+        """
+        mark = mark or self._mark()
+        file = mark.override or self.reading.file
+        path = ".".join(self.path)
+        self.reading.problems.append(Problem(file, mark.line, path, message, code))
+        return Refused()
+
+    def trial(self) -> "At":
+        """The same place in a reading whose problems are thrown away."""
+        reading = self.reading
+        return At(Reading(reading.file, reading.data_root, reading.base), self.path)
+
+    def _mark(self) -> Mark:
+        for length in range(len(self.path), -1, -1):
+            if mark := self.reading.marks.get(self.path[:length]):
+                return mark
+        return Mark()
+
+
+def sentence(parts: Iterable[str]) -> str:
+    """`a`, `a or b`, `a, b or c`."""
+    *head, last = parts
+    return f"{', '.join(head)} or {last}" if head else last

@@ -1,0 +1,215 @@
+"""A spec that is whole and right: what one job trains."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, cast
+
+from fornada.spec import monitors
+from fornada.spec.fields import Fields
+from fornada.spec.monitors import Monitor
+from fornada.spec.nodes import Json
+from fornada.spec.objects import ObjectList
+from fornada.spec.sections import TOP, Section
+from fornada.spec.values import KerasObject, Value, to_json
+
+
+@dataclass(frozen=True)
+class ValidationFolder:
+    """A folder to validate on. `split`: only the files of its validation subset of that share."""
+
+    folder: str
+    split: float | None
+
+
+@dataclass(frozen=True)
+class Data:
+    """The images, named as in `keras.utils.image_dataset_from_directory`.
+
+    Attributes:
+        train: folder, relative to the data root, as are all paths.
+        image_size: height and width.
+    """
+
+    train: str
+    test: str | None
+    validation: ValidationFolder | None
+    validation_split: float | None
+    image_size: tuple[int, int]
+    color_mode: str
+    batch_size: int
+    shuffle: bool
+    seed: int
+    label_mode: str
+    class_names: tuple[str, ...] | None
+    interpolation: str
+    crop_to_aspect_ratio: bool
+
+
+@dataclass(frozen=True)
+class Compile:
+    """Optimizer, loss and metrics."""
+
+    optimizer: KerasObject
+    loss: KerasObject
+    metrics: tuple[KerasObject, ...]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How long to train. Weights by class index, as text, or by class name."""
+
+    epochs: int
+    class_weight: Mapping[str, float] | None
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Where, when and how long the job may run."""
+
+    gpus: Literal["auto", 0, 1]
+    queue: str
+    priority: int
+    time_limit_s: float | None
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often a job whose worker or trainer dies is started in all."""
+
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What one job trains, with every default filled in.
+
+    Made by `load`, `loads` and `from_document` alone, which check everything.
+    """
+
+    name: str
+    tags: Mapping[str, str]
+    data: Data
+    model: tuple[KerasObject, ...]
+    compile: Compile
+    fit: Fit
+    callbacks: tuple[KerasObject, ...]
+    resources: Resources
+    retry: Retry
+
+    @staticmethod
+    def from_document(document: Mapping[str, Any]) -> "Spec":
+        """The spec of what `document` gave, checked like a file.
+
+        Raises:
+            SpecProblems: it is not one.
+        """
+        from fornada.spec.loading import from_document
+
+        return from_document(document)
+
+    def document(self) -> dict[str, Any]:
+        """The effective spec as JSON, in the shape of the YAML; paths relative to the root."""
+        data = {name: getattr(self.data, name) for name in _names("data")}
+        if self.data.validation is not None:
+            data["validation"] = vars(self.data.validation)
+        return {
+            "name": self.name,
+            "tags": dict(self.tags),
+            "data": {name: _json(value) for name, value in data.items()},
+            "model": [_json(layer) for layer in self.model],
+            "compile": {name: _json(getattr(self.compile, name)) for name in _names("compile")},
+            "fit": {name: _json(getattr(self.fit, name)) for name in _names("fit")},
+            "callbacks": [_json(callback) for callback in self.callbacks],
+            "resources": {
+                "gpus": self.resources.gpus,
+                "queue": self.resources.queue,
+                "priority": self.resources.priority,
+                "time_limit": self.resources.time_limit_s,
+            },
+            "retry": {"attempts": self.retry.attempts},
+        }
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256, hexadecimal, of what decides the numbers: not name, tags, resources, retry."""
+        document = self.document()
+        decides = {
+            name: document[name] for name in ("data", "model", "compile", "fit", "callbacks")
+        }
+        text = json.dumps(decides, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def validates(self) -> bool:
+        """Whether each epoch ends with a validation."""
+        return self.data.validation is not None or self.data.validation_split is not None
+
+    @cached_property
+    def produces(self) -> tuple[str, ...]:
+        """Every name that the history will hold."""
+        return monitors.produces(self.compile.metrics, self.callbacks, validates=self.validates)
+
+    @cached_property
+    def monitor(self) -> Monitor:
+        """What decides the best model."""
+        return monitors.deciding(self.callbacks, validates=self.validates)
+
+    def with_classes(self, count: int) -> "Spec":
+        """This spec with every "classes" replaced by the number.
+
+        Args:
+            count: how many classes the data has.
+        """
+
+        def resolved(family: str, items: tuple[KerasObject, ...]) -> tuple[KerasObject, ...]:
+            kind = ObjectList(family)
+            return cast("tuple[KerasObject, ...]", kind.with_classes(items, count))
+
+        (optimizer,) = resolved("optimizers", (self.compile.optimizer,))
+        (loss,) = resolved("losses", (self.compile.loss,))
+        return replace(
+            self,
+            model=resolved("layers", self.model),
+            compile=Compile(optimizer, loss, resolved("metrics", self.compile.metrics)),
+            callbacks=resolved("callbacks", self.callbacks),
+        )
+
+
+def build(values: Mapping[str, Any], name: str) -> Spec:
+    """The spec of values that were read without a problem.
+
+    Args:
+        values: of every section.
+        name: of the spec, where it gives none.
+    """
+    data = dict(values["data"])
+    if data["validation"] is not None:
+        data["validation"] = ValidationFolder(**data["validation"])
+    resources = dict(values["resources"])
+    resources["time_limit_s"] = resources.pop("time_limit")
+    return Spec(
+        name=values["name"] or name,
+        tags=values["tags"],
+        data=Data(**data),
+        model=values["model"],
+        compile=Compile(**values["compile"]),
+        fit=Fit(**values["fit"]),
+        callbacks=values["callbacks"],
+        resources=Resources(**resources),
+        retry=Retry(**values["retry"]),
+    )
+
+
+def _names(section: str) -> list[str]:
+    kind = cast("Section", TOP.fields[section].kind)
+    fields: Fields = kind.fields
+    return list(fields.fields)
+
+
+def _json(value: "Value | Mapping[str, Value]") -> Json:
+    if isinstance(value, Mapping):
+        return {name: to_json(item) for name, item in value.items()}
+    return to_json(value)

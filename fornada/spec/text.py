@@ -1,0 +1,158 @@
+"""YAML text to nodes, within limits, and nothing that a spec does not need.
+
+PyYAML's event stream is built into nodes by a loop of our own: depth and size are seen before
+any recursion, and no constructor of PyYAML ever runs.
+"""
+
+import yaml
+from yaml.events import (
+    AliasEvent,
+    CollectionStartEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+from db.states import FailureCode
+from fornada.spec.limits import CONTROL, MAX_BYTES, MAX_DEPTH, MAX_NODES, clip
+from fornada.spec.nodes import Mapping, Mark, Node, Scalar, Sequence
+from fornada.spec.problems import Problem, SpecProblems
+from fornada.spec.scalars import NumberError, resolve
+
+
+class _Broken(Exception):  # noqa: N818  (carries a sentence to `read`, never further)
+    def __init__(self, line: int | None, message: str) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def read(data: bytes | str, file: str) -> Node:
+    """Parse one YAML document.
+
+    Raises:
+        SpecProblems: one problem, SPEC_SYNTAX, with the line where reading ended.
+    """
+    try:
+        return _Builder().build(_decode(data))
+    except _Broken as broken:
+        problem = Problem(file, broken.line, "", str(broken), FailureCode.SPEC_SYNTAX)
+        raise SpecProblems([problem]) from None
+
+
+def _decode(data: bytes | str) -> str:
+    if isinstance(data, str):
+        data = data.encode("utf-8", "surrogatepass")
+    if len(data) > MAX_BYTES:
+        raise _Broken(None, f"the spec is {len(data):,} bytes.\n  At most {MAX_BYTES:,} are read.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise _Broken(line, f"byte 0x{data[error.start]:02x} is not UTF-8 text.") from None
+    if control := CONTROL.search(text):
+        line = text.count("\n", 0, control.start()) + 1
+        raise _Broken(line, f"character U+{ord(control[0]):04X} is not allowed in a spec.")
+    return text
+
+
+class _Builder:
+    """Turns events into nodes with a stack of open lists and mappings."""
+
+    def __init__(self) -> None:
+        self.root: Node | None = None
+        self.open: list[Sequence | Mapping] = []
+        # Of each open mapping: the key that waits for its value.
+        self.keys: list[str | None] = []
+        self.documents = 0
+        self.nodes = 0
+
+    def build(self, text: str) -> Node:
+        try:
+            for event in yaml.parse(text, Loader=yaml.SafeLoader):
+                self._take(event)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            sentence = f"not YAML: {error.problem or error.context}."
+            raise _Broken(mark.line + 1 if mark else None, sentence) from None
+        except (yaml.YAMLError, ValueError) as error:
+            # ValueError: PyYAML passes an escape beyond Unicode straight to chr().
+            raise _Broken(None, f"not YAML: {error}.") from None
+        if self.root is None:
+            raise _Broken(1, "the spec is empty.\n  Expected data, model, compile and fit.")
+        return self.root
+
+    def _take(self, event: Event) -> None:
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if isinstance(event, DocumentStartEvent):
+            self.documents += 1
+            if self.documents > 1:
+                raise _Broken(line, "a second document begins.\n  Expected one spec a file.")
+        elif isinstance(event, AliasEvent):
+            raise _Broken(line, f"alias *{event.anchor} is refused.\n  Write the value again.")
+        elif isinstance(event, ScalarEvent | CollectionStartEvent):
+            self._check(event, line)
+            self._add(event, Mark(line))
+        elif isinstance(event, SequenceEndEvent | MappingEndEvent):
+            self.open.pop()
+            self.keys.pop()
+
+    def _check(self, event: ScalarEvent | CollectionStartEvent, line: int) -> None:
+        if event.anchor is not None:
+            raise _Broken(line, f"anchor &{event.anchor} is refused.\n  Write the value again.")
+        if event.tag is not None:
+            raise _Broken(line, f"tag {event.tag} is refused.\n  A spec needs no tags.")
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise _Broken(line, f"more than {MAX_NODES:,} values.")
+        if isinstance(event, CollectionStartEvent) and len(self.open) >= MAX_DEPTH:
+            raise _Broken(line, f"lists and mappings are nested deeper than {MAX_DEPTH}.")
+
+    def _add(self, event: ScalarEvent | CollectionStartEvent, mark: Mark) -> None:
+        if self.open and isinstance(self.open[-1], Mapping) and self.keys[-1] is None:
+            self._key(event, self.open[-1], mark)
+            return
+        node = _node(event, mark)
+        self._attach(node)
+        if isinstance(node, Sequence | Mapping):
+            self.open.append(node)
+            self.keys.append(None)
+
+    def _key(self, event: ScalarEvent | CollectionStartEvent, mapping: Mapping, mark: Mark) -> None:
+        if not isinstance(event, ScalarEvent):
+            raise _Broken(mark.line, "a list or mapping as a name.\n  Expected a plain name.")
+        name = event.value
+        if name in mapping.keys:
+            first = mapping.keys[name].line
+            raise _Broken(mark.line, f'"{clip(name)}" is given twice, first on line {first}.')
+        mapping.keys[name] = mark
+        self.keys[-1] = name
+
+    def _attach(self, node: Node) -> None:
+        if not self.open:
+            self.root = node
+            return
+        parent = self.open[-1]
+        if isinstance(parent, Sequence):
+            parent.items.append(node)
+            return
+        name = self.keys[-1]
+        if name is not None:
+            parent.items[name] = node
+        self.keys[-1] = None
+
+
+def _node(event: ScalarEvent | CollectionStartEvent, mark: Mark) -> Node:
+    if isinstance(event, SequenceStartEvent):
+        return Sequence([], mark)
+    if not isinstance(event, ScalarEvent):
+        return Mapping({}, {}, mark)
+    # Of a plain scalar, `implicit` is (True, False); of a quoted one (False, True).
+    if event.implicit != (True, False):
+        return Scalar(event.value, event.value, mark)
+    try:
+        return Scalar(resolve(event.value), event.value, mark)
+    except NumberError as error:
+        raise _Broken(mark.line, str(error)) from None

@@ -31,7 +31,7 @@ def upgrade(output: Output) -> None:
 
     \b
     Example:
-      FORNADA_DATABASE_URL=postgresql+psycopg://ana@db/fornada fornada db upgrade
+      FORNADA_DATABASE_URL=postgresql://ana@db/fornada fornada db upgrade
     """
     from db import migrations
 

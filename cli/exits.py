@@ -43,7 +43,7 @@ MEANINGS: Mapping[Exit, str] = {
 }
 
 
-class ExitWith(Exception):
+class ExitWith(Exception):  # noqa: N818 - it ends a command, it is not always an error
     """End the command with this code, and say this on stderr, if anything."""
 
     def __init__(self, code: Exit, message: str = "") -> None:
@@ -61,7 +61,7 @@ def of_job(job: Mapping[str, Any]) -> Exit:
         return Exit.DONE
     if job["state"] == "cancelled":
         return Exit.CANCELLED
-    code = (job.get("failure") or {}).get("code")
+    code = str((job.get("failure") or {}).get("code"))
     return {"TIME_LIMIT": Exit.TIME_LIMIT, "WORKER_LOST": Exit.LOST}.get(code, Exit.JOB_FAILED)
 
 

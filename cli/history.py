@@ -1,14 +1,15 @@
 """Commands that read the record: ps, ls, show, logs, metrics."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cli.options import Seconds, job_argument, output_options, tag_option
+from cli.options import job_argument, moment, output_options, tag_option
 from cli.output import Column, Output
 from cli.result import report
 from cli.words import count, duration, local, number, since
@@ -18,30 +19,6 @@ from db.states import JobState
 LOOK_S = 0.2
 # Bytes of a log read at once.
 CHUNK = 65536
-
-
-class Since(click.ParamType):
-    """A moment: a date, a date with time, or how long ago (`7d`)."""
-
-    name = "when"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        """Read one; a moment without zone is local."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            return datetime.fromisoformat(value).astimezone()
-        except ValueError:
-            pass
-        try:
-            ago = Seconds().convert(value, param, ctx)
-        except click.BadParameter:
-            self.fail(
-                f'"{value}" is no moment; for example 2026-03-01, or 7d ago as 7d', param, ctx
-            )
-        return datetime.now(UTC) - timedelta(seconds=ago)
 
 
 @click.command()
@@ -79,7 +56,9 @@ def ps(output: Output) -> None:
 )
 @tag_option
 @click.option("--name", help="Only jobs of this name; * stands for anything.")
-@click.option("--since", "since_", type=Since(), help="Submitted since: 2026-03-01, or 7d.")
+@click.option(
+    "--since", "since_", type=moment, metavar="WHEN", help="Submitted since: 2026-03-01, or 7d."
+)
 @click.option(
     "--sort",
     default="time",
@@ -245,7 +224,7 @@ def logs(reference: str, follow: bool) -> None:
 
 def _copy(file: Path, place: int) -> int:
     """Write a log from a place on; returns the place reached."""
-    stdout = click.get_binary_stream("stdout")
+    stdout = sys.stdout.buffer
     with file.open("rb") as log:
         log.seek(place)
         while chunk := log.read(CHUNK):

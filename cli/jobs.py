@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.exits import Exit, ExitWith
-from cli.options import Seconds, job_arguments, output_options, spec_options
+from cli.options import job_arguments, output_options, seconds, spec_options
 from cli.output import Output
 from cli.watch import answer, end_all, ended_by_sigterm, watch
 
@@ -97,7 +97,9 @@ def submit(  # noqa: PLR0913 - each is an option of its own
 
 @click.command()
 @job_arguments
-@click.option("--timeout", type=Seconds(), help="Give up after this time; the jobs go on.")
+@click.option(
+    "--timeout", type=seconds, metavar="TIME", help="Give up after this time; the jobs go on."
+)
 @output_options(quiet="Print nothing; the exit code says it.")
 def wait(references: Sequence[str], timeout: float | None, output: Output) -> None:
     """Wait until jobs have ended, showing their progress.
@@ -120,9 +122,9 @@ def wait(references: Sequence[str], timeout: float | None, output: Output) -> No
 @click.option("--reason", help="Said in the job's history.")
 @output_options(quiet="Print ids alone.")
 def cancel(references: Sequence[str], reason: str | None, output: Output) -> None:
-    """Cancel jobs: at once when they wait, within seconds when they run.
+    """Cancel jobs, at once or within seconds.
 
-    A running job saves its best model first.
+    A job that waits is cancelled at once; one that runs is asked to stop, and keeps its best model.
 
     \b
     Examples:

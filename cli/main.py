@@ -22,7 +22,7 @@ COMMANDS = {
     "wait": ("cli.jobs:wait", "Wait until jobs have ended, showing their progress."),
     "cancel": (
         "cli.jobs:cancel",
-        "Cancel jobs: at once when they wait, within seconds when they run.",
+        "Cancel jobs, at once or within seconds.",
     ),
     "up": ("cli.stack:up", "Start the embedded stack: a private Redis, SQLite and one worker."),
     "worker": ("cli.workers:worker", "Start and list workers."),

@@ -3,6 +3,8 @@
 import functools
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any, ParamSpec, TypeVar
 
 import click
@@ -70,9 +72,10 @@ def spec_options(command: Command) -> Command:
         click.option("--priority", type=int, help="Higher runs first."),
         click.option("--time-limit", metavar="TIME", help="Longest the job may run: 90s, 30m, 2h."),
     )  # fmt: skip
+    wrapped: Command = called
     for option in reversed(options):
-        called = option(called)
-    return called
+        wrapped = option(wrapped)
+    return wrapped
 
 
 def _changes(
@@ -108,22 +111,28 @@ def tag_option(command: Command) -> Command:
     )(command)
 
 
-class Seconds(click.ParamType):
-    """A span of time: 90, 90s, 30m, 2h, 1d; given to the command in seconds."""
+# Seconds of each unit a person writes.
+UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
-    name = "time"
-    _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}  # noqa: RUF012
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Read one; see the class."""
-        if isinstance(value, (int, float)):
-            return float(value)
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", str(value))
-        if not found:
-            self.fail(f'"{value}" is no time; for example 90s, 30m, 2h or 7d', param, ctx)
-        return float(found[1]) * self._UNITS[found[2]]
+def seconds(text: str) -> float:
+    """A span of time, 90, 90s, 30m, 2h, 1d or 1w, in seconds; the type of an option."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", text)
+    if not found:
+        raise click.BadParameter(f'"{text}" is no time; for example 90s, 30m, 2h or 7d')
+    return float(found[1]) * UNITS[found[2]]
+
+
+def moment(text: str) -> datetime:
+    """A date, a date with time (local without a zone), or how long ago; the type of an option."""
+    with suppress(ValueError):
+        return datetime.fromisoformat(text).astimezone()
+    try:
+        return datetime.now(UTC) - timedelta(seconds=seconds(text))
+    except click.BadParameter:
+        raise click.BadParameter(
+            f'"{text}" is no moment; for example 2026-03-01, or 7d for seven days ago'
+        ) from None
 
 
 def job_arguments(command: Command) -> Command:

@@ -21,12 +21,12 @@ WRITTEN = "<!-- Written by `python -P -m cli.reference docs`; a test fails when 
 PREFACE = """\
 # Command reference
 
-Verbs for jobs (`fornada submit`), nouns for the rest (`fornada worker ls`). A flag means the same in
-every command.
+Verbs for jobs (`fornada submit`), nouns for the rest (`fornada worker ls`). A flag means the same
+in every command.
 
-- **stdout is the answer, stderr is progress and errors.** On a terminal answers are tables; in a pipe
-  they are rows separated by tabs, without heads, `-` for what is not there. `--json` prints a document
-  instead, `-q` ids alone: `id=$(fornada submit -q a.yaml)`.
+- **stdout is the answer, stderr is progress and errors.** On a terminal answers are tables; in a
+  pipe they are rows separated by tabs, without heads, `-` for what is not there. `--json` prints a
+  document instead, `-q` ids alone: `id=$(fornada submit -q a.yaml)`.
 - **A job** is named by its id (`12`), by the beginning of its uid (four digits or more), or by
   `@last`. Commands that take several take ranges too: `12-20`.
 - **Colours** follow `--color`, `NO_COLOR` and whether the stream is a terminal.
@@ -46,8 +46,8 @@ COMPLETION = """\
 DOCUMENTS = """\
 ## Documents
 
-`fornada show JOB --json` is stable: keys are added, never renamed. Times are UTC, ISO-8601. While a job
-runs, `epochs_run` and `best` are live.
+`fornada show JOB --json` is stable: keys are added, never renamed. Times are UTC, ISO-8601. While
+a job runs, `epochs_run` and `best` are live.
 
 | key | what |
 | --- | --- |
@@ -61,7 +61,7 @@ runs, `epochs_run` and `best` are live.
 | `monitor` | the metric that decides which model is best |
 | `best` | `epoch`, `value`, `uri`, `path` (the file on this host), `sha256`, `bytes` |
 | `metrics` | by name `last`, `min`, `max` |
-| `test` | `loss`, `metrics`, `confusion_matrix` (rows true, columns predicted), `classes`, `per_class` |
+| `test` | `loss`, `metrics`, `classes`, `confusion_matrix` (a row is a true class), `per_class` |
 | `failure` | `code` (a closed list) and `message` |
 | `worker` | `host`, `trainer_pid`; `device` and `backend` stand beside it |
 | `data` | `fingerprint`, `classes`, and images in `train`, `validation`, `test` |

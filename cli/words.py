@@ -36,18 +36,18 @@ def size(value: int) -> str:
     return f"{amount:.1f} TiB"
 
 
-def moment(stamp: str | None) -> datetime | None:
+def _moment(stamp: str | None) -> datetime | None:
     """The time of an ISO-8601 stamp."""
     return None if stamp is None else datetime.fromisoformat(stamp)
 
 
 def local(stamp: str | None) -> str | None:
     """A stamp of the record in this machine's time zone, to the second."""
-    at = moment(stamp)
+    at = _moment(stamp)
     return None if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def since(stamp: str | None, until: str | None = None) -> float | None:
     """Seconds from a stamp to another, or to now."""
-    begin, end = moment(stamp), moment(until) or datetime.now(UTC)
+    begin, end = _moment(stamp), _moment(until) or datetime.now(UTC)
     return None if begin is None else max(0.0, (end - begin).total_seconds())

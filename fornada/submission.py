@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from db.jobs import NewJob
-
 from fornada.spec import Spec
 
 

@@ -1,0 +1,104 @@
+"""The broker side of Fornada on a real Redis: what is published, and what happens without one."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from fornada import broker
+from fornada.errors import BrokerUnreachable, SettingsError
+from fornada.settings import Settings
+from tests.servers import RedisServer
+
+# Reliability's promise for a submit without Redis.
+TOLD_WITHIN_S = 10
+
+
+@pytest.fixture
+def settings(redis_server: RedisServer) -> Settings:
+    redis_server.client().flushall()
+    return Settings(broker_url=SecretStr(redis_server.url))
+
+
+@pytest.fixture
+def hung(settings: Settings, redis_server: RedisServer) -> Iterator[None]:
+    os.kill(redis_server.pid, signal.SIGSTOP)
+    yield
+    os.kill(redis_server.pid, signal.SIGCONT)
+
+
+def test_a_wake_up_lies_in_its_own_queue(settings: Settings, redis_server: RedisServer) -> None:
+    app = broker.make_app(settings)
+    broker.publish(app, "gpu", "0199-uid", {"name": "digits"})
+    broker.publish(app, "gpu", None, None)
+    assert broker.queue_length(app, "gpu") == 2
+    assert broker.queue_length(app, "default") == 0
+    newest, oldest = redis_server.client().lrange("fornada:gpu", 0, -1)
+    assert json.loads(newest)["headers"]["task"] == broker.TASK
+    assert json.loads(oldest)["content-type"] == "application/json"
+
+
+def test_redis_away_is_told_at_once(tmp_path: Path) -> None:
+    url = f"redis+socket://:s3cret@{tmp_path}/none.sock"
+    app = broker.make_app(Settings(broker_url=SecretStr(url)))
+    begin = time.monotonic()
+    with pytest.raises(BrokerUnreachable) as told:
+        broker.publish(app, "default", None, None)
+    assert time.monotonic() - begin < 1
+    assert "s3cret" not in str(told.value)
+
+
+@pytest.mark.usefixtures("hung")
+def test_a_hung_redis_is_told_in_time(settings: Settings) -> None:
+    begin = time.monotonic()
+    with pytest.raises(BrokerUnreachable, match="did not answer"):
+        broker.publish(broker.make_app(settings), "default", None, None)
+    assert time.monotonic() - begin < TOLD_WITHIN_S
+
+
+def test_a_wrong_password_is_told_without_it(redis_server: RedisServer) -> None:
+    url = f"redis+socket://:wr0ng@{redis_server.socket}"
+    with pytest.raises(BrokerUnreachable) as told:
+        broker.ping(broker.make_app(Settings(broker_url=SecretStr(url))))
+    assert "wr0ng" not in str(told.value)
+
+
+def test_another_database_of_redis_is_another_broker(
+    settings: Settings, redis_server: RedisServer
+) -> None:
+    second = broker.make_app(Settings(broker_url=SecretStr(f"{redis_server.url}?virtual_host=2")))
+    broker.ping(second)
+    broker.publish(second, "default", None, None)
+    assert broker.queue_length(broker.make_app(settings), "default") == 0
+    assert broker.queue_length(second, "default") == 1
+
+
+def test_embedded_socket_is_short_and_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FORNADA_BROKER_URL", raising=False)
+    monkeypatch.delenv("FORNADA_DATABASE_URL", raising=False)
+    deep = tmp_path / ("deep/" * 30)
+    settings = Settings(home=deep)
+    socket = broker.socket_path(settings)
+    assert len(str(socket)) <= 107
+    assert socket.parent.stat().st_mode & 0o077 == 0
+    password = broker.password(settings)
+    assert len(password) >= 40
+    assert broker.password(settings) == password
+    assert (deep / "redis.password").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_runtime_folder_of_somebody_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (tmp_path / "fornada").mkdir(mode=0o777)
+    (tmp_path / "fornada").chmod(0o777)
+    with pytest.raises(SettingsError, match="only you can enter"):
+        broker.socket_path(Settings(home=tmp_path / "home"))

@@ -1,0 +1,55 @@
+"""Settings: precedence, and what an installation must say before it may read files."""
+
+from pathlib import Path
+
+import pytest
+
+from fornada import broker
+from fornada.settings import Settings, SettingsError
+
+URL = "postgresql://ana:s3cret@db/fornada"
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    for name in ("DATABASE_URL", "BROKER_URL", "DATA_ROOT", "ARTIFACTS"):
+        monkeypatch.delenv(f"FORNADA_{name}", raising=False)
+    monkeypatch.setenv("FORNADA_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_environment_goes_before_file_and_an_argument_before_both(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "config.toml").write_text("lease_s = 30\nupkeep_s = 7\nheartbeat_s = 3\n")
+    monkeypatch.setenv("FORNADA_UPKEEP_S", "8")
+    monkeypatch.setenv("FORNADA_HEARTBEAT_S", "4")
+    found = Settings(heartbeat_s=5)
+    assert (found.lease_s, found.upkeep_s, found.heartbeat_s) == (30, 8, 5)
+
+
+def test_embedded_everything_lies_in_the_home_and_data_anywhere(home: Path) -> None:
+    found = Settings()
+    assert found.embedded
+    assert found.sql_url == f"sqlite:///{home}/fornada.db"
+    assert found.artifacts_folder == home / "artifacts"
+    assert found.data_root_path == Path("/")
+
+
+def test_a_server_needs_a_data_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORNADA_DATABASE_URL", URL)
+    with pytest.raises(SettingsError, match="FORNADA_DATA_ROOT"):
+        _ = Settings().data_root_path
+    assert Settings(data_root=Path("/srv/data")).data_root_path == Path("/srv/data")
+
+
+def test_a_database_without_a_broker_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORNADA_DATABASE_URL", URL)
+    with pytest.raises(SettingsError, match="FORNADA_BROKER_URL is not set"):
+        broker.broker_url(Settings())
+
+
+def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORNADA_DATABASE_URL", URL)
+    assert "s3cret" not in repr(Settings())
+    assert "s3cret" in Settings().sql_url

@@ -1,0 +1,217 @@
+"""Real workers for tests: the installed `fornada-worker`, in a home of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+
+from db import history, jobs
+from db.jobs import NewJob
+from db.session import Database
+from fornada import broker
+from fornada.settings import Settings
+from tests.until import until
+
+REPOSITORY = Path(__file__).parents[1]
+STUB = f"{sys.executable} -P {REPOSITORY / 'tests' / 'stub_trainer.py'}"
+# Short, so that faults show within seconds.
+QUICK = {"LEASE_S": "8", "HEARTBEAT_S": "1", "UPKEEP_S": "2", "GRACE_S": "3"}
+# Importing TensorFlow and Celery on two cores that others use too.
+START_S = 60.0
+
+
+@dataclass
+class Site:
+    """A home, a database, a broker and a queue that belong to one test or module."""
+
+    database_url: str
+    broker_url: str
+    queue: str = field(default_factory=lambda: f"q-{uuid.uuid4().hex[:8]}")
+    home: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="fw-", dir="/tmp")))
+
+    def __post_init__(self) -> None:
+        self.database = Database(self.database_url)
+        self.settings = Settings(
+            home=self.home,
+            database_url=self.database_url,
+            broker_url=self.broker_url,
+            data_root=REPOSITORY,
+        )
+        self.app: Celery = broker.make_app(self.settings)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """What a worker of this site finds in its environment."""
+        ours = {
+            "FORNADA_HOME": str(self.home),
+            "FORNADA_DATABASE_URL": self.database_url,
+            "FORNADA_BROKER_URL": self.broker_url,
+            "FORNADA_DATA_ROOT": str(REPOSITORY),
+        }
+        quick = {f"FORNADA_{name}": value for name, value in QUICK.items()}
+        return dict(os.environ) | quick | ours | more
+
+    def worker(self, *arguments: str, **more: str) -> "WorkerProcess":
+        """Start a worker with stub trainers, serving this site's queue."""
+        environment = self.environment(FORNADA_TRAINER_COMMAND=STUB) | more
+        return WorkerProcess(self, arguments, environment)
+
+    def baker(self, *arguments: str) -> "WorkerProcess":
+        """Start a worker with real trainers, serving this site's queue."""
+        return WorkerProcess(self, arguments, self.environment())
+
+    def add(self, name: str, *, wake: bool = True, **changes: Any) -> int:
+        """Record a job for stub trainers; without a wake-up, only upkeep finds it."""
+        new = stub_job(name, self.queue, **changes)
+        job_id = jobs.add(self.database, new, "test")
+        if wake:
+            broker.publish(self.app, self.queue, new.uid, None)
+        return job_id
+
+    def show(self, job_id: int) -> dict[str, Any]:
+        """The job's document."""
+        document: dict[str, Any] = history.job(self.database, job_id)
+        return document
+
+    def state(self, job_id: int) -> str:
+        """The job's state."""
+        return str(self.show(job_id)["state"])
+
+    def wait(self, job_id: int, *states: str, timeout_s: float = 30.0) -> dict[str, Any]:
+        """Wait until the job is in one of the states, or final when none is given."""
+        wanted = states or ("succeeded", "failed", "cancelled")
+        until(lambda: self.state(job_id) in wanted, timeout_s, saw=lambda: self.show(job_id))
+        return self.show(job_id)
+
+    def processes(self) -> list[int]:
+        """Living processes with this home in their environment."""
+        mark = f"FORNADA_HOME={self.home}\0".encode()
+        return [pid for pid in _pids() if mark in _environ(pid)]
+
+    def trainers(self) -> list[int]:
+        """Living trainers of this site, spares too."""
+        return [pid for pid in self.processes() if "--up-fd" in command(pid)]
+
+    def close(self) -> None:
+        """Forget the database; every worker must be gone."""
+        self.database.dispose()
+        left = self.processes()
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        assert not left, f"processes left behind: {left}"
+
+
+class WorkerProcess:
+    """One `fornada-worker`; as a context manager it is drained at the end."""
+
+    def __init__(
+        self, site: Site, arguments: Sequence[str], environment: Mapping[str, str]
+    ) -> None:
+        self.site = site
+        self.name = f"w-{uuid.uuid4().hex[:8]}"
+        self.log = site.home / f"{self.name}.log"
+        program = Path(sys.executable).with_name("fornada-worker")
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [program, "--queues", site.queue, "--name", self.name, *arguments],
+                env=dict(environment),
+                stdout=log,
+                stderr=log,
+            )
+
+    def text(self) -> str:
+        """Its log so far."""
+        return self.log.read_text(errors="replace")
+
+    def ready(self) -> "WorkerProcess":
+        """Wait until its row says that it lives."""
+        until(lambda: self.name in _alive(self.site.database), START_S, saw=self.text)
+        return self
+
+    @property
+    def celery(self) -> int:
+        """Process id of the Celery process."""
+        found = [pid for pid in _pids() if _parent(pid) == self.process.pid]
+        return next(pid for pid in found if "worker.app" in command(pid))
+
+    def stop(self, timeout_s: float = 20.0) -> int:
+        """Drain it; its exit code."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"not drained within {timeout_s} s: {self.text()}") from None
+
+    def __enter__(self) -> "WorkerProcess":
+        return self.ready()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def stub_job(name: str, queue: str, **changes: Any) -> NewJob:
+    """A job whose spec only a stub trainer reads."""
+    spec = {"name": name, "data": {"train": "Data/Train"}, "fit": {"epochs": 2}}
+    fields: dict[str, Any] = {
+        "uid": uuid.uuid4().hex,
+        "name": name,
+        "queue": queue,
+        "priority": 0,
+        "gpus": "auto",
+        "spec": spec,
+        "spec_hash": "0" * 64,
+        "seed": 0,
+        "user": "test",
+        "tags": {},
+        "time_limit_s": None,
+        "retry_attempts": 3,
+        "monitor": "loss",
+        "monitor_mode": "min",
+    }
+    return NewJob(**fields | changes)
+
+
+def command(pid: int) -> list[str]:
+    """Its argument list; empty when it is gone or a zombie."""
+    return _read(pid, "cmdline").decode().split("\0")[:-1]
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended, or is a zombie."""
+    return not _read(pid, "cmdline")
+
+
+def _alive(database: Database) -> list[str]:
+    from db import workers
+
+    return [row["name"] for row in workers.alive(database, 10.0)]
+
+
+def _pids() -> list[int]:
+    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+
+
+def _environ(pid: int) -> bytes:
+    return _read(pid, "environ")
+
+
+def _parent(pid: int) -> int:
+    stat = _read(pid, "stat").decode()
+    return int(stat.rpartition(")")[2].split()[1]) if stat else 0
+
+
+def _read(pid: int, what: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{what}").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return b""

@@ -1,0 +1,183 @@
+"""The Celery process of a worker: holds the credentials and the slots, takes wake-ups."""
+
+import logging
+import os
+import sys
+import threading
+import warnings
+from importlib import metadata
+
+from celery import signals
+from celery.exceptions import CPendingDeprecationWarning
+from pydantic import ValidationError
+
+from db import session
+from db.errors import DatabaseUnreachable, SchemaMismatch
+from db.session import Database
+from fornada import broker
+from fornada.errors import SettingsError
+from fornada.settings import Settings
+from worker import consumer, inbox, prctl, slots
+from worker.crew import Crew
+from worker.options import EXIT_SCHEMA, EXIT_SLOT_HELD, EXIT_USAGE, Options, log_to_stderr, parse
+from worker.scrub import scrubbed
+from worker.slots import Slot, SlotHeld
+from worker.spares import Trainers
+from worker.supervise import Bakery
+from worker.upkeep import Upkeep
+
+log = logging.getLogger("fornada.worker")
+
+# A database that is away at the start is asked again so often.
+DATABASE_PAUSE_S = 1.0
+# Seconds beyond the grace for SIGTERM, SIGKILL and the verdicts; then the process ends anyway.
+DRAIN_EXTRA_S = 12.0
+EXIT_STUCK = 70
+# What a worker's row tells of what trains on it.
+PACKAGES = ("fornada", "keras", "tensorflow", "jax")
+
+
+def main() -> None:
+    """Run the Celery process until it is drained; the parent gives `--parent`."""
+    # Before anything secret is read.
+    prctl.hide()
+    options = parse(sys.argv[1:])
+    if options.parent is not None:
+        prctl.die_with(options.parent)
+    log_to_stderr()
+    try:
+        code = run(options)
+    except ValidationError as exc:
+        for problem in exc.errors(include_input=False):
+            name = ".".join(str(part) for part in problem["loc"])
+            log.error("setting %s: %s", name, problem["msg"])  # noqa: TRY400 - for an operator
+        code = EXIT_USAGE
+    except SettingsError as exc:
+        log.error("%s", exc)  # noqa: TRY400
+        code = EXIT_USAGE
+    except SlotHeld as exc:
+        log.error("%s", exc)  # noqa: TRY400
+        code = EXIT_SLOT_HELD
+    except SchemaMismatch as exc:
+        log.error("%s", exc)  # noqa: TRY400
+        code = EXIT_SCHEMA
+    sys.exit(code)
+
+
+def run(options: Options) -> int:
+    """Be a worker.
+
+    Returns:
+        Celery's exit code.
+    Raises:
+        SettingsError: a setting is missing or makes no sense.
+        SlotHeld: another worker of this home has a declared GPU.
+        SchemaMismatch: the database has another revision.
+    """
+    settings = Settings()
+    # A server's worker without a root would read any file for anybody who may submit.
+    root = settings.data_root_path
+    urls = (settings.sql_url, broker.broker_url(settings))
+    holder = f"worker {options.name} (process {options.parent or os.getpid()})"
+    taken = slots.take(slots.devices(options.slots), settings.home, holder)
+    log.info("worker %s: slots %s, data in %s", options.name, _names(taken), root)
+    environment = scrubbed(os.environ, urls) | {"FORNADA_HOME": str(settings.home)}
+    trainers = Trainers(taken, environment)
+    try:
+        # The first spares import Keras while we connect.
+        for slot in taken:
+            trainers.prepare(slot, gently=False)
+        database = _database(settings)
+        bakery = Bakery(options.name, settings, database, options.queues, trainers)
+        return _serve(Crew(taken, bakery))
+    finally:
+        trainers.close()
+
+
+def _database(settings: Settings) -> Database:
+    database = Database(settings.sql_url)
+    pause = threading.Event()
+    told = False
+    while True:
+        try:
+            session.prepare(database, upgrade=settings.embedded)
+        except DatabaseUnreachable as exc:
+            if not told:
+                log.warning("waiting for the database: %s", exc)
+            told = True
+            pause.wait(DATABASE_PAUSE_S)
+        else:
+            return database
+
+
+def _serve(crew: Crew) -> int:
+    bakery = crew.bakery
+    app = broker.make_app(bakery.settings)
+    app.conf.task_queues = [broker.queue(name) for name in bakery.queues]
+    app.steps["worker"].add(consumer.drain_before_pool(bakery.draining.set))
+    app.steps["consumer"].add(consumer.intake(crew.has_room))
+
+    @app.task(name=broker.TASK)  # type: ignore[untyped-decorator]
+    def wake(*_: object, **payload: object) -> None:
+        inbox.accept(bakery.database, payload)
+        crew.answer()
+
+    def drain(**_: object) -> None:
+        bakery.draining.set()
+
+    def keep_our_logging(**_: object) -> None:
+        """Celery sets up nothing when somebody listens."""
+
+    # Held here: Celery keeps weak references.
+    signals.worker_shutting_down.connect(drain, weak=False)
+    signals.setup_logging.connect(keep_our_logging, weak=False)
+    # Said at each lost connection, of a setting that we chose.
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
+    # One line a task at INFO says nothing that the jobs' own lines do not.
+    logging.getLogger("celery").setLevel(logging.WARNING)
+
+    upkeep = Upkeep(crew, app, _versions())
+    done = threading.Event()
+    threading.Thread(target=_end_if_stuck, args=(bakery, done), daemon=True).start()
+    worker = app.Worker(
+        hostname=f"{bakery.name}@fornada",
+        concurrency=len(crew.supervisors),
+        queues=list(bakery.queues),
+        loglevel=logging.WARNING,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+    )
+    upkeep.start()
+    worker.start()
+    bakery.draining.set()
+    upkeep.close()
+    done.set()
+    return int(worker.exitcode or 0)
+
+
+def _end_if_stuck(bakery: Bakery, done: threading.Event) -> None:
+    """A drain ends in its time, also when a database or a driver hangs."""
+    bakery.draining.wait()
+    if not done.wait(bakery.settings.grace_s + DRAIN_EXTRA_S):
+        log.error("the drain hangs; ending at once")
+        os._exit(EXIT_STUCK)
+
+
+def _names(taken: list[Slot]) -> str:
+    return ", ".join(slot.name for slot in taken)
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": sys.version.split()[0]}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Two things that Celery's consumer of a Redis queue should do, and does not.
+
+It should take a message only while a slot is free: `worker_disable_prefetch` counts tasks, but a
+slot may be busy without one. And it should survive an element that is no message: kombu lets the
+error end the whole worker, and with it every job that runs there.
+"""
+
+import logging
+from collections.abc import Callable
+from types import MethodType
+from typing import Any
+
+from celery import bootsteps
+
+log = logging.getLogger("fornada.worker")
+
+
+def intake(has_room: Callable[[], bool]) -> type[bootsteps.StartStopStep]:
+    """The consumer's step that adds both; started anew after each reconnect.
+
+    Args:
+        has_room: whether some slot would take a job now.
+    """
+
+    class Intake(bootsteps.StartStopStep):  # type: ignore[misc]
+        requires = ("celery.worker.consumer.tasks:Tasks",)
+
+        def start(self, consumer: Any) -> None:
+            channel = consumer.task_consumer.channel
+            _only_with_room(channel.qos, has_room)
+            _drop_garbage(channel)
+
+    return Intake
+
+
+def drain_before_pool(drain: Callable[[], None]) -> type[bootsteps.StartStopStep]:
+    """The worker's step that drains before its threads are waited for.
+
+    Celery stops so after any error it cannot cure; without this it would wait, deaf, until the
+    running jobs have ended.
+    """
+
+    class Drain(bootsteps.StartStopStep):  # type: ignore[misc]
+        requires = ("celery.worker.components:Pool",)
+
+        def stop(self, worker: Any) -> None:
+            drain()
+
+        terminate = stop
+
+    return Drain
+
+
+def _only_with_room(qos: Any, has_room: Callable[[], bool]) -> None:
+    allowed = qos.can_consume
+
+    def can_consume(_: Any) -> bool:
+        return has_room() and bool(allowed())
+
+    qos.can_consume = MethodType(can_consume, qos)
+
+
+def _drop_garbage(channel: Any) -> None:
+    read = channel.handlers["BRPOP"]
+
+    def careful_read(**options: Any) -> Any:
+        try:
+            return read(**options)
+        except (ValueError, TypeError, KeyError, AttributeError) as exc:
+            # It has left Redis already.
+            log.warning("dropped what is no message from a queue: %s", exc)
+            return None
+
+    channel.handlers["BRPOP"] = careful_read

@@ -1,0 +1,62 @@
+"""The supervisors of a worker, and which of them are free."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from worker.slots import Slot
+from worker.supervise import Bakery, Supervisor
+
+
+class Crew:
+    """One supervisor a slot; whoever brings a wake-up borrows a free one.
+
+    Args:
+        slots: locked for this worker.
+        bakery: what the supervisors share.
+    """
+
+    def __init__(self, slots: Sequence[Slot], bakery: Bakery) -> None:
+        self.bakery = bakery
+        self.supervisors = tuple(Supervisor(slot, bakery) for slot in slots)
+        self._free = list(self.supervisors)
+        self._lock = threading.Lock()
+
+    def idle(self) -> int:
+        """How many slots are free."""
+        with self._lock:
+            return len(self._free)
+
+    def has_room(self) -> bool:
+        """Whether a wake-up would find somebody."""
+        return not self.bakery.draining.is_set() and self.idle() > 0
+
+    def answer(self) -> None:
+        """Let a free supervisor claim, until nothing is left.
+
+        One of each kind of slot tries: what a CPU slot may not run, a GPU slot may.
+        """
+        for gpu in (True, False):
+            with self._borrowed(gpu) as supervisor:
+                if supervisor is not None and supervisor.work():
+                    return
+
+    def prepare(self) -> None:
+        """See that every free slot has its spare trainer."""
+        with self._lock:
+            free = list(self._free)
+        for supervisor in free:
+            self.bakery.trainers.prepare(supervisor.slot, gently=False)
+
+    @contextmanager
+    def _borrowed(self, gpu: bool) -> Iterator[Supervisor | None]:
+        with self._lock:
+            found = next((each for each in self._free if each.slot.has_gpu is gpu), None)
+            if found is not None:
+                self._free.remove(found)
+        try:
+            yield found
+        finally:
+            if found is not None:
+                with self._lock:
+                    self._free.append(found)

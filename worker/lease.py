@@ -1,0 +1,160 @@
+"""An attempt's right to write, and the thread that keeps it and writes.
+
+All SQL of a running attempt happens here, so that a database that hangs delays neither the relay
+nor the ladder: the supervisor leaves what it has and looks at two flags.
+"""
+
+import logging
+import threading
+import time
+from contextlib import suppress
+from typing import Self
+
+from db import jobs
+from db.errors import DatabaseUnreachable, Fenced, StoreError
+from db.jobs import EpochRow, Fence, StartedFacts, Verdict
+from db.session import Database
+from db.states import JobState
+
+log = logging.getLogger("fornada.worker")
+
+# A request to cancel is a column of the job's row: it is seen within so many seconds.
+LOOK_S = 1.0
+# Share of the lease after which an attempt that cannot renew it, for reasons of its own, ends:
+# before the lease is over by the database's clock, whatever the two clocks do.
+GIVE_UP = 0.75
+
+
+class Lease:
+    """Renews the lease, reads requests, writes what the trainer reported.
+
+    Args:
+        database: where the job is.
+        fence: the attempt that holds the job.
+        lease_s: how long the attempt may go unheard of.
+        heartbeat_s: how often it is renewed.
+    """
+
+    def __init__(
+        self, database: Database, fence: Fence, *, lease_s: float, heartbeat_s: float
+    ) -> None:
+        # Set from outside the supervisor's thread; it only reads them.
+        self.cancel_requested = False
+        # The attempt holds the job no longer: end the trainer, write nothing.
+        self.over = False
+        self._database = database
+        self._fence = fence
+        self._lease_s = lease_s
+        self._heartbeat_s = heartbeat_s
+        self._confirmed = time.monotonic()
+        self._renew_at = self._confirmed + heartbeat_s
+        self._away = False
+        self._lock = threading.Lock()
+        self._facts: StartedFacts | None = None
+        self._epochs: dict[int, EpochRow] = {}
+        self._woken = threading.Event()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"lease-{fence.job_id}", daemon=True)
+
+    def started(self, facts: StartedFacts) -> None:
+        """Record what the trainer found before its first epoch."""
+        with self._lock:
+            self._facts = facts
+        self._woken.set()
+
+    def epoch(self, row: EpochRow) -> None:
+        """Record an epoch; it waits here while the database is away."""
+        with self._lock:
+            self._epochs[row.number] = row
+        self._woken.set()
+
+    def finish(self, verdict: Verdict) -> JobState | None:
+        """Record what waits, then the verdict; waits for a database that is away.
+
+        Returns:
+            What the row says afterwards; None when the attempt holds the job no longer.
+        """
+        self._close()
+        while not self.over:
+            with suppress(DatabaseUnreachable):
+                try:
+                    self._write()
+                    return jobs.finish(self._database, self._fence, verdict)
+                except Fenced:
+                    self.over = True
+                    break
+            self._report_away()
+            time.sleep(LOOK_S)
+        return None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        self._closed.set()
+        self._woken.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closed.is_set() and not self.over:
+            self._round()
+            self._woken.wait(LOOK_S)
+            self._woken.clear()
+
+    def _round(self) -> None:
+        try:
+            # First: after an outage, or a pause of this process, nothing is written before the
+            # database has confirmed that the attempt still holds the job.
+            self._confirm()
+            self._write()
+        except DatabaseUnreachable:
+            # Away for all, or for us alone: the trainer goes on, and the row will tell.
+            self._report_away()
+        except Fenced:
+            self.over = True
+        except StoreError:
+            log.exception("job %d/%d: not recorded", *self._name)
+            self.over = time.monotonic() - self._confirmed > GIVE_UP * self._lease_s
+        else:
+            self._report_back()
+
+    def _confirm(self) -> None:
+        now = time.monotonic()
+        if self._away or now >= self._renew_at:
+            requests = jobs.renew(self._database, self._fence, self._lease_s)
+            self._confirmed = now
+            self._renew_at = now + self._heartbeat_s
+        else:
+            requests = jobs.requests(self._database, self._fence)
+        self.cancel_requested = requests.cancel
+
+    def _write(self) -> None:
+        with self._lock:
+            facts, epochs = self._facts, dict(self._epochs)
+        if facts is not None:
+            jobs.started(self._database, self._fence, facts)
+            with self._lock:
+                self._facts = None
+        if epochs:
+            jobs.record_epochs(self._database, self._fence, list(epochs.values()))
+            with self._lock:
+                for number in epochs:
+                    del self._epochs[number]
+
+    def _report_away(self) -> None:
+        if not self._away:
+            log.warning("job %d/%d: the database is away; training goes on", *self._name)
+        self._away = True
+
+    def _report_back(self) -> None:
+        if self._away:
+            log.info("job %d/%d: the database is back, the attempt is confirmed", *self._name)
+        self._away = False
+
+    @property
+    def _name(self) -> tuple[int, int]:
+        return self._fence.job_id, self._fence.attempt

@@ -1,0 +1,78 @@
+"""The command line of `fornada-worker`, read by the parent and again by the process it runs.
+
+Standard library only: the parent loads nothing heavy.
+"""
+
+import argparse
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# Exit codes that a restart cannot cure: the parent passes them on.
+EXIT_USAGE = 2
+EXIT_SLOT_HELD = 5
+EXIT_SCHEMA = 6
+REFUSALS = frozenset({EXIT_USAGE, EXIT_SLOT_HELD, EXIT_SCHEMA})
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a worker was asked to be."""
+
+    # As written: a count, `cpu`, `gpu:0,gpu:1`; None discovers.
+    slots: str | None
+    queues: tuple[str, ...]
+    # Unique among living workers.
+    name: str
+    # Process id of the parent; None when run by hand.
+    parent: int | None
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Read the command line.
+
+    Raises:
+        SystemExit: with 0 after `--help`, with 2 when it makes no sense.
+    """
+    parser = argparse.ArgumentParser(
+        prog="fornada-worker",
+        description="Take jobs from the queues and train them. SIGTERM or Ctrl-C drains: running "
+        "jobs are stopped and queued again; a second one ends everything at once.",
+        epilog="example: fornada-worker --slots gpu:0,gpu:1 --queues default,urgent",
+    )
+    parser.add_argument(
+        "--slots",
+        metavar="N|cpu|gpu:0,gpu:1",
+        help="places where one job runs each; default: one a GPU found, else one on the CPU",
+    )
+    parser.add_argument(
+        "--queues", default="default", metavar="A,B", help="queues to serve; default: default"
+    )
+    parser.add_argument(
+        "--name", help="name of this worker, unique among the living; default: HOST-PID"
+    )
+    parser.add_argument("--parent", type=int, help=argparse.SUPPRESS)
+    found = parser.parse_args(arguments)
+    queues = tuple(dict.fromkeys(part.strip() for part in found.queues.split(",") if part.strip()))
+    if not queues:
+        parser.error(
+            f"--queues {found.queues!r} names no queue; write for example --queues default"
+        )
+    # The parent's number, so that the name outlives a restart of the Celery process.
+    name = found.name or f"{socket.gethostname()}-{found.parent or os.getpid()}"
+    return Options(found.slots, queues, name, found.parent)
+
+
+def log_to_stderr() -> None:
+    """Write plain lines: time in UTC, level, message."""
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)

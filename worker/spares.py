@@ -1,0 +1,118 @@
+"""Each slot's spare trainer: Keras imported, no device touched, ready for the next job.
+
+All trainers are started by one thread that lives as long as the worker: the parent-death signal
+follows the thread that started a process, so a shorter thread would take its trainers with it.
+"""
+
+import logging
+import os
+import shlex
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from worker.process import Trainer
+from worker.slots import Slot, threads
+
+log = logging.getLogger("fornada.worker")
+
+# Another program that speaks a trainer's messages, for measuring the queue without Keras.
+COMMAND_VARIABLE = "FORNADA_TRAINER_COMMAND"
+# Importing Keras takes seconds of a core; a running job goes before the next one's spare.
+NICE = 15
+
+
+class Trainers:
+    """Starts trainers, and keeps one ready for each slot."""
+
+    def __init__(self, slots: Sequence[Slot], environment: Mapping[str, str]) -> None:
+        """Start nothing yet.
+
+        Args:
+            slots: of this worker.
+            environment: for trainers, without credentials.
+        """
+        self._command = trainer_command()
+        self._environment = dict(environment)
+        self._threads = threads(slots)
+        self._starter = ThreadPoolExecutor(1, thread_name_prefix="starter")
+        self._spares: dict[str, Trainer] = {}
+        self._niced: set[int] = set()
+        self._lock = threading.Lock()
+
+    def take(self, slot: Slot) -> Trainer:
+        """The slot's spare, or a trainer just started when there is none alive."""
+        with self._lock:
+            spare = self._spares.pop(slot.name, None)
+        if spare is not None and spare.running:
+            self._hurry(spare)
+            return spare
+        if spare is not None:
+            log.warning("the spare trainer of slot %s ended: %s", slot.name, spare.kill())
+        return self._start(slot)
+
+    def prepare(self, slot: Slot, *, gently: bool) -> None:
+        """Have a spare ready before it is needed.
+
+        Args:
+            slot: to prepare for.
+            gently: behind a running job, with what it leaves of the processor.
+        """
+        with self._lock:
+            spare = self._spares.get(slot.name)
+            if spare is not None and spare.running:
+                return
+            if spare is not None:
+                log.warning("the spare trainer of slot %s ended: %s", slot.name, spare.kill())
+            self._spares[slot.name] = trainer = self._start(slot)
+        if gently and _can_hurry_again():
+            os.setpriority(os.PRIO_PROCESS, trainer.pid, NICE)
+            self._niced.add(trainer.pid)
+
+    def close(self) -> None:
+        """End all spares."""
+        with self._lock:
+            spares, self._spares = list(self._spares.values()), {}
+        for spare in spares:
+            spare.kill()
+
+    def _start(self, slot: Slot) -> Trainer:
+        environment = slot.environment(self._environment, self._threads)
+        return self._starter.submit(Trainer.start, self._command, slot, environment).result()
+
+    def _hurry(self, trainer: Trainer) -> None:
+        if trainer.pid not in self._niced:
+            return
+        self._niced.discard(trainer.pid)
+        # Linux keeps the priority of each thread apart.
+        for thread in Path(f"/proc/{trainer.pid}/task").iterdir():
+            with suppress(ProcessLookupError):
+                os.setpriority(os.PRIO_PROCESS, int(thread.name), 0)
+
+
+def trainer_command() -> tuple[str, ...]:
+    """The program that trains: ours, unless a benchmark or a test put a stub in its place."""
+    given = os.environ.get(COMMAND_VARIABLE)
+    # -P: the current folder must not be able to replace a module.
+    return tuple(shlex.split(given)) if given else (sys.executable, "-P", "-m", "worker.trainer")
+
+
+def _can_hurry_again() -> bool:
+    """Whether this process may take a lower priority back; without privileges mostly not."""
+    answer = []
+
+    def probe() -> None:
+        # In a thread of its own, whose priority goes with it.
+        own = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, own, 1)
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, own, 0)
+            answer.append(True)
+
+    thread = threading.Thread(target=probe, name="probe")
+    thread.start()
+    thread.join()
+    return bool(answer)

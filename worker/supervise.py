@@ -1,0 +1,193 @@
+"""A slot's supervisor: one attempt, from claim to verdict, then the next.
+
+Thin: it knows no Keras. It hands the job to a trainer, passes on what the trainer reports, makes
+it stop when somebody wants that, and records what came of it.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from db import jobs
+from db.errors import DatabaseUnreachable
+from db.jobs import Claim, EpochRow, Fence, StartedFacts
+from db.session import Database
+from db.states import JobState
+from fornada import artifacts
+from fornada.settings import Settings
+from worker.ladder import Ladder
+from worker.lease import Lease
+from worker.messages import Epoch, Started, Train, WhyStop
+from worker.process import Garbled, Trainer, Up
+from worker.slots import Slot
+from worker.spares import Trainers
+from worker.verdict import Ending, best_model, not_begun, verdict
+
+log = logging.getLogger("fornada.worker")
+
+# How often the supervisor looks whether somebody wants its trainer to stop.
+TICK_S = 0.25
+
+
+@dataclass(frozen=True)
+class Bakery:
+    """What all supervisors of a worker share; `draining` is set once and stays."""
+
+    name: str
+    settings: Settings
+    database: Database
+    queues: Sequence[str]
+    trainers: Trainers
+    draining: threading.Event = field(default_factory=threading.Event)
+
+
+class Supervisor:
+    """Runs jobs on one slot, one at a time, in the thread that calls it."""
+
+    def __init__(self, slot: Slot, bakery: Bakery) -> None:
+        self.slot = slot
+        # Id of the job that runs here now.
+        self.job: int | None = None
+        self._bakery = bakery
+
+    def work(self) -> bool:
+        """Claim and bake until nothing is left for this slot, or the worker drains.
+
+        Returns:
+            Whether there was anything.
+        """
+        baked = False
+        while not self._bakery.draining.is_set() and (claim := self._claim()) is not None:
+            self.bake(claim)
+            baked = True
+        return baked
+
+    def bake(self, claim: Claim) -> JobState | None:
+        """Tell one attempt from claim to verdict.
+
+        Returns:
+            The job's state afterwards; None when the attempt lost the job on the way.
+        """
+        begin = time.monotonic()
+        settings = self._bakery.settings
+        name = f"job {claim.job_id}/{claim.attempt}"
+        folder = artifacts.attempt_folder(settings, claim.uid, claim.attempt)
+        ending = Ending(folder, claim.time_limit_s)
+        log.info("%s: claimed by slot %s: %s", name, self.slot.name, claim.name)
+        with self._lease(claim) as lease:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as exc:
+                return lease.finish(not_begun(exc))
+            with self._bakery.trainers.take(self.slot) as trainer:
+                trainer.send(self._order(claim, ending))
+                ladder = Ladder(trainer, settings.grace_s)
+                while not trainer.silent and not lease.over:
+                    self._relay(trainer, lease, ending, claim)
+                    ladder.climb(self._why_stop(lease, claim, begin))
+                if lease.over:
+                    log.warning("%s: no longer ours; its trainer is ended", name)
+                    return None
+                ending.exit, ending.asked = trainer.end(), ladder.why
+            state = lease.finish(verdict(ending, settings))
+        log.info("%s: %s after %.1f s", name, state or "lost", time.monotonic() - begin)
+        return state
+
+    def _claim(self) -> Claim | None:
+        bakery = self._bakery
+        try:
+            claim = jobs.claim(
+                bakery.database,
+                worker=bakery.name,
+                slot=self.slot.name,
+                queues=bakery.queues,
+                has_gpu=self.slot.has_gpu,
+                lease_s=bakery.settings.lease_s,
+            )
+        except DatabaseUnreachable as exc:
+            # Upkeep looks again at its next beat.
+            log.warning("slot %s: no claim: %s", self.slot.name, exc)
+            return None
+        self.job = None if claim is None else claim.job_id
+        return claim
+
+    def _lease(self, claim: Claim) -> Lease:
+        return Lease(
+            self._bakery.database,
+            Fence(claim.job_id, claim.attempt),
+            lease_s=self._bakery.settings.lease_s,
+            heartbeat_s=self._bakery.settings.heartbeat_s,
+        )
+
+    def _order(self, claim: Claim, ending: Ending) -> Train:
+        return Train(
+            job_id=claim.job_id,
+            uid=claim.uid,
+            attempt=claim.attempt,
+            spec=claim.spec,
+            data_root=self._bakery.settings.data_root_path,
+            folder=ending.folder,
+        )
+
+    def _why_stop(self, lease: Lease, claim: Claim, begin: float) -> WhyStop | None:
+        if lease.cancel_requested:
+            return WhyStop.CANCEL
+        if self._bakery.draining.is_set():
+            return WhyStop.DRAIN
+        if claim.time_limit_s is not None and time.monotonic() - begin > claim.time_limit_s:
+            return WhyStop.TIME_LIMIT
+        return None
+
+    def _relay(self, trainer: Trainer, lease: Lease, ending: Ending, claim: Claim) -> None:
+        try:
+            for message in trainer.listen(TICK_S):
+                self._pass_on(message, lease, ending, claim)
+        except Garbled as exc:
+            ending.garbled = str(exc)
+            trainer.kill()
+
+    def _pass_on(self, message: Up, lease: Lease, ending: Ending, claim: Claim) -> None:
+        if isinstance(message, Started):
+            lease.started(_facts(message, claim))
+        elif isinstance(message, Epoch):
+            # Behind the running job, which is well on its way now.
+            self._bakery.trainers.prepare(self.slot, gently=True)
+            ending.epoch, ending.best = message.number, message.best or ending.best
+            lease.epoch(self._row(message))
+        else:
+            ending.said = message
+
+    def _row(self, epoch: Epoch) -> EpochRow:
+        best = None
+        # A path outside of the artifacts has no URI; the verdict will say so.
+        with suppress(ValueError):
+            best = best_model(epoch.best, self._bakery.settings)
+        return EpochRow(
+            epoch.number,
+            epoch.seconds,
+            epoch.images_per_s,
+            epoch.learning_rate,
+            epoch.metrics,
+            best,
+        )
+
+
+def _facts(started: Started, claim: Claim) -> StartedFacts:
+    data = started.data
+    return StartedFacts(
+        trainer_pid=started.trainer_pid,
+        device=started.device,
+        backend=started.backend,
+        versions=started.versions,
+        seed=started.seed,
+        parameters=started.parameters,
+        fingerprint=data.fingerprint,
+        classes=data.classes,
+        train=data.train,
+        validation=data.validation,
+        test=data.test,
+        data_uri=str(claim.spec["data"]["train"]),
+    )

@@ -1,0 +1,137 @@
+"""The background round of every worker: say it lives, keep the queue's promises, wake the idle.
+
+What concerns all workers is done by one at a time: the one that holds the row in SQL.
+"""
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from celery import Celery
+
+from db import jobs, upkeep, workers
+from db.errors import DatabaseUnreachable
+from db.workers import WorkerFacts
+from fornada import broker
+from fornada.errors import BrokerUnreachable
+from worker import slots
+from worker.crew import Crew
+
+log = logging.getLogger("fornada.worker")
+
+# The holder that misses so many beats has lost the office; when all miss them, the database was
+# away, and no lease is called dead before its attempt had time to renew it.
+OFFICE_BEATS = 2
+# A worker unheard of for so many has no idle slots to count on.
+ALIVE_BEATS = 3
+
+
+class Upkeep:
+    """Beats in a thread of its own until closed; an outage costs beats, never the worker.
+
+    Args:
+        crew: the worker's supervisors.
+        app: to publish through.
+        versions: of what trains here, for the worker's row.
+    """
+
+    def __init__(self, crew: Crew, app: Celery, versions: Mapping[str, str]) -> None:
+        self._crew = crew
+        self._bakery = crew.bakery
+        self._app = app
+        self._versions = dict(versions)
+        self._away: set[str] = set()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+        # A slot that found work by itself stays with it; the round goes on.
+        self._self_woken = ThreadPoolExecutor(len(crew.supervisors), "self-woken")
+
+    def start(self) -> None:
+        """Begin with a beat at once: a claim needs the worker's row, and jobs may wait already."""
+        try:
+            workers.register(self._bakery.database, self._facts())
+        except DatabaseUnreachable as exc:
+            self._report_away("database", exc)
+        self.beat()
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop beating, wait for supervisors that woke by themselves, mark the worker gone."""
+        self._closed.set()
+        self._self_woken.shutdown(wait=True)
+        self._thread.join()
+        try:
+            workers.gone(self._bakery.database, self._bakery.name)
+        except DatabaseUnreachable as exc:
+            log.warning("not marked as gone: %s", exc)
+
+    def _run(self) -> None:
+        while not self._closed.wait(self._bakery.settings.upkeep_s):
+            self.beat()
+
+    def beat(self) -> None:
+        """One round."""
+        if not self._bakery.draining.is_set():
+            self._crew.prepare()
+        try:
+            workers.beat(self._bakery.database, self._facts())
+            if self._holds_office():
+                self._keep()
+            self._report_back("database")
+        except DatabaseUnreachable as exc:
+            self._report_away("database", exc)
+        except BrokerUnreachable as exc:
+            self._report_away("broker", exc)
+        # Wake-ups get lost, and Redis may be away: what waits in SQL is found without them.
+        for _ in range(self._crew.idle()):
+            self._self_woken.submit(self._crew.answer)
+
+    def _holds_office(self) -> bool:
+        ttl_s = OFFICE_BEATS * self._bakery.settings.upkeep_s
+        return upkeep.take(self._bakery.database, self._bakery.name, ttl_s)
+
+    def _keep(self) -> None:
+        database = self._bakery.database
+        for job_id in jobs.expire_leases(database):
+            log.warning("job %d: its worker was not heard of in time; the attempt is lost", job_id)
+        waiting = upkeep.claimable(database)
+        if waiting:
+            idle = workers.idle_slots(database, ALIVE_BEATS * self._bakery.settings.upkeep_s)
+            for queue, count in waiting.items():
+                self._publish(queue, min(count, idle.get(queue, 0)))
+        self._report_back("broker")
+
+    def _publish(self, queue: str, wanted: int) -> None:
+        if wanted == 0:
+            return
+        for _ in range(wanted - broker.queue_length(self._app, queue)):
+            broker.publish(self._app, queue, None, None)
+
+    def _facts(self) -> WorkerFacts:
+        bakery = self._bakery
+        state = "idle" if self._crew.idle() else "busy"
+        supervisors = self._crew.supervisors
+        busy = {each.slot.name: each.job for each in supervisors if each.job is not None}
+        return WorkerFacts(
+            name=bakery.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            slots=slots.facts([each.slot for each in supervisors], busy),
+            queues=list(bakery.queues),
+            devices=[each.slot.device.model or each.slot.name for each in supervisors],
+            versions=self._versions,
+            state="draining" if bakery.draining.is_set() else state,
+        )
+
+    def _report_away(self, what: str, error: Exception) -> None:
+        if what not in self._away:
+            log.warning("the %s is away: %s", what, error)
+        self._away.add(what)
+
+    def _report_back(self, what: str) -> None:
+        if what in self._away:
+            log.info("the %s is back", what)
+        self._away.discard(what)

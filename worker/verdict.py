@@ -1,0 +1,222 @@
+"""What an attempt came to: from its trainer's last words and exit to the row's verdict."""
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from db.jobs import ArtifactRow, BestModel, Failure, Verdict
+from db.states import AttemptOutcome, FailureCode, StopReason
+from fornada import artifacts
+from fornada.settings import Settings
+from worker.exits import Exit
+from worker.messages import Best, Failed, FileRecord, Finished, Stopped, TestResult, WhyStop
+
+log = logging.getLogger("fornada.worker")
+
+# The trainer's standard output and error, in its folder.
+LOG = "train.log"
+# Lines of it that go into the record of a crash, and bytes looked at to find them.
+LAST_LINES = 20
+LAST_BYTES = 2**14
+
+_ASKED = {
+    WhyStop.CANCEL: (AttemptOutcome.CANCELLED, StopReason.CANCELLED),
+    WhyStop.DRAIN: (AttemptOutcome.PREEMPTED, None),
+    WhyStop.TIME_LIMIT: (AttemptOutcome.TIMED_OUT, StopReason.TIME_LIMIT),
+}
+
+
+@dataclass
+class Ending:
+    """What is known of an attempt's end; filled while it runs.
+
+    Args:
+        folder: where the attempt left its files.
+        time_limit_s: of the job, for the message.
+    """
+
+    folder: Path
+    time_limit_s: float | None = None
+    # What the trainer said last; None when it died without a word.
+    said: Finished | Stopped | Failed | None = None
+    # The best model by the epochs so far.
+    best: Best | None = None
+    # The last epoch it reported, 0 before the first.
+    epoch: int = 0
+    # Why it wrote what is no message.
+    garbled: str | None = None
+    # Why it was asked to stop.
+    asked: WhyStop | None = None
+    exit: Exit | None = None
+
+
+class _Missing(Exception):  # noqa: N818 - a file that was reported and is not there
+    """A reported file is not there as it was reported."""
+
+
+def verdict(ending: Ending, settings: Settings) -> Verdict:
+    """Decide what the attempt came to; files are looked at, not believed."""
+    said = ending.said
+    if isinstance(said, Finished):
+        return _finished(ending, said, settings)
+    if ending.asked is not None and not (
+        isinstance(said, Failed) and ending.asked is not WhyStop.CANCEL
+    ):
+        return _asked(ending, ending.asked, settings)
+    if isinstance(said, Failed):
+        return _failed(ending, said, settings)
+    return _crashed(ending, settings)
+
+
+def not_begun(error: OSError) -> Verdict:
+    """The verdict on an attempt whose folder could not be made."""
+    message = f"the attempt's folder could not be made: {error}"
+    return Verdict(
+        outcome=AttemptOutcome.FAILED,
+        stop_reason=None,
+        failure=Failure(FailureCode.ARTIFACT_WRITE, message, ""),
+        best=None,
+        test=None,
+        artifacts=(),
+        exit_status=None,
+    )
+
+
+def best_model(best: Best | None, settings: Settings) -> BestModel | None:
+    """The best model as it is recorded while the job runs; None when there is none."""
+    if best is None:
+        return None
+    uri = artifacts.uri(settings, best.file.path)
+    sha256 = best.file.sha256 or ""
+    return BestModel(best.epoch, best.monitor, best.value, uri, best.file.bytes, sha256)
+
+
+def _finished(ending: Ending, said: Finished, settings: Settings) -> Verdict:
+    try:
+        for record in (said.best.file, *said.files):
+            _verify(record, ending.folder)
+    except _Missing as exc:
+        failure = Failure(FailureCode.ARTIFACT_WRITE, str(exc), "")
+        return _verdict(ending, settings, AttemptOutcome.FAILED, failure=failure)
+    return _verdict(
+        ending,
+        settings,
+        AttemptOutcome.SUCCEEDED,
+        reason=said.stop_reason,
+        best=said.best,
+        test=said.test,
+    )
+
+
+def _asked(ending: Ending, why: WhyStop, settings: Settings) -> Verdict:
+    outcome, reason = _ASKED[why]
+    failure = None
+    if why is WhyStop.TIME_LIMIT:
+        limit_s = ending.time_limit_s or 0.0
+        message = (
+            f"stopped in epoch {ending.epoch + 1} at its time limit of {limit_s:g} s; "
+            f"submit it with a longer resources.time_limit"
+        )
+        failure = Failure(FailureCode.TIME_LIMIT, message, "")
+    best = ending.said.best if isinstance(ending.said, Stopped) else None
+    return _verdict(ending, settings, outcome, reason=reason, failure=failure, best=best)
+
+
+def _failed(ending: Ending, said: Failed, settings: Settings) -> Verdict:
+    reason = StopReason.DIVERGED if said.code is FailureCode.DIVERGED else None
+    failure = Failure(said.code, said.message, said.traceback)
+    outcome = AttemptOutcome.FAILED
+    return _verdict(ending, settings, outcome, reason=reason, failure=failure, best=said.best)
+
+
+def _crashed(ending: Ending, settings: Settings) -> Verdict:
+    tail = _last_lines(ending.folder / LOG)
+    where = f"in epoch {ending.epoch + 1}" if ending.epoch else "before the end of its first epoch"
+    if ending.exit is not None and ending.exit.killed_for_memory:
+        code = FailureCode.HOST_OOM
+        message = f"the kernel killed the trainer (SIGKILL) {where}: the host was out of memory"
+    elif ending.garbled is not None:
+        code = FailureCode.CRASHED
+        message = f"the trainer wrote what is no message {where}: {ending.garbled}"
+    else:
+        code = FailureCode.CRASHED
+        message = f"the trainer ended {where} without a verdict: {ending.exit}"
+    if tail:
+        message += f"; its log ends with: {tail[-1]}"
+    failure = Failure(code, message, "\n".join(tail))
+    return _verdict(ending, settings, AttemptOutcome.CRASHED, failure=failure)
+
+
+def _verdict(  # noqa: PLR0913 - the fields of a verdict
+    ending: Ending,
+    settings: Settings,
+    outcome: AttemptOutcome,
+    *,
+    reason: StopReason | None = None,
+    failure: Failure | None = None,
+    best: Best | None = None,
+    test: TestResult | None = None,
+) -> Verdict:
+    files = [] if ending.said is None else ending.said.files
+    best = best or ending.best
+    if best is not None and not _is_there(best.file, ending.folder):
+        best = None
+    return Verdict(
+        outcome=outcome,
+        stop_reason=reason,
+        failure=failure,
+        best=best_model(best, settings),
+        test=None if test is None else test.model_dump(mode="json"),
+        artifacts=_rows(files, ending.folder, settings),
+        exit_status=None if ending.exit is None else ending.exit.status,
+    )
+
+
+def _rows(files: Iterable[FileRecord], folder: Path, settings: Settings) -> tuple[ArtifactRow, ...]:
+    # The log's record is ours: it grows until the trainer has ended.
+    records = [file for file in files if file.kind != "log" and _is_there(file, folder)]
+    if (folder / LOG).is_file():
+        records.append(_record("log", folder / LOG))
+    return tuple(
+        ArtifactRow(record.kind, artifacts.uri(settings, record.path), record.bytes, record.sha256)
+        for record in records
+    )
+
+
+def _record(kind: str, path: Path) -> FileRecord:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return FileRecord(kind=kind, path=path, bytes=path.stat().st_size, sha256=sha256)
+
+
+def _is_there(record: FileRecord, folder: Path) -> bool:
+    try:
+        _verify(record, folder)
+    except _Missing as exc:
+        log.warning("%s", exc)
+        return False
+    return True
+
+
+def _verify(record: FileRecord, folder: Path) -> None:
+    path = record.path
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise _Missing(f"{record.kind} {path} lies outside of the attempt's folder {folder}")
+    if not path.exists():
+        raise _Missing(f"{record.kind} {path} was reported, and is not there")
+    # A folder's size is no one number.
+    if path.is_file() and path.stat().st_size != record.bytes:
+        size = path.stat().st_size
+        raise _Missing(f"{record.kind} {path} has {size} bytes; {record.bytes} were reported")
+
+
+def _last_lines(file: Path) -> list[str]:
+    try:
+        with file.open("rb") as stream:
+            stream.seek(max(0, file.stat().st_size - LAST_BYTES))
+            text = stream.read().decode(errors="replace")
+    except FileNotFoundError:
+        return []
+    return [line.rstrip() for line in text.splitlines() if line.strip()][-LAST_LINES:]

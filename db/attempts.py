@@ -6,7 +6,19 @@ Each write goes through `db.fences` first. How an attempt ends: `db.verdicts`.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, case, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from db import summaries
@@ -71,16 +83,20 @@ def claim(  # noqa: PLR0913
     )
 
 
+def ready() -> ColumnElement[bool]:
+    """Whether a job is queued and its time has come."""
+    return and_(Job.state == QUEUED, or_(Job.not_before.is_(None), Job.not_before <= now()))
+
+
 def claimable(queues: Sequence[str], has_gpu: bool) -> Select[int]:
     """Ids of the jobs that such a slot could run now, best first."""
     fits = ("auto", "0", "1") if has_gpu else ("auto", "0")
     return (
         select(Job.id)
         .where(
-            Job.state == QUEUED,
+            ready(),
             Job.queue.in_(queues),
             Job.gpus.in_(fits),
-            or_(Job.not_before.is_(None), Job.not_before <= now()),
         )
         .order_by(Job.priority.desc(), Job.id)
     )

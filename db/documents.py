@@ -1,0 +1,186 @@
+"""The document of one job: what `fornada show ID --json` prints, but for `best.path`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from db.clock import iso
+from db.errors import JobNotFound
+from db.session import Database
+from db.tables import Artifact, Attempt, Job, JobTag, MetricSummary
+from db.values import plain
+
+# What the log and all other files of an attempt lie under: see `fornada.artifacts`.
+_FOLDER = "artifacts:{uid}/attempt-{attempt}"
+
+
+def job(database: Database, job_id: int) -> dict[str, Any]:
+    """All that is known of a job, as JSON can hold it.
+
+    Non-finite numbers are the strings of `db.values`; times are ISO-8601 in UTC. What is not
+    known yet is null: `best`, `test`, `failure`, `worker`, `data`, and plain values.
+
+    Raises:
+        JobNotFound: no job has this id.
+    """
+    with database.read() as connection:
+        row = _row(connection, job_id)
+        attempts = connection.execute(
+            select(*Attempt.__table__.c).where(Attempt.job_id == job_id).order_by(Attempt.number)
+        ).all()
+        document = {
+            **_submitted(row),
+            "tags": tags_of(connection, [job_id]).get(job_id, {}),
+            **_progress(row),
+            "metrics": metrics_of(connection, [job_id]).get(job_id, {}),
+            **_last_attempt(row, attempts[-1] if attempts else None),
+            "executions": [_execution(attempt) for attempt in attempts],
+            "artifacts": _artifacts(connection, job_id),
+            "spec": row.spec,
+        }
+    return {key: plain(value) for key, value in document.items()}
+
+
+def log_location(database: Database, job_id: int) -> dict[str, Any] | None:
+    """Where the log of a job's last attempt lies; None before the first.
+
+    Returns:
+        host; folder: its URI among the artifacts; state: the job's.
+    Raises:
+        JobNotFound: no job has this id.
+    """
+    with database.read() as connection:
+        row = _row(connection, job_id)
+        last = select(Attempt.number, Attempt.host).where(Attempt.job_id == job_id)
+        attempt = connection.execute(last.order_by(Attempt.number.desc()).limit(1)).one_or_none()
+    if attempt is None:
+        return None
+    folder = _FOLDER.format(uid=row.uid, attempt=attempt.number)
+    return {"host": attempt.host, "folder": folder, "state": row.state}
+
+
+def tags_of(connection: Connection, job_ids: Sequence[int]) -> dict[int, dict[str, str]]:
+    """Tags by job, by name; jobs without any are left out."""
+    tags: dict[int, dict[str, str]] = {}
+    wanted = select(JobTag.job_id, JobTag.name, JobTag.value).where(JobTag.job_id.in_(job_ids))
+    for job_id, name, value in connection.execute(wanted.order_by(JobTag.name)):
+        tags.setdefault(job_id, {})[name] = value
+    return tags
+
+
+def metrics_of(connection: Connection, job_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """{last, min, max} by job and metric.
+
+    A `last` that is no number is "NaN"; without any number `min` and `max` are null.
+    """
+    metrics: dict[int, dict[str, Any]] = {}
+    wanted = select(*MetricSummary.__table__.c).where(MetricSummary.job_id.in_(job_ids))
+    for row in connection.execute(wanted.order_by(MetricSummary.name)):
+        last = float("nan") if row.last is None else row.last
+        values = {"last": last, "min": row.min, "max": row.max}
+        metrics.setdefault(row.job_id, {})[row.name] = plain(values)
+    return metrics
+
+
+def best_of(row: Row[Any]) -> dict[str, Any] | None:
+    """A job's best model, from its row; None when there is none yet."""
+    if row.best_epoch is None:
+        return None
+    return {
+        "epoch": row.best_epoch,
+        "value": plain(float("nan") if row.best_value is None else row.best_value),
+        "uri": row.best_uri,
+        "sha256": row.best_sha256,
+        "bytes": row.best_bytes,
+    }
+
+
+def _row(connection: Connection, job_id: int) -> Row[Any]:
+    row = connection.execute(select(*Job.__table__.c).where(Job.id == job_id)).one_or_none()
+    if row is None:
+        raise JobNotFound(job_id)
+    return row
+
+
+def _submitted(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "uid": row.uid,
+        "name": row.name,
+        "state": row.state,
+        "queue": row.queue,
+        "priority": row.priority,
+        "user": row.user,
+        "gpus": row.gpus,
+        "time_limit_s": row.time_limit_s,
+        "retry_attempts": row.retry_attempts,
+        "spec_hash": row.spec_hash,
+    }
+
+
+def _progress(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "submitted_at": iso(row.submitted_at),
+        "started_at": iso(row.started_at),
+        "finished_at": iso(row.finished_at),
+        "duration_s": row.duration_s,
+        "cancel_requested_at": iso(row.cancel_requested_at),
+        "cancel_requested_by": row.cancel_requested_by,
+        "cancel_reason": row.cancel_reason,
+        "attempts": row.attempt,
+        "epochs_run": row.epochs_run,
+        "stop_reason": row.stop_reason,
+        "monitor": row.monitor,
+        "monitor_mode": row.monitor_mode,
+        "best": best_of(row),
+        "test": row.test,
+        "seed": row.seed,
+        "parameters": row.parameters,
+        "data": row.data and {"fingerprint": row.data_fingerprint, **row.data},
+    }
+
+
+def _last_attempt(row: Row[Any], attempt: Row[Any] | None) -> dict[str, Any]:
+    failure = row.failure_code and {
+        "code": row.failure_code,
+        "message": row.failure_message,
+        "traceback": attempt.traceback if attempt else None,
+    }
+    worker = attempt and {
+        "name": attempt.worker,
+        "host": attempt.host,
+        "slot": attempt.slot,
+        "trainer_pid": attempt.trainer_pid,
+    }
+    return {
+        "failure": failure,
+        "worker": worker,
+        "device": attempt.device if attempt else None,
+        "backend": attempt.backend if attempt else None,
+        "versions": attempt.versions if attempt else None,
+    }
+
+
+def _execution(attempt: Row[Any]) -> dict[str, Any]:
+    return {
+        "attempt": attempt.number,
+        "worker": attempt.worker,
+        "host": attempt.host,
+        "slot": attempt.slot,
+        "device": attempt.device,
+        "claimed_at": iso(attempt.claimed_at),
+        "started_at": iso(attempt.started_at),
+        "ended_at": iso(attempt.ended_at),
+        "outcome": attempt.outcome,
+        "exit_status": attempt.exit_status,
+        "failure": attempt.failure_code
+        and {"code": attempt.failure_code, "message": attempt.failure_message},
+    }
+
+
+def _artifacts(connection: Connection, job_id: int) -> list[dict[str, Any]]:
+    columns = Artifact.__table__.c
+    wanted = select(columns.attempt, columns.kind, columns.uri, columns.bytes, columns.sha256)
+    ordered = wanted.where(Artifact.job_id == job_id).order_by(columns.attempt, columns.uri)
+    return [dict(row) for row in connection.execute(ordered).mappings()]

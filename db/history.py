@@ -1,0 +1,70 @@
+"""Everything that reads the record. Answers are plain dicts, fit for JSON.
+
+Times are ISO-8601 in UTC with Z; numbers that are not finite are the strings of `db.values`.
+"""
+
+from typing import Any
+
+from sqlalchemy import select
+
+from db.alive import alive
+from db.clock import iso
+from db.documents import job, log_location
+from db.errors import JobNotFound
+from db.pages import Page, page
+from db.references import find, resolve
+from db.session import Database
+from db.tables import Epoch, Event, Job
+from db.values import plain
+
+__all__ = [
+    "Page",
+    "alive",
+    "epochs",
+    "events",
+    "find",
+    "job",
+    "log_location",
+    "page",
+    "resolve",
+]
+
+
+def epochs(database: Database, job_id: int, after: int = 0) -> list[dict[str, Any]]:
+    """A job's epochs in order.
+
+    Args:
+        after: only those with a greater number.
+    Returns:
+        Of each: epoch, attempt, seconds, images_per_s, learning_rate, metrics.
+    Raises:
+        JobNotFound: no job has this id.
+    """
+    with database.read() as connection:
+        if connection.scalar(select(Job.id).where(Job.id == job_id)) is None:
+            raise JobNotFound(job_id)
+        wanted = select(
+            Epoch.number.label("epoch"),
+            Epoch.attempt,
+            Epoch.seconds,
+            Epoch.images_per_s,
+            Epoch.learning_rate,
+            Epoch.metrics,
+        ).where(Epoch.job_id == job_id, Epoch.number > after)
+        rows = connection.execute(wanted.order_by(Epoch.number)).mappings().all()
+    return [plain(row) for row in rows]
+
+
+def events(database: Database, job_id: int) -> list[dict[str, Any]]:
+    """What happened to a job, oldest first: at, kind, actor, detail.
+
+    Raises:
+        JobNotFound: no job has this id.
+    """
+    with database.read() as connection:
+        if connection.scalar(select(Job.id).where(Job.id == job_id)) is None:
+            raise JobNotFound(job_id)
+        wanted = select(Event.at, Event.kind, Event.actor, Event.detail)
+        ordered = wanted.where(Event.job_id == job_id).order_by(Event.id)
+        rows = connection.execute(ordered).mappings().all()
+    return [{**row, "at": iso(row["at"])} for row in rows]

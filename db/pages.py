@@ -1,0 +1,233 @@
+"""Pages of history by key: a page costs the same however deep it lies.
+
+A page is read in two walks along an index: jobs that have the sorted value, then those without.
+"""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, exists, select, tuple_
+
+from db.clock import iso
+from db.documents import best_of, metrics_of, tags_of
+from db.errors import BadCursor
+from db.session import Database
+from db.states import JobState
+from db.tables import Job, JobTag, MetricSummary
+
+TIME, DURATION, METRIC = "time", "duration", "metric:"
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some rows, and the cursor of the page after; None when this is the last."""
+
+    rows: list[dict[str, Any]]
+    next: str | None
+
+
+@dataclass(frozen=True)
+class Order:
+    """By which value, `time`, `duration` or `metric:NAME`, and which way."""
+
+    sort: str = TIME
+    descending: bool = True
+
+    @property
+    def value(self) -> ColumnElement[Any] | None:
+        """What is sorted by before the id; None by time, which is the id's own order.
+
+        A metric's best: the greatest values first means each job's greatest, and the other way.
+        """
+        if self.sort == TIME:
+            return None
+        if self.sort == DURATION:
+            return Job.__table__.c.duration_s
+        columns = MetricSummary.__table__.c
+        return columns.max if self.descending else columns.min
+
+    @property
+    def metric(self) -> str | None:
+        """The metric's name, when sorted by one."""
+        return self.sort.removeprefix(METRIC) if self.sort.startswith(METRIC) else None
+
+
+# The last row's value, None where it had none, and its id.
+Cursor = tuple[float | None, int]
+
+
+def page(  # noqa: PLR0913 - filters of one command
+    database: Database,
+    *,
+    states: Sequence[JobState] | None = None,
+    tags: Mapping[str, str] | None = None,
+    name: str | None = None,
+    since: datetime | None = None,
+    sort: str = TIME,
+    descending: bool = True,
+    after: str | None = None,
+    limit: int = 50,
+) -> Page:
+    """One page of jobs.
+
+    Args:
+        states: only these; None or empty for all.
+        tags: only jobs that carry all of these.
+        name: only jobs of this name; `*` stands for anything.
+        since: only jobs submitted at or after it; aware.
+        sort: `time` of submission, `duration`, or `metric:NAME`: each job's greatest value of
+            the metric when descending, its smallest when ascending. Jobs without come last,
+            latest first.
+        descending: the latest, longest or greatest first.
+        after: the cursor of the page before.
+        limit: rows at most, 1 or more.
+    Raises:
+        ValueError: no such sort.
+        BadCursor: the cursor is none, or another sort's.
+    """
+    order = Order(sort, descending)
+    if sort not in (TIME, DURATION) and not order.metric:
+        raise ValueError(f"sort {sort!r}: expected time, duration or metric:NAME")
+    filters = _filters(states, tags, name, since)
+    cursor = _decoded(after, order) if after else None
+    with database.read() as connection:
+        # One more than asked for tells whether there is a page after.
+        found = _walk(connection, order, filters, cursor, limit + 1)
+        rows = _rows(connection, [row for _, row in found[:limit]])
+    last = found[limit - 1] if len(found) > limit else None
+    return Page(rows, _encoded(order, (last[0], last[1].id)) if last else None)
+
+
+def with_value(order: Order, cursor: Cursor | None) -> Select[Any] | None:
+    """Jobs that have the sorted value, in order, after the cursor; None when it is past them."""
+    value, job_id = order.value, Job.__table__.c.id
+    if value is None:
+        walked = select(*Job.__table__.c).order_by(_towards(job_id, order.descending))
+        return walked if cursor is None else walked.where(_past(order, (job_id,), cursor[1:]))
+    if cursor is not None and cursor[0] is None:
+        return None
+    chosen = select(*Job.__table__.c, value.label("sorted")).where(value.is_not(None))
+    if order.metric:
+        # The id of the same index as the value, so that one walk yields both in order.
+        job_id = MetricSummary.__table__.c.job_id
+        joined = chosen.join(MetricSummary, Job.id == job_id)
+        chosen = joined.where(MetricSummary.name == order.metric)
+    keys = (value, job_id)
+    walked = chosen.order_by(*(_towards(key, order.descending) for key in keys))
+    return walked if cursor is None else walked.where(_past(order, keys, cursor))
+
+
+def without_value(order: Order, cursor: Cursor | None) -> Select[Any] | None:
+    """Jobs that lack the sorted value, latest first, after the cursor; None by time."""
+    value = order.value
+    if value is None:
+        return None
+    lacks: ColumnElement[bool] = value.is_(None)
+    if order.metric:
+        has = [MetricSummary.job_id == Job.id, MetricSummary.name == order.metric]
+        lacks = ~exists().where(*has, value.is_not(None))
+    walked = select(*Job.__table__.c).where(lacks).order_by(Job.id.desc())
+    behind = cursor is not None and cursor[0] is None
+    return walked.where(Job.id < cursor[1]) if cursor and behind else walked
+
+
+def _walk(
+    connection: Connection,
+    order: Order,
+    filters: Sequence[ColumnElement[bool]],
+    cursor: Cursor | None,
+    limit: int,
+) -> list[tuple[float | None, Row[Any]]]:
+    found: list[tuple[float | None, Row[Any]]] = []
+    for walk in (with_value(order, cursor), without_value(order, cursor)):
+        if walk is None or len(found) >= limit:
+            continue
+        limited = walk.where(*filters).limit(limit - len(found))
+        rows = connection.execute(limited)
+        found += [(row._mapping.get("sorted"), row) for row in rows]
+    return found
+
+
+def _towards(key: ColumnElement[Any], descending: bool) -> ColumnElement[Any]:
+    return key.desc() if descending else key.asc()
+
+
+def _past(
+    order: Order, keys: Sequence[ColumnElement[Any]], values: Sequence[Any]
+) -> ColumnElement[bool]:
+    here, there = tuple_(*keys), tuple_(*values)
+    return here < there if order.descending else here > there
+
+
+def _filters(
+    states: Sequence[JobState] | None,
+    tags: Mapping[str, str] | None,
+    name: str | None,
+    since: datetime | None,
+) -> list[ColumnElement[bool]]:
+    filters: list[ColumnElement[bool]] = []
+    if states:
+        filters.append(Job.state.in_(states))
+    if name and "*" in name:
+        pattern = name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        filters.append(Job.name.like(pattern.replace("*", "%"), escape="\\"))
+    elif name:
+        filters.append(Job.name == name)
+    if since:
+        filters.append(Job.submitted_at >= since)
+    for tag, value in (tags or {}).items():
+        carries = [JobTag.job_id == Job.id, JobTag.name == tag, JobTag.value == value]
+        filters.append(exists().where(*carries))
+    return filters
+
+
+def _rows(connection: Connection, found: Sequence[Row[Any]]) -> list[dict[str, Any]]:
+    ids = [row.id for row in found]
+    tags, metrics = tags_of(connection, ids), metrics_of(connection, ids)
+    return [
+        {
+            "id": row.id,
+            "uid": row.uid,
+            "name": row.name,
+            "state": row.state,
+            "queue": row.queue,
+            "priority": row.priority,
+            "user": row.user,
+            "tags": tags.get(row.id, {}),
+            "submitted_at": iso(row.submitted_at),
+            "started_at": iso(row.started_at),
+            "finished_at": iso(row.finished_at),
+            "duration_s": row.duration_s,
+            "attempts": row.attempt,
+            "epochs_run": row.epochs_run,
+            "epochs": row.spec.get("fit", {}).get("epochs"),
+            "stop_reason": row.stop_reason,
+            "monitor": row.monitor,
+            "best": best_of(row),
+            "metrics": metrics.get(row.id, {}),
+            "failure": row.failure_code
+            and {"code": row.failure_code, "message": row.failure_message},
+        }
+        for row in found
+    ]
+
+
+def _encoded(order: Order, cursor: Cursor) -> str:
+    text = json.dumps([order.sort, order.descending, *cursor])
+    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _decoded(cursor: str, order: Order) -> Cursor:
+    try:
+        text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        sort, descending, value, job_id = json.loads(text)
+    except ValueError:
+        raise BadCursor(cursor, order.sort) from None
+    known = isinstance(job_id, int) and isinstance(value, float | int | None)
+    if (sort, descending) != (order.sort, order.descending) or not known:
+        raise BadCursor(cursor, order.sort)
+    return value, job_id

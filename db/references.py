@@ -1,0 +1,94 @@
+"""How people name jobs: 12, the beginning of a uid, @last, 12-20."""
+
+import re
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, select
+
+from db.errors import AmbiguousReference, JobNotFound
+from db.session import Database
+from db.tables import Job
+
+LAST = "@last"
+# Ids are written without leading zeros; uids of this century begin with one.
+_ID = re.compile(r"[1-9][0-9]{0,17}")
+_RANGE = re.compile(r"([1-9][0-9]{0,17})-([1-9][0-9]{0,17})")
+_UID_PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{3,35}")
+# Sorts after every character of a uid.
+_AFTER_HEX = "g"
+# How many jobs an ambiguous prefix names in its error.
+_CANDIDATES = 4
+
+
+def find(database: Database, reference: str) -> int:
+    """The id of the one job that a reference names.
+
+    Args:
+        reference: an id, the first four or more characters of a uid, or `@last`.
+    Raises:
+        JobNotFound: it names none.
+        AmbiguousReference: it is the beginning of several uids.
+    """
+    with database.read() as connection:
+        return _find(connection, reference)
+
+
+def resolve(database: Database, references: Iterable[str]) -> list[int]:
+    """The ids that references name, in their order, each once.
+
+    Args:
+        references: as `find` takes them, and ranges: `12-20` is every job there is from 12 to
+            20, both included.
+    Raises:
+        JobNotFound: one names none.
+        AmbiguousReference: one is the beginning of several uids.
+    """
+    found: dict[int, None] = {}
+    with database.read() as connection:
+        for reference in references:
+            ends = _RANGE.fullmatch(reference)
+            if ends:
+                found |= dict.fromkeys(_between(connection, reference, *map(int, ends.groups())))
+            else:
+                found[_find(connection, reference)] = None
+    return list(found)
+
+
+def _find(connection: Connection, reference: str) -> int:
+    text = reference.strip().lower()
+    if text == LAST:
+        wanted = select(Job.id).order_by(Job.id.desc()).limit(1)
+    elif _ID.fullmatch(text):
+        wanted = select(Job.id).where(Job.id == int(text))
+    elif _UID_PREFIX.fullmatch(text):
+        return _by_uid(connection, text)
+    else:
+        raise JobNotFound(reference)
+    job_id = connection.scalar(wanted)
+    if job_id is None:
+        raise JobNotFound(reference)
+    return job_id
+
+
+def _by_uid(connection: Connection, prefix: str) -> int:
+    wanted = (
+        select(Job.id, Job.uid)
+        .where(Job.uid >= prefix, Job.uid < prefix + _AFTER_HEX)
+        .order_by(Job.uid)
+        .limit(_CANDIDATES)
+    )
+    jobs = connection.execute(wanted).all()
+    if not jobs:
+        raise JobNotFound(prefix)
+    if len(jobs) > 1:
+        raise AmbiguousReference(prefix, [f"{job.id} ({job.uid})" for job in jobs])
+    job_id: int = jobs[0].id
+    return job_id
+
+
+def _between(connection: Connection, reference: str, first: int, last: int) -> list[int]:
+    wanted = select(Job.id).where(Job.id.between(first, last)).order_by(Job.id)
+    ids = list(connection.scalars(wanted))
+    if not ids:
+        raise JobNotFound(reference)
+    return ids

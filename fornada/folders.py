@@ -1,0 +1,216 @@
+"""Lists a folder of images as `keras.utils.image_dataset_from_directory` does, without Keras.
+
+Same classes in the same order, same files, same shuffle and split for the same seed
+(`keras/src/utils/dataset_utils.py`: `index_directory`, `get_training_or_validation_split`);
+and what Keras keeps to itself: which files and classes it would pass over.
+"""
+
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+# Keras's ALLOWLIST_FORMATS, compared in lower case.
+EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+
+# Words of state in a Mersenne Twister, and the multiplier of its scalar seeding.
+_MT_WORDS = 624
+_MT_MULTIPLIER = 1_812_433_253
+_UINT32 = 0xFFFF_FFFF
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The images of one folder, in an order, with their labels.
+
+    Attributes:
+        folder: the folder with one sub-folder a class.
+        class_names: classes in the order of their labels.
+        files: paths relative to `folder`, `class/name.png`, separated by `/`.
+        labels: index into `class_names` of each file.
+        ignored: what lies in the folder and is no image: files of other kinds, hidden folders,
+            links to folders inside a class (these end in `/`).
+        missing: classes asked for that have no sub-folder.
+        extra: sub-folders that are none of the classes asked for.
+        empty: classes whose sub-folder holds no image.
+    """
+
+    folder: Path
+    class_names: tuple[str, ...]
+    files: tuple[str, ...]
+    labels: tuple[int, ...]
+    ignored: tuple[str, ...] = field(default=(), repr=False)
+    missing: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many files each class has, every class named."""
+        found = Counter(self.labels)
+        return {name: found[label] for label, name in enumerate(self.class_names)}
+
+
+def list_images(folder: Path, class_names: Sequence[str] | None = None) -> Listing:
+    """List a folder's images, class by class, each class in alphanumeric order.
+
+    Hidden sub-folders are no classes; inside a class every folder is walked, hidden ones too,
+    but no link to a folder is followed. All of this is Keras's behaviour.
+
+    Args:
+        folder: the folder with one sub-folder a class.
+        class_names: the classes and their order; by default every sub-folder, sorted.
+
+    Raises:
+        OSError: the folder is missing, is no folder, or cannot be read.
+    """
+    entries = sorted(path.name for path in folder.iterdir())
+    found = [name for name in entries if (folder / name).is_dir()]
+    classes = [name for name in found if not name.startswith(".")]
+    wanted = classes if class_names is None else list(class_names)
+    ignored = [f"{name}/" if name in found else name for name in entries if name not in classes]
+    files: list[str] = []
+    labels: list[int] = []
+    for label, name in enumerate(wanted):
+        if name not in classes:
+            continue
+        images, others = _walk(folder / name, name)
+        files += images
+        labels += [label] * len(images)
+        ignored += others
+    filled = set(labels)
+    return Listing(
+        folder=folder,
+        class_names=tuple(wanted),
+        files=tuple(files),
+        labels=tuple(labels),
+        ignored=tuple(ignored),
+        missing=tuple(name for name in wanted if name not in classes),
+        extra=tuple(name for name in classes if name not in wanted),
+        empty=tuple(n for i, n in enumerate(wanted) if n in classes and i not in filled),
+    )
+
+
+def _walk(folder: Path, name: str) -> tuple[list[str], list[str]]:
+    """Images and other entries under one class folder, as `name/...`, in Keras's order."""
+    images: list[str] = []
+    others: list[str] = []
+    # Keras sorts the walk by the path of each folder as a string, not level by level.
+    for root, folders, files in sorted(os.walk(folder), key=lambda step: step[0]):
+        inside = os.path.relpath(root, folder)
+        prefix = name if inside == "." else f"{name}/{inside}"
+        for file in sorted(files):
+            kind = images if file.lower().endswith(EXTENSIONS) else others
+            kind.append(f"{prefix}/{file}")
+        links = [sub for sub in sorted(folders) if Path(root, sub).is_symlink()]
+        others += [f"{prefix}/{sub}/" for sub in links]
+    return images, others
+
+
+def shuffled(listing: Listing, seed: int) -> Listing:
+    """The same files in the order in which Keras shuffles them.
+
+    Args:
+        listing: in any order.
+        seed: 0 to 2**32 - 1, as `numpy.random.RandomState` takes it.
+    """
+    order = list(range(len(listing.files)))
+    for last, chosen in _swaps(len(order), seed):
+        order[last], order[chosen] = order[chosen], order[last]
+    return _pick(listing, order)
+
+
+def subset(
+    listing: Listing,
+    validation_split: float,
+    which: Literal["training", "validation"],
+    seed: int,
+    shuffle: bool,
+) -> Listing:
+    """The files that Keras takes for training or for validation.
+
+    Where `validation_split` of the files is less than one file, Keras trains on none and
+    validates on all; so does this: callers look at `validation_count` first.
+
+    Args:
+        listing: from `list_images`, not shuffled.
+        validation_split: fraction of the files, between 0 and 1, both excluded.
+        which: the part to return; validation is the end of the list.
+        seed: of the shuffle.
+        shuffle: whether the files are shuffled before they are split.
+    """
+    source = shuffled(listing, seed) if shuffle else listing
+    positions = list(range(len(source.files)))
+    count = validation_count(len(positions), validation_split)
+    return _pick(source, positions[:-count] if which == "training" else positions[-count:])
+
+
+def validation_count(files: int, validation_split: float) -> int:
+    """How many of so many files Keras sets aside for validation."""
+    return int(validation_split * files)
+
+
+def outside(listing: Listing, root: Path) -> tuple[str, ...]:
+    """Files that resolve, through a link, to a place outside `root`.
+
+    Args:
+        listing: of a folder under `root`.
+        root: the data root.
+    """
+    real_root = root.resolve()
+    away = {
+        name
+        for name in listing.class_names
+        if not (listing.folder / name).resolve().is_relative_to(real_root)
+    }
+    return tuple(
+        file
+        for file in listing.files
+        if file.split("/", 1)[0] in away or _leads_out(file, listing, real_root)
+    )
+
+
+def _leads_out(file: str, listing: Listing, real_root: Path) -> bool:
+    path = listing.folder / file
+    # Only a link can lead out; to resolve every file of a large folder takes seconds.
+    return path.is_symlink() and not path.resolve().is_relative_to(real_root)
+
+
+def _pick(listing: Listing, positions: Sequence[int]) -> Listing:
+    return replace(
+        listing,
+        files=tuple(listing.files[i] for i in positions),
+        labels=tuple(listing.labels[i] for i in positions),
+    )
+
+
+def _swaps(count: int, seed: int) -> Iterator[tuple[int, int]]:
+    """The exchanges of `numpy.random.RandomState(seed).shuffle` on `count` items."""
+    draw = _mersenne_twister(seed).getrandbits
+    for last in range(count - 1, 0, -1):
+        # numpy's legacy interval: masked bits, drawn again while they are too large.
+        mask = (1 << last.bit_length()) - 1
+        chosen = draw(32) & mask
+        while chosen > last:
+            chosen = draw(32) & mask
+        yield last, chosen
+
+
+def _mersenne_twister(seed: int) -> random.Random:
+    """Python's generator in the state that numpy's scalar seeding gives its own.
+
+    Raises:
+        ValueError: numpy takes no such seed.
+    """
+    if not 0 <= seed <= _UINT32:
+        raise ValueError(f"a seed lies between 0 and {_UINT32}, not {seed}")
+    words = [seed]
+    for position in range(1, _MT_WORDS):
+        last = words[-1]
+        words.append((_MT_MULTIPLIER * (last ^ (last >> 30)) + position) & _UINT32)
+    generator = random.Random()  # noqa: S311 - an order of images, no secret
+    generator.setstate((3, (*words, _MT_WORDS), None))
+    return generator

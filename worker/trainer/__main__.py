@@ -1,0 +1,80 @@
+"""`python -P -m worker.trainer`: serve one job over pipes, or look at a spec.
+
+    python -P -m worker.trainer --up-fd N                  serve a job; stdin is the down pipe
+    python -P -m worker.trainer build SPEC --data-root R   build the spec's model and weigh it
+    python -P -m worker.trainer data SPEC --data-root R    decode the spec's images
+
+SPEC is a file with the effective document as JSON. The last two exit with 0, or with 3 for a
+spec whose model or data are wrong.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from worker.trainer.confine import confine
+
+
+def main() -> int:
+    """Read the arguments, confine the process, and only then import Keras."""
+    arguments = _parser().parse_args()
+    confine()
+    if arguments.look == "build":
+        return _look("build", arguments)
+    if arguments.look == "data":
+        return _look("data", arguments)
+    return _serve(arguments.up_fd)
+
+
+def _serve(up_fd: int) -> int:
+    from worker.trainer.pipes import Inbox, Outbox
+    from worker.trainer.quiet import import_keras
+
+    outbox = Outbox(up_fd)
+    # Before Keras, which takes seconds: a supervisor that ends meanwhile must end us too.
+    inbox = Inbox(sys.stdin.fileno())
+    import_keras()
+    from fornada.settings import Settings
+    from worker.trainer.run import Baking
+
+    job = inbox.job()
+    _log_to(job.folder / "train.log")
+    outbox.tell(Baking(job, Settings(), inbox.asked, outbox.tell).verdict())
+    return 0
+
+
+def _look(which: str, arguments: argparse.Namespace) -> int:
+    from worker.trainer.quiet import import_keras
+
+    import_keras()
+    from worker.trainer import look
+
+    return {"build": look.build, "data": look.data}[which](arguments.spec, arguments.data_root)
+
+
+def _log_to(path: Path) -> None:
+    """From here on all that is printed, by Python or by native code, is the job's log."""
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="worker.trainer", description=__doc__)
+    parser.add_argument("--up-fd", type=int, help="file descriptor of the up pipe")
+    looks = parser.add_subparsers(dest="look", metavar="build|data")
+    for name in ("build", "data"):
+        look = looks.add_parser(name)
+        look.add_argument("spec", type=Path)
+        look.add_argument("--data-root", type=Path, default=Path("/"))
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

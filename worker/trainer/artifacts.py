@@ -1,0 +1,98 @@
+"""Writes an attempt's files so that a reader never meets half of one."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from worker.messages import FileRecord
+
+# Read at a time for a checksum, in bytes.
+_CHUNK_BYTES = 1024**2
+
+# What an attempt may leave in its folder, in the order in which it is reported.
+_KINDS = {
+    "best.keras": "best_model",
+    "best.weights.h5": "weights",
+    "last.keras": "last_model",
+    "history.csv": "history",
+    "evaluation.json": "evaluation",
+    "spec.yaml": "spec",
+    "environment.json": "environment",
+    "tensorboard": "tensorboard",
+    "train.log": "log",
+}
+
+
+def write(path: Path, save: Callable[[Path], object]) -> FileRecord:
+    """Let `save` write a file beside `path`, then put it in its place, on disk.
+
+    Args:
+        path: its name keeps its last suffixes beside, which tell Keras the format.
+        save: called with the temporary path.
+
+    Raises:
+        OSError: the file at `path`, if there was one, is untouched.
+    """
+    beside = path.with_name(f"writing.{path.name}")
+    try:
+        save(beside)
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        done = record(beside, _KINDS[path.name])
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+    return done.model_copy(update={"path": path})
+
+
+def write_text(path: Path, text: str) -> FileRecord:
+    """Write a text file in one piece."""
+    return write(path, lambda beside: beside.write_text(text))
+
+
+def write_json(path: Path, value: Any) -> FileRecord:
+    """Write a JSON file in one piece."""
+    return write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def record(path: Path, kind: str) -> FileRecord:
+    """Size and checksum of a file; of a folder, the size of its files."""
+    if path.is_dir():
+        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        return FileRecord(kind=kind, path=path, bytes=size, sha256=None)
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+        size = file.tell()
+    return FileRecord(kind=kind, path=path, bytes=size, sha256=digest.hexdigest())
+
+
+def records(folder: Path, known: FileRecord | None = None) -> list[FileRecord]:
+    """All that an attempt left in its folder.
+
+    Args:
+        folder: of the attempt.
+        known: a record that was made when its file was written.
+    """
+    found = []
+    for name, kind in _KINDS.items():
+        path = folder / name
+        if known is not None and known.path == path:
+            found.append(known)
+        elif path.exists():
+            found.append(record(path, kind))
+    return found
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,1 @@
+"""Images on disk become arrays: listed, checked, decoded and ordered as Keras would."""

@@ -1,0 +1,292 @@
+"""The three sets of a job: training, validation and test, all with the classes of training."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db.states import FailureCode
+from fornada.folders import Listing, list_images, outside, shuffled, subset, validation_count
+from fornada.settings import Settings
+from fornada.spec import Spec
+from fornada.spec.paths import resolve
+from worker.messages import DataSummary
+from worker.trainer.data.decode import Decoded, Look, decode
+from worker.trainer.failures import TrainingFailed
+
+# A failure names this many bad files; the log names all.
+_NAMED = 100
+
+_Part = Literal["training", "validation"]
+
+
+@dataclass(frozen=True)
+class Images:
+    """One set, in its fixed order.
+
+    Attributes:
+        pixels: shape (count, height, width, channels), uint8 or float32.
+        labels: index of the class, int32, shape (count,).
+        targets: what the loss compares with, by label mode: int32 (count,), or float32 (count, 1)
+            for binary, or one-hot float32 (count, classes) for categorical.
+        weights: of each image in the loss, float32 (count,), where the spec weighs classes.
+    """
+
+    pixels: NDArray[Any]
+    labels: NDArray[np.int32]
+    targets: NDArray[Any]
+    weights: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Sets:
+    """All that a job learns from and is measured on.
+
+    Attributes:
+        classes: names, in the order of their labels.
+        fingerprint: sha256 over the paths, sizes and contents of all files, by set.
+    """
+
+    classes: tuple[str, ...]
+    train: Images
+    validation: Images | None
+    test: Images | None
+    fingerprint: str
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        height, width, channels = self.train.pixels.shape[1:]
+        return (height, width, channels)
+
+    def summary(self) -> DataSummary:
+        """What the supervisor is told."""
+        return DataSummary(
+            fingerprint=self.fingerprint,
+            classes=list(self.classes),
+            train=len(self.train),
+            validation=len(self.validation or ()),
+            test=len(self.test or ()),
+        )
+
+
+def read_sets(
+    spec: Spec,
+    data_root: Path,
+    settings: Settings,
+    scratch: Path,
+    check: Callable[[], None] = lambda: None,
+) -> Sets:
+    """List, check and decode all folders of a spec.
+
+    Args:
+        spec: its `data` section.
+        data_root: what its paths are relative to.
+        settings: `max_image_pixels` is the limit.
+        scratch: folder for large arrays.
+        check: called between groups of images; what it raises ends the reading.
+
+    Raises:
+        TrainingFailed: DATA_MISSING or DATA_INVALID, naming all that is wrong.
+        PathRefused: a folder lies outside the data root.
+    """
+    listings = list_sets(spec, data_root)
+    data = spec.data
+    look = Look(data.image_size, data.color_mode, data.interpolation, data.crop_to_aspect_ratio)
+    decoded = {
+        name: decode(
+            listing, look, max_pixels=settings.max_image_pixels, scratch=scratch, check=check
+        )
+        for name, listing in listings.items()
+    }
+    _refuse_bad_files({name: (listings[name], decoded[name].bad) for name in listings})
+    sets = {name: _images(spec, listings[name], decoded[name].images) for name in listings}
+    classes = listings["train"].class_names
+    return Sets(
+        classes=classes,
+        train=_weighted(sets["train"], spec, classes),
+        validation=sets.get("validation"),
+        test=sets.get("test"),
+        fingerprint=_fingerprint(spec, listings, decoded),
+    )
+
+
+def list_sets(spec: Spec, data_root: Path) -> dict[str, Listing]:
+    """The files of each set that the spec has: train, validation, test.
+
+    Raises:
+        TrainingFailed: DATA_MISSING for folders, classes or images that are not there,
+            PATH_REFUSED for links that lead out of the data root, DATA_INVALID; all problems
+            of all folders in one message, under the code of the first.
+        PathRefused: a folder lies outside the data root.
+    """
+    data = spec.data
+    folders = _Folders(data_root)
+    train = folders.listing(data.train, data.class_names)
+    folders.check_training(data.train, train, data.label_mode)
+    sets = {"train": train}
+    if data.validation_split:
+        folders.check_split(data.train, train, data.validation_split)
+        sets["train"] = _part(spec, train, data.validation_split, "training")
+        sets["validation"] = _part(spec, train, data.validation_split, "validation")
+    elif data.shuffle:
+        sets["train"] = shuffled(train, data.seed)
+    if data.validation is not None:
+        folder, split = data.validation.folder, data.validation.split
+        sets["validation"] = folders.listing(folder, train.class_names)
+        if split:
+            folders.check_split(folder, sets["validation"], split)
+            sets["validation"] = _part(spec, sets["validation"], split, "validation")
+    if data.test is not None:
+        sets["test"] = folders.listing(data.test, train.class_names)
+    folders.refuse_problems()
+    return sets
+
+
+class _Folders:
+    """Lists folders, says what is passed over, and gathers what is wrong."""
+
+    def __init__(self, data_root: Path) -> None:
+        self._data_root = data_root
+        self._problems: list[tuple[FailureCode, str]] = []
+
+    def listing(self, stored: str, class_names: tuple[str, ...] | None) -> Listing:
+        """List one folder; an empty listing where it cannot be."""
+        folder = resolve(stored, self._data_root)
+        try:
+            listing = list_images(folder, class_names)
+        except OSError as error:
+            self._missing(
+                f"{stored}: no folder can be read under {self._data_root}: {error.strerror}."
+            )
+            return Listing(folder, class_names or (), (), ())
+        self._check(stored, listing)
+        for word in ("extra", "empty", "ignored"):
+            if names := getattr(listing, word):
+                print(f"{stored}: {word}: {_names(names)}")
+        print(f"{stored}: {len(listing.files)} images in {len(listing.class_names)} classes")
+        return listing
+
+    def check_training(self, stored: str, listing: Listing, label_mode: str) -> None:
+        """Training fixes the classes, so each of them needs images here."""
+        classes = len(listing.class_names)
+        if listing.files and listing.empty:
+            self._missing(f"{stored}: no images in the classes {_names(listing.empty)}.")
+        if listing.files and label_mode == "binary" and classes != 2:
+            message = f"{stored}: label_mode binary needs exactly 2 classes, not {classes}."
+            self._problems.append((FailureCode.DATA_INVALID, message))
+
+    def check_split(self, stored: str, listing: Listing, split: float) -> None:
+        """Keras validates on everything where a split leaves no image."""
+        if listing.files and validation_count(len(listing.files), split) == 0:
+            self._missing(
+                f"{stored}: {split} of {len(listing.files)} images is no image to validate on."
+            )
+
+    def refuse_problems(self) -> None:
+        """Raise what was gathered.
+
+        Raises:
+            TrainingFailed: at least one problem was found.
+        """
+        if self._problems:
+            message = "\n".join(text for _, text in self._problems)
+            raise TrainingFailed(self._problems[0][0], message)
+
+    def _check(self, stored: str, listing: Listing) -> None:
+        if not listing.class_names:
+            self._missing(f"{stored}: no sub-folders; each class needs one, <class>/<image>.png.")
+        elif not listing.files:
+            self._missing(f"{stored}: no images (.png .jpg .jpeg .gif .bmp) in any class.")
+        elif listing.missing:
+            self._missing(f"{stored}: no folder for the classes {_names(listing.missing)}.")
+        if away := outside(listing, self._data_root):
+            message = f"{stored}: links lead out of the data root: {_names(away)}."
+            self._problems.append((FailureCode.PATH_REFUSED, message))
+
+    def _missing(self, message: str) -> None:
+        self._problems.append((FailureCode.DATA_MISSING, message))
+
+
+def _part(spec: Spec, listing: Listing, split: float, which: _Part) -> Listing:
+    return subset(listing, split, which, spec.data.seed, spec.data.shuffle)
+
+
+def _refuse_bad_files(found: dict[str, tuple[Listing, dict[str, str]]]) -> None:
+    # A file may be in two sets, where the validation set is a part of the test folder.
+    lines = {
+        f"{listing.folder.name}/{file}: {why}"
+        for listing, bad in found.values()
+        for file, why in bad.items()
+    }
+    if not lines:
+        return
+    names = sorted(lines)
+    print("\n".join(names))
+    rest = f"\n... and {len(names) - _NAMED} more, all in the log" if len(names) > _NAMED else ""
+    raise TrainingFailed(
+        FailureCode.DATA_INVALID,
+        f"{len(names)} files are no images that can be decoded; mend or remove them:\n"
+        + "\n".join(names[:_NAMED])
+        + rest,
+    )
+
+
+def _images(spec: Spec, listing: Listing, pixels: NDArray[Any]) -> Images:
+    labels = np.asarray(listing.labels, np.int32)
+    targets: NDArray[Any] = labels
+    if spec.data.label_mode == "binary":
+        targets = labels.astype(np.float32)[:, None]
+    elif spec.data.label_mode == "categorical":
+        targets = np.eye(len(listing.class_names), dtype=np.float32)[labels]
+    return Images(pixels, labels, targets)
+
+
+def _weighted(images: Images, spec: Spec, classes: tuple[str, ...]) -> Images:
+    """With the weights that `fit` gives each image by its class."""
+    if not spec.fit.class_weight:
+        return images
+    by_label = class_weights(spec.fit.class_weight, classes)
+    weights = [by_label.get(int(label), 1.0) for label in images.labels]
+    return replace(images, weights=np.asarray(weights, np.float32))
+
+
+def class_weights(written: Mapping[str, float], classes: tuple[str, ...]) -> dict[int, float]:
+    """Weights by label, from a spec that names classes or numbers them.
+
+    Raises:
+        TrainingFailed: SPEC_INVALID for what is no class.
+    """
+    labels = {str(label): label for label in range(len(classes))}
+    # A folder's name comes first: digits are classes of their own name in any order.
+    labels |= {name: label for label, name in enumerate(classes)}
+    if unknown := tuple(name for name in written if name not in labels):
+        raise TrainingFailed(
+            FailureCode.SPEC_INVALID,
+            f"fit.class_weight: {_names(unknown)}: no such class; the data have {_names(classes)}.",
+        )
+    return {labels[name]: weight for name, weight in written.items()}
+
+
+def _fingerprint(spec: Spec, listings: dict[str, Listing], decoded: dict[str, Decoded]) -> str:
+    """The same data have the same fingerprint wherever they lie and however they are split."""
+    lines = []
+    for name, listing in listings.items():
+        # Both parts of a split are the training folder.
+        role = "train" if spec.data.validation_split and name == "validation" else name
+        pairs = zip(listing.files, decoded[name].digests, strict=True)
+        lines += [f"{role}/{file} {digest}\n" for file, digest in pairs]
+    return hashlib.sha256("".join(sorted(lines)).encode(errors="surrogateescape")).hexdigest()
+
+
+def _names(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:_NAMED])
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return shown + more

@@ -1,0 +1,49 @@
+"""The interface between the training loop and a backend."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.trainer.data.sets import Images
+
+# Names as `fit` gives them, without `val_`. Within an epoch the values are the backend's scalars.
+Logs = dict[str, Any]
+
+
+class Engine(Protocol):
+    """Runs a compiled model over images, batch by batch, in an order that it is given."""
+
+    def train_epoch(
+        self,
+        images: Images,
+        order: NDArray[np.int64],
+        callbacks: keras.callbacks.CallbackList,
+        check: Callable[[], None],
+    ) -> Logs:
+        """Train on every image once.
+
+        Args:
+            images: the training set.
+            order: positions in it, shape (count,).
+            callbacks: told of every batch; they may set `model.stop_training`.
+            check: called before every batch; what it raises ends the epoch.
+        Returns:
+            Loss and metrics of the epoch.
+        """
+        ...
+
+    def evaluate(
+        self,
+        images: Images,
+        callbacks: keras.callbacks.CallbackList,
+        check: Callable[[], None],
+    ) -> Logs:
+        """Loss and metrics on a set, in its fixed order."""
+        ...
+
+    def predict(self, images: Images, check: Callable[[], None]) -> NDArray[np.float32]:
+        """The model's outputs on a set, shape (count, outputs)."""
+        ...

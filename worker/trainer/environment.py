@@ -1,0 +1,55 @@
+"""Where a job was trained: versions, device, seeds; `environment.json`."""
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fornada import __version__
+from worker.trainer import artifacts
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    found = {
+        "fornada": __version__,
+        "python": platform.python_version(),
+        "keras": keras.__version__,
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+    }
+    build = tf.sysconfig.get_build_info()
+    for part in ("cuda", "cudnn"):
+        if build.get("is_cuda_build") and build.get(f"{part}_version"):
+            found[part] = str(build[f"{part}_version"])
+    return found
+
+
+def device() -> str:
+    """The name of the device that trains."""
+    if gpus := tf.config.list_physical_devices("GPU"):
+        details = tf.config.experimental.get_device_details(gpus[0])
+        return str(details.get("device_name", gpus[0].name))
+    return f"CPU ({len(os.sched_getaffinity(0))} cores, {platform.machine()})"
+
+
+def write(folder: Path, seed: int) -> None:
+    """Write `environment.json`.
+
+    Args:
+        folder: of the attempt.
+        seed: of Python, NumPy and Keras.
+    """
+    value: dict[str, Any] = {
+        "versions": versions(),
+        "device": device(),
+        "backend": keras.backend.backend(),
+        "seeds": {"python": seed, "numpy": seed, "keras": seed},
+        "platform": platform.platform(),
+        "host": platform.node(),
+    }
+    artifacts.write_json(folder / "environment.json", value)

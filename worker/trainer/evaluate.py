@@ -1,0 +1,87 @@
+"""Measures the best model, as it lies on disk, on the test set."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from fornada.spec import Spec
+from worker.messages import PerClass, TestResult
+from worker.trainer.data.sets import Images
+from worker.trainer.engine import TensorFlowEngine
+
+
+def evaluate(
+    model_file: Path,
+    spec: Spec,
+    images: Images,
+    classes: tuple[str, ...],
+    check: Callable[[], None],
+) -> TestResult:
+    """Load a model and measure it on a set in its fixed order.
+
+    Args:
+        model_file: `best.keras` of this attempt.
+        spec: its batch size and loss.
+        images: the test set.
+        classes: names in the order of labels.
+        check: called between batches; what it raises ends the evaluation.
+    """
+    model = keras.models.load_model(model_file)
+    engine = TensorFlowEngine(model, spec.data.batch_size)
+    logs = engine.evaluate(images, keras.callbacks.CallbackList(model=model), check)
+    logits = bool(spec.compile.loss.arguments["from_logits"])
+    predicted = predicted_labels(engine.predict(images, check), from_logits=logits)
+    matrix = confusion_matrix(images.labels, predicted, len(classes))
+    return TestResult(
+        loss=logs.pop("loss"),
+        metrics=logs,
+        classes=list(classes),
+        confusion_matrix=matrix.tolist(),
+        per_class=per_class(matrix, classes),
+    )
+
+
+def predicted_labels(outputs: NDArray[np.float32], *, from_logits: bool) -> NDArray[np.int64]:
+    """The class that a model chooses.
+
+    Args:
+        outputs: shape (count, classes), or (count, 1) where there are two classes.
+        from_logits: whether outputs are logits, which matters to a single one alone.
+    Returns:
+        Labels, shape (count,).
+    """
+    if outputs.shape[1] > 1:
+        return np.asarray(outputs.argmax(axis=1), np.int64)
+    # The logit of one half is zero.
+    return np.asarray(outputs[:, 0] > (0.0 if from_logits else 0.5), np.int64)
+
+
+def confusion_matrix(
+    labels: NDArray[np.int32], predicted: NDArray[np.int64], classes: int
+) -> NDArray[np.int64]:
+    """Count images by true class (rows) and predicted class (columns)."""
+    matrix = np.zeros((classes, classes), np.int64)
+    np.add.at(matrix, (labels, predicted), 1)
+    return matrix
+
+
+def per_class(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> dict[str, PerClass]:
+    """Precision, recall, F1 and support of each class; 0 where nothing can be divided."""
+    right = matrix.diagonal()
+    called, support = matrix.sum(axis=0), matrix.sum(axis=1)
+    return {
+        name: PerClass(
+            precision=_share(right[i], called[i]),
+            recall=_share(right[i], support[i]),
+            f1=_share(2 * right[i], called[i] + support[i]),
+            support=int(support[i]),
+        )
+        for i, name in enumerate(classes)
+    }
+
+
+def _share(part: np.int64, whole: np.int64) -> float:
+    return float(part / whole) if whole else 0.0

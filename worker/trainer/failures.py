@@ -1,0 +1,62 @@
+"""What can go wrong in a trainer, and the one place that gives it a code."""
+
+import errno
+import re
+import traceback
+
+from db.states import FailureCode
+from fornada.spec import PathRefused, SpecProblems
+
+
+class TrainingFailed(Exception):  # noqa: N818 - the word of the job's record
+    """A job that cannot succeed, with the code of the closed list and the epoch, 0 before any."""
+
+    def __init__(self, code: FailureCode, message: str, *, epoch: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+        self.epoch = epoch
+
+
+def failure(error: BaseException) -> TrainingFailed:
+    """Give any exception its code and a message that a person can act on.
+
+    Args:
+        error: what ended the job.
+    """
+    if isinstance(error, TrainingFailed):
+        return error
+    if isinstance(error, SpecProblems | PathRefused):
+        return TrainingFailed(error.code, str(error))
+    code = _code(error)
+    return TrainingFailed(code, _MESSAGES.get(code, "{}").format(first_line(error)))
+
+
+def trace(error: BaseException) -> str:
+    """The traceback as text."""
+    return "".join(traceback.format_exception(error))
+
+
+def first_line(error: BaseException) -> str:
+    """The exception's class and the first line of what it says."""
+    lines = str(error).strip().splitlines() or ["no message"]
+    return f"{type(error).__name__}: {lines[0]}"
+
+
+_MESSAGES = {
+    FailureCode.HOST_OOM: "The host's memory is exhausted; try a smaller batch_size or model. {}",
+    FailureCode.GPU_OOM: "The GPU's memory is exhausted; try a smaller batch_size or model. {}",
+    FailureCode.DISK_FULL: "No space is left where the job's files are written. {}",
+    FailureCode.ARTIFACT_WRITE: "A file of the job could not be written. {}",
+}
+
+
+def _code(error: BaseException) -> FailureCode:
+    text = str(error)
+    if isinstance(error, MemoryError):
+        return FailureCode.HOST_OOM
+    if type(error).__name__ == "ResourceExhaustedError":
+        return FailureCode.GPU_OOM if re.search(r"device:GPU:\d", text) else FailureCode.HOST_OOM
+    if isinstance(error, OSError):
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT} or "No space left on device" in text
+        return FailureCode.DISK_FULL if full else FailureCode.ARTIFACT_WRITE
+    return FailureCode.INTERNAL

@@ -1,0 +1,81 @@
+"""Looks at a spec without training it: builds its model, or decodes its images."""
+
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from fornada.settings import Settings
+from fornada.spec import PathRefused, Spec, SpecProblems
+from worker.trainer.data.decode import CHANNELS
+from worker.trainer.data.sets import list_sets, read_sets
+from worker.trainer.failures import TrainingFailed, failure
+from worker.trainer.model import build as build_model
+from worker.trainer.model import weigh
+
+EXIT_DONE = 0
+EXIT_INVALID = 3
+
+
+def build(file: Path, data_root: Path) -> int:
+    """Print the model's summary and what it takes; its classes are counted, nothing is decoded.
+
+    Args:
+        file: the spec's effective document as JSON.
+        data_root: what its paths are relative to.
+    Returns:
+        The exit status.
+    """
+    return _looked(lambda: _build(_read(file), data_root))
+
+
+def data(file: Path, data_root: Path) -> int:
+    """Decode all images of a spec and print what was found, or every bad file.
+
+    Args:
+        file: the spec's effective document as JSON.
+        data_root: what its paths are relative to.
+    Returns:
+        The exit status.
+    """
+    return _looked(lambda: _decode(_read(file), data_root))
+
+
+def _build(spec: Spec, data_root: Path) -> None:
+    settings = Settings()
+    classes = len(list_sets(spec, data_root)["train"].class_names)
+    spec = spec.with_classes(classes)
+    shape = (*spec.data.image_size, CHANNELS[spec.data.color_mode])
+    weight = weigh(spec, shape, settings)
+    build_model(spec, shape, classes, settings).summary(line_length=100)
+    print(f"parameters: {weight.parameters:,}")
+    print(
+        f"memory while training: {weight.training_bytes:,} bytes of parameters, gradients and "
+        f"optimizer state"
+    )
+    print(
+        f"largest output of a layer: {weight.largest_output_bytes:,} bytes a batch of "
+        f"{spec.data.batch_size}"
+    )
+
+
+def _decode(spec: Spec, data_root: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="fornada-") as scratch:
+        sets = read_sets(spec, data_root, Settings(), Path(scratch))
+    summary = sets.summary()
+    print(f"train {summary.train}, validation {summary.validation}, test {summary.test} images")
+    print(f"fingerprint {summary.fingerprint}")
+
+
+def _read(file: Path) -> Spec:
+    return Spec.from_document(json.loads(file.read_text()))
+
+
+def _looked(look: Callable[[], None]) -> int:
+    try:
+        look()
+    except (TrainingFailed, SpecProblems, PathRefused) as error:
+        failed = failure(error)
+        print(f"{failed.code}: {failed}")
+        return EXIT_INVALID
+    return EXIT_DONE

@@ -1,0 +1,170 @@
+"""Builds and compiles the spec's model, after weighing it without allocating anything."""
+
+import math
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from db.states import FailureCode
+from fornada.settings import Settings
+from fornada.spec import KerasObject, Spec
+from worker.trainer.catalogue import make, reason
+from worker.trainer.failures import TrainingFailed
+
+# While it trains a model holds each parameter, its gradient and two moments of Adam.
+_COPIES_IN_TRAINING = 4
+_FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Weight:
+    """What a model takes, known before it is allocated.
+
+    Attributes:
+        parameters: of all layers, trained or not.
+        training_bytes: parameters with their gradients and optimizer state.
+        largest_output_bytes: of one layer for one batch.
+        output_shape: without the batch.
+    """
+
+    parameters: int
+    training_bytes: int
+    largest_output_bytes: int
+    output_shape: tuple[int, ...]
+
+
+def build(
+    spec: Spec, input_shape: tuple[int, int, int], classes: int, settings: Settings
+) -> keras.Sequential:
+    """Build and compile the model, its random state set by the spec's seed.
+
+    Args:
+        spec: with `classes` resolved.
+        input_shape: height, width and channels of an image.
+        classes: how many the data has.
+        settings: its limits.
+
+    Raises:
+        TrainingFailed: MODEL_INVALID with Keras's reason, or RESOURCE_LIMIT.
+    """
+    weight = weigh(spec, input_shape, settings)
+    check_output(spec, weight.output_shape, classes)
+    # After the trial objects above, which drew seeds of their own: a plain script that sets this
+    # seed and builds the same layers gets the same weights.
+    keras.utils.set_random_seed(spec.data.seed)
+    layers = [layer for _, layer in _layers(spec, input_shape)]
+    try:
+        model = keras.Sequential([keras.Input(input_shape), *layers])
+    except ValueError as error:
+        # What remains is between layers: two of one name.
+        raise TrainingFailed(FailureCode.MODEL_INVALID, f"model: {reason(error)}") from error
+    model.compile(
+        optimizer=make(spec.compile.optimizer, f"compile.{spec.compile.optimizer.class_name}"),
+        loss=make(spec.compile.loss, f"compile.{spec.compile.loss.class_name}"),
+        metrics=[make(metric, f"compile.{metric.class_name}") for metric in spec.compile.metrics],
+    )
+    return model
+
+
+def weigh(spec: Spec, input_shape: tuple[int, int, int], settings: Settings) -> Weight:
+    """Pass shapes through all layers and count parameters, without allocating one.
+
+    Args:
+        spec: with `classes` resolved.
+        input_shape: height, width and channels of an image.
+        settings: `max_parameters` is the limit.
+
+    Raises:
+        TrainingFailed: MODEL_INVALID where the shapes do not fit; RESOURCE_LIMIT.
+    """
+    parameters, largest = 0, 0
+    with keras.StatelessScope(initialize_variables=False):
+        flow = keras.KerasTensor((None, *input_shape))
+        for where, layer in _layers(spec, input_shape):
+            try:
+                flow = layer(flow)
+            except (ValueError, TypeError) as error:
+                message = f"{where}: {reason(error)}"
+                raise TrainingFailed(FailureCode.MODEL_INVALID, message) from error
+            parameters += int(layer.count_params())
+            largest = max(largest, spec.data.batch_size * math.prod(flow.shape[1:]))
+            _check_size(where, parameters, largest, settings)
+    # Forgets the variables that must never be allocated, and the names that the trial used up.
+    keras.utils.clear_session()
+    return Weight(
+        parameters=parameters,
+        training_bytes=parameters * _FLOAT_BYTES * _COPIES_IN_TRAINING,
+        largest_output_bytes=largest * _FLOAT_BYTES,
+        output_shape=tuple(flow.shape[1:]),
+    )
+
+
+def check_output(spec: Spec, output_shape: tuple[int, ...], classes: int) -> None:
+    """Compare what the last layer gives with what the loss needs.
+
+    Raises:
+        TrainingFailed: MODEL_INVALID, saying which output is expected.
+    """
+    expected = (1,) if spec.data.label_mode == "binary" else (classes,)
+    if output_shape == expected:
+        return
+    last = f"model[{len(spec.model) - 1}].{spec.model[-1].class_name}"
+    raise TrainingFailed(
+        FailureCode.MODEL_INVALID,
+        f"{last}: the model gives an output of shape {output_shape} for an image; "
+        f"{classes} classes with label_mode {spec.data.label_mode} and "
+        f"{spec.compile.loss.class_name} need {expected}. "
+        f"Let the model end with Dense: {{units: {'1' if expected == (1,) else 'classes'}}}.",
+    )
+
+
+def _check_size(where: str, parameters: int, largest: int, settings: Settings) -> None:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if parameters > settings.max_parameters:
+        raise TrainingFailed(
+            FailureCode.RESOURCE_LIMIT,
+            f"{where}: the model reaches {parameters:,} parameters here; "
+            f"this worker accepts {settings.max_parameters:,} (FORNADA_MAX_PARAMETERS).",
+        )
+    needed = max(parameters * _COPIES_IN_TRAINING, largest) * _FLOAT_BYTES
+    if needed > memory:
+        raise TrainingFailed(
+            FailureCode.RESOURCE_LIMIT,
+            f"{where}: training would need {needed:,} bytes here; this host has {memory:,}. "
+            "Make batch_size or the model smaller.",
+        )
+
+
+def _layers(spec: Spec, input_shape: tuple[int, int, int]) -> list[tuple[str, Any]]:
+    """Fresh layers, each with the name under which a failure speaks of it."""
+    layers: list[tuple[str, Any]] = []
+    for index, item in enumerate(spec.model):
+        where = f"model[{index}].{item.class_name}"
+        if item.class_name == "Input":
+            _check_input(item, where, input_shape)
+        elif item.class_name == "MinPooling2D":
+            layers += [(where, layer) for layer in _min_pooling(item, where)]
+        else:
+            layers.append((where, make(item, where)))
+    return layers
+
+
+def _min_pooling(item: KerasObject, where: str) -> list[Any]:
+    """The minimum is the negative of the negatives' maximum; made of Keras's own layers, so that
+    the saved model loads without Fornada."""
+    pooling = make(KerasObject("MaxPooling2D", item.arguments), where)
+    return [keras.layers.Rescaling(-1.0), pooling, keras.layers.Rescaling(-1.0)]
+
+
+def _check_input(item: KerasObject, where: str, input_shape: tuple[int, int, int]) -> None:
+    declared = item.arguments["shape"]
+    assert isinstance(declared, tuple)  # noqa: S101 - the spec's reader has seen to it
+    fits = len(declared) == len(input_shape)
+    if not fits or any(d not in {None, i} for d, i in zip(declared, input_shape, strict=True)):
+        raise TrainingFailed(
+            FailureCode.MODEL_INVALID,
+            f"{where}: shape {declared} is not the shape of the images, {input_shape} "
+            "(image_size and the channels of color_mode).",
+        )

@@ -1,0 +1,42 @@
+"""Imports Keras with TensorFlow, without what they print about themselves."""
+
+import importlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+# What TensorFlow's libraries write to file descriptor 2 before they look at any log level.
+_NOISE = (b"All log messages before absl", b"cudart_stub", b"oneDNN", b"cpu_feature_guard")
+
+
+def import_keras() -> None:
+    """Import Keras for this worker's backend, on settings that no file of the user's changes."""
+    # 2: errors only; without a driver, not those about the missing driver either. Both variables
+    # are read once, when the library is loaded.
+    level = "2" if Path("/dev/nvidiactl").exists() else "3"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", level)
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    with tempfile.TemporaryFile() as heard:
+        kept = os.dup(2)
+        os.dup2(heard.fileno(), 2)
+        try:
+            keras = importlib.import_module("keras")
+            importlib.import_module("tensorflow")
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            heard.seek(0)
+            _repeat(heard.readlines())
+    # Keras reads these from ~/.keras/keras.json, which says nothing about a job.
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+    # A job's record wants the whole traceback, and Keras's reasons without its wrapping.
+    keras.config.disable_traceback_filtering()
+
+
+def _repeat(lines: list[bytes]) -> None:
+    for line in lines:
+        if not any(noise in line for noise in _NOISE):
+            sys.stderr.buffer.write(line)
+    sys.stderr.flush()

@@ -1,0 +1,102 @@
+"""The story of one job, from its folders of images to the measured best model."""
+
+import os
+import traceback
+from collections.abc import Callable
+
+import keras
+import yaml
+
+from fornada.settings import Settings
+from fornada.spec import Spec
+from worker.messages import Best, Epoch, Failed, FileRecord, Finished, Started, Stopped, Train
+from worker.trainer import artifacts, environment
+from worker.trainer.data.sets import Sets, read_sets
+from worker.trainer.evaluate import evaluate
+from worker.trainer.failures import failure, trace
+from worker.trainer.model import build
+from worker.trainer.pipes import Asked, StopAsked
+from worker.trainer.training import Training
+
+Tell = Callable[[Started | Epoch], None]
+
+
+class Baking:
+    """One job in this process.
+
+    Args:
+        job: what the supervisor sent.
+        settings: limits.
+        asked: whether the supervisor wants it to end.
+        tell: how it hears.
+    """
+
+    def __init__(self, job: Train, settings: Settings, asked: Asked, tell: Tell) -> None:
+        self._job = job
+        self._settings = settings
+        self._check = asked.check
+        self._tell = tell
+        self._training: Training | None = None
+
+    def verdict(self) -> Finished | Stopped | Failed:
+        """Bake, and say how it ended."""
+        try:
+            return self._bake()
+        except StopAsked as stop:
+            print(f"stopped: {stop.reason}")
+            return Stopped(reason=stop.reason, best=self._best, files=self._files())
+        except Exception as error:  # noqa: BLE001 - the last resort, and the only one: whatever a
+            # job does wrong must reach its record with a code, and not end as a silent crash.
+            failed = failure(error)
+            print(f"{failed.code}: {failed}")
+            if failed is not error or error.__cause__ is not None:
+                traceback.print_exception(error)
+            return Failed(
+                code=failed.code,
+                message=str(failed),
+                traceback=trace(error),
+                epoch=failed.epoch or (self._training.epoch if self._training else 0),
+                best=self._best,
+                files=self._files(),
+            )
+
+    def _bake(self) -> Finished:
+        job, folder = self._job, self._job.folder
+        spec = Spec.from_document(job.spec)
+        artifacts.write_text(folder / "spec.yaml", yaml.safe_dump(spec.document()))
+        environment.write(folder, spec.data.seed)
+
+        sets = read_sets(spec, job.data_root, self._settings, folder, self._check)
+        spec = spec.with_classes(len(sets.classes))
+        model = build(spec, sets.input_shape, len(sets.classes), self._settings)
+        self._tell(self._started(spec, sets, model))
+
+        self._training = Training(spec, model, sets, folder=folder, check=self._check)
+        for epoch in self._training.epochs():
+            self._tell(epoch)
+        best = self._training.finish()
+
+        test = None
+        if sets.test is not None:
+            test = evaluate(best.file.path, spec, sets.test, sets.classes, self._check)
+            artifacts.write_json(folder / "evaluation.json", test.model_dump())
+        reason = self._training.stop_reason
+        return Finished(stop_reason=reason, best=best, test=test, files=self._files())
+
+    def _started(self, spec: Spec, sets: Sets, model: keras.Model) -> Started:
+        return Started(
+            trainer_pid=os.getpid(),
+            device=environment.device(),
+            backend=keras.backend.backend(),
+            versions=environment.versions(),
+            seed=spec.data.seed,
+            parameters=model.count_params(),
+            data=sets.summary(),
+        )
+
+    @property
+    def _best(self) -> Best | None:
+        return self._training.best if self._training else None
+
+    def _files(self) -> list[FileRecord]:
+        return artifacts.records(self._job.folder, self._best.file if self._best else None)

@@ -12,7 +12,7 @@ import click
 from cli.options import job_argument, moment, output_options, tag_option
 from cli.output import Column, Output
 from cli.result import report
-from cli.words import count, duration, local, number, since
+from cli.words import count, duration, local, number
 from db.states import JobState
 
 # Seconds between two looks at a log that is followed.
@@ -244,33 +244,32 @@ def _machine(rows: Sequence[Mapping[str, Any]], output: Output) -> bool:
 
 
 def _alive_row(row: Mapping[str, Any]) -> list[object]:
-    best = row.get("best")
-    epochs = row.get("epochs")
+    running = row["state"] == JobState.RUNNING
+    state = "cancelling" if running and row["cancel_requested"] else row["state"]
     return [
         row["id"],
         row["name"],
-        row["state"],
+        state,
         row["priority"],
         row["queue"],
-        row.get("slot"),
-        f"{row['epochs_run']}/{epochs}" if row["state"] == JobState.RUNNING else None,
-        f"{number(best['value'])}" if best else None,
-        duration(since(row.get("started_at"))),
-        duration(row.get("eta_s")),
-        row.get("waits_for"),
+        row["slot"] if running else None,
+        f"{row['epoch']}/{row['epochs']}" if running else None,
+        number(row["best"]["value"]) if row["best"] else None,
+        duration(row["elapsed_s"]) if running else None,
+        duration(row["eta_s"]),
+        row["waits"],
     ]
 
 
 def _past_row(row: Mapping[str, Any]) -> list[object]:
-    best = row.get("best")
-    tags = row.get("tags") or {}
+    best, tags = row["best"], row["tags"]
     return [
         row["id"],
         row["name"],
         row["state"],
         row["epochs_run"],
-        f"{row.get('monitor')} {number(best['value'])}" if best else None,
-        duration(row.get("duration_s")),
+        f"{row['monitor']} {number(best['value'])}" if best else None,
+        duration(row["duration_s"]),
         local(row["submitted_at"]),
         " ".join(f"{key}={value}" for key, value in tags.items()) or None,
     ]
@@ -287,7 +286,7 @@ def _circumstances(job: Mapping[str, Any]) -> dict[str, object]:
         "submitted": local(job["submitted_at"]),
         "started": local(job["started_at"]),
         "finished": local(job["finished_at"]),
-        "attempts": _attempts(job["attempts"]),
+        "attempts": job["attempts"],
         "worker": worker.get("host"),
         "device": job.get("device"),
         "backend": job.get("backend"),
@@ -300,7 +299,3 @@ def _circumstances(job: Mapping[str, Any]) -> dict[str, object]:
         or None,
         "classes": len(data["classes"]) if data.get("classes") else None,
     }
-
-
-def _attempts(attempts: Any) -> int:
-    return attempts if isinstance(attempts, int) else len(attempts)

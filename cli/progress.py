@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
     from fornada.client import Sight
 
+# What the words of `fornada ps` mean, for somebody who watches one job.
+WHY = {
+    "NoWorker": "no worker serves its queue yet",
+    "NeedsGpu": "no worker of its queue has a GPU",
+    "SlotsBusy": "next, when a slot is free",
+    "Delayed": "its time has not come",
+}
+
 
 class Show(Protocol):
     """Anything that shows a sight of a job."""
@@ -94,8 +102,8 @@ def _columns() -> tuple[Any, ...]:
 def standing(sight: "Sight") -> str:
     """The state in words that say more than the state alone."""
     job = sight.job
-    if sight.waits_for:
-        return f"{job['state']}, waits: {sight.waits_for}"
+    if sight.waits:
+        return f"{job['state']}: {WHY.get(sight.waits, sight.waits)}"
     if job["state"] == "running" and not job["epochs_run"]:
         # Reading and checking data, building the model: seconds in which nothing else is seen.
         return "running, reads data and builds the model"

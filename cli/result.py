@@ -5,7 +5,7 @@ from typing import Any
 
 from cli.output import Output
 from cli.progress import epochs_wanted
-from cli.words import duration, number, since
+from cli.words import duration, number
 
 Job = Mapping[str, Any]
 # Confusion matrices with more classes do not fit a screen; `--json` has them whole.
@@ -20,7 +20,7 @@ def report(job: Job, output: Output) -> None:
         {
             "state": job["state"],
             "epochs": _epochs(job),
-            "time": duration(since(job["started_at"], job["finished_at"])),
+            "time": duration(job["duration_s"]),
             "best epoch": best.get("epoch"),
             f"best {job['monitor']}": number(best.get("value")),
             "test loss": number(test.get("loss")),

@@ -46,7 +46,7 @@ def check(files: Sequence[str], look_at_data: bool, build: bool, output: Output)
         good: list[tuple[str, Spec]] = []
         for file in files:
             try:
-                good.append((file, *specs(client, [file], ())))
+                good += [(file, spec) for spec in specs(client, [file], ())]
             except SpecProblems as error:
                 problems.extend(error.problems)
         found = [_look(client, file, spec, look_at_data, build) for file, spec in good]

@@ -63,7 +63,7 @@ def _until_told(client: "Client", stack: "LocalStack", output: Output) -> None:
 def _say_how(client: "Client", worker: Mapping[str, Any], output: Output) -> None:
     home = client.settings.home
     prefix = f"FORNADA_HOME={home} " if os.environ.get("FORNADA_HOME") else ""
-    slots = ", ".join(str(slot.get("name", slot)) for slot in worker["slots"])
+    slots = ", ".join(slot["name"] for slot in worker["slots"])
     output.note(f"Fornada is up in {home}, slots: {slots}. Ctrl-C stops it.")
     output.note(f"  In another terminal: {prefix}fornada submit SPEC")
     output.note(f"  Logs: {home / 'logs'}")

@@ -109,7 +109,7 @@ def ended_by_sigterm() -> Iterator[None]:
 
 def _see_to(stack: "LocalStack", sight: "Sight") -> None:
     stack.check()
-    if (sight.waits_for or "").startswith(NEEDS_GPU):
+    if (sight.waits or "").startswith(NEEDS_GPU):
         raise ExitWith(
             Exit.NEVER_SCHEDULED,
             f"job {sight.job['id']} asks for a GPU and this machine has none. It waits in the "

@@ -14,10 +14,10 @@ def duration(seconds: float | None) -> str | None:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def number(value: float | None) -> str | None:
-    """Four significant digits, without an exponent where it reads well."""
-    if value is None:
-        return None
+def number(value: float | str | None) -> str | None:
+    """Four significant digits; what is not finite is recorded as a word already."""
+    if value is None or isinstance(value, str):
+        return value
     return f"{value:.4g}"
 
 

@@ -1,7 +1,8 @@
 """Workers: worker start, worker ls."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
@@ -68,19 +69,21 @@ def list_workers(output: Output) -> None:
         for one in found:
             output.line(one["name"])
         return
+    heads = ("NAME", "HOST", "STATE", "SLOTS", "QUEUES", "JOBS", "SEEN")
     output.table(
-        [Column("NAME"), Column("HOST"), Column("STATE"), Column("SLOTS"), Column("QUEUES"),
-         Column("SEEN", right=True)],
-        [
-            [
-                one["name"],
-                one["host"],
-                one["state"],
-                ", ".join(str(slot.get("name", slot)) for slot in one["slots"]),
-                ", ".join(one["queues"]),
-                duration(since(one.get("seen_at"))),
-            ]
-            for one in found
-        ],
+        [Column(head) for head in heads],
+        map(_row, found),
         empty="no worker is alive; start one: fornada worker start, or fornada up",
-    )  # fmt: skip
+    )
+
+
+def _row(worker: Mapping[str, Any]) -> list[object]:
+    return [
+        worker["name"],
+        worker["host"],
+        worker["state"],
+        ", ".join(slot["name"] for slot in worker["slots"]),
+        ", ".join(worker["queues"]),
+        ", ".join(map(str, worker["running"])) or None,
+        f"{duration(since(worker['seen_at']))} ago",
+    ]

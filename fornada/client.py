@@ -9,6 +9,7 @@ print(client.wait(job.id)["best"]["path"])
 
 import json
 import socket
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,9 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from db.history import Page
-
 from db import history, jobs, session, workers
+from db.history import Page
+from db.jobs import NewJob
 from db.states import FINAL_STATES, JobState
 from fornada import artifacts, broker
 from fornada.errors import BrokerUnreachable, LogElsewhere, NotStarted, WaitTimedOut
@@ -30,6 +31,8 @@ from fornada.submission import Submitted, changes_of, new_job, user
 
 # Seconds between two looks at a job: an epoch is in the database within two.
 LOOK_S = 0.5
+# What stands for a spec that comes through a pipe.
+STDIN = "-"
 # The name of the log in an attempt's folder.
 LOG = "train.log"
 # A worker unheard of for this many heartbeats is not alive.
@@ -45,12 +48,12 @@ class Sight:
     Args:
         job: the document of `fornada show --json`.
         epochs: those that are new since the sight before.
-        waits_for: why a queued job is not running, in `fornada ps`'s words.
+        waits: why a queued job is not running, in `fornada ps`'s words.
     """
 
     job: dict[str, Any]
     epochs: list[dict[str, Any]]
-    waits_for: str | None = None
+    waits: str | None = None
 
     @property
     def final(self) -> bool:
@@ -95,6 +98,9 @@ class Client:
             return loads(text, overrides=overrides, data_root=root, base=root)
         if isinstance(source, Mapping):
             return loads(json.dumps(source), overrides=overrides, data_root=root)
+        if str(source) == STDIN:
+            text = sys.stdin.read()
+            return loads(text, file="<stdin>", overrides=overrides, data_root=root)
         return load(Path(source), overrides=overrides, data_root=root)
 
     def load_all(self, sources: Iterable[Source], *, overrides: Sequence[str] = ()) -> list[Spec]:
@@ -197,7 +203,7 @@ class Client:
             job = self._document(job_id)
             epochs = history.epochs(self._database, job_id, last)
             last = epochs[-1]["epoch"] if epochs else last
-            sight = Sight(job, epochs, self._waits_for(job))
+            sight = Sight(job, epochs, self._waits(job))
             yield sight
             if sight.final:
                 return
@@ -279,8 +285,7 @@ class Client:
 
     def workers(self) -> list[dict[str, Any]]:
         """Workers heard of within three heartbeats."""
-        found = workers.alive(self._database, within_s=HEARTBEATS * self.settings.heartbeat_s)
-        return [one if isinstance(one, dict) else asdict(one) for one in found]
+        return workers.alive(self._database, HEARTBEATS * self.settings.heartbeat_s)
 
     def log_file(self, reference: str | int) -> Path:
         """The training log of a job's latest attempt, on this host.
@@ -343,13 +348,13 @@ class Client:
             best["path"] = str(artifacts.path(self.settings, best["uri"]))
         return document
 
-    def _waits_for(self, job: Mapping[str, Any]) -> str | None:
+    def _waits(self, job: Mapping[str, Any]) -> str | None:
         if job["state"] != JobState.QUEUED:
             return None
         rows = (row for row in self.alive() if row["id"] == job["id"])
-        return next((row["waits_for"] for row in rows), None)
+        return next((row["waits"] for row in rows), None)
 
-    def _wake(self, new: jobs.NewJob) -> str | None:
+    def _wake(self, new: NewJob) -> str | None:
         try:
             broker.publish(broker.make_app(self.settings), new.queue, new.uid, asdict(new))
         except BrokerUnreachable as error:

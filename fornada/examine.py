@@ -17,8 +17,11 @@ from typing import Any, Literal
 from fornada.errors import NoKeras
 from fornada.folders import Listing, list_images
 from fornada.settings import Settings
-from fornada.spec import Spec
-from fornada.spec.paths import PathRefused, resolve
+from fornada.spec import PathRefused, Spec
+from fornada.spec.paths import resolve
+
+# What a trainer process ends with when the spec's model or data are wrong, and it says why.
+INVALID = 3
 
 
 @dataclass(frozen=True)
@@ -131,10 +134,12 @@ def _ask(what: Literal["build", "data"], settings: Settings, spec: Spec) -> Exam
         command = [sys.executable, "-P", "-m", "worker.trainer", what, str(file)]
         command += ["--data-root", str(settings.data_root_path)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-    failure = ""
+    if done.returncode == INVALID:
+        return Examination("", done.stdout.strip())
     if done.returncode:
-        failure = done.stderr.strip() or f"the trainer ended with status {done.returncode}"
-    return Examination(done.stdout, failure)
+        said = done.stderr.strip().rpartition("\n")[2]
+        return Examination("", f"the process that looked ended with {done.returncode}: {said}")
+    return Examination(done.stdout, "")
 
 
 @contextmanager

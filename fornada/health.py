@@ -64,14 +64,13 @@ def _database(settings: Settings) -> list[Finding]:
 
 
 def _workers(settings: Settings, database: session.Database) -> list[Finding]:
-    found = workers.alive(database, within_s=HEARTBEATS * settings.heartbeat_s)
-    rows = [one if isinstance(one, dict) else asdict(one) for one in found]
+    rows = workers.alive(database, HEARTBEATS * settings.heartbeat_s)
     if not rows:
         todo = "fornada up" if settings.embedded else "fornada worker start, on a host with Keras"
         return [Finding("worker", False, "none is alive", todo)]
     names = ", ".join(f"{row['name']} ({row['state']})" for row in rows)
     slots = [slot for row in rows for slot in row["slots"]]
-    devices = ", ".join(str(slot.get("name", slot)) for slot in slots)
+    devices = ", ".join(slot["name"] for slot in slots)
     return [
         Finding("worker", True, names),
         Finding("devices", bool(slots), devices or "no slot", "" if slots else "--slots"),

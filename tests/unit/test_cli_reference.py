@@ -9,7 +9,7 @@ import pytest
 
 from cli.exits import MEANINGS, Exit
 from cli.main import COMMANDS, fornada
-from cli.reference import commands, cli_page, settings_page
+from cli.reference import cli_page, commands, settings_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -81,7 +81,7 @@ def check(database: Database) -> list[str]:
 
 @contextmanager
 def _exclusively(database: Database) -> Iterator[Connection]:
-    with database.begin() as connection:
+    with database.begin(patient=True) as connection:
         if database.dialect == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
         yield connection

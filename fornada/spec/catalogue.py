@@ -6,7 +6,7 @@
 
 import json
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from fornada.spec import (
@@ -50,7 +50,7 @@ def family(name: str) -> Family:
 
 @cache
 def _generated() -> Any:
-    return json.loads(files("fornada.spec").joinpath("keras_signatures.json").read_bytes())
+    return json.loads(Path(__file__).with_name("keras_signatures.json").read_bytes())
 
 
 def keras_version() -> str:

@@ -1,10 +1,252 @@
-"""What one field alone cannot say: fields against one another."""
+"""What one field alone cannot say: fields against one another.
 
-from collections.abc import Mapping
+Each check takes what could be read and leaves alone what could not: that is reported already.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from fornada.spec.reading import At
+from fornada.spec import losses, metrics, monitors, sizes
+from fornada.spec.checks_of_classes import CHECKS
+from fornada.spec.limits import listed
+from fornada.spec.names import did_you_mean, nearest
+from fornada.spec.reading import At, sentence
+from fornada.spec.values import CLASSES, KerasObject
+
+_CHANNELS = {"rgb": 3, "rgba": 4, "grayscale": 1}
+# Layers that keep how many values an image has, so that the layer before them decides it.
+_KEEP_SHAPE = frozenset(
+    {
+        "Activation",
+        "BatchNormalization",
+        "Dropout",
+        "LayerNormalization",
+        "LeakyReLU",
+        "Normalization",
+        "ReLU",
+        "Rescaling",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What was read of a spec that may have problems; what could not be read is missing."""
+
+    data: Mapping[str, Any]
+    model: tuple[KerasObject, ...]
+    optimizer: KerasObject | None
+    loss: KerasObject | None
+    metrics: tuple[KerasObject, ...]
+    fit: Mapping[str, Any]
+    callbacks: tuple[KerasObject, ...]
+
+    @property
+    def validates(self) -> bool:
+        """Whether it validates; a validation that could not be read counts."""
+        return any(self.data.get(name, True) for name in ("validation", "validation_split"))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.data.get("class_names") or ()
 
 
 def check(values: Mapping[str, Any], at: At) -> None:
     """Record every contradiction."""
+    compiled = values.get("compile", {})
+    draft = Draft(
+        data=values.get("data", {}),
+        model=values.get("model", ()),
+        optimizer=compiled.get("optimizer"),
+        loss=compiled.get("loss"),
+        metrics=compiled.get("metrics", ()),
+        fit=values.get("fit", {}),
+        callbacks=values.get("callbacks", ()),
+    )
+    whole = {name: not at.broken(*name.split(".")) for name in ("model", "compile.metrics")}
+    for item, _ in list(at.reading.places.values()):
+        if item.class_name in CHECKS:
+            CHECKS[item.class_name](item.arguments, at.of(item))
+    _validation(draft, at)
+    _class_names(draft, at)
+    _label_mode(draft, at)
+    _metric_names(draft, at)
+    _layer_names(draft, at)
+    _input(draft, at)
+    # What is left of a broken list would be misjudged.
+    if whole["model"]:
+        _output(draft, at)
+        _size(draft, at)
+    if whole["compile.metrics"]:
+        _monitors(draft, at)
+    _learning_rate(draft, at)
+
+
+def _validation(draft: Draft, at: At) -> None:
+    if draft.data.get("validation") and draft.data.get("validation_split"):
+        at.key("data").key("validation_split").refuse(
+            None, "is given beside validation.\n  Expected one of the two."
+        )
+
+
+def _class_names(draft: Draft, at: At) -> None:
+    names, here = draft.class_names, at.key("data").key("class_names")
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        here.refuse(None, f'"{name}" is given twice.')
+    if len(names) > 2 and draft.data.get("label_mode") == "binary":
+        here.refuse(
+            None, f"{len(names)} classes with label_mode binary.\n  Expected a list of 2 names."
+        )
+    known = [str(index) for index in range(len(names))] + list(names)
+    for key in draft.fit.get("class_weight") or ():
+        if names and key not in known:
+            at.key("fit").key("class_weight").key(key).refuse(
+                None,
+                f"is no class.\n  Expected an index from 0 to {len(names) - 1}, or one of: "
+                f"{listed(names)}.{did_you_mean(key, names)}",
+            )
+        elif key in names and str(names.index(key)) in draft.fit["class_weight"]:
+            at.key("fit").key("class_weight").key(key).refuse(
+                None, f"is given twice: it is class {names.index(key)}."
+            )
+
+
+def _label_mode(draft: Draft, at: At) -> None:
+    mode = draft.data.get("label_mode")
+    if mode is None:
+        return
+    if draft.loss and losses.LABEL_MODES[draft.loss.class_name] != mode:
+        takes = losses.LABEL_MODES[draft.loss.class_name]
+        other = next(name for name, its in losses.LABEL_MODES.items() if its == mode)
+        at.of(draft.loss).refuse(
+            None,
+            f"takes label_mode {takes}, and data.label_mode is {mode}.\n"
+            f'  Expected {other}, or data.label_mode: {takes}.\n  Did you mean "{other}"?',
+        )
+    fitting = [name for name, modes in metrics.LABEL_MODES.items() if mode in modes]
+    for metric in draft.metrics:
+        modes = metrics.LABEL_MODES[metric.class_name]
+        if mode not in modes:
+            match = nearest(metric.class_name, fitting)
+            hint = f'\n  Did you mean "{match}"?' if match else ""
+            at.of(metric).refuse(
+                None,
+                f"takes label_mode {sentence(sorted(modes))}, and data.label_mode is {mode}.\n"
+                f"  Expected one of: {listed(fitting)}.{hint}",
+            )
+
+
+def _metric_names(draft: Draft, at: At) -> None:
+    seen = {"loss"}
+    for metric in draft.metrics:
+        name = monitors.reported_name(metric)
+        if name in seen or name == monitors.LEARNING_RATE or name.startswith("val_"):
+            at.of(metric).refuse(
+                None,
+                f'is reported as "{name}", which is taken.\n'
+                "  Expected a name of its own, as {AUC: {name: auc_of_all}}.",
+            )
+        seen.add(name)
+
+
+def _size(draft: Draft, at: At) -> None:
+    size = draft.data.get("image_size")
+    channels = _CHANNELS.get(draft.data.get("color_mode", ""))
+    shape = (*size, channels) if size and channels else None
+    if too_large := sizes.too_large(draft.model, shape):
+        layer, message = too_large
+        at.of(layer).refuse(None, message, sizes.CODE)
+
+
+def _layer_names(draft: Draft, at: At) -> None:
+    seen: set[object] = set()
+    for layer in draft.model:
+        name = layer.arguments.get("name")
+        if name is not None and name in seen:
+            here = at.of(layer).key("name")
+            here.refuse(None, f'"{name}" is the name of an earlier layer.\n  Expected another.')
+        seen.add(name)
+
+
+def _input(draft: Draft, at: At) -> None:
+    size, mode = draft.data.get("image_size"), draft.data.get("color_mode")
+    for layer in draft.model:
+        if layer.class_name != "Input":
+            continue
+        here = at.of(layer)
+        if here.path[1:2] != ("0",):
+            here.refuse(None, "is not the first layer.\n  Expected it before all others.")
+        shape = layer.arguments.get("shape")
+        if shape and size and mode and shape != (*size, _CHANNELS[mode]):
+            expected = [*size, _CHANNELS[mode]]
+            here.key("shape").refuse(
+                None,
+                f"{list(shape)} is not the shape of the images.\n  Expected {expected}: "  # type: ignore[arg-type]
+                f"data.image_size {list(size)} and data.color_mode {mode}.",
+            )
+
+
+def _output(draft: Draft, at: At) -> None:
+    """The last layer's units against the classes, where both are known."""
+    layers = [layer for layer in draft.model if layer.class_name not in _KEEP_SHAPE]
+    if not layers or layers[-1].class_name != "Dense" or draft.loss is None:
+        return
+    units, mode = layers[-1].arguments["units"], losses.LABEL_MODES[draft.loss.class_name]
+    here, loss = at.of(layers[-1]).key("units"), draft.loss.class_name
+    if mode == "binary":
+        if units != 1:
+            here.refuse(None, f"{units} outputs with {loss}.\n  Expected 1.")
+    elif units == 1:
+        here.refuse(
+            None, f'one output with {loss}.\n  Expected one a class.\n  Did you mean "classes"?'
+        )
+    elif draft.class_names and units not in (CLASSES, len(draft.class_names)):
+        here.refuse(
+            None,
+            f"{units} outputs for {len(draft.class_names)} class_names.\n"
+            f'  Expected {len(draft.class_names)}, or "classes".',
+        )
+
+
+def _monitors(draft: Draft, at: At) -> None:
+    produced = monitors.produces(draft.metrics, (), validates=draft.validates)
+    for callback, here in _monitoring(draft, at):
+        name = callback.arguments["monitor"]
+        if not isinstance(name, str) or name in produced:
+            continue
+        here.key("monitor").refuse(
+            None,
+            f'"{name}" is never produced.\n  This spec produces: {listed(produced)}.'
+            f"{_meant(name, produced)}",
+        )
+
+
+def _monitoring(draft: Draft, at: At) -> Iterator[tuple[KerasObject, At]]:
+    for callback in draft.callbacks:
+        if "monitor" in callback.arguments:
+            yield callback, at.of(callback)
+
+
+def _meant(name: str, produced: tuple[str, ...]) -> str:
+    """`val_acc` and `accuracy` are what people call the accuracy, whatever its name."""
+    prefix = "val_" if name.startswith("val_") else ""
+    if "acc" in name:
+        accuracies = [one for one in produced if "accuracy" in one]
+        same = [one for one in accuracies if one.startswith("val_") == bool(prefix)]
+        if same or accuracies:
+            return f'\n  Did you mean "{(same or accuracies)[0]}"?'
+    return did_you_mean(name, produced)
+
+
+def _learning_rate(draft: Draft, at: At) -> None:
+    rate = draft.optimizer.arguments.get("learning_rate") if draft.optimizer else None
+    if not isinstance(rate, KerasObject):
+        return
+    for callback in draft.callbacks:
+        if callback.class_name == "ReduceLROnPlateau":
+            at.of(callback).refuse(
+                None,
+                f"cannot change a learning rate that {rate.class_name} decides.\n"
+                "  Expected a number as learning_rate, or no ReduceLROnPlateau.",
+            )

@@ -1,7 +1,7 @@
 """A JSON document to nodes, within the same limits as YAML text."""
 
 from db.states import FailureCode
-from fornada.spec.limits import CONTROL, MAX_BYTES, MAX_DEPTH, MAX_NODES
+from fornada.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, control
 from fornada.spec.nodes import Mapping, Mark, Node, Scalar, Sequence, literal
 from fornada.spec.problems import Problem, SpecProblems
 from fornada.spec.scalars import MAX_DIGITS, NumberError, finite
@@ -68,7 +68,7 @@ class _Builder:
         elif isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
             raise self._broken(path, f"a number of more than {MAX_DIGITS} digits.")
         elif value is not None and not isinstance(value, bool | int):
-            raise self._broken(path, f"a {type(value).__name__} is not JSON.")
+            raise self._broken(path, f"{type(value).__name__} is no JSON.")
         node = literal(value)
         assert isinstance(node, Scalar)  # noqa: S101  (narrowed above)
         return node
@@ -77,8 +77,8 @@ class _Builder:
         self.size += len(text)
         if self.size > MAX_BYTES:
             raise self._broken((), f"the spec is larger than {MAX_BYTES:,} characters.")
-        if control := CONTROL.search(text):
-            raise self._broken(path, f"character U+{ord(control[0]):04X} is not allowed in a spec.")
+        if bad := control(text):
+            raise self._broken(path, f"character U+{ord(bad[0]):04X} is not allowed in a spec.")
 
     def _broken(self, path: tuple[str, ...], message: str) -> _Broken:
         return _Broken(".".join(path), message)

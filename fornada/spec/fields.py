@@ -8,8 +8,8 @@ from typing import Any
 
 from fornada.spec import nodes
 from fornada.spec.kinds import Kind, found
-from fornada.spec.limits import clip
-from fornada.spec.names import did_you_mean
+from fornada.spec.limits import clip, listed
+from fornada.spec.names import did_you_mean, nearest
 from fornada.spec.nodes import Json, Node, Scalar, literal
 from fornada.spec.reading import At, Reading, Refused
 
@@ -67,7 +67,12 @@ class Fields:
 
         Everything wrong is recorded; what is wrong is left out.
         """
-        given = self._given(node, at)
+        if isinstance(node, Scalar) and node.value is None:
+            node = nodes.Mapping({}, {}, node.mark)
+        if not isinstance(node, nodes.Mapping):
+            at.refuse(node.mark, self._misshapen(node))
+            return {}
+        given, meant = node.items, self._refuse_unknown(node, at)
         values: dict[str, Any] = {}
         for name, one in self.fields.items():
             here = at.key(name)
@@ -75,32 +80,37 @@ class Fields:
                 here.seen(given[name].mark)
                 with suppress(Refused):
                     values[name] = one.kind.parse(given[name], here)
+            elif one.required and name in meant:
+                continue
             elif one.required:
                 here.refuse(None, f"is missing.\n  Expected {one.kind.words}.")
             else:
                 values[name] = one.parsed_default
         return values
 
-    def _given(self, node: Node, at: At) -> dict[str, Node]:
-        if isinstance(node, Scalar) and node.value is None:
-            return {}
-        if not isinstance(node, nodes.Mapping):
-            self._refuse_shape(node, at)
-            return {}
-        for name, mark in node.keys.items():
-            if name not in self.fields:
-                at.key(clip(name)).refuse(mark, self._unknown(name))
-        return node.items
+    def _refuse_unknown(self, node: nodes.Mapping, at: At) -> set[str | None]:
+        """Record the names that are wrong; returns those that they probably meant."""
+        unknown = {name: mark for name, mark in node.keys.items() if name not in self.fields}
+        for name, mark in unknown.items():
+            at.key(name).refuse(mark, self._unknown(name))
+        return {nearest(name, self.fields) for name in unknown if name not in self.refused}
 
-    def _refuse_shape(self, node: Node, at: At) -> None:
-        names = ", ".join(self.fields)
-        expected = f"{self.noun}s by name, of: {names}" if names else f"no {self.noun}s"
-        at.refuse(node.mark, f"{found(node)} is not accepted.\n  Expected {expected}.")
+    def _misshapen(self, node: Node) -> str:
+        if not self.fields:
+            return f"{found(node)} is not accepted.\n  Expected no {self.noun}s."
+        hint = ""
+        first = next(iter(self.fields))
+        if isinstance(node, Scalar) and self.noun == "argument":
+            hint = f"\n  Did you mean {{{first}: {clip(node.text)}}}?"
+        names = listed(self.fields)
+        return (
+            f"{found(node)} is not accepted.\n  Expected {self.noun}s by name, of: {names}.{hint}"
+        )
 
     def _unknown(self, name: str) -> str:
         if name in self.refused:
             return self.refused[name]
-        names = ", ".join(self.fields) or f"no {self.noun}s"
+        names = listed(self.fields) or f"no {self.noun}s"
         hint = did_you_mean(name, self.fields)
         return f"{self.owner} has no such {self.noun}.\n  Expected one of: {names}.{hint}"
 

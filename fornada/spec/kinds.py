@@ -1,6 +1,5 @@
 """Kinds: what one argument may be. Each reads a value, says it in words, and gives its schema."""
 
-import json
 import re
 from abc import ABC, abstractmethod
 from contextlib import suppress
@@ -71,7 +70,7 @@ def found(node: Node) -> str:
     if isinstance(node, Mapping):
         return "a mapping" if node.items else "an empty mapping"
     if isinstance(node.value, str):
-        return json.dumps(clip(node.value), ensure_ascii=False)
+        return f'"{clip(node.value)}"'
     return clip(node.text) or "nothing"
 
 
@@ -269,7 +268,7 @@ class Verbosity(Kind):
 class Label(Kind):
     """A name: of a job, a layer, a queue, a file."""
 
-    words = "1 to 64 letters of A-Z, a-z, 0-9, _, . and -, without .."
+    words = 'a name of 1 to 64 letters, digits, "_", "-" and ".", without ".."'
 
     def parse(self, node: Node, at: At) -> str:
         value = node.value if isinstance(node, Scalar) else None

@@ -1,23 +1,40 @@
 """How large a spec may be, and which characters it may hold, as YAML or as JSON."""
 
 import re
+from collections.abc import Iterable
 
 # Bytes. A spec of a thousand layers fits ten times.
 MAX_BYTES = 256 * 1024
 # Lists and mappings inside one another.
 MAX_DEPTH = 32
-# Scalars, lists and mappings in all: keeps the pure Python scanner under a few seconds.
-MAX_NODES = 20_000
+# Scalars, lists and mappings in all: keeps the pure Python scanner under a second.
+MAX_NODES = 10_000
 # Parameters of the model, and values of one layer's output for one image; a worker's own setting
 # may be lower.
 MAX_PARAMETERS = 1_000_000_000
 # YAML's non-printable characters, the byte order mark, and the line breaks (U+0085, U+2028,
 # U+2029) that PyYAML counts as lines and editors do not.
-CONTROL = re.compile(
+_CONTROL = (
     "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
+# So that no name or value of a spec can break the lines of a message.
+_ESCAPES = str.maketrans({"\n": "\\n", "\r": "\\r", "\t": "\\t"})
+
+
+def control(text: str) -> re.Match[str] | None:
+    """The first character of `text` that no spec may hold."""
+    # Compiled here, once, and kept by `re`: it takes longer than all else that is imported.
+    return re.search(_CONTROL, text)
 
 
 def clip(text: str) -> str:
-    """At most 60 characters of `text`, for messages."""
-    return text if len(text) <= 60 else text[:57] + "..."
+    """At most 60 characters of `text` on one line, for messages."""
+    short = text if len(text) <= 60 else text[:57] + "..."
+    return short.translate(_ESCAPES)
+
+
+def listed(names: Iterable[str], most: int = 40) -> str:
+    """`a, b, c`, for messages; at most `most` of them."""
+    known = [clip(name) for name in names]
+    rest = [f"and {len(known) - most} more"] if len(known) > most else []
+    return ", ".join(known[:most] + rest)

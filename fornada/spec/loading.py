@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from db.states import FailureCode
-from fornada.spec import checks, document, overriding, text
+from fornada.spec import checks, document, overriding
 from fornada.spec.kinds import is_label
 from fornada.spec.limits import MAX_BYTES
 from fornada.spec.nodes import Node
@@ -45,7 +45,7 @@ def load(
         message = f"cannot be read: {error.strerror or error}."
         problem = Problem(file, None, "", message, FailureCode.SPEC_SYNTAX)
         raise SpecProblems([problem]) from error
-    root = text.read(content, file)
+    root = _nodes(content, file)
     reading = Reading(file, data_root, base or Path.cwd())
     return _read(root, reading, overrides, _name_of(path))
 
@@ -70,7 +70,7 @@ def loads(
     Raises:
         SpecProblems: with everything that is wrong.
     """
-    root = text.read(content, file)
+    root = _nodes(content, file)
     reading = Reading(file, data_root, base or Path.cwd())
     return _read(root, reading, overrides, _name_of(Path(file)))
 
@@ -98,3 +98,10 @@ def _read(root: Node, reading: Reading, overrides: Sequence[str], name: str) -> 
 
 def _name_of(path: Path) -> str:
     return path.stem if is_label(path.stem) else _NO_NAME
+
+
+def _nodes(content: bytes | str, file: str) -> Node:
+    # PyYAML takes longer to import than all of this package.
+    from fornada.spec import text
+
+    return text.read(content, file)

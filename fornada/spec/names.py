@@ -1,13 +1,13 @@
 """The nearest right name, for a name that is wrong."""
 
-import difflib
 from collections.abc import Iterable
 
 
 def nearest(name: str, right: Iterable[str]) -> str | None:
     """The one of `right` that `name` most likely meant, or None.
 
-    Case, `_`, `-` and spaces count for nothing: `early_stopping` means `EarlyStopping`.
+    Case, `_`, `-` and spaces count for nothing: `early_stopping` means `EarlyStopping`. A name
+    that was only begun means the shortest that goes on: `acc` means `accuracy`.
 
     Example:
         >>> nearest("unit", ["units", "activation"])
@@ -19,6 +19,11 @@ def nearest(name: str, right: Iterable[str]) -> str | None:
     bare = {_bare(candidate): candidate for candidate in right}
     if _bare(name) in bare:
         return bare[_bare(name)]
+    begun = [candidate for candidate in bare if len(name) > 2 and candidate.startswith(_bare(name))]
+    if begun:
+        return bare[min(begun, key=len)]
+    import difflib
+
     close = difflib.get_close_matches(_bare(name), bare, n=1, cutoff=0.6)
     return bare[close[0]] if close else None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fornada.spec import nodes
 from fornada.spec.fields import Fields
 from fornada.spec.kinds import Kind, any_of, found
-from fornada.spec.limits import clip
+from fornada.spec.limits import clip, listed
 from fornada.spec.names import did_you_mean
 from fornada.spec.nodes import Json, Mark, Node, Scalar
 from fornada.spec.reading import At, Refused
@@ -72,7 +72,9 @@ class Object(Kind):
         """The object; without the arguments that could not be read, whose problems are recorded."""
         written, mark, arguments = self._split(node, at)
         name = self._name(written, mark, at)
-        return read_object(self.family, name, arguments, at.key(written))
+        here = at.key(written)
+        here.seen(mark)
+        return read_object(self.family, name, arguments, here)
 
     def _split(self, node: Node, at: At) -> tuple[str, Mark, Node]:
         if isinstance(node, Scalar) and isinstance(node.value, str):
@@ -110,16 +112,18 @@ def read_object(family: str, name: str, arguments: Node, at: At) -> KerasObject:
     hand = _family(family).hands[name]
     if hand.with_arguments and isinstance(arguments, nodes.Mapping) and arguments.items:
         name = hand.with_arguments
-    return KerasObject(name, _fields(family, name).parse(arguments, at))
+    item = KerasObject(name, _fields(family, name).parse(arguments, at))
+    at.place(item)
+    return item
 
 
 def _several(names: list[str], node: nodes.Mapping) -> str:
     first = node.items[names[0]]
-    listed = ", ".join(map(clip, names[:4]))
+    what = f"{len(names)} names in one item: {listed(names, 4)}."
     if isinstance(first, Scalar) and first.value is None:
         # `- Dense:` with its arguments not indented: the commonest slip in a list of mappings.
-        return f"{len(names)} names in one item: {listed}. Indent the arguments below {names[0]}."
-    return f"{len(names)} names in one item: {listed}."
+        what += f" Indent the arguments below {clip(names[0])}."
+    return what
 
 
 def _unknown(family: Family, written: str) -> str:
@@ -132,7 +136,7 @@ def _unknown(family: Family, written: str) -> str:
     else:
         what = f'there is no {family.noun.split(" ", 1)[1]} "{shown}".'
     hint = did_you_mean(written, right)
-    return f"{what}\n  Expected one of: {', '.join(family.hands)}.{hint}"
+    return f"{what}\n  Expected one of: {listed(family.hands)}.{hint}"
 
 
 def _family(name: str) -> Family:

@@ -1,11 +1,135 @@
-"""Overrides such as `data.batch_size=128`, laid over a spec before it is read."""
+"""Overrides such as `data.batch_size=128`, laid over a spec before it is read.
 
-from collections.abc import Sequence
+A place is a dotted path. An item of a list is named by its index, from 0, or by its class where
+only one item has it: `model.3.Dense.units`, `callbacks.EarlyStopping.patience`.
+"""
 
-from fornada.spec.nodes import Node
+from collections.abc import Sequence as SequenceOf
+
+from fornada.spec.limits import clip
+from fornada.spec.names import did_you_mean
+from fornada.spec.nodes import Mapping, Mark, Node, Scalar, Sequence
+from fornada.spec.objects import written_name
+from fornada.spec.problems import Problem, SpecProblems
 from fornada.spec.reading import Reading
 
+# Their names may hold dots, so what follows them is one name.
+_NAMES_WITH_DOTS = ("tags.", "fit.class_weight.")
 
-def apply(root: Node, overrides: Sequence[str], reading: Reading) -> Node:
-    """The spec with the overrides."""
+
+class _Misplaced(Exception):  # noqa: N818  (carries a sentence to `apply`, never further)
+    pass
+
+
+def apply(root: Node, overrides: SequenceOf[str], reading: Reading) -> Node:
+    """Lay `overrides` over a spec's nodes; those that cannot be are recorded as problems."""
+    for override in overrides:
+        shown = f"--set {clip(override)}"
+        mark = Mark(override=shown)
+        path, _, value = override.partition("=")
+        try:
+            _lay(root, path.strip(), value, mark)
+        except SpecProblems as error:
+            codes = [(str(problem.message), problem.code) for problem in error.problems]
+            reading.problems += [Problem(shown, None, path, what, code) for what, code in codes]
+        except _Misplaced as error:
+            reading.problems.append(Problem(shown, None, clip(path), str(error)))
     return root
+
+
+def _lay(root: Node, path: str, value: str, mark: Mark) -> None:
+    if not path or not value.strip():
+        raise _Misplaced("is not PLACE=VALUE.\n  Expected, for example, data.batch_size=128.")
+    # PyYAML takes longer to import than all of this package.
+    from fornada.spec import text
+
+    node = _marked(text.read(value, str(mark.override)), mark)
+    # A spec that is no mapping has a problem already.
+    if isinstance(root, Mapping):
+        _put(root, _split(path), node, mark)
+
+
+def _split(path: str) -> list[str]:
+    for prefix in _NAMES_WITH_DOTS:
+        if path.startswith(prefix):
+            return [*prefix.rstrip(".").split("."), path[len(prefix) :]]
+    return path.split(".")
+
+
+def _marked(node: Node, mark: Mark) -> Node:
+    """A node and all below it, as written by the override."""
+    node.mark = mark
+    if isinstance(node, Sequence):
+        for item in node.items:
+            _marked(item, mark)
+    elif isinstance(node, Mapping):
+        node.keys = dict.fromkeys(node.keys, mark)
+        for item in node.items.values():
+            _marked(item, mark)
+    return node
+
+
+def _put(root: Mapping, parts: list[str], value: Node, mark: Mark) -> None:
+    node: Node = root
+    for depth, part in enumerate(parts[:-1]):
+        node = _step(node, part, parts[:depth], mark)
+    where, last = parts[:-1], parts[-1]
+    if isinstance(node, Sequence):
+        index = _index(node, last, where)
+        if last.isdigit():
+            node.items[index] = value
+        else:
+            node.items[index] = Mapping({last: value}, {last: mark}, mark)
+    elif isinstance(node, Mapping):
+        node.items[last] = value
+        node.keys[last] = mark
+    else:
+        raise _closed(node, where)
+
+
+def _step(node: Node, part: str, where: list[str], mark: Mark) -> Node:
+    """What lies at `part` of a node, opened so that something can be put into it."""
+    if isinstance(node, Sequence):
+        index = _index(node, part, where)
+        node.items[index] = item = _opened(node.items[index], mark)
+        if part.isdigit():
+            return item
+        return _step(item, part, where, mark)
+    if isinstance(node, Scalar):
+        raise _closed(node, where)
+    below = _opened(node.items.get(part) or Mapping({}, {}, mark), mark)
+    node.keys.setdefault(part, mark)
+    node.items[part] = below
+    return below
+
+
+def _opened(node: Node, mark: Mark) -> Node:
+    """`Flatten` as `{Flatten: {}}`, and null as `{}`; the rest as it is."""
+    if isinstance(node, Scalar) and node.value is None:
+        return Mapping({}, {}, node.mark)
+    if isinstance(node, Scalar) and isinstance(node.value, str):
+        inner = Mapping({}, {}, node.mark)
+        return Mapping({node.value: inner}, {node.value: node.mark}, node.mark)
+    return node
+
+
+def _index(node: Sequence, part: str, where: list[str]) -> int:
+    place = ".".join(where)
+    if part.isdigit() and len(part) < 6:
+        if int(part) < len(node.items):
+            return int(part)
+        raise _Misplaced(f"{place} has {len(node.items)} items.\n  Expected an index from 0.")
+    names = [written_name(item) for item in node.items]
+    if names.count(part) == 1:
+        return names.index(part)
+    listed = ", ".join(f"{index}.{name}" for index, name in enumerate(names))
+    many = f"{names.count(part)} items are" if part in names else "no item is"
+    raise _Misplaced(
+        f"{many} {clip(part)} in {place}.\n  Expected one of: {listed}."
+        f"{did_you_mean(part, [name for name in names if name])}"
+    )
+
+
+def _closed(node: Node, where: list[str]) -> _Misplaced:
+    shown = clip(node.text) if isinstance(node, Scalar) else "a list"
+    return _Misplaced(f"{'.'.join(where)} is {shown}, which holds nothing to set.")

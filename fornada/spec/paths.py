@@ -62,7 +62,7 @@ def _real(path: Path) -> str:
 class DataPath(Kind):
     """A folder of images."""
 
-    words = "a folder under the data root, without .."
+    words = 'a folder under the data root, without ".."'
 
     def parse(self, node: Node, at: At) -> str:
         if not isinstance(node, Scalar) or not isinstance(node.value, str):

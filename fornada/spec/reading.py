@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from db.states import FailureCode
+from fornada.spec.limits import clip
 from fornada.spec.nodes import Mark
 from fornada.spec.problems import Problem
+from fornada.spec.values import KerasObject
 
 
 class Refused(Exception):  # noqa: N818  (control flow: the problem is already recorded)
@@ -23,6 +25,7 @@ class Reading:
         base: folder that paths are taken from; None where they are stored ones, already
             relative to the data root.
         marks: by path, where each value was written.
+        places: by identity, each Keras object that was read and the path it was read from.
     """
 
     file: str = "<spec>"
@@ -30,6 +33,7 @@ class Reading:
     base: Path | None = None
     problems: list[Problem] = field(default_factory=list)
     marks: dict[tuple[str, ...], Mark] = field(default_factory=dict)
+    places: dict[int, tuple[KerasObject, tuple[str, ...]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,23 @@ class At:
         """
         mark = mark or self._mark()
         file = mark.override or self.reading.file
-        path = ".".join(self.path)
+        path = ".".join(map(clip, self.path))
         self.reading.problems.append(Problem(file, mark.line, path, message, code))
         return Refused()
+
+    def place(self, item: KerasObject) -> None:
+        """Remember that `item` was read from here."""
+        self.reading.places[id(item)] = (item, self.path)
+
+    def of(self, item: KerasObject) -> "At":
+        """Where `item` was read from."""
+        return At(self.reading, self.reading.places[id(item)][1])
+
+    def broken(self, *path: str) -> bool:
+        """Whether a problem was found at or below `path`."""
+        prefix = ".".join(path)
+        found = (problem.path for problem in self.reading.problems)
+        return any(f"{place}.".startswith(f"{prefix}.") for place in found)
 
     def trial(self) -> "At":
         """The same place in a reading whose problems are thrown away."""

@@ -87,7 +87,7 @@ class Weights(Kind):
             raise self.wrong(node, at)
         weights: dict[str, float] = {}
         for name, item in node.items.items():
-            here = at.key(clip(name))
+            here = at.key(name)
             here.seen(node.keys[name])
             if not is_class_name(name):
                 here.refuse(node.keys[name], f"is no class.\n  Expected {self.words}.")
@@ -120,7 +120,7 @@ class Tags(Kind):
             raise self.wrong(node, at)
         tags: dict[str, str] = {}
         for name, item in node.items.items():
-            here = at.key(clip(name))
+            here = at.key(name)
             if not is_label(name):
                 here.refuse(node.keys[name], f"is no name.\n  Expected {Label().words}.")
             # A tag is text as written: `fold: 3` and `late: no` lose nothing.
@@ -302,7 +302,7 @@ class Section(Kind):
 
     @property
     def words(self) -> str:
-        return f"{self.fields.owner}, with: {', '.join(self.fields.fields)}"
+        return f"a mapping of: {', '.join(self.fields.fields)}"
 
     def takes(self, node: Node) -> bool:
         return isinstance(node, nodes.Mapping)

@@ -17,7 +17,7 @@ from yaml.events import (
 )
 
 from db.states import FailureCode
-from fornada.spec.limits import CONTROL, MAX_BYTES, MAX_DEPTH, MAX_NODES, clip
+from fornada.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, clip, control
 from fornada.spec.nodes import Mapping, Mark, Node, Scalar, Sequence
 from fornada.spec.problems import Problem, SpecProblems
 from fornada.spec.scalars import NumberError, resolve
@@ -52,9 +52,9 @@ def _decode(data: bytes | str) -> str:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise _Broken(line, f"byte 0x{data[error.start]:02x} is not UTF-8 text.") from None
-    if control := CONTROL.search(text):
-        line = text.count("\n", 0, control.start()) + 1
-        raise _Broken(line, f"character U+{ord(control[0]):04X} is not allowed in a spec.")
+    if bad := control(text):
+        line = text.count("\n", 0, bad.start()) + 1
+        raise _Broken(line, f"character U+{ord(bad[0]):04X} is not allowed in a spec.")
     return text
 
 
@@ -70,16 +70,17 @@ class _Builder:
         self.nodes = 0
 
     def build(self, text: str) -> Node:
+        loader = yaml.SafeLoader(text)
         try:
-            for event in yaml.parse(text, Loader=yaml.SafeLoader):
-                self._take(event)
+            while loader.check_event():
+                self._take(loader.get_event())  # type: ignore[no-untyped-call]
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             sentence = f"not YAML: {error.problem or error.context}."
             raise _Broken(mark.line + 1 if mark else None, sentence) from None
         except (yaml.YAMLError, ValueError) as error:
             # ValueError: PyYAML passes an escape beyond Unicode straight to chr().
-            raise _Broken(None, f"not YAML: {error}.") from None
+            raise _Broken(loader.line + 1, f"not YAML: {error}.") from None
         if self.root is None:
             raise _Broken(1, "the spec is empty.\n  Expected data, model, compile and fit.")
         return self.root
@@ -91,7 +92,9 @@ class _Builder:
             if self.documents > 1:
                 raise _Broken(line, "a second document begins.\n  Expected one spec a file.")
         elif isinstance(event, AliasEvent):
-            raise _Broken(line, f"alias *{event.anchor} is refused.\n  Write the value again.")
+            raise _Broken(
+                line, f"alias *{clip(str(event.anchor))} is refused.\n  Write the value again."
+            )
         elif isinstance(event, ScalarEvent | CollectionStartEvent):
             self._check(event, line)
             self._add(event, Mark(line))
@@ -101,9 +104,14 @@ class _Builder:
 
     def _check(self, event: ScalarEvent | CollectionStartEvent, line: int) -> None:
         if event.anchor is not None:
-            raise _Broken(line, f"anchor &{event.anchor} is refused.\n  Write the value again.")
+            raise _Broken(
+                line, f"anchor &{clip(str(event.anchor))} is refused.\n  Write the value again."
+            )
         if event.tag is not None:
-            raise _Broken(line, f"tag {event.tag} is refused.\n  A spec needs no tags.")
+            raise _Broken(line, f"tag {clip(event.tag)} is refused.\n  A spec needs no tags.")
+        if isinstance(event, ScalarEvent) and (bad := control(event.value)):
+            # Written as an escape in double quotes.
+            raise _Broken(line, f"character U+{ord(bad[0]):04X} is not allowed in a spec.")
         self.nodes += 1
         if self.nodes > MAX_NODES:
             raise _Broken(line, f"more than {MAX_NODES:,} values.")

@@ -1,0 +1,105 @@
+"""What the arguments of one Keras class must be to one another."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from fornada.spec.reading import At
+from fornada.spec.values import Value
+
+Arguments: TypeAlias = Mapping[str, Value]
+
+
+def _ascends(low: str, high: str) -> Callable[[Arguments, At], None]:
+    def check(arguments: Arguments, at: At) -> None:
+        first, second = arguments.get(low), arguments.get(high)
+        if isinstance(first, float) and isinstance(second, float) and first > second:
+            at.key(low).refuse(None, f"{first:g} is above {high}.\n  Expected at most {second:g}.")
+
+    return check
+
+
+def _convolution(arguments: Arguments, at: At) -> None:
+    if _over_one(arguments.get("strides")) and _over_one(arguments.get("dilation_rate")):
+        at.key("dilation_rate").refuse(
+            None, "above 1 beside strides above 1.\n  Expected one of the two to be 1."
+        )
+    filters, groups = arguments.get("filters"), arguments.get("groups")
+    if isinstance(filters, int) and isinstance(groups, int) and filters % groups:
+        at.key("groups").refuse(
+            None, f"{groups} does not divide filters.\n  Expected a divisor of {filters}."
+        )
+
+
+def _separable(arguments: Arguments, at: At) -> None:
+    _convolution(arguments, at)
+    strides = arguments.get("strides")
+    if isinstance(strides, tuple) and len(set(strides)) > 1:
+        # TensorFlow's depthwise convolution has no other.
+        at.key("strides").refuse(
+            None, f"{list(strides)} differ.\n  Expected the same for height and width."
+        )
+
+
+def _over_one(value: Value) -> bool:
+    return isinstance(value, tuple) and any(isinstance(n, int) and n > 1 for n in value)
+
+
+def _reshape(arguments: Arguments, at: At) -> None:
+    shape = arguments.get("target_shape")
+    if isinstance(shape, tuple) and shape.count(-1) > 1:
+        at.key("target_shape").refuse(
+            None, f"{list(shape)} leaves more than one size open.\n  Expected at most one -1."
+        )
+
+
+def _normalization(arguments: Arguments, at: At) -> None:
+    mean, variance = arguments.get("mean"), arguments.get("variance")
+    if isinstance(mean, tuple) and isinstance(variance, tuple) and len(mean) != len(variance):
+        at.key("variance").refuse(
+            None, f"a list of {len(variance)} is not accepted.\n  Expected {len(mean)}, as in mean."
+        )
+
+
+def _optimizer(arguments: Arguments, at: At) -> None:
+    clips = ("clipnorm", "clipvalue", "global_clipnorm")
+    given = [name for name in clips if arguments.get(name) is not None]
+    for name in given[1:]:
+        at.key(name).refuse(
+            None, f"is given beside {given[0]}.\n  Expected at most one of: {', '.join(clips)}."
+        )
+
+
+def _piecewise(arguments: Arguments, at: At) -> None:
+    boundaries, values = arguments.get("boundaries"), arguments.get("values")
+    if isinstance(boundaries, tuple) and isinstance(values, tuple):
+        expected = len(boundaries) + 1
+        if len(values) != expected:
+            at.key("values").refuse(
+                None,
+                f"a list of {len(values)} is not accepted.\n"
+                f"  Expected {expected}, one more than boundaries.",
+            )
+
+
+def _auc(arguments: Arguments, at: At) -> None:
+    if arguments.get("multi_label") is not False:
+        return
+    for name in ("num_labels", "label_weights"):
+        if arguments.get(name) is not None:
+            at.key(name).refuse(None, "is for multi_label.\n  Expected null, or multi_label: true.")
+
+
+CHECKS: dict[str, Callable[[Arguments, At], None]] = {
+    "Conv2D": _convolution,
+    "SeparableConv2D": _separable,
+    "Reshape": _reshape,
+    "Normalization": _normalization,
+    "RandomUniform": _ascends("minval", "maxval"),
+    "MinMaxNorm": _ascends("min_value", "max_value"),
+    "Adam": _optimizer,
+    "AdamW": _optimizer,
+    "RMSprop": _optimizer,
+    "SGD": _optimizer,
+    "PiecewiseConstantDecay": _piecewise,
+    "AUC": _auc,
+}

@@ -1,0 +1,84 @@
+"""A spec as YAML again, with every default written out."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from fornada.spec.nodes import Json
+from fornada.spec.scalars import NumberError, resolve
+from fornada.spec.spec import Spec
+
+# Text that means itself in YAML, whatever stands around it.
+_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*", re.ASCII)
+# Letters; what is longer is written over several lines.
+_WIDTH = 80
+_FOLDERS = ("train", "test")
+
+
+def to_yaml(spec: Spec, data_root: Path) -> str:
+    """The effective spec as YAML, its paths absolute under `data_root`.
+
+    `loads` of it, with the same root, gives a spec of the same hash.
+    """
+    document = spec.document()
+    data = document["data"]
+    for name in _FOLDERS:
+        data[name] = _absolute(data[name], data_root)
+    if data["validation"] is not None:
+        data["validation"]["folder"] = _absolute(data["validation"]["folder"], data_root)
+    return "".join(f"{line}\n" for line in _mapping(document, ""))
+
+
+def _absolute(stored: str | None, data_root: Path) -> str | None:
+    return None if stored is None else str(data_root.absolute() / stored)
+
+
+def _mapping(mapping: dict[str, Json], indent: str) -> Iterator[str]:
+    for name, value in mapping.items():
+        yield from _entry(f"{indent}{_text(name)}:", value, f"{indent}  ")
+
+
+def _entry(head: str, value: Json, indent: str) -> Iterator[str]:
+    """`head value` on one line, or `head` and the value below it."""
+    line = f"{head} {_inline(value)}"
+    nested = isinstance(value, dict | list) and bool(value)
+    # A section is easier to read, and to change, over several lines, however short.
+    section = not head.startswith((" ", "-"))
+    if not nested or (len(line) <= _WIDTH and not section):
+        yield line
+        return
+    yield head
+    if isinstance(value, dict):
+        yield from _mapping(value, indent)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _item(item, indent)
+
+
+def _item(item: Json, indent: str) -> Iterator[str]:
+    line = f"{indent}- {_inline(item)}"
+    if not isinstance(item, dict) or len(item) != 1 or len(line) <= _WIDTH:
+        yield line.replace("- {", "- ", 1).removesuffix("}") if isinstance(item, dict) else line
+        return
+    ((name, arguments),) = item.items()
+    yield from _entry(f"{indent}- {_text(name)}:", arguments, f"{indent}    ")
+
+
+def _inline(value: Json) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_text(k)}: {_inline(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    if isinstance(value, str):
+        return _text(value)
+    return json.dumps(value, allow_nan=False)
+
+
+def _text(text: str) -> str:
+    try:
+        if _PLAIN.fullmatch(text) and resolve(text) == text:
+            return text
+    except NumberError:
+        pass
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,160 @@
+"""How large a model is at least, worked out from the spec alone.
+
+The trainer weighs every model exactly before it allocates anything. This finds the absurd ones
+at once, where nothing but the spec is at hand.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
+
+from db.states import FailureCode
+from fornada.spec.limits import MAX_PARAMETERS
+from fornada.spec.values import KerasObject, Value
+
+CODE = FailureCode.RESOURCE_LIMIT
+# Of one image, without the batch; None where it is not known.
+Shape: TypeAlias = "tuple[int, ...] | None"
+Arguments: TypeAlias = Mapping[str, Value]
+
+
+def too_large(
+    model: Iterable[KerasObject], shape: Shape, limit: int = MAX_PARAMETERS
+) -> tuple[KerasObject, str] | None:
+    """The layer at which a model passes the limit, and a sentence; None where it does not.
+
+    Args:
+        model: its layers.
+        shape: of an image: height, width, channels.
+        limit: of parameters in all, and of values in one layer's output for one image.
+    """
+    parameters = 0
+    for layer in model:
+        arguments = layer.arguments
+        parameters += _PARAMETERS.get(layer.class_name, _none)(arguments, shape)
+        if parameters > limit:
+            return layer, _sentence(parameters, "parameters", limit)
+        shape = _SHAPES.get(layer.class_name, _same)(arguments, shape)
+        if shape and math.prod(shape) > limit:
+            return layer, _sentence(math.prod(shape), "values for one image", limit)
+    return None
+
+
+def _sentence(count: int, of_what: str, limit: int) -> str:
+    # Words rather than 60 digits, where somebody tries their luck.
+    shown = f"{count:,}" if count < 10**18 else "10^18 and more"
+    return f"the model has at least {shown} {of_what} here.\n  Expected at most {limit:,}."
+
+
+def _size(value: Value) -> int:
+    """A size; `classes` counts as one, since it is at least that."""
+    return value if isinstance(value, int) else 1
+
+
+def _pair(value: Value) -> tuple[int, int]:
+    assert isinstance(value, tuple)  # noqa: S101  (kinds of two are kept as two)
+    return _size(value[0]), _size(value[1])
+
+
+def _last(shape: Shape) -> int:
+    return shape[-1] if shape else 1
+
+
+def _none(arguments: Arguments, shape: Shape) -> int:
+    return 0
+
+
+def _dense(arguments: Arguments, shape: Shape) -> int:
+    return _last(shape) * _size(arguments["units"])
+
+
+def _convolution(arguments: Arguments, shape: Shape) -> int:
+    filters, groups = _size(arguments["filters"]), _size(arguments["groups"])
+    return math.prod(_pair(arguments["kernel_size"])) * max(1, _last(shape) // groups) * filters
+
+
+def _separable(arguments: Arguments, shape: Shape) -> int:
+    between = _last(shape) * _size(arguments["depth_multiplier"])
+    depthwise = math.prod(_pair(arguments["kernel_size"])) * between
+    return depthwise + between * _size(arguments["filters"])
+
+
+def _same(arguments: Arguments, shape: Shape) -> Shape:
+    return shape
+
+
+def _row(arguments: Arguments, shape: Shape) -> Shape:
+    return (math.prod(shape),) if shape else None
+
+
+def _units(arguments: Arguments, shape: Shape) -> Shape:
+    return (*shape[:-1], _size(arguments["units"])) if shape else None
+
+
+def _filtered(arguments: Arguments, shape: Shape) -> Shape:
+    moved = _windowed(arguments, shape, "kernel_size")
+    return (*moved[:2], _size(arguments["filters"])) if moved else None
+
+
+def _pooled(arguments: Arguments, shape: Shape) -> Shape:
+    return _windowed(arguments, shape, "pool_size")
+
+
+def _windowed(arguments: Arguments, shape: Shape, window: str) -> Shape:
+    if shape is None or len(shape) != 3:
+        return None
+    size = _pair(arguments[window])
+    strides = _pair(arguments["strides"] or arguments[window])
+    dilation = _pair(arguments.get("dilation_rate", (1, 1)))
+    sides = []
+    for length, width, stride, spread in zip(shape, size, strides, dilation, strict=False):
+        reach = 1 if arguments["padding"] == "same" else spread * (width - 1) + 1
+        sides.append((length - reach) // stride + 1)
+    return (*sides, shape[2]) if min(sides) > 0 else None
+
+
+def _global(arguments: Arguments, shape: Shape) -> Shape:
+    if shape is None or len(shape) != 3:
+        return None
+    return (1, 1, shape[2]) if arguments["keepdims"] else (shape[2],)
+
+
+def _reshaped(arguments: Arguments, shape: Shape) -> Shape:
+    target = arguments["target_shape"]
+    assert isinstance(target, tuple)  # noqa: S101  (a list is kept as a tuple)
+    known = math.prod(_size(side) for side in target if side != -1)
+    if -1 not in target:
+        return tuple(map(_size, target))
+    if shape is None or math.prod(shape) % known:
+        return None
+    return tuple(math.prod(shape) // known if side == -1 else _size(side) for side in target)
+
+
+def _padded(arguments: Arguments, shape: Shape) -> Shape:
+    margins = arguments["padding"]
+    if shape is None or len(shape) != 3 or not isinstance(margins, tuple):
+        return None
+    height, width = (
+        length + sum(_pair(margin)) for length, margin in zip(shape, margins, strict=False)
+    )
+    return (height, width, shape[2])
+
+
+_PARAMETERS: dict[str, Callable[[Arguments, Shape], int]] = {
+    "Dense": _dense,
+    "Conv2D": _convolution,
+    "SeparableConv2D": _separable,
+}
+_SHAPES: dict[str, Callable[[Arguments, Shape], Shape]] = {
+    "Flatten": _row,
+    "Dense": _units,
+    "Conv2D": _filtered,
+    "SeparableConv2D": _filtered,
+    "MaxPooling2D": _pooled,
+    "MinPooling2D": _pooled,
+    "AveragePooling2D": _pooled,
+    "GlobalMaxPooling2D": _global,
+    "GlobalAveragePooling2D": _global,
+    "Reshape": _reshaped,
+    "ZeroPadding2D": _padded,
+}

@@ -115,7 +115,7 @@ def _serve(crew: Crew) -> int:
     app = broker.make_app(bakery.settings)
     app.conf.task_queues = [broker.queue(name) for name in bakery.queues]
     app.steps["worker"].add(consumer.drain_before_pool(bakery.draining.set))
-    app.steps["consumer"].add(consumer.intake(crew.has_room))
+    app.steps["consumer"].add(consumer.intake(crew.has_room, crew.when_freed))
 
     @app.task(name=broker.TASK)  # type: ignore[untyped-decorator]
     def wake(*_: object, **payload: object) -> None:
@@ -141,7 +141,8 @@ def _serve(crew: Crew) -> int:
     threading.Thread(target=_end_if_stuck, args=(bakery, done), daemon=True).start()
     worker = app.Worker(
         hostname=f"{bakery.name}@fornada",
-        concurrency=len(crew.supervisors),
+        # One more than there are slots: a wake-up that has just freed its slot may still count.
+        concurrency=len(crew.supervisors) + 1,
         queues=list(bakery.queues),
         loglevel=logging.WARNING,
         without_gossip=True,

@@ -15,11 +15,14 @@ from celery import bootsteps
 log = logging.getLogger("fornada.worker")
 
 
-def intake(has_room: Callable[[], bool]) -> type[bootsteps.StartStopStep]:
+def intake(
+    has_room: Callable[[], bool], when_freed: Callable[[Callable[[], None]], None]
+) -> type[bootsteps.StartStopStep]:
     """The consumer's step that adds both; started anew after each reconnect.
 
     Args:
         has_room: whether some slot would take a job now.
+        when_freed: takes what is to be called, from any thread, when that has become true.
     """
 
     class Intake(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -29,6 +32,8 @@ def intake(has_room: Callable[[], bool]) -> type[bootsteps.StartStopStep]:
             channel = consumer.task_consumer.channel
             _only_with_room(channel.qos, has_room)
             _drop_garbage(channel)
+            # Celery's loop looks again when something happens in it, else once a second.
+            when_freed(lambda: consumer.hub.call_soon(_look_again))
 
     return Intake
 
@@ -49,6 +54,10 @@ def drain_before_pool(drain: Callable[[], None]) -> type[bootsteps.StartStopStep
         terminate = stop
 
     return Drain
+
+
+def _look_again() -> None:
+    """Nothing: that the loop turns is all."""
 
 
 def _only_with_room(qos: Any, has_room: Callable[[], bool]) -> None:

@@ -1,7 +1,7 @@
 """The supervisors of a worker, and which of them are free."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from worker.slots import Slot
@@ -20,6 +20,7 @@ class Crew:
         self.bakery = bakery
         self.supervisors = tuple(Supervisor(slot, bakery) for slot in slots)
         self._free = list(self.supervisors)
+        self._freed: Callable[[], None] | None = None
         self._lock = threading.Lock()
 
     def idle(self) -> int:
@@ -30,6 +31,10 @@ class Crew:
     def has_room(self) -> bool:
         """Whether a wake-up would find somebody."""
         return not self.bakery.draining.is_set() and self.idle() > 0
+
+    def when_freed(self, call: Callable[[], None]) -> None:
+        """Have `call` called, in the thread that did it, whenever a slot becomes free."""
+        self._freed = call
 
     def answer(self) -> None:
         """Let a free supervisor claim, until nothing is left.
@@ -60,3 +65,5 @@ class Crew:
             if found is not None:
                 with self._lock:
                     self._free.append(found)
+                if self._freed is not None:
+                    self._freed()

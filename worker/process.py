@@ -139,6 +139,7 @@ class Trainer:
             # Before the process is collected: its id is still its own, and so is the group.
             self.signal(signal.SIGKILL)
             status = self._process.wait()
+            self._closed = True
             self.exit = Exit(status, out_of_memory=self._oom is not None and self._oom.rose())
             self._down.close()
             os.close(self._up)

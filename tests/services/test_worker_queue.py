@@ -1,14 +1,20 @@
 """A worker and its queue, on both databases; stub trainers stand in for Keras."""
 
+import uuid
 from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
-from db import migrations
+from db import history, jobs, migrations
 from db.session import Database
+from db.states import JobState
+from fornada import artifacts, broker
+from fornada.spec import Spec, load
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
-from tests.worker_process import Site, WorkerProcess
+from tests.worker_process import REPOSITORY, Site, WorkerProcess, gone, stub_job
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
@@ -46,9 +52,77 @@ def test_a_job_runs_from_wake_up_to_verdict(site: Site) -> None:
     assert job["state"] == "succeeded"
     assert job["stop_reason"] == "completed"
     assert (job["epochs_run"], job["attempts"]) == (2, 1)
-    uri = f"artifacts:{job['uid']}/attempt-1/best.keras"
-    assert (job["best"]["uri"], job["best"]["bytes"]) == (uri, 5)
-    assert job["device"] == "stub"
+    folder = artifacts.attempt_folder(site.settings, job["uid"], 1)
+    best = job["best"]
+    assert artifacts.path(site.settings, best["uri"]) == folder / "best.keras"
+    assert (best["bytes"], best["epoch"]) == (5, 1)
+    assert (folder / "train.log").read_text() == "stub: fine\n"
+
+
+def test_after_any_job_good_or_bad_the_next_is_taken(site: Site, worker: WorkerProcess) -> None:
+    names = ["crash", "fine", "garble", "forge", "fine", "crash", "garble", "forge", "fine", "fine"]
+    ids = [site.add(name) for name in names]
+
+    ended = [site.wait(job_id) for job_id in ids]
+
+    expected = {"fine": None, "crash": "CRASHED", "garble": "CRASHED", "forge": "ARTIFACT_WRITE"}
+    codes = [job["failure"] and job["failure"]["code"] for job in ended]
+    assert codes == [expected[name] for name in names]
+    assert all(job["attempts"] == 1 for job in ended)
+    assert worker.process.poll() is None
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_crash_names_the_signal_and_the_last_line_of_the_log(site: Site) -> None:
+    message = site.wait(site.add("crash"))["failure"]["message"]
+
+    assert "SIGSEGV" in message
+    assert "stub: crash" in message
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_model_that_is_not_there_is_no_success(site: Site) -> None:
+    job = site.wait(site.add("forge"))
+
+    assert job["state"] == "failed"
+    assert "best.keras was reported, and is not there" in job["failure"]["message"]
+
+
+@pytest.mark.usefixtures("worker")
+def test_cancel_stops_a_running_job_and_keeps_its_best_model(site: Site) -> None:
+    job_id = site.add("wait")
+    until(lambda: site.show(job_id)["epochs_run"] > 0, 20)
+    trainer = site.show(job_id)["worker"]["trainer_pid"]
+
+    assert jobs.cancel(site.database, job_id, "test") is JobState.RUNNING
+    job = site.wait(job_id, timeout_s=5)
+
+    assert (job["state"], job["stop_reason"]) == ("cancelled", "cancelled")
+    assert job["best"]["bytes"] == 5
+    until(lambda: gone(trainer), 2)
+
+
+@pytest.mark.usefixtures("worker")
+def test_cancel_kills_what_listens_to_nothing(site: Site) -> None:
+    job_id = site.add("hang")
+    until(lambda: site.show(job_id)["device"], 20)
+    trainer = site.show(job_id)["worker"]["trainer_pid"]
+
+    jobs.cancel(site.database, job_id, "test")
+    # Asked, 3 s of grace, SIGTERM, 5 s, SIGKILL.
+    job = site.wait(job_id, timeout_s=15)
+
+    assert job["state"] == "cancelled"
+    until(lambda: gone(trainer), 2)
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_time_limit_ends_a_job(site: Site) -> None:
+    job = site.wait(site.add("wait", time_limit_s=1.0), timeout_s=20)
+
+    assert (job["state"], job["stop_reason"]) == ("failed", "time_limit")
+    assert job["failure"]["code"] == "TIME_LIMIT"
+    assert "time limit of 1 s" in job["failure"]["message"]
 
 
 @pytest.mark.usefixtures("worker")
@@ -56,3 +130,95 @@ def test_a_lost_wake_up_is_found_by_upkeep(site: Site) -> None:
     job_id = site.add("fine", wake=False)
 
     assert site.wait(job_id, timeout_s=10)["state"] == "succeeded"
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_hundred_wake_ups_start_one_attempt(site: Site) -> None:
+    new = stub_job("fine", site.queue)
+    job_id = jobs.add(site.database, new, "test")
+    for _ in range(100):
+        broker.publish(site.app, site.queue, new.uid, None)
+
+    job = site.wait(job_id)
+    until(lambda: broker.queue_length(site.app, site.queue) == 0, 20)
+
+    assert site.show(job_id) == job
+    assert job["attempts"] == 1
+
+
+@pytest.mark.usefixtures("worker")
+def test_an_unknown_job_is_recorded_from_its_message(site: Site) -> None:
+    spec = load(REPOSITORY / "specs" / "digits.yaml", data_root=REPOSITORY, base=REPOSITORY)
+    document = _document(site, spec)
+
+    for _ in range(2):
+        broker.publish(site.app, site.queue, document["uid"], document)
+    until(lambda: _known(site, document["uid"]), 20)
+
+    job = site.wait(history.find(site.database, document["uid"]))
+    assert (job["state"], job["user"], job["attempts"]) == ("succeeded", "ana", 1)
+    assert job["spec"] == spec.document()
+
+
+def test_garbage_in_the_queue_harms_nothing(
+    site: Site, worker: WorkerProcess, redis_server: RedisServer
+) -> None:
+    running = site.add("wait")
+    until(lambda: site.show(running)["epochs_run"] > 0, 20)
+    celery = worker.celery
+    with redis_server.client() as client:
+        key = f"{broker.KEY_PREFIX}{site.queue}"
+        for garbage in ("not json", "{}", "[1]", '{"body": 1, "properties": {}}'):
+            client.lpush(key, garbage)
+    for payload in ({"uid": "../../etc"}, {"uid": 7}, {"document": {}}, {"other": 1}):
+        site.app.send_task(broker.TASK, kwargs=payload, queue=broker.queue(site.queue))
+    forged = asdict(stub_job("forged", site.queue))
+    broker.publish(site.app, site.queue, forged["uid"], forged)
+    site.app.send_task("os.system", args=["true"], queue=broker.queue(site.queue))
+
+    assert site.wait(site.add("fine"))["state"] == "succeeded"
+    assert worker.celery == celery
+    assert site.state(running) == "running"
+    assert not _known(site, forged["uid"])
+    jobs.cancel(site.database, running, "test")
+    site.wait(running)
+
+
+def test_the_log_tells_of_jobs_and_never_of_passwords(site: Site, worker: WorkerProcess) -> None:
+    job = site.wait(site.add("fine"))
+
+    assert f"job {job['id']}/1: succeeded" in worker.text()
+    for url in (site.database_url, site.broker_url):
+        password = url.split("://:")[-1].split("@")[0].split(":")[-1]
+        assert password not in worker.text()
+
+
+def _document(site: Site, spec: Spec) -> dict[str, object]:
+    fields = asdict(stub_job(spec.name, site.queue, user="ana"))
+    return fields | {"uid": uuid.uuid4().hex, "spec": spec.document(), "spec_hash": spec.hash}
+
+
+def _known(site: Site, uid: object) -> bool:
+    return any(row["uid"] == uid for row in _rows(site))
+
+
+def _rows(site: Site) -> list[dict[str, object]]:
+    rows = history.page(
+        site.database,
+        states=[],
+        tags={},
+        name=None,
+        since=None,
+        sort="time",
+        descending=True,
+        after=None,
+        limit=100,
+    ).rows
+    return list(rows)
+
+
+def test_the_home_holds_only_what_jobs_left(site: Site) -> None:
+    assert {entry.name for entry in Path(site.home).iterdir() if entry.is_dir()} <= {
+        "artifacts",
+        "locks",
+    }

@@ -115,7 +115,7 @@ def ls(  # noqa: PLR0913 - each is a filter of its own
     if not _machine(page.rows, output):
         heads = ("ID", "NAME", "STATE", "EPOCHS", "BEST", "DURATION", "SUBMITTED", "TAGS")
         columns = [Column(head, right=head in {"ID", "EPOCHS", "DURATION"}) for head in heads]
-        output.table(columns, map(_past_row, page.rows), empty="no such job")
+        output.table(columns, map(_past_row, page.rows), empty="no job is recorded that fits")
     if page.next:
         output.note(f"more: --after {page.next}")
 

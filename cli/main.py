@@ -60,7 +60,10 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:
     try:
         result = fornada.main(arguments, prog_name="fornada", standalone_mode=False)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as ended:
+        # Click turns the first into the second, with the code of an error.
+        if not isinstance(ended.__context__ or ended, BrokenPipeError):
+            raise
         # The reader has had enough, as `head` does.
         _silence_stdout()
         return Exit.DONE

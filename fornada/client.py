@@ -17,17 +17,19 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from db import history, jobs, session, workers
 from db.history import Page
 from db.jobs import NewJob
 from db.states import FINAL_STATES, JobState
-from fornada import artifacts, broker
+from fornada import artifacts
 from fornada.errors import BrokerUnreachable, LogElsewhere, NotStarted, WaitTimedOut
 from fornada.settings import Settings
-from fornada.spec import Spec, SpecProblems, load, loads
 from fornada.submission import Submitted, changes_of, new_job, user
+
+if TYPE_CHECKING:
+    from fornada.spec import Spec
 
 # Seconds between two looks at a job: an epoch is in the database within two.
 LOOK_S = 0.5
@@ -38,7 +40,7 @@ LOG = "train.log"
 # A worker unheard of for this many heartbeats is not alive.
 HEARTBEATS = 3
 
-Source = Spec | Path | str | Mapping[str, Any]
+Source: TypeAlias = "Spec | Path | str | Mapping[str, Any]"
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Client:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
 
-    def load(self, source: Source, *, overrides: Sequence[str] = ()) -> Spec:
+    def load(self, source: Source, *, overrides: Sequence[str] = ()) -> "Spec":
         """Read and check a spec.
 
         Args:
@@ -89,6 +91,9 @@ class Client:
         Raises:
             SpecProblems: with all its problems.
         """
+        # Here, not above: who only reads the record waits for neither this nor Celery.
+        from fornada.spec import Spec, load, loads
+
         root = self.settings.data_root_path
         if isinstance(source, Spec):
             if not overrides:
@@ -103,12 +108,14 @@ class Client:
             return loads(text, file="<stdin>", overrides=overrides, data_root=root)
         return load(Path(source), overrides=overrides, data_root=root)
 
-    def load_all(self, sources: Iterable[Source], *, overrides: Sequence[str] = ()) -> list[Spec]:
+    def load_all(self, sources: Iterable[Source], *, overrides: Sequence[str] = ()) -> list["Spec"]:
         """Read and check several specs.
 
         Raises:
             SpecProblems: with all problems of all of them.
         """
+        from fornada.spec import SpecProblems
+
         specs, problems = [], []
         for source in sources:
             try:
@@ -156,7 +163,7 @@ class Client:
         )
         return next(self.submit_all([self.load(spec, overrides=changes)]))
 
-    def submit_all(self, specs: Iterable[Spec]) -> Iterator[Submitted]:
+    def submit_all(self, specs: Iterable["Spec"]) -> Iterator[Submitted]:
         """Queue one job for each spec; see `submit`."""
         warning: str | None = None
         for spec in specs:
@@ -355,6 +362,8 @@ class Client:
         return next((row["waits"] for row in rows), None)
 
     def _wake(self, new: NewJob) -> str | None:
+        from fornada import broker
+
         try:
             broker.publish(broker.make_app(self.settings), new.queue, new.uid, asdict(new))
         except BrokerUnreachable as error:

@@ -40,7 +40,7 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Look at everything, in the order in which a job needs it."""
-    looks: tuple[Callable[[Settings], list[Finding]], ...] = (_database, _broker, _disk)
+    looks: tuple[Callable[[Settings], list[Finding]], ...] = (_broker, _database, _disk)
     return [finding for look in looks for finding in look(settings)]
 
 

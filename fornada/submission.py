@@ -8,9 +8,12 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from db.jobs import NewJob
-from fornada.spec import Spec
+
+if TYPE_CHECKING:
+    from fornada.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def uuid7() -> str:
     return str(uuid.UUID(int=value | 0b10 << 62 | secrets.randbits(62)))
 
 
-def new_job(spec: Spec) -> NewJob:
+def new_job(spec: "Spec") -> NewJob:
     """The row of a job for this spec, with a new uid."""
     return NewJob(
         uid=uuid7(),

@@ -1,0 +1,36 @@
+"""Fixtures: a private home, and an embedded stack that a module shares."""
+
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.installed import Fornada, end
+from tests.until import until
+
+# Seconds after the end of a stack within which everything it started is gone.
+GONE_S = 5.0
+
+
+@pytest.fixture
+def fornada(tmp_path: Path) -> Iterator[Fornada]:
+    """The command with a home of the test's own; nothing of it may be left at the end."""
+    one = Fornada(tmp_path / "home")
+    yield one
+    until(lambda: not one.processes(), GONE_S, saw=one.processes)
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Fornada]:
+    """The command with a stack that is up, shared by the tests of a module."""
+    folder = Path(tempfile.mkdtemp(prefix="fornada-", dir="/tmp"))
+    one = Fornada(folder / "home", {"FORNADA_UPKEEP_S": "2"})
+    process = one.up("--slots", "1")
+    yield one
+    ended = end(process, signal.SIGTERM)
+    assert ended.code == 0, ended
+    until(lambda: not one.processes(), GONE_S, saw=one.processes)
+    shutil.rmtree(folder)

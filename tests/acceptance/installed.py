@@ -1,0 +1,136 @@
+"""The installed `fornada`, driven as a person does: a subprocess with a home of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fornada import broker
+from fornada.settings import Settings
+from tests.until import until
+
+PROGRAM = Path(sys.executable).with_name("fornada")
+REPOSITORY = Path(__file__).parents[2]
+# Seconds for a worker to come and a small job to end, on a machine whose cores are all busy.
+PATIENCE_S = 120.0
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def document(self) -> Any:
+        """What it printed as JSON."""
+        return json.loads(self.stdout)
+
+
+@dataclass(frozen=True)
+class Fornada:
+    """The command, in the repository's folder, with a private home."""
+
+    home: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the command sees: nothing of the person who runs the tests but the path."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        return {**kept, "FORNADA_HOME": str(self.home), "TERM": "xterm-256color", **self.settings}
+
+    def with_settings(self, **settings: str) -> "Fornada":
+        """The same home, with more variables."""
+        return Fornada(self.home, {**self.settings, **settings})
+
+    def __call__(self, *words: object, code: int = 0, stdin: str | None = None) -> Done:
+        """Run a command to its end, and see that it ends with `code`."""
+        ended = subprocess.run(
+            [PROGRAM, *map(str, words)],
+            cwd=REPOSITORY,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        done = Done(ended.returncode, ended.stdout, ended.stderr)
+        assert done.code == code, f"fornada {words}: {done}"
+        return done
+
+    def start(self, *words: object) -> "subprocess.Popen[str]":
+        """Start a command and leave it running."""
+        return subprocess.Popen(
+            [PROGRAM, *map(str, words)],
+            cwd=REPOSITORY,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def up(self, *words: object) -> "subprocess.Popen[str]":
+        """Start the embedded stack, and wait until a job would run."""
+        stack = self.start("up", *words)
+        until(
+            lambda: stack.poll() is not None or self._well(),
+            PATIENCE_S,
+            saw=lambda: self("doctor", code=14).stdout,
+        )
+        assert stack.poll() is None, stack.communicate()
+        return stack
+
+    def _well(self) -> bool:
+        ended = subprocess.run([PROGRAM, "doctor", "-q"], env=self.environment, check=False,
+                               capture_output=True)  # fmt: skip
+        return ended.returncode == 0
+
+    def show(self, job: object) -> dict[str, Any]:
+        """The document of a job."""
+        document: dict[str, Any] = self("show", job, "--json").document
+        return document
+
+    def wait_for_state(self, job: object, state: str) -> None:
+        """Wait until a job is in a state."""
+        until(lambda: self.show(job)["state"] == state, PATIENCE_S, saw=lambda: self.show(job))
+
+    def wait_for_epoch(self, job: object, number: int) -> None:
+        """Wait until a job has run an epoch."""
+        until(
+            lambda: self.show(job)["epochs_run"] >= number,
+            PATIENCE_S,
+            saw=lambda: self.show(job),
+        )
+
+    def processes(self) -> list[str]:
+        """Command lines of living processes that belong to this home."""
+        socket = str(broker.socket_path(Settings(home=self.home)))
+        mark = f"FORNADA_HOME={self.home}"
+        # Redis writes its title over its environment, so that its socket tells whose it is.
+        return [line for line, words in _living() if mark in words or socket in line]
+
+
+def _living() -> Iterable[tuple[str, list[str]]]:
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            words = (process / "environ").read_bytes().decode(errors="replace").split("\0")
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+        yield line, words
+
+
+def end(process: "subprocess.Popen[str]", how: signal.Signals) -> Done:
+    """Send a signal and wait for the end."""
+    process.send_signal(how)
+    stdout, stderr = process.communicate(timeout=PATIENCE_S)
+    return Done(process.returncode, stdout, stderr)

@@ -1,0 +1,77 @@
+"""`fornada run`: one command from a spec to a trained model, and what it leaves."""
+
+import hashlib
+import signal
+from datetime import datetime
+from pathlib import Path
+
+from tests.acceptance.installed import PATIENCE_S, Fornada, end
+from tests.acceptance.specs import ENDLESS, small
+from tests.until import until
+
+DOCUMENTED = {
+    *("id", "uid", "name", "state", "queue", "priority", "user", "tags", "submitted_at"),
+    *("started_at", "finished_at", "attempts", "epochs_run", "stop_reason", "monitor", "best"),
+    *("metrics", "test", "failure", "worker", "device", "backend", "seed", "data", "spec"),
+}
+
+
+def test_run_trains_reports_records_and_leaves_nothing(fornada: Fornada, tmp_path: Path) -> None:
+    done = fornada("run", small(tmp_path))
+    assert fornada.processes() == []
+    # The answer on stdout, progress on stderr.
+    for said in ("Job 1  small", "2 of 2, completed", "Confusion matrix", "Best model: /"):
+        assert said in done.stdout
+    assert "epoch 1/2" in done.stderr
+    assert "images/s" in done.stderr
+    # The record, with no stack up.
+    document = fornada.show("@last")
+    assert set(document) >= DOCUMENTED
+    assert document["state"] == "succeeded"
+    assert document["epochs_run"] == 2
+    assert datetime.fromisoformat(document["finished_at"]).utcoffset() is not None
+    assert document["failure"] is None
+    assert document["worker"]["trainer_pid"] > 0
+    assert document["data"]["train"] == 1800
+    assert document["data"]["validation"] == 200
+    assert document["data"]["test"] == 500
+    # The best model's file is the one recorded.
+    best = document["best"]
+    content = Path(best["path"]).read_bytes()
+    assert len(content) == best["bytes"]
+    assert hashlib.sha256(content).hexdigest() == best["sha256"]
+    assert done.stdout.rstrip().endswith(f"Best model: {best['path']}")
+    # Its report adds up.
+    test = document["test"]
+    assert sum(map(sum, test["confusion_matrix"])) == 500
+    right = sum(row[place] for place, row in enumerate(test["confusion_matrix"]))
+    assert abs(test["metrics"]["sparse_categorical_accuracy"] - right / 500) < 1e-6
+    # History and metrics tell the same.
+    (row,) = fornada("ls", "--json").document["jobs"]
+    assert (row["id"], row["state"], row["best"]["value"]) == (1, "succeeded", best["value"])
+    metrics = fornada("metrics", 1, "--json").document
+    assert [epoch["epoch"] for epoch in metrics["epochs"]] == [1, 2]
+    assert document["metrics"]["val_loss"]["min"] == min(
+        epoch["metrics"]["val_loss"] for epoch in metrics["epochs"]
+    )
+    assert "epoch 2/2" in fornada("logs", 1).stdout
+
+
+def test_ctrl_c_stops_what_run_started_and_the_job_waits(fornada: Fornada, tmp_path: Path) -> None:
+    running = fornada.start("run", small(tmp_path, epochs=ENDLESS))
+    until(lambda: fornada.home.joinpath("fornada.db").exists(), PATIENCE_S)
+    until(lambda: fornada("ls", "-q").stdout == "1\n", PATIENCE_S)
+    fornada.wait_for_epoch(1, 1)
+    ended = end(running, signal.SIGINT)
+    assert ended.code == 130
+    assert "Job 1 is back in the queue" in ended.stderr
+    assert fornada.processes() == []
+    assert fornada.show(1)["state"] == "queued"
+    fornada("cancel", 1)
+    assert fornada.show(1)["state"] == "cancelled"
+
+
+def test_a_job_that_needs_a_gpu_never_starts_here(fornada: Fornada, tmp_path: Path) -> None:
+    done = fornada("run", small(tmp_path, gpus="1"), code=14)
+    assert "asks for a GPU and this machine has none" in done.stderr
+    assert fornada.show(1)["state"] == "queued"

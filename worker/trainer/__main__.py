@@ -11,23 +11,26 @@ spec whose model or data are wrong.
 import argparse
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 from worker.trainer.confine import confine
 
 
 def main() -> int:
     """Read the arguments, confine the process, and only then import Keras."""
-    arguments = _parser().parse_args()
+    parser = _parser()
+    arguments = parser.parse_args()
+    if not arguments.look and arguments.up_fd < 0:
+        parser.error("--up-fd, build or data: one of them is needed")
     confine()
-    if arguments.look == "build":
-        return _look("build", arguments)
-    if arguments.look == "data":
-        return _look("data", arguments)
+    if arguments.look:
+        return _look(arguments)
     return _serve(arguments.up_fd)
 
 
-def _serve(up_fd: int) -> int:
+def _serve(up_fd: int) -> NoReturn:
     from worker.trainer.pipes import Inbox, Outbox
     from worker.trainer.quiet import import_keras
 
@@ -41,16 +44,21 @@ def _serve(up_fd: int) -> int:
     job = inbox.job()
     _log_to(job.folder / "train.log")
     outbox.tell(Baking(job, Settings(), inbox.asked, outbox.tell).verdict())
-    return 0
+    with suppress(OSError):
+        sys.stdout.flush()
+    # All is reported: neither a thread of a library nor a full disk may turn this into a failure.
+    os._exit(0)
 
 
-def _look(which: str, arguments: argparse.Namespace) -> int:
+def _look(arguments: argparse.Namespace) -> int:
     from worker.trainer.quiet import import_keras
 
     import_keras()
     from worker.trainer import look
 
-    return {"build": look.build, "data": look.data}[which](arguments.spec, arguments.data_root)
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    looks = {"build": look.build, "data": look.data}
+    return looks[arguments.look](arguments.spec, arguments.data_root)
 
 
 def _log_to(path: Path) -> None:
@@ -67,7 +75,7 @@ def _log_to(path: Path) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="worker.trainer", description=__doc__)
-    parser.add_argument("--up-fd", type=int, help="file descriptor of the up pipe")
+    parser.add_argument("--up-fd", type=int, default=-1, help="file descriptor of the up pipe")
     looks = parser.add_subparsers(dest="look", metavar="build|data")
     for name in ("build", "data"):
         look = looks.add_parser(name)

@@ -36,6 +36,17 @@ def trace(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))
 
 
+def printable(text: str) -> str:
+    """Text that any log, terminal and JSON document can hold: a file's name may be any bytes.
+
+    Args:
+        text: line ends are kept; other characters that cannot be shown become escapes.
+    """
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
 def first_line(error: BaseException) -> str:
     """The exception's class and the first line of what it says."""
     lines = str(error).strip().splitlines() or ["no message"]
@@ -52,11 +63,14 @@ _MESSAGES = {
 
 def _code(error: BaseException) -> FailureCode:
     text = str(error)
+    # TensorFlow's own writers call a full disk an exhausted resource.
+    if "No space left on device" in text or "Disk quota exceeded" in text:
+        return FailureCode.DISK_FULL
     if isinstance(error, MemoryError):
         return FailureCode.HOST_OOM
     if type(error).__name__ == "ResourceExhaustedError":
         return FailureCode.GPU_OOM if re.search(r"device:GPU:\d", text) else FailureCode.HOST_OOM
     if isinstance(error, OSError):
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT} or "No space left on device" in text
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         return FailureCode.DISK_FULL if full else FailureCode.ARTIFACT_WRITE
     return FailureCode.INTERNAL

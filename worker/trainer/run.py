@@ -1,8 +1,8 @@
 """The story of one job, from its folders of images to the measured best model."""
 
 import os
-import traceback
 from collections.abc import Callable
+from contextlib import suppress
 
 import keras
 import yaml
@@ -13,7 +13,7 @@ from worker.messages import Best, Epoch, Failed, FileRecord, Finished, Started, 
 from worker.trainer import artifacts, environment
 from worker.trainer.data.sets import Sets, read_sets
 from worker.trainer.evaluate import evaluate
-from worker.trainer.failures import failure, trace
+from worker.trainer.failures import failure, printable, trace
 from worker.trainer.model import build
 from worker.trainer.pipes import Asked, StopAsked
 from worker.trainer.training import Training
@@ -47,18 +47,23 @@ class Baking:
             return Stopped(reason=stop.reason, best=self._best, files=self._files())
         except Exception as error:  # noqa: BLE001 - the last resort, and the only one: whatever a
             # job does wrong must reach its record with a code, and not end as a silent crash.
-            failed = failure(error)
+            return self._failed(error)
+
+    def _failed(self, error: Exception) -> Failed:
+        failed = failure(error)
+        # The log may be on the disk that is full.
+        with suppress(OSError):
             print(f"{failed.code}: {failed}")
             if failed is not error or error.__cause__ is not None:
-                traceback.print_exception(error)
-            return Failed(
-                code=failed.code,
-                message=str(failed),
-                traceback=trace(error),
-                epoch=failed.epoch or (self._training.epoch if self._training else 0),
-                best=self._best,
-                files=self._files(),
-            )
+                print(trace(error))
+        return Failed(
+            code=failed.code,
+            message=printable(str(failed)),
+            traceback=printable(trace(error)),
+            epoch=failed.epoch or (self._training.epoch if self._training else 0),
+            best=self._best,
+            files=self._files(),
+        )
 
     def _bake(self) -> Finished:
         job, folder = self._job, self._job.folder

@@ -23,6 +23,8 @@ from fornada.folders import Listing
 from worker.trainer.data.headers import NoImage, pixels
 
 CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
+# Keras resizes with these, but not where it crops.
+NEVER_CROPPED = ("gaussian", "mitchellcubic")
 
 # Arrays above this many bytes lie in a scratch file, so that the kernel may drop their pages.
 _IN_MEMORY_BYTES = 2 * 1024**3
@@ -191,7 +193,9 @@ def _pipeline(reader: _Reader, look: Look) -> Iterator[tuple[tf.Tensor, tf.Tenso
     ).unbatch()
     group = max(1, min(512, _GROUP_BYTES // (4 * int(np.prod(look.shape)))))
     decoded = contents.map(
-        lambda position, content: (position, _image(content, look)),
+        tf.autograph.experimental.do_not_convert(
+            lambda position, content: (position, _image(content, look))
+        ),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=False,
     )

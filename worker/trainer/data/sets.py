@@ -15,8 +15,8 @@ from fornada.settings import Settings
 from fornada.spec import Spec
 from fornada.spec.paths import resolve
 from worker.messages import DataSummary
-from worker.trainer.data.decode import Decoded, Look, decode
-from worker.trainer.failures import TrainingFailed
+from worker.trainer.data.decode import NEVER_CROPPED, Decoded, Look, decode
+from worker.trainer.failures import TrainingFailed, printable
 
 # A failure names this many bad files; the log names all.
 _NAMED = 100
@@ -130,6 +130,9 @@ def list_sets(spec: Spec, data_root: Path) -> dict[str, Listing]:
     data = spec.data
     folders = _Folders(data_root)
     train = folders.listing(data.train, data.class_names)
+    if data.crop_to_aspect_ratio and data.interpolation in NEVER_CROPPED:
+        message = f"data.interpolation: Keras does not crop with {data.interpolation}."
+        raise TrainingFailed(FailureCode.SPEC_INVALID, message)
     folders.check_training(data.train, train, data.label_mode)
     sets = {"train": train}
     if data.validation_split:
@@ -207,6 +210,9 @@ class _Folders:
             self._missing(f"{stored}: no images (.png .jpg .jpeg .gif .bmp) in any class.")
         elif listing.missing:
             self._missing(f"{stored}: no folder for the classes {_names(listing.missing)}.")
+        if unwritable := tuple(name for name in listing.class_names if printable(name) != name):
+            message = f"{stored}: these names of classes cannot be printed: {_names(unwritable)}."
+            self._problems.append((FailureCode.DATA_INVALID, message))
         if away := outside(listing, self._data_root):
             message = f"{stored}: links lead out of the data root: {_names(away)}."
             self._problems.append((FailureCode.PATH_REFUSED, message))
@@ -222,7 +228,7 @@ def _part(spec: Spec, listing: Listing, split: float, which: _Part) -> Listing:
 def _refuse_bad_files(found: dict[str, tuple[Listing, dict[str, str]]]) -> None:
     # A file may be in two sets, where the validation set is a part of the test folder.
     lines = {
-        f"{listing.folder.name}/{file}: {why}"
+        printable(f"{listing.folder.name}/{file}: {why}")
         for listing, bad in found.values()
         for file, why in bad.items()
     }
@@ -287,6 +293,6 @@ def _fingerprint(spec: Spec, listings: dict[str, Listing], decoded: dict[str, De
 
 
 def _names(names: tuple[str, ...]) -> str:
-    shown = ", ".join(names[:_NAMED])
+    shown = ", ".join(printable(name) for name in names[:_NAMED])
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return shown + more

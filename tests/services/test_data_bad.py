@@ -1,0 +1,170 @@
+"""What is wrong with folders and files is named, all at once, before anything is trained."""
+
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from db.states import FailureCode
+from fornada.settings import Settings
+from fornada.spec import Spec
+from tests.services.trainer_jobs import BINARY, document, png, write_images
+from worker.trainer.data.headers import NoImage, pixels
+from worker.trainer.data.order import epoch_order
+from worker.trainer.data.sets import class_weights, read_sets
+from worker.trainer.failures import TrainingFailed
+
+PIXELS = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write_images(tmp_path / "Train", {"a": 4, "b": 4})
+    write_images(tmp_path / "Test", {"a": 2, "b": 2})
+    return tmp_path
+
+
+def refusal(root: Path, **changes: Any) -> TrainingFailed:
+    """Read the spec's folders and give what they are refused with."""
+    settings = Settings(max_image_pixels=1_000_000)
+    with pytest.raises(TrainingFailed) as caught:
+        read_sets(Spec.from_document(document(**changes)), root, settings, root)
+    return caught.value
+
+
+def claimed(width: int, height: int) -> bytes:
+    """A PNG that says it is large."""
+    good = png(PIXELS)
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return good[:12] + header + struct.pack(">I", zlib.crc32(header)) + good[33:]
+
+
+def test_all_bad_files_are_named_at_once(root: Path) -> None:
+    jpeg = tf.io.encode_jpeg(PIXELS).numpy()
+    bad = {
+        "Train/a/cut.png": png(PIXELS)[:60],
+        "Train/a/empty.png": b"",
+        "Train/b/text.png": b"these are words, not pixels",
+        "Train/b/header.png": png(PIXELS)[:18],
+        "Train/b/giant.png": claimed(60_000, 60_000),
+        "Test/a/cut.jpg": jpeg[: len(jpeg) // 2],
+        "Test/b/soi.jpg": jpeg[:3],
+        "Test/b/webp.jpg": b"RIFF\x24\0\0\0WEBPVP8 ",
+        "Test/b/header.bmp": b"BM" + bytes(60),
+        "Test/b/header.gif": b"GIF89a" + bytes(4),
+    }
+    for name, content in bad.items():
+        (root / name).write_bytes(content)
+    os.mkfifo(root / "Test" / "b" / "pipe.png")
+    refused = refusal(root)
+    assert refused.code is FailureCode.DATA_INVALID
+    first, *lines = str(refused).splitlines()
+    assert first.startswith("11 files")
+    assert [line.split(": ")[0] for line in lines] == sorted([*bad, "Test/b/pipe.png"])
+    reasons = dict(line.split(": ", 1) for line in lines)
+    assert reasons["Train/a/empty.png"] == "the file is empty"
+    assert reasons["Train/b/text.png"] == "not a PNG, JPEG, GIF or BMP file"
+    assert reasons["Train/b/giant.png"].startswith("3,600,000,000 pixels; at most 1,000,000")
+
+
+def test_a_jpeg_called_png_is_read_as_keras_reads_it(root: Path) -> None:
+    (root / "Train" / "a" / "x.png").write_bytes(tf.io.encode_jpeg(PIXELS).numpy())
+    sets = read_sets(Spec.from_document(document()), root, Settings(), root)
+    assert len(sets.train) + len(sets.validation or ()) == 9
+
+
+def test_a_link_out_of_the_root_is_not_read(root: Path, tmp_path_factory: Any) -> None:
+    away = tmp_path_factory.mktemp("away") / "x.png"
+    away.write_bytes(png(PIXELS))
+    (root / "Train" / "a" / "x.png").symlink_to(away)
+    refused = refusal(root)
+    assert refused.code is FailureCode.PATH_REFUSED
+    assert "a/x.png" in str(refused)
+
+
+def test_all_missing_things_are_named_at_once(root: Path) -> None:
+    (root / "Train" / "empty").mkdir()
+    (root / "Hollow" / "a").mkdir(parents=True)
+    (root / "Hollow" / "b").mkdir()
+    refused = refusal(
+        root, data__test="None", data__validation="Hollow", data__validation_split=None
+    )
+    assert refused.code is FailureCode.DATA_MISSING
+    assert [line.split(": ")[0] for line in str(refused).splitlines()] == [
+        "Train",
+        "Hollow",
+        "None",
+    ]
+    assert "no images in the classes empty" in str(refused)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data__train": "None"}, "None: no folder"),
+        ({"data__train": "Train/a"}, "no sub-folders"),
+        ({"data__class_names": ["a", "zebra"]}, "no folder for the classes zebra"),
+        ({"data__validation_split": 0.01}, "no image to validate on"),
+    ],
+)
+def test_missing_data(root: Path, changes: dict[str, Any], words: str) -> None:
+    refused = refusal(root, **changes)
+    assert refused.code is FailureCode.DATA_MISSING
+    assert words in str(refused)
+
+
+def test_a_class_that_the_test_set_lacks_is_missing(root: Path) -> None:
+    write_images(root / "Train2", {"a": 4, "b": 4, "c": 4})
+    refused = refusal(root, data__train="Train2")
+    assert refused.code is FailureCode.DATA_MISSING
+    assert "Test: no folder for the classes c" in str(refused)
+
+
+def test_binary_needs_two_classes(root: Path) -> None:
+    write_images(root / "Three", {"a": 2, "b": 2, "c": 2})
+    refused = refusal(root, data__train="Three", data__test=None, **BINARY)
+    assert refused.code is FailureCode.DATA_INVALID
+    assert "exactly 2 classes, not 3" in str(refused)
+
+
+def test_headers_tell_the_size_of_every_format() -> None:
+    tall = np.zeros((20, 10, 3), np.uint8)
+    files = [png(tall), tf.io.encode_jpeg(tall).numpy()]
+    assert [pixels(file) for file in files] == [200, 200]
+    bmp = b"BM" + bytes(16) + struct.pack("<ii", 10, -20) + bytes(28)
+    assert pixels(bmp) == 200
+    assert pixels(gif(frames=3)) == 3 * 65_535**2
+
+
+def gif(frames: int) -> bytes:
+    """A small file with many large frames, all of which the decoder would allocate."""
+    frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 65_535, 65_535, 0) + b"\x02\x01\x44\x00"
+    extension = b"\x21\xf9\x04" + bytes(4) + b"\0"
+    return b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0, 0, 0) + (extension + frame) * frames + b"\x3b"
+
+
+@pytest.mark.parametrize("cut", range(1, 40, 3))
+def test_a_header_cut_anywhere_is_a_finding(cut: int) -> None:
+    for whole in (png(PIXELS)[:24], tf.io.encode_jpeg(PIXELS).numpy()[:100], gif(frames=2)[:40]):
+        with pytest.raises(NoImage):
+            pixels(whole[:-cut] if cut < len(whole) else b"")
+
+
+def test_order_is_a_function_of_seed_and_epoch() -> None:
+    orders = [tuple(epoch_order(50, seed, epoch)) for seed in (1, 2) for epoch in (0, 1)]
+    assert len(set(orders)) == 4
+    assert all(sorted(order) == list(range(50)) for order in orders)
+    assert tuple(epoch_order(50, 1, 1)) == orders[1]
+    assert list(epoch_order(5, 1, 1, shuffle=False)) == [0, 1, 2, 3, 4]
+
+
+def test_class_weights_by_name_and_by_index() -> None:
+    assert class_weights({"cat": 2.0, "1": 3.0}, ("cat", "dog")) == {0: 2.0, 1: 3.0}
+    assert class_weights({"1": 2.0}, ("1", "0")) == {0: 2.0}
+    with pytest.raises(TrainingFailed, match="zebra"):
+        class_weights({"zebra": 1.0}, ("cat", "dog"))

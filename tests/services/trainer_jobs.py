@@ -1,0 +1,150 @@
+"""What tests of the trainer share: folders of small images, a spec, and a trainer's process."""
+
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.messages import Train, decode_up, encode
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """A PNG file of 8 bits a channel; `pixels` of shape (height, width, channels)."""
+    height, width, channels = pixels.shape
+    kind = {1: 0, 3: 2, 4: 6}[channels]
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    chunks = [
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in parts
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def write_images(
+    folder: Path,
+    counts: dict[str, int],
+    *,
+    size: tuple[int, int] = (8, 8),
+    channels: int = 3,
+    seed: int = 0,
+) -> None:
+    """A folder of classes that can be learned: each class is bright in its own rows."""
+    rng = np.random.default_rng(seed)
+    for label, (name, count) in enumerate(counts.items()):
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = rng.integers(0, 120, (*size, channels), np.uint8)
+            pixels[2 * label : 2 * label + 2] += 120
+            (folder / name / f"{number:03}.png").write_bytes(png(pixels))
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    """A small spec on `Train` and `Test`; changes are sections, or `section__field`."""
+    spec: dict[str, Any] = {
+        "name": "small",
+        "data": {
+            "train": "Train",
+            "test": "Test",
+            "validation_split": 0.25,
+            "image_size": [8, 8],
+            "batch_size": 8,
+            "seed": 1,
+        },
+        "model": [
+            {"Rescaling": {"scale": 1 / 255}},
+            "Flatten",
+            {"Dense": {"units": 16, "activation": "relu"}},
+            {"Dense": {"units": "classes", "activation": "softmax"}},
+        ],
+        "compile": {
+            "optimizer": {"Adam": {"learning_rate": 0.01}},
+            "loss": "SparseCategoricalCrossentropy",
+            "metrics": ["sparse_categorical_accuracy"],
+        },
+        "fit": {"epochs": 3},
+        "callbacks": [],
+    }
+    for place, value in changes.items():
+        section, _, field = place.partition("__")
+        if field:
+            spec[section][field] = value
+        else:
+            spec[section] = value
+    return spec
+
+
+# Changes that make the small spec one of two classes with one output.
+BINARY: dict[str, Any] = {
+    "data__label_mode": "binary",
+    "model": ["Flatten", {"Dense": {"units": 1, "activation": "sigmoid"}}],
+    "compile": {
+        "optimizer": "Adam",
+        "loss": "BinaryCrossentropy",
+        "metrics": ["accuracy", "AUC"],
+    },
+}
+# Changes that make it one with one-hot labels.
+CATEGORICAL: dict[str, Any] = {
+    "data__label_mode": "categorical",
+    "compile": {
+        "optimizer": "Adam",
+        "loss": "CategoricalCrossentropy",
+        "metrics": ["accuracy", "Precision"],
+    },
+}
+
+
+class TrainerProcess:
+    """`python -P -m worker.trainer`, as a supervisor starts it."""
+
+    def __init__(self, home: Path) -> None:
+        up, theirs = os.pipe()
+        environment = dict(os.environ, FORNADA_HOME=str(home))
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "worker.trainer", "--up-fd", str(theirs)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=[theirs],
+            env=environment,
+        )
+        os.close(theirs)
+        self._up = os.fdopen(up, "rb")
+
+    def send(self, message: Any) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(encode(message))
+        self.process.stdin.flush()
+
+    def messages(self) -> Iterator[Any]:
+        """What it says, until it closes its end."""
+        for line in self._up:
+            yield decode_up(line)
+
+    def hang_up(self) -> None:
+        """Close its standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    def __enter__(self) -> "TrainerProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+        self._up.close()
+
+
+def job(spec: dict[str, Any], data_root: Path, folder: Path) -> Train:
+    """The message that starts a job; makes its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return Train(job_id=1, uid="u1", attempt=1, spec=spec, data_root=data_root, folder=folder)

@@ -148,17 +148,17 @@ class PostgresServer(_Server):
         host = quote(str(self.folder), safe="")
         return f"postgresql+psycopg://fornada:{self.password}@/{name}?host={host}"
 
-    def execute(self, statement: str) -> None:
-        """Run one statement that belongs to no transaction, such as CREATE DATABASE."""
-        with self._connect() as connection:
+    def execute(self, statement: str, name: str = "postgres") -> None:
+        """Run one statement outside any transaction, such as CREATE DATABASE, in a database."""
+        with self._connect(name) as connection:
             connection.execute(statement.encode())
 
-    def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
+    def _connect(self, name: str = "postgres") -> "psycopg.Connection[tuple[object, ...]]":
         return psycopg.connect(
             host=str(self.folder),
             user="fornada",
             password=self.password,
-            dbname="postgres",
+            dbname=name,
             autocommit=True,
         )
 

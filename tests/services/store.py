@@ -1,0 +1,125 @@
+"""Jobs, claims and verdicts as store tests need them."""
+
+import itertools
+import uuid
+from typing import Any
+
+from db import jobs
+from db.facts import (
+    ArtifactRow,
+    BestModel,
+    Claim,
+    EpochRow,
+    Failure,
+    Fence,
+    NewJob,
+    StartedFacts,
+    Verdict,
+)
+from db.session import Database
+from db.states import AttemptOutcome, FailureCode, StopReason
+
+_numbers = itertools.count(1)
+LEASE_S = 60.0
+
+
+def new_job(**changes: Any) -> NewJob:
+    """A job like any other, but for `changes`."""
+    values: dict[str, Any] = {
+        "uid": str(uuid.uuid4()),
+        "name": f"digits-{next(_numbers)}",
+        "queue": "default",
+        "priority": 0,
+        "gpus": "auto",
+        "spec": {"name": "digits", "fit": {"epochs": 3}, "data": {"train": "Data/Train"}},
+        "spec_hash": "5a" * 32,
+        "seed": 1,
+        "user": "ana",
+        "tags": {},
+        "time_limit_s": None,
+        "retry_attempts": 3,
+        "monitor": "val_loss",
+        "monitor_mode": "min",
+    }
+    return NewJob(**(values | changes))
+
+
+def add(database: Database, **changes: Any) -> int:
+    """Submit a job; its id."""
+    return jobs.add(database, new_job(**changes), "ana@laptop")
+
+
+def claim(database: Database, **changes: Any) -> Claim | None:
+    """Claim as a CPU slot of worker `w1`."""
+    asked: dict[str, Any] = {
+        "worker": "w1",
+        "slot": "cpu:0",
+        "queues": ["default"],
+        "has_gpu": False,
+        "lease_s": LEASE_S,
+    }
+    return jobs.claim(database, **(asked | changes))
+
+
+def running(database: Database, **changes: Any) -> Fence:
+    """Submit a job and claim it."""
+    job_id = add(database, **changes)
+    claimed = claim(database)
+    assert claimed is not None
+    assert claimed.job_id == job_id
+    return claimed.fence
+
+
+def expired(database: Database) -> Fence:
+    """Submit a job, claim it, and let its lease run out, though nobody has noticed yet."""
+    fence = running(database)
+    jobs.renew(database, fence, lease_s=-1.0)
+    return fence
+
+
+STARTED = StartedFacts(
+    trainer_pid=4321,
+    device="cpu",
+    backend="tensorflow",
+    versions={"keras": "3.15.1"},
+    seed=7,
+    parameters=54_410,
+    fingerprint="f1" * 32,
+    classes=["cat", "dog"],
+    train=180,
+    validation=20,
+    test=50,
+    data_uri="data:Data/Train",
+)
+
+
+def best(epoch: int, value: float) -> BestModel:
+    """The best model so far, as of `epoch`."""
+    uri = "artifacts:job/attempt-1/best.keras"
+    return BestModel(epoch, "val_loss", value, uri, 1000 + epoch, f"{epoch:064x}")
+
+
+def epoch(number: int, best: BestModel | None = None, **metrics: Any) -> EpochRow:
+    """An epoch with these metrics."""
+    values = metrics or {"loss": 1.0 / number}
+    return EpochRow(number, 1.5, 120.0, 0.001, values, best)
+
+
+SUCCEEDED = Verdict(AttemptOutcome.SUCCEEDED, StopReason.COMPLETED, exit_status=0)
+FAILED = Verdict(
+    AttemptOutcome.FAILED,
+    StopReason.DIVERGED,
+    Failure(FailureCode.DIVERGED, "loss is NaN in epoch 2", "Traceback …"),
+)
+PREEMPTED = Verdict(AttemptOutcome.PREEMPTED, exit_status=0)
+TEST = {
+    "loss": 0.4,
+    "metrics": {"sparse_categorical_accuracy": 0.9},
+    "classes": ["cat", "dog"],
+    "confusion_matrix": [[24, 1], [4, 21]],
+    "per_class": {"cat": {"precision": 0.86, "recall": 0.96, "f1": 0.91, "support": 25}},
+}
+FILES = (
+    ArtifactRow("best_model", "artifacts:job/attempt-1/best.keras", 1002, f"{2:064x}"),
+    ArtifactRow("tensorboard", "artifacts:job/attempt-1/tensorboard", 4096, None),
+)

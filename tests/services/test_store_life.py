@@ -1,0 +1,398 @@
+"""The life of a job, on both databases."""
+
+import json
+import math
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from db import history, jobs
+from db.errors import Fenced, JobNotFound, WrongState
+from db.session import Database
+from db.states import AttemptOutcome, FailureCode, JobState, StopReason
+from tests.services import store
+
+# The keys that the command promises; there may be more.
+SHOWN = {
+    *("id", "uid", "name", "state", "queue", "priority", "user", "tags", "submitted_at"),
+    *("started_at", "finished_at", "attempts", "epochs_run", "stop_reason", "monitor", "best"),
+    *("metrics", "test", "failure", "worker", "device", "backend", "seed", "data", "spec"),
+}
+
+
+def test_a_job_goes_from_submit_to_success(database: Database) -> None:
+    fence = store.running(database, name="digits", tags={"team": "red", "a": "1"}, priority=5)
+    jobs.started(database, fence, store.STARTED)
+    jobs.record_epochs(
+        database, fence, [store.epoch(1, store.best(1, 0.5), loss=0.9, val_loss=0.5)]
+    )
+    live = history.job(database, fence.job_id)
+    jobs.record_epochs(
+        database, fence, [store.epoch(2, store.best(2, 0.4), loss=0.7, val_loss=0.4)]
+    )
+    jobs.record_epochs(database, fence, [store.epoch(3, loss=0.6, val_loss=0.6)])
+    verdict = replace(
+        store.SUCCEEDED,
+        stop_reason=StopReason.EARLY_STOPPING,
+        best=store.best(2, 0.4),
+        test=store.TEST,
+        artifacts=store.FILES,
+    )
+    assert jobs.finish(database, fence, verdict) is JobState.SUCCEEDED
+
+    assert (live["state"], live["epochs_run"]) == ("running", 1)
+    assert (live["best"]["epoch"], live["best"]["value"]) == (1, 0.5)
+    assert live["finished_at"] is None
+
+    shown = history.job(database, fence.job_id)
+    assert set(shown) >= SHOWN
+    assert shown["state"] == "succeeded"
+    assert (shown["name"], shown["queue"], shown["priority"]) == ("digits", "default", 5)
+    assert shown["tags"] == {"team": "red", "a": "1"}
+    assert (shown["attempts"], shown["epochs_run"]) == (1, 3)
+    assert (shown["stop_reason"], shown["monitor"]) == ("early_stopping", "val_loss")
+    assert shown["best"] == {
+        "epoch": 2,
+        "value": 0.4,
+        "uri": "artifacts:job/attempt-1/best.keras",
+        "sha256": f"{2:064x}",
+        "bytes": 1002,
+    }
+    assert shown["metrics"] == {
+        "loss": {"last": 0.6, "min": 0.6, "max": 0.9},
+        "val_loss": {"last": 0.6, "min": 0.4, "max": 0.6},
+    }
+    assert shown["test"] == store.TEST
+    assert shown["failure"] is None
+    assert (shown["worker"]["host"], shown["worker"]["trainer_pid"]) == ("w1", 4321)
+    assert (shown["device"], shown["backend"], shown["seed"]) == ("cpu", "tensorflow", 7)
+    assert shown["data"] == {
+        "fingerprint": "f1" * 32,
+        "classes": ["cat", "dog"],
+        "train": 180,
+        "validation": 20,
+        "test": 50,
+    }
+    assert [file["kind"] for file in shown["artifacts"]] == ["best_model", "tensorboard"]
+    assert shown["executions"][0]["outcome"] == "succeeded"
+    assert json.loads(json.dumps(shown, allow_nan=False)) == shown
+
+
+def test_the_spec_keeps_the_order_of_its_keys(database: Database) -> None:
+    spec = {"zebra": {"b": 1, "a": 2}, "name": "x", "ant": [1, {"d": 1, "c": 2}]}
+    job_id = store.add(database, spec=spec)
+    assert json.dumps(history.job(database, job_id)["spec"]) == json.dumps(spec)
+
+
+def test_times_are_utc_and_in_order(database: Database) -> None:
+    before = datetime.now(UTC) - timedelta(milliseconds=2)
+    fence = store.running(database)
+    jobs.finish(database, fence, store.SUCCEEDED)
+    shown = history.job(database, fence.job_id)
+    times = [shown[name] for name in ("submitted_at", "started_at", "finished_at")]
+    assert all(time.endswith("Z") for time in times)
+    submitted, started, finished = (datetime.fromisoformat(time) for time in times)
+    assert before <= submitted <= started <= finished <= datetime.now(UTC)
+    assert shown["duration_s"] == pytest.approx((finished - started).total_seconds(), abs=0.002)
+
+
+def test_every_change_of_state_has_its_event(database: Database) -> None:
+    fence = store.running(database)
+    jobs.started(database, fence, store.STARTED)
+    jobs.finish(database, fence, store.PREEMPTED)
+    again = store.claim(database, worker="w2")
+    assert again is not None
+    jobs.finish(database, again.fence, store.FAILED)
+    events = history.events(database, fence.job_id)
+    assert [(event["kind"], event["actor"]) for event in events] == [
+        ("submitted", "ana@laptop"),
+        ("claimed", "w1"),
+        ("started", "w1"),
+        ("requeued", "w1"),
+        ("claimed", "w2"),
+        ("failed", "w2"),
+    ]
+    assert events[-1]["detail"]["code"] == "DIVERGED"
+    assert [event["at"] for event in events] == sorted(event["at"] for event in events)
+
+
+def test_a_failure_keeps_its_code_and_reason(database: Database) -> None:
+    fence = store.running(database)
+    assert jobs.finish(database, fence, store.FAILED) is JobState.FAILED
+    shown = history.job(database, fence.job_id)
+    assert shown["failure"] == {
+        "code": "DIVERGED",
+        "message": "loss is NaN in epoch 2",
+        "traceback": "Traceback …",
+    }
+    assert shown["stop_reason"] == "diverged"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "code"),
+    [
+        (AttemptOutcome.SUCCEEDED, JobState.SUCCEEDED, None),
+        (AttemptOutcome.FAILED, JobState.FAILED, FailureCode.INTERNAL),
+        (AttemptOutcome.CRASHED, JobState.FAILED, FailureCode.CRASHED),
+        (AttemptOutcome.TIMED_OUT, JobState.FAILED, FailureCode.TIME_LIMIT),
+        (AttemptOutcome.CANCELLED, JobState.CANCELLED, None),
+        (AttemptOutcome.PREEMPTED, JobState.QUEUED, None),
+    ],
+)
+def test_each_outcome_leads_to_a_state_and_a_code(
+    database: Database, outcome: AttemptOutcome, state: JobState, code: FailureCode | None
+) -> None:
+    fence = store.running(database)
+    assert jobs.finish(database, fence, jobs.Verdict(outcome)) is state
+    shown = history.job(database, fence.job_id)
+    assert shown["state"] == state
+    assert (shown["failure"] or {}).get("code") == code
+    assert shown["executions"][0]["outcome"] == outcome
+
+
+def test_a_preempted_job_waits_again_and_its_next_attempt_begins_anew(database: Database) -> None:
+    fence = store.running(database)
+    jobs.started(database, fence, store.STARTED)
+    jobs.record_epochs(
+        database, fence, [store.epoch(1, store.best(1, 0.5), loss=0.1), store.epoch(2, loss=0.2)]
+    )
+    assert jobs.finish(database, fence, store.PREEMPTED) is JobState.QUEUED
+    waiting = history.job(database, fence.job_id)
+    assert (waiting["started_at"], waiting["finished_at"], waiting["duration_s"]) == (None,) * 3
+
+    again = store.claim(database, worker="w2")
+    assert again is not None
+    assert (again.job_id, again.attempt) == (fence.job_id, 2)
+    jobs.started(database, again.fence, store.STARTED)
+    restarted = history.job(database, fence.job_id)
+    assert history.epochs(database, fence.job_id) == []
+    assert (restarted["epochs_run"], restarted["best"], restarted["metrics"]) == (0, None, {})
+
+    jobs.record_epochs(database, again.fence, [store.epoch(1, loss=0.3)])
+    assert [(row["epoch"], row["attempt"]) for row in history.epochs(database, fence.job_id)] == [
+        (1, 2)
+    ]
+    assert history.job(database, fence.job_id)["attempts"] == 2
+
+
+def test_an_attempt_that_resumes_keeps_what_came_before(database: Database) -> None:
+    fence = store.running(database)
+    jobs.started(database, fence, store.STARTED)
+    rows = [store.epoch(1, store.best(1, 0.5), loss=3.0), store.epoch(2, loss=1.0)]
+    jobs.record_epochs(database, fence, [*rows, store.epoch(3, loss=9.0)])
+    jobs.finish(database, fence, store.PREEMPTED)
+    again = store.claim(database)
+    assert again is not None
+    jobs.started(database, again.fence, replace(store.STARTED, first_epoch=3))
+    shown = history.job(database, fence.job_id)
+    assert shown["epochs_run"] == 2
+    assert shown["best"]["epoch"] == 1
+    assert shown["metrics"] == {"loss": {"last": 1.0, "min": 1.0, "max": 3.0}}
+    assert [row["epoch"] for row in history.epochs(database, fence.job_id)] == [1, 2]
+
+
+def test_epochs_again_change_nothing(database: Database) -> None:
+    fence = store.running(database)
+    rows = [store.epoch(1, loss=0.5), store.epoch(2, loss=0.4)]
+    jobs.record_epochs(database, fence, rows)
+    first = history.epochs(database, fence.job_id), history.job(database, fence.job_id)
+    jobs.record_epochs(database, fence, rows)
+    jobs.record_epochs(database, fence, rows[:1])
+    assert (history.epochs(database, fence.job_id), history.job(database, fence.job_id)) == first
+    assert [row["epoch"] for row in history.epochs(database, fence.job_id, after=1)] == [2]
+    assert first[0][0] == {
+        "epoch": 1,
+        "attempt": 1,
+        "seconds": 1.5,
+        "images_per_s": 120.0,
+        "learning_rate": 0.001,
+        "metrics": {"loss": 0.5},
+    }
+
+
+def test_numbers_that_are_none_survive(database: Database) -> None:
+    fence = store.running(database)
+    rows = [
+        store.epoch(1, loss=0.5, other=math.nan),
+        store.epoch(2, loss=math.inf, other=math.nan),
+        store.epoch(3, loss="NaN", other=-math.inf),
+    ]
+    jobs.record_epochs(database, fence, rows)
+    jobs.finish(database, fence, replace(store.SUCCEEDED, test={"loss": math.nan}))
+    shown = history.job(database, fence.job_id)
+    assert [row["metrics"] for row in history.epochs(database, fence.job_id)] == [
+        {"loss": 0.5, "other": "NaN"},
+        {"loss": "Infinity", "other": "NaN"},
+        {"loss": "NaN", "other": "-Infinity"},
+    ]
+    assert shown["metrics"] == {
+        "loss": {"last": "NaN", "min": 0.5, "max": "Infinity"},
+        "other": {"last": "-Infinity", "min": "-Infinity", "max": "-Infinity"},
+    }
+    assert shown["test"] == {"loss": "NaN"}
+    json.dumps(shown, allow_nan=False)
+
+
+def test_texts_with_odd_bytes_survive(database: Database) -> None:
+    fence = store.running(database, name="caf\u00e9")
+    message = "cannot decode cat/\udcff.png\0"
+    failure = jobs.Failure(FailureCode.DATA_INVALID, message, message)
+    jobs.finish(database, fence, jobs.Verdict(AttemptOutcome.FAILED, None, failure))
+    shown = history.job(database, fence.job_id)
+    assert shown["name"] == "caf\u00e9"
+    assert shown["failure"]["message"] == "cannot decode cat/\\udcff.png\\x00"
+
+
+def test_a_uid_is_recorded_once(database: Database) -> None:
+    new = store.new_job(tags={"a": "1"})
+    first = jobs.add(database, new, "ana")
+    assert jobs.add(database, replace(new, name="other"), "worker") == first
+    assert history.job(database, first)["name"] == new.name
+    assert len(history.events(database, first)) == 1
+    assert store.add(database) == first + 1
+
+
+def test_a_uid_is_recorded_once_by_many_at_once(database_url: str) -> None:
+    new = store.new_job(tags={"a": "1"})
+    ready, found = threading.Barrier(8), []
+
+    def submit() -> None:
+        own = Database(database_url)
+        ready.wait()
+        found.append(jobs.add(own, new, "ana"))
+        own.dispose()
+
+    threads = [threading.Thread(target=submit) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len(set(found)) == 1
+
+
+def test_a_waiting_job_is_cancelled_at_once(database: Database) -> None:
+    job_id = store.add(database)
+    assert jobs.cancel(database, job_id, "bob", "wrong data") is JobState.CANCELLED
+    assert jobs.cancel(database, job_id, "bob") is JobState.CANCELLED
+    assert store.claim(database) is None
+    shown = history.job(database, job_id)
+    assert (shown["state"], shown["stop_reason"]) == ("cancelled", "cancelled")
+    assert shown["finished_at"] is not None
+    assert (shown["cancel_requested_by"], shown["cancel_reason"]) == ("bob", "wrong data")
+    assert [event["kind"] for event in history.events(database, job_id)] == [
+        "submitted",
+        "cancelled",
+    ]
+
+
+def test_a_running_job_is_asked_and_its_verdict_cannot_undo_that(database: Database) -> None:
+    fence = store.running(database)
+    assert not jobs.requests(database, fence).cancel
+    assert jobs.cancel(database, fence.job_id, "bob") is JobState.RUNNING
+    assert jobs.cancel(database, fence.job_id, "bob") is JobState.RUNNING
+    assert jobs.requests(database, fence).cancel
+    assert jobs.renew(database, fence, store.LEASE_S).cancel
+    verdict = replace(store.SUCCEEDED, best=store.best(1, 0.5), artifacts=store.FILES)
+    assert jobs.finish(database, fence, verdict) is JobState.CANCELLED
+    shown = history.job(database, fence.job_id)
+    assert (shown["state"], shown["stop_reason"]) == ("cancelled", "cancelled")
+    assert shown["best"]["value"] == 0.5
+    assert [event["kind"] for event in history.events(database, fence.job_id)] == [
+        "submitted",
+        "claimed",
+        "cancel_requested",
+        "cancelled",
+    ]
+
+
+@pytest.mark.parametrize("verdict", [store.PREEMPTED, store.FAILED])
+def test_a_cancelled_job_neither_waits_again_nor_fails(
+    database: Database, verdict: jobs.Verdict
+) -> None:
+    fence = store.running(database)
+    jobs.cancel(database, fence.job_id, "bob")
+    assert jobs.finish(database, fence, verdict) is JobState.CANCELLED
+    shown = history.job(database, fence.job_id)
+    assert shown["failure"] is None
+    assert shown["finished_at"] is not None
+    assert store.claim(database) is None
+
+
+@pytest.mark.parametrize("verdict", [store.SUCCEEDED, store.FAILED])
+def test_a_job_that_ended_otherwise_is_not_cancelled(
+    database: Database, verdict: jobs.Verdict
+) -> None:
+    fence = store.running(database)
+    state = jobs.finish(database, fence, verdict)
+    with pytest.raises(WrongState, match=f"job {fence.job_id} is {state}") as refused:
+        jobs.cancel(database, fence.job_id, "bob")
+    assert (refused.value.state, refused.value.wanted) == (state, JobState.CANCELLED)
+    assert history.job(database, fence.job_id)["cancel_requested_at"] is None
+
+
+def cancel(
+    database: Database, job_id: int, ready: threading.Barrier, told: dict[str, object]
+) -> None:
+    """Cancel at the same moment as another thread does something else, and keep the answer."""
+    ready.wait()
+    try:
+        told["canceller"] = jobs.cancel(database, job_id, "bob")
+    except WrongState as error:
+        told["canceller"] = error.state
+
+
+def test_cancel_against_finish_has_one_end_and_everybody_is_told_it(database_url: str) -> None:
+    asking, ending = Database(database_url), Database(database_url)
+    for _ in range(30):
+        fence = store.running(ending)
+        ready = threading.Barrier(2)
+        told: dict[str, object] = {}
+
+        thread = threading.Thread(target=cancel, args=(asking, fence.job_id, ready, told))
+        thread.start()
+        ready.wait()
+        told["worker"] = jobs.finish(ending, fence, store.SUCCEEDED)
+        thread.join()
+        state = history.job(ending, fence.job_id)["state"]
+        assert told["worker"] == state
+        # Asked in time: it ends as cancelled. Too late: the canceller was told how it ended.
+        asked_in_time = told["canceller"] is JobState.RUNNING
+        assert state == (JobState.CANCELLED if asked_in_time else JobState.SUCCEEDED)
+        if not asked_in_time:
+            assert told["canceller"] is JobState.SUCCEEDED
+    asking.dispose()
+    ending.dispose()
+
+
+@pytest.mark.parametrize("verdict", [store.SUCCEEDED, store.PREEMPTED])
+def test_a_second_verdict_is_fenced(database: Database, verdict: jobs.Verdict) -> None:
+    fence = store.running(database)
+    state = jobs.finish(database, fence, verdict)
+    with pytest.raises(Fenced):
+        jobs.finish(database, fence, store.FAILED)
+    shown = history.job(database, fence.job_id)
+    assert shown["state"] == state
+    assert shown["executions"][0]["outcome"] == verdict.outcome
+
+
+def test_no_job_no_answer(database: Database) -> None:
+    for ask in (history.job, history.epochs, history.events, history.log_location):
+        with pytest.raises(JobNotFound, match="no job 99"):
+            ask(database, 99)
+    with pytest.raises(JobNotFound):
+        jobs.cancel(database, 99, "bob")
+
+
+def test_the_log_lies_with_the_last_attempt(database: Database) -> None:
+    job_id = store.add(database)
+    assert history.log_location(database, job_id) is None
+    claimed = store.claim(database)
+    assert claimed is not None
+    assert history.log_location(database, job_id) == {
+        "host": "w1",
+        "folder": f"artifacts:{claimed.uid}/attempt-1",
+        "state": "running",
+    }

@@ -111,22 +111,27 @@ class Fornada:
             saw=lambda: self.show(job),
         )
 
-    def processes(self) -> list[str]:
-        """Command lines of living processes that belong to this home."""
+    def processes(self) -> dict[int, str]:
+        """Command lines of living processes that belong to this home, by process id."""
         socket = str(broker.socket_path(Settings(home=self.home)))
         mark = f"FORNADA_HOME={self.home}"
         # Redis writes its title over its environment, so that its socket tells whose it is.
-        return [line for line, words in _living() if mark in words or socket in line]
+        return {pid: line for pid, line, words in _living() if mark in words or socket in line}
+
+    def pid(self, word: str) -> int:
+        """Process id of the one process of this home whose command line has a word."""
+        (found,) = (pid for pid, line in self.processes().items() if word in line)
+        return found
 
 
-def _living() -> Iterable[tuple[str, list[str]]]:
+def _living() -> Iterable[tuple[int, str, list[str]]]:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             words = (process / "environ").read_bytes().decode(errors="replace").split("\0")
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
-        yield line, words
+        yield int(process.name), line, words
 
 
 def end(process: "subprocess.Popen[str]", how: signal.Signals) -> Done:

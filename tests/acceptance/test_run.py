@@ -18,7 +18,7 @@ DOCUMENTED = {
 
 def test_run_trains_reports_records_and_leaves_nothing(fornada: Fornada, tmp_path: Path) -> None:
     done = fornada("run", small(tmp_path))
-    assert fornada.processes() == []
+    assert fornada.processes() == {}
     # The answer on stdout, progress on stderr.
     for said in ("Job 1  small", "2 of 2, completed", "Confusion matrix", "Best model: /"):
         assert said in done.stdout
@@ -65,7 +65,7 @@ def test_ctrl_c_stops_what_run_started_and_the_job_waits(fornada: Fornada, tmp_p
     ended = end(running, signal.SIGINT)
     assert ended.code == 130
     assert "Job 1 is back in the queue" in ended.stderr
-    assert fornada.processes() == []
+    assert fornada.processes() == {}
     assert fornada.show(1)["state"] == "queued"
     fornada("cancel", 1)
     assert fornada.show(1)["state"] == "cancelled"

@@ -1,0 +1,227 @@
+"""Jobs on a stack that is up: every way to submit, follow and end them, with its exit code."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.installed import PATIENCE_S, Fornada, end
+from tests.acceptance.specs import ENDLESS, small
+
+
+@pytest.fixture(scope="module")
+def trained(stack: Fornada, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The id of a job that succeeded."""
+    file = small(tmp_path_factory.mktemp("specs"), "trained")
+    job = stack("submit", "-q", file, "--tag", "owner=ana", "--tag", "run=1").stdout.strip()
+    stack("wait", "-q", job)
+    return job
+
+
+def test_ids_alone_can_be_waited_for(stack: Fornada, trained: str) -> None:
+    assert trained.isdigit()
+    assert stack.show(trained)["tags"] == {"owner": "ana", "run": "1"}
+    report = stack("wait", trained)
+    assert "Confusion matrix" in report.stdout
+
+
+def test_a_job_goes_by_id_uid_and_last(stack: Fornada, trained: str, tmp_path: Path) -> None:
+    uid = stack.show(trained)["uid"]
+    assert stack.show(uid)["id"] == int(trained)
+    last = stack("submit", "-q", small(tmp_path, "last", queue="nowhere")).stdout.strip()
+    # Both began within the same weeks.
+    assert "more than one" in stack("show", uid[:4], code=4).stderr
+    assert stack.show("@last")["id"] == int(last)
+    done = stack("cancel", "-q", f"{last}-{last}")
+    assert done.stdout == f"{last}\n"
+
+
+def test_json_of_submit_wait_and_metrics(stack: Fornada, tmp_path: Path) -> None:
+    accepted = stack("submit", "--json", small(tmp_path, "documents")).document
+    (job,) = accepted
+    assert set(job) == {"id", "uid", "warning"}
+    assert job["warning"] is None
+    document = stack("wait", "--json", job["id"]).document
+    assert (document["uid"], document["state"]) == (job["uid"], "succeeded")
+    epochs = stack("metrics", "--json", job["id"]).document["epochs"]
+    assert set(epochs[0]) == {
+        *("epoch", "attempt", "seconds", "images_per_s", "learning_rate", "metrics")
+    }
+
+
+def test_submit_follows_with_a_line_an_epoch(stack: Fornada, tmp_path: Path) -> None:
+    done = stack("submit", "-f", small(tmp_path, "followed"))
+    assert "epoch 2/2" in done.stderr
+    assert "2 of 2, completed" in done.stdout
+
+
+def test_submit_waits_in_silence(stack: Fornada, tmp_path: Path) -> None:
+    one, two = small(tmp_path, "one"), small(tmp_path, "two", train="Data/None")
+    done = stack("submit", "--wait", "-q", one, two, code=10)
+    assert len(done.stdout.split()) == 2
+    assert "epoch" not in done.stderr
+
+
+def test_nothing_is_queued_when_one_spec_is_bad(stack: Fornada, tmp_path: Path) -> None:
+    before = stack("ls", "-q").stdout
+    good, bad = small(tmp_path, "good"), tmp_path / "bad.yaml"
+    text = good.read_text()
+    bad.write_text(text.replace("Flatten", "Flaten").replace("batch_size: 64", "batch_size: many"))
+    worse = tmp_path / "worse.yaml"
+    worse.write_text(text.replace("epochs", "epoch"))
+    done = stack("submit", good, bad, worse, code=3)
+    for said in (f"{bad}:", "Flaten", "Flatten", "batch_size", f"{worse}:", "epoch"):
+        assert said in done.stderr
+    assert done.stdout == ""
+    assert stack("ls", "-q").stdout == before
+
+
+def test_dry_run_queues_nothing(stack: Fornada, tmp_path: Path) -> None:
+    before = stack("ls", "-q").stdout
+    done = stack("submit", "--dry-run", small(tmp_path, "dry"))
+    assert done.stdout == "would queue dry in default, priority 0\n"
+    assert stack("ls", "-q").stdout == before
+
+
+def test_options_change_the_spec(stack: Fornada, tmp_path: Path) -> None:
+    done = stack(
+        *("submit", "--dry-run", "--json", small(tmp_path, "plain"), "--name", "other"),
+        *("--set", "data.batch_size=128", "--queue", "gpu", "--priority", "7"),
+        *("--time-limit", "2h", "--tag", "a=b"),
+    )
+    (document,) = done.document
+    assert (document["name"], document["queue"], document["priority"]) == ("other", "gpu", 7)
+    assert document["tags"] == {"a": "b"}
+    assert document["spec"]["data"]["batch_size"] == 128
+    assert document["spec"]["resources"]["time_limit"] == 7200
+
+
+def test_a_spec_comes_through_a_pipe(stack: Fornada, tmp_path: Path) -> None:
+    text = small(tmp_path, "piped").read_text()
+    (document,) = stack("submit", "--dry-run", "--json", "-", stdin=text).document
+    assert document["name"] == "piped"
+
+
+def test_a_running_job_is_seen_left_and_cancelled(stack: Fornada, tmp_path: Path) -> None:
+    job = stack("submit", "-q", small(tmp_path, "endless", epochs=ENDLESS)).stdout.strip()
+    behind = stack("submit", "-q", small(tmp_path, "behind")).stdout.strip()
+    stack.wait_for_epoch(job, 2)
+    # Seen by ps, as rows and as a document.
+    running, waiting = stack("ps").stdout.splitlines()
+    cells = running.split("\t")
+    assert cells[:6] == [job, "endless", "running", "0", "default", "cpu:0"]
+    assert cells[6].endswith(f"/{ENDLESS}")
+    assert waiting.split("\t")[:3] == [behind, "behind", "queued"]
+    assert waiting.split("\t")[-1] == "SlotsBusy"
+    assert [row["id"] for row in stack("ps", "--json").document] == [int(job), int(behind)]
+    assert stack("worker", "ls").stdout.split("\t")[2] == "busy"
+    # Epochs and the best are live.
+    document = stack.show(job)
+    assert document["epochs_run"] >= 2
+    assert Path(document["best"]["path"]).exists()
+    # Watching it ends by a clock, and by Ctrl-C, and does it no harm.
+    assert "goes on" in stack("wait", job, "--timeout", "1s", code=124).stderr
+    watching = stack.start("wait", job)
+    assert watching.stderr is not None
+    assert watching.stderr.readline().startswith(f"job {job}: ")
+    ended = end(watching, signal.SIGINT)
+    assert (ended.code, ended.stdout) == (130, "")
+    assert f"Come back: fornada wait {job}" in ended.stderr
+    assert stack.show(job)["state"] == "running"
+    # Its log is followed to its end.
+    log = stack.start("logs", "-f", job)
+    assert stack("cancel", job, "--reason", "enough").stdout == f"job {job}: asked to stop\n"
+    assert stack("wait", "-q", job, code=11).stdout == ""
+    logged, _ = log.communicate(timeout=PATIENCE_S)
+    assert "epoch 2/" in logged
+    assert log.returncode == 0
+    assert "enough" in json.dumps(stack.show(job))
+    # The next one takes its place, and what has ended cannot be cancelled.
+    stack("wait", "-q", behind)
+    assert f"job {behind} is succeeded" in stack("cancel", behind, code=5).stderr
+
+
+def test_a_time_limit_ends_a_job(stack: Fornada, tmp_path: Path) -> None:
+    file = small(tmp_path, "limited", epochs=ENDLESS)
+    file.write_text(file.read_text().replace("resources: {", "resources: {time_limit: 3s, "))
+    done = stack("submit", "--wait", file, code=12)
+    assert "TIME_LIMIT" in done.stdout
+
+
+def test_missing_data_fails_a_job_with_its_reason(stack: Fornada, tmp_path: Path) -> None:
+    done = stack("run", small(tmp_path, "missing", train="Data/None"), code=10)
+    assert "DATA_MISSING" in done.stdout
+    job = stack.show("@last")
+    assert job["failure"]["code"] == "DATA_MISSING"
+    assert "Data/None" in job["failure"]["message"]
+
+
+def test_history_is_filtered_sorted_and_paged(stack: Fornada, trained: str) -> None:
+    assert stack("ls", "-q", "--tag", "owner=ana").stdout == f"{trained}\n"
+    assert stack("ls", "-q", "--name", "train*", "--since", "1d").stdout == f"{trained}\n"
+    failed = stack("ls", "--json", "--state", "failed").document["jobs"]
+    assert {row["state"] for row in failed} <= {"failed"}
+    ids = stack("ls", "-q").stdout.split()
+    assert ids == sorted(ids, key=int, reverse=True)
+    paged: list[str] = []
+    after: list[str] = []
+    while True:
+        page = stack("ls", "--json", "--limit", "2", *after).document
+        paged += [str(row["id"]) for row in page["jobs"]]
+        if page["next"] is None:
+            break
+        after = ["--after", page["next"]]
+    assert paged == ids
+    by_loss = stack("ls", "--json", "--sort", "metric:val_loss", "--ascending").document["jobs"]
+    losses = [row["metrics"]["val_loss"]["min"] for row in by_loss if "val_loss" in row["metrics"]]
+    assert losses == sorted(losses)
+
+
+def test_a_second_stack_in_one_home_is_refused(stack: Fornada) -> None:
+    done = stack("up", code=5)
+    assert f"a stack already runs in {stack.home} (process " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("show", "999999"), 4, "no job 999999"),
+        (("wait", "zzzz"), 4, "no job zzzz"),
+        (("cancel", "900000-900009"), 4, "no job 900000-900009"),
+        (("logs", "999999"), 4, "no job 999999"),
+        (("ls", "--after", "nonsense"), 2, "no cursor"),
+        (("ls", "--sort", "beauty"), 2, "metric:NAME"),
+        (("ls", "--since", "someday"), 2, "2026-03-01"),
+        (("submit", "--tag", "nothing", "specs/digits.yaml"), 2, "--tag owner=ana"),
+        (("submit", "--set", "nothing", "specs/digits.yaml"), 2, "--set data.batch_size=128"),
+        (("submit", "none.yaml"), 3, "none.yaml"),
+        (("frobnicate",), 2, "No such command"),
+    ],
+)
+def test_mistakes_are_told_with_their_codes(
+    stack: Fornada, words: tuple[str, ...], code: int, said: str
+) -> None:
+    done = stack(*words, code=code)
+    assert said in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_redis_hung_at_submit_is_a_warning_in_time(stack: Fornada, tmp_path: Path) -> None:
+    redis = stack.pid("redis-server")
+    file = small(tmp_path, "unheard")
+    os.kill(redis, signal.SIGSTOP)
+    try:
+        begin = time.monotonic()
+        done = stack("submit", "-q", file)
+        assert time.monotonic() - begin < 10
+    finally:
+        os.kill(redis, signal.SIGCONT)
+    assert "did not answer" in done.stderr
+    assert "accepted" in done.stderr
+    # Upkeep tells a worker, once Redis is back.
+    stack("wait", "-q", done.stdout.strip())
+    assert stack.show(done.stdout.strip())["attempts"] == 1

@@ -8,7 +8,7 @@ import warnings
 from importlib import metadata
 
 from celery import signals
-from celery.exceptions import CPendingDeprecationWarning
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from pydantic import ValidationError
 
 from db import session
@@ -131,8 +131,10 @@ def _serve(crew: Crew) -> int:
     # Held here: Celery keeps weak references.
     signals.worker_shutting_down.connect(drain, weak=False)
     signals.setup_logging.connect(keep_our_logging, weak=False)
-    # Said at each lost connection, of a setting that we chose.
+    # Said at each lost connection, of a setting that we chose; and of root, with a cure that is
+    # Celery's own and not ours.
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     # One line a task at INFO says nothing that the jobs' own lines do not.
     logging.getLogger("celery").setLevel(logging.WARNING)
 

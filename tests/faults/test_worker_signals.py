@@ -1,0 +1,128 @@
+"""Signals to the processes of a worker: what goes on, what ends, and that nothing is left."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import RedisServer
+from tests.until import until
+from tests.worker_process import Site, WorkerProcess, gone
+
+# The promise is two seconds; the cores are shared with other tests.
+TRAINER_GONE_S = 2.0
+
+
+@pytest.fixture
+def site(sqlite_database_url: str, redis_server: RedisServer) -> Iterator[Site]:
+    """A database, a home and a queue of the test's own."""
+    made = Site(sqlite_database_url, redis_server.url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def worker(site: Site) -> Iterator[WorkerProcess]:
+    """A worker with one slot, killed at the end if the test did not end it."""
+    running = site.worker("--slots", "1")
+    yield running.ready()
+    running.kill()
+    until(lambda: not site.processes(), 10, saw=site.processes)
+
+
+def test_sigterm_drains_the_job_goes_back_to_its_queue(site: Site, worker: WorkerProcess) -> None:
+    job_id = _running(site, "wait")
+
+    worker.process.send_signal(signal.SIGTERM)
+
+    assert worker.process.wait(15) == 0, worker.text()
+    job = site.show(job_id)
+    assert (job["state"], job["attempts"]) == ("queued", 1)
+    assert site.processes() == []
+
+
+def test_a_drained_job_starts_afresh_on_the_next_worker(site: Site, worker: WorkerProcess) -> None:
+    job_id = _running(site, "wait")
+    worker.stop()
+
+    with site.worker("--slots", "1"):
+        job = site.wait(job_id, "running")
+        assert job["attempts"] == 2
+
+
+def test_the_second_sigterm_ends_everything_at_once(site: Site, worker: WorkerProcess) -> None:
+    _running(site, "hang")
+
+    worker.process.send_signal(signal.SIGTERM)
+    until(lambda: "draining" in worker.text(), 5, saw=worker.text)
+    worker.process.send_signal(signal.SIGTERM)
+
+    assert worker.process.wait(5) == 128 + signal.SIGTERM
+    assert site.processes() == []
+
+
+def test_ctrl_c_drains_too(site: Site, worker: WorkerProcess) -> None:
+    worker.process.send_signal(signal.SIGINT)
+
+    assert worker.process.wait(15) == 0, worker.text()
+    assert site.processes() == []
+
+
+def test_a_killed_celery_process_takes_its_trainer_with_it_and_is_started_again(
+    site: Site, worker: WorkerProcess
+) -> None:
+    job_id = _running(site, "hang")
+    trainer = site.show(job_id)["worker"]["trainer_pid"]
+    before = worker.celery
+
+    os.kill(before, signal.SIGKILL)
+
+    until(lambda: gone(trainer), TRAINER_GONE_S)
+    # The lost attempt's lease runs out; the worker that came back takes what comes next.
+    assert site.wait(site.add("fine"), timeout_s=40)["state"] == "succeeded"
+    assert worker.celery != before
+    job = site.wait(job_id, timeout_s=30)
+    assert job["failure"]["code"] == "WORKER_LOST"
+
+
+def test_nothing_survives_a_killed_parent(site: Site, worker: WorkerProcess) -> None:
+    _running(site, "hang")
+
+    worker.process.send_signal(signal.SIGKILL)
+    worker.process.wait()
+
+    until(lambda: not site.processes(), TRAINER_GONE_S, saw=site.processes)
+
+
+def test_a_killed_trainer_is_a_crash_with_its_signal(site: Site, worker: WorkerProcess) -> None:
+    job_id = _running(site, "wait")
+
+    os.kill(site.show(job_id)["worker"]["trainer_pid"], signal.SIGKILL)
+    job = site.wait(job_id)
+
+    assert job["failure"]["code"] == "CRASHED"
+    assert "SIGKILL" in job["failure"]["message"]
+    assert site.wait(site.add("fine"))["state"] == "succeeded", worker.text()
+
+
+def test_a_killed_spare_is_replaced(site: Site, worker: WorkerProcess) -> None:
+    spare = until(site.trainers, 10)[0]
+
+    os.kill(spare, signal.SIGKILL)
+
+    assert site.wait(site.add("fine"))["state"] == "succeeded", worker.text()
+    assert until(site.trainers, 10)[0] != spare
+
+
+def test_a_celery_process_that_cannot_start_is_not_started_for_ever(site: Site) -> None:
+    refused = site.worker("--slots", "tpu:0")
+
+    assert refused.process.wait(30) == 2
+    assert '"tpu:0" is no slot' in refused.text()
+
+
+def _running(site: Site, name: str) -> int:
+    job_id = site.add(name)
+    until(lambda: site.show(job_id)["device"], 20, saw=lambda: site.show(job_id))
+    return job_id

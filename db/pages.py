@@ -223,11 +223,10 @@ def _encoded(order: Order, cursor: Cursor) -> str:
 
 def _decoded(cursor: str, order: Order) -> Cursor:
     try:
-        text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        sort, descending, value, job_id = json.loads(text)
+        given = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except ValueError:
         raise BadCursor(cursor, order.sort) from None
-    known = isinstance(job_id, int) and isinstance(value, float | int | None)
-    if (sort, descending) != (order.sort, order.descending) or not known:
-        raise BadCursor(cursor, order.sort)
-    return value, job_id
+    match given:
+        case [order.sort, order.descending, int() | float() | None as value, int(job_id)]:
+            return value, job_id
+    raise BadCursor(cursor, order.sort)

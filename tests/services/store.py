@@ -2,9 +2,13 @@
 
 import itertools
 import uuid
+from dataclasses import asdict
 from typing import Any
 
+from sqlalchemy import insert
+
 from db import jobs
+from db.clock import now
 from db.facts import (
     ArtifactRow,
     BestModel,
@@ -17,7 +21,8 @@ from db.facts import (
     Verdict,
 )
 from db.session import Database
-from db.states import AttemptOutcome, FailureCode, StopReason
+from db.states import AttemptOutcome, FailureCode, JobState, StopReason
+from db.tables import Job
 
 _numbers = itertools.count(1)
 LEASE_S = 60.0
@@ -47,6 +52,23 @@ def new_job(**changes: Any) -> NewJob:
 def add(database: Database, **changes: Any) -> int:
     """Submit a job; its id."""
     return jobs.add(database, new_job(**changes), "ana@laptop")
+
+
+def add_many(database: Database, count: int) -> list[int]:
+    """Submit jobs of mixed priorities in one transaction; their ids."""
+    rows = [
+        {
+            **{key: value for key, value in asdict(new_job()).items() if key != "tags"},
+            "priority": number % 5,
+            "state": JobState.QUEUED,
+            "submitted_at": now(),
+            "attempt": 0,
+            "epochs_run": 0,
+        }
+        for number in range(count)
+    ]
+    with database.begin() as connection:
+        return list(connection.scalars(insert(Job).values(rows).returning(Job.id)))
 
 
 def claim(database: Database, **changes: Any) -> Claim | None:

@@ -1,0 +1,200 @@
+"""Pages of history: by key, in several orders, filtered."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from db import history, jobs
+from db.errors import BadCursor
+from db.session import Database
+from db.states import JobState
+from tests.services import store
+
+ORDERS = [
+    (sort, descending)
+    for sort in ("time", "duration", "metric:val_loss")
+    for descending in (True, False)
+]
+
+
+def fill(database: Database) -> None:
+    """Jobs of every kind: ended after 0 to 4 s, with equal and with no values, and waiting."""
+    from sqlalchemy import update
+
+    from db.tables import Job
+
+    # Equal values, so that the id must decide; the third has only NaN, the last no epoch.
+    for number, loss in enumerate((0.5, 0.3, "NaN", 0.3, 0.9, 0.5, None)):
+        fence = store.running(database, tags={"parity": str(number % 2)})
+        if loss is not None:
+            jobs.record_epochs(
+                database,
+                fence,
+                [store.epoch(1, val_loss=loss), store.epoch(2, val_loss=loss, extra=1.0)],
+            )
+        jobs.finish(database, fence, store.FAILED if number == 4 else store.SUCCEEDED)
+        with database.begin() as connection:
+            ended = update(Job).where(Job.id == fence.job_id)
+            connection.execute(ended.values(duration_s=float(number % 3)))
+    for _ in range(4):
+        store.add(database, queue="later")
+
+
+def walk(
+    database: Database,
+    size: int,
+    between: Callable[[], object] = lambda: None,
+    **asked: Any,
+) -> list[dict[str, Any]]:
+    """All rows, page by page, with something happening between two pages."""
+    rows: list[dict[str, Any]] = []
+    after = None
+    while True:
+        page = history.page(database, after=after, limit=size, **asked)
+        assert len(page.rows) == size or page.next is None
+        rows += page.rows
+        if page.next is None:
+            return rows
+        after = page.next
+        between()
+
+
+def key(row: dict[str, Any], sort: str, descending: bool) -> tuple[bool, float, int]:
+    """Where a row belongs in an ascending sort: without a value last, latest first."""
+    sign = -1 if descending else 1
+    if sort == "time":
+        return (False, 0, sign * row["id"])
+    if sort == "duration":
+        value = row["duration_s"]
+    else:
+        value = row["metrics"].get("val_loss", {}).get("max" if descending else "min")
+    if value is None:
+        return (True, 0, -row["id"])
+    return (False, sign * value, sign * row["id"])
+
+
+@pytest.mark.parametrize(("sort", "descending"), ORDERS)
+@pytest.mark.parametrize("size", [1, 3, 11, 50])
+def test_pages_equal_a_full_sort(
+    database: Database, sort: str, descending: bool, size: int
+) -> None:
+    fill(database)
+    everything = history.page(database, limit=100).rows
+    expected = sorted(everything, key=lambda row: key(row, sort, descending))
+    assert walk(database, size, sort=sort, descending=descending) == expected
+    assert len(expected) == 11
+
+
+@pytest.mark.parametrize(("sort", "descending"), ORDERS)
+def test_pages_hold_while_jobs_come_in(database: Database, sort: str, descending: bool) -> None:
+    fill(database)
+    before = [row["id"] for row in walk(database, 100, sort=sort, descending=descending)]
+
+    came: list[int] = []
+
+    def another() -> None:
+        if len(came) < 3:
+            came.append(store.add(database))
+
+    rows = walk(database, 2, between=another, sort=sort, descending=descending)
+    ids = [row["id"] for row in rows]
+    assert came
+    assert len(set(ids)) == len(ids)
+    assert [job_id for job_id in ids if job_id not in came] == before
+
+
+def test_a_page_says_whether_there_is_another(database: Database) -> None:
+    for _ in range(4):
+        store.add(database)
+    assert history.page(database, limit=4).next is None
+    assert history.page(database, limit=3).next is not None
+
+
+def test_filters(database: Database) -> None:
+    fill(database)
+
+    def ids(**asked: Any) -> list[int]:
+        return [row["id"] for row in walk(database, 2, descending=False, **asked)]
+
+    assert ids(states=[JobState.SUCCEEDED]) == [1, 2, 3, 4, 6, 7]
+    assert ids(states=[JobState.FAILED, JobState.QUEUED]) == [5, 8, 9, 10, 11]
+    assert ids(states=[]) == list(range(1, 12))
+    assert ids(tags={"parity": "1"}) == [2, 4, 6]
+    assert ids(tags={"parity": "1", "other": "x"}) == []
+    assert ids(tags={"parity": "0"}, states=[JobState.FAILED]) == [5]
+    assert ids(tags={"parity": "1"}, sort="metric:val_loss") == [2, 4, 6]
+    assert ids(states=[JobState.QUEUED], sort="metric:val_loss") == [11, 10, 9, 8]
+    assert ids(sort="metric:extra")[:6] == [1, 2, 3, 4, 5, 6]
+
+
+def test_filter_by_name(database: Database) -> None:
+    names = ["digits", "digits-2", "100%", "a_b", "axb"]
+    ids = {name: store.add(database, name=name) for name in names}
+
+    def named(name: str) -> list[str]:
+        found = history.page(database, name=name, descending=False).rows
+        assert all(ids[row["name"]] == row["id"] for row in found)
+        return [row["name"] for row in found]
+
+    assert named("digits") == ["digits"]
+    assert named("digits*") == ["digits", "digits-2"]
+    assert named("*2") == ["digits-2"]
+    assert named("a_*") == ["a_b"]
+    assert named("100%*") == ["100%"]
+    assert named("*") == names
+    assert named("nobody") == []
+
+
+def test_filter_by_time(database: Database) -> None:
+    from sqlalchemy import update
+
+    from db.clock import later, now
+    from db.tables import Job
+
+    old, new = store.add(database), store.add(database)
+    with database.begin() as connection:
+        hours = later(now(), -7200)
+        connection.execute(update(Job).where(Job.id == old).values(submitted_at=hours))
+    since = datetime.now(UTC) - timedelta(hours=1)
+    assert [row["id"] for row in history.page(database, since=since).rows] == [new]
+    # The same moment as another clock on the wall shows it.
+    west = since.astimezone(timezone(timedelta(hours=-3)))
+    assert [row["id"] for row in history.page(database, since=west).rows] == [new]
+
+
+def test_a_row_has_what_a_list_shows(database: Database) -> None:
+    fence = store.running(database, name="digits", tags={"a": "1"})
+    jobs.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5), val_loss=0.5)])
+    jobs.finish(database, fence, store.FAILED)
+    (row,) = history.page(database).rows
+    shown = history.job(database, fence.job_id)
+    for name in row.keys() - {"epochs", "best", "failure"}:
+        assert row[name] == shown[name], name
+    assert row["epochs"] == 3
+    assert row["best"] == shown["best"]
+    assert row["failure"] == {"code": "DIVERGED", "message": "loss is NaN in epoch 2"}
+
+
+@pytest.mark.parametrize("cursor", ["x", "!!!!", "W10", "bnVsbA", "eyJhIjogMX0"])
+def test_a_cursor_that_is_none_is_refused(database: Database, cursor: str) -> None:
+    with pytest.raises(BadCursor, match="sorted by time"):
+        history.page(database, after=cursor)
+
+
+def test_a_cursor_of_another_sort_is_refused(database: Database) -> None:
+    store.add(database)
+    store.add(database)
+    cursor = history.page(database, limit=1).next
+    assert cursor is not None
+    with pytest.raises(BadCursor):
+        history.page(database, sort="duration", after=cursor)
+    with pytest.raises(BadCursor):
+        history.page(database, descending=False, after=cursor)
+
+
+@pytest.mark.parametrize("sort", ["size", "metric:", ""])
+def test_an_unknown_sort_is_refused(database: Database, sort: str) -> None:
+    with pytest.raises(ValueError, match="expected time, duration or metric:NAME"):
+        history.page(database, sort=sort)

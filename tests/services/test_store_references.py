@@ -1,0 +1,82 @@
+"""How people name jobs."""
+
+import pytest
+
+from db import history
+from db.errors import AmbiguousReference, JobNotFound
+from db.session import Database
+from tests.services import store
+
+FIRST = "0193aaaa-0001-7000-8000-000000000001"
+SECOND = "0193aaaa-0002-7000-8000-000000000002"
+THIRD = "0193bbbb-0003-7000-8000-000000000003"
+
+
+@pytest.fixture
+def three(database: Database) -> Database:
+    """Jobs 1, 2 and 3 with known uids."""
+    for uid in (FIRST, SECOND, THIRD):
+        store.add(database, uid=uid)
+    return database
+
+
+@pytest.mark.parametrize(
+    ("reference", "job_id"),
+    [
+        ("2", 2),
+        (SECOND, 2),
+        ("0193b", 3),
+        ("0193bbbb-", 3),
+        ("0193aaaa-0001", 1),
+        ("0193BBBB", 3),
+        (" 2 ", 2),
+        ("@last", 3),
+    ],
+)
+def test_one_job(three: Database, reference: str, job_id: int) -> None:
+    assert history.find(three, reference) == job_id
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "4",
+        "0",
+        "-1",
+        "1.0",
+        "019",
+        "0194",
+        "zzzz",
+        "",
+        "@first",
+        "1-2",
+        "digits",
+        FIRST + "0",
+        "9" * 30,
+    ],
+)
+def test_no_job(three: Database, reference: str) -> None:
+    with pytest.raises(JobNotFound):
+        history.find(three, reference)
+
+
+def test_no_last_job(database: Database) -> None:
+    with pytest.raises(JobNotFound):
+        history.find(database, "@last")
+
+
+def test_several_jobs_are_named(three: Database) -> None:
+    with pytest.raises(AmbiguousReference) as ambiguous:
+        history.find(three, "0193aaaa")
+    assert ambiguous.value.candidates == (f"1 ({FIRST})", f"2 ({SECOND})")
+    assert "0193aaaa" in str(ambiguous.value)
+
+
+def test_ranges_and_lists(three: Database) -> None:
+    assert history.resolve(three, ["1-3"]) == [1, 2, 3]
+    assert history.resolve(three, ["2-20"]) == [2, 3]
+    assert history.resolve(three, ["3", "1-2", "@last", "0193b"]) == [3, 1, 2]
+    assert history.resolve(three, []) == []
+    for missing in (["7-9"], ["3-2"], ["1", "9"]):
+        with pytest.raises(JobNotFound):
+            history.resolve(three, missing)

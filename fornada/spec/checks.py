@@ -98,18 +98,26 @@ def _class_names(draft: Draft, at: At) -> None:
         here.refuse(
             None, f"{len(names)} classes with label_mode binary.\n  Expected a list of 2 names."
         )
-    known = [str(index) for index in range(len(names))] + list(names)
-    for key in draft.fit.get("class_weight") or ():
-        if names and key not in known:
-            at.key("fit").key("class_weight").key(key).refuse(
-                None,
-                f"is no class.\n  Expected an index from 0 to {len(names) - 1}, or one of: "
-                f"{listed(names)}.{did_you_mean(key, names)}",
-            )
-        elif key in names and str(names.index(key)) in draft.fit["class_weight"]:
-            at.key("fit").key("class_weight").key(key).refuse(
-                None, f"is given twice: it is class {names.index(key)}."
-            )
+    if names:
+        for key in draft.fit.get("class_weight") or ():
+            _weighted_class(key, draft, at.key("fit").key("class_weight").key(key))
+
+
+def _weighted_class(key: str, draft: Draft, here: At) -> None:
+    names = draft.class_names
+    index = int(key) if key.isascii() and key.isdigit() and len(key) < 9 else None
+    if key in names:
+        place = names.index(key)
+        if index is not None and index != place and index < len(names):
+            here.refuse(None, f'is class {place} by its name, and "{names[index]}" by its index.')
+        elif index is None and str(place) in draft.fit["class_weight"]:
+            here.refuse(None, f"is given twice: it is class {place}.")
+    elif index is None or index >= len(names):
+        here.refuse(
+            None,
+            f"is no class.\n  Expected an index from 0 to {len(names) - 1}, or one of: "
+            f"{listed(names)}.{did_you_mean(key, names)}",
+        )
 
 
 def _label_mode(draft: Draft, at: At) -> None:

@@ -1,0 +1,255 @@
+"""Valid specs for property tests, built from the catalogue itself.
+
+What a kind takes is generated in every way a person may write it; what only the checks across
+fields know is kept by construction.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from fornada.spec import kinds, losses, metrics
+from fornada.spec.activations import Activation
+from fornada.spec.arguments import ChannelsLast
+from fornada.spec.catalogue import FAMILIES, fields
+from fornada.spec.fields import Fields
+from fornada.spec.layers import Factor, Margins
+from fornada.spec.objects import Object
+from fornada.spec.paths import DataPath
+from fornada.spec.sections import DATA, RESOURCES, RETRY, ClassName, Tags, Validation, Weights
+
+# Small, so that no generated model passes the limit of parameters.
+_LARGEST = 6
+_LABELS = st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,12}", fullmatch=True).filter(
+    lambda text: ".." not in text
+)
+_LINES = st.text(
+    st.characters(
+        min_codepoint=32, max_codepoint=0x2FFF, exclude_categories=["Cc", "Cs", "Cn"]
+    ).filter(lambda letter: letter not in "\x7f\u2028\u2029\ufeff"),
+    max_size=20,
+)
+_FOLDERS = st.lists(_LABELS.filter(lambda part: part != "."), min_size=1, max_size=3).map("/".join)
+
+
+def written(kind: kinds.Kind) -> SearchStrategy[Any]:
+    """Values of a kind, as JSON, in the ways a spec may write them."""
+    strategy: SearchStrategy[Any] = _SIMPLE[type(kind)](kind)
+    return strategy
+
+
+def arguments(its: Fields) -> SearchStrategy[dict[str, Any]]:
+    """Some of the names that a mapping may hold, and all that it must."""
+    required = {name: written(one.kind) for name, one in its.fields.items() if one.required}
+    optional = {name: written(one.kind) for name, one in its.fields.items() if not one.required}
+    return st.fixed_dictionaries(required, optional=optional)
+
+
+def objects(family: str, names: list[str] | None = None) -> SearchStrategy[Any]:
+    """Objects of a family: `Name`, `{Name: null}` or `{Name: arguments}`."""
+    return st.sampled_from(names or sorted(FAMILIES[family].hands)).flatmap(
+        lambda name: one_object(family, name)
+    )
+
+
+def one_object(family: str, name: str) -> SearchStrategy[Any]:
+    """One class of a family, in any of its spellings."""
+    its = fields(family, name)
+    spellings = [
+        name,
+        *(other for other, meant in FAMILIES[family].aliases.items() if meant == name),
+    ]
+    given = arguments(its).map(lambda values: agreeing(name, values))
+    spelled = st.sampled_from(spellings)
+    full = st.builds(lambda spelling, values: {spelling: values}, spelled, given)
+    if its.required():
+        return full
+    return full | spelled | spelled.map(lambda spelling: {spelling: None})
+
+
+def agreeing(name: str, values: dict[str, Any]) -> dict[str, Any]:
+    """`values` without those that contradict others of the same class."""
+    for clip in [n for n in ("clipnorm", "clipvalue", "global_clipnorm") if values.get(n)][1:]:
+        del values[clip]
+    if name in ("Conv2D", "SeparableConv2D"):
+        values.pop("groups", None)
+        values.pop("dilation_rate", None)
+        if isinstance(values.get("strides"), list):
+            values["strides"] = values["strides"][0]
+    if name == "Normalization":
+        values["variance"] = [1] * len(values["mean"]) if isinstance(values["mean"], list) else 1
+    if name == "PiecewiseConstantDecay":
+        values["values"] = [0.1] * (len(values["boundaries"]) + 1)
+    if name == "AUC":
+        values["multi_label"] = True
+    for low, high in (("minval", "maxval"), ("min_value", "max_value")):
+        if name in ("RandomUniform", "MinMaxNorm") and {low, high} & set(values):
+            values.update({low: 0.5, high: 1})
+    return values
+
+
+def _integers(kind: kinds.Integer) -> SearchStrategy[Any]:
+    low = max(kind.minimum, -9)
+    numbers = st.integers(low, min(kind.maximum, max(low, _LARGEST)))
+    return numbers | st.just("classes") if kind.classes else numbers
+
+
+def _numbers(kind: kinds.Number) -> SearchStrategy[Any]:
+    low = next((float(n) for n in (kind.minimum, kind.above) if n is not None), -1e6)
+    high = next((float(n) for n in (kind.maximum, kind.below) if n is not None), 1e6)
+    plain = st.floats(
+        low,
+        high,
+        exclude_min=kind.above is not None,
+        exclude_max=kind.below is not None,
+        allow_subnormal=False,
+    )
+    # 1/3 lies in every range of the catalogue.
+    return plain | st.sampled_from(["1/3", " 1 / 3", "1e-1/.3", "0.5/1e0"])
+
+
+def _pairs(kind: kinds.Pair) -> SearchStrategy[Any]:
+    inner = written(kind.kind)
+    return inner | st.lists(inner, min_size=2, max_size=2)
+
+
+def _lists(kind: kinds.ListOf) -> SearchStrategy[Any]:
+    if kind.ascending:
+        numbers = st.integers(0, 99)
+        return st.lists(
+            numbers, min_size=max(1, kind.minimum), max_size=kind.maximum or 4, unique=True
+        ).map(sorted)
+    inner = written(kind.kind)
+    return st.lists(inner, min_size=kind.minimum, max_size=kind.maximum or kind.minimum + 3)
+
+
+def _factors(kind: Factor) -> SearchStrategy[Any]:
+    number = written(kind.number)
+    plain = number.filter(lambda value: not isinstance(value, str))
+    return number | st.lists(plain, min_size=2, max_size=2).map(sorted)
+
+
+def _margins(_: kinds.Kind) -> SearchStrategy[Any]:
+    side = st.integers(0, 3)
+    pair = st.lists(side, min_size=2, max_size=2)
+    return side | pair | st.lists(side | pair, min_size=2, max_size=2)
+
+
+_DURATIONS = st.sampled_from(["2h", "90m", "1h30m", "45s", "1d", "1.5s"]) | st.floats(1, 1e6)
+_SIMPLE: Mapping[type[kinds.Kind], Any] = {
+    kinds.Boolean: lambda _: st.booleans(),
+    kinds.Integer: _integers,
+    kinds.Number: _numbers,
+    kinds.Choice: lambda kind: st.sampled_from(kind.choices),
+    kinds.Verbosity: lambda _: st.sampled_from([0, 1, False, True]),
+    kinds.Label: lambda _: _LABELS,
+    kinds.Duration: lambda _: _DURATIONS,
+    kinds.Nullable: lambda kind: st.none() | written(kind.kind),
+    kinds.ListOf: _lists,
+    kinds.Pair: _pairs,
+    kinds.Either: lambda kind: st.one_of(*map(written, kind.kinds)),
+    Object: lambda kind: st.deferred(lambda: objects(kind.family)),
+    Activation: lambda _: st.deferred(lambda: objects("activations")),
+    ChannelsLast: lambda _: st.sampled_from(["channels_last", None]),
+    Factor: _factors,
+    Margins: _margins,
+    DataPath: lambda _: _FOLDERS,
+    ClassName: lambda _: _LABELS,
+    Tags: lambda _: st.none() | st.dictionaries(_LABELS, _LINES, max_size=3),
+    Validation: lambda kind: _FOLDERS | arguments(kind.fields),
+    Weights: lambda _: st.dictionaries(st.sampled_from("01"), st.floats(0, 9), min_size=1),
+}
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> dict[str, Any]:
+    """Whole specs, as JSON documents whose paths are relative to the data root."""
+    data = draw(arguments(DATA))
+    mode = data.setdefault("label_mode", "int")
+    if data.get("validation"):
+        data.pop("validation_split", None)
+    data["image_size"] = draw(st.sampled_from([8, [28, 28], [8, 12]]))
+    names = data.get("class_names")
+    if names:
+        data["class_names"] = sorted({*names, "a", "b"})[: 2 if mode == "binary" else 4]
+        if len(data["class_names"]) < 2:
+            data["class_names"] = ["a", "b"]
+    measured = _metrics(draw, mode)
+    spec: dict[str, Any] = {
+        "data": data,
+        "model": _model(draw, mode),
+        "compile": {
+            "optimizer": draw(objects("optimizers")),
+            "loss": draw(one_object("losses", _loss(mode))),
+            "metrics": [metric for _, metric in measured],
+        },
+        "fit": draw(_fit()),
+        "callbacks": _callbacks(draw, [name for name, _ in measured], data),
+        "resources": draw(st.none() | arguments(RESOURCES)),
+        "retry": draw(st.none() | arguments(RETRY)),
+    }
+    if _scheduled(spec["compile"]["optimizer"]):
+        spec["callbacks"] = [one for one in spec["callbacks"] if "ReduceLROnPlateau" not in one]
+    if draw(st.booleans()):
+        spec |= {"name": draw(_LABELS), "tags": draw(written(Tags()))}
+    return spec
+
+
+def _loss(mode: str) -> str:
+    return next(name for name, its in losses.LABEL_MODES.items() if its == mode)
+
+
+def _scheduled(optimizer: Any) -> bool:
+    given = next(iter(optimizer.values())) if isinstance(optimizer, dict) else None
+    rate = (given or {}).get("learning_rate")
+    return isinstance(rate, dict)
+
+
+def _fit() -> SearchStrategy[Any]:
+    weights = st.none() | st.dictionaries(st.sampled_from("01"), st.floats(0, 9), min_size=1)
+    given = {"epochs": st.integers(1, 99), "class_weight": weights}
+    return st.none() | st.fixed_dictionaries({}, optional=given)
+
+
+def _metrics(draw: st.DrawFn, mode: str) -> list[tuple[str, Any]]:
+    fitting = sorted(name for name, modes in metrics.LABEL_MODES.items() if mode in modes)
+    named: list[tuple[str, Any]] = []
+    metric: Any
+    for name in draw(st.lists(st.sampled_from(fitting), max_size=3, unique=True)):
+        if not fields("metrics", name).fields:
+            reported, metric = name, name
+        else:
+            metric = draw(one_object("metrics", name))
+            reported = f"m{len(named)}"
+            given = next(iter(metric.values())) if isinstance(metric, dict) else {}
+            metric = {name: {**(given or {}), "name": reported}}
+        named.append((reported, metric))
+    return named
+
+
+def _model(draw: st.DrawFn, mode: str) -> list[Any]:
+    known = sorted(set(FAMILIES["layers"].hands) - {"Input"})
+    layers = draw(st.lists(objects("layers", known), max_size=4))
+    for index, layer in enumerate(layers):
+        given = next(iter(layer.values())) if isinstance(layer, dict) else None
+        if given and given.get("name"):
+            given["name"] = f"layer-{index}"
+        if given and "target_shape" in given:
+            given["target_shape"] = [size for size in given["target_shape"] if size != -1] or [-1]
+    units = 1 if mode == "binary" else "classes"
+    return [*layers, {"Dense": {"units": units}}]
+
+
+def _callbacks(draw: st.DrawFn, reported: list[str], data: dict[str, Any]) -> list[Any]:
+    produced = ["loss", *reported]
+    if data.get("validation") or data.get("validation_split"):
+        produced += [f"val_{name}" for name in produced]
+    chosen = []
+    for name in draw(st.lists(st.sampled_from(sorted(FAMILIES["callbacks"].hands)), max_size=3)):
+        given = draw(arguments(fields("callbacks", name)))
+        if name != "TerminateOnNaN":
+            given["monitor"] = draw(st.sampled_from(produced))
+        chosen.append({name: given})
+    return chosen

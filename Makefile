@@ -42,6 +42,15 @@ types: $(VENV)/.dev ## Check types.
 contracts: $(VENV)/.dev ## Check which way imports point.
 	$(BIN)/lint-imports
 
+.PHONY: docs
+docs: $(VENV)/.dev ## Write the reference pages again from their sources.
+	$(BIN)/python -P -m cli.reference docs
+	$(BIN)/python -P -m fornada.spec docs
+
+.PHONY: picture
+picture: $(VENV)/.dev ## Draw the terminal of the README again, by a real `make demo`.
+	$(BIN)/python -P docs/picture.py make demo
+
 .PHONY: compose-test
 compose-test: ## Run docker-compose.yml end to end on a Docker engine.
 	sh tests/compose/run.sh

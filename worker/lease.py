@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Self
 
 from db import jobs
-from db.errors import DatabaseUnreachable, Fenced, StoreError
+from db.errors import DatabaseUnreachable, Fenced
 from db.jobs import EpochRow, Fence, StartedFacts, Verdict
 from db.session import Database
 from db.states import JobState
@@ -116,7 +116,7 @@ class Lease:
             self._report_away()
         except Fenced:
             self.over = True
-        except StoreError:
+        except Exception:
             log.exception("job %d/%d: not recorded", *self._name)
             self.over = time.monotonic() - self._confirmed > GIVE_UP * self._lease_s
         else:

@@ -63,6 +63,10 @@ class Supervisor:
         while not self._bakery.draining.is_set() and (claim := self._claim()) is not None:
             self.bake(claim)
             baked = True
+        self.job = None
+        if baked and not self._bakery.draining.is_set():
+            # A job that failed before its first epoch left none.
+            self._bakery.trainers.prepare(self.slot, gently=False)
         return baked
 
     def bake(self, claim: Claim) -> JobState | None:
@@ -153,8 +157,9 @@ class Supervisor:
         if isinstance(message, Started):
             lease.started(_facts(message, claim))
         elif isinstance(message, Epoch):
-            # Behind the running job, which is well on its way now.
-            self._bakery.trainers.prepare(self.slot, gently=True)
+            if not self._bakery.draining.is_set():
+                # Behind the running job, which is well on its way now.
+                self._bakery.trainers.prepare(self.slot, gently=True)
             ending.epoch, ending.best = message.number, message.best or ending.best
             lease.epoch(self._row(message))
         else:

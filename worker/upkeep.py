@@ -70,7 +70,10 @@ class Upkeep:
 
     def _run(self) -> None:
         while not self._closed.wait(self._bakery.settings.upkeep_s):
-            self.beat()
+            try:
+                self.beat()
+            except Exception:
+                log.exception("upkeep failed; again at the next beat")
 
     def beat(self) -> None:
         """One round."""

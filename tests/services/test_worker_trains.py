@@ -1,0 +1,171 @@
+"""Real workers with real trainers: Keras, images, PostgreSQL and Redis."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from db import jobs, migrations
+from db.session import Database
+from fornada import artifacts, broker
+from fornada.spec import loads
+from tests.servers import PostgresServer, RedisServer
+from tests.until import until
+from tests.worker_process import REPOSITORY, Site, WorkerProcess, gone, stub_job
+
+# A few hundred images and one small layer: an epoch takes well under a second.
+SPEC = """
+name: {name}
+data:
+  train: Data/Test
+  image_size: [8, 8]
+  color_mode: grayscale
+  batch_size: 64
+  validation_split: 0.2
+  seed: 1
+model:
+  - Rescaling: {{scale: 1/255}}
+  - Flatten
+  - Dense: {{units: classes, activation: softmax}}
+compile: {{optimizer: SGD, loss: SparseCategoricalCrossentropy}}
+fit: {{epochs: {epochs}}}
+"""
+# Long enough for any fault of ours to fall into it.
+ENDLESS = 100_000
+
+
+@pytest.fixture(scope="module")
+def site(redis_server: RedisServer, postgres_server: PostgresServer) -> Iterator[Site]:
+    """A database, a home and a queue for the module."""
+    postgres_server.execute("CREATE DATABASE worker_trains")
+    url = postgres_server.url("worker_trains")
+    database = Database(url)
+    migrations.upgrade(database)
+    database.dispose()
+    made = Site(url, redis_server.url)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def worker(site: Site) -> Iterator[WorkerProcess]:
+    """One worker for all jobs of this module, good and bad."""
+    with site.baker("--slots", "1") as running:
+        yield running
+
+
+def test_a_spec_becomes_a_model_and_its_record(site: Site, worker: WorkerProcess) -> None:
+    job = site.wait(_submit(site, "digits", epochs=2), timeout_s=60)
+
+    assert job["state"] == "succeeded", (job["failure"], worker.text())
+    assert (job["epochs_run"], job["attempts"], job["backend"]) == (2, 1, "tensorflow")
+    best = artifacts.path(site.settings, job["best"]["uri"])
+    assert best.stat().st_size == job["best"]["bytes"]
+    assert job["worker"]["trainer_pid"] not in site.trainers()
+
+
+def test_a_killed_trainer_is_a_crash_and_the_next_job_runs(
+    site: Site, worker: WorkerProcess
+) -> None:
+    crashed = _training(site)
+
+    os.kill(site.show(crashed)["worker"]["trainer_pid"], signal.SIGKILL)
+    failure = site.wait(crashed)["failure"]
+
+    assert failure["code"] == "CRASHED"
+    assert "SIGKILL" in failure["message"]
+    after = site.wait(_submit(site, "next", epochs=1), timeout_s=60)
+    assert after["state"] == "succeeded", worker.text()
+
+
+def test_what_only_keras_knows_fails_with_its_code(site: Site, worker: WorkerProcess) -> None:
+    bad = SPEC.replace("  - Flatten\n", "  - Conv2D: {{filters: 2, kernel_size: 9}}\n  - Flatten\n")
+
+    job = site.wait(_submit(site, "bad", epochs=1, text=bad), timeout_s=60)
+
+    assert job["failure"]["code"] == "MODEL_INVALID", worker.text()
+
+
+@pytest.mark.usefixtures("worker")
+def test_cancel_ends_a_training_within_its_grace(site: Site) -> None:
+    job_id = _training(site)
+    trainer = site.show(job_id)["worker"]["trainer_pid"]
+
+    jobs.cancel(site.database, job_id, "test")
+    job = site.wait(job_id, timeout_s=10)
+
+    assert job["state"] == "cancelled"
+    assert job["best"]["epoch"] >= 1
+    until(lambda: gone(trainer), 2)
+
+
+def test_a_trainer_cannot_read_what_its_supervisor_knows(site: Site, worker: WorkerProcess) -> None:
+    job_id = _training(site)
+    trainer = site.show(job_id)["worker"]["trainer_pid"]
+    secrets = [site.database_url, site.broker_url, *_passwords(site)]
+
+    environment = Path(f"/proc/{trainer}/environ").read_text(errors="replace")
+    assert f"FORNADA_HOME={site.home}" in environment
+    assert not [secret for secret in secrets if secret in environment]
+    # Another trainer is as open to it as it is to itself: the refusals below are no accident.
+    assert _confined_read(f"/proc/{trainer}/environ") == "read"
+    for pid in (worker.process.pid, worker.celery):
+        for file in ("environ", "mem", "fd/0"):
+            assert _confined_read(f"/proc/{pid}/{file}") == "PermissionError"
+    jobs.cancel(site.database, job_id, "test")
+    site.wait(job_id)
+
+
+def test_a_drain_stops_the_training_and_queues_the_job_again(
+    site: Site, worker: WorkerProcess
+) -> None:
+    job_id = _training(site)
+
+    assert worker.stop() == 0, worker.text()
+
+    job = site.show(job_id)
+    assert (job["state"], job["attempts"]) == ("queued", 1)
+    assert site.processes() == []
+
+
+def _submit(site: Site, name: str, *, epochs: int, text: str = SPEC) -> int:
+    written = text.format(name=name, epochs=epochs)
+    spec = loads(written, data_root=REPOSITORY, base=REPOSITORY)
+    new = replace(
+        stub_job(name, site.queue),
+        spec=spec.document(),
+        spec_hash=spec.hash,
+        monitor=spec.monitor.name,
+        monitor_mode=spec.monitor.mode,
+    )
+    job_id = jobs.add(site.database, new, "test")
+    broker.publish(site.app, site.queue, new.uid, None)
+    return job_id
+
+
+def _training(site: Site) -> int:
+    job_id = _submit(site, "endless", epochs=ENDLESS)
+    until(lambda: site.show(job_id)["epochs_run"] > 0, 60, saw=lambda: site.show(job_id))
+    return job_id
+
+
+def _passwords(site: Site) -> list[str]:
+    return [url.split("@")[0].rsplit(":", 1)[1] for url in (site.database_url, site.broker_url)]
+
+
+def _confined_read(path: str) -> str:
+    """What a process confined as a trainer is gets from a file: `read`, or its error's name."""
+    code = (
+        "import sys; from worker.trainer.confine import confine; confine()\n"
+        "try: open(sys.argv[1], 'rb').read(1)\n"
+        "except OSError as error: print(type(error).__name__)\n"
+        "else: print('read')"
+    )
+    return subprocess.run(
+        [sys.executable, "-P", "-c", code, path], capture_output=True, text=True, check=True
+    ).stdout.strip()

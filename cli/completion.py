@@ -23,10 +23,10 @@ def completion(shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    from cli.main import fornada
+    from cli.main import COMPLETION, fornada
 
     found = get_completion_class(shell)
     assert found is not None  # noqa: S101 - Choice lets only these three through
-    script = found(fornada, {}, "fornada", "_FORNADA_COMPLETE")
+    script = found(fornada, {}, "fornada", COMPLETION)
     # Not source(): for bash that runs bash to see its version.
     click.echo(script.source_template % script.source_vars())

@@ -9,6 +9,8 @@ from cli.exits import Exit, ExitWith, of_error
 from cli.lazy import LazyGroup
 from fornada import __version__
 
+# How a shell asks for completions, see `fornada completion`.
+COMPLETION = "_FORNADA_COMPLETE"
 COMMANDS = {
     "run": ("cli.jobs:run", "Train a spec here and now, and show the result."),
     "check": ("cli.specs:check", "Report every problem of every spec at once."),
@@ -49,6 +51,9 @@ def fornada(ctx: click.Context, debug: bool) -> None:
 
 def main() -> None:
     """Run the command line and exit with a code of `cli.exits`."""
+    if COMPLETION in os.environ:
+        # Answers the shell and exits.
+        fornada.main(prog_name="fornada", complete_var=COMPLETION)
     code = _run(sys.argv[1:])
     try:
         sys.stdout.flush()
@@ -58,26 +63,23 @@ def main() -> None:
 
 
 def _run(arguments: list[str]) -> int:
+    # Not click's main(): that one ends with 1 when a reader has had enough.
     try:
-        result = fornada.main(arguments, prog_name="fornada", standalone_mode=False)
-    except (BrokenPipeError, SystemExit) as ended:
-        # Click turns the first into the second, with the code of an error.
-        if not isinstance(ended.__context__ or ended, BrokenPipeError):
-            raise
-        # The reader has had enough, as `head` does.
+        with fornada.make_context("fornada", arguments) as context:
+            fornada.invoke(context)
+    except BrokenPipeError:
+        # As `head` does.
         _silence_stdout()
-        return Exit.DONE
-    except click.Abort:
-        return _say("Interrupted.", Exit.INTERRUPTED)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         return _say("Interrupted.", Exit.INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the one place where an error may end
         return _report(error, "--debug" in arguments)
-    # Click returns the code of `--help` and of `ctx.exit`, and a command's own value otherwise.
-    return result if isinstance(result, int) else Exit.DONE
+    return Exit.DONE
 
 
 def _report(error: Exception, debug: bool) -> int:

@@ -5,12 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fornada import broker
+from fornada.client import Client
 from fornada.settings import Settings
 from tests.until import until
 
@@ -79,37 +80,29 @@ class Fornada:
         )
 
     def up(self, *words: object) -> "subprocess.Popen[str]":
-        """Start the embedded stack, and wait until a job would run."""
+        """Start the embedded stack, and wait until a worker is there."""
         stack = self.start("up", *words)
-        until(
-            lambda: stack.poll() is not None or self._well(),
-            PATIENCE_S,
-            saw=lambda: self("doctor", code=14).stdout,
-        )
-        assert stack.poll() is None, stack.communicate()
+        assert stack.stderr is not None
+        said = stack.stderr.readline()
+        assert said.startswith("Fornada is up"), said + stack.stderr.read()
         return stack
 
-    def _well(self) -> bool:
-        ended = subprocess.run([PROGRAM, "doctor", "-q"], env=self.environment, check=False,
-                               capture_output=True)  # fmt: skip
-        return ended.returncode == 0
-
     def show(self, job: object) -> dict[str, Any]:
-        """The document of a job."""
+        """The document of a job, as `show --json` prints it."""
         document: dict[str, Any] = self("show", job, "--json").document
         return document
 
-    def wait_for_state(self, job: object, state: str) -> None:
-        """Wait until a job is in a state."""
-        until(lambda: self.show(job)["state"] == state, PATIENCE_S, saw=lambda: self.show(job))
+    def wait_for(self, job: int | str, seen: Callable[[dict[str, Any]], bool]) -> None:
+        """Wait until a job's document is as `seen` wants it.
 
-    def wait_for_epoch(self, job: object, number: int) -> None:
+        Asks the client, not the command: a process for each look would slow what it looks at.
+        """
+        with Client(Settings(home=self.home)) as client:
+            until(lambda: seen(client.show(job)), PATIENCE_S, saw=lambda: client.show(job))
+
+    def wait_for_epoch(self, job: int | str, number: int) -> None:
         """Wait until a job has run an epoch."""
-        until(
-            lambda: self.show(job)["epochs_run"] >= number,
-            PATIENCE_S,
-            saw=lambda: self.show(job),
-        )
+        self.wait_for(job, lambda document: document["epochs_run"] >= number)
 
     def processes(self) -> dict[int, str]:
         """Command lines of living processes that belong to this home, by process id."""

@@ -5,9 +5,8 @@ import signal
 from datetime import datetime
 from pathlib import Path
 
-from tests.acceptance.installed import PATIENCE_S, Fornada, end
+from tests.acceptance.installed import Fornada, end
 from tests.acceptance.specs import ENDLESS, small
-from tests.until import until
 
 DOCUMENTED = {
     *("id", "uid", "name", "state", "queue", "priority", "user", "tags", "submitted_at"),
@@ -59,8 +58,8 @@ def test_run_trains_reports_records_and_leaves_nothing(fornada: Fornada, tmp_pat
 
 def test_ctrl_c_stops_what_run_started_and_the_job_waits(fornada: Fornada, tmp_path: Path) -> None:
     running = fornada.start("run", small(tmp_path, epochs=ENDLESS))
-    until(lambda: fornada.home.joinpath("fornada.db").exists(), PATIENCE_S)
-    until(lambda: fornada("ls", "-q").stdout == "1\n", PATIENCE_S)
+    assert running.stderr is not None
+    assert running.stderr.readline() == "job 1: small, in queue default\n"
     fornada.wait_for_epoch(1, 1)
     ended = end(running, signal.SIGINT)
     assert ended.code == 130

@@ -1,0 +1,53 @@
+"""Ends that nobody planned: nothing is left behind, nothing is forgotten."""
+
+import os
+import signal
+from pathlib import Path
+
+from tests.acceptance.installed import PATIENCE_S, Fornada, end
+from tests.acceptance.specs import ENDLESS, small
+from tests.until import until
+
+# Seconds after a SIGKILL within which every child is gone.
+GONE_S = 5.0
+
+
+def test_a_killed_stack_leaves_nothing_and_its_job_is_lost_in_time(
+    fornada: Fornada, tmp_path: Path
+) -> None:
+    # A lease that runs out within the test's patience.
+    quick = fornada.with_settings(
+        FORNADA_LEASE_S="4", FORNADA_HEARTBEAT_S="1", FORNADA_UPKEEP_S="1"
+    )
+    first = quick.up()
+    job = quick("submit", "-q", small(tmp_path, epochs=ENDLESS)).stdout.strip()
+    quick.wait_for_epoch(job, 1)
+    parts = quick.processes()
+    assert len(parts) >= 4, parts
+    end(first, signal.SIGKILL)
+    until(lambda: not quick.processes(), GONE_S, saw=quick.processes)
+    # The stale socket and lock are in nobody's way; the job was not forgotten.
+    second = quick.up()
+    quick("wait", "-q", job, code=13)
+    assert quick.show(job)["failure"]["code"] == "WORKER_LOST"
+    assert end(second, signal.SIGTERM).code == 0
+
+
+def test_a_part_that_dies_ends_the_stack_with_its_name(fornada: Fornada) -> None:
+    stack = fornada.up()
+    os.kill(fornada.pid("redis-server"), signal.SIGKILL)
+    _, said = stack.communicate(timeout=PATIENCE_S)
+    assert stack.returncode == 1
+    assert "the redis of the embedded stack ended" in said
+    assert str(fornada.home / "logs" / "redis.log") in said
+
+
+def test_no_password_is_in_an_argument_or_a_readable_file(fornada: Fornada) -> None:
+    stack = fornada.up()
+    password = (fornada.home / "redis.password").read_text()
+    assert not [line for line in fornada.processes().values() if password in line]
+    for file in fornada.home.rglob("*"):
+        if file.is_file() and password.encode() in file.read_bytes():
+            assert file.name == "redis.password"
+            assert file.stat().st_mode & 0o077 == 0
+    assert end(stack, signal.SIGINT).code == 0

@@ -1,0 +1,164 @@
+"""What answers look like: plain in a pipe, tables on a terminal, colours when asked."""
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.installed import PATIENCE_S, PROGRAM, REPOSITORY, Fornada
+from tests.acceptance.specs import small
+
+ESCAPE = "\x1b["
+
+
+@pytest.fixture(scope="module")
+def queued(tmp_path_factory: pytest.TempPathFactory) -> Fornada:
+    """A home with one queued and one cancelled job, and no stack."""
+    folder = tmp_path_factory.mktemp("queued")
+    one = Fornada(folder / "home")
+    one("submit", "-q", small(folder, "first"), small(folder, "second"))
+    one("cancel", 2)
+    return one
+
+
+def on_terminal(fornada: Fornada, *words: str) -> str:
+    """What a command writes to a terminal of 100 columns."""
+    ours, theirs = pty.openpty()
+    environment = fornada.environment | {"COLUMNS": "100"}
+    command = subprocess.Popen(
+        [PROGRAM, *words], cwd=REPOSITORY, env=environment, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    said = b"".join(_chunks(ours))
+    assert command.wait(PATIENCE_S) == 0
+    os.close(ours)
+    return said.decode()
+
+
+def _chunks(terminal: int) -> Iterator[bytes]:
+    while True:
+        try:
+            chunk = os.read(terminal, 4096)
+        except OSError:
+            # The other end was closed.
+            return
+        if not chunk:
+            return
+        yield chunk
+
+
+def test_rows_in_a_pipe_are_plain(queued: Fornada) -> None:
+    assert queued("ps").stdout == "1\tfirst\tqueued\t0\tdefault\t-\t-\t-\t-\t-\tNoWorker\n"
+    rows = [row.split("\t") for row in queued("ls").stdout.splitlines()]
+    assert [row[:6] for row in rows] == [
+        ["2", "second", "cancelled", "0", "-", "-"],
+        ["1", "first", "queued", "0", "-", "-"],
+    ]
+    assert queued("ls", "-q").stdout == "2\n1\n"
+
+
+def test_a_terminal_gets_a_table_with_colours(queued: Fornada) -> None:
+    said = on_terminal(queued, "ls")
+    assert "SUBMITTED" in said
+    assert ESCAPE in said
+    assert "\t" not in said
+
+
+def test_no_color_and_never_take_the_colours_away(queued: Fornada) -> None:
+    for plain in (
+        on_terminal(queued.with_settings(NO_COLOR="1"), "ls"),
+        on_terminal(queued, "ls", "--color", "never"),
+    ):
+        assert "SUBMITTED" in plain
+        assert "cancelled" in plain
+        assert "[3" not in plain, plain
+
+
+def test_always_colours_a_pipe(queued: Fornada) -> None:
+    assert ESCAPE in queued("show", 2, "--color", "always").stdout
+    assert ESCAPE not in queued("show", 2).stdout
+
+
+def test_a_closed_pipe_is_quiet(queued: Fornada) -> None:
+    piped = f"{PROGRAM} show 1 | true; exit ${{PIPESTATUS[0]}}"
+    ended = subprocess.run(
+        ["/bin/bash", "-c", piped],
+        env=queued.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_help_and_completion_load_nothing_heavy(fornada: Fornada) -> None:
+    completing = {
+        "_FORNADA_COMPLETE": "bash_complete",
+        "COMP_WORDS": "fornada sub",
+        "COMP_CWORD": "1",
+    }
+    for words, more in ((["--help"], {}), (["submit", "--help"], {}), ([], completing)):
+        ended = subprocess.run(
+            [sys.executable, "-X", "importtime", PROGRAM, *words],
+            env=fornada.environment | more,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "submit" in ended.stdout
+        loaded = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
+        assert "click" in loaded
+        for heavy in ("sqlalchemy", "keras", "tensorflow", "pydantic", "celery", "rich", "yaml"):
+            assert heavy not in loaded, (words, heavy)
+
+
+def test_completion_knows_commands_and_options(fornada: Fornada) -> None:
+    for words, expected in (
+        ("fornada c", "plain,cancel"),
+        ("fornada submit --dr", "plain,--dry-run"),
+    ):
+        completing = fornada.with_settings(
+            _FORNADA_COMPLETE="bash_complete",
+            COMP_WORDS=words,
+            COMP_CWORD=str(len(words.split()) - 1),
+        )
+        assert expected in completing().stdout.splitlines()
+    for shell in ("bash", "zsh", "fish"):
+        assert "_FORNADA_COMPLETE" in fornada("completion", shell).stdout
+
+
+def test_help_answers_within_twice_the_time_of_importing_click(fornada: Fornada) -> None:
+    def seconds(*command: object) -> float:
+        # Of the processor, the least of several: other processes must not decide.
+        return min(_cpu_seconds(command, fornada) for _ in range(7))
+
+    assert seconds(PROGRAM, "--help") < 2 * seconds(sys.executable, "-c", "import click")
+
+
+def _cpu_seconds(command: tuple[object, ...], fornada: Fornada) -> float:
+    before = os.times()
+    subprocess.run(
+        [*map(str, command)], env=fornada.environment, stdout=subprocess.DEVNULL, check=True
+    )
+    after = os.times()
+    return (after.children_user - before.children_user) + (
+        after.children_system - before.children_system
+    )
+
+
+def test_an_unexpected_error_is_one_line_and_a_way_to_see_more(tmp_path: Path) -> None:
+    # A home that is a file: nothing anybody planned for.
+    (tmp_path / "home").write_text("")
+    broken = Fornada(tmp_path / "home")
+    done = broken("ls", code=1)
+    assert "FORNADA_DEBUG=1" in done.stderr
+    assert "Traceback" not in done.stderr
+    for told in (
+        broken.with_settings(FORNADA_DEBUG="1")("ls", code=1),
+        broken("--debug", "ls", code=1),
+    ):
+        assert "Traceback" in told.stderr

@@ -1,0 +1,87 @@
+"""What is told, and with which code, when a part of the stack is away."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.installed import Fornada
+from tests.acceptance.specs import small
+from tests.servers import PostgresServer
+
+# Port 9, discard, has no server on any machine that runs tests.
+NOWHERE = "postgresql://ana:s3cret@127.0.0.1:9/fornada"
+NO_BROKER = "redis://:s3cret@127.0.0.1:9/0"
+
+
+@pytest.fixture
+def server(fornada: Fornada) -> Fornada:
+    """The command for a server that is not there."""
+    return fornada.with_settings(
+        FORNADA_DATABASE_URL=NOWHERE, FORNADA_BROKER_URL=NO_BROKER, FORNADA_DATA_ROOT="/"
+    )
+
+
+def test_without_redis_a_job_is_accepted_with_a_warning(fornada: Fornada, tmp_path: Path) -> None:
+    begin = time.monotonic()
+    done = fornada("submit", "-q", small(tmp_path), small(tmp_path, "second"))
+    assert time.monotonic() - begin < 10
+    assert done.stdout == "1\n2\n"
+    assert done.stderr.count("Warning") == 1
+    assert "the job is accepted" in done.stderr.lower()
+    rows = fornada("ps").stdout.splitlines()
+    assert [row.split("\t")[-1] for row in rows] == ["NoWorker", "NoWorker"]
+    fornada("cancel", "1-2")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("ls",), ("ps",), ("show", "1"), ("wait", "1"), ("cancel", "1"), ("db", "upgrade"),
+     ("db", "current"), ("worker", "ls"), ("submit", "specs/digits.yaml")],
+    ids=lambda words: " ".join(words[:2]),
+)  # fmt: skip
+def test_without_a_database_nothing_is_accepted(server: Fornada, words: tuple[str, ...]) -> None:
+    done = server(*words, code=6)
+    assert "127.0.0.1" in done.stderr
+    assert "s3cret" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_the_doctor_names_what_is_away(server: Fornada) -> None:
+    done = server("doctor", "--json", code=6)
+    wrong = {one["what"]: one for one in done.document["findings"] if not one["well"]}
+    assert set(wrong) == {"broker", "database"}
+    assert all(one["todo"] for one in wrong.values())
+    assert "s3cret" not in done.stdout
+
+
+def test_the_doctor_knows_an_empty_home(fornada: Fornada) -> None:
+    done = fornada("doctor", code=6)
+    assert "fornada up" in done.stdout
+    assert not (fornada.home / "fornada.db").exists()
+
+
+def test_half_a_server_is_a_mistake(fornada: Fornada, postgres_database_url: str) -> None:
+    half = fornada.with_settings(FORNADA_DATABASE_URL=postgres_database_url, FORNADA_DATA_ROOT="/")
+    assert "FORNADA_BROKER_URL is not set" in half("submit", "specs/digits.yaml", code=2).stderr
+    whole = half.with_settings(FORNADA_BROKER_URL=NO_BROKER)
+    assert "unset both" in whole("up", code=2).stderr
+
+
+def test_a_schema_of_another_age_is_not_used(
+    fornada: Fornada, postgres_server: PostgresServer
+) -> None:
+    name = "empty_for_the_command"
+    postgres_server.execute(f"CREATE DATABASE {name}")
+    server = fornada.with_settings(
+        FORNADA_DATABASE_URL=postgres_server.url(name),
+        FORNADA_BROKER_URL=NO_BROKER,
+        FORNADA_DATA_ROOT="/",
+    )
+    assert "fornada db upgrade" in server("ls", code=6).stderr
+    assert "empty" in server("db", "current", code=6).stdout
+    assert "upgraded from an empty database" in server("db", "upgrade").stdout
+    assert server("db", "check").stdout == "the schema is as expected\n"
+    assert server("ls").stdout == ""
+    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")

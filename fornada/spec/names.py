@@ -16,10 +16,13 @@ def nearest(name: str, right: Iterable[str]) -> str | None:
     # Compared letter by letter: a longer name is no misspelling, and would cost its square.
     if len(name) > 64:
         return None
-    bare = {_bare(candidate): candidate for candidate in right}
+    bare: dict[str, str] = {}
+    for candidate in right:
+        # Of two spellings of one name, the first is the one to learn.
+        bare.setdefault(_bare(candidate), candidate)
     if _bare(name) in bare:
         return bare[_bare(name)]
-    begun = [candidate for candidate in bare if len(name) > 2 and candidate.startswith(_bare(name))]
+    begun = [known for known in bare if len(name) > 2 and known.startswith(_bare(name))]
     if begun:
         return bare[min(begun, key=len)]
     import difflib

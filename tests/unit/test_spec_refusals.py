@@ -1,0 +1,104 @@
+"""Specs that are wrong in one place each: what is said, where, and what is suggested.
+
+A case in `spec_cases` begins with what is expected of it. Its `good` line, instead of the bad
+ones, makes its twin, which must load.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from db.states import FailureCode
+from fornada.spec import SpecProblems, load, loads
+
+ROOT = Path("/srv/data")
+CASES = sorted((Path(__file__).parent / "spec_cases").glob("*.yaml"))
+_HEADER = re.compile(r"# ([a-z ]+): ?(.*)")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one file expects: see the head of any of them."""
+
+    expects: dict[str, str]
+    twin: str
+
+    @staticmethod
+    def of(path: Path) -> "Case":
+        lines = path.read_text().splitlines()
+        head = [match for line in lines if (match := _HEADER.fullmatch(line))]
+        expects = {match[1]: match[2] for match in head}
+        count, first = map(int, re.findall(r"\d+", expects["instead of"]))
+        twin = [*lines[: first - 1], expects["good"], *lines[first - 1 + count :]]
+        return Case(expects, "\n".join(twin))
+
+
+def test_there_are_sixty_cases() -> None:
+    assert len(CASES) >= 60
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_a_bad_spec_is_refused_where_it_is_bad_and_its_twin_is_not(path: Path) -> None:
+    case = Case.of(path)
+    expects = case.expects
+
+    with pytest.raises(SpecProblems) as refused:
+        load(path, data_root=ROOT, base=ROOT)
+
+    problems = refused.value.problems
+    assert len(problems) == int(expects["problems"])
+    (problem,) = [one for one in problems if one.path == expects["at"]]
+    assert problem.file == str(path)
+    assert problem.line == int(expects["line"])
+    assert problem.code is FailureCode(expects["code"])
+    assert expects["says"] in problem.message
+    assert expects["expected"] in problem.message
+    assert _suggestion(problem.message) == expects["suggests"]
+    # The twin has the same place for everything, and every other line of the bad spec.
+    loads(case.twin, data_root=ROOT, base=ROOT)
+
+
+def _suggestion(message: str) -> str:
+    match = re.search(r'Did you mean "?(.*?)"?(, in quotes)?\?$', message)
+    return match[1] if match else ""
+
+
+def test_all_problems_of_a_file_come_at_once_in_the_order_of_their_lines() -> None:
+    text = """\
+data: {train: Train, batch_size: 6.0}
+model:
+  - Dens: {units: 3}
+  - Dense: {units: three, activation: rely}
+compile: {optimizer: Adam, loss: SparseCategoricalCrossentropy, metrics: [acc]}
+callbacks:
+  - EarlyStopping: {patience: soon, monitor: loss}
+"""
+
+    with pytest.raises(SpecProblems) as refused:
+        loads(text, file="a.yaml", data_root=ROOT, base=ROOT)
+
+    places = [(one.line, one.path) for one in refused.value.problems]
+    assert places == [
+        (1, "data.batch_size"),
+        (3, "model.0"),
+        (4, "model.1.Dense.units"),
+        (4, "model.1.Dense.activation"),
+        (5, "compile.metrics.0"),
+        (7, "callbacks.EarlyStopping.patience"),
+    ]
+
+
+def test_a_problem_reads_as_the_style_guide_has_it() -> None:
+    path = Path(__file__).parent / "spec_cases" / "monitor-accuracy.yaml"
+
+    with pytest.raises(SpecProblems) as refused:
+        load(path, data_root=ROOT, base=ROOT)
+
+    assert str(refused.value) == (
+        f'{path}:34  callbacks.EarlyStopping.monitor: "val_acc" is never produced.\n'
+        "  This spec produces: loss, val_loss, sparse_categorical_accuracy, "
+        "val_sparse_categorical_accuracy.\n"
+        '  Did you mean "val_sparse_categorical_accuracy"?'
+    )

@@ -72,44 +72,50 @@ def _marked(node: Node, mark: Mark) -> Node:
 def _put(root: Mapping, parts: list[str], value: Node, mark: Mark) -> None:
     node: Node = root
     for depth, part in enumerate(parts[:-1]):
-        node = _step(node, part, parts[:depth], mark)
+        node = _step(node, part, parts[depth + 1], parts[:depth], mark)
     where, last = parts[:-1], parts[-1]
     if isinstance(node, Sequence):
         index = _index(node, last, where)
-        if last.isdigit():
-            node.items[index] = value
-        else:
-            node.items[index] = Mapping({last: value}, {last: mark}, mark)
+        named = Mapping({last: value}, {last: mark}, mark)
+        node.items[index] = value if last.isdigit() else named
     elif isinstance(node, Mapping):
         node.items[last] = value
         node.keys[last] = mark
     else:
-        raise _closed(node, where)
+        raise _closed(node, last, where)
 
 
-def _step(node: Node, part: str, where: list[str], mark: Mark) -> Node:
-    """What lies at `part` of a node, opened so that something can be put into it."""
+def _step(node: Node, part: str, following: str, where: list[str], mark: Mark) -> Node:
+    """What lies at `part` of a node, opened so that `following` can be put into it."""
+    here = [*where, part]
     if isinstance(node, Sequence):
         index = _index(node, part, where)
-        node.items[index] = item = _opened(node.items[index], mark)
-        if part.isdigit():
-            return item
-        return _step(item, part, where, mark)
+        wanted = following if part.isdigit() else part
+        node.items[index] = item = _opened(node.items[index], wanted, here, mark)
+        return item if part.isdigit() else _step(item, part, following, where, mark)
     if isinstance(node, Scalar):
-        raise _closed(node, where)
-    below = _opened(node.items.get(part) or Mapping({}, {}, mark), mark)
+        raise _closed(node, part, where)
+    below = node.items.get(part) or Mapping({}, {}, mark)
     node.keys.setdefault(part, mark)
-    node.items[part] = below
+    node.items[part] = below = _opened(below, following, here, mark)
     return below
 
 
-def _opened(node: Node, mark: Mark) -> Node:
-    """`Flatten` as `{Flatten: {}}`, and null as `{}`; the rest as it is."""
+def _opened(node: Node, wanted: str, where: list[str], mark: Mark) -> Node:
+    """`Flatten` as `{Flatten: {}}` and null as `{}`; the rest as it is.
+
+    Raises:
+        _Misplaced: it is another class than the one wanted.
+    """
     if isinstance(node, Scalar) and node.value is None:
         return Mapping({}, {}, node.mark)
-    if isinstance(node, Scalar) and isinstance(node.value, str):
+    if isinstance(node, Scalar) and node.value == wanted:
         inner = Mapping({}, {}, node.mark)
-        return Mapping({node.value: inner}, {node.value: node.mark}, node.mark)
+        return Mapping({wanted: inner}, {wanted: node.mark}, node.mark)
+    # Arguments are lower case: a single capital name is an object's class.
+    name = written_name(node)
+    if name is not None and name != wanted and (isinstance(node, Scalar) or name[:1].isupper()):
+        raise _closed(node, wanted, where)
     return node
 
 
@@ -130,6 +136,10 @@ def _index(node: Sequence, part: str, where: list[str]) -> int:
     )
 
 
-def _closed(node: Node, where: list[str]) -> _Misplaced:
-    shown = clip(node.text) if isinstance(node, Scalar) else "a list"
-    return _Misplaced(f"{'.'.join(where)} is {shown}, which holds nothing to set.")
+def _closed(node: Node, wanted: str, where: list[str]) -> _Misplaced:
+    name = written_name(node)
+    shown = name if name is not None else getattr(node, "text", "a list")
+    hint = did_you_mean(wanted, [name]) if name else ""
+    return _Misplaced(
+        f"{'.'.join(map(clip, where))} is {clip(shown)}, which has no {clip(wanted)}.{hint}"
+    )

@@ -1,0 +1,93 @@
+"""The catalogue's two parts fit together, and the pages made from it are fresh."""
+
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from fornada.spec import load
+from fornada.spec.__main__ import pages
+from fornada.spec.catalogue import BORROWED, FAMILIES, fields, keras_names, signature
+from fornada.spec.nodes import Json, Mapping, Node, Scalar
+from fornada.spec.schema import json_schema
+from fornada.spec.text import read
+
+REPOSITORY = Path(__file__).parents[2]
+CLASSES = [(family, name) for family, one in FAMILIES.items() for name in one.hands]
+
+
+@pytest.mark.parametrize(("family", "name"), CLASSES)
+def test_every_argument_of_keras_is_taken_or_refused_with_a_sentence(
+    family: str, name: str
+) -> None:
+    hand = FAMILIES[family].hands[name]
+    keras = set(signature(family, BORROWED.get(name, name)))
+
+    assert set(hand.arguments) | set(hand.refused) == keras
+    assert not set(hand.arguments) & set(hand.refused)
+    assert all(
+        sentence.endswith((".", "save it with the model.")) for sentence in hand.refused.values()
+    )
+    assert hand.about.endswith(".")
+
+
+@pytest.mark.parametrize(("family", "name"), CLASSES)
+def test_every_default_is_a_value_that_a_spec_may_give(family: str, name: str) -> None:
+    for one in fields(family, name).fields.values():
+        if not one.required:
+            assert one.kind.words
+            one.parsed_default  # noqa: B018  (reading it raises where it is refused)
+
+
+def test_every_name_is_one_of_keras() -> None:
+    # MinPooling2D is ours; Keras knows `accuracy` only as a text.
+    for family, name in CLASSES:
+        if name not in (*BORROWED, "accuracy"):
+            assert name in keras_names(family)
+    for one in FAMILIES.values():
+        assert set(one.aliases.values()) <= set(one.hands)
+        assert not set(one.aliases) & set(one.hands)
+
+
+@pytest.mark.parametrize("name", sorted(pages()))
+def test_the_committed_pages_are_fresh(name: str) -> None:
+    assert (REPOSITORY / "docs" / name).read_text() == pages()[name]
+
+
+def test_the_schema_is_one_and_takes_every_example() -> None:
+    schema = json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+    for path in sorted((REPOSITORY / "specs").glob("*.yaml")):
+        jsonschema.validate(_json(read(path.read_bytes(), path.name)), schema)
+        jsonschema.validate(load(path).document(), schema)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "padding-sane",
+        "argument-misspelled",
+        "units-float-half",
+        "section-misspelled",
+        "use-bias-no",
+    ],
+)
+def test_the_schema_refuses_what_an_editor_should_mark(case: str) -> None:
+    path = Path(__file__).parent / "spec_cases" / f"{case}.yaml"
+    text = (
+        path.with_name("units-float.yaml").read_text().replace("64.0,", "64.5,")
+        if case == "units-float-half"
+        else path.read_text()
+    )
+
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(_json(read(text, case)), json_schema())
+
+
+def _json(node: Node) -> Json:
+    if isinstance(node, Scalar):
+        return node.value
+    if isinstance(node, Mapping):
+        return {name: _json(item) for name, item in node.items.items()}
+    return [_json(item) for item in node.items]

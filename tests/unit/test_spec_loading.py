@@ -1,0 +1,254 @@
+"""What a spec is once it is read: values, documents, hash, monitors."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from db.states import FailureCode
+from fornada.spec import KerasObject, Monitor, Spec, SpecProblems, ValidationFolder, load, loads
+
+REPOSITORY = Path(__file__).parents[2]
+ROOT = Path("/srv/data")
+SMALL = """\
+data: {{train: Train{data}}}
+model: [Flatten, Dense: {{units: classes}}]
+compile: {{optimizer: adam, loss: sparse_categorical_crossentropy{compile}}}
+callbacks: [{callbacks}]
+"""
+
+
+def small(*, data: str = "", compile: str = "", callbacks: str = "") -> Spec:
+    """A small spec with something more in a section."""
+    text = SMALL.format(data=data, compile=compile, callbacks=callbacks)
+    return loads(text, data_root=ROOT, base=ROOT)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((REPOSITORY / "specs").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_every_example_loads(path: Path) -> None:
+    spec = load(path, base=REPOSITORY)
+
+    assert Spec.from_document(spec.document()) == spec
+
+
+def test_the_owners_settings_are_read_as_written() -> None:
+    spec = load(REPOSITORY / "specs" / "owner.yaml", base=ROOT, data_root=ROOT)
+
+    assert spec.data.train == "Data/Train"
+    assert spec.data.validation == ValidationFolder("Data/Test", 0.1)
+    assert (spec.data.image_size, spec.data.batch_size, spec.data.seed) == ((28, 28), 64, 1)
+    assert [layer.class_name for layer in spec.model] == [
+        "Input",
+        "Rescaling",
+        "Flatten",
+        "Dense",
+        "Dropout",
+        "Dense",
+        "Dense",
+    ]
+    assert spec.model[1].arguments["scale"] == 1 / 255
+    hidden = spec.model[3].arguments
+    assert (hidden["units"], hidden["activation"]) == (64, "relu")
+    random_normal = {"mean": 0.0, "stddev": 0.05, "seed": None}
+    assert hidden["kernel_initializer"] == KerasObject("RandomNormal", random_normal)
+    assert spec.compile.optimizer.arguments["learning_rate"] == 0.001
+    assert spec.callbacks[0].arguments["patience"] == 5
+    assert spec.fit.epochs == 100
+    assert spec.monitor == Monitor("loss", "min")
+
+
+def test_defaults_are_those_of_keras_and_of_image_dataset_from_directory() -> None:
+    spec = small()
+
+    assert spec.name == "spec"
+    assert spec.data.image_size == (256, 256)
+    assert spec.data.interpolation == "bilinear"
+    assert spec.data.seed == 0
+    assert spec.fit.epochs == 1
+    assert spec.compile.optimizer.arguments["beta_2"] == 0.999
+    assert spec.model[0].arguments == {
+        "data_format": "channels_last",
+        "trainable": True,
+        "name": None,
+    }
+    assert (spec.resources.gpus, spec.resources.queue, spec.retry.attempts) == (
+        "auto",
+        "default",
+        3,
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "activation"),
+    [
+        ("relu", "relu"),
+        ("ReLU", "relu"),
+        ("Softmax", "softmax"),
+        ("swish", "silu"),
+        ("{relu: {}}", "relu"),
+        ("{relu: {max_value: null}}", "relu"),
+        ("{leaky_relu: {negative_slope: 0.2}}", "leaky_relu"),
+        ("{LeakyReLU: {negative_slope: 0.1}}", KerasObject("leaky_relu", {"negative_slope": 0.1})),
+        ("null", None),
+    ],
+)
+def test_an_activation_is_a_name_unless_its_arguments_differ(written: str, activation: Any) -> None:
+    text = SMALL.format(data="", compile="", callbacks="").replace(
+        "units: classes", f"units: 3, activation: {written}"
+    )
+
+    spec = loads(text, data_root=ROOT, base=ROOT)
+
+    assert spec.model[-1].arguments["activation"] == activation
+
+
+def test_a_metric_function_with_arguments_becomes_the_class_of_the_same_name() -> None:
+    spec = small(compile=", metrics: [sparse_top_k_categorical_accuracy: {k: 3}]")
+
+    (metric,) = spec.compile.metrics
+    assert metric.class_name == "SparseTopKCategoricalAccuracy"
+    assert metric.arguments["k"] == 3
+    assert spec.produces == ("loss", "sparse_top_k_categorical_accuracy")
+
+
+def test_one_number_for_height_and_width_is_kept_as_two() -> None:
+    text = SMALL.format(data="", compile="", callbacks="").replace(
+        "[Flatten",
+        "[Conv2D: {filters: 1, kernel_size: 3}, ZeroPadding2D: {padding: [1, [2, 0]]}, Flatten",
+    )
+
+    spec = loads(text, data_root=ROOT, base=ROOT)
+
+    assert spec.model[0].arguments["kernel_size"] == (3, 3)
+    assert spec.model[1].arguments["padding"] == ((1, 1), (2, 0))
+
+
+@pytest.mark.parametrize(
+    ("data", "compile_", "callbacks", "produces", "monitor"),
+    [
+        ("", "", "", ("loss",), Monitor("loss", "min")),
+        (", validation_split: 0.1", "", "", ("loss", "val_loss"), Monitor("val_loss", "min")),
+        (
+            ", validation: Test",
+            ", metrics: [accuracy]",
+            "{ModelCheckpoint: {monitor: val_accuracy}}, {ModelCheckpoint: {monitor: loss}}",
+            ("loss", "val_loss", "accuracy", "val_accuracy"),
+            Monitor("val_accuracy", "max"),
+        ),
+        (
+            "",
+            ", metrics: [{SparseCategoricalAccuracy: {name: right}}]",
+            "{ReduceLROnPlateau: {monitor: right}}",
+            ("loss", "right", "learning_rate"),
+            Monitor("loss", "min"),
+        ),
+    ],
+)
+def test_what_is_produced_and_what_decides(
+    data: str, compile_: str, callbacks: str, produces: tuple[str, ...], monitor: Monitor
+) -> None:
+    spec = small(data=data, compile=compile_, callbacks=callbacks)
+
+    assert spec.produces == produces
+    assert spec.monitor == monitor
+
+
+def test_the_hash_is_of_what_decides_the_numbers() -> None:
+    spec = small()
+    others = {
+        "name: b\ntags: {a: b}\nresources: {priority: 3}\nretry: {attempts: 1}\n": True,
+        "fit: {epochs: 2}\n": False,
+    }
+
+    for more, same in others.items():
+        text = more + SMALL.format(data="", compile="", callbacks="")
+        assert (loads(text, data_root=ROOT, base=ROOT).hash == spec.hash) is same
+    assert small(data=", seed: 1").hash != spec.hash
+    assert small(data=", seed: 0").hash == spec.hash
+    assert len(spec.hash) == 64
+
+
+def test_with_classes_puts_the_number_in_and_leaves_names_alone() -> None:
+    text = SMALL.format(data="", compile="", callbacks="").replace(
+        "units: classes", "units: classes, name: classes"
+    )
+
+    spec = loads(text, data_root=ROOT, base=ROOT).with_classes(10)
+
+    assert spec.model[-1].arguments["units"] == 10
+    assert spec.model[-1].arguments["name"] == "classes"
+
+
+def test_tags_are_text_as_written() -> None:
+    spec = loads(
+        "tags: {fold: 3, late: no, share: 0.10}\n"
+        + SMALL.format(data="", compile="", callbacks=""),
+        data_root=ROOT,
+        base=ROOT,
+    )
+
+    assert spec.tags == {"fold": "3", "late": "no", "share": "0.10"}
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("2h", 7200), ("90m", 5400), ("1h30m", 5400), ("45s", 45), ("1d", 86400), ("1.5", 1.5)],
+)
+def test_times_are_kept_in_seconds(written: str, seconds: float) -> None:
+    text = SMALL.format(data="", compile="", callbacks="")
+
+    spec = loads(f"{text}resources: {{time_limit: {written}}}\n", data_root=ROOT, base=ROOT)
+
+    assert spec.resources.time_limit_s == seconds
+    assert spec.document()["resources"]["time_limit"] == seconds
+
+
+def test_the_name_is_the_files_where_the_spec_gives_none() -> None:
+    text = SMALL.format(data="", compile="", callbacks="")
+
+    assert loads(text, file="specs/mine.yaml", data_root=ROOT, base=ROOT).name == "mine"
+    assert loads(text, file="a name.yaml", data_root=ROOT, base=ROOT).name == "spec"
+
+
+def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
+    with pytest.raises(SpecProblems, match="cannot be read: No such file"):
+        load(tmp_path / "none.yaml")
+    with pytest.raises(SpecProblems, match="cannot be read: Is a directory"):
+        load(tmp_path)
+
+
+def test_bytes_that_are_no_text_are_refused_with_their_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_bytes(b"name: a\ntags: {a: \xff}\n")
+
+    with pytest.raises(SpecProblems) as refused:
+        load(path)
+
+    (problem,) = refused.value.problems
+    assert (problem.line, problem.code) == (2, FailureCode.SPEC_SYNTAX)
+    assert "0xff is not UTF-8" in problem.message
+
+
+def test_a_model_too_large_is_refused_before_keras() -> None:
+    text = SMALL.format(data="", compile="", callbacks="")
+
+    for units in (10**12, 10**15, 2**53):
+        with pytest.raises(SpecProblems) as refused:
+            loads(text.replace("classes", str(units)), data_root=ROOT, base=ROOT)
+        assert refused.value.code is FailureCode.RESOURCE_LIMIT
+
+
+def test_neither_keras_nor_yaml_is_imported_with_the_package() -> None:
+    program = (
+        "import sys, fornada.spec\n"
+        "heavy = {'yaml', 'keras', 'tensorflow', 'numpy', 'pydantic', 'sqlalchemy', 'celery'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+
+    run = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, check=True)
+
+    assert run.stdout == b"[]\n"

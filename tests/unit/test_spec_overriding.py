@@ -1,0 +1,130 @@
+"""Values laid over a spec with `--set`."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fornada.spec import Spec, SpecProblems, loads
+
+ROOT = Path("/srv/data")
+TEXT = """\
+data: {train: Train, validation_split: 0.1}
+model:
+  - Rescaling: {scale: 1/255}
+  - Flatten
+  - Dense: {units: 64}
+  - Dense: {units: classes}
+compile: {optimizer: Adam, loss: SparseCategoricalCrossentropy}
+fit:
+callbacks:
+  - EarlyStopping: {monitor: val_loss}
+  - ModelCheckpoint
+"""
+
+
+def over(*overrides: str) -> Spec:
+    """The spec with overrides."""
+    return loads(TEXT, file="a.yaml", overrides=overrides, data_root=ROOT, base=ROOT)
+
+
+@pytest.mark.parametrize(
+    ("override", "place", "value"),
+    [
+        ("data.batch_size=128", ("data", "batch_size"), 128),
+        ("data.image_size=[28, 20]", ("data", "image_size"), [28, 20]),
+        ("data.train=Other", ("data", "train"), "Other"),
+        ("fit.epochs=7", ("fit", "epochs"), 7),
+        ("retry.attempts=1", ("retry", "attempts"), 1),
+        ("name=b", ("name",), "b"),
+        ("tags.a.b=c=d", ("tags", "a.b"), "c=d"),
+        ("model.2.Dense.units=32", ("model", 2, "Dense", "units"), 32),
+        ("model.1.Flatten.name=flat", ("model", 1, "Flatten", "name"), "flat"),
+        ("model.Rescaling.scale=1/2", ("model", 0, "Rescaling", "scale"), 0.5),
+        ("model.1=Dropout: {rate: 0.5}", ("model", 1, "Dropout", "rate"), 0.5),
+        (
+            "compile.optimizer.Adam.learning_rate=1/1000",
+            ("compile", "optimizer", "Adam", "learning_rate"),
+            0.001,
+        ),
+        ("compile.optimizer=SGD", ("compile", "optimizer", "SGD", "momentum"), 0.0),
+        ("compile.metrics=[accuracy]", ("compile", "metrics"), ["accuracy"]),
+        (
+            "callbacks.EarlyStopping.patience=3",
+            ("callbacks", 0, "EarlyStopping", "patience"),
+            3,
+        ),
+        (
+            "callbacks.ModelCheckpoint.monitor=loss",
+            ("callbacks", 1, "ModelCheckpoint", "monitor"),
+            "loss",
+        ),
+        ("callbacks.0.EarlyStopping.patience=3", ("callbacks", 0, "EarlyStopping", "patience"), 3),
+    ],
+)
+def test_an_override_lands_in_its_place(
+    override: str, place: tuple[str | int, ...], value: object
+) -> None:
+    found: Any = over(override).document()
+    for part in place:
+        found = found[part]
+
+    assert found == value
+
+
+def test_an_override_changes_nothing_else_and_the_last_one_wins() -> None:
+    spec = over("data.batch_size=1", "data.batch_size=128")
+
+    expected = over().document()
+    expected["data"]["batch_size"] = 128
+    assert spec.document() == expected
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "says"),
+    [
+        ("data.batch_size=64.0", "data.batch_size", "64.0 is not an integer."),
+        ("data.batchsize=64", "data.batchsize", 'Did you mean "batch_size"?'),
+        ("data.batch_size=", "data.batch_size", "is not PLACE=VALUE."),
+        ("data.batch_size", "data.batch_size", "is not PLACE=VALUE."),
+        ("=5", "", "is not PLACE=VALUE."),
+        ("data.batch_size=[1", "data.batch_size", "not YAML"),
+        ("data.batch_size=&a 1", "data.batch_size", "anchor &a is refused."),
+        ("data.train=../x", "data.train", "is refused."),
+        ("data.train.deep=1", "data.train.deep", "data.train is Train, which has no deep."),
+        ("model.9.Dense.units=1", "model.9.Dense.units", "model has 4 items."),
+        ("model.Dense.units=1", "model.Dense.units", "2 items are Dense in model."),
+        ("model.2.Dens.units=1", "model.2.Dens.units", "model.2 is Dense, which has no Dens."),
+        ("compile.optimizer.SGD.momentum=0", "compile.optimizer.SGD.momentum", "is Adam"),
+        ("callbacks.EarlyStop.patience=1", "callbacks.EarlyStop.patience", "EarlyStopping"),
+        ("name.a=1", "name", "is not accepted."),
+        ("model.0.Rescaling.scale.x=1", "model.0.Rescaling.scale.x", "scale is 1/255"),
+    ],
+)
+def test_an_override_that_is_wrong_is_named(override: str, path: str, says: str) -> None:
+    with pytest.raises(SpecProblems) as refused:
+        over(override)
+
+    (problem,) = refused.value.problems
+    assert problem.file == f"--set {override}"
+    assert problem.line is None
+    assert problem.path == path
+    assert says in problem.message
+    assert str(problem).startswith(f"--set {override}  ")
+
+
+def test_problems_of_file_and_overrides_come_together() -> None:
+    with pytest.raises(SpecProblems) as refused:
+        loads(
+            TEXT.replace("units: 64", "units: 6.4"),
+            file="a.yaml",
+            overrides=["data.seed=x", "fit.epochs=0"],
+            data_root=ROOT,
+            base=ROOT,
+        )
+
+    assert {(one.file, one.path) for one in refused.value.problems} == {
+        ("a.yaml", "model.2.Dense.units"),
+        ("--set data.seed=x", "data.seed"),
+        ("--set fit.epochs=0", "fit.epochs"),
+    }

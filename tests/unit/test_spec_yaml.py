@@ -1,0 +1,146 @@
+"""YAML as a spec may use it: YAML 1.2's scalars, and the limits."""
+
+import time
+from typing import Any
+
+import pytest
+
+from db.states import FailureCode
+from fornada.spec import Spec, SpecProblems, loads
+from fornada.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES
+from fornada.spec.scalars import NumberError, resolve
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("no", "no"),
+        ("on", "on"),
+        ("y", "y"),
+        ("true", True),
+        ("FALSE", False),
+        ("null", None),
+        ("~", None),
+        ("", None),
+        ("12", 12),
+        ("-3", -3),
+        ("+3", 3),
+        ("012", "012"),
+        ("0x10", "0x10"),
+        ("0o17", "0o17"),
+        ("1_000", "1_000"),
+        ("1:30", "1:30"),
+        ("1e-3", 0.001),
+        ("1E5", 100000.0),
+        (".5", 0.5),
+        ("5.", 5.0),
+        ("1.5.2", "1.5.2"),
+        ("2024-01-01", "2024-01-01"),
+        ("1/255", "1/255"),
+    ],
+)
+def test_plain_scalars_mean_what_yaml_1_2_says(text: str, value: object) -> None:
+    resolved = resolve(text)
+
+    assert resolved == value
+    assert type(resolved) is type(value)
+
+
+@pytest.mark.parametrize("text", [".nan", ".inf", "-.INF", "1e999", "9" * 5000])
+def test_numbers_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(NumberError):
+        resolve(text)
+
+
+# Each with the line and a word of what must be said.
+BROKEN = {
+    "too large": ("#" * (MAX_BYTES + 1), None, "262,145 bytes"),
+    "lists too deep": ("[" * 100_000, 1, f"deeper than {MAX_DEPTH}"),
+    "mappings too deep": ("{a: " * 60_000, 1, f"deeper than {MAX_DEPTH}"),
+    "blocks too deep": ("\n".join(" " * i + "a:" for i in range(500)), MAX_DEPTH + 1, "deeper"),
+    "too many values": ("- a\n" * 60_000, MAX_NODES, "10,000 values"),
+    "too many names": ("\n".join(f"k{i}: 1" for i in range(20_000)), 5000, "10,000 values"),
+    "a name given twice": ("a: 1\nb: 2\na: 3", 3, '"a" is given twice, first on line 1'),
+    "a name of any kind": ("? [a]\n: 1", 1, "a list or mapping as a name"),
+    "an anchor": ("\na: &x 1", 2, "anchor &x"),
+    "an alias": ("\na: *x", 2, "alias *x"),
+    "a tag": ("a: !!python/object/apply:os.system [id]", 1, "tag tag:yaml.org"),
+    "a local tag": ("a: !x 1", 1, "tag !x"),
+    "no text": ("", 1, "empty"),
+    "comments alone": ("# a\n# b\n", 1, "empty"),
+    "two documents": ("a: 1\n---\nb: 1", 2, "second document"),
+    "not a number": ("a: 1\nb: .nan", 2, "not a finite number"),
+    "infinity": ("a: -.inf", 1, "not a finite number"),
+    "a giant number": ("a: " + "9" * 200_000, 1, "a number of 200000 characters"),
+    "a null character": ("a: 1\nb: \0", 2, "U+0000"),
+    "an escape": ('a: "\\e[31m"', 1, "U+001B"),
+    "half a character": ('a: "\\ud800"', 1, "U+D800"),
+    "beyond Unicode": ('\na: "\\U00110000"', 2, "not YAML"),
+    "a line break of another kind": ("a: b\u2028", 1, "U+2028"),
+    "a text that never ends": ("a: 'b", 1, "not YAML"),
+    "a tab": ("a:\n\tb: 1", 2, "not YAML"),
+}
+
+
+@pytest.mark.parametrize(("text", "line", "says"), BROKEN.values(), ids=BROKEN.keys())
+def test_what_no_spec_needs_is_refused_with_its_line_and_at_once(
+    text: str, line: int | None, says: str
+) -> None:
+    began = time.process_time()
+
+    with pytest.raises(SpecProblems) as refused:
+        loads(text)
+
+    (problem,) = refused.value.problems
+    assert problem.code is FailureCode.SPEC_SYNTAX
+    assert problem.line == line
+    assert says in problem.message
+    # Seconds of processor time, generous for a busy machine; the promise is one.
+    assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize("text", [" " * 200_000, "a: >\n" + "  b\n\n" * 40_000, "a " * 130_000])
+def test_large_and_harmless_text_is_read_in_time(text: str) -> None:
+    began = time.process_time()
+
+    with pytest.raises(SpecProblems):
+        loads(text)
+
+    assert time.process_time() - began < 3
+
+
+def _deep(levels: int) -> dict[str, Any]:
+    root: dict[str, Any] = {}
+    inner = root
+    for _ in range(levels):
+        inner["a"] = {}
+        inner = inner["a"]
+    return root
+
+
+DOCUMENTS = {
+    "too deep": (_deep(50_000), "deeper"),
+    "not a number": ({"data": {"seed": float("nan")}}, "not a finite number"),
+    "a giant number": ({"a": 10**70}, "64 digits"),
+    "an object": ({"a": object()}, "no JSON"),
+    "a number as a name": ({1: 2}, "no text"),
+    "too much text": ({"a": "x" * (MAX_BYTES + 1)}, "larger than"),
+    "too many values": ({"a": [0] * MAX_NODES}, "10,000 values"),
+    "a control character": ({"a": "\x1b[31m"}, "U+001B"),
+}
+
+
+@pytest.mark.parametrize(("document", "says"), DOCUMENTS.values(), ids=DOCUMENTS.keys())
+def test_documents_go_through_the_same_limits(document: dict[str, Any], says: str) -> None:
+    with pytest.raises(SpecProblems) as refused:
+        Spec.from_document(document)
+
+    (problem,) = refused.value.problems
+    assert problem.code is FailureCode.SPEC_SYNTAX
+    assert says in problem.message
+
+
+@pytest.mark.parametrize("document", [None, [], "a", 5, {}])
+def test_a_document_of_another_shape_is_refused(document: Any) -> None:
+    with pytest.raises(SpecProblems):
+        Spec.from_document(document)

@@ -130,7 +130,9 @@ def without_value(order: Order, cursor: Cursor | None) -> Select[Any] | None:
     if order.metric:
         has = [MetricSummary.job_id == Job.id, MetricSummary.name == order.metric]
         lacks = ~exists().where(*has, value.is_not(None))
-    walked = select(*Job.__table__.c).where(lacks).order_by(Job.id.desc())
+    # To order by what is null everywhere changes nothing, but names the index.
+    keys = [Job.id.desc()] if order.metric else [value.desc(), Job.id.desc()]
+    walked = select(*Job.__table__.c).where(lacks).order_by(*keys)
     behind = cursor is not None and cursor[0] is None
     return walked.where(Job.id < cursor[1]) if cursor and behind else walked
 

@@ -5,7 +5,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import URL, Connection, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db import engines
@@ -74,7 +80,8 @@ class Database:
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             raise DatabaseUnreachable(self.where, self._reason(error)) from error
         except DBAPIError as error:
-            if not error.connection_invalidated:
+            # Of no kind at all: a file that is no database, a server that talks nonsense.
+            if not error.connection_invalidated and type(error) is not DatabaseError:
                 raise
             raise DatabaseUnreachable(self.where, self._reason(error)) from error
 

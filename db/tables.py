@@ -120,21 +120,18 @@ class Job(Base):
 
     __table_args__ = (
         CheckConstraint(f"state IN ({_STATES})", name="state_check"),
-        # The claim: 0.04 ms instead of 64 ms over a million rows.
+        # The claim: 0.04 ms instead of 64 ms over a million rows. The state is one and the same
+        # in all of it; without it SQLite prefers job_state, and sorts the queue at each claim.
         Index(
             "job_claim",
+            "state",
             priority.desc(),
             "id",
             postgresql_where=text("state = 'queued'"),
             sqlite_where=text("state = 'queued'"),
         ),
-        Index(
-            "job_lease",
-            "lease_until",
-            postgresql_where=text("state = 'running'"),
-            sqlite_where=text("state = 'running'"),
-        ),
-        # Pages by key: each filter and sort order ends in the id.
+        # Pages by key: each filter and sort order ends in the id. By state also what runs is
+        # found; no index holds lease_until, so that a heartbeat rewrites none.
         Index("job_state", "state", "id"),
         Index("job_name", "name", "id"),
         Index("job_duration", "duration_s", "id"),

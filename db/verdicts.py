@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     case,
     literal,
     null,
@@ -87,8 +88,8 @@ def expire_leases(database: Database) -> list[int]:
     """
     with database.begin() as connection:
         # Here jobs with attempts left will go back to their queue, as LOST then allows.
-        lost = connection.execute(_expire()).all()
-        for job in lost:
+        expired = connection.execute(_expire()).all()
+        for job in expired:
             fence = Fence(job.id, job.attempt)
             code = FailureCode.WORKER_LOST
             message = _lost(job.worker)
@@ -102,7 +103,7 @@ def expire_leases(database: Database) -> list[int]:
             )
             detail = {"attempt": job.attempt, "outcome": AttemptOutcome.LOST, "code": code}
             moved(connection, job.id, (JobState.RUNNING, job.state), "upkeep", detail)
-        return [job.id for job in lost]
+        return [job.id for job in expired]
 
 
 def _ended(verdict: Verdict) -> dict[str, Any]:
@@ -179,9 +180,10 @@ def _artifacts(connection: Connection, fence: Fence, artifacts: Sequence[Artifac
     upsert(connection, Artifact, rows, key=("job_id", "attempt", "uri"))
 
 
-def _expire() -> ReturningUpdate[int, int, JobState, str | None]:
+def lost() -> Select[int]:
+    """Ids of the jobs whose attempt has not been heard of for longer than its lease."""
     resumed = select(Upkeep.resumed_at).scalar_subquery()
-    lost = (
+    return (
         select(Job.id)
         .where(
             Job.state == RUNNING,
@@ -191,18 +193,20 @@ def _expire() -> ReturningUpdate[int, int, JobState, str | None]:
         )
         # An attempt that is writing at this moment is alive.
         .with_for_update(skip_locked=True)
-        .cte("lost")
     )
-    message = _lost(Job.worker)
+
+
+def _expire() -> ReturningUpdate[int, int, JobState, str | None]:
+    expired = lost().cte("lost")
     return (
         update(Job)
-        .where(Job.id.in_(select(lost.c.id)), Job.state == RUNNING)
+        .where(Job.id.in_(select(expired.c.id)), Job.state == RUNNING)
         .values(
             _after(
                 STATE_AFTER[AttemptOutcome.LOST],
                 stop_reason=None,
                 failure_code=FailureCode.WORKER_LOST,
-                failure_message=message,
+                failure_message=_lost(Job.worker),
             )
         )
         .returning(Job.id, Job.attempt, Job.state, Job.worker)

@@ -78,20 +78,12 @@ def upgrade() -> None:
     op.create_index(
         "job_claim",
         "job",
-        [sa.text("priority DESC"), "id"],
+        ["state", sa.text("priority DESC"), "id"],
         unique=False,
         postgresql_where=sa.text("state = 'queued'"),
         sqlite_where=sa.text("state = 'queued'"),
     )
     op.create_index("job_duration", "job", ["duration_s", "id"], unique=False)
-    op.create_index(
-        "job_lease",
-        "job",
-        ["lease_until"],
-        unique=False,
-        postgresql_where=sa.text("state = 'running'"),
-        sqlite_where=sa.text("state = 'running'"),
-    )
     op.create_index("job_name", "job", ["name", "id"], unique=False)
     op.create_index("job_state", "job", ["state", "id"], unique=False)
     op.create_index("job_submitted", "job", ["submitted_at"], unique=False)
@@ -265,12 +257,6 @@ def downgrade() -> None:
     op.drop_index("job_submitted", table_name="job")
     op.drop_index("job_state", table_name="job")
     op.drop_index("job_name", table_name="job")
-    op.drop_index(
-        "job_lease",
-        table_name="job",
-        postgresql_where=sa.text("state = 'running'"),
-        sqlite_where=sa.text("state = 'running'"),
-    )
     op.drop_index("job_duration", table_name="job")
     op.drop_index(
         "job_claim",

@@ -1,0 +1,135 @@
+"""The revisions: from nothing to what the code needs, back, and again, on both databases."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import inspect
+
+from db import history, migrations
+from db.session import Database, prepare
+from tests.servers import PostgresServer
+from tests.services import store
+
+NAME = "migrated"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of a database without any table."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/fornada.db"
+        return
+    server = request.getfixturevalue("postgres_server")
+    assert isinstance(server, PostgresServer)
+    server.execute(f"CREATE DATABASE {NAME}")
+    yield server.url(NAME)
+    server.execute(f"DROP DATABASE {NAME} WITH (FORCE)")
+
+
+@pytest.fixture
+def empty(url: str) -> Iterator[Database]:
+    """A database without any table."""
+    database = Database(url)
+    yield database
+    database.dispose()
+
+
+def tables(database: Database) -> set[str]:
+    """Names of the tables there are."""
+    with database.read() as connection:
+        return set(inspect(connection).get_table_names())
+
+
+def test_from_nothing_to_what_the_code_needs(empty: Database) -> None:
+    assert migrations.current(empty) is None
+    assert migrations.check(empty)
+    migrations.upgrade(empty)
+    assert migrations.current(empty) == migrations.head()
+    assert migrations.check(empty) == []
+    assert store.add(empty) == 1
+    assert history.job(empty, 1)["state"] == "queued"
+
+
+def test_up_again_changes_nothing(empty: Database) -> None:
+    migrations.upgrade(empty)
+    store.add(empty)
+    migrations.upgrade(empty)
+    assert history.job(empty, 1)["id"] == 1
+
+
+def test_down_and_up(empty: Database) -> None:
+    migrations.upgrade(empty)
+    whole = tables(empty)
+    assert {"job", "attempt", "epoch", "log_chunk", "dependency", "dataset", "queue"} <= whole
+    migrations.downgrade(empty)
+    assert tables(empty) <= {"alembic_version", "sqlite_sequence"}
+    migrations.upgrade(empty)
+    assert tables(empty) == whole
+    assert migrations.check(empty) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DROP INDEX job_claim",
+        "DROP INDEX metric_summary_min",
+        "ALTER TABLE job ADD COLUMN surprise INTEGER",
+        "ALTER TABLE job DROP COLUMN seed",
+        "DROP TABLE log_chunk",
+    ],
+)
+def test_a_schema_that_differs_is_found_out(empty: Database, change: str) -> None:
+    migrations.upgrade(empty)
+    with empty.begin() as connection:
+        connection.exec_driver_sql(change)
+    assert len(migrations.check(empty)) == 1
+
+
+def test_a_revision_that_fails_leaves_nothing(empty: Database) -> None:
+    with empty.begin() as connection:
+        # In the way of a table that the first revision makes late.
+        connection.exec_driver_sql("CREATE TABLE worker (name INTEGER)")
+    with pytest.raises(Exception, match="worker"):
+        migrations.upgrade(empty)
+    assert tables(empty) == {"worker"}
+    assert migrations.current(empty) is None
+
+
+def test_many_upgrade_at_once(url: str) -> None:
+    ready = threading.Barrier(4)
+    failed: list[BaseException] = []
+
+    def upgrade() -> None:
+        own = Database(url)
+        ready.wait()
+        try:
+            prepare(own, upgrade=True)
+        except BaseException as error:
+            failed.append(error)
+            raise
+        finally:
+            own.dispose()
+
+    threads = [threading.Thread(target=upgrade) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    database = Database(url)
+    assert migrations.check(database) == []
+    database.dispose()
+
+
+def test_the_revisions_are_those_of_the_files() -> None:
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    files = ScriptDirectory.from_config(config)
+    assert files.get_heads() == [migrations.HEAD]
+    walked = [revision.revision for revision in files.walk_revisions()]
+    assert tuple(reversed(walked)) == migrations.REVISIONS

@@ -1,0 +1,224 @@
+"""Databases that are away, hung, or not what they should be."""
+
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from db import history, jobs, migrations
+from db.engines import journal_mode
+from db.errors import DatabaseUnreachable, SchemaMismatch
+from db.session import Database, prepare
+from tests.servers import PostgresServer
+from tests.services import store
+
+SECRET = "s3cr3t-w0rd"
+
+
+@pytest.fixture
+def server() -> Iterator[PostgresServer]:
+    """A PostgreSQL to be mistreated, with a migrated database `store`."""
+    with PostgresServer() as running:
+        running.execute("CREATE DATABASE store")
+        database = Database(running.url("store"))
+        migrations.upgrade(database)
+        database.dispose()
+        yield running
+
+
+def test_a_stopped_server_is_unreachable_and_then_there_again(server: PostgresServer) -> None:
+    database = Database(server.url("store"))
+    fence = store.running(database)
+    server.kill()
+    for ask in (
+        lambda: jobs.renew(database, fence, 60.0),
+        lambda: history.page(database),
+        lambda: store.add(database),
+    ):
+        with pytest.raises(DatabaseUnreachable) as away:
+            ask()
+        assert server.password not in str(away.value)
+        assert "***" in str(away.value)
+        assert away.value.code == "DATABASE_UNREACHABLE"
+    server.start()
+    assert not jobs.renew(database, fence, 60.0).cancel
+    database.dispose()
+
+
+@contextmanager
+def paused(server: PostgresServer) -> Iterator[None]:
+    """Stop the server and all its sessions where they are; let them go on afterwards."""
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    pids = [server.pid, *map(int, children)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_a_hung_server_hangs_nobody(server: PostgresServer) -> None:
+    database = Database(server.url("store"), answer_timeout_s=1.0)
+    fence = store.running(database)
+    with paused(server):
+        # First in a session that is open, then in a new one.
+        for _ in range(2):
+            began = time.monotonic()
+            with pytest.raises(DatabaseUnreachable):
+                jobs.renew(database, fence, 60.0)
+            # One second for an answer, five for a connection, and a busy machine.
+            assert time.monotonic() - began < 15.0
+    assert not jobs.renew(database, fence, 60.0).cancel
+    database.dispose()
+
+
+def test_a_client_that_stops_in_mid_transaction_loses_its_lock(server: PostgresServer) -> None:
+    database = Database(server.url("store"))
+    with database.begin() as connection:
+        limit = connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar_one()
+        lock = connection.exec_driver_sql("SHOW lock_timeout").scalar_one()
+    assert (limit, lock) == ("10s", "10s")
+    database.dispose()
+
+
+def test_a_wrong_password_is_not_shown(server: PostgresServer) -> None:
+    database = Database(server.url("store").replace(server.password, SECRET))
+    with pytest.raises(DatabaseUnreachable, match="password authentication failed") as refused:
+        history.page(database)
+    assert SECRET not in str(refused.value)
+    database.dispose()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://ana:{SECRET}@127.0.0.1:1/store",
+        f"postgresql://ana@127.0.0.1:1/store?password={SECRET}",
+        f"postgresql+psycopg2://ana:{SECRET}@127.0.0.1:1/store",
+        f"mysql://ana:{SECRET}@127.0.0.1/store",
+        f"ana:{SECRET}@127.0.0.1/store",
+        f"postgresql://ana:{SECRET}@127.0.0.1:port/store",
+        "sqlite:////no/such/folder/store.db",
+    ],
+)
+def test_no_url_shows_its_password(url: str) -> None:
+    with pytest.raises(DatabaseUnreachable) as refused:
+        history.page(Database(url))
+    assert SECRET not in str(refused.value)
+    assert SECRET not in repr(refused.value)
+    assert "FORNADA_DATABASE_URL" in str(refused.value)
+
+
+def test_a_database_shows_itself_without_its_password() -> None:
+    database = Database(f"postgresql://ana:{SECRET}@db.example/store?sslpassword={SECRET}")
+    assert SECRET not in repr(database)
+    assert "ana:***@db.example/store" in repr(database)
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    file = tmp_path / "fornada.db"
+    file.write_text("this is not a database, whatever its name says" * 100)
+    with pytest.raises(DatabaseUnreachable, match="not a database"):
+        migrations.current(Database(f"sqlite:///{file}"))
+
+
+def test_sqlite_is_safe_on_disk(sqlite_database_url: str) -> None:
+    database = Database(sqlite_database_url)
+    with database.begin() as connection:
+        pragmas = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    full, busy_ms = 2, 60_000
+    assert pragmas == {
+        "journal_mode": journal_mode(sqlite3.sqlite_version_info).lower(),
+        "synchronous": full,
+        "foreign_keys": 1,
+        "busy_timeout": busy_ms,
+    }
+    database.dispose()
+
+
+def test_a_writer_of_sqlite_begins_as_one(sqlite_database_url: str) -> None:
+    database = Database(sqlite_database_url)
+    file = sqlite_database_url.removeprefix("sqlite:///")
+    other = sqlite3.connect(file, timeout=0, isolation_level=None)
+    with database.read():
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("ROLLBACK")
+    with database.begin(), pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("BEGIN IMMEDIATE")
+    other.close()
+    database.dispose()
+
+
+def test_an_error_undoes_the_whole_transaction(database: Database) -> None:
+    job_id = store.add(database)
+
+    def fail() -> None:
+        with database.begin() as connection:
+            connection.exec_driver_sql("UPDATE job SET name = 'other'")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert history.job(database, job_id)["name"] != "other"
+
+
+def test_a_reader_sees_one_state(postgres_database_url: str) -> None:
+    # SQLite without a write-ahead log lets no writer finish meanwhile: nothing to see there.
+    reader, writer = Database(postgres_database_url), Database(postgres_database_url)
+    store.add(writer)
+    count = "SELECT count(*) FROM job"
+    with reader.read() as connection:
+        before = connection.exec_driver_sql(count).scalar_one()
+        store.add(writer)
+        assert connection.exec_driver_sql(count).scalar_one() == before
+    with reader.read() as connection:
+        assert connection.exec_driver_sql(count).scalar_one() == before + 1
+    reader.dispose()
+    writer.dispose()
+
+
+def test_reading_writes_nothing(postgres_database_url: str) -> None:
+    from sqlalchemy.exc import InternalError
+
+    database = Database(postgres_database_url)
+    with pytest.raises(InternalError, match="read-only"), database.read() as connection:
+        connection.exec_driver_sql("UPDATE job SET name = 'other'")
+    store.add(database)
+    database.dispose()
+
+
+def test_an_empty_database_says_what_to_run(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/fornada.db")
+    with pytest.raises(SchemaMismatch, match="fornada db upgrade") as mismatch:
+        prepare(database, upgrade=False)
+    assert (mismatch.value.found, mismatch.value.needed) == (None, migrations.head())
+    prepare(database, upgrade=True)
+    prepare(database, upgrade=False)
+    assert migrations.current(database) == migrations.head()
+    database.dispose()
+
+
+def test_a_newer_schema_is_left_alone(database: Database) -> None:
+    head = migrations.head()
+    with database.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    try:
+        for upgrade in (False, True):
+            with pytest.raises(SchemaMismatch, match="newer Fornada") as mismatch:
+                prepare(database, upgrade=upgrade)
+            assert (mismatch.value.found, mismatch.value.needed) == ("9999", head)
+        assert migrations.current(database) == "9999"
+    finally:
+        with database.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = :v"), {"v": head})

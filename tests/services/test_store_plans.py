@@ -1,0 +1,107 @@
+"""An index can serve the claim and every page: nothing scans or sorts the whole table."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Executable, text
+from sqlalchemy.sql import ClauseElement
+
+from db.attempts import claimable
+from db.pages import Order, with_value, without_value
+from db.session import Database
+from db.verdicts import lost
+from tests.services import store
+
+Explain = Callable[[Any], str]
+
+
+def plan(connection: Connection, statement: ClauseElement) -> str:
+    """How the database would run it, with its values written out."""
+    compiled = statement.compile(connection, compile_kwargs={"literal_binds": True})
+    # The text is not one to bind into again.
+    sql = str(compiled).replace(":", "\\:")
+    if connection.dialect.name == "sqlite":
+        rows = connection.execute(text(f"EXPLAIN QUERY PLAN {sql}"))
+        return "\n".join(row.detail for row in rows)
+    # On a small table a scan is cheaper than any index; what counts is whether one can serve.
+    for way in ("seqscan", "bitmapscan", "mergejoin", "hashjoin"):
+        connection.execute(text(f"SET LOCAL enable_{way} = off"))
+    rows = connection.execute(text(f"EXPLAIN {sql}"))
+    return "\n".join(str(row[0]) for row in rows)
+
+
+def assert_walks(found: str, index: str) -> None:
+    """The plan walks along the index, and sorts nothing."""
+    assert re.search(rf"\b{index}\b", found), found
+    # PostgreSQL's and SQLite's words for sorting.
+    assert "Sort" not in found, found
+    assert "TEMP B-TREE" not in found, found
+
+
+@pytest.fixture
+def explain(database: Database) -> Explain:
+    """Explains a statement on a database with some jobs."""
+    store.add_many(database, 50)
+
+    def explained(statement: Any) -> str:
+        with database.begin() as connection:
+            return plan(connection, statement)
+
+    return explained
+
+
+def test_the_claim_walks_its_partial_index(explain: Explain) -> None:
+    found = explain(claimable(["default"], has_gpu=False).limit(1))
+    assert_walks(found, "job_claim")
+
+
+def test_expired_leases_are_looked_for_among_what_runs(explain: Explain) -> None:
+    assert_walks(explain(lost()), "job_state")
+
+
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize(
+    ("sort", "index"),
+    [
+        ("time", "job_pkey"),
+        ("duration", "job_duration"),
+        ("metric:val_loss", "metric_summary_{}"),
+    ],
+)
+@pytest.mark.parametrize("deep", [False, True])
+def test_pages_walk_an_index(  # noqa: PLR0917
+    explain: Explain, database: Database, sort: str, index: str, descending: bool, deep: bool
+) -> None:
+    statement = with_value(Order(sort, descending), (0.5, 20) if deep else None)
+    assert statement is not None
+    found = explain(statement.limit(50))
+    if database.dialect == "sqlite" and index == "job_pkey":
+        # SQLite's primary key is the table itself.
+        assert ("SEARCH" if deep else "SCAN") in found
+        assert "B-TREE" not in found
+    else:
+        assert_walks(found, index.format("max" if descending else "min"))
+    if deep and database.dialect == "postgresql":
+        # The cursor is where the walk begins, not what it filters.
+        assert re.search(r"Index Cond: .*(ROW|id <|id >)", found), found
+
+
+@pytest.mark.parametrize("sort", ["duration", "metric:val_loss"])
+def test_the_rest_of_a_page_walks_an_index(explain: Explain, sort: str) -> None:
+    statement = without_value(Order(sort), (None, 20))
+    assert statement is not None
+    found = explain(statement.limit(50))
+    assert "Sort" not in found, found
+    assert "TEMP B-TREE" not in found, found
+
+
+def test_this_test_can_fail(explain: Explain) -> None:
+    from sqlalchemy import select
+
+    from db.tables import Job
+
+    unsorted: Executable = select(Job.id).order_by(Job.user).limit(1)
+    with pytest.raises(AssertionError):
+        assert_walks(explain(unsorted), "job_claim")

@@ -140,8 +140,10 @@ class TrainerProcess:
 
     def __exit__(self, *_: object) -> None:
         self.process.kill()
-        self.process.communicate()
-        self._up.close()
+        self.process.wait()
+        for end in (self.process.stdin, self.process.stdout, self._up):
+            if end is not None:
+                end.close()
 
 
 def job(spec: dict[str, Any], data_root: Path, folder: Path) -> Train:

@@ -54,7 +54,7 @@ def build(
     # After the trial objects above, which drew seeds of their own: a plain script that sets this
     # seed and builds the same layers gets the same weights.
     keras.utils.set_random_seed(spec.data.seed)
-    layers = [layer for _, layer in _layers(spec, input_shape)]
+    layers = [layer for _, layer in _layers(spec)]
     try:
         model = keras.Sequential([keras.Input(input_shape), *layers])
     except ValueError as error:
@@ -82,7 +82,7 @@ def weigh(spec: Spec, input_shape: tuple[int, int, int], settings: Settings) -> 
     parameters, largest = 0, 0
     with keras.StatelessScope(initialize_variables=False):
         flow = keras.KerasTensor((None, *input_shape))
-        for where, layer in _layers(spec, input_shape):
+        for where, layer in _layers(spec):
             try:
                 flow = layer(flow)
             except (ValueError, TypeError) as error:
@@ -137,14 +137,15 @@ def _check_size(where: str, parameters: int, largest: int, settings: Settings) -
         )
 
 
-def _layers(spec: Spec, input_shape: tuple[int, int, int]) -> list[tuple[str, Any]]:
+def _layers(spec: Spec) -> list[tuple[str, Any]]:
     """Fresh layers, each with the name under which a failure speaks of it."""
     layers: list[tuple[str, Any]] = []
     for index, item in enumerate(spec.model):
         where = f"model[{index}].{item.class_name}"
         if item.class_name == "Input":
-            _check_input(item, where, input_shape)
-        elif item.class_name == "MinPooling2D":
+            # The spec's reader has compared its shape with the images'.
+            continue
+        if item.class_name == "MinPooling2D":
             layers += [(where, layer) for layer in _min_pooling(item, where)]
         else:
             layers.append((where, make(item, where)))
@@ -156,15 +157,3 @@ def _min_pooling(item: KerasObject, where: str) -> list[Any]:
     the saved model loads without Fornada."""
     pooling = make(KerasObject("MaxPooling2D", item.arguments), where)
     return [keras.layers.Rescaling(-1.0), pooling, keras.layers.Rescaling(-1.0)]
-
-
-def _check_input(item: KerasObject, where: str, input_shape: tuple[int, int, int]) -> None:
-    declared = item.arguments["shape"]
-    assert isinstance(declared, tuple)  # noqa: S101 - the spec's reader has seen to it
-    fits = len(declared) == len(input_shape)
-    if not fits or any(d not in {None, i} for d, i in zip(declared, input_shape, strict=True)):
-        raise TrainingFailed(
-            FailureCode.MODEL_INVALID,
-            f"{where}: shape {declared} is not the shape of the images, {input_shape} "
-            "(image_size and the channels of color_mode).",
-        )

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import keras
-import yaml
 
 from fornada.settings import Settings
 from fornada.spec import Spec
+from fornada.spec.render import to_yaml
 from worker.messages import Best, Epoch, Failed, FileRecord, Finished, Started, Stopped, Train
 from worker.trainer import artifacts, environment
 from worker.trainer.data.sets import Sets, read_sets
@@ -68,7 +68,7 @@ class Baking:
     def _bake(self) -> Finished:
         job, folder = self._job, self._job.folder
         spec = Spec.from_document(job.spec)
-        artifacts.write_text(folder / "spec.yaml", yaml.safe_dump(spec.document()))
+        artifacts.write_text(folder / "spec.yaml", to_yaml(spec, job.data_root))
         environment.write(folder, spec.data.seed)
 
         sets = read_sets(spec, job.data_root, self._settings, folder, self._check)

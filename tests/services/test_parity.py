@@ -1,0 +1,207 @@
+"""Three epochs of the trainer against `fit` on the same batches in the same order.
+
+Bit for bit: both run the same compiled step on the same numbers, so nothing may differ.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fornada.settings import Settings
+from fornada.spec import Spec
+from tests.services.trainer_jobs import BINARY, CATEGORICAL, document, write_images
+from worker.trainer.callbacks import from_spec
+from worker.trainer.data.order import epoch_order
+from worker.trainer.data.sets import Images, Sets, read_sets
+from worker.trainer.model import build
+from worker.trainer.training import Training
+
+# Keras converts its variables in a way that this NumPy warns about and the next refuses.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+EPOCHS = 3
+HEAD = ["Flatten", {"Dense": {"units": "classes", "activation": "softmax"}}]
+MODELS: dict[str, list[Any]] = {
+    "dense": [{"Rescaling": {"scale": 1 / 255}}, "Flatten", {"Dense": {"units": 32}}, *HEAD[1:]],
+    "conv": [
+        {"Conv2D": {"filters": 4, "kernel_size": 3, "activation": "relu"}},
+        {"MaxPooling2D": {"pool_size": 2}},
+        {
+            "SeparableConv2D": {
+                "filters": 4,
+                "kernel_size": 2,
+                "depthwise_regularizer": {"L2": {"l2": 0.01}},
+            }
+        },
+        *HEAD,
+    ],
+    "batch norm": [
+        {"Conv2D": {"filters": 4, "kernel_size": 3, "use_bias": False}},
+        "BatchNormalization",
+        "ReLU",
+        *HEAD,
+    ],
+    "dropout": [
+        {"SpatialDropout2D": {"rate": 0.2}},
+        *HEAD[:1],
+        {"Dropout": {"rate": 0.5}},
+        *HEAD[1:],
+    ],
+    "augmenting": [
+        {"RandomFlip": {"mode": "horizontal"}},
+        {"RandomRotation": {"factor": 0.1}},
+        {"RandomZoom": {"height_factor": 0.1}},
+        {"RandomTranslation": {"height_factor": 0.1, "width_factor": 0.1}},
+        {"RandomContrast": {"factor": 0.2}},
+        *HEAD,
+    ],
+}
+# Beside the models: what changes the steps themselves.
+CHANGES: dict[str, dict[str, Any]] = {
+    "class weights": {"fit__class_weight": {"a": 2.0, "1": 0.5}},
+    "binary": {**BINARY, "data__train": "Two"},
+    "categorical": CATEGORICAL,
+    "schedule": {
+        "compile__optimizer": {
+            "SGD": {
+                "learning_rate": {
+                    "ExponentialDecay": {
+                        "initial_learning_rate": 0.1,
+                        "decay_steps": 5,
+                        "decay_rate": 0.5,
+                    }
+                },
+                "momentum": 0.9,
+            }
+        }
+    },
+    "weight decay and averages": {
+        "compile__optimizer": {"AdamW": {"learning_rate": 0.01, "use_ema": True}}
+    },
+    "plateau": {
+        "callbacks": [{"ReduceLROnPlateau": {"monitor": "val_loss", "patience": 1, "min_delta": 9}}]
+    },
+    "no shuffle": {"data__shuffle": False},
+    "early stopping": {
+        "callbacks": [
+            {"EarlyStopping": {"patience": 1, "min_delta": 9, "restore_best_weights": True}}
+        ]
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("parity")
+    write_images(root / "Train", {"a": 12, "b": 13, "c": 12})
+    write_images(root / "Two", {"a": 12, "b": 13})
+    return root
+
+
+def spec_of(**changes: Any) -> Spec:
+    spec = document(data__test=None, fit__epochs=EPOCHS)
+    for place, value in changes.items():
+        section, _, field = place.partition("__")
+        if field:
+            spec[section][field] = value
+        else:
+            spec[section] = value
+    return Spec.from_document(spec)
+
+
+def ours(spec: Spec, sets: Sets, folder: Path) -> tuple[list[dict[str, float]], list[Any]]:
+    model = build(spec, sets.input_shape, len(sets.classes), Settings())
+    training = Training(spec, model, sets, folder=folder, check=lambda: None)
+    history = [epoch.metrics for epoch in training.epochs()]
+    training.finish()
+    return history, variables(model)
+
+
+def theirs(spec: Spec, sets: Sets, folder: Path) -> tuple[list[dict[str, float]], list[Any]]:
+    model = build(spec, sets.input_shape, len(sets.classes), Settings())
+    assert sets.validation is not None
+    callbacks, best = from_spec(spec, folder)
+    train = InOrder(spec, sets.train, shuffle=spec.data.shuffle)
+    history = model.fit(
+        train,
+        epochs=EPOCHS,
+        validation_data=InOrder(spec, sets.validation, shuffle=False),
+        callbacks=[train.follow(), *(callback for callback in callbacks if callback is not best)],
+        class_weight={0: 2.0, 1: 0.5} if spec.fit.class_weight else None,
+        # Else Keras would shuffle the batches once more.
+        shuffle=False,
+        verbose=0,
+    ).history
+    length = len(history["loss"])
+    return [{name: values[i] for name, values in history.items()} for i in range(length)], (
+        variables(model)
+    )
+
+
+class InOrder(keras.utils.PyDataset):  # type: ignore[misc]
+    """Keras's own way to feed `fit` batches of one's choice."""
+
+    def __init__(self, spec: Spec, images: Images, *, shuffle: bool) -> None:
+        super().__init__()
+        self.data, self.images, self.shuffle = spec.data, images, shuffle
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return (len(self.images) + self.data.batch_size - 1) // self.data.batch_size
+
+    def __getitem__(self, step: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        order = epoch_order(len(self.images), self.data.seed, self.epoch, shuffle=self.shuffle)
+        chosen = order[step * self.data.batch_size :][: self.data.batch_size]
+        return self.images.pixels[chosen].astype(np.float32), self.images.targets[chosen]
+
+    def follow(self) -> Any:
+        # Not `on_epoch_end` of this class, which Keras calls once more before the first epoch.
+        return keras.callbacks.LambdaCallback(on_epoch_begin=self._begin)
+
+    def _begin(self, epoch: int, logs: object) -> None:
+        self.epoch = epoch
+
+
+def variables(model: keras.Model) -> list[NDArray[Any]]:
+    """All that training changes: weights, moving averages, seeds, the optimizer's state."""
+    return [v.numpy() for v in (*model.variables, *model.optimizer.variables)]
+
+
+def compare(spec: Spec, root: Path, folder: Path) -> list[dict[str, float]]:
+    sets = read_sets(spec, root, Settings(), folder)
+    spec = spec.with_classes(len(sets.classes))
+    our_history, our_variables = ours(spec, sets, folder)
+    their_history, their_variables = theirs(spec, sets, folder)
+    assert [list(epoch) for epoch in our_history] == [list(epoch) for epoch in their_history]
+    assert our_history == their_history
+    for our, their in zip(our_variables, their_variables, strict=True):
+        np.testing.assert_array_equal(our, their)
+    return our_history
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_end_as_under_fit(name: str, root: Path, tmp_path: Path) -> None:
+    history = compare(spec_of(model=MODELS[name]), root, tmp_path)
+    assert len({epoch["loss"] for epoch in history}) == EPOCHS
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_settings_act_as_under_fit(name: str, root: Path, tmp_path: Path) -> None:
+    history = compare(spec_of(**CHANGES[name]), root, tmp_path)
+    assert len(history) == (2 if name == "early stopping" else EPOCHS)
+    assert ("learning_rate" in history[0]) == (name == "plateau")
+
+
+def test_another_seed_ends_elsewhere(root: Path, tmp_path: Path) -> None:
+    sets = read_sets(spec_of(), root, Settings(), tmp_path)
+    histories = []
+    for number, seed in enumerate((1, 1, 2)):
+        spec = spec_of(data__seed=seed).with_classes(3)
+        (tmp_path / str(number)).mkdir()
+        histories.append(ours(spec, sets, tmp_path / str(number))[0])
+    assert histories[0] == histories[1]
+    assert histories[0] != histories[2]

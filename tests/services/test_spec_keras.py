@@ -1,0 +1,180 @@
+"""The catalogue against Keras itself: what a spec says is what Keras builds."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from fornada.spec import KerasObject, monitors
+from fornada.spec.catalogue import BORROWED, FAMILIES, fields, signature
+from fornada.spec.metrics import LABEL_MODES
+from fornada.spec.nodes import literal
+from fornada.spec.objects import Object
+from fornada.spec.reading import At, Reading
+from worker.trainer.catalogue import make
+
+# What has no default, filled in so that one of each can be built.
+REQUIRED: dict[str, dict[str, Any]] = {
+    "Activation": {"activation": "relu"},
+    "AveragePooling2D": {"pool_size": 2},
+    "Conv2D": {"filters": 2, "kernel_size": 3},
+    "CosineDecay": {"initial_learning_rate": 0.1, "decay_steps": 10},
+    "Dense": {"units": 2},
+    "Dropout": {"rate": 0.5},
+    "ExponentialDecay": {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.9},
+    "Normalization": {"mean": 1.0, "variance": 2.0},
+    "PiecewiseConstantDecay": {"boundaries": [5], "values": [0.1, 0.01]},
+    "RandomContrast": {"factor": 0.2},
+    "RandomRotation": {"factor": 0.2},
+    "RandomTranslation": {"height_factor": 0.2, "width_factor": 0.2},
+    "RandomZoom": {"height_factor": 0.2},
+    "Rescaling": {"scale": 0.5},
+    "Reshape": {"target_shape": [-1]},
+    "SeparableConv2D": {"filters": 2, "kernel_size": 3},
+    "SpatialDropout2D": {"rate": 0.5},
+}
+_CONFIGURED = (
+    "layers",
+    "initializers",
+    "regularizers",
+    "constraints",
+    "optimizers",
+    "schedules",
+    "losses",
+    "metrics",
+)
+CLASSES = [
+    (family, name)
+    for family in _CONFIGURED
+    for name in FAMILIES[family].hands
+    if name not in (*BORROWED, "Input") and not (family == "metrics" and name.islower())
+]
+
+
+def read(family: str, document: object) -> KerasObject:
+    """An object as a spec gives it."""
+    at = At(Reading())
+    item = Object(family).parse(literal(document), at)
+    assert at.reading.problems == []
+    return item
+
+
+def house(family: str) -> Any:
+    """The module of Keras where a family lives."""
+    return keras.optimizers.schedules if family == "schedules" else getattr(keras, family)
+
+
+def config(built: Any) -> Any:
+    """What Keras says of an object, without the names that it numbers."""
+    return _plain(built.get_config())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+@pytest.mark.parametrize(("family", "name"), CLASSES)
+def test_effective_arguments_build_what_keras_builds_by_default(family: str, name: str) -> None:
+    required = REQUIRED.get(name, {})
+    item = read(family, {name: required})
+    keras.utils.clear_session()
+    ours = make(item, "test")
+    keras.utils.clear_session()
+    theirs = getattr(house(family), name)(**required)
+
+    assert type(ours) is type(theirs)
+    assert config(ours) == config(theirs)
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES["callbacks"].hands))
+def test_callbacks_keep_what_keras_keeps(name: str) -> None:
+    item = read("callbacks", name)
+    required = {"filepath": "best.keras"} if name == "ModelCheckpoint" else {}
+
+    ours = getattr(keras.callbacks, name)(**item.arguments)
+    theirs = getattr(keras.callbacks, name)(**required)
+
+    assert vars(ours) == vars(theirs)
+
+
+@pytest.mark.parametrize(("family", "name"), CLASSES)
+def test_arguments_without_a_default_are_required(family: str, name: str) -> None:
+    generated = signature(family, name).items()
+    missing = {argument for argument, one in generated if "default" not in one}
+
+    assert missing <= set(fields(family, name).required())
+    assert set(fields(family, name).required()) == set(REQUIRED.get(name, {}))
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES["activations"].hands))
+def test_activations_are_keras_functions_of_the_same_name(name: str) -> None:
+    assert keras.activations.get(name).__name__ == name
+
+
+@pytest.mark.parametrize("alias", sorted(FAMILIES["activations"].aliases))
+def test_a_second_name_that_keras_knows_means_the_same(alias: str) -> None:
+    meant = FAMILIES["activations"].aliases[alias]
+    if hasattr(keras.activations, alias):
+        assert keras.activations.get(alias) is keras.activations.get(meant)
+
+
+@pytest.mark.parametrize("family", ["initializers", "regularizers", "constraints", "optimizers"])
+def test_lower_case_spellings_are_keras_own(family: str) -> None:
+    for alias, meant in FAMILIES[family].aliases.items():
+        if hasattr(house(family), alias):
+            assert getattr(house(family), alias) is getattr(house(family), meant)
+        else:
+            assert type(house(family).get(alias)).__name__ == meant
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES["metrics"].hands))
+def test_metrics_are_reported_by_the_name_we_say_and_in_the_direction_we_say(name: str) -> None:
+    item = read("metrics", name)
+    one_hot = "categorical" in LABEL_MODES[name]
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, activation="softmax")])
+    loss = "categorical_crossentropy" if one_hot else "sparse_categorical_crossentropy"
+    model.compile(loss=loss, metrics=[make(item, "test")])
+    images = np.zeros((2, 3), np.float32)
+    labels = np.eye(2, dtype=np.float32) if one_hot else np.arange(2)
+
+    history = model.fit(images, labels, validation_data=(images, labels), verbose=0).history
+
+    callbacks = [read("callbacks", {"EarlyStopping": {"monitor": monitor}}) for monitor in history]
+    produced = monitors.produces([item], callbacks, validates=True)
+    assert set(history) == set(produced)
+    for callback in callbacks:
+        keras_callback = make(callback, "test")
+        keras_callback.set_model(model)
+        keras_callback._set_monitor_op()
+        mode = "max" if keras_callback.monitor_op(1, 0) else "min"
+        assert monitors.of(callback).mode == mode
+
+
+# Keras's own, whenever it saves with NumPy 2.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize(
+    "activation",
+    [
+        {"relu": {"max_value": 1}},
+        {"leaky_relu": {"negative_slope": 0.1}},
+        {"elu": {"alpha": 0.5}},
+        {"softmax": {"axis": 1}},
+    ],
+)
+def test_a_model_whose_activation_has_arguments_loads_again(
+    activation: dict[str, Any], tmp_path: Path
+) -> None:
+    item = read("layers", {"Dense": {"units": 3, "activation": activation}})
+    model = keras.Sequential([keras.Input((4,)), make(item, "test")])
+    path = tmp_path / "model.keras"
+    images = np.linspace(-2, 2, 8, dtype=np.float32).reshape(2, 4)
+
+    model.save(path)
+    loaded = keras.models.load_model(path)
+
+    assert isinstance(item.arguments["activation"], KerasObject)
+    np.testing.assert_array_equal(model.predict(images), loaded.predict(images))

@@ -1,0 +1,16 @@
+"""The generated half of the catalogue against the Keras that is installed."""
+
+from fornada.spec.catalogue import FAMILIES, keras_version
+from worker.trainer import signatures
+
+
+def test_the_committed_signatures_are_those_of_the_installed_keras() -> None:
+    assert signatures.TARGET.read_text() == signatures.render()
+
+
+def test_every_class_of_the_catalogue_has_one() -> None:
+    generated = signatures.generate()
+
+    assert generated["keras"] == keras_version()
+    for name, family in FAMILIES.items():
+        assert set(generated["signatures"][name]) == set(family.hands)

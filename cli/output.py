@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ class Output:
 
     def line(self, text: str) -> None:
         """Write one line of the answer to stdout."""
-        click.echo(text)
+        click.echo(text, color=self.colored(sys.stdout))
 
     def note(self, text: str) -> None:
         """Write one line of progress to stderr, unless quiet."""
@@ -88,28 +88,37 @@ class Output:
         if title:
             self.heading(title)
         for name, value in shown.items():
-            click.echo(f"{name:<{width}}  {self.styled(str(value))}")
+            self.line(f"{name:<{width}}  {self.styled(str(value))}")
 
     def heading(self, text: str) -> None:
         """Write a line above a part of the answer."""
         click.secho(text, bold=True, color=self.colored(sys.stdout))
 
-    def grid(self, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    def grid(
+        self,
+        head: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        paint: Callable[[int, int], Mapping[str, Any]] = lambda row, column: {},
+    ) -> None:
         """Write a small aligned table, the same on a terminal and in a pipe.
 
-        The first column is names, the others are numbers.
+        Args:
+            head: of each column; the first column is names, the others are numbers.
+            rows: cells.
+            paint: the style of a number's cell; row and column from 0.
         """
-        lines = [head, *rows]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-        for line in lines:
-            first = f"{line[0]:<{widths[0]}}"
-            rest = (f"{cell:>{width}}" for cell, width in zip(line[1:], widths[1:], strict=True))
-            click.echo("  ".join((first, *rest)).rstrip())
+        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+        for place, line in enumerate([head, *rows], start=-1):
+            cells = [f"{line[0]:<{widths[0]}}"]
+            for column, (cell, width) in enumerate(zip(line[1:], widths[1:], strict=True)):
+                style = paint(place, column) if place >= 0 else {}
+                cells.append(click.style(f"{cell:>{width}}", **style, reset=bool(style)))
+            self.line("  ".join(cells))
 
     def styled(self, text: str) -> str:
-        """The text, coloured where it is a state and colours are wanted on stdout."""
+        """The text, coloured where it is a state; `line` takes the colour away if need be."""
         style = STYLES.get(text)
-        return click.style(text, fg=style) if style and self.colored(sys.stdout) else text
+        return click.style(text, fg=style) if style else text
 
     def colored(self, stream: IO[str]) -> bool:
         """Whether to colour what goes to this stream."""

@@ -11,8 +11,6 @@ from cli.output import Output
 from cli.words import count, duration, number
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
     from fornada.client import Sight
 
 # What the words of `fornada ps` mean, for somebody who watches one job.
@@ -37,11 +35,10 @@ def shown(output: Output) -> Iterator[Show]:
     if output.quiet:
         yield lambda sight: None
     elif output.rich(sys.stderr):
-        from rich.progress import Progress
+        from cli.bars import Bars
 
-        console = output.console(sys.stderr)
-        with Progress(*_columns(), console=console, refresh_per_second=5) as progress:
-            yield _Bars(progress)
+        with Bars(output.console(sys.stderr)) as bars:
+            yield bars
     else:
         yield _Lines()
 
@@ -60,43 +57,6 @@ class _Lines:
             self._said = state
         for epoch in sight.epochs:
             click.echo(_epoch_line(job, epoch), err=True)
-
-
-class _Bars:
-    """One bar of epochs, with the newest numbers beside it."""
-
-    def __init__(self, progress: "Progress") -> None:
-        self._progress = progress
-        self._task: TaskID | None = None
-        self._numbers = ""
-
-    def __call__(self, sight: "Sight") -> None:
-        job = sight.job
-        if self._task is None:
-            self._task = self._progress.add_task("", total=epochs_wanted(job), numbers="")
-        if sight.epochs:
-            self._numbers = _numbers(job, sight.epochs[-1])
-        elif not job["epochs_run"]:
-            self._numbers = standing(sight)
-        self._progress.update(
-            self._task,
-            description=f"job {job['id']} {job['name']}",
-            completed=job["epochs_run"] or 0,
-            numbers=self._numbers,
-        )
-
-
-def _columns() -> tuple[Any, ...]:
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-
-    return (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[numbers]}", markup=False),
-        TextColumn("eta", style="dim"),
-        TimeRemainingColumn(compact=True),
-    )
 
 
 def standing(sight: "Sight") -> str:
@@ -119,10 +79,11 @@ def _epoch_line(job: Mapping[str, Any], epoch: Mapping[str, Any]) -> str:
     wanted = epochs_wanted(job)
     width = len(str(wanted))
     seconds = duration(epoch["seconds"])
-    return f"epoch {epoch['epoch']:>{width}}/{wanted}  {seconds:>7}  {_numbers(job, epoch)}"
+    return f"epoch {epoch['epoch']:>{width}}/{wanted}  {seconds:>7}  {numbers(job, epoch)}"
 
 
-def _numbers(job: Mapping[str, Any], epoch: Mapping[str, Any]) -> str:
+def numbers(job: Mapping[str, Any], epoch: Mapping[str, Any]) -> str:
+    """What an epoch came to, in one line."""
     metrics = epoch["metrics"]
     parts = [f"{count(epoch['images_per_s'])} images/s"]
     parts += [f"{name} {number(metrics[name])}" for name in ("loss", "val_loss") if name in metrics]

@@ -47,7 +47,8 @@ DOCUMENTS = """\
 ## Documents
 
 `fornada show JOB --json` is stable: keys are added, never renamed. Times are UTC, ISO-8601. While
-a job runs, `epochs_run` and `best` are live.
+a job runs, `epochs_run` and `best` are live. What is not known yet is null; numbers that are not
+finite are the strings `NaN`, `Infinity` and `-Infinity`.
 
 | key | what |
 | --- | --- |
@@ -65,6 +66,8 @@ a job runs, `epochs_run` and `best` are live.
 | `failure` | `code` (a closed list) and `message` |
 | `worker` | `host`, `trainer_pid`; `device` and `backend` stand beside it |
 | `data` | `fingerprint`, `classes`, and images in `train`, `validation`, `test` |
+| `executions` | every attempt: worker, slot, device, times, `outcome`, `failure` |
+| `artifacts` | every file left: `attempt`, `kind`, `uri`, `bytes`, `sha256` |
 | `spec` | the effective spec, every default in it |
 
 `fornada metrics JOB --json` is

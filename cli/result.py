@@ -78,5 +78,11 @@ def _confusion(test: Mapping[str, Any], output: Output) -> None:
     if len(classes) > WIDEST_MATRIX:
         output.line(f"{len(classes)} classes; fornada show ID --json has it whole")
         return
-    rows = [[name, *(str(cell) for cell in row)] for name, row in zip(classes, matrix, strict=True)]
-    output.grid(["", *classes], rows)
+    rows = [[name, *map(str, row)] for name, row in zip(classes, matrix, strict=True)]
+
+    def paint(row: int, column: int) -> Mapping[str, Any]:
+        if row == column:
+            return {"fg": "green"}
+        return {"fg": "red"} if matrix[row][column] else {"dim": True}
+
+    output.grid(["", *classes], rows, paint)

@@ -1,6 +1,7 @@
 """Watching jobs to their ends, and leaving them alone on Ctrl-C."""
 
 import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -86,6 +87,9 @@ def answer(documents: Sequence[Mapping[str, Any]], output: Output) -> None:
         for place, document in enumerate(documents):
             if place:
                 output.line("")
+            elif output.rich(sys.stderr):
+                # Below the bar.
+                output.note("")
             report(document, output)
     for code in map(of_job, documents):
         if code is not Exit.DONE:

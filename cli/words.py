@@ -7,7 +7,7 @@ def duration(seconds: float | None) -> str | None:
     """`9.4 s`, `3:07`, `2:03:07`: short spans with tenths, long ones as clocks."""
     if seconds is None:
         return None
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

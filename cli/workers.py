@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from cli.exits import Exit, ExitWith
 from cli.options import output_options
 from cli.output import Column, Output
 from cli.words import duration, since
@@ -39,8 +40,17 @@ def start(slots: str | None, queues: str, name: str | None) -> None:
     Example:
       fornada worker start --slots gpu:0,gpu:1 --queues default,urgent
     """
-    from fornada.local import worker_program
+    from fornada.local import running, worker_program
+    from fornada.settings import Settings
 
+    settings = Settings()
+    if settings.embedded and not running(settings):
+        raise ExitWith(
+            Exit.WRONG_STATE,
+            "the embedded stack is not up, so a worker would hear of no job. "
+            "Start it, with a worker in it: fornada up. For a server, set FORNADA_DATABASE_URL, "
+            "FORNADA_BROKER_URL and FORNADA_DATA_ROOT.",
+        )
     words: Sequence[str] = ["--queues", queues]
     words = [*words, *(["--slots", slots] if slots else []), *(["--name", name] if name else [])]
     program = worker_program()

@@ -1,0 +1,100 @@
+"""Looking at specs and data before anything is queued: check, render, data check, data import."""
+
+import gzip
+import shutil
+import struct
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.installed import REPOSITORY, Fornada
+from tests.acceptance.specs import small
+
+
+def test_check_names_every_problem_of_every_file(fornada: Fornada, tmp_path: Path) -> None:
+    good = small(tmp_path, "good")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(
+        good.read_text().replace("Flatten", "Flaten").replace("batch_size: 64", "batch_size: 0")
+    )
+    done = fornada("check", good, bad, "specs/digits.yaml", "specs/owner.yaml", code=3)
+    assert f"{good}: ok" in done.stdout
+    lines = [line for line in done.stderr.splitlines() if line.startswith(f"{bad}:")]
+    assert len(lines) == 2
+    assert "Flatten" in done.stderr
+    document = fornada("check", "--json", bad, code=3).document
+    assert {problem["code"] for problem in document["problems"]} == {"SPEC_INVALID"}
+    assert all(problem["line"] for problem in document["problems"])
+
+
+def test_check_looks_at_the_folders(fornada: Fornada, tmp_path: Path) -> None:
+    done = fornada("check", "--data", small(tmp_path))
+    assert "train: 2000 images" in done.stdout
+    assert "test: 500 images" in done.stdout
+    done = fornada("check", "--data", small(tmp_path, "none", train="Data/None"), code=3)
+    assert "Data/None" in done.stderr
+
+
+def test_check_builds_the_model(fornada: Fornada, tmp_path: Path) -> None:
+    # 784 * 16 + 16 and 16 * 10 + 10.
+    done = fornada("check", "--build", small(tmp_path))
+    assert "parameters: 12,730" in done.stdout
+    wrong = small(tmp_path, "wrong")
+    wrong.write_text(wrong.read_text().replace("  - Flatten\n", ""))
+    done = fornada("check", "--build", wrong, code=3)
+    assert "MODEL_INVALID" in done.stderr
+
+
+def test_render_is_a_spec_of_the_same_hash(fornada: Fornada, tmp_path: Path) -> None:
+    spec = small(tmp_path)
+    rendered = tmp_path / "rendered.yaml"
+    rendered.write_text(fornada("render", spec).stdout)
+    assert "use_bias: true" in rendered.read_text()
+    first, second = fornada("submit", "--dry-run", "--json", spec, rendered).document
+    assert first["spec_hash"] == second["spec_hash"]
+    assert first["spec"] == second["spec"]
+
+
+def test_data_check_names_every_bad_image(fornada: Fornada, tmp_path: Path) -> None:
+    train = tmp_path / "Train"
+    for label in "01":
+        source = REPOSITORY / "Data" / "Train" / label
+        (train / label).mkdir(parents=True)
+        for image in sorted(source.iterdir())[:20]:
+            shutil.copy(image, train / label)
+    spec = small(tmp_path, train=str(train))
+    spec.write_text(spec.read_text().replace("  test: Data/Test\n", ""))
+    assert "train 36, validation 4" in fornada("data", "check", spec).stdout
+    (train / "0" / "empty.png").write_bytes(b"")
+    (train / "1" / "text.png").write_text("not an image")
+    done = fornada("data", "check", spec, code=3)
+    assert "0/empty.png" in done.stderr
+    assert "1/text.png" in done.stderr
+
+
+def test_data_import_writes_folders_that_train(fornada: Fornada, tmp_path: Path) -> None:
+    source = tmp_path / "idx"
+    source.mkdir()
+    labels = bytes(range(10)) * 3
+    for half, packed in (("train", True), ("t10k", False)):
+        images = struct.pack(">4I", 0x803, 30, 28, 28) + bytes(30 * 28 * 28)
+        named = struct.pack(">2I", 0x801, 30) + labels
+        for name, content in (("images-idx3", images), ("labels-idx1", named)):
+            file = source / f"{half}-{name}-ubyte"
+            if packed:
+                file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(content))
+            else:
+                file.write_bytes(content)
+    out = tmp_path / "out"
+    done = fornada("data", "import", source, out, "--per-class-train", 2)
+    assert done.stdout == f"{out}/Train: 20 images\n{out}/Test: 30 images\n"
+    assert len(list(out.glob("Train/*/*.png"))) == 20
+    assert "exists already" in fornada("data", "import", source, out, code=4).stderr
+    spec = small(tmp_path, train=str(out / "Train"))
+    done = fornada("check", "--data", spec)
+    assert "train: 20 images" in done.stdout
+
+
+@pytest.mark.parametrize("words", [("check",), ("render",), ("data", "check"), ("submit",)])
+def test_a_spec_is_needed(fornada: Fornada, words: tuple[str, ...]) -> None:
+    assert "Missing argument" in fornada(*words, code=2).stderr

@@ -1,0 +1,84 @@
+"""How people's times and numbers are read and written, and how jobs' ends become exit codes."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+import pytest
+
+from cli import words
+from cli.exits import Exit, of_job
+from cli.options import moment, seconds
+from fornada.submission import changes_of, uuid7
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), ("7d", 604800)]
+)
+def test_a_span_is_read_in_seconds(text: str, expected: float) -> None:
+    assert seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1", "2 hours", "1h30m"])
+def test_no_span_is_told_with_an_example(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="for example 90s"):
+        seconds(text)
+
+
+def test_a_moment_is_a_date_or_how_long_ago() -> None:
+    assert moment("2026-03-01T12:00:00+00:00") == datetime(2026, 3, 1, 12, tzinfo=UTC)
+    assert moment("2026-03-01").utcoffset() is not None
+    assert abs(moment("7d") - (datetime.now(UTC) - timedelta(days=7))) < timedelta(minutes=1)
+    with pytest.raises(click.BadParameter, match="2026-03-01"):
+        moment("someday")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(None, None), (9.44, "9.4 s"), (59.96, "1:00"), (187, "3:07"), (7387, "2:03:07")],
+)
+def test_durations_are_clocks(value: float | None, said: str | None) -> None:
+    assert words.duration(value) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(None, None), (0.157451, "0.1575"), (1e-7, "1e-07"), ("NaN", "NaN")]
+)
+def test_numbers_have_four_digits(value: float | str | None, said: str | None) -> None:
+    assert words.number(value) == said
+
+
+@pytest.mark.parametrize(
+    ("job", "code"),
+    [
+        ({"state": "succeeded"}, Exit.DONE),
+        ({"state": "cancelled"}, Exit.CANCELLED),
+        ({"state": "failed", "failure": {"code": "DIVERGED"}}, Exit.JOB_FAILED),
+        ({"state": "failed", "failure": {"code": "TIME_LIMIT"}}, Exit.TIME_LIMIT),
+        ({"state": "failed", "failure": {"code": "WORKER_LOST"}}, Exit.LOST),
+    ],
+)
+def test_the_end_of_a_job_is_an_exit_code(job: dict[str, Any], code: Exit) -> None:
+    assert of_job(job) is code
+
+
+def test_flags_become_overrides_that_win_and_stay_text() -> None:
+    changes = changes_of(
+        ["name=file", "data.seed=2"], name="1", tags={"run": "true"}, queue="gpu", priority=5
+    )
+    assert changes == (
+        "name=file",
+        "data.seed=2",
+        'name="1"',
+        'resources.queue="gpu"',
+        "resources.priority=5",
+        'tags.run="true"',
+    )
+
+
+def test_uids_sort_by_time_and_never_meet() -> None:
+    made = [uuid7() for _ in range(1000)]
+    assert len(set(made)) == 1000
+    assert [uid[:13] for uid in made] == sorted(uid[:13] for uid in made)
+    assert {uid[14] for uid in made} == {"7"}
+    assert {uid[19] for uid in made} <= set("89ab")

@@ -77,7 +77,7 @@ def make(item: KerasObject, where: str) -> Any:
 
     Args:
         item: its class name is one of the catalogue's.
-        where: what a failure calls it, `model[3].Conv2D`.
+        where: what a failure calls it, `model.3.Conv2D`.
 
     Raises:
         TrainingFailed: no such class, or Keras refuses the arguments.

@@ -17,6 +17,16 @@ class TrainingFailed(Exception):  # noqa: N818 - the word of the job's record
         self.epoch = epoch
 
 
+# What a person puts right: the message says it all, and no traceback helps.
+EXPECTED = frozenset(FailureCode) - {
+    FailureCode.GPU_OOM,
+    FailureCode.HOST_OOM,
+    FailureCode.DISK_FULL,
+    FailureCode.ARTIFACT_WRITE,
+    FailureCode.INTERNAL,
+}
+
+
 def failure(error: BaseException) -> TrainingFailed:
     """Give any exception its code and a message that a person can act on.
 

@@ -110,7 +110,7 @@ def check_output(spec: Spec, output_shape: tuple[int, ...], classes: int) -> Non
     expected = (1,) if spec.data.label_mode == "binary" else (classes,)
     if output_shape == expected:
         return
-    last = f"model[{len(spec.model) - 1}].{spec.model[-1].class_name}"
+    last = f"model.{len(spec.model) - 1}.{spec.model[-1].class_name}"
     raise TrainingFailed(
         FailureCode.MODEL_INVALID,
         f"{last}: the model gives an output of shape {output_shape} for an image; "
@@ -141,7 +141,7 @@ def _layers(spec: Spec) -> list[tuple[str, Any]]:
     """Fresh layers, each with the name under which a failure speaks of it."""
     layers: list[tuple[str, Any]] = []
     for index, item in enumerate(spec.model):
-        where = f"model[{index}].{item.class_name}"
+        where = f"model.{index}.{item.class_name}"
         if item.class_name == "Input":
             # The spec's reader has compared its shape with the images'.
             continue

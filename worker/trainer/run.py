@@ -13,7 +13,7 @@ from worker.messages import Best, Epoch, Failed, FileRecord, Finished, Started, 
 from worker.trainer import artifacts, environment
 from worker.trainer.data.sets import Sets, read_sets
 from worker.trainer.evaluate import evaluate
-from worker.trainer.failures import failure, printable, trace
+from worker.trainer.failures import EXPECTED, failure, printable, trace
 from worker.trainer.model import build
 from worker.trainer.pipes import Asked, StopAsked
 from worker.trainer.training import Training
@@ -54,7 +54,7 @@ class Baking:
         # The log may be on the disk that is full.
         with suppress(OSError):
             print(f"{failed.code}: {failed}")
-            if failed is not error or error.__cause__ is not None:
+            if error.__cause__ is not None or failed.code not in EXPECTED:
                 print(trace(error))
         return Failed(
             code=failed.code,

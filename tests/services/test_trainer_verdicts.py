@@ -1,0 +1,283 @@
+"""What becomes of good and bad jobs, told in this process: Keras is imported once."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from db.states import FailureCode, StopReason
+from fornada.settings import Settings
+from fornada.spec import KerasObject
+from tests.services.trainer_jobs import BINARY, CATEGORICAL, document, job, write_images
+from worker.messages import Epoch, Failed, Finished, Started, Stopped, WhyStop
+from worker.trainer import look
+from worker.trainer.catalogue import make
+from worker.trainer.evaluate import confusion_matrix, per_class, predicted_labels
+from worker.trainer.failures import TrainingFailed, failure
+from worker.trainer.model import _min_pooling
+from worker.trainer.pipes import Asked
+from worker.trainer.run import Baking
+
+# Keras converts its variables in a way that this NumPy warns about and the next refuses.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+SETTINGS = Settings(max_parameters=10_000_000)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("verdicts")
+    write_images(root / "Train", {"a": 12, "b": 12, "c": 12})
+    write_images(root / "Test", {"a": 5, "b": 6, "c": 7}, seed=1)
+    write_images(root / "Two" / "Train", {"no": 12, "yes": 12})
+    write_images(root / "Two" / "Test", {"no": 5, "yes": 6}, seed=1)
+    return root
+
+
+class Told:
+    """Bakes a job and keeps what it tells."""
+
+    def __init__(
+        self, root: Path, folder: Path, asked: Asked | None = None, **changes: Any
+    ) -> None:
+        self.messages: list[Started | Epoch] = []
+        baking = Baking(
+            job(document(**changes), root, folder), SETTINGS, asked or Asked(), self.messages.append
+        )
+        self.verdict = baking.verdict()
+
+    @property
+    def epochs(self) -> list[Epoch]:
+        return [message for message in self.messages if isinstance(message, Epoch)]
+
+    @property
+    def failed(self) -> Failed:
+        assert isinstance(self.verdict, Failed)
+        return self.verdict
+
+    @property
+    def finished(self) -> Finished:
+        assert isinstance(self.verdict, Finished), self.verdict
+        return self.verdict
+
+
+def dense(units: int) -> list[Any]:
+    return ["Flatten", {"Dense": {"units": units, "activation": "softmax"}}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        (
+            {"model": [{"Conv2D": {"filters": 2, "kernel_size": 9}}, *dense(3)]},
+            FailureCode.MODEL_INVALID,
+            "model.0.Conv2D: Computed output size would be zero or negative",
+        ),
+        (
+            {"model": ["Flatten", {"Conv2D": {"filters": 2, "kernel_size": 3}}, *dense(3)]},
+            FailureCode.MODEL_INVALID,
+            "model.1.Conv2D: the input is incompatible with the layer: expected min_ndim=4",
+        ),
+        (
+            {"model": dense(4)},
+            FailureCode.MODEL_INVALID,
+            "model.1.Dense: the model gives an output of shape (4,)",
+        ),
+        (
+            {"model": ["Flatten", {"Dense": {"units": 10**6}}, *dense(3)[1:]]},
+            FailureCode.RESOURCE_LIMIT,
+            "model.1.Dense: the model reaches 193,000,000 parameters",
+        ),
+        (
+            {
+                "model": [
+                    {"ZeroPadding2D": {"padding": 8000}},
+                    "GlobalMaxPooling2D",
+                    *dense(3)[1:],
+                ],
+                "data__batch_size": 4096,
+            },
+            FailureCode.RESOURCE_LIMIT,
+            "model.0.ZeroPadding2D: training would need",
+        ),
+        ({"data__train": "None"}, FailureCode.DATA_MISSING, "None: no folder"),
+        ({"fit__class_weight": {"zebra": 1.0}}, FailureCode.SPEC_INVALID, "zebra: no such class"),
+        ({"model": [{"Lambda": {}}]}, FailureCode.SPEC_INVALID, "Lambda"),
+    ],
+)
+def test_what_cannot_be_trained_is_told_before_the_first_epoch(
+    root: Path, tmp_path: Path, changes: dict[str, Any], code: FailureCode, words: str
+) -> None:
+    told = Told(root, tmp_path, **changes)
+    assert told.messages == []
+    assert told.failed.code is code
+    assert words in told.failed.message
+    assert told.failed.epoch == 0
+
+
+@pytest.mark.parametrize("callbacks", [[], ["TerminateOnNaN"]])
+def test_a_loss_that_turns_nan_has_diverged(
+    root: Path, tmp_path: Path, callbacks: list[Any]
+) -> None:
+    optimizer = {"SGD": {"learning_rate": 1e30}}
+    told = Told(root, tmp_path, compile__optimizer=optimizer, callbacks=callbacks)
+    assert told.failed.code is FailureCode.DIVERGED
+    assert told.failed.epoch == len(told.epochs) + 1
+    assert f"epoch {told.failed.epoch}: the loss is" in told.failed.message
+    # Nothing that is not finite was ever kept.
+    assert told.failed.best is None or math.isfinite(told.failed.best.value)
+
+
+def test_early_stopping_is_a_reason(root: Path, tmp_path: Path) -> None:
+    stopping = {"EarlyStopping": {"monitor": "val_loss", "patience": 1, "min_delta": 9}}
+    told = Told(root, tmp_path, callbacks=[stopping], fit__epochs=20)
+    assert told.finished.stop_reason is StopReason.EARLY_STOPPING
+    assert len(told.epochs) == 2
+
+
+def test_without_validation_the_loss_decides(root: Path, tmp_path: Path) -> None:
+    told = Told(root, tmp_path, data__validation_split=None, data__test=None)
+    assert told.finished.best.monitor == "loss"
+    assert told.finished.test is None
+    assert not (tmp_path / "evaluation.json").exists()
+
+
+def test_the_first_checkpoint_decides(root: Path, tmp_path: Path) -> None:
+    name = "val_sparse_categorical_accuracy"
+    checkpoints = [
+        {"ModelCheckpoint": {"monitor": name, "mode": "max", "save_best_only": True}},
+        {"ModelCheckpoint": {"monitor": "loss", "mode": "min", "save_best_only": True}},
+    ]
+    told = Told(root, tmp_path, callbacks=checkpoints, fit__epochs=5)
+    values = [epoch.metrics[name] for epoch in told.epochs]
+    best = told.finished.best
+    assert (best.monitor, best.value) == (name, max(values))
+    # Of equals the first is kept, as in Keras.
+    assert best.epoch == values.index(max(values)) + 1
+    assert not (tmp_path / "last.keras").exists()
+
+
+@pytest.mark.parametrize(
+    "changes", [{**BINARY, "data__train": "Two/Train", "data__test": "Two/Test"}, CATEGORICAL]
+)
+def test_other_label_modes_are_measured(
+    root: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    told = Told(root, tmp_path, **changes)
+    test = told.finished.test
+    assert test is not None
+    matrix = np.array(test.confusion_matrix)
+    accuracy = matrix.trace() / matrix.sum()
+    assert test.metrics["accuracy"] == pytest.approx(accuracy, abs=1e-6)
+    assert {*test.metrics, "loss"} == {
+        name for name in told.epochs[0].metrics if not name.startswith("val_")
+    }
+
+
+class AskedWhileReading(Asked):
+    """Asked from the start, as by a cancel that overtakes the job."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ask(WhyStop.CANCEL)
+
+
+def test_stop_while_data_are_read(root: Path, tmp_path: Path) -> None:
+    told = Told(root, tmp_path, AskedWhileReading())
+    assert told.messages == []
+    assert isinstance(told.verdict, Stopped)
+    assert (told.verdict.reason, told.verdict.best) == (WhyStop.CANCEL, None)
+
+
+def test_a_folder_that_cannot_be_written(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "best.keras").mkdir()
+    told = Told(root, tmp_path)
+    assert told.failed.code is FailureCode.ARTIFACT_WRITE
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("writing")] == []
+
+
+def test_looks_at_what_is_right(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert look_at("build", root, tmp_path, {}) == 0
+    printed = capsys.readouterr().out
+    for words in ("Total params", "parameters: 3,139", "memory while training"):
+        assert words in printed
+    assert look_at("data", root, tmp_path, {}) == 0
+    printed = capsys.readouterr().out
+    assert "train 27, validation 9, test 18 images" in printed
+    assert "fingerprint" in printed
+
+
+def test_looks_at_what_is_wrong(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert look_at("build", root, tmp_path, {"model": dense(4)}) == 3
+    assert "MODEL_INVALID: model.1.Dense" in capsys.readouterr().out
+    assert look_at("data", root, tmp_path, {"model": "none"}) == 3
+    assert "SPEC_INVALID" in capsys.readouterr().out
+
+
+def look_at(which: str, root: Path, tmp_path: Path, changes: dict[str, Any]) -> int:
+    file = tmp_path / "spec.json"
+    file.write_text(json.dumps(document(**changes)))
+    return {"build": look.build, "data": look.data}[which](file, root)
+
+
+def test_min_pooling_is_the_least_of_each_window() -> None:
+    item = KerasObject("MinPooling2D", {"pool_size": (2, 2), "strides": None, "padding": "same"})
+    images = np.random.default_rng(0).normal(size=(2, 5, 5, 3)).astype(np.float32)
+    flow: Any = images
+    for layer in _min_pooling(item, "model.0.MinPooling2D"):
+        flow = layer(flow)
+    expected = -np.asarray(keras.layers.MaxPooling2D(padding="same")(-images))
+    np.testing.assert_array_equal(np.asarray(flow), expected)
+    assert np.asarray(flow)[0, 0, 0, 0] == images[0, :2, :2, 0].min()
+
+
+def test_measures_by_hand() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 2], np.int32)
+    outputs = np.eye(3, dtype=np.float32)[[0, 0, 1, 1, 0, 0]]
+    predicted = predicted_labels(outputs, from_logits=False)
+    matrix = confusion_matrix(labels, predicted, 3)
+    assert matrix.tolist() == [[2, 1, 0], [1, 1, 0], [1, 0, 0]]
+    measures = per_class(matrix, ("a", "b", "c"))
+    assert (measures["a"].precision, measures["a"].recall) == (2 / 4, 2 / 3)
+    assert measures["a"].f1 == pytest.approx(2 * (1 / 2) * (2 / 3) / (1 / 2 + 2 / 3))
+    assert measures["c"].model_dump() == {"precision": 0, "recall": 0, "f1": 0, "support": 1}
+
+
+def test_one_output_is_cut_at_one_half() -> None:
+    outputs = np.array([[0.2], [0.7]], np.float32)
+    assert predicted_labels(outputs, from_logits=False).tolist() == [0, 1]
+    assert predicted_labels(outputs, from_logits=True).tolist() == [1, 1]
+
+
+def test_nothing_outside_the_table_can_be_made() -> None:
+    for name in ("Lambda", "TorchModuleWrapper", "StringLookup", "keras.utils.set_random_seed"):
+        with pytest.raises(TrainingFailed, match="not supported"):
+            make(KerasObject(name, {}), "model.0")
+
+
+class ResourceExhaustedError(Exception):
+    """As TensorFlow's is called."""
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (MemoryError(), FailureCode.HOST_OOM),
+        (ResourceExhaustedError("OOM on /job:localhost/device:CPU:0"), FailureCode.HOST_OOM),
+        (ResourceExhaustedError("OOM on /job:localhost/device:GPU:0"), FailureCode.GPU_OOM),
+        (ResourceExhaustedError("x; No space left on device"), FailureCode.DISK_FULL),
+        (OSError(28, "No space left on device"), FailureCode.DISK_FULL),
+        (OSError(5, "Input/output error"), FailureCode.ARTIFACT_WRITE),
+        (ZeroDivisionError(), FailureCode.INTERNAL),
+    ],
+)
+def test_codes_of_exceptions(error: Exception, code: FailureCode) -> None:
+    assert failure(error).code is code

@@ -42,7 +42,11 @@ class Stub:
 
     def run(self) -> None:
         """Do what the name says."""
-        train = decode_down(sys.stdin.buffer.readline())
+        self._down = os.fdopen(os.dup(0), "rb", buffering=0)
+        line = self._down.readline()
+        if not line:
+            return
+        train = decode_down(line)
         assert isinstance(train, Train)
         threading.Thread(target=self._read, daemon=True).start()
         name = str(train.spec["name"])
@@ -71,7 +75,7 @@ class Stub:
         self._say(Finished(stop_reason=reason, best=best, test=None, files=[best.file]))
 
     def _read(self) -> None:
-        while line := sys.stdin.buffer.readline():
+        while line := self._down.readline():
             message = decode_down(line)
             if isinstance(message, Stop):
                 self._stop = message

@@ -99,6 +99,11 @@ class Site:
         """Living trainers of this site, spares too."""
         return [pid for pid in self.processes() if "--up-fd" in command(pid)]
 
+    def live_trainers(self, count: int) -> list[int]:
+        """Wait until there are so many."""
+        until(lambda: len(self.trainers()) == count, 20, saw=self.processes)
+        return self.trainers()
+
     def close(self) -> None:
         """Forget the database; every worker must be gone."""
         self.database.dispose()

@@ -52,7 +52,8 @@ def main() -> None:
             name = ".".join(str(part) for part in problem["loc"])
             log.error("setting %s: %s", name, problem["msg"])  # noqa: TRY400 - for an operator
         code = EXIT_USAGE
-    except SettingsError as exc:
+    except (SettingsError, DatabaseUnreachable) as exc:
+        # Of a database that is only away, `run` waits; here its URL is none.
         log.error("%s", exc)  # noqa: TRY400
         code = EXIT_USAGE
     except SlotHeld as exc:

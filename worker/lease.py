@@ -7,7 +7,6 @@ nor the ladder: the supervisor leaves what it has and looks at two flags.
 import logging
 import threading
 import time
-from contextlib import suppress
 from typing import Self
 
 from db import jobs
@@ -76,15 +75,15 @@ class Lease:
         """
         self._close()
         while not self.over:
-            with suppress(DatabaseUnreachable):
-                try:
-                    self._write()
-                    return jobs.finish(self._database, self._fence, verdict)
-                except Fenced:
-                    self.over = True
-                    break
-            self._report_away()
-            time.sleep(LOOK_S)
+            try:
+                self._write()
+                return jobs.finish(self._database, self._fence, verdict)
+            except Fenced:
+                # Lost, or finished by a commit whose answer was cut off.
+                self.over = True
+            except DatabaseUnreachable:
+                self._report_away()
+                time.sleep(LOOK_S)
         return None
 
     def __enter__(self) -> Self:

@@ -126,8 +126,10 @@ class Trainer:
         return self._closed
 
     def end(self) -> Exit:
-        """Wait shortly for the exit, kill what is left of the group, and tell how it ended."""
-        self._down.close()
+        """Wait shortly for the exit, kill what is left of the group, and tell how it ended.
+
+        The pipe down stays open meanwhile: its end would be one more reason to exit.
+        """
         deadline = time.monotonic() + EXIT_S
         while self.running and time.monotonic() < deadline:
             time.sleep(POLL_S)

@@ -44,7 +44,11 @@ class Trainers:
         self._lock = threading.Lock()
 
     def take(self, slot: Slot) -> Trainer:
-        """The slot's spare, or a trainer just started when there is none alive."""
+        """The slot's spare, or a trainer just started when there is none alive.
+
+        Raises:
+            OSError: the host cannot start another process.
+        """
         with self._lock:
             spare = self._spares.pop(slot.name, None)
         if spare is not None and spare.running:
@@ -67,8 +71,13 @@ class Trainers:
                 return
             if spare is not None:
                 log.warning("the spare trainer of slot %s ended: %s", slot.name, spare.kill())
-            self._spares[slot.name] = trainer = self._start(slot)
-        if gently and _can_hurry_again():
+            try:
+                self._spares[slot.name] = trainer = self._start(slot)
+            except OSError as exc:
+                # The next job will start its own, or say why it cannot.
+                log.warning("no spare trainer for slot %s: %s", slot.name, exc)
+                return
+        if gently and can_hurry_again():
             os.setpriority(os.PRIO_PROCESS, trainer.pid, NICE)
             self._niced.add(trainer.pid)
 
@@ -100,7 +109,7 @@ def trainer_command() -> tuple[str, ...]:
     return tuple(shlex.split(given)) if given else (sys.executable, "-P", "-m", "worker.trainer")
 
 
-def _can_hurry_again() -> bool:
+def can_hurry_again() -> bool:
     """Whether this process may take a lower priority back; without privileges mostly not."""
     answer = []
 

@@ -84,12 +84,14 @@ class Supervisor:
         with self._lease(claim) as lease:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
+                started = self._bakery.trainers.take(self.slot)
             except OSError as exc:
+                log.error("%s: could not begin: %s", name, exc)  # noqa: TRY400 - for an operator
                 return lease.finish(not_begun(exc))
-            with self._bakery.trainers.take(self.slot) as trainer:
+            with started as trainer:
                 trainer.send(self._order(claim, ending))
                 ladder = Ladder(trainer, settings.grace_s)
-                while not trainer.silent and not lease.over:
+                while not (trainer.silent or ending.said or lease.over):
                     self._relay(trainer, lease, ending, claim)
                     ladder.climb(self._why_stop(lease, claim, begin))
                 if lease.over:

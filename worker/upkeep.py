@@ -61,8 +61,8 @@ class Upkeep:
     def close(self) -> None:
         """Stop beating, wait for supervisors that woke by themselves, mark the worker gone."""
         self._closed.set()
-        self._self_woken.shutdown(wait=True)
         self._thread.join()
+        self._self_woken.shutdown(wait=True)
         try:
             workers.gone(self._bakery.database, self._bakery.name)
         except DatabaseUnreachable as exc:
@@ -89,8 +89,9 @@ class Upkeep:
         except BrokerUnreachable as exc:
             self._report_away("broker", exc)
         # Wake-ups get lost, and Redis may be away: what waits in SQL is found without them.
-        for _ in range(self._crew.idle()):
-            self._self_woken.submit(self._crew.answer)
+        if self._crew.has_room():
+            for _ in range(self._crew.idle()):
+                self._self_woken.submit(self._crew.answer)
 
     def _holds_office(self) -> bool:
         ttl_s = OFFICE_BEATS * self._bakery.settings.upkeep_s

@@ -1,5 +1,6 @@
 """What an attempt came to: from its trainer's last words and exit to the row's verdict."""
 
+import errno
 import hashlib
 import logging
 from collections.abc import Iterable
@@ -21,6 +22,13 @@ LOG = "train.log"
 LAST_LINES = 20
 LAST_BYTES = 2**14
 
+# What the host was short of; any other error is about the attempt's folder.
+_HOST = {
+    errno.ENOSPC: FailureCode.DISK_FULL,
+    errno.EDQUOT: FailureCode.DISK_FULL,
+    errno.ENOMEM: FailureCode.HOST_OOM,
+    errno.EAGAIN: FailureCode.HOST_OOM,
+}
 _ASKED = {
     WhyStop.CANCEL: (AttemptOutcome.CANCELLED, StopReason.CANCELLED),
     WhyStop.DRAIN: (AttemptOutcome.PREEMPTED, None),
@@ -71,12 +79,13 @@ def verdict(ending: Ending, settings: Settings) -> Verdict:
 
 
 def not_begun(error: OSError) -> Verdict:
-    """The verdict on an attempt whose folder could not be made."""
-    message = f"the attempt's folder could not be made: {error}"
+    """The verdict on an attempt whose folder could not be made, or whose trainer not started."""
+    code = _HOST.get(error.errno or 0, FailureCode.ARTIFACT_WRITE)
+    message = f"the attempt could not begin: {error}"
     return Verdict(
         outcome=AttemptOutcome.FAILED,
         stop_reason=None,
-        failure=Failure(FailureCode.ARTIFACT_WRITE, message, ""),
+        failure=Failure(code, message, ""),
         best=None,
         test=None,
         artifacts=(),

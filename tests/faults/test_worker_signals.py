@@ -9,6 +9,7 @@ import pytest
 from tests.servers import RedisServer
 from tests.until import until
 from tests.worker_process import Site, WorkerProcess, gone
+from worker.spares import NICE, can_hurry_again
 
 # The promise is two seconds; the cores are shared with other tests.
 TRAINER_GONE_S = 2.0
@@ -113,6 +114,22 @@ def test_a_killed_spare_is_replaced(site: Site, worker: WorkerProcess) -> None:
 
     assert site.wait(site.add("fine"))["state"] == "succeeded", worker.text()
     assert until(site.trainers, 10)[0] != spare
+
+
+def test_the_next_spare_waits_behind_the_running_job(site: Site, worker: WorkerProcess) -> None:
+    job_id = _running(site, "wait")
+    until(lambda: site.show(job_id)["epochs_run"] > 0, 10)
+    trainer = site.show(job_id)["worker"]["trainer_pid"]
+    spare = next(pid for pid in site.live_trainers(2) if pid != trainer)
+    nice = os.getpriority(os.PRIO_PROCESS, spare)
+    os.kill(trainer, signal.SIGKILL)
+    site.wait(job_id)
+    after = _running(site, "wait")
+
+    # Only where this account may take a low priority back is it given at all.
+    assert nice == (NICE if can_hurry_again() else 0)
+    assert site.show(after)["worker"]["trainer_pid"] == spare, worker.text()
+    assert os.getpriority(os.PRIO_PROCESS, spare) == 0
 
 
 def test_a_celery_process_that_cannot_start_is_not_started_for_ever(site: Site) -> None:

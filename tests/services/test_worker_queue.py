@@ -1,6 +1,10 @@
 """A worker and its queue, on both databases; stub trainers stand in for Keras."""
 
-from collections.abc import Iterator
+import base64
+import json
+import os
+import pickle
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -89,6 +93,19 @@ def test_a_model_that_is_not_there_is_no_success(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("worker")
+def test_a_folder_that_cannot_be_made_fails_the_job_alone(site: Site) -> None:
+    new = stub_job("fine", site.queue)
+    site.settings.artifacts_folder.mkdir(exist_ok=True)
+    (site.settings.artifacts_folder / new.uid).write_text("in the way")
+
+    failure = site.wait(jobs.add(site.database, new, "test"))["failure"]
+
+    assert failure["code"] == "ARTIFACT_WRITE"
+    assert "could not begin" in failure["message"]
+    assert site.wait(site.add("fine"))["state"] == "succeeded"
+
+
+@pytest.mark.usefixtures("worker")
 def test_cancel_stops_a_running_job_and_keeps_its_best_model(site: Site) -> None:
     job_id = site.add("wait")
     until(lambda: site.show(job_id)["epochs_run"] > 0, 20)
@@ -172,6 +189,7 @@ def test_garbage_in_the_queue_harms_nothing(
         key = f"{broker.KEY_PREFIX}{site.queue}"
         for garbage in ("not json", "{}", "[1]", '{"body": 1, "properties": {}}'):
             client.lpush(key, garbage)
+        client.lpush(key, _pickled(f"touch {site.home}/ran"))
     payloads: list[dict[str, object]] = [
         {"uid": "../../etc"},
         {"uid": 7},
@@ -187,6 +205,7 @@ def test_garbage_in_the_queue_harms_nothing(
     assert site.wait(site.add("fine"))["state"] == "succeeded"
     assert worker.celery == celery
     assert site.state(running) == "running"
+    assert not (site.home / "ran").exists()
     assert not _known(site, forged.uid)
     jobs.cancel(site.database, running, "test")
     site.wait(running)
@@ -199,6 +218,33 @@ def test_the_log_tells_of_jobs_and_never_of_passwords(site: Site, worker: Worker
     for url in (site.database_url, site.broker_url):
         password = url.split("://:")[-1].split("@")[0].split(":")[-1]
         assert password not in worker.text()
+
+
+class _Runs:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, command: str) -> None:
+        self._command = command
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, (self._command,)
+
+
+def _pickled(command: str) -> str:
+    """A message for our task whose body is a pickle."""
+    return json.dumps(
+        {
+            "body": base64.b64encode(pickle.dumps(_Runs(command))).decode(),
+            "content-encoding": "binary",
+            "content-type": "application/x-python-serialize",
+            "headers": {"task": broker.TASK, "id": "1", "lang": "py"},
+            "properties": {
+                "delivery_tag": "1",
+                "delivery_info": {"exchange": "", "routing_key": "x"},
+                "body_encoding": "base64",
+            },
+        }
+    )
 
 
 def _known(site: Site, uid: str) -> bool:

@@ -1,0 +1,198 @@
+"""What a supervisor makes of a trainer's end: exits, memory, reported files, secrets."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from db.states import AttemptOutcome, FailureCode, StopReason
+from fornada.settings import Settings
+from worker import exits
+from worker.exits import Exit, OomCounter
+from worker.messages import Best, Failed, FileRecord, Finished, Stopped, WhyStop
+from worker.scrub import scrubbed
+from worker.verdict import Ending, verdict
+
+KILLED = Exit(-signal.SIGKILL, out_of_memory=False)
+CLEAN = Exit(0, out_of_memory=False)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A home of the test's own."""
+    return Settings(home=tmp_path)
+
+
+@pytest.fixture
+def ending(settings: Settings) -> Ending:
+    """An attempt that left a log and a best model."""
+    folder = settings.artifacts_folder / "uid" / "attempt-1"
+    folder.mkdir(parents=True)
+    (folder / "train.log").write_text("epoch 1\nepoch 2\n\n")
+    (folder / "best.keras").write_bytes(b"model")
+    return Ending(folder, time_limit_s=60.0, epoch=2, exit=CLEAN)
+
+
+def test_a_kill_for_memory_is_told_from_any_other(ending: Ending, settings: Settings) -> None:
+    ending.exit = Exit(-signal.SIGKILL, out_of_memory=True)
+    memory = verdict(ending, settings)
+    ending.exit = KILLED
+    other = verdict(ending, settings)
+
+    assert memory.failure is not None
+    assert other.failure is not None
+    assert memory.failure.code is FailureCode.HOST_OOM
+    assert other.failure.code is FailureCode.CRASHED
+    assert "SIGKILL" in other.failure.message
+    assert "in epoch 3" in other.failure.message
+    assert other.failure.traceback == "epoch 1\nepoch 2"
+    assert other.exit_status == -9
+
+
+def test_a_clean_exit_without_a_word_is_a_crash(ending: Ending, settings: Settings) -> None:
+    found = verdict(ending, settings)
+
+    assert found.outcome is AttemptOutcome.CRASHED
+    assert found.failure is not None
+    assert "exit status 0" in found.failure.message
+
+
+def test_a_success_records_files_and_the_whole_log(ending: Ending, settings: Settings) -> None:
+    ending.said = _finished(ending)
+
+    found = verdict(ending, settings)
+
+    assert found.outcome is AttemptOutcome.SUCCEEDED
+    assert found.best is not None
+    assert found.best.uri == "artifacts:uid/attempt-1/best.keras"
+    kinds = {row.kind: row.bytes for row in found.artifacts}
+    assert kinds == {"best_model": 5, "log": len("epoch 1\nepoch 2\n\n")}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda best: best.unlink(), "is not there"),
+        (lambda best: best.write_bytes(b"mod"), "has 3 bytes; 5 were reported"),
+    ],
+)
+def test_a_best_model_that_differs_is_no_success(
+    ending: Ending, settings: Settings, spoil: object, says: str
+) -> None:
+    ending.said = _finished(ending)
+    assert callable(spoil)
+    spoil(ending.folder / "best.keras")
+
+    found = verdict(ending, settings)
+
+    assert found.failure is not None
+    assert found.failure.code is FailureCode.ARTIFACT_WRITE
+    assert says in found.failure.message
+    assert found.best is None
+
+
+def test_a_file_outside_of_the_attempt_is_no_success(ending: Ending, settings: Settings) -> None:
+    elsewhere = settings.home / "best.keras"
+    elsewhere.write_bytes(b"model")
+    ending.said = _finished(ending, elsewhere)
+
+    found = verdict(ending, settings)
+
+    assert found.failure is not None
+    assert "lies outside" in found.failure.message
+
+
+@pytest.mark.parametrize(
+    ("why", "outcome", "reason"),
+    [
+        (WhyStop.CANCEL, AttemptOutcome.CANCELLED, StopReason.CANCELLED),
+        (WhyStop.DRAIN, AttemptOutcome.PREEMPTED, None),
+        (WhyStop.TIME_LIMIT, AttemptOutcome.TIMED_OUT, StopReason.TIME_LIMIT),
+    ],
+)
+@pytest.mark.parametrize("killed", [False, True])
+def test_who_was_asked_to_stop_ends_so_even_when_it_had_to_be_killed(
+    ending: Ending,
+    settings: Settings,
+    why: WhyStop,
+    outcome: AttemptOutcome,
+    reason: StopReason | None,
+    *,
+    killed: bool,
+) -> None:
+    ending.asked, ending.best = why, _best(ending)
+    ending.exit = KILLED if killed else CLEAN
+    ending.said = None if killed else Stopped(reason=why, best=_best(ending), files=[])
+
+    found = verdict(ending, settings)
+
+    assert (found.outcome, found.stop_reason) == (outcome, reason)
+    assert found.best is not None
+
+
+def test_a_fault_of_the_spec_outlives_a_drain_but_not_a_cancel(
+    ending: Ending, settings: Settings
+) -> None:
+    ending.said = Failed(code=FailureCode.MODEL_INVALID, message="shapes", traceback="")
+    ending.asked = WhyStop.DRAIN
+    drained = verdict(ending, settings)
+    ending.asked = WhyStop.CANCEL
+    cancelled = verdict(ending, settings)
+
+    assert drained.outcome is AttemptOutcome.FAILED
+    assert cancelled.outcome is AttemptOutcome.CANCELLED
+
+
+def test_the_kernels_count_is_read_where_the_process_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = tmp_path / "cgroup" / "slice" / "memory.events"
+    process = tmp_path / "proc" / "7" / "cgroup"
+    for file in (events, process):
+        file.parent.mkdir(parents=True)
+    process.write_text("0::/slice\n")
+    events.write_text("low 0\noom 1\noom_kill 1\n")
+    monkeypatch.setattr(exits, "CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(exits, "PROC", tmp_path / "proc")
+
+    counter = OomCounter.of(7)
+
+    assert counter is not None
+    assert not counter.rose()
+    events.write_text("low 0\noom 2\noom_kill 2\n")
+    assert counter.rose()
+
+
+def test_credentials_are_dropped_by_name_and_by_value() -> None:
+    environment = {
+        "FORNADA_DATABASE_URL": "postgresql://u:s%2Fcret@h/d",
+        "FORNADA_BROKER_URL": "redis://:pw4567@h",
+        "FORNADA_HOME": "/home",
+        "FORNADA_MAX_PARAMETERS": "10",
+        "PGPASSWORD": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "COPY_OF_IT": "redis-cli -a pw4567",
+        "DECODED": "s/cret",
+        "LD_LIBRARY_PATH": "/usr/lib",
+        "KERAS_BACKEND": "jax",
+    }
+    urls = (environment["FORNADA_DATABASE_URL"], environment["FORNADA_BROKER_URL"])
+
+    assert scrubbed(environment, urls).keys() == {
+        "FORNADA_HOME",
+        "FORNADA_MAX_PARAMETERS",
+        "LD_LIBRARY_PATH",
+        "KERAS_BACKEND",
+    }
+
+
+def _finished(ending: Ending, path: Path | None = None) -> Finished:
+    best = _best(ending, path)
+    reason = StopReason.COMPLETED
+    return Finished(stop_reason=reason, best=best, test=None, files=[best.file])
+
+
+def _best(ending: Ending, path: Path | None = None) -> Best:
+    file = path or ending.folder / "best.keras"
+    record = FileRecord(kind="best_model", path=file, bytes=5, sha256="0" * 64)
+    return Best(epoch=2, monitor="loss", value=0.5, file=record)

@@ -1,0 +1,91 @@
+"""Slots of real workers: what their trainers find in the environment, and who holds a lock."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fornada.errors import SettingsError
+from tests.servers import RedisServer
+from tests.worker_process import Site, WorkerProcess
+from worker import slots
+from worker.slots import Device, SlotHeld
+
+
+@pytest.fixture
+def site(sqlite_database_url: str, redis_server: RedisServer) -> Iterator[Site]:
+    """A database, a home and a queue of the test's own."""
+    made = Site(sqlite_database_url, redis_server.url)
+    yield made
+    made.close()
+
+
+def test_declared_gpus_are_set_before_keras_is_imported(site: Site) -> None:
+    with site.baker("--slots", "gpu:0,gpu:1") as worker:
+        environments = [_environment(pid) for pid in site.live_trainers(2)]
+
+        assert {each["CUDA_VISIBLE_DEVICES"] for each in environments} == {"0", "1"}
+        for each in environments:
+            assert each["TF_GPU_ALLOCATOR"] == "cuda_malloc_async"
+            assert each["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+            assert each["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+            assert each["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+        _assert_refused(site, worker)
+
+
+def _assert_refused(site: Site, holder: WorkerProcess) -> None:
+    second = site.worker("--slots", "gpu:1")
+
+    assert second.process.wait(30) == 5, second.text()
+    assert f"slot gpu:1 is held by worker {holder.name}" in second.text()
+
+
+def test_cpu_slots_share_the_cores_and_see_no_gpu(site: Site) -> None:
+    with site.worker("--slots", "2", KERAS_BACKEND="tensorflow"):
+        environments = [_environment(pid) for pid in site.live_trainers(2)]
+
+    share = str(max(1, int(slots.cores() / 2)))
+    for each in environments:
+        assert each["CUDA_VISIBLE_DEVICES"] == "-1"
+        assert each["OMP_NUM_THREADS"] == each["TF_NUM_INTRAOP_THREADS"] == share
+        assert each["KERAS_BACKEND"] == "tensorflow"
+        assert "FORNADA_DATABASE_URL" not in each
+        assert "FORNADA_BROKER_URL" not in each
+
+
+def test_a_lock_is_held_as_long_as_any_copy_of_it_is_open(tmp_path: Path) -> None:
+    first = slots.take([Device("cpu", 0), Device("cpu", 0)], tmp_path, "one")
+    second = slots.take([Device("cpu", 0)], tmp_path, "two")
+
+    assert [slot.name for slot in (*first, *second)] == ["cpu:0", "cpu:1", "cpu:2"]
+
+
+def test_a_held_gpu_names_its_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "DYING_S", 0.0)
+    slots.take([Device("gpu", 0)], tmp_path, "worker ana (process 7)")
+
+    with pytest.raises(SlotHeld, match=r"gpu:0 is held by worker ana \(process 7\)"):
+        slots.take([Device("gpu", 0)], tmp_path, "two")
+
+
+@pytest.mark.parametrize("text", ["tpu", "gpu", "gpu:x", "gpu:0,gpu:0", "0", "", "cpu:3"])
+def test_what_is_no_slot_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError):
+        slots.devices(text)
+
+
+def test_declared_slots_are_taken_as_written() -> None:
+    assert slots.devices("gpu:1,cpu") == [Device("gpu", 1), Device("cpu", 0)]
+
+
+def test_a_host_without_a_driver_has_one_cpu_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Leaves no GPU to us where there are some.
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+
+    assert slots.devices(None) == [Device("cpu", 0)]
+    assert slots.devices("3") == [Device("cpu", 0)] * 3
+
+
+def _environment(pid: int) -> dict[str, str]:
+    pairs = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return dict(pair.split("=", 1) for pair in pairs if "=" in pair)

@@ -106,6 +106,8 @@ def test_only_queued_jobs_are_claimed(database: Database, state: JobState) -> No
     with database.begin() as connection:
         connection.execute(update(Job).values(state=state))
     assert store.claim(database) is None
+    queued = store.add(database)
+    assert claimed(database) == queued
 
 
 def test_many_claimers_take_each_job_once(database_url: str) -> None:

@@ -396,3 +396,32 @@ def test_the_log_lies_with_the_last_attempt(database: Database) -> None:
         "folder": f"artifacts:{claimed.uid}/attempt-1",
         "state": "running",
     }
+
+
+@pytest.mark.parametrize("after", [JobState.HELD, JobState.RUNNING])
+def test_an_illegal_move_undoes_its_transaction(database: Database, after: JobState) -> None:
+    from sqlalchemy import update
+
+    from db.moves import moved
+    from db.tables import Job
+
+    fence = store.running(database)
+    jobs.finish(database, fence, store.SUCCEEDED)
+    before = history.job(database, fence.job_id), history.events(database, fence.job_id)
+
+    def move() -> None:
+        with database.begin() as connection:
+            connection.execute(update(Job).values(state=after))
+            moved(connection, fence.job_id, (JobState.SUCCEEDED, after), "nobody")
+
+    with pytest.raises(WrongState):
+        move()
+    assert (history.job(database, fence.job_id), history.events(database, fence.job_id)) == before
+
+
+def test_no_other_state_than_those_on_the_list(database: Database) -> None:
+    from sqlalchemy.exc import IntegrityError
+
+    store.add(database)
+    with pytest.raises(IntegrityError), database.begin() as connection:
+        connection.exec_driver_sql("UPDATE job SET state = 'paused'")

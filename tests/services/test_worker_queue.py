@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from db import history, jobs, migrations
+from db import history, jobs, migrations, workers
 from db.errors import JobNotFound
 from db.session import Database
 from db.states import JobState
+from db.workers import WorkerFacts
 from fornada import artifacts, broker
 from fornada.spec import load
 from tests.servers import PostgresServer, RedisServer
@@ -149,6 +150,25 @@ def test_a_lost_wake_up_is_found_by_upkeep(site: Site) -> None:
     assert site.wait(job_id, timeout_s=10)["state"] == "succeeded"
 
 
+def test_upkeep_wakes_as_many_as_there_are_idle_slots(site: Site, worker: WorkerProcess) -> None:
+    # A worker that only its row knows: nobody takes its wake-ups, so they can be counted.
+    elsewhere = f"{site.queue}-elsewhere"
+    two = [{"name": "cpu:0"}, {"name": "cpu:1"}]
+    facts = WorkerFacts("other", "host", 1, two, [elsewhere], [], {}, "idle")
+    for _ in range(3):
+        jobs.add(site.database, stub_job("fine", elsewhere), "test")
+
+    workers.register(site.database, facts)
+    until(lambda: broker.queue_length(site.app, elsewhere) == 2, 10)
+    # What waits already is not published again.
+    for _ in range(2):
+        workers.beat(site.database, facts)
+        _wait_for_beat(site, worker)
+
+    assert broker.queue_length(site.app, elsewhere) == 2
+    workers.gone(site.database, "other")
+
+
 @pytest.mark.usefixtures("worker")
 def test_a_hundred_wake_ups_start_one_attempt(site: Site) -> None:
     new = stub_job("fine", site.queue)
@@ -218,6 +238,15 @@ def test_the_log_tells_of_jobs_and_never_of_passwords(site: Site, worker: Worker
     for url in (site.database_url, site.broker_url):
         password = url.split("://:")[-1].split("@")[0].split(":")[-1]
         assert password not in worker.text()
+
+
+def _wait_for_beat(site: Site, worker: WorkerProcess) -> None:
+    def seen() -> str:
+        rows = workers.alive(site.database, 60.0)
+        return next(str(row["seen_at"]) for row in rows if row["name"] == worker.name)
+
+    before = seen()
+    until(lambda: seen() != before, 10)
 
 
 class _Runs:

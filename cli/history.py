@@ -213,13 +213,17 @@ def logs(reference: str, follow: bool) -> None:
         if not follow:
             _copy(client.log_file(job_id), 0)
             return
-        place = 0
+        file, place = None, 0
         for sight in client.follow(job_id, look_s=LOOK_S):
             try:
-                place = _copy(client.log_file(job_id), place)
+                latest = client.log_file(job_id)
             except NotStarted:
                 if sight.final:
                     raise
+                continue
+            # A new attempt has a new log.
+            place = _copy(latest, place if latest == file else 0)
+            file = latest
 
 
 def _copy(file: Path, place: int) -> int:

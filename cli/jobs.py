@@ -1,13 +1,13 @@
 """Commands that make jobs and move them: run, submit, wait, cancel."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.exits import Exit, ExitWith
+from cli.keeper import Keeper
 from cli.options import job_arguments, output_options, seconds, spec_options
 from cli.output import Output
 from cli.watch import answer, end_all, ended_by_sigterm, watch
@@ -33,18 +33,14 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
     Example:
       fornada run specs/digits.yaml --set fit.epochs=5
     """
-    from fornada import local
     from fornada.client import Client
 
     with Client() as client, ended_by_sigterm():
         read = specs(client, [spec], overrides)
-        ours = client.settings.embedded and not local.running(client.settings)
         queues = sorted({"default", *(one.resources.queue for one in read)})
-        stack = local.LocalStack(client.settings, queues=queues) if ours else None
-        with stack or nullcontext():
+        with Keeper(client.settings, queues) as keeper:
             (job,) = submit_all(client, read, output)
-            document = watch(client, job.id, output, stack=stack)
-        answer([document], output)
+            answer([watch(client, job.id, output, keeper=keeper)], output)
 
 
 @click.command()

@@ -14,11 +14,8 @@ from cli.progress import shown
 from cli.result import report
 
 if TYPE_CHECKING:
-    from fornada.client import Client, Sight
-    from fornada.local import LocalStack
-
-# How `ps` begins the reason of a job that no passing of time will start on one machine.
-NEEDS_GPU = "NeedsGpu"
+    from cli.keeper import Keeper
+    from fornada.client import Client
 
 
 def watch(
@@ -26,7 +23,7 @@ def watch(
     job_id: int,
     output: Output,
     *,
-    stack: "LocalStack | None" = None,
+    keeper: "Keeper | None" = None,
     timeout_s: float | None = None,
 ) -> dict[str, Any]:
     """Show a job's progress until its end.
@@ -35,7 +32,7 @@ def watch(
         client: to look with.
         job_id: the job.
         output: how to show it.
-        stack: the stack this command has started for the job, if it has.
+        keeper: keeps a stack up for the job, where the command is to do so.
         timeout_s: how long at most.
     Returns:
         The job's last document.
@@ -49,12 +46,13 @@ def watch(
             for sight in client.follow(job_id, timeout_s=timeout_s):
                 document = sight.job
                 show(sight)
-                if stack is not None and not sight.final:
-                    _see_to(stack, sight)
+                if keeper is not None and not sight.final:
+                    keeper.see_to(sight)
     except KeyboardInterrupt:
-        if stack is not None:
+        ours = keeper is not None and keeper.ours
+        if ours:
             output.warn("stopping the worker; Ctrl-C once more ends it at once")
-        raise ExitWith(Exit.INTERRUPTED, _come_back(job_id, stack is not None)) from None
+        raise ExitWith(Exit.INTERRUPTED, _come_back(job_id, ours)) from None
     return document
 
 
@@ -109,17 +107,6 @@ def ended_by_sigterm() -> Iterator[None]:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
-
-
-def _see_to(stack: "LocalStack", sight: "Sight") -> None:
-    stack.check()
-    if (sight.waits or "").startswith(NEEDS_GPU):
-        raise ExitWith(
-            Exit.NEVER_SCHEDULED,
-            f"job {sight.job['id']} asks for a GPU and this machine has none. It waits in the "
-            f"queue; train it on the CPU with --set resources.gpus=auto, or: "
-            f"fornada cancel {sight.job['id']}",
-        )
 
 
 def _come_back(job_id: int, stopped: bool) -> str:

@@ -3,12 +3,15 @@
 Every setting is an environment variable `FORNADA_<NAME>` and a key of `config.toml` in the home.
 """
 
+import difflib
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -57,6 +60,14 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(
         100_000_000, gt=0, description="The largest image a trainer decodes, in pixels."
     )
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise SettingsError("\n".join(map(_told, error.errors()))) from None
+        except TOMLDecodeError as error:
+            raise SettingsError(f"config.toml in the home is not TOML: {error}") from error
 
     @classmethod
     def settings_customise_sources(
@@ -107,3 +118,13 @@ class Settings(BaseSettings):
             "FORNADA_DATA_ROOT is not set. With a database or broker URL it must name the folder "
             "that all data lie under, for example FORNADA_DATA_ROOT=/srv/data."
         )
+
+
+def _told(error: Mapping[str, Any]) -> str:
+    """One wrong setting, without its value: that may be a password."""
+    name = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+        hint = f'; did you mean "{near[0]}"?' if near else ""
+        return f'config.toml: there is no setting "{name}"{hint}'
+    return f"FORNADA_{name.upper()} (or {name} in config.toml): {error['msg']}"

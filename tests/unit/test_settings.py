@@ -53,3 +53,19 @@ def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORNADA_DATABASE_URL", URL)
     assert "s3cret" not in repr(Settings())
     assert "s3cret" in Settings().sql_url
+
+
+def test_a_wrong_value_is_told_by_its_name_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORNADA_LEASE_S", "s3cret")
+    with pytest.raises(SettingsError, match=r"FORNADA_LEASE_S .*valid number") as told:
+        Settings()
+    assert "s3cret" not in str(told.value)
+
+
+def test_a_wrong_name_in_the_file_is_told_with_the_nearest(home: Path) -> None:
+    (home / "config.toml").write_text("leases_s = 30\n")
+    with pytest.raises(SettingsError, match='no setting "leases_s"; did you mean "lease_s"'):
+        Settings()
+    (home / "config.toml").write_text("lease_s = \n")
+    with pytest.raises(SettingsError, match="not TOML"):
+        Settings()

@@ -45,6 +45,10 @@ class Parent:
         self._command = [sys.executable, "-P", "-m", "worker.app", "--parent", str(os.getpid())]
         self._command += arguments
         self._asked: list[signal.Signals] = []
+        self._stopping = set(STOPPING)
+        # A terminal that goes away drains too, unless nohup said otherwise.
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            self._stopping.add(signal.SIGHUP)
 
     def run(self) -> int:
         """Keep a Celery process running until a signal ends it.
@@ -55,7 +59,7 @@ class Parent:
         """
         prctl.adopt_orphans()
         # Blocked signals wait for sigwait, also in process 1, whose default is to ignore them.
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING | {signal.SIGCHLD})
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._stopping | {signal.SIGCHLD})
         pause_s = FIRST_PAUSE_S
         while True:
             begin = time.monotonic()
@@ -86,8 +90,8 @@ class Parent:
     def _watch(self, child: int) -> int:
         """Pass signals on until the child has ended; its exit code, negative for a signal."""
         while True:
-            caught = signal.Signals(signal.sigwait(STOPPING | {signal.SIGCHLD}))
-            if caught in STOPPING:
+            caught = signal.Signals(signal.sigwait(self._stopping | {signal.SIGCHLD}))
+            if caught in self._stopping:
                 self._pass_on(caught, child)
             elif (code := _reap().get(child)) is not None:
                 return code
@@ -110,8 +114,8 @@ class Parent:
     def _stopped_within(self, pause_s: float) -> bool:
         end = time.monotonic() + pause_s
         while (left := end - time.monotonic()) > 0:
-            found = signal.sigtimedwait(STOPPING | {signal.SIGCHLD}, left)
-            if found is not None and found.si_signo in STOPPING:
+            found = signal.sigtimedwait(self._stopping | {signal.SIGCHLD}, left)
+            if found is not None and found.si_signo in self._stopping:
                 return True
             _reap()
         return False

@@ -106,13 +106,13 @@ class Upkeep:
             idle = workers.idle_slots(database, ALIVE_BEATS * self._bakery.settings.upkeep_s)
             for queue, count in waiting.items():
                 self._publish(queue, min(count, idle.get(queue, 0)))
-        self._report_back("broker")
 
     def _publish(self, queue: str, wanted: int) -> None:
         if wanted == 0:
             return
         for _ in range(wanted - broker.queue_length(self._app, queue)):
             broker.publish(self._app, queue, None, None)
+        self._report_back("broker")
 
     def _facts(self) -> WorkerFacts:
         bakery = self._bakery

@@ -63,8 +63,11 @@ def test_the_second_sigterm_ends_everything_at_once(site: Site, worker: WorkerPr
     assert site.processes() == []
 
 
-def test_ctrl_c_drains_too(site: Site, worker: WorkerProcess) -> None:
-    worker.process.send_signal(signal.SIGINT)
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_and_a_closed_terminal_drain_too(
+    site: Site, worker: WorkerProcess, which: signal.Signals
+) -> None:
+    worker.process.send_signal(which)
 
     assert worker.process.wait(15) == 0, worker.text()
     assert site.processes() == []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from fornada.spec import Monitor, Spec
@@ -24,8 +25,8 @@ class BestModel(keras.callbacks.Callback):  # type: ignore[misc]
     """Keeps the model of the best epoch as `best.keras`, written in one piece.
 
     Keras's ModelCheckpoint as to when it saves and what it says, but for two things: its saves
-    are atomic and have a checksum, and a value that is not finite is never the best. The best
-    model is kept whether or not it passes an `initial_value_threshold`.
+    are atomic and have a checksum, and what is not finite, value or weight, is never the best.
+    The best model is kept whether or not it passes an `initial_value_threshold`.
 
     Args:
         folder: of the attempt.
@@ -71,7 +72,10 @@ class BestModel(keras.callbacks.Callback):  # type: ignore[misc]
     def _improves(self, value: float) -> bool:
         if not math.isfinite(value):
             return False
-        return self.best is None or self._sign * value < self._sign * self.best.value
+        if self.best is not None and self._sign * value >= self._sign * self.best.value:
+            return False
+        # The last step of an epoch may overflow: its loss was computed before.
+        return all(np.isfinite(weight).all() for weight in self.model.get_weights())
 
     def _so_far(self) -> str:
         return "None" if self.best is None else f"{self.best.value:.5f}"

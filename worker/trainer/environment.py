@@ -22,10 +22,9 @@ def versions() -> dict[str, str]:
         "tensorflow": tf.__version__,
         "numpy": np.__version__,
     }
-    build = tf.sysconfig.get_build_info()
-    for part in ("cuda", "cudnn"):
-        if build.get("is_cuda_build") and build.get(f"{part}_version"):
-            found[part] = str(build[f"{part}_version"])
+    if tf.config.list_physical_devices("GPU"):
+        build = tf.sysconfig.get_build_info()
+        found |= {part: str(build.get(f"{part}_version")) for part in ("cuda", "cudnn")}
     return found
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fornada.spec import Spec
 from worker.messages import PerClass, TestResult
 from worker.trainer.data.sets import Images
-from worker.trainer.engine import TensorFlowEngine
+from worker.trainer.engine import engine_for
 
 
 def evaluate(
@@ -30,7 +30,7 @@ def evaluate(
         check: called between batches; what it raises ends the evaluation.
     """
     model = keras.models.load_model(model_file)
-    engine = TensorFlowEngine(model, spec.data.batch_size)
+    engine = engine_for(model, spec.data.batch_size)
     logs = engine.evaluate(images, keras.callbacks.CallbackList(model=model), check)
     logits = bool(spec.compile.loss.arguments["from_logits"])
     predicted = predicted_labels(engine.predict(images, check), from_logits=logits)

@@ -6,6 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from fornada.settings import Settings
+
 # What TensorFlow's libraries write to file descriptor 2 before they look at any log level.
 _NOISE = (b"All log messages before absl", b"cudart_stub", b"oneDNN", b"cpu_feature_guard")
 
@@ -17,6 +19,8 @@ def import_keras() -> None:
     level = "2" if Path("/dev/nvidiactl").exists() else "3"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", level)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    # Else ~/.keras/keras.json decides about backend and epsilon, and is written if missing.
+    os.environ.setdefault("KERAS_HOME", str(Settings().home / "keras"))
     with tempfile.TemporaryFile() as heard:
         kept = os.dup(2)
         os.dup2(heard.fileno(), 2)
@@ -28,9 +32,6 @@ def import_keras() -> None:
             os.close(kept)
             heard.seek(0)
             _repeat(heard.readlines())
-    # Keras reads these from ~/.keras/keras.json, which says nothing about a job.
-    keras.config.set_floatx("float32")
-    keras.config.set_image_data_format("channels_last")
     # A job's record wants the whole traceback, and Keras's reasons without its wrapping.
     keras.config.disable_traceback_filtering()
 

@@ -15,7 +15,7 @@ from worker.trainer import callbacks
 from worker.trainer.catalogue import reason
 from worker.trainer.data.order import epoch_order
 from worker.trainer.data.sets import Sets
-from worker.trainer.engine import Engine, Logs, TensorFlowEngine
+from worker.trainer.engine import Logs, engine_for
 from worker.trainer.failures import TrainingFailed
 
 
@@ -42,7 +42,7 @@ class Training:
         self._spec = spec
         self._model = model
         self._sets = sets
-        self._engine: Engine = TensorFlowEngine(model, spec.data.batch_size)
+        self._engine = engine_for(model, spec.data.batch_size)
         self._check = check
         made, self._best_model = callbacks.from_spec(spec, folder)
         self._records = callbacks.Records()
@@ -93,7 +93,8 @@ class Training:
         self._callbacks.on_train_end(self._records.logs)
         self._events.close()
         if self.best is None:
-            raise self._diverged(f"{self._spec.monitor.name} was never a finite number")
+            what = f"no epoch ended with finite weights and a finite {self._spec.monitor.name}"
+            raise self._diverged(what)
         return self.best
 
     def _run(self, epoch: int) -> Epoch:

@@ -8,8 +8,10 @@ import hashlib
 import os
 import stat
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,8 +32,12 @@ NEVER_CROPPED = ("gaussian", "mitchellcubic")
 _IN_MEMORY_BYTES = 2 * 1024**3
 # Decoded images travel from TensorFlow in groups of about this many bytes.
 _GROUP_BYTES = 8 * 1024**2
-# Files read ahead of the decoder at once: enough to keep it busy, few enough to hold in memory.
+# Files read ahead of the decoder at once, and their bytes: enough to keep it busy, few enough to
+# hold in memory. A larger file goes alone.
 _READ_AHEAD = 64
+_READ_AHEAD_BYTES = 32 * 1024**2
+# Threads that read. They wait for disks and networks; hashing and headers take little.
+_READERS = 4
 # No file of a listed format needs more bytes a pixel (16-bit RGBA), but for some header.
 _BYTES_A_PIXEL = 8
 _HEADER_BYTES = 1024**2
@@ -118,19 +124,36 @@ class _Reader:
 
     def chunks(self) -> Iterator[tuple[list[int], list[bytes]]]:
         """Positions and contents of the files that look like images, some at a time."""
-        with ThreadPoolExecutor(thread_name_prefix="read") as pool:
-            for start in range(0, len(self._files), _READ_AHEAD):
-                span = range(start, min(start + _READ_AHEAD, len(self._files)))
-                contents = pool.map(self._read, span)
-                good = [(i, c) for i, c in zip(span, contents, strict=True) if c is not None]
-                if good:
-                    yield [i for i, _ in good], [c for _, c in good]
+        ahead: deque[Future[tuple[list[int], list[bytes]]]] = deque()
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
+            for span in self._spans():
+                ahead.append(pool.submit(self._read_span, span))
+                if len(ahead) > _READERS:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
+    def _spans(self) -> Iterator[range]:
+        start, size = 0, 0
+        for position, file in enumerate(self._files):
+            # What cannot be asked cannot be read either, which says why.
+            with suppress(OSError):
+                size += os.stat(f"{self._folder}/{file}").st_size  # noqa: PTH116 - twice as fast
+            if size > _READ_AHEAD_BYTES or position + 1 - start == _READ_AHEAD:
+                yield range(start, position + 1)
+                start, size = position + 1, 0
+        yield range(start, len(self._files))
+
+    def _read_span(self, span: range) -> tuple[list[int], list[bytes]]:
+        # A task for many files: handing one over costs more than reading a small one.
+        contents = [self._read(position) for position in span]
+        good = [(i, content) for i, content in zip(span, contents, strict=True) if content]
+        return [i for i, _ in good], [content for _, content in good]
 
     def _read(self, position: int) -> bytes | None:
         file = self._files[position]
         try:
-            content = self._content(self._folder / file)
-            self.digests[position] = f"{len(content)} {hashlib.sha256(content).hexdigest()}"
+            content = _content(f"{self._folder}/{file}", self._max_pixels)
             self._check(pixels(content))
         except NoImage as finding:
             self.bad[file] = str(finding)
@@ -138,23 +161,32 @@ class _Reader:
         except OSError as error:
             self.bad[file] = f"cannot be read: {error.strerror}"
             return None
+        self.digests[position] = f"{len(content)} {hashlib.sha256(content).hexdigest()}"
         return content
-
-    def _content(self, path: Path) -> bytes:
-        # Without O_NONBLOCK a pipe that is named like an image would hold us here for ever.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise NoImage("not a file")
-            if status.st_size > self._max_pixels * _BYTES_A_PIXEL + _HEADER_BYTES:
-                raise NoImage(f"{status.st_size:,} bytes are too many for an image")
-            return file.read()
 
     def _check(self, count: int) -> None:
         if count > self._max_pixels:
             raise NoImage(
                 f"{count:,} pixels; at most {self._max_pixels:,} (FORNADA_MAX_IMAGE_PIXELS)"
             )
+
+
+def _content(path: str, max_pixels: int) -> bytes:
+    """The bytes of a file that is small enough to be an image."""
+    # Without O_NONBLOCK a pipe that is named like an image would hold us here for ever.
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise NoImage("not a file")
+        if status.st_size > max_pixels * _BYTES_A_PIXEL + _HEADER_BYTES:
+            raise NoImage(f"{status.st_size:,} bytes are too many for an image")
+        parts = []
+        while part := os.read(fd, status.st_size + 1):
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        os.close(fd)
 
 
 class _Store:

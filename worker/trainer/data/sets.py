@@ -235,8 +235,10 @@ def _refuse_bad_files(found: dict[str, tuple[Listing, dict[str, str]]]) -> None:
     if not lines:
         return
     names = sorted(lines)
-    print("\n".join(names))
-    rest = f"\n... and {len(names) - _NAMED} more, all in the log" if len(names) > _NAMED else ""
+    rest = ""
+    if len(names) > _NAMED:
+        print("\n".join(names))
+        rest = f"\n... and {len(names) - _NAMED} more, all in the log"
     raise TrainingFailed(
         FailureCode.DATA_INVALID,
         f"{len(names)} files are no images that can be decoded; mend or remove them:\n"

@@ -1,6 +1,27 @@
 """What runs epochs: one interface, a module for each backend."""
 
-from worker.trainer.engine.interface import Engine, Logs
-from worker.trainer.engine.tensorflow import TensorFlowEngine
+import keras
 
-__all__ = ["Engine", "Logs", "TensorFlowEngine"]
+from db.states import FailureCode
+from worker.trainer.engine.interface import Engine, Logs
+from worker.trainer.failures import TrainingFailed
+
+__all__ = ["Engine", "Logs", "engine_for"]
+
+
+def engine_for(model: keras.Model, batch_size: int) -> Engine:
+    """The engine of the backend that Keras was imported with.
+
+    Args:
+        model: built and compiled.
+        batch_size: images in a batch.
+
+    Raises:
+        TrainingFailed: there is none.
+    """
+    if keras.backend.backend() != "tensorflow":
+        message = f"KERAS_BACKEND={keras.backend.backend()} is not supported; use tensorflow."
+        raise TrainingFailed(FailureCode.INTERNAL, message)
+    from worker.trainer.engine.tensorflow import TensorFlowEngine
+
+    return TensorFlowEngine(model, batch_size)

@@ -175,14 +175,13 @@ class WorkerProcess:
 
 def stub_job(name: str, queue: str, **changes: Any) -> NewJob:
     """A job whose spec only a stub trainer reads."""
-    spec = {"name": name, "data": {"train": "Data/Train"}, "fit": {"epochs": 2}}
     fields: dict[str, Any] = {
         "uid": uuid.uuid4().hex,
         "name": name,
         "queue": queue,
         "priority": 0,
         "gpus": "auto",
-        "spec": spec,
+        "spec": stub_spec(name),
         "spec_hash": "0" * 64,
         "seed": 0,
         "user": "test",
@@ -193,6 +192,11 @@ def stub_job(name: str, queue: str, **changes: Any) -> NewJob:
         "monitor_mode": "min",
     }
     return NewJob(**fields | changes)
+
+
+def stub_spec(name: str) -> dict[str, Any]:
+    """What a stub trainer reads of a spec."""
+    return {"name": name, "data": {"train": "Data/Train"}, "fit": {"epochs": 2}}
 
 
 def command(pid: int) -> list[str]:

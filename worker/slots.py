@@ -50,15 +50,18 @@ class Slot:
         """Whether a job that needs a GPU fits."""
         return self.device.kind == "gpu"
 
-    def environment(self, inherited: Mapping[str, str], threads: int) -> dict[str, str]:
+    def environment(
+        self, inherited: Mapping[str, str], threads: int, *, gpu: bool = True
+    ) -> dict[str, str]:
         """What a trainer on this slot finds in its environment, before Keras is imported.
 
         Args:
             inherited: from the worker; goes before what we would choose, except the device.
-            threads: processor cores for it, at least 1; for CPU slots.
+            threads: processor cores for it, at least 1; for what runs without a GPU.
+            gpu: whether it may use the slot's GPU, where the slot has one.
         """
         chosen = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-        if self.has_gpu:
+        if self.has_gpu and gpu:
             visible = str(self.device.index)
             chosen |= {"TF_GPU_ALLOCATOR": "cuda_malloc_async"}
         else:

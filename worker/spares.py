@@ -43,12 +43,18 @@ class Trainers:
         self._niced: set[int] = set()
         self._lock = threading.Lock()
 
-    def take(self, slot: Slot) -> Trainer:
+    def take(self, slot: Slot, *, gpu: bool = True) -> Trainer:
         """The slot's spare, or a trainer just started when there is none alive.
 
+        Args:
+            slot: where the job runs.
+            gpu: whether the job may use the slot's GPU; the spare always may, so a job that must
+                not gets a trainer of its own.
         Raises:
             OSError: the host cannot start another process.
         """
+        if slot.has_gpu and not gpu:
+            return self._start(slot, gpu=False)
         with self._lock:
             spare = self._spares.pop(slot.name, None)
         if spare is not None and spare.running:
@@ -88,8 +94,8 @@ class Trainers:
         for spare in spares:
             spare.kill()
 
-    def _start(self, slot: Slot) -> Trainer:
-        environment = slot.environment(self._environment, self._threads)
+    def _start(self, slot: Slot, *, gpu: bool = True) -> Trainer:
+        environment = slot.environment(self._environment, self._threads, gpu=gpu)
         return self._starter.submit(Trainer.start, self._command, slot, environment).result()
 
     def _hurry(self, trainer: Trainer) -> None:

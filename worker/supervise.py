@@ -84,7 +84,7 @@ class Supervisor:
         with self._lease(claim) as lease:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                started = self._bakery.trainers.take(self.slot)
+                started = self._bakery.trainers.take(self.slot, gpu=_wants_gpu(claim))
             except OSError as exc:
                 log.error("%s: could not begin: %s", name, exc)  # noqa: TRY400 - for an operator
                 return lease.finish(not_begun(exc))
@@ -180,6 +180,11 @@ class Supervisor:
             epoch.metrics,
             best,
         )
+
+
+def _wants_gpu(claim: Claim) -> bool:
+    # 0 is a job that must not use one, even on a GPU slot.
+    return bool(claim.spec.get("resources", {}).get("gpus") != 0)
 
 
 def _facts(started: Started, claim: Claim) -> StartedFacts:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from db import jobs
 from fornada.errors import SettingsError
 from tests.servers import RedisServer
-from tests.worker_process import Site, WorkerProcess
+from tests.until import until
+from tests.worker_process import Site, WorkerProcess, stub_spec
 from worker import slots
 from worker.slots import Device, SlotHeld
 
@@ -51,6 +53,21 @@ def test_cpu_slots_share_the_cores_and_see_no_gpu(site: Site) -> None:
         assert each["KERAS_BACKEND"] == "tensorflow"
         assert "FORNADA_DATABASE_URL" not in each
         assert "FORNADA_BROKER_URL" not in each
+
+
+def test_a_job_without_a_gpu_sees_none_on_a_gpu_slot(site: Site) -> None:
+    with site.worker("--slots", "gpu:0"):
+        assert _visible_to(site, 0) == "-1"
+        assert _visible_to(site, "auto") == "0"
+
+
+def _visible_to(site: Site, gpus: int | str) -> str:
+    job_id = site.add("job", spec=stub_spec("wait") | {"resources": {"gpus": gpus}})
+    until(lambda: site.show(job_id)["device"], 20)
+    visible = _environment(site.show(job_id)["worker"]["trainer_pid"])["CUDA_VISIBLE_DEVICES"]
+    jobs.cancel(site.database, job_id, "test")
+    site.wait(job_id)
+    return visible
 
 
 def test_a_lock_is_held_as_long_as_any_copy_of_it_is_open(tmp_path: Path) -> None:

@@ -58,6 +58,11 @@ def _normalization(arguments: Arguments, at: At) -> None:
         at.key("variance").refuse(
             None, f"a list of {len(variance)} is not accepted.\n  Expected {len(mean)}, as in mean."
         )
+    for name in ("mean", "variance"):
+        if isinstance(arguments.get(name), tuple) and arguments.get("axis", 0) is None:
+            at.key(name).refuse(
+                None, "is a list beside axis: null.\n  Expected one number for all values."
+            )
 
 
 def _optimizer(arguments: Arguments, at: At) -> None:

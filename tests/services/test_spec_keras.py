@@ -6,13 +6,15 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 
-from fornada.spec import KerasObject, monitors
+from fornada.spec import KerasObject, monitors, sizes
 from fornada.spec.catalogue import BORROWED, FAMILIES, fields, signature
 from fornada.spec.metrics import LABEL_MODES
 from fornada.spec.nodes import literal
 from fornada.spec.objects import Object
 from fornada.spec.reading import At, Reading
+from tests.unit.spec_strategies import one_object
 from worker.trainer.catalogue import make
 
 # What has no default, filled in so that one of each can be built.
@@ -88,6 +90,18 @@ def test_effective_arguments_build_what_keras_builds_by_default(family: str, nam
 
     assert type(ours) is type(theirs)
     assert config(ours) == config(theirs)
+
+
+@pytest.mark.parametrize(("family", "name"), CLASSES)
+def test_what_a_spec_may_give_keras_takes(family: str, name: str) -> None:
+    @given(one_object(family, name))
+    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+    def check(document: Any) -> None:
+        item = Object(family).with_classes(read(family, document), 3)
+        assert isinstance(item, KerasObject)
+        make(item, "test")
+
+    check()
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES["callbacks"].hands))
@@ -178,3 +192,32 @@ def test_a_model_whose_activation_has_arguments_loads_again(
 
     assert isinstance(item.arguments["activation"], KerasObject)
     np.testing.assert_array_equal(model.predict(images), loaded.predict(images))
+
+
+# Layers whose sizes are worked out without Keras, over every way they can be given.
+_STACKS: dict[str, list[Any]] = {
+    "same": [{"Conv2D": {"filters": 4, "kernel_size": [3, 5], "padding": "same", "strides": 2}}],
+    "valid": [{"Conv2D": {"filters": 4, "kernel_size": [3, 5], "strides": [2, 1]}}, "Flatten"],
+    "dilated": [{"Conv2D": {"filters": 6, "kernel_size": 3, "dilation_rate": 2, "groups": 3}}],
+    "separable": [{"SeparableConv2D": {"filters": 4, "kernel_size": 3, "depth_multiplier": 2}}],
+    "pooled": ["MaxPooling2D", {"AveragePooling2D": {"pool_size": 3, "strides": 1}}, "Flatten"],
+    "pooled to the border": [{"MaxPooling2D": {"pool_size": 3, "padding": "same"}}],
+    "padded": [{"ZeroPadding2D": {"padding": [[1, 2], [0, 3]]}}, {"Dense": {"units": 5}}],
+    "global": ["GlobalAveragePooling2D", {"Dense": {"units": 5}}],
+    "global, kept": [{"GlobalMaxPooling2D": {"keepdims": True}}, {"Dense": {"units": 5}}],
+    "reshaped": [{"Reshape": {"target_shape": [-1, 12]}}, {"Dense": {"units": 5}}],
+}
+
+
+@pytest.mark.parametrize("stack", _STACKS.values(), ids=_STACKS.keys())
+def test_sizes_worked_out_from_the_spec_are_those_of_keras(stack: list[Any]) -> None:
+    # The weights of a last layer say how many values came before.
+    items = [read("layers", one) for one in [*stack, "Flatten", {"Dense": {"units": 1000}}]]
+    model = keras.Sequential([keras.Input((12, 16, 3)), *(make(item, "test") for item in items)])
+    biases = sum(w.shape[0] for w in model.weights if w.path.endswith("bias"))
+    exact = model.count_params() - biases
+
+    assert sizes.too_large(items, (12, 16, 3), limit=exact) is None
+    found = sizes.too_large(items, (12, 16, 3), limit=exact - 1)
+    assert found is not None
+    assert f"{exact:,} parameters" in found[1]

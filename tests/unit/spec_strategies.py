@@ -78,8 +78,12 @@ def agreeing(name: str, values: dict[str, Any]) -> dict[str, Any]:
         values.pop("dilation_rate", None)
         if isinstance(values.get("strides"), list):
             values["strides"] = values["strides"][0]
+    if name == "Normalization" and values.get("axis", -1) is None:
+        values.update(mean=0, variance=1)
     if name == "Normalization":
         values["variance"] = [1] * len(values["mean"]) if isinstance(values["mean"], list) else 1
+    if name == "Reshape":
+        values["target_shape"] = [size for size in values["target_shape"] if size != -1] or [-1]
     if name == "PiecewiseConstantDecay":
         values["values"] = [0.1] * (len(values["boundaries"]) + 1)
     if name == "AUC":
@@ -236,8 +240,6 @@ def _model(draw: st.DrawFn, mode: str) -> list[Any]:
         given = next(iter(layer.values())) if isinstance(layer, dict) else None
         if given and given.get("name"):
             given["name"] = f"layer-{index}"
-        if given and "target_shape" in given:
-            given["target_shape"] = [size for size in given["target_shape"] if size != -1] or [-1]
     units = 1 if mode == "binary" else "classes"
     return [*layers, {"Dense": {"units": units}}]
 

@@ -13,6 +13,7 @@ from fornada.spec.schema import json_schema
 from fornada.spec.text import read
 
 REPOSITORY = Path(__file__).parents[2]
+VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 CLASSES = [(family, name) for family, one in FAMILIES.items() for name in one.hands]
 
 
@@ -55,34 +56,20 @@ def test_the_committed_pages_are_fresh(name: str) -> None:
 
 
 def test_the_schema_is_one_and_takes_every_example() -> None:
-    schema = json_schema()
-    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator.check_schema(json_schema())
 
     for path in sorted((REPOSITORY / "specs").glob("*.yaml")):
-        jsonschema.validate(_json(read(path.read_bytes(), path.name)), schema)
-        jsonschema.validate(load(path).document(), schema)
+        VALIDATOR.validate(_json(read(path.read_bytes(), path.name)))
+        VALIDATOR.validate(load(path).document())
 
 
 @pytest.mark.parametrize(
-    "case",
-    [
-        "padding-sane",
-        "argument-misspelled",
-        "units-float-half",
-        "section-misspelled",
-        "use-bias-no",
-    ],
+    "case", ["padding-sane", "argument-misspelled", "section-misspelled", "use-bias-no"]
 )
 def test_the_schema_refuses_what_an_editor_should_mark(case: str) -> None:
     path = Path(__file__).parent / "spec_cases" / f"{case}.yaml"
-    text = (
-        path.with_name("units-float.yaml").read_text().replace("64.0,", "64.5,")
-        if case == "units-float-half"
-        else path.read_text()
-    )
 
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(_json(read(text, case)), json_schema())
+    assert not VALIDATOR.is_valid(_json(read(path.read_bytes(), case)))
 
 
 def _json(node: Node) -> Json:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from fornada.spec import nodes
 from fornada.spec.arguments import AXIS, NOT_NEGATIVE
-from fornada.spec.kinds import Kind, Nullable, Number
+from fornada.spec.kinds import Kind, Number
+from fornada.spec.kinds_of_kinds import Nullable
 from fornada.spec.nodes import Json, Node
 from fornada.spec.objects import Family, Hand, Object
 from fornada.spec.reading import At

@@ -1,17 +1,8 @@
 """Kinds and refusals that many classes share."""
 
-from fornada.spec.kinds import (
-    Boolean,
-    Choice,
-    Either,
-    Integer,
-    Kind,
-    Label,
-    ListOf,
-    Nullable,
-    Number,
-    Pair,
-)
+from fornada.spec.kinds import Boolean, Choice, Integer, Kind, Number
+from fornada.spec.kinds_of_kinds import Either, ListOf, Nullable, Pair
+from fornada.spec.kinds_of_text import Label
 from fornada.spec.nodes import Json, Node, Scalar
 from fornada.spec.objects import Object
 from fornada.spec.reading import At

@@ -1,7 +1,9 @@
 """What happens between epochs."""
 
 from fornada.spec.arguments import BOOLEAN, NONE_OR_MORE, NOT_NEGATIVE
-from fornada.spec.kinds import Choice, Kind, Label, Nullable, Number, Verbosity
+from fornada.spec.kinds import Choice, Kind, Number, Verbosity
+from fornada.spec.kinds_of_kinds import Nullable
+from fornada.spec.kinds_of_text import Label
 from fornada.spec.objects import Family, Hand
 
 _MONITOR: dict[str, Kind] = {

@@ -25,7 +25,8 @@ from fornada.spec.arguments import (
     SHARE,
     SIZE,
 )
-from fornada.spec.kinds import Choice, Either, Integer, Kind, ListOf, Nullable, Number, Pair, any_of
+from fornada.spec.kinds import Choice, Integer, Kind, Number, any_of
+from fornada.spec.kinds_of_kinds import Either, ListOf, Nullable, Pair
 from fornada.spec.nodes import Json, Node, Sequence
 from fornada.spec.objects import Family, Hand
 from fornada.spec.reading import At

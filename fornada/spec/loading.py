@@ -7,7 +7,7 @@ from typing import Any
 
 from db.states import FailureCode
 from fornada.spec import checks, document, overriding
-from fornada.spec.kinds import is_label
+from fornada.spec.kinds_of_text import is_label
 from fornada.spec.limits import MAX_BYTES
 from fornada.spec.nodes import Node
 from fornada.spec.problems import Problem, SpecProblems

@@ -1,7 +1,9 @@
 """What training makes small, and the labels it takes."""
 
 from fornada.spec.arguments import AXIS, BOOLEAN, NO_DTYPE, SHARE
-from fornada.spec.kinds import Choice, Integer, Kind, Label, Nullable
+from fornada.spec.kinds import Choice, Integer, Kind
+from fornada.spec.kinds_of_kinds import Nullable
+from fornada.spec.kinds_of_text import Label
 from fornada.spec.objects import Family, Hand
 
 _EVERY: dict[str, Kind] = {

@@ -1,7 +1,9 @@
 """What is measured beside the loss."""
 
 from fornada.spec.arguments import BOOLEAN, COUNT, NO_DTYPE, SHARE
-from fornada.spec.kinds import Choice, Either, Integer, Kind, Label, ListOf, Nullable, Number
+from fornada.spec.kinds import Choice, Integer, Kind, Number
+from fornada.spec.kinds_of_kinds import Either, ListOf, Nullable
+from fornada.spec.kinds_of_text import Label
 from fornada.spec.objects import Family, Hand
 
 _DTYPE = {"dtype": NO_DTYPE}

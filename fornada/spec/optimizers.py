@@ -9,7 +9,8 @@ from fornada.spec.arguments import (
     POSITIVE,
     SHARE,
 )
-from fornada.spec.kinds import Either, Integer, Kind, Nullable
+from fornada.spec.kinds import Integer, Kind
+from fornada.spec.kinds_of_kinds import Either, Nullable
 from fornada.spec.objects import Family, Hand, Object
 
 _EVERY: dict[str, Kind] = {

@@ -161,7 +161,8 @@ def _spelled(family: Family, name: str) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+    # Said once, at the head of the page.
+    return text.replace(", as a name or as {name: {argument: value}}", "").replace("|", "\\|")
 
 
 def _written(default: object) -> str:

@@ -1,7 +1,9 @@
 """Learning rates that change by the step."""
 
 from fornada.spec.arguments import BOOLEAN, COUNT, NONE_OR_MORE, NOT_NEGATIVE, POSITIVE
-from fornada.spec.kinds import Integer, Label, ListOf, Nullable
+from fornada.spec.kinds import Integer
+from fornada.spec.kinds_of_kinds import ListOf, Nullable
+from fornada.spec.kinds_of_text import Label
 from fornada.spec.objects import Family, Hand
 
 SCHEDULES = {

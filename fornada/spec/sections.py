@@ -7,20 +7,9 @@ from dataclasses import dataclass
 from fornada.spec import nodes
 from fornada.spec.arguments import BOOLEAN, NOT_NEGATIVE
 from fornada.spec.fields import Field, Fields
-from fornada.spec.kinds import (
-    Choice,
-    Duration,
-    Integer,
-    Kind,
-    Label,
-    ListOf,
-    Nullable,
-    Number,
-    Pair,
-    any_of,
-    found,
-    is_label,
-)
+from fornada.spec.kinds import Choice, Integer, Kind, Number, any_of, found
+from fornada.spec.kinds_of_kinds import ListOf, Nullable, Pair
+from fornada.spec.kinds_of_text import Duration, Label, is_label
 from fornada.spec.limits import clip
 from fornada.spec.nodes import Json, Node, Scalar
 from fornada.spec.objects import Object, ObjectList

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from fornada.spec import kinds, losses, metrics
+from fornada.spec import kinds, kinds_of_kinds, kinds_of_text, losses, metrics
 from fornada.spec.activations import Activation
 from fornada.spec.arguments import ChannelsLast
 from fornada.spec.catalogue import FAMILIES, fields
@@ -114,12 +114,12 @@ def _numbers(kind: kinds.Number) -> SearchStrategy[Any]:
     return plain | st.sampled_from(["1/3", " 1 / 3", "1e-1/.3", "0.5/1e0"])
 
 
-def _pairs(kind: kinds.Pair) -> SearchStrategy[Any]:
+def _pairs(kind: kinds_of_kinds.Pair) -> SearchStrategy[Any]:
     inner = written(kind.kind)
     return inner | st.lists(inner, min_size=2, max_size=2)
 
 
-def _lists(kind: kinds.ListOf) -> SearchStrategy[Any]:
+def _lists(kind: kinds_of_kinds.ListOf) -> SearchStrategy[Any]:
     if kind.ascending:
         numbers = st.integers(0, 99)
         return st.lists(
@@ -148,12 +148,12 @@ _SIMPLE: Mapping[type[kinds.Kind], Any] = {
     kinds.Number: _numbers,
     kinds.Choice: lambda kind: st.sampled_from(kind.choices),
     kinds.Verbosity: lambda _: st.sampled_from([0, 1, False, True]),
-    kinds.Label: lambda _: _LABELS,
-    kinds.Duration: lambda _: _DURATIONS,
-    kinds.Nullable: lambda kind: st.none() | written(kind.kind),
-    kinds.ListOf: _lists,
-    kinds.Pair: _pairs,
-    kinds.Either: lambda kind: st.one_of(*map(written, kind.kinds)),
+    kinds_of_text.Label: lambda _: _LABELS,
+    kinds_of_text.Duration: lambda _: _DURATIONS,
+    kinds_of_kinds.Nullable: lambda kind: st.none() | written(kind.kind),
+    kinds_of_kinds.ListOf: _lists,
+    kinds_of_kinds.Pair: _pairs,
+    kinds_of_kinds.Either: lambda kind: st.one_of(*map(written, kind.kinds)),
     Object: lambda kind: st.deferred(lambda: objects(kind.family)),
     Activation: lambda _: st.deferred(lambda: objects("activations")),
     ChannelsLast: lambda _: st.sampled_from(["channels_last", None]),

@@ -1,0 +1,66 @@
+"""Kinds that are written as text: names and times."""
+
+import re
+from dataclasses import dataclass
+
+from fornada.spec.kinds import Kind, any_of, found
+from fornada.spec.nodes import Json, Node, Scalar
+from fornada.spec.reading import At
+
+# Names of layers, jobs, queues, tags and files.
+_LABEL = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?", re.ASCII)
+_DURATION_SCHEMA = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+(\.[0-9]+)?s)?$"
+# A year: longer than any training, shorter than what a timestamp cannot hold.
+_LONGEST_S = 366 * 86400
+
+
+@dataclass(frozen=True)
+class Label(Kind):
+    """A name: of a job, a layer, a queue, a file."""
+
+    words = 'a name of 1 to 64 letters, digits, "_", "-" and ".", without ".."'
+
+    def parse(self, node: Node, at: At) -> str:
+        value = node.value if isinstance(node, Scalar) else None
+        if isinstance(value, str) and is_label(value):
+            return value
+        if isinstance(node, Scalar) and not isinstance(value, str) and is_label(node.text):
+            hint = f'\n  Did you mean "{node.text}", in quotes?'
+            raise self.refuse(node, at, f"{found(node)} is not text.", hint)
+        raise self.wrong(node, at)
+
+    def schema(self) -> dict[str, Json]:
+        return {"type": "string", "pattern": r"^[A-Za-z0-9_.-]{1,64}$"}
+
+
+def is_label(text: str) -> bool:
+    """Whether `text` may name a job, a layer, a queue or a file."""
+    return bool(_LABEL.fullmatch(text)) and ".." not in text and text != "."
+
+
+@dataclass(frozen=True)
+class Duration(Kind):
+    """A time in seconds, written `2h`, `90m`, `1h30m` or as a number of seconds."""
+
+    words = "a time above 0, as 2h, 90m, 1h30m, 45s or a number of seconds"
+
+    def parse(self, node: Node, at: At) -> float:
+        value = node.value if isinstance(node, Scalar) else None
+        seconds: float | None = None
+        if isinstance(value, str) and len(value) <= 40 and (parts := _DURATION.fullmatch(value)):
+            days, hours, minutes, rest = (float(part or 0) for part in parts.groups())
+            seconds = ((days * 24 + hours) * 60 + minutes) * 60 + rest
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            seconds = float(value)
+        if seconds is None:
+            raise self.wrong(node, at)
+        if not 0 < seconds <= _LONGEST_S:
+            raise self.refuse(node, at, f"{found(node)} is out of range.")
+        return seconds
+
+    def schema(self) -> dict[str, Json]:
+        return any_of(
+            {"type": "number", "exclusiveMinimum": 0, "maximum": _LONGEST_S},
+            {"type": "string", "pattern": _DURATION_SCHEMA},
+        )

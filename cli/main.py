@@ -63,9 +63,9 @@ def main() -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    # Not click's main(): that one ends with 1 when a reader has had enough.
+    # Not click's main(), which ends with 1 when a reader has had enough. It empties its list.
     try:
-        with fornada.make_context("fornada", arguments) as context:
+        with fornada.make_context("fornada", [*arguments]) as context:
             fornada.invoke(context)
     except BrokenPipeError:
         # As `head` does.

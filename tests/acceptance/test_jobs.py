@@ -52,17 +52,17 @@ def test_json_of_submit_wait_and_metrics(stack: Fornada, tmp_path: Path) -> None
     }
 
 
-def test_submit_follows_with_a_line_an_epoch(stack: Fornada, tmp_path: Path) -> None:
-    done = stack("submit", "-f", small(tmp_path, "followed"))
+def test_submit_follows_several_and_ends_with_the_first_bad_one(
+    stack: Fornada, tmp_path: Path
+) -> None:
+    good, bad = small(tmp_path, "good"), small(tmp_path, "bad", train="Data/None")
+    done = stack("submit", "-f", good, bad, code=10)
     assert "epoch 2/2" in done.stderr
     assert "2 of 2, completed" in done.stdout
-
-
-def test_submit_waits_in_silence(stack: Fornada, tmp_path: Path) -> None:
-    one, two = small(tmp_path, "one"), small(tmp_path, "two", train="Data/None")
-    done = stack("submit", "--wait", "-q", one, two, code=10)
-    assert len(done.stdout.split()) == 2
-    assert "epoch" not in done.stderr
+    assert "DATA_MISSING" in done.stdout
+    job = stack.show("@last")
+    assert job["failure"]["code"] == "DATA_MISSING"
+    assert "Data/None" in job["failure"]["message"]
 
 
 def test_nothing_is_queued_when_one_spec_is_bad(stack: Fornada, tmp_path: Path) -> None:
@@ -147,16 +147,10 @@ def test_a_running_job_is_seen_left_and_cancelled(stack: Fornada, tmp_path: Path
 def test_a_time_limit_ends_a_job(stack: Fornada, tmp_path: Path) -> None:
     file = small(tmp_path, "limited", epochs=ENDLESS)
     file.write_text(file.read_text().replace("resources: {", "resources: {time_limit: 3s, "))
-    done = stack("submit", "--wait", file, code=12)
-    assert "TIME_LIMIT" in done.stdout
-
-
-def test_missing_data_fails_a_job_with_its_reason(stack: Fornada, tmp_path: Path) -> None:
-    done = stack("run", small(tmp_path, "missing", train="Data/None"), code=10)
-    assert "DATA_MISSING" in done.stdout
-    job = stack.show("@last")
-    assert job["failure"]["code"] == "DATA_MISSING"
-    assert "Data/None" in job["failure"]["message"]
+    done = stack("submit", "--wait", "-q", file, code=12)
+    assert done.stdout.strip().isdigit()
+    assert "epoch" not in done.stderr
+    assert "TIME_LIMIT" in stack("show", "@last").stdout
 
 
 def test_history_is_filtered_sorted_and_paged(stack: Fornada, trained: str) -> None:
@@ -169,7 +163,7 @@ def test_history_is_filtered_sorted_and_paged(stack: Fornada, trained: str) -> N
     paged: list[str] = []
     after: list[str] = []
     while True:
-        page = stack("ls", "--json", "--limit", "2", *after).document
+        page = stack("ls", "--json", "--limit", "5", *after).document
         paged += [str(row["id"]) for row in page["jobs"]]
         if page["next"] is None:
             break

@@ -33,16 +33,7 @@ def test_a_killed_stack_leaves_nothing_and_its_job_is_lost_in_time(
     assert end(second, signal.SIGTERM).code == 0
 
 
-def test_a_part_that_dies_ends_the_stack_with_its_name(fornada: Fornada) -> None:
-    stack = fornada.up()
-    os.kill(fornada.pid("redis-server"), signal.SIGKILL)
-    _, said = stack.communicate(timeout=PATIENCE_S)
-    assert stack.returncode == 1
-    assert "the redis of the embedded stack ended" in said
-    assert str(fornada.home / "logs" / "redis.log") in said
-
-
-def test_no_password_is_in_an_argument_or_a_readable_file(fornada: Fornada) -> None:
+def test_a_stack_keeps_its_password_and_ends_when_a_part_dies(fornada: Fornada) -> None:
     stack = fornada.up()
     password = (fornada.home / "redis.password").read_text()
     assert not [line for line in fornada.processes().values() if password in line]
@@ -50,4 +41,8 @@ def test_no_password_is_in_an_argument_or_a_readable_file(fornada: Fornada) -> N
         if file.is_file() and password.encode() in file.read_bytes():
             assert file.name == "redis.password"
             assert file.stat().st_mode & 0o077 == 0
-    assert end(stack, signal.SIGINT).code == 0
+    os.kill(fornada.pid("redis-server"), signal.SIGKILL)
+    _, said = stack.communicate(timeout=PATIENCE_S)
+    assert stack.returncode == 1
+    assert "the redis of the embedded stack ended" in said
+    assert str(fornada.home / "logs" / "redis.log") in said

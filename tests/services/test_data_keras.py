@@ -1,5 +1,6 @@
 """Folders, pixels and labels against `keras.utils.image_dataset_from_directory` itself."""
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,25 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / "Transparent" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
         rgba = png(np.dstack([pixels, pixels[:, :, :1]]))
         (root / "Transparent" / "ab"[number % 2] / f"{number}.PNG").write_bytes(rgba)
+    (root / "Other" / "a").mkdir(parents=True)
+    (root / "Other" / "a" / "1.bmp").write_bytes(bmp(rng.integers(0, 256, (5, 3, 3), np.uint8)))
+    (root / "Other" / "a" / "2.gif").write_bytes(GIF)
     return root
+
+
+# One white pixel.
+GIF = bytes.fromhex(
+    "47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b"
+)
+
+
+def bmp(pixels: NDArray[np.uint8]) -> bytes:
+    """A BMP file of 24 bits a pixel: rows from the bottom, padded to four bytes."""
+    height, width, _ = pixels.shape
+    padding = bytes(-3 * width % 4)
+    rows = b"".join(row[:, ::-1].tobytes() + padding for row in pixels[::-1])
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, len(rows), 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 54 + len(rows), 0, 0, 54) + header + rows
 
 
 def read(root: Path, **data: Any) -> Sets:
@@ -98,6 +117,12 @@ def test_what_keras_cannot_crop_is_refused(root: Path, interpolation: str) -> No
     with pytest.raises(TrainingFailed, match=r"data\.interpolation") as caught:
         read(root, interpolation=interpolation, crop_to_aspect_ratio=True)
     assert caught.value.code is FailureCode.SPEC_INVALID
+
+
+def test_bitmaps_and_gifs_are_those_of_keras(root: Path) -> None:
+    found = read(root, train="Other", test=None, shuffle=False, validation_split=None)
+    expected, _ = from_keras(root, "Other", image_size=(8, 8), shuffle=False)
+    np.testing.assert_array_equal(found.train.pixels, expected)
 
 
 def test_unresized_images_stay_bytes(root: Path) -> None:

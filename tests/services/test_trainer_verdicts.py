@@ -12,10 +12,11 @@ import pytest
 from db.states import FailureCode, StopReason
 from fornada.settings import Settings
 from fornada.spec import KerasObject
+from fornada.spec.catalogue import FAMILIES, fields
 from tests.services.trainer_jobs import BINARY, CATEGORICAL, document, job, write_images
 from worker.messages import Epoch, Failed, Finished, Started, Stopped, WhyStop
 from worker.trainer import look
-from worker.trainer.catalogue import make
+from worker.trainer.catalogue import CLASSES, METRIC_FUNCTIONS, make
 from worker.trainer.evaluate import confusion_matrix, per_class, predicted_labels
 from worker.trainer.failures import TrainingFailed, failure
 from worker.trainer.model import _min_pooling
@@ -255,6 +256,38 @@ def test_one_output_is_cut_at_one_half() -> None:
     outputs = np.array([[0.2], [0.7]], np.float32)
     assert predicted_labels(outputs, from_logits=False).tolist() == [0, 1]
     assert predicted_labels(outputs, from_logits=True).tolist() == [1, 1]
+
+
+def test_the_table_holds_what_a_spec_may_name() -> None:
+    named = {
+        name: family
+        for family, catalogue in FAMILIES.items()
+        for name in catalogue.hands
+        # The model's builder knows these two, `from_spec` the third; activations are by name.
+        if name not in {"Input", "MinPooling2D", "ModelCheckpoint"} and family != "activations"
+    }
+    functions = {name for name in named if name == name.lower()}
+    assert functions == METRIC_FUNCTIONS
+    assert set(CLASSES) == set(named) - functions
+    for name, family in named.items():
+        if name in CLASSES:
+            modules = {"schedules": keras.optimizers.schedules}
+            assert CLASSES[name] is getattr(modules.get(family, getattr(keras, family, None)), name)
+
+
+@pytest.mark.parametrize("name", FAMILIES["activations"].hands)
+def test_activations_survive_saving(name: str, tmp_path: Path) -> None:
+    with_arguments = {name: value.parsed_default for name, value in _arguments(name).items()}
+    made = make(KerasObject(name, with_arguments), "model.0") if with_arguments else name
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation=made)])
+    model.save(tmp_path / "model.keras")
+    inputs = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(inputs), model(inputs))
+
+
+def _arguments(name: str) -> Any:
+    return fields("activations", name).fields
 
 
 def test_nothing_outside_the_table_can_be_made() -> None:

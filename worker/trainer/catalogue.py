@@ -34,7 +34,7 @@ _METRICS = """
     SparseTopKCategoricalAccuracy
 """
 # Metrics that a spec names by their function; Keras reports them under the same name.
-_METRIC_FUNCTIONS = frozenset(
+METRIC_FUNCTIONS = frozenset(
     {
         "accuracy",
         "binary_accuracy",
@@ -69,7 +69,8 @@ def _houses() -> dict[str, Any]:
     return {name: getattr(house, name) for house, names in houses.items() for name in names.split()}
 
 
-_CLASSES = _houses()
+# Every class that a spec can bring to life, by its name.
+CLASSES = _houses()
 
 
 def make(item: KerasObject, where: str) -> Any:
@@ -82,7 +83,7 @@ def make(item: KerasObject, where: str) -> Any:
     Raises:
         TrainingFailed: no such class, or Keras refuses the arguments.
     """
-    if item.class_name in _METRIC_FUNCTIONS:
+    if item.class_name in METRIC_FUNCTIONS:
         return item.class_name
     try:
         return _class(item)(**{name: _value(v, where) for name, v in item.arguments.items()})
@@ -94,9 +95,9 @@ def _class(item: KerasObject) -> Any:
     name = item.class_name
     if name in _ACTIVATIONS:
         return getattr(keras.layers, _ACTIVATIONS[name])
-    if name not in _CLASSES:
+    if name not in CLASSES:
         raise TrainingFailed(FailureCode.SPEC_INVALID, f"{name} is not supported yet.")
-    return _CLASSES[name]
+    return CLASSES[name]
 
 
 def _value(value: Any, where: str) -> Any:

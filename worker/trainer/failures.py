@@ -42,8 +42,8 @@ def failure(error: BaseException) -> TrainingFailed:
 
 
 def trace(error: BaseException) -> str:
-    """The traceback as text."""
-    return "".join(traceback.format_exception(error))
+    """The traceback as text, its end where it is long."""
+    return "".join(traceback.format_exception(error))[-_LONGEST_TRACE:]
 
 
 def printable(text: str) -> str:
@@ -62,6 +62,9 @@ def first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines() or ["no message"]
     return f"{type(error).__name__}: {lines[0]}"
 
+
+# Characters of a traceback in a record; TensorFlow repeats whole graphs in some.
+_LONGEST_TRACE = 32_000
 
 _MESSAGES = {
     FailureCode.HOST_OOM: "The host's memory is exhausted; try a smaller batch_size or model. {}",

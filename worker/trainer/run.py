@@ -43,7 +43,8 @@ class Baking:
         try:
             return self._bake()
         except StopAsked as stop:
-            print(f"stopped: {stop.reason}")
+            with suppress(OSError):
+                print(f"stopped: {stop.reason}")
             return Stopped(reason=stop.reason, best=self._best, files=self._files())
         except Exception as error:  # noqa: BLE001 - the last resort, and the only one: whatever a
             # job does wrong must reach its record with a code, and not end as a silent crash.

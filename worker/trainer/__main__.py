@@ -43,7 +43,9 @@ def _serve(up_fd: int) -> NoReturn:
 
     job = inbox.job()
     _log_to(job.folder / "train.log")
-    outbox.tell(Baking(job, Settings(), inbox.asked, outbox.tell).verdict())
+    verdict = Baking(job, Settings(), inbox.asked, outbox.tell).verdict()
+    inbox.let_go()
+    outbox.tell(verdict)
     with suppress(OSError):
         sys.stdout.flush()
     # All is reported: neither a thread of a library nor a full disk may turn this into a failure.

@@ -76,11 +76,16 @@ class Inbox:
         self.asked = Asked()
         self._fd = fd
         self._jobs: queue.SimpleQueue[Train] = queue.SimpleQueue()
+        self._over = threading.Event()
         threading.Thread(target=self._read, name="inbox", daemon=True).start()
 
     def job(self) -> Train:
         """Wait for the job to train."""
         return self._jobs.get()
+
+    def let_go(self) -> None:
+        """The verdict is due: a supervisor that hangs up as soon as it has it ends nothing."""
+        self._over.set()
 
     def _read(self) -> None:
         for line in self._lines():
@@ -92,7 +97,8 @@ class Inbox:
                 self.asked.ask(message.reason)
             else:
                 self._jobs.put(message)
-        _leave("the supervisor closed the pipe")
+        if not self._over.is_set():
+            _leave("the supervisor closed the pipe")
 
     def _lines(self) -> Iterator[bytes]:
         # Not sys.stdin: a thread that waits in it when the interpreter ends aborts the process.

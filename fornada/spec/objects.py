@@ -175,7 +175,11 @@ class ObjectList(Kind):
         if isinstance(node, Scalar) and node.value is None and not self.minimum:
             return ()
         if not isinstance(node, nodes.Sequence):
-            hint = "\n  Begin each item with a dash." if isinstance(node, nodes.Mapping) else ""
+            hint = ""
+            if isinstance(node, nodes.Mapping):
+                hint = "\n  Begin each item with a dash."
+            elif isinstance(node, Scalar) and node.value in _family(self.family).hands:
+                hint = f"\n  Did you mean [{node.value}]?"
             raise self.refuse(node, at, f"{found(node)} is not accepted.", hint)
         if len(node.items) < self.minimum:
             raise self.refuse(node, at, "an empty list is not accepted.")

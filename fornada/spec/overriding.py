@@ -77,7 +77,7 @@ def _put(root: Mapping, parts: list[str], value: Node, mark: Mark) -> None:
     if isinstance(node, Sequence):
         index = _index(node, last, where)
         named = Mapping({last: value}, {last: mark}, mark)
-        node.items[index] = value if last.isdigit() else named
+        node.items[index] = value if _is_index(last) else named
     elif isinstance(node, Mapping):
         node.items[last] = value
         node.keys[last] = mark
@@ -90,9 +90,9 @@ def _step(node: Node, part: str, following: str, where: list[str], mark: Mark) -
     here = [*where, part]
     if isinstance(node, Sequence):
         index = _index(node, part, where)
-        wanted = following if part.isdigit() else part
+        wanted = following if _is_index(part) else part
         node.items[index] = item = _opened(node.items[index], wanted, here, mark)
-        return item if part.isdigit() else _step(item, part, following, where, mark)
+        return item if _is_index(part) else _step(item, part, following, where, mark)
     if isinstance(node, Scalar):
         raise _closed(node, part, where)
     below = node.items.get(part) or Mapping({}, {}, mark)
@@ -119,9 +119,14 @@ def _opened(node: Node, wanted: str, where: list[str], mark: Mark) -> Node:
     return node
 
 
+def _is_index(part: str) -> bool:
+    # Five digits are more items than a spec can hold.
+    return part.isascii() and part.isdigit() and len(part) <= 5
+
+
 def _index(node: Sequence, part: str, where: list[str]) -> int:
     place = ".".join(where)
-    if part.isdigit() and len(part) < 6:
+    if _is_index(part):
         if int(part) < len(node.items):
             return int(part)
         raise _Misplaced(f"{place} has {len(node.items)} items.\n  Expected an index from 0.")

@@ -158,7 +158,24 @@ def test_a_changed_node_is_refused_with_its_line_or_changes_nothing_else(
     # Beside a renamed name is the new one, and behind a deleted item of a list all others move.
     around = place[:-1]
     assert all(one[: len(around)] == around[: len(one)] for one in changed)
+    _keeps_numbers(_at(document, place), _at(spec.document(), place))
     assert loads(to_yaml(spec, ROOT), data_root=ROOT) == spec
+
+
+def _at(document: Any, place: Place) -> Any:
+    for part in place:
+        try:
+            document = document[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return document
+
+
+def _keeps_numbers(written: Any, read: Any) -> None:
+    """A number or a choice of two is read as itself: once, for height and width, or as a tag."""
+    if isinstance(written, bool | int | float) and read is not None:
+        assert read in (written, [written, written], json.dumps(written))
+        assert isinstance(written, bool) or not isinstance(read, bool)
 
 
 def _differences(one: Any, other: Any, here: Place = ()) -> Iterator[Place]:

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fornada.spec import Spec, SpecProblems, loads
 
@@ -128,3 +130,24 @@ def test_problems_of_file_and_overrides_come_together() -> None:
         ("--set data.seed=x", "data.seed"),
         ("--set fit.epochs=0", "fit.epochs"),
     }
+
+
+_PLACES = st.lists(
+    st.sampled_from(
+        ["data", "model", "fit", "callbacks", "compile", "optimizer", "Adam", "Dense", "Flatten"]
+        + ["0", "2", "-1", "\u00b2", "units", "epochs", "tags", "train", "EarlyStopping", ""]
+    )
+    | st.text(max_size=4),
+    max_size=5,
+).map(".".join)
+_VALUES = st.sampled_from(["1", "x", "null", "[1]", "{Dense: {units: 3}}", "{", "*a"]) | st.text()
+
+
+@given(st.text() | st.builds("{}={}".format, _PLACES, _VALUES))
+@settings(max_examples=300, deadline=None)
+def test_whatever_is_set_is_read_or_refused_by_its_name(override: str) -> None:
+    try:
+        spec = over(override)
+    except SpecProblems:
+        return
+    assert Spec.from_document(spec.document()) == spec

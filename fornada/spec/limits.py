@@ -17,8 +17,6 @@ MAX_PARAMETERS = 1_000_000_000
 _CONTROL = (
     "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
-# So that no name or value of a spec can break the lines of a message.
-_ESCAPES = str.maketrans({"\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
 def control(text: str) -> re.Match[str] | None:
@@ -28,9 +26,15 @@ def control(text: str) -> re.Match[str] | None:
 
 
 def clip(text: str) -> str:
-    """At most 60 characters of `text` on one line, for messages."""
+    """At most 60 characters of `text` on one line, for messages.
+
+    What could break the line, or speak to the terminal, is written as an escape.
+    """
     short = text if len(text) <= 60 else text[:57] + "..."
-    return short.translate(_ESCAPES)
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in short
+    )
 
 
 def listed(names: Iterable[str], most: int = 40) -> str:

@@ -132,12 +132,12 @@ def test_problems_of_file_and_overrides_come_together() -> None:
     }
 
 
+_PARTS = (
+    "data model fit callbacks compile optimizer Adam Dense Flatten 0 2 -1 \u00b2 units epochs tags "
+    "train EarlyStopping"
+).split(" ")
 _PLACES = st.lists(
-    st.sampled_from(
-        ["data", "model", "fit", "callbacks", "compile", "optimizer", "Adam", "Dense", "Flatten"]
-        + ["0", "2", "-1", "\u00b2", "units", "epochs", "tags", "train", "EarlyStopping", ""]
-    )
-    | st.text(max_size=4),
+    st.sampled_from(_PARTS) | st.text(max_size=4),
     max_size=5,
 ).map(".".join)
 _VALUES = st.sampled_from(["1", "x", "null", "[1]", "{Dense: {units: 3}}", "{", "*a"]) | st.text()

@@ -132,10 +132,26 @@ def test_problems_of_file_and_overrides_come_together() -> None:
     }
 
 
-_PARTS = (
-    "data model fit callbacks compile optimizer Adam Dense Flatten 0 2 -1 \u00b2 units epochs tags "
-    "train EarlyStopping"
-).split(" ")
+_PARTS = [
+    "data",
+    "model",
+    "fit",
+    "callbacks",
+    "compile",
+    "optimizer",
+    "Adam",
+    "Dense",
+    "Flatten",
+    "0",
+    "2",
+    "-1",
+    "²",
+    "units",
+    "epochs",
+    "tags",
+    "train",
+    "EarlyStopping",
+]
 _PLACES = st.lists(
     st.sampled_from(_PARTS) | st.text(max_size=4),
     max_size=5,

@@ -1,6 +1,7 @@
 """Real workers for tests: the installed `fornada-worker`, in a home of its own."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,11 +106,12 @@ class Site:
         return self.trainers()
 
     def close(self) -> None:
-        """Forget the database; every worker must be gone."""
+        """Forget the database and the home; every worker must be gone."""
         self.database.dispose()
         left = self.processes()
         for pid in left:
             os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.home)
         assert not left, f"processes left behind: {left}"
 
 

@@ -9,7 +9,6 @@ from importlib import metadata
 
 from celery import signals
 from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
-from pydantic import ValidationError
 
 from db import session
 from db.errors import DatabaseUnreachable, SchemaMismatch
@@ -47,14 +46,9 @@ def main() -> None:
     log_to_stderr()
     try:
         code = run(options)
-    except ValidationError as exc:
-        for problem in exc.errors(include_input=False):
-            name = ".".join(str(part) for part in problem["loc"])
-            log.error("setting %s: %s", name, problem["msg"])  # noqa: TRY400 - for an operator
-        code = EXIT_USAGE
     except (SettingsError, DatabaseUnreachable) as exc:
         # Of a database that is only away, `run` waits; here its URL is none.
-        log.error("%s", exc)  # noqa: TRY400
+        log.error("%s", exc)  # noqa: TRY400 - for an operator
         code = EXIT_USAGE
     except SlotHeld as exc:
         log.error("%s", exc)  # noqa: TRY400

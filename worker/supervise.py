@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from db import jobs
 from db.errors import DatabaseUnreachable
-from db.jobs import Claim, EpochRow, Fence, StartedFacts
+from db.jobs import Claim, EpochRow, Failure, Fence, StartedFacts
 from db.session import Database
 from db.states import JobState
 from fornada import artifacts
@@ -98,8 +98,10 @@ class Supervisor:
                     log.warning("%s: no longer ours; its trainer is ended", name)
                     return None
                 ending.exit, ending.asked = trainer.end(), ladder.why
-            state = lease.finish(verdict(ending, settings))
-        log.info("%s: %s after %.1f s", name, state or "lost", time.monotonic() - begin)
+            found = verdict(ending, settings)
+            state = lease.finish(found)
+        seconds = time.monotonic() - begin
+        log.info("%s: %s after %.1f s%s", name, state or "lost", seconds, _why(found.failure))
         return state
 
     def _claim(self) -> Claim | None:
@@ -180,6 +182,14 @@ class Supervisor:
             epoch.metrics,
             best,
         )
+
+
+def _why(failure: Failure | None) -> str:
+    if failure is None:
+        return ""
+    # Keras's reasons have many lines; the log has one each.
+    first, _, _ = failure.message.partition("\n")
+    return f": {failure.code}: {first}"
 
 
 def _wants_gpu(claim: Claim) -> bool:

@@ -53,7 +53,7 @@ def test_options_are_checked_before_anything_starts(
     ("wrong", "code", "says"),
     [
         ({"FORNADA_DATA_ROOT": ""}, 2, "FORNADA_DATA_ROOT"),
-        ({"FORNADA_GRACE_S": "long"}, 2, "setting grace_s"),
+        ({"FORNADA_GRACE_S": "long"}, 2, "FORNADA_GRACE_S"),
         ({"FORNADA_DATABASE_URL": "mysql://u:hushhush@h/d"}, 2, "only sqlite and postgresql"),
         ({"FORNADA_DATABASE_URL": "sqlite:////tmp/fw-none.db"}, 6, "fornada db upgrade"),
     ],

@@ -2,10 +2,11 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,22 @@ class Fornada:
             text=True,
         )
 
+    def on_terminal(self, *words: object) -> str:
+        """Run a command on a terminal of 80 columns; what it wrote there, escapes and all."""
+        ours, theirs = pty.openpty()
+        command = subprocess.Popen(
+            [PROGRAM, *map(str, words)],
+            cwd=REPOSITORY,
+            env=self.environment | {"COLUMNS": "80"},
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        said = b"".join(_until_closed(ours))
+        os.close(ours)
+        assert command.wait(PATIENCE_S) == 0, said
+        return said.decode()
+
     def up(self, *words: object) -> "subprocess.Popen[str]":
         """Start the embedded stack, and wait until a worker is there."""
         stack = self.start("up", *words)
@@ -115,6 +132,15 @@ class Fornada:
         """Process id of the one process of this home whose command line has a word."""
         (found,) = (pid for pid, line in self.processes().items() if word in line)
         return found
+
+
+def _until_closed(terminal: int) -> Iterator[bytes]:
+    while True:
+        try:
+            yield os.read(terminal, 4096)
+        except OSError:
+            # EIO: no process has the other end open any more.
+            return
 
 
 def _living() -> Iterable[tuple[int, str, list[str]]]:

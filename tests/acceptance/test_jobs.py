@@ -28,6 +28,16 @@ def test_ids_alone_can_be_waited_for(stack: Fornada, trained: str) -> None:
     assert "Confusion matrix" in report.stdout
 
 
+def test_a_terminal_gets_a_bar_of_epochs(stack: Fornada, trained: str) -> None:
+    said = stack.on_terminal("wait", trained)
+    assert f"job {trained} trained" in said
+    assert "━" in said
+    assert "2/2" in said
+    assert "images/s" in said
+    # What the report paints: the diagonal of the confusion matrix.
+    assert "\x1b[32m" in said.partition("Confusion matrix")[2]
+
+
 def test_a_job_goes_by_id_uid_and_last(stack: Fornada, trained: str, tmp_path: Path) -> None:
     uid = stack.show(trained)["uid"]
     assert stack.show(uid)["id"] == int(trained)

@@ -46,3 +46,19 @@ def test_a_stack_keeps_its_password_and_ends_when_a_part_dies(fornada: Fornada) 
     assert stack.returncode == 1
     assert "the redis of the embedded stack ended" in said
     assert str(fornada.home / "logs" / "redis.log") in said
+
+
+def test_a_run_goes_on_with_a_stack_of_its_own_when_the_one_it_used_ends(
+    fornada: Fornada, tmp_path: Path
+) -> None:
+    stack = fornada.up()
+    running = fornada.start("run", "-q", small(tmp_path, epochs=ENDLESS))
+    assert running.stdout is not None
+    assert running.stdout.readline() == "1\n"
+    fornada.wait_for_epoch(1, 1)
+    assert end(stack, signal.SIGTERM).code == 0
+    # Preempted, and taken again by a worker that the run has started.
+    fornada.wait_for(1, lambda job: job["attempts"] == 2 and job["state"] == "running")
+    fornada("cancel", 1)
+    running.communicate(timeout=PATIENCE_S)
+    assert running.returncode == 11

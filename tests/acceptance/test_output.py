@@ -1,15 +1,13 @@
 """What answers look like: plain in a pipe, tables on a terminal, colours when asked."""
 
 import os
-import pty
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.installed import PATIENCE_S, PROGRAM, REPOSITORY, Fornada
+from tests.acceptance.installed import PROGRAM, Fornada
 from tests.acceptance.specs import small
 
 ESCAPE = "\x1b["
@@ -25,32 +23,6 @@ def queued(tmp_path_factory: pytest.TempPathFactory) -> Fornada:
     return one
 
 
-def on_terminal(fornada: Fornada, *words: str) -> str:
-    """What a command writes to a terminal of 100 columns."""
-    ours, theirs = pty.openpty()
-    environment = fornada.environment | {"COLUMNS": "100"}
-    command = subprocess.Popen(
-        [PROGRAM, *words], cwd=REPOSITORY, env=environment, stdout=theirs, stderr=theirs
-    )
-    os.close(theirs)
-    said = b"".join(_chunks(ours))
-    assert command.wait(PATIENCE_S) == 0
-    os.close(ours)
-    return said.decode()
-
-
-def _chunks(terminal: int) -> Iterator[bytes]:
-    while True:
-        try:
-            chunk = os.read(terminal, 4096)
-        except OSError:
-            # The other end was closed.
-            return
-        if not chunk:
-            return
-        yield chunk
-
-
 def test_rows_in_a_pipe_are_plain(queued: Fornada) -> None:
     assert queued("ps").stdout == "1\tfirst\tqueued\t0\tdefault\t-\t-\t-\t-\t-\tNoWorker\n"
     rows = [row.split("\t") for row in queued("ls").stdout.splitlines()]
@@ -62,7 +34,7 @@ def test_rows_in_a_pipe_are_plain(queued: Fornada) -> None:
 
 
 def test_a_terminal_gets_a_table_with_colours(queued: Fornada) -> None:
-    said = on_terminal(queued, "ls")
+    said = queued.on_terminal("ls")
     assert "SUBMITTED" in said
     assert ESCAPE in said
     assert "\t" not in said
@@ -70,8 +42,8 @@ def test_a_terminal_gets_a_table_with_colours(queued: Fornada) -> None:
 
 def test_no_color_and_never_take_the_colours_away(queued: Fornada) -> None:
     for plain in (
-        on_terminal(queued.with_settings(NO_COLOR="1"), "ls"),
-        on_terminal(queued, "ls", "--color", "never"),
+        queued.with_settings(NO_COLOR="1").on_terminal("ls"),
+        queued.on_terminal("ls", "--color", "never"),
     ):
         assert "SUBMITTED" in plain
         assert "cancelled" in plain

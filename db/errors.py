@@ -11,7 +11,7 @@ class StoreError(Exception):
     code = "STORE"
 
 
-class DatabaseUnreachable(StoreError):  # noqa: N818
+class DatabaseUnreachable(StoreError):
     """The database does not answer, or not in time. Nothing is known to have been written."""
 
     code = "DATABASE_UNREACHABLE"
@@ -26,7 +26,7 @@ class DatabaseUnreachable(StoreError):  # noqa: N818
         self.reason = reason
 
 
-class SchemaMismatch(StoreError):  # noqa: N818
+class SchemaMismatch(StoreError):
     """The schema has another revision than this code needs."""
 
     code = "SCHEMA_MISMATCH"
@@ -43,7 +43,7 @@ class SchemaMismatch(StoreError):  # noqa: N818
         self.needed = needed
 
 
-class JobNotFound(StoreError):  # noqa: N818
+class JobNotFound(StoreError):
     """No job goes by this reference."""
 
     code = "JOB_NOT_FOUND"
@@ -56,7 +56,7 @@ class JobNotFound(StoreError):  # noqa: N818
         self.reference = reference
 
 
-class AmbiguousReference(StoreError):  # noqa: N818
+class AmbiguousReference(StoreError):
     """More than one job's uid begins like this."""
 
     code = "AMBIGUOUS_REFERENCE"
@@ -70,7 +70,7 @@ class AmbiguousReference(StoreError):  # noqa: N818
         self.candidates = tuple(candidates)
 
 
-class WrongState(StoreError):  # noqa: N818
+class WrongState(StoreError):
     """The job is in a state that has no way to the wanted one."""
 
     code = "WRONG_STATE"
@@ -82,7 +82,7 @@ class WrongState(StoreError):  # noqa: N818
         self.wanted = wanted
 
 
-class Fenced(StoreError):  # noqa: N818
+class Fenced(StoreError):
     """The attempt no longer holds its job: end the trainer and touch nothing."""
 
     code = "FENCED"
@@ -93,7 +93,7 @@ class Fenced(StoreError):  # noqa: N818
         self.attempt = attempt
 
 
-class BadCursor(StoreError):  # noqa: N818
+class BadCursor(StoreError):
     """A page's cursor that was not given out for this sort order."""
 
     code = "BAD_CURSOR"

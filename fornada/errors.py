@@ -18,7 +18,7 @@ class SettingsError(FornadaError):
     code = "SETTINGS"
 
 
-class BrokerUnreachable(FornadaError):  # noqa: N818
+class BrokerUnreachable(FornadaError):
     """Redis did not answer in time, or refused us."""
 
     code = "BROKER_UNREACHABLE"
@@ -30,37 +30,37 @@ class StackError(FornadaError):
     code = "STACK"
 
 
-class StackRunning(StackError):  # noqa: N818
+class StackRunning(StackError):
     """Another process holds the embedded stack of this home."""
 
     code = "STACK_RUNNING"
 
 
-class WaitTimedOut(FornadaError):  # noqa: N818
+class WaitTimedOut(FornadaError):
     """The job was not final in time; it goes on."""
 
     code = "WAIT_TIMED_OUT"
 
 
-class NeverScheduled(FornadaError):  # noqa: N818
+class NeverScheduled(FornadaError):
     """No worker there is can ever run the job."""
 
     code = "NEVER_SCHEDULED"
 
 
-class LogElsewhere(FornadaError):  # noqa: N818
+class LogElsewhere(FornadaError):
     """The log lies on another host."""
 
     code = "LOG_ELSEWHERE"
 
 
-class NotStarted(FornadaError):  # noqa: N818
+class NotStarted(FornadaError):
     """What was asked for exists only once the job has started."""
 
     code = "NOT_STARTED"
 
 
-class NoKeras(FornadaError):  # noqa: N818
+class NoKeras(FornadaError):
     """This installation is a client: it can neither train nor decode."""
 
     code = "NO_KERAS"

@@ -22,7 +22,9 @@ from fornada.spec.sections import DATA, RESOURCES, RETRY, ClassName, Tags, Valid
 
 # Small, so that no generated model passes the limit of parameters.
 _LARGEST = 6
-_LABELS = st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,12}", fullmatch=True).filter(
+# Text that YAML would read as something else, if it were not quoted.
+_TRAPS = st.sampled_from(["null", "true", "False", "1e3", "012", "12", "no", "-", "0.5", "1_0"])
+_LABELS = _TRAPS | st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,12}", fullmatch=True).filter(
     lambda text: ".." not in text
 )
 _LINES = st.text(

@@ -7,7 +7,7 @@ from fornada.spec.problems import Problem, SpecProblems
 from fornada.spec.scalars import MAX_DIGITS, NumberError, finite
 
 
-class _Broken(Exception):  # noqa: N818  (carries a sentence to `read`, never further)
+class _Broken(Exception):  # carries a sentence to `read`, never further
     def __init__(self, path: str, message: str) -> None:
         super().__init__(message)
         self.path = path

@@ -17,7 +17,7 @@ from fornada.spec.reading import Reading
 _NAMES_WITH_DOTS = ("tags.", "fit.class_weight.")
 
 
-class _Misplaced(Exception):  # noqa: N818  (carries a sentence to `apply`, never further)
+class _Misplaced(Exception):  # carries a sentence to `apply`, never further
     pass
 
 

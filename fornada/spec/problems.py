@@ -30,7 +30,7 @@ class Problem:
         return f"{where}  {what}"
 
 
-class SpecProblems(Exception):  # noqa: N818  (it is the problems that are raised, all at once)
+class SpecProblems(Exception):  # it is the problems that are raised, all at once
     """A spec that is refused, with every problem found in it."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
@@ -44,7 +44,7 @@ class SpecProblems(Exception):  # noqa: N818  (it is the problems that are raise
         return next(special, FailureCode.SPEC_INVALID)
 
 
-class PathRefused(Exception):  # noqa: N818  (named as its code)
+class PathRefused(Exception):  # named as its code
     """A path that is not, or does not stay, under the data root."""
 
     code = FailureCode.PATH_REFUSED

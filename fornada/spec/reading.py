@@ -11,8 +11,8 @@ from fornada.spec.problems import Problem
 from fornada.spec.values import KerasObject
 
 
-class Refused(Exception):  # noqa: N818  (control flow: the problem is already recorded)
-    """A value could not be read; its problem is recorded."""
+class Refused(Exception):  # control flow: the problem is already recorded
+    """Control flow: a value could not be read, and its problem is recorded already."""
 
 
 @dataclass

@@ -23,7 +23,7 @@ from fornada.spec.problems import Problem, SpecProblems
 from fornada.spec.scalars import NumberError, resolve
 
 
-class _Broken(Exception):  # noqa: N818  (carries a sentence to `read`, never further)
+class _Broken(Exception):  # carries a sentence to `read`, never further
     def __init__(self, line: int | None, message: str) -> None:
         super().__init__(message)
         self.line = line

@@ -40,7 +40,7 @@ EXIT_S = 10.0
 POLL_S = 0.02
 
 
-class Garbled(Exception):  # noqa: N818 - it says what the trainer's line was
+class Garbled(Exception):  # it says what the trainer's line was
     """The trainer wrote what is no message; it is not to be trusted any further."""
 
 

@@ -20,7 +20,7 @@ DYING_S = 5.0
 RETRY_S = 0.1
 
 
-class SlotHeld(FornadaError):  # noqa: N818 - as BrokerUnreachable
+class SlotHeld(FornadaError):  # as BrokerUnreachable
     """Another worker of this home holds the slot."""
 
     code = "SLOT_HELD"

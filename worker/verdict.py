@@ -60,7 +60,7 @@ class Ending:
     exit: Exit | None = None
 
 
-class _Missing(Exception):  # noqa: N818 - a file that was reported and is not there
+class _Missing(Exception):  # a file that was reported and is not there
     """A reported file is not there as it was reported."""
 
 

@@ -8,7 +8,7 @@ from db.states import FailureCode
 from fornada.spec import PathRefused, SpecProblems
 
 
-class TrainingFailed(Exception):  # noqa: N818 - the word of the job's record
+class TrainingFailed(Exception):  # the word of the job's record
     """A job that cannot succeed, with the code of the closed list and the epoch, 0 before any."""
 
     def __init__(self, code: FailureCode, message: str, *, epoch: int = 0) -> None:

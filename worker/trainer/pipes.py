@@ -31,7 +31,7 @@ _READ_BYTES = 64 * 1024
 EXIT_ABANDONED = 3
 
 
-class StopAsked(Exception):  # noqa: N818 - no error: what the supervisor asked for
+class StopAsked(Exception):  # no error: what the supervisor asked for
     """The supervisor wants the job to end."""
 
     def __init__(self, reason: WhyStop) -> None:

@@ -18,7 +18,7 @@ _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
-class NoImage(Exception):  # noqa: N818 - a finding about a file, reported and never fatal alone
+class NoImage(Exception):  # a finding about a file, reported and never fatal alone
     """Why a file is no image that can be decoded, in a few words."""
 
 

@@ -43,7 +43,7 @@ MEANINGS: Mapping[Exit, str] = {
 }
 
 
-class ExitWith(Exception):  # noqa: N818 - it ends a command, it is not always an error
+class ExitWith(Exception):
     """End the command with this code, and say this on stderr, if anything."""
 
     def __init__(self, code: Exit, message: str = "") -> None:

@@ -74,9 +74,8 @@ def render(file: str, overrides: Sequence[str], output: Output) -> None:
     Example:
       fornada render specs/digits.yaml --set fit.epochs=5 > five.yaml
     """
-    from fornada.spec.render import to_yaml
-
     from fornada.client import Client
+    from fornada.spec.render import to_yaml
 
     with Client() as client:
         (spec,) = specs(client, [file], overrides)

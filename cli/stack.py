@@ -2,8 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -52,18 +51,21 @@ def _until_told(client: "Client", stack: "LocalStack", output: Output) -> None:
     try:
         while True:
             stack.check()
-            if not said and (found := client.workers()):
-                _say_how(client, found[0], output)
-                said = True
+            said = said or _said_how(client, stack, output)
             time.sleep(LOOK_S)
     except KeyboardInterrupt:
         output.note("Stopping: running jobs are queued again; Ctrl-C once more ends at once.")
 
 
-def _say_how(client: "Client", worker: Mapping[str, Any], output: Output) -> None:
+def _said_how(client: "Client", stack: "LocalStack", output: Output) -> bool:
+    """Say how to use the stack once its worker is there; returns whether it is."""
+    ours = [one for one in client.workers() if one["name"] == stack.worker_name]
+    if not ours:
+        return False
     home = client.settings.home
     prefix = f"FORNADA_HOME={home} " if os.environ.get("FORNADA_HOME") else ""
-    slots = ", ".join(slot["name"] for slot in worker["slots"])
+    slots = ", ".join(slot["name"] for slot in ours[0]["slots"])
     output.note(f"Fornada is up in {home}, slots: {slots}. Ctrl-C stops it.")
     output.note(f"  In another terminal: {prefix}fornada submit SPEC")
     output.note(f"  Logs: {home / 'logs'}")
+    return True

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -71,6 +72,8 @@ class LocalStack:
             )
         self.settings = settings
         self.logs = settings.home / "logs"
+        # Ours, so that a stack knows its worker from one that was killed a moment ago.
+        self.worker_name = f"{socket.gethostname()}-{os.getpid()}"
         self._queues = tuple(queues)
         self._worker_options = tuple(worker_options)
         self._lock: int | None = None
@@ -159,13 +162,13 @@ class LocalStack:
             database.dispose()
 
     def _start_redis(self) -> subprocess.Popen[bytes]:
-        socket = broker.socket_path(self.settings)
+        path = broker.socket_path(self.settings)
         # A Redis that was killed leaves its socket.
-        socket.unlink(missing_ok=True)
-        config = socket.with_name("redis.conf")
+        path.unlink(missing_ok=True)
+        config = path.with_name("redis.conf")
         config.unlink(missing_ok=True)
         config.touch(mode=0o600)
-        config.write_text(_redis_config(self.settings, socket))
+        config.write_text(_redis_config(self.settings, path))
         process = self._spawn("redis", [str(find_redis()), str(config)])
         app = broker.make_app(self.settings)
         end = time.monotonic() + REDIS_START_S
@@ -182,8 +185,8 @@ class LocalStack:
 
     def _start_worker(self) -> subprocess.Popen[bytes]:
         program = worker_program()
-        queues = ["--queues", ",".join(self._queues)]
-        return self._spawn("worker", [str(program), *queues, *self._worker_options])
+        words = ["--name", self.worker_name, "--queues", ",".join(self._queues)]
+        return self._spawn("worker", [str(program), *words, *self._worker_options])
 
     def _spawn(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
         with (self.logs / f"{name}.log").open("ab") as log:
@@ -256,18 +259,18 @@ def _version(server: str) -> tuple[int, ...]:
     return tuple(int(part) for part in found.groups()) if found else (0, 0)
 
 
-def _redis_config(settings: Settings, socket: Path) -> str:
+def _redis_config(settings: Settings, path: Path) -> str:
     # Nothing is saved: SQL remembers, and upkeep publishes what is missing.
     return "\n".join(
         [
             "port 0",
-            f'unixsocket "{socket}"',
+            f'unixsocket "{path}"',
             "unixsocketperm 700",
             f"requirepass {broker.password(settings)}",
             'save ""',
             "appendonly no",
             "maxmemory-policy noeviction",
-            f'dir "{socket.parent}"',
+            f'dir "{path.parent}"',
             "",
         ]
     )

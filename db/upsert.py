@@ -8,6 +8,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from db.tables import Base
 
+# In one statement: it takes 65,535 values on PostgreSQL, 32,766 on SQLite, some a row.
+_ROWS = 1000
+
 
 def insert_for(connection: Connection, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
     """An INSERT of the connection's dialect."""
@@ -24,7 +27,11 @@ def upsert(
     """Insert rows, or take their values for the rows that have their key already."""
     if not rows:
         return
-    statement = insert_for(connection, table).values([dict(row) for row in rows])
     key = list(key)
-    values = {name: statement.excluded[name] for name in rows[0] if name not in key}
-    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=values))
+    changed = [name for name in rows[0] if name not in key]
+    for start in range(0, len(rows), _ROWS):
+        statement = insert_for(connection, table).values(
+            [dict(row) for row in rows[start : start + _ROWS]]
+        )
+        values = {name: statement.excluded[name] for name in changed}
+        connection.execute(statement.on_conflict_do_update(index_elements=key, set_=values))

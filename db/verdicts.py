@@ -18,11 +18,11 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from db.clock import later, now, seconds_between
 from db.facts import ArtifactRow, Failure, Fence, Verdict
-from db.fences import RUNNING, best_columns, hold, write_attempt
+from db.fences import RUNNING, best_columns, hold, holds, write_attempt
 from db.moves import moved
 from db.session import Database
 from db.states import AttemptOutcome, FailureCode, JobState, StopReason
-from db.tables import Artifact, Job, Upkeep
+from db.tables import Artifact, Epoch, Job, Upkeep
 from db.upsert import upsert
 
 # What becomes of a job when its attempt ends so. Crashes and losses have no second chance yet.
@@ -50,7 +50,8 @@ def finish(database: Database, fence: Fence, verdict: Verdict) -> JobState:
     """End an attempt, and the job with it unless it goes back to its queue.
 
     A cancel that was accepted before wins, decided by the one UPDATE; best model, artifacts
-    and test result are recorded all the same.
+    and test result are recorded all the same. A verdict without a best model takes back the one
+    that the attempt's epochs reported: its file is not there.
 
     Returns:
         The job's state now: what everybody is to report.
@@ -58,6 +59,8 @@ def finish(database: Database, fence: Fence, verdict: Verdict) -> JobState:
         Fenced: the attempt no longer holds the job; also when it was finished already.
     """
     with database.begin() as connection:
+        if verdict.best is None:
+            _forget_best(connection, fence)
         job = hold(connection, fence, **_ended(verdict))
         failure = _failure(verdict)
         worker = write_attempt(
@@ -120,6 +123,16 @@ def _ended(verdict: Verdict) -> dict[str, Any]:
     if verdict.test is not None:
         ended["test"] = verdict.test
     return ended
+
+
+def _forget_best(connection: Connection, fence: Fence) -> None:
+    """Forget the live best model of an attempt that did not leave one; not an earlier one's."""
+    own = select(Epoch.number).where(
+        Epoch.job_id == fence.job_id,
+        Epoch.number == Job.best_epoch,
+        Epoch.attempt == fence.attempt,
+    )
+    connection.execute(update(Job).where(holds(fence), own.exists()).values(best_columns(None)))
 
 
 def _after(state: JobState, **values: Any) -> dict[str, Any]:

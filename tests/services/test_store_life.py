@@ -182,7 +182,7 @@ def test_an_attempt_that_resumes_keeps_what_came_before(database: Database) -> N
     jobs.started(database, fence, store.STARTED)
     rows = [store.epoch(1, store.best(1, 0.5), loss=3.0), store.epoch(2, loss=1.0)]
     jobs.record_epochs(database, fence, [*rows, store.epoch(3, loss=9.0)])
-    jobs.finish(database, fence, store.PREEMPTED)
+    jobs.finish(database, fence, replace(store.PREEMPTED, best=store.best(1, 0.5)))
     again = store.claim(database)
     assert again is not None
     jobs.started(database, again.fence, replace(store.STARTED, first_epoch=3))
@@ -210,6 +210,38 @@ def test_epochs_again_change_nothing(database: Database) -> None:
         "learning_rate": 0.001,
         "metrics": {"loss": 0.5},
     }
+
+
+def test_what_waited_for_hours_is_recorded_at_once(database: Database) -> None:
+    # More values than either database takes in one statement.
+    count = 10_000
+    fence = store.running(database)
+    jobs.record_epochs(database, fence, [store.epoch(number) for number in range(1, count + 1)])
+    shown = history.job(database, fence.job_id)
+    assert shown["epochs_run"] == count
+    assert shown["metrics"]["loss"] == {"last": 1.0 / count, "min": 1.0 / count, "max": 1.0}
+    assert len(history.epochs(database, fence.job_id)) == count
+
+
+def test_a_best_model_that_its_attempt_did_not_leave_is_not_recorded(database: Database) -> None:
+    fence = store.running(database)
+    jobs.started(database, fence, store.STARTED)
+    jobs.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5))])
+    jobs.finish(database, fence, store.FAILED)
+    assert history.job(database, fence.job_id)["best"] is None
+
+
+def test_a_best_model_of_an_earlier_attempt_outlives_one_that_left_none(
+    database: Database,
+) -> None:
+    fence = store.running(database)
+    jobs.started(database, fence, store.STARTED)
+    jobs.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5))])
+    jobs.finish(database, fence, replace(store.PREEMPTED, best=store.best(1, 0.5)))
+    again = store.claim(database)
+    assert again is not None
+    jobs.finish(database, again.fence, store.FAILED)
+    assert history.job(database, fence.job_id)["best"]["epoch"] == 1
 
 
 def test_numbers_that_are_none_survive(database: Database) -> None:

@@ -11,19 +11,19 @@ printf 'POSTGRES_PASSWORD=%s\nREDIS_PASSWORD=%s\n' "$(openssl rand -hex 24)" "$(
 # A project of its own: nothing of a stack that runs already is touched.
 compose() { docker compose --env-file "$passwords" --project-name fornada-test "$@"; }
 cli() { compose run --rm --no-TTY cli "$@" </dev/null; }
-fail() { echo "FAILED: $*" >&2; compose logs --tail 50 >&2; exit 1; }
+fail() { echo "FAILED: $*" >&2; compose logs --no-color --tail 50 >&2; exit 1; }
 say() { printf '\n== %s\n' "$*"; }
 
 say "up"
 compose --profile cli build
-compose up --detach --wait --wait-timeout 180
+compose up --detach --wait --wait-timeout 180 || fail "the stack did not come up"
 
 say "one job"
 cli submit --wait specs/digits.yaml || fail "the first job did not succeed"
 cli show @last
 
 say "six jobs on three workers"
-compose up --detach --wait --wait-timeout 180 --scale worker=3
+compose up --detach --wait --wait-timeout 180 --scale worker=3 || fail "three workers did not come up"
 # Fixed epochs, so that six jobs take three workers some time.
 ids=$(cli submit -q --name six --set fit.epochs=8 --set callbacks.EarlyStopping.patience=8 \
   specs/digits.yaml specs/digits.yaml specs/digits.yaml specs/digits.yaml specs/digits.yaml specs/digits.yaml)

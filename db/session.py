@@ -14,8 +14,12 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from db import engines
+from db import sqlite
 from db.errors import DatabaseUnreachable
+
+# A server that thinks longer about a statement hangs: the longest of ours takes well under a
+# second on a million jobs.
+ANSWER_TIMEOUT_S = 15.0
 
 
 class Database:
@@ -29,16 +33,18 @@ class Database:
         DatabaseUnreachable: it is no such URL.
     """
 
-    def __init__(self, url: str, *, answer_timeout_s: float = engines.ANSWER_TIMEOUT_S) -> None:
+    def __init__(self, url: str, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         parsed = _parse(url)
         # As it may be shown: without passwords.
         self.where = _shown(parsed)
         self.dialect = parsed.get_backend_name()
         self._secrets = _secrets(parsed)
         if self.dialect == "sqlite":
-            self._engine = engines.sqlite(parsed)
+            self._engine = sqlite.connected(parsed)
         else:
-            self._engine = engines.postgresql(parsed, answer_timeout_s)
+            from db import postgresql
+
+            self._engine = postgresql.connected(parsed, answer_timeout_s)
 
     def __repr__(self) -> str:
         return f"Database({self.where!r})"
@@ -54,7 +60,9 @@ class Database:
         """
         with self._translated(), self._engine.begin() as connection:
             if patient and self.dialect == "postgresql":
-                with engines.patient(connection):
+                from db import postgresql
+
+                with postgresql.patient(connection):
                     yield connection
             else:
                 yield connection
@@ -136,5 +144,5 @@ def _secrets(url: URL) -> list[str]:
 
 def _reading(dialect: str) -> dict[str, Any]:
     if dialect == "sqlite":
-        return {engines.READS: True}
+        return {sqlite.READS: True}
     return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}

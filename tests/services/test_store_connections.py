@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import text
 
 from db import history, jobs, migrations
-from db.engines import journal_mode
 from db.errors import DatabaseUnreachable, SchemaMismatch
 from db.session import Database, prepare
+from db.sqlite import journal_mode
 from tests.servers import PostgresServer
 from tests.services import store
 

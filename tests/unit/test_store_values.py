@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from db.engines import journal_mode
+from db.sqlite import journal_mode
 from db.summaries import Summary
 from db.values import plain
 

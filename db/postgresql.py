@@ -1,11 +1,9 @@
-"""How SQLite and PostgreSQL are connected to.
+"""How PostgreSQL is connected to: many hosts; no call waits without an end.
 
-SQLite is for one host: writers wait in line (`BEGIN IMMEDIATE`), a commit is on disk
-(`synchronous=FULL`). PostgreSQL is for many.
+Loaded only where there is one: the driver takes longer to import than a query on SQLite.
 """
 
 import math
-import sqlite3
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -16,61 +14,14 @@ from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 
 # A server that has not answered a connection by then hangs.
 CONNECT_TIMEOUT_S = 5
-# Nor a statement: the longest of ours takes well under a second on a million jobs.
-ANSWER_TIMEOUT_S = 15.0
-# How long a writer of SQLite tries for its turn. A turn takes milliseconds, but there is no
-# line: eight writers that never pause were seen to keep one out for 15 s.
-BUSY_TIMEOUT_S = 60.0
 # A client that stops in mid-transaction keeps its job's row locked, and so its lease alive.
 IDLE_IN_TRANSACTION_S = 10
 LOCK_TIMEOUT_S = 10
-# Execution option of a transaction that only reads.
-READS = "fornada_reads"
 
 T = TypeVar("T")
 
 
-def journal_mode(version: tuple[int, int, int]) -> str:
-    """The journal that a version of SQLite can be trusted with.
-
-    Before 3.51.3 a write-ahead log that is reset while another connection reads can lose a
-    commit; the cure is also in 3.50.7 and 3.44.6.
-
-    >>> journal_mode((3, 40, 1)), journal_mode((3, 50, 7)), journal_mode((3, 51, 2))
-    ('TRUNCATE', 'WAL', 'TRUNCATE')
-    """
-    cured = version >= (3, 51, 3) or any(
-        version[:2] == fixed[:2] and version >= fixed for fixed in ((3, 50, 7), (3, 44, 6))
-    )
-    return "WAL" if cured else "TRUNCATE"
-
-
-def sqlite(url: URL) -> Engine:
-    """An engine for a file of SQLite's."""
-    engine = create_engine(
-        url,
-        hide_parameters=True,
-        connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None},
-    )
-    event.listen(engine, "connect", _sqlite_connected)
-    event.listen(engine, "begin", _sqlite_begins)
-    return engine
-
-
-def _sqlite_connected(connection: sqlite3.Connection, record: object) -> None:
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"PRAGMA journal_mode = {journal_mode(sqlite3.sqlite_version_info)}")
-
-
-def _sqlite_begins(connection: Connection) -> None:
-    # The driver's own BEGIN comes late and is deferred: two readers that both want to write
-    # would then fail, not wait.
-    reads = connection.get_execution_options().get(READS, False)
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
-
-
-def postgresql(url: URL, answer_timeout_s: float) -> Engine:
+def connected(url: URL, answer_timeout_s: float) -> Engine:
     """An engine for a server; `answer_timeout_s` is how long it may think about a statement."""
     engine = create_engine(
         url,
@@ -126,7 +77,7 @@ class _ImpatientConnection(psycopg.Connection[Any]):
     Nothing else does: a stopped process still holds its socket open.
     """
 
-    answer_timeout_s = ANSWER_TIMEOUT_S
+    answer_timeout_s = math.inf
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
         try:

@@ -51,16 +51,13 @@ class Sight:
         job: the document of `fornada show --json`.
         epochs: those that are new since the sight before.
         waits: why a queued job is not running, in `fornada ps`'s words.
+        final: whether this is the last sight: no worker will move the job any more.
     """
 
     job: dict[str, Any]
     epochs: list[dict[str, Any]]
-    waits: str | None = None
-
-    @property
-    def final(self) -> bool:
-        """Whether no worker will move the job any more."""
-        return self.job["state"] in FINAL_STATES
+    waits: str | None
+    final: bool
 
 
 class Client:
@@ -206,14 +203,18 @@ class Client:
         end = None if timeout_s is None else time.monotonic() + timeout_s
         last = 0
         while True:
-            # The job first: what it says of its end must not be older than the epochs.
-            job = self._document(job_id)
+            # Its end first: the epochs are read after it, so that none is missing at the end, and
+            # the job after the epochs, so that its best is of the epoch that is shown.
+            ended = self._document(job_id)["state"] in FINAL_STATES
             epochs = history.epochs(self._database, job_id, last)
             last = epochs[-1]["epoch"] if epochs else last
-            sight = Sight(job, epochs, self._waits(job))
-            yield sight
-            if sight.final:
+            job = self._document(job_id)
+            yield Sight(job, epochs, self._waits(job), final=ended)
+            if ended:
                 return
+            if job["state"] in FINAL_STATES:
+                # It ended while we looked: once more, for epochs that came meanwhile.
+                continue
             if end is not None and time.monotonic() >= end:
                 raise WaitTimedOut(
                     f"job {job_id} is still {job['state']} after {timeout_s:g} s; it goes on"

@@ -1,5 +1,6 @@
 """What a supervisor makes of a trainer's end: exits, memory, reported files, secrets."""
 
+import hashlib
 import signal
 from pathlib import Path
 
@@ -69,11 +70,40 @@ def test_a_success_records_files_and_the_whole_log(ending: Ending, settings: Set
     assert kinds == {"best_model": 5, "log": len("epoch 1\nepoch 2\n\n")}
 
 
+def test_a_log_that_grew_after_the_last_word_is_no_failure(
+    ending: Ending, settings: Settings
+) -> None:
+    log = FileRecord(kind="log", path=ending.folder / "train.log", bytes=3, sha256="0" * 64)
+    finished = _finished(ending)
+    ending.said = finished.model_copy(update={"files": [*finished.files, log]})
+
+    assert verdict(ending, settings).outcome is AttemptOutcome.SUCCEEDED
+
+
+def test_a_crash_records_the_best_model_and_the_log(ending: Ending, settings: Settings) -> None:
+    ending.best, ending.exit = _best(ending), KILLED
+
+    found = verdict(ending, settings)
+
+    assert found.best is not None
+    assert {row.kind for row in found.artifacts} == {"best_model", "log"}
+
+
+def test_a_model_that_replaced_the_best_unreported_is_not_called_the_best(
+    ending: Ending, settings: Settings
+) -> None:
+    ending.best, ending.exit = _best(ending), KILLED
+    (ending.folder / "best.keras").write_bytes(b"newer")
+
+    assert verdict(ending, settings).best is None
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
         (lambda best: best.unlink(), "is not there"),
         (lambda best: best.write_bytes(b"mod"), "has 3 bytes; 5 were reported"),
+        (lambda best: best.write_bytes(b"newer"), "has another sha256 than was reported"),
     ],
 )
 def test_a_best_model_that_differs_is_no_success(
@@ -194,5 +224,6 @@ def _finished(ending: Ending, path: Path | None = None) -> Finished:
 
 def _best(ending: Ending, path: Path | None = None) -> Best:
     file = path or ending.folder / "best.keras"
-    record = FileRecord(kind="best_model", path=file, bytes=5, sha256="0" * 64)
+    sha256 = hashlib.sha256(b"model").hexdigest()
+    record = FileRecord(kind="best_model", path=file, bytes=5, sha256=sha256)
     return Best(epoch=2, monitor="loss", value=0.5, file=record)

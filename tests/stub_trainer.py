@@ -1,8 +1,9 @@
 """Speaks a trainer's messages without Keras, for tests of the queue and for its benchmarks.
 
 What it does stands in the job's name: `crash` dies of SIGSEGV, `hang` never listens, `wait` trains
-until it is stopped, `garble` writes what is no message, `forge` reports a model that is not there;
-any other name trains `fit.epochs` epochs in no time and succeeds.
+until it is stopped, `garble` writes what is no message, `swell` tells a number that no column
+holds, `forge` reports a model that is not there, `loop` one whose path has no end; any other name
+trains `fit.epochs` epochs in no time and succeeds.
 """
 
 import hashlib
@@ -52,7 +53,7 @@ class Stub:
         name = str(train.spec["name"])
         with (train.folder / "train.log").open("a") as log:
             print(f"stub: {name}", file=log)
-        self._tell_started(train)
+        self._tell_started(2**64 if name == "swell" else 1)
         if name == "hang":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             threading.Event().wait()
@@ -69,8 +70,10 @@ class Stub:
         if self._stop is not None:
             self._say(Stopped(reason=self._stop.reason, best=best, files=[best.file]))
             return
-        if name == "forge":
+        if name in ("forge", "loop"):
             best.file.path.unlink()
+        if name == "loop":
+            best.file.path.symlink_to(best.file.path)
         reason = StopReason.COMPLETED
         self._say(Finished(stop_reason=reason, best=best, test=None, files=[best.file]))
 
@@ -82,16 +85,16 @@ class Stub:
                 self._stopped.set()
         os._exit(3)
 
-    def _tell_started(self, train: Train) -> None:
+    def _tell_started(self, parameters: int) -> None:
         data = DataSummary(fingerprint="0" * 64, classes=["a"], train=1, validation=0, test=0)
         self._say(
-            Started(
+            Started.model_construct(
                 trainer_pid=os.getpid(),
                 device="stub",
                 backend="stub",
                 versions={},
                 seed=0,
-                parameters=1,
+                parameters=parameters,
                 data=data,
             )
         )

@@ -46,6 +46,8 @@ class Lease:
         self._lease_s = lease_s
         self._heartbeat_s = heartbeat_s
         self._confirmed = time.monotonic()
+        # When a round last went as it should, or failed for what is the database's reason alone.
+        self._well = self._confirmed
         self._renew_at = self._confirmed + heartbeat_s
         self._away = False
         self._lock = threading.Lock()
@@ -112,13 +114,16 @@ class Lease:
             self._write()
         except DatabaseUnreachable:
             # Away for all, or for us alone: the trainer goes on, and the row will tell.
+            self._well = time.monotonic()
             self._report_away()
         except Fenced:
             self.over = True
         except Exception:
             log.exception("job %d/%d: not recorded", *self._name)
-            self.over = time.monotonic() - self._confirmed > GIVE_UP * self._lease_s
+            since = min(self._confirmed, self._well)
+            self.over = time.monotonic() - since > GIVE_UP * self._lease_s
         else:
+            self._well = time.monotonic()
             self._report_back()
 
     def _confirm(self) -> None:

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from db.states import FailureCode, StopReason
 
+# What the database can count.
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+
 
 class _Message(BaseModel):
     # NaN and infinity travel as strings: JSON has no word for them.
@@ -50,21 +53,21 @@ class DataSummary(_Message):
 
     fingerprint: str
     classes: list[str]
-    train: int
-    validation: int
-    test: int
+    train: Count
+    validation: Count
+    test: Count
 
 
 class Started(_Message):
     """Data are read and the model is built; the first epoch begins."""
 
     kind: Literal["started"] = "started"
-    trainer_pid: int
+    trainer_pid: Count
     device: str
     backend: str
     versions: dict[str, str]
-    seed: int
-    parameters: int
+    seed: Count
+    parameters: Count
     data: DataSummary
 
 
@@ -74,7 +77,7 @@ class FileRecord(_Message):
     # best_model, weights, last_model, history, evaluation, spec, environment, log, tensorboard
     kind: str
     path: Path
-    bytes: int
+    bytes: Count
     # Hexadecimal; of a folder (tensorboard), none.
     sha256: str | None
 
@@ -82,7 +85,7 @@ class FileRecord(_Message):
 class Best(_Message):
     """The best model so far."""
 
-    epoch: int
+    epoch: Count
     monitor: str
     value: float
     file: FileRecord
@@ -92,7 +95,7 @@ class Epoch(_Message):
     """One epoch, numbered from 1, after its validation, callbacks and saves."""
 
     kind: Literal["epoch"] = "epoch"
-    number: int
+    number: Count
     seconds: float
     images_per_s: float
     learning_rate: float

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from db import jobs
 from db.errors import DatabaseUnreachable
-from db.jobs import Claim, EpochRow, Failure, Fence, StartedFacts
+from db.jobs import Claim, EpochRow, Failure, Fence, StartedFacts, Verdict
 from db.session import Database
 from db.states import JobState
 from fornada import artifacts
@@ -24,7 +24,7 @@ from worker.messages import Epoch, Started, Train, WhyStop
 from worker.process import Garbled, Trainer, Up
 from worker.slots import Slot
 from worker.spares import Trainers
-from worker.verdict import Ending, best_model, not_begun, verdict
+from worker.verdict import Ending, best_model, not_begun, unsupervised, verdict
 
 log = logging.getLogger("fornada.worker")
 
@@ -60,10 +60,12 @@ class Supervisor:
             Whether there was anything.
         """
         baked = False
-        while not self._bakery.draining.is_set() and (claim := self._claim()) is not None:
-            self.bake(claim)
-            baked = True
-        self.job = None
+        try:
+            while not self._bakery.draining.is_set() and (claim := self._claim()) is not None:
+                self.bake(claim)
+                baked = True
+        finally:
+            self.job = None
         if baked and not self._bakery.draining.is_set():
             # A job that failed before its first epoch left none.
             self._bakery.trainers.prepare(self.slot, gently=False)
@@ -76,33 +78,43 @@ class Supervisor:
             The job's state afterwards; None when the attempt lost the job on the way.
         """
         begin = time.monotonic()
-        settings = self._bakery.settings
         name = f"job {claim.job_id}/{claim.attempt}"
-        folder = artifacts.attempt_folder(settings, claim.uid, claim.attempt)
-        ending = Ending(folder, claim.time_limit_s)
         log.info("%s: claimed by slot %s: %s", name, self.slot.name, claim.name)
         with self._lease(claim) as lease:
             try:
-                folder.mkdir(parents=True, exist_ok=True)
-                started = self._bakery.trainers.take(self.slot, gpu=_wants_gpu(claim))
-            except OSError as exc:
-                log.error("%s: could not begin: %s", name, exc)  # noqa: TRY400 - for an operator
-                return lease.finish(not_begun(exc))
-            with started as trainer:
-                trainer.send(self._order(claim, ending))
-                ladder = Ladder(trainer, settings.grace_s)
-                while not (trainer.silent or ending.said or lease.over):
-                    self._relay(trainer, lease, ending, claim)
-                    ladder.climb(self._why_stop(lease, claim, begin))
-                if lease.over:
-                    log.warning("%s: no longer ours; its trainer is ended", name)
-                    return None
-                ending.exit, ending.asked = trainer.end(), ladder.why
-            found = verdict(ending, settings)
+                found = self._train(claim, lease)
+            except Exception as exc:
+                # The last resort, and the only one: a claimed job ends, whatever fails here.
+                log.exception("%s: its supervisor failed", name)
+                found = unsupervised(exc)
             state = lease.finish(found)
         seconds = time.monotonic() - begin
-        log.info("%s: %s after %.1f s%s", name, state or "lost", seconds, _why(found.failure))
+        if state is None:
+            log.warning("%s: no longer ours; its trainer ended after %.1f s", name, seconds)
+        else:
+            log.info("%s: %s after %.1f s%s", name, state, seconds, _why(found.failure))
         return state
+
+    def _train(self, claim: Claim, lease: Lease) -> Verdict:
+        """Have a trainer train it, until it ends or loses the job; what came of it."""
+        settings = self._bakery.settings
+        folder = artifacts.attempt_folder(settings, claim.uid, claim.attempt)
+        ending = Ending(folder, claim.time_limit_s)
+        begin = time.monotonic()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            started = self._bakery.trainers.take(self.slot, gpu=_wants_gpu(claim))
+        except OSError as exc:
+            return not_begun(exc)
+        with started as trainer:
+            trainer.send(self._order(claim, ending))
+            ladder = Ladder(trainer, settings.grace_s)
+            while not (trainer.silent or ending.said or lease.over):
+                self._relay(trainer, lease, ending, claim)
+                ladder.climb(self._why_stop(lease, claim, begin))
+            # Whoever lost the job has no time to wait for.
+            ending.exit, ending.asked = trainer.kill() if lease.over else trainer.end(), ladder.why
+        return verdict(ending, settings)
 
     def _claim(self) -> Claim | None:
         bakery = self._bakery

@@ -91,7 +91,14 @@ class Upkeep:
         # Wake-ups get lost, and Redis may be away: what waits in SQL is found without them.
         if self._crew.has_room():
             for _ in range(self._crew.idle()):
-                self._self_woken.submit(self._crew.answer)
+                self._self_woken.submit(self._answer)
+
+    def _answer(self) -> None:
+        try:
+            self._crew.answer()
+        except Exception:
+            # Nobody looks at what the pool keeps of it.
+            log.exception("a slot that looked for work failed; again at the next beat")
 
     def _holds_office(self) -> bool:
         ttl_s = OFFICE_BEATS * self._bakery.settings.upkeep_s

@@ -65,12 +65,19 @@ def test_a_job_runs_from_wake_up_to_verdict(site: Site) -> None:
 
 
 def test_after_any_job_good_or_bad_the_next_is_taken(site: Site, worker: WorkerProcess) -> None:
-    names = ["crash", "fine", "garble", "forge", "fine", "crash", "garble", "forge", "fine", "fine"]
+    names = ["crash", "fine", "garble", "forge", "loop", "swell"] * 2 + ["fine", "fine"]
     ids = [site.add(name) for name in names]
 
     ended = [site.wait(job_id) for job_id in ids]
 
-    expected = {"fine": None, "crash": "CRASHED", "garble": "CRASHED", "forge": "ARTIFACT_WRITE"}
+    expected = {
+        "fine": None,
+        "crash": "CRASHED",
+        "garble": "CRASHED",
+        "swell": "CRASHED",
+        "forge": "ARTIFACT_WRITE",
+        "loop": "INTERNAL",
+    }
     codes = [job["failure"] and job["failure"]["code"] for job in ended]
     assert codes == [expected[name] for name in names]
     assert all(job["attempts"] == 1 for job in ended)

@@ -1,23 +1,12 @@
-"""Writes docs/spec.md and docs/spec.schema.json from the fields that read a spec.
+"""Writes docs/spec.md and docs/spec.schema.json from what reads a spec.
 
 Run `python -P -m fornada.spec docs` after a change; a test compares.
 """
 
-import json
 import sys
 from pathlib import Path
 
-from fornada.spec.reference import page
-from fornada.spec.schema import json_schema
-
-
-def pages() -> dict[str, str]:
-    """Each generated file by its name, with its text."""
-    return {
-        "spec.md": page(),
-        "spec.schema.json": json.dumps(json_schema(), indent=1) + "\n",
-    }
-
+from fornada.spec.pages import pages
 
 if __name__ == "__main__":
     for name, text in pages().items():

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fornada.spec import losses, metrics, monitors, sizes
-from fornada.spec.checks_of_classes import CHECKS
-from fornada.spec.limits import listed
-from fornada.spec.names import did_you_mean, nearest
-from fornada.spec.reading import At, sentence
+from fornada.spec import monitors, sizes
+from fornada.spec.catalogue import losses, metrics
+from fornada.spec.catalogue.combinations import CHECKS
+from fornada.spec.kinds.reading import At
 from fornada.spec.values import CLASSES, KerasObject
+from fornada.spec.wording import did_you_mean, listed, nearest, sentence
 
 _CHANNELS = {"rgb": 3, "rgba": 4, "grayscale": 1}
 # Layers that keep how many values an image has, so that the layer before them decides it.

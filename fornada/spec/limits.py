@@ -1,7 +1,6 @@
 """How large a spec may be, and which characters it may hold, as YAML or as JSON."""
 
 import re
-from collections.abc import Iterable
 
 # Bytes. A spec of a thousand layers fits ten times.
 MAX_BYTES = 256 * 1024
@@ -23,22 +22,3 @@ def control(text: str) -> re.Match[str] | None:
     """The first character of `text` that no spec may hold."""
     # Compiled here, once, and kept by `re`: it takes longer than all else that is imported.
     return re.search(_CONTROL, text)
-
-
-def clip(text: str) -> str:
-    """At most 60 characters of `text` on one line, for messages.
-
-    What could break the line, or speak to the terminal, is written as an escape.
-    """
-    short = text if len(text) <= 60 else text[:57] + "..."
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in short
-    )
-
-
-def listed(names: Iterable[str], most: int = 40) -> str:
-    """`a, b, c`, for messages; at most `most` of them."""
-    known = [clip(name) for name in names]
-    rest = [f"and {len(known) - most} more"] if len(known) > most else []
-    return ", ".join(known[:most] + rest)

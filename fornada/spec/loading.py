@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from db.states import FailureCode
-from fornada.spec import checks, document, overriding
-from fornada.spec.kinds_of_text import is_label
+from fornada.spec import checks, overriding
+from fornada.spec.kinds.reading import At, Reading
+from fornada.spec.kinds.text import is_label
 from fornada.spec.limits import MAX_BYTES
-from fornada.spec.nodes import Node
 from fornada.spec.problems import Problem, SpecProblems
-from fornada.spec.reading import At, Reading
 from fornada.spec.sections import TOP
+from fornada.spec.source import document
+from fornada.spec.source.nodes import Node
 from fornada.spec.spec import Spec, build
 
 _NO_NAME = "spec"
@@ -102,6 +103,6 @@ def _name_of(path: Path) -> str:
 
 def _nodes(content: bytes | str, file: str) -> Node:
     # PyYAML takes longer to import than all of this package.
-    from fornada.spec import text
+    from fornada.spec.source import text
 
     return text.read(content, file)

@@ -6,12 +6,11 @@ only one item has it: `model.3.Dense.units`, `callbacks.EarlyStopping.patience`.
 
 from collections.abc import Sequence as SequenceOf
 
-from fornada.spec.limits import clip
-from fornada.spec.names import did_you_mean
-from fornada.spec.nodes import Mapping, Mark, Node, Scalar, Sequence
-from fornada.spec.objects import written_name
+from fornada.spec.catalogue.objects import written_name
+from fornada.spec.kinds.reading import Reading
 from fornada.spec.problems import Problem, SpecProblems
-from fornada.spec.reading import Reading
+from fornada.spec.source.nodes import Mapping, Mark, Node, Scalar, Sequence
+from fornada.spec.wording import clip, did_you_mean
 
 # Their names may hold dots, so what follows them is one name.
 _NAMES_WITH_DOTS = ("tags.", "fit.class_weight.")
@@ -41,7 +40,7 @@ def _lay(root: Node, path: str, value: str, mark: Mark) -> None:
     if not path or not value.strip():
         raise _Misplaced("is not PLACE=VALUE.\n  Expected, for example, data.batch_size=128.")
     # PyYAML takes longer to import than all of this package.
-    from fornada.spec import text
+    from fornada.spec.source import text
 
     node = _marked(text.read(value, str(mark.override)), mark)
     # A spec that is no mapping has a problem already.

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from db.states import FailureCode
-from fornada.spec.kinds import Kind, found
-from fornada.spec.limits import clip
-from fornada.spec.nodes import Json, Node, Scalar
+from fornada.spec.kinds.kind import Kind, found
+from fornada.spec.kinds.reading import At
 from fornada.spec.problems import PathRefused
-from fornada.spec.reading import At
+from fornada.spec.source.nodes import Json, Node, Scalar
+from fornada.spec.wording import clip
 
 # Linux's own limit, in bytes.
 _LONGEST = 4096

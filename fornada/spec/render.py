@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from fornada.spec.nodes import Json
-from fornada.spec.scalars import NumberError, resolve
+from fornada.spec.source.nodes import Json
+from fornada.spec.source.scalars import NumberError, resolve
 from fornada.spec.spec import Spec
 
 # Text that means itself in YAML, whatever stands around it.

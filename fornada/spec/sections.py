@@ -1,20 +1,20 @@
-"""The sections of a spec and their fields."""
+"""The sections of a spec, and the fields of each."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
-from fornada.spec import nodes
-from fornada.spec.arguments import BOOLEAN, NOT_NEGATIVE
-from fornada.spec.fields import Field, Fields
-from fornada.spec.kinds import Choice, Integer, Kind, Number, any_of, found
-from fornada.spec.kinds_of_kinds import ListOf, Nullable, Pair
-from fornada.spec.kinds_of_text import Duration, Label, is_label
-from fornada.spec.limits import clip
-from fornada.spec.nodes import Json, Node, Scalar
-from fornada.spec.objects import Object, ObjectList
+from fornada.spec.catalogue.arguments import BOOLEAN
+from fornada.spec.catalogue.objects import Object, ObjectList
+from fornada.spec.kinds.compound import ListOf, Nullable, Pair
+from fornada.spec.kinds.fields import Field, Fields
+from fornada.spec.kinds.kind import Kind, any_of
+from fornada.spec.kinds.named import Tags, Weights
+from fornada.spec.kinds.plain import Choice, Integer, Number
+from fornada.spec.kinds.reading import At, Refused
+from fornada.spec.kinds.text import ClassName, Duration, Label
 from fornada.spec.paths import DataPath
-from fornada.spec.reading import At, Refused
+from fornada.spec.source import nodes
+from fornada.spec.source.nodes import Json, Node, Scalar
 from fornada.spec.values import Value
 
 _SPLIT = Number(above=0, below=1)
@@ -29,103 +29,6 @@ _INTERPOLATIONS = (
     "gaussian",
     "mitchellcubic",
 )
-# Letters of a tag's value and of a class name, which is a folder's.
-_LONGEST_TEXT = 255
-
-
-@dataclass(frozen=True)
-class ClassName(Kind):
-    """The name of a folder of images."""
-
-    words = "the name of a class's folder, in quotes if it looks like a number"
-
-    def parse(self, node: Node, at: At) -> str:
-        value = node.value if isinstance(node, Scalar) else None
-        if not isinstance(value, str):
-            text = node.text if isinstance(node, Scalar) else ""
-            hint = f'\n  Did you mean "{clip(text)}", in quotes?' if text else ""
-            raise self.refuse(node, at, f"{found(node)} is not text.", hint)
-        if not is_class_name(value):
-            raise self.wrong(node, at)
-        return value
-
-    def schema(self) -> dict[str, Json]:
-        return {"type": "string", "minLength": 1, "maxLength": _LONGEST_TEXT}
-
-
-def is_class_name(text: str) -> bool:
-    """Whether `text` can name one folder."""
-    return (
-        0 < len(text) <= _LONGEST_TEXT
-        and not set(text) & set("/\n\r\t")
-        and text not in (".", "..")
-    )
-
-
-@dataclass(frozen=True)
-class Weights(Kind):
-    """A weight for each of some classes."""
-
-    words = "{class: weight}, each class an index from 0 or a class's name, each weight 0 or more"
-
-    def takes(self, node: Node) -> bool:
-        return isinstance(node, nodes.Mapping)
-
-    def parse(self, node: Node, at: At) -> Mapping[str, float]:
-        if not isinstance(node, nodes.Mapping) or not node.items:
-            raise self.wrong(node, at)
-        weights: dict[str, float] = {}
-        for name, item in node.items.items():
-            here = at.key(name)
-            here.seen(node.keys[name])
-            if not is_class_name(name):
-                here.refuse(node.keys[name], f"is no class.\n  Expected {self.words}.")
-                continue
-            with suppress(Refused):
-                weights[name] = NOT_NEGATIVE.parse(item, here)
-        return weights
-
-    def schema(self) -> dict[str, Json]:
-        return {
-            "type": "object",
-            "minProperties": 1,
-            "additionalProperties": NOT_NEGATIVE.schema(),
-        }
-
-
-@dataclass(frozen=True)
-class Tags(Kind):
-    """What a person wants to find the job by."""
-
-    words = "{name: text}, each text one line of at most 255 letters"
-
-    def takes(self, node: Node) -> bool:
-        return isinstance(node, nodes.Mapping)
-
-    def parse(self, node: Node, at: At) -> Mapping[str, str]:
-        if isinstance(node, Scalar) and node.value is None:
-            return {}
-        if not isinstance(node, nodes.Mapping):
-            raise self.wrong(node, at)
-        tags: dict[str, str] = {}
-        for name, item in node.items.items():
-            here = at.key(name)
-            if not is_label(name):
-                here.refuse(node.keys[name], f"is no name.\n  Expected {Label().words}.")
-            # A tag is text as written: `fold: 3` and `late: no` lose nothing.
-            elif not isinstance(item, Scalar) or item.value is None or not _is_line(item.text):
-                here.refuse(item.mark, f"{found(item)} is not accepted.\n  Expected {self.words}.")
-            else:
-                tags[name] = item.text
-        return tags
-
-    def schema(self) -> dict[str, Json]:
-        value: Json = {"type": ["string", "number", "boolean"]}
-        return any_of({"type": "object", "additionalProperties": value}, {"type": "null"})
-
-
-def _is_line(text: str) -> bool:
-    return len(text) <= _LONGEST_TEXT and not set(text) & set("\n\r")
 
 
 @dataclass(frozen=True)

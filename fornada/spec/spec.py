@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import Any, Literal, cast
 
 from fornada.spec import monitors
-from fornada.spec.fields import Fields
+from fornada.spec.catalogue.objects import ObjectList
+from fornada.spec.kinds.fields import Fields
 from fornada.spec.monitors import Monitor
-from fornada.spec.nodes import Json
-from fornada.spec.objects import ObjectList
 from fornada.spec.sections import TOP, Section
+from fornada.spec.source.nodes import Json
 from fornada.spec.values import KerasObject, Value, to_json
 
 

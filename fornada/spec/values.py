@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from fornada.spec.nodes import Json
+from fornada.spec.source.nodes import Json
 
 Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | KerasObject | None"
 

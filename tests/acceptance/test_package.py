@@ -28,7 +28,7 @@ def test_the_wheel_holds_the_four_packages_and_nothing_else(tmp_path: Path) -> N
     assert {name.split("/")[0] for name in names} == {"cli", "db", "fornada", "worker", metadata}
     for needed in (
         "fornada/py.typed",
-        "fornada/spec/keras_signatures.json",
+        "fornada/spec/catalogue/keras_signatures.json",
         "db/migrations/env.py",
     ):
         assert needed in names

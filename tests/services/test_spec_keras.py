@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 
 from fornada.spec import KerasObject, monitors, sizes
 from fornada.spec.catalogue import BORROWED, FAMILIES, fields, signature
-from fornada.spec.metrics import LABEL_MODES
-from fornada.spec.nodes import literal
-from fornada.spec.objects import Object
-from fornada.spec.reading import At, Reading
+from fornada.spec.catalogue.metrics import LABEL_MODES
+from fornada.spec.catalogue.objects import Object
+from fornada.spec.kinds.reading import At, Reading
+from fornada.spec.source.nodes import literal
 from tests.unit.spec_strategies import one_object
 from worker.trainer.catalogue import make
 

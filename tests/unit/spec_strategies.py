@@ -10,15 +10,19 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from fornada.spec import kinds, kinds_of_kinds, kinds_of_text, losses, metrics
-from fornada.spec.activations import Activation
-from fornada.spec.arguments import ChannelsLast
-from fornada.spec.catalogue import FAMILIES, fields
-from fornada.spec.fields import Fields
-from fornada.spec.layers import Factor, Margins
-from fornada.spec.objects import Object
+from fornada.spec.catalogue import FAMILIES, fields, losses, metrics
+from fornada.spec.catalogue.activations import Activation
+from fornada.spec.catalogue.arguments import ChannelsLast
+from fornada.spec.catalogue.layers import Factor, Margins
+from fornada.spec.catalogue.objects import Object
+from fornada.spec.kinds.compound import Either, ListOf, Nullable, Pair
+from fornada.spec.kinds.fields import Fields
+from fornada.spec.kinds.kind import Kind
+from fornada.spec.kinds.named import Tags, Weights
+from fornada.spec.kinds.plain import Boolean, Choice, Integer, Number, Verbosity
+from fornada.spec.kinds.text import ClassName, Duration, Label
 from fornada.spec.paths import DataPath
-from fornada.spec.sections import DATA, RESOURCES, RETRY, ClassName, Tags, Validation, Weights
+from fornada.spec.sections import DATA, RESOURCES, RETRY, Validation
 
 # Small, so that no generated model passes the limit of parameters.
 _LARGEST = 6
@@ -36,7 +40,7 @@ _LINES = st.text(
 _FOLDERS = st.lists(_LABELS.filter(lambda part: part != "."), min_size=1, max_size=3).map("/".join)
 
 
-def written(kind: kinds.Kind) -> SearchStrategy[Any]:
+def written(kind: Kind) -> SearchStrategy[Any]:
     """Values of a kind, as JSON, in the ways a spec may write them."""
     strategy: SearchStrategy[Any] = _SIMPLE[type(kind)](kind)
     return strategy
@@ -96,13 +100,13 @@ def agreeing(name: str, values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _integers(kind: kinds.Integer) -> SearchStrategy[Any]:
+def _integers(kind: Integer) -> SearchStrategy[Any]:
     low = max(kind.minimum, -9)
     numbers = st.integers(low, min(kind.maximum, max(low, _LARGEST)))
     return numbers | st.just("classes") if kind.classes else numbers
 
 
-def _numbers(kind: kinds.Number) -> SearchStrategy[Any]:
+def _numbers(kind: Number) -> SearchStrategy[Any]:
     low = next((float(n) for n in (kind.minimum, kind.above) if n is not None), -1e6)
     high = next((float(n) for n in (kind.maximum, kind.below) if n is not None), 1e6)
     plain = st.floats(
@@ -116,12 +120,12 @@ def _numbers(kind: kinds.Number) -> SearchStrategy[Any]:
     return plain | st.sampled_from(["1/3", " 1 / 3", "1e-1/.3", "0.5/1e0"])
 
 
-def _pairs(kind: kinds_of_kinds.Pair) -> SearchStrategy[Any]:
+def _pairs(kind: Pair) -> SearchStrategy[Any]:
     inner = written(kind.kind)
     return inner | st.lists(inner, min_size=2, max_size=2)
 
 
-def _lists(kind: kinds_of_kinds.ListOf) -> SearchStrategy[Any]:
+def _lists(kind: ListOf) -> SearchStrategy[Any]:
     if kind.ascending:
         numbers = st.integers(0, 99)
         return st.lists(
@@ -137,25 +141,25 @@ def _factors(kind: Factor) -> SearchStrategy[Any]:
     return number | st.lists(plain, min_size=2, max_size=2).map(sorted)
 
 
-def _margins(_: kinds.Kind) -> SearchStrategy[Any]:
+def _margins(_: Kind) -> SearchStrategy[Any]:
     side = st.integers(0, 3)
     pair = st.lists(side, min_size=2, max_size=2)
     return side | pair | st.lists(side | pair, min_size=2, max_size=2)
 
 
 _DURATIONS = st.sampled_from(["2h", "90m", "1h30m", "45s", "1d", "1.5s"]) | st.floats(1, 1e6)
-_SIMPLE: Mapping[type[kinds.Kind], Any] = {
-    kinds.Boolean: lambda _: st.booleans(),
-    kinds.Integer: _integers,
-    kinds.Number: _numbers,
-    kinds.Choice: lambda kind: st.sampled_from(kind.choices),
-    kinds.Verbosity: lambda _: st.sampled_from([0, 1, False, True]),
-    kinds_of_text.Label: lambda _: _LABELS,
-    kinds_of_text.Duration: lambda _: _DURATIONS,
-    kinds_of_kinds.Nullable: lambda kind: st.none() | written(kind.kind),
-    kinds_of_kinds.ListOf: _lists,
-    kinds_of_kinds.Pair: _pairs,
-    kinds_of_kinds.Either: lambda kind: st.one_of(*map(written, kind.kinds)),
+_SIMPLE: Mapping[type[Kind], Any] = {
+    Boolean: lambda _: st.booleans(),
+    Integer: _integers,
+    Number: _numbers,
+    Choice: lambda kind: st.sampled_from(kind.choices),
+    Verbosity: lambda _: st.sampled_from([0, 1, False, True]),
+    Label: lambda _: _LABELS,
+    Duration: lambda _: _DURATIONS,
+    Nullable: lambda kind: st.none() | written(kind.kind),
+    ListOf: _lists,
+    Pair: _pairs,
+    Either: lambda kind: st.one_of(*map(written, kind.kinds)),
     Object: lambda kind: st.deferred(lambda: objects(kind.family)),
     Activation: lambda _: st.deferred(lambda: objects("activations")),
     ChannelsLast: lambda _: st.sampled_from(["channels_last", None]),

@@ -6,11 +6,11 @@ import jsonschema
 import pytest
 
 from fornada.spec import load
-from fornada.spec.__main__ import pages
 from fornada.spec.catalogue import BORROWED, FAMILIES, fields, keras_names, signature
-from fornada.spec.nodes import Json, Mapping, Node, Scalar
-from fornada.spec.schema import json_schema
-from fornada.spec.text import read
+from fornada.spec.pages import pages
+from fornada.spec.pages.schema import json_schema
+from fornada.spec.source.nodes import Json, Mapping, Node, Scalar
+from fornada.spec.source.text import read
 
 REPOSITORY = Path(__file__).parents[2]
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())

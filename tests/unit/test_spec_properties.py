@@ -9,12 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fornada.spec import Spec, loads, text
+from fornada.spec import Spec, loads
 from fornada.spec.catalogue import FAMILIES
-from fornada.spec.objects import Object
-from fornada.spec.reading import At, Reading
+from fornada.spec.catalogue.objects import Object
+from fornada.spec.kinds.reading import At, Reading
+from fornada.spec.pages.schema import json_schema
 from fornada.spec.render import to_yaml
-from fornada.spec.schema import json_schema
+from fornada.spec.source import text
 from fornada.spec.values import to_json
 from tests.unit.spec_strategies import objects, specs
 

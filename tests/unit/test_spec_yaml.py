@@ -8,7 +8,7 @@ import pytest
 from db.states import FailureCode
 from fornada.spec import Spec, SpecProblems, loads
 from fornada.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES
-from fornada.spec.scalars import NumberError, resolve
+from fornada.spec.source.scalars import NumberError, resolve
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Writes fornada/spec/keras_signatures.json: what the installed Keras says of its own classes.
+"""Writes fornada/spec/catalogue/keras_signatures.json: what Keras says of its own classes.
 
 Run `python -P -m worker.trainer.signatures` after Keras or the catalogue has changed.
 """
@@ -11,10 +11,10 @@ from typing import Any
 
 import keras
 
-import fornada.spec
+from fornada.spec import catalogue
 from fornada.spec.catalogue import BORROWED, FAMILIES
 
-TARGET = Path(fornada.spec.__file__).with_name("keras_signatures.json")
+TARGET = Path(catalogue.__file__).with_name("keras_signatures.json")
 # Names in Keras's modules that are no choice for a spec.
 _TOOLS = frozenset({"deserialize", "get", "serialize", "legacy", "schedules"})
 

@@ -1,7 +1,7 @@
 """How weights begin."""
 
-from fornada.spec.arguments import ANY_NUMBER, NOT_NEGATIVE, NUMBERS, SEED
-from fornada.spec.objects import Family, Hand
+from fornada.spec.catalogue.arguments import ANY_NUMBER, NOT_NEGATIVE, NUMBERS, SEED
+from fornada.spec.catalogue.objects import Family, Hand
 
 _AXES = dict.fromkeys(
     ("input_axes", "output_axes"), "is not supported yet: Keras finds the axes of its own layers."

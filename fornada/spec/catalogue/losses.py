@@ -1,10 +1,11 @@
 """What training makes small, and the labels it takes."""
 
-from fornada.spec.arguments import AXIS, BOOLEAN, NO_DTYPE, SHARE
-from fornada.spec.kinds import Choice, Integer, Kind
-from fornada.spec.kinds_of_kinds import Nullable
-from fornada.spec.kinds_of_text import Label
-from fornada.spec.objects import Family, Hand
+from fornada.spec.catalogue.arguments import AXIS, BOOLEAN, NO_DTYPE, SHARE
+from fornada.spec.catalogue.objects import Family, Hand
+from fornada.spec.kinds.compound import Nullable
+from fornada.spec.kinds.kind import Kind
+from fornada.spec.kinds.plain import Choice, Integer
+from fornada.spec.kinds.text import Label
 
 _EVERY: dict[str, Kind] = {
     "from_logits": BOOLEAN,

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from fornada.spec import nodes
-from fornada.spec.arguments import AXIS, NOT_NEGATIVE
-from fornada.spec.kinds import Kind, Number
-from fornada.spec.kinds_of_kinds import Nullable
-from fornada.spec.nodes import Json, Node
-from fornada.spec.objects import Family, Hand, Object
-from fornada.spec.reading import At
+from fornada.spec.catalogue.arguments import AXIS, NOT_NEGATIVE
+from fornada.spec.catalogue.objects import Family, Hand, Object
+from fornada.spec.kinds.compound import Nullable
+from fornada.spec.kinds.kind import Kind
+from fornada.spec.kinds.plain import Number
+from fornada.spec.kinds.reading import At
+from fornada.spec.source import nodes
+from fornada.spec.source.nodes import Json, Node
 from fornada.spec.values import KerasObject, Value
 
 # Keras saves a function by its name alone, so a model whose activation has arguments loads again

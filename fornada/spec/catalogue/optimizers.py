@@ -1,6 +1,6 @@
 """How weights follow the gradient."""
 
-from fornada.spec.arguments import (
+from fornada.spec.catalogue.arguments import (
     BOOLEAN,
     COUNT,
     DECAY,
@@ -9,9 +9,10 @@ from fornada.spec.arguments import (
     POSITIVE,
     SHARE,
 )
-from fornada.spec.kinds import Integer, Kind
-from fornada.spec.kinds_of_kinds import Either, Nullable
-from fornada.spec.objects import Family, Hand, Object
+from fornada.spec.catalogue.objects import Family, Hand, Object
+from fornada.spec.kinds.compound import Either, Nullable
+from fornada.spec.kinds.kind import Kind
+from fornada.spec.kinds.plain import Integer
 
 _EVERY: dict[str, Kind] = {
     "learning_rate": Either(POSITIVE, Object("schedules")),

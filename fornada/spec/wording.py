@@ -1,4 +1,4 @@
-"""The nearest right name, for a name that is wrong."""
+"""Words for messages: the nearest right name, lists, and text made safe to show."""
 
 from collections.abc import Iterable
 
@@ -39,3 +39,28 @@ def did_you_mean(name: str, right: Iterable[str]) -> str:
 
 def _bare(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def clip(text: str) -> str:
+    """At most 60 characters of `text` on one line, for messages.
+
+    What could break the line, or speak to the terminal, is written as an escape.
+    """
+    short = text if len(text) <= 60 else text[:57] + "..."
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in short
+    )
+
+
+def listed(names: Iterable[str], most: int = 40) -> str:
+    """`a, b, c`, for messages; at most `most` of them."""
+    known = [clip(name) for name in names]
+    rest = [f"and {len(known) - most} more"] if len(known) > most else []
+    return ", ".join(known[:most] + rest)
+
+
+def sentence(parts: Iterable[str]) -> str:
+    """`a`, `a or b`, `a, b or c`."""
+    *head, last = parts
+    return f"{', '.join(head)} or {last}" if head else last

@@ -3,9 +3,10 @@
 import re
 from dataclasses import dataclass
 
-from fornada.spec.kinds import Kind, any_of, found
-from fornada.spec.nodes import Json, Node, Scalar
-from fornada.spec.reading import At
+from fornada.spec.kinds.kind import Kind, any_of, found
+from fornada.spec.kinds.reading import At
+from fornada.spec.source.nodes import Json, Node, Scalar
+from fornada.spec.wording import clip
 
 # Names of layers, jobs, queues, tags and files.
 _LABEL = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
@@ -13,6 +14,8 @@ _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?"
 _DURATION_SCHEMA = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+(\.[0-9]+)?s)?$"
 # A year: longer than any training, shorter than what a timestamp cannot hold.
 _LONGEST_S = 366 * 86400
+# Letters: what a file system takes as one folder.
+_LONGEST_FOLDER = 255
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,35 @@ class Label(Kind):
 def is_label(text: str) -> bool:
     """Whether `text` may name a job, a layer, a queue or a file."""
     return bool(_LABEL.fullmatch(text)) and ".." not in text and text != "."
+
+
+@dataclass(frozen=True)
+class ClassName(Kind):
+    """The name of a folder of images."""
+
+    words = "the name of a class's folder, in quotes if it looks like a number"
+
+    def parse(self, node: Node, at: At) -> str:
+        value = node.value if isinstance(node, Scalar) else None
+        if not isinstance(value, str):
+            text = node.text if isinstance(node, Scalar) else ""
+            hint = f'\n  Did you mean "{clip(text)}", in quotes?' if text else ""
+            raise self.refuse(node, at, f"{found(node)} is not text.", hint)
+        if not is_class_name(value):
+            raise self.wrong(node, at)
+        return value
+
+    def schema(self) -> dict[str, Json]:
+        return {"type": "string", "minLength": 1, "maxLength": _LONGEST_FOLDER}
+
+
+def is_class_name(text: str) -> bool:
+    """Whether `text` can name one folder."""
+    return (
+        0 < len(text) <= _LONGEST_FOLDER
+        and not set(text) & set("/\n\r\t")
+        and text not in (".", "..")
+    )
 
 
 @dataclass(frozen=True)

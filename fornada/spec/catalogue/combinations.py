@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from fornada.spec.reading import At
+from fornada.spec.kinds.reading import At
 from fornada.spec.values import Value
 
 Arguments: TypeAlias = Mapping[str, Value]

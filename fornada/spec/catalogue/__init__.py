@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fornada.spec import (
+from fornada.spec.catalogue import (
     activations,
     callbacks,
     constraints,
@@ -21,8 +21,8 @@ from fornada.spec import (
     regularizers,
     schedules,
 )
-from fornada.spec.fields import REQUIRED, Field, Fields
-from fornada.spec.objects import Family, Hand
+from fornada.spec.catalogue.objects import Family, Hand
+from fornada.spec.kinds.fields import REQUIRED, Field, Fields
 
 FAMILIES: dict[str, Family] = {
     module.FAMILY.name: module.FAMILY

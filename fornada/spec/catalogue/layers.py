@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from fornada.spec.activations import ACTIVATION, OPTIONAL_ACTIVATION
-from fornada.spec.arguments import (
+from fornada.spec.catalogue.activations import ACTIVATION, OPTIONAL_ACTIVATION
+from fornada.spec.catalogue.arguments import (
     ANY_NUMBER,
     AXES,
     AXIS,
@@ -25,11 +25,12 @@ from fornada.spec.arguments import (
     SHARE,
     SIZE,
 )
-from fornada.spec.kinds import Choice, Integer, Kind, Number, any_of
-from fornada.spec.kinds_of_kinds import Either, ListOf, Nullable, Pair
-from fornada.spec.nodes import Json, Node, Sequence
-from fornada.spec.objects import Family, Hand
-from fornada.spec.reading import At
+from fornada.spec.catalogue.objects import Family, Hand
+from fornada.spec.kinds.compound import Either, ListOf, Nullable, Pair
+from fornada.spec.kinds.kind import Kind, any_of
+from fornada.spec.kinds.plain import Choice, Integer, Number
+from fornada.spec.kinds.reading import At
+from fornada.spec.source.nodes import Json, Node, Sequence
 
 
 @dataclass(frozen=True)

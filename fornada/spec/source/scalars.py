@@ -6,7 +6,7 @@ PyYAML follows YAML 1.1, where `no` is false, `012` is ten, `1:30` is ninety and
 import math
 import re
 
-from fornada.spec.nodes import Plain
+from fornada.spec.source.nodes import Plain
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE = frozenset({"true", "True", "TRUE"})

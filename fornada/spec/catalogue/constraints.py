@@ -1,7 +1,7 @@
 """What a layer's weights must keep to after every step."""
 
-from fornada.spec.arguments import NOT_NEGATIVE, POSITIVE, SHARE, WEIGHT_AXES
-from fornada.spec.objects import Family, Hand
+from fornada.spec.catalogue.arguments import NOT_NEGATIVE, POSITIVE, SHARE, WEIGHT_AXES
+from fornada.spec.catalogue.objects import Family, Hand
 
 CONSTRAINTS = {
     "MaxNorm": Hand(

@@ -1,10 +1,11 @@
 """What is measured beside the loss."""
 
-from fornada.spec.arguments import BOOLEAN, COUNT, NO_DTYPE, SHARE
-from fornada.spec.kinds import Choice, Integer, Kind, Number
-from fornada.spec.kinds_of_kinds import Either, ListOf, Nullable
-from fornada.spec.kinds_of_text import Label
-from fornada.spec.objects import Family, Hand
+from fornada.spec.catalogue.arguments import BOOLEAN, COUNT, NO_DTYPE, SHARE
+from fornada.spec.catalogue.objects import Family, Hand
+from fornada.spec.kinds.compound import Either, ListOf, Nullable
+from fornada.spec.kinds.kind import Kind
+from fornada.spec.kinds.plain import Choice, Integer, Number
+from fornada.spec.kinds.text import Label
 
 _DTYPE = {"dtype": NO_DTYPE}
 _NAMED: dict[str, Kind] = {"name": Label()}

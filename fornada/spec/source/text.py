@@ -17,10 +17,11 @@ from yaml.events import (
 )
 
 from db.states import FailureCode
-from fornada.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, clip, control
-from fornada.spec.nodes import Mapping, Mark, Node, Scalar, Sequence
+from fornada.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, control
 from fornada.spec.problems import Problem, SpecProblems
-from fornada.spec.scalars import NumberError, resolve
+from fornada.spec.source.nodes import Mapping, Mark, Node, Scalar, Sequence
+from fornada.spec.source.scalars import NumberError, resolve
+from fornada.spec.wording import clip
 
 
 class _Broken(Exception):  # carries a sentence to `read`, never further

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 
 from fornada.spec.catalogue import FAMILIES, fields, keras_version
-from fornada.spec.fields import Fields
+from fornada.spec.catalogue.objects import Family
+from fornada.spec.kinds.fields import Fields
 from fornada.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_PARAMETERS
-from fornada.spec.objects import Family
 from fornada.spec.sections import COMPILE, DATA, FIT, RESOURCES, RETRY, TOP, Section, Validation
 from fornada.spec.values import KerasObject
 

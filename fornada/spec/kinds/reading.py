@@ -1,14 +1,13 @@
 """One reading of one spec: where values stand, and the problems found on the way."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from db.states import FailureCode
-from fornada.spec.limits import clip
-from fornada.spec.nodes import Mark
 from fornada.spec.problems import Problem
+from fornada.spec.source.nodes import Mark
 from fornada.spec.values import KerasObject
+from fornada.spec.wording import clip
 
 
 class Refused(Exception):  # control flow: the problem is already recorded
@@ -89,9 +88,3 @@ class At:
             if mark := self.reading.marks.get(self.path[:length]):
                 return mark
         return Mark()
-
-
-def sentence(parts: Iterable[str]) -> str:
-    """`a`, `a or b`, `a, b or c`."""
-    *head, last = parts
-    return f"{', '.join(head)} or {last}" if head else last

@@ -1,15 +1,13 @@
-"""Kinds: what one argument may be. Each reads a value, says it in words, and gives its schema."""
+"""Kinds of one plain value: true or false, numbers, one of a few."""
 
 import re
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
 
-from fornada.spec.limits import clip
-from fornada.spec.names import did_you_mean
-from fornada.spec.nodes import Json, Mapping, Node, Scalar, Sequence
-from fornada.spec.reading import At, Refused, sentence
+from fornada.spec.kinds.kind import Kind, any_of, found
+from fornada.spec.kinds.reading import At
+from fornada.spec.source.nodes import Json, Node, Scalar
 from fornada.spec.values import CLASSES, Value
+from fornada.spec.wording import clip, did_you_mean, sentence
 
 # Above this, JSON readers in other languages lose the last digits.
 _LARGEST = 2**53
@@ -17,54 +15,6 @@ _FRACTION = re.compile(r"\s*([^/\s]+)\s*/\s*([^/\s]+)\s*")
 _DECIMAL = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,3})?", re.ASCII)
 # The same as JSON Schema, for editors.
 _FRACTION_SCHEMA = r"^\s*[-+0-9.eE]+\s*/\s*[-+0-9.eE]+\s*$"
-
-
-class Kind(ABC):
-    """What a value may be."""
-
-    @property
-    @abstractmethod
-    def words(self) -> str:
-        """What is expected, to follow "Expected"."""
-
-    @abstractmethod
-    def parse(self, node: Node, at: At) -> Any:
-        """The value of a node; each kind narrows its type.
-
-        Raises:
-            Refused: it is none; the problem is recorded in `at`.
-        """
-
-    @abstractmethod
-    def schema(self) -> dict[str, Json]:
-        """A JSON Schema that accepts whatever `parse` accepts."""
-
-    def with_classes(self, value: Value, count: int) -> Value:
-        """`value`, with every "classes" replaced by the number."""
-        return value
-
-    def takes(self, node: Node) -> bool:
-        """Whether a node has the right shape: a scalar, a list or a mapping."""
-        return isinstance(node, Scalar)
-
-    def refuse(self, node: Node, at: At, what: str, hint: str = "") -> Refused:
-        """Record that a node is no such value."""
-        return at.refuse(node.mark, f"{what}\n  Expected {self.words}.{hint}")
-
-    def wrong(self, node: Node, at: At) -> Refused:
-        """Record that a node has another kind."""
-        return self.refuse(node, at, f"{found(node)} is not accepted.")
-
-
-def found(node: Node) -> str:
-    """A node in words, for messages."""
-    if isinstance(node, Sequence):
-        return "a list" if node.items else "an empty list"
-    if isinstance(node, Mapping):
-        return "a mapping" if node.items else "an empty mapping"
-    if isinstance(node.value, str):
-        return f'"{clip(node.value)}"'
-    return clip(node.text) or "nothing"
 
 
 @dataclass(frozen=True)
@@ -255,12 +205,3 @@ class Verbosity(Kind):
 
     def schema(self) -> dict[str, Json]:
         return {"enum": [0, 1, False, True]}
-
-
-def any_of(*schemas: dict[str, Json]) -> dict[str, Json]:
-    """A schema that accepts what one of `schemas` does."""
-    flat: list[Json] = []
-    for schema in schemas:
-        inner = schema.get("anyOf") if set(schema) == {"anyOf"} else None
-        flat.extend(inner if isinstance(inner, list) else [schema])
-    return {"anyOf": flat}

@@ -1,11 +1,12 @@
 """Kinds and refusals that many classes share."""
 
-from fornada.spec.kinds import Boolean, Choice, Integer, Kind, Number
-from fornada.spec.kinds_of_kinds import Either, ListOf, Nullable, Pair
-from fornada.spec.kinds_of_text import Label
-from fornada.spec.nodes import Json, Node, Scalar
-from fornada.spec.objects import Object
-from fornada.spec.reading import At
+from fornada.spec.catalogue.objects import Object
+from fornada.spec.kinds.compound import Either, ListOf, Nullable, Pair
+from fornada.spec.kinds.kind import Kind
+from fornada.spec.kinds.plain import Boolean, Choice, Integer, Number
+from fornada.spec.kinds.reading import At
+from fornada.spec.kinds.text import Label
+from fornada.spec.source.nodes import Json, Node, Scalar
 
 BOOLEAN = Boolean()
 # Units, filters, sizes.

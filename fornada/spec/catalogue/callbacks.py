@@ -1,10 +1,11 @@
 """What happens between epochs."""
 
-from fornada.spec.arguments import BOOLEAN, NONE_OR_MORE, NOT_NEGATIVE
-from fornada.spec.kinds import Choice, Kind, Number, Verbosity
-from fornada.spec.kinds_of_kinds import Nullable
-from fornada.spec.kinds_of_text import Label
-from fornada.spec.objects import Family, Hand
+from fornada.spec.catalogue.arguments import BOOLEAN, NONE_OR_MORE, NOT_NEGATIVE
+from fornada.spec.catalogue.objects import Family, Hand
+from fornada.spec.kinds.compound import Nullable
+from fornada.spec.kinds.kind import Kind
+from fornada.spec.kinds.plain import Choice, Number, Verbosity
+from fornada.spec.kinds.text import Label
 
 _MONITOR: dict[str, Kind] = {
     "monitor": Label(),

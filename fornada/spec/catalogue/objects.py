@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from fornada.spec import nodes
-from fornada.spec.fields import Fields
-from fornada.spec.kinds import Kind, any_of, found
-from fornada.spec.limits import clip, listed
-from fornada.spec.names import did_you_mean
-from fornada.spec.nodes import Json, Mark, Node, Scalar
-from fornada.spec.reading import At, Refused
+from fornada.spec.kinds.fields import Fields
+from fornada.spec.kinds.kind import Kind, any_of, found
+from fornada.spec.kinds.reading import At, Refused
+from fornada.spec.source import nodes
+from fornada.spec.source.nodes import Json, Mark, Node, Scalar
 from fornada.spec.values import KerasObject, Value
+from fornada.spec.wording import clip, did_you_mean, listed
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from fornada.spec import nodes
-from fornada.spec.kinds import Kind, found
-from fornada.spec.limits import clip, listed
-from fornada.spec.names import did_you_mean, nearest
-from fornada.spec.nodes import Json, Node, Scalar, literal
-from fornada.spec.reading import At, Reading, Refused
+from fornada.spec.kinds.kind import Kind, found
+from fornada.spec.kinds.reading import At, Reading, Refused
+from fornada.spec.source import nodes
+from fornada.spec.source.nodes import Json, Node, Scalar, literal
+from fornada.spec.wording import clip, did_you_mean, listed, nearest
 
 
 class _Required:

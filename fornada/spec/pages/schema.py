@@ -1,10 +1,10 @@
 """A JSON Schema of the spec, for editors that complete and check while one types."""
 
 from fornada.spec.catalogue import FAMILIES, fields
-from fornada.spec.kinds import any_of
-from fornada.spec.nodes import Json
-from fornada.spec.objects import Family
+from fornada.spec.catalogue.objects import Family
+from fornada.spec.kinds.kind import any_of
 from fornada.spec.sections import TOP
+from fornada.spec.source.nodes import Json
 
 
 def json_schema() -> dict[str, Json]:

@@ -2,9 +2,9 @@
 
 from db.states import FailureCode
 from fornada.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, control
-from fornada.spec.nodes import Mapping, Mark, Node, Scalar, Sequence, literal
 from fornada.spec.problems import Problem, SpecProblems
-from fornada.spec.scalars import MAX_DIGITS, NumberError, finite
+from fornada.spec.source.nodes import Mapping, Mark, Node, Scalar, Sequence, literal
+from fornada.spec.source.scalars import MAX_DIGITS, NumberError, finite
 
 
 class _Broken(Exception):  # carries a sentence to `read`, never further

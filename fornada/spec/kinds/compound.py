@@ -4,9 +4,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from fornada.spec.kinds import Kind, any_of
-from fornada.spec.nodes import Json, Node, Scalar, Sequence
-from fornada.spec.reading import At, Refused
+from fornada.spec.kinds.kind import Kind, any_of
+from fornada.spec.kinds.reading import At, Refused
+from fornada.spec.source.nodes import Json, Node, Scalar, Sequence
 from fornada.spec.values import Value
 
 

@@ -1,8 +1,8 @@
 """What a layer adds to the loss to keep its weights small."""
 
-from fornada.spec.arguments import NOT_NEGATIVE
-from fornada.spec.kinds import Choice
-from fornada.spec.objects import Family, Hand
+from fornada.spec.catalogue.arguments import NOT_NEGATIVE
+from fornada.spec.catalogue.objects import Family, Hand
+from fornada.spec.kinds.plain import Choice
 
 REGULARIZERS = {
     "L1": Hand("l1 times the sum of the absolute values.", {"l1": NOT_NEGATIVE}),

@@ -1,0 +1,1 @@
+"""From what a person wrote to nodes that know where they stand."""

@@ -11,6 +11,7 @@ from fornada.spec import monitors, sizes
 from fornada.spec.catalogue import losses, metrics
 from fornada.spec.catalogue.combinations import CHECKS
 from fornada.spec.kinds.reading import At
+from fornada.spec.sections import NEVER_CROPPED
 from fornada.spec.values import CLASSES, KerasObject
 from fornada.spec.wording import did_you_mean, listed, nearest, sentence
 
@@ -69,6 +70,7 @@ def check(values: Mapping[str, Any], at: At) -> None:
         if item.class_name in CHECKS:
             CHECKS[item.class_name](item.arguments, at.of(item))
     _validation(draft, at)
+    _cropping(draft, at)
     _class_names(draft, at)
     _label_mode(draft, at)
     _metric_names(draft, at)
@@ -87,6 +89,16 @@ def _validation(draft: Draft, at: At) -> None:
     if draft.data.get("validation") and draft.data.get("validation_split"):
         at.key("data").key("validation_split").refuse(
             None, "is given beside validation.\n  Expected one of the two."
+        )
+
+
+def _cropping(draft: Draft, at: At) -> None:
+    interpolation = draft.data.get("interpolation")
+    if draft.data.get("crop_to_aspect_ratio") and interpolation in NEVER_CROPPED:
+        at.key("data").key("interpolation").refuse(
+            None,
+            f"Keras does not crop with {interpolation}.\n"
+            "  Expected another, or data.crop_to_aspect_ratio: false.",
         )
 
 

@@ -29,6 +29,8 @@ _INTERPOLATIONS = (
     "gaussian",
     "mitchellcubic",
 )
+# Keras resizes with these, but not where it crops.
+NEVER_CROPPED = ("gaussian", "mitchellcubic")
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,12 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from db.states import FailureCode
 from fornada.settings import Settings
 from fornada.spec import Spec
+from fornada.spec.sections import NEVER_CROPPED
 from tests.services.trainer_jobs import BINARY, CATEGORICAL, document, png, write_images
 from worker.trainer.data import decode as decoding
 from worker.trainer.data.sets import Sets, read_sets
-from worker.trainer.failures import TrainingFailed
 
 SIZES = [(8, 8), (5, 11), (12, 6)]
 
@@ -93,7 +92,7 @@ INTERPOLATIONS = [
 def test_pixels_are_those_of_keras(
     root: Path, color_mode: str, interpolation: str, crop: bool
 ) -> None:
-    if crop and interpolation in decoding.NEVER_CROPPED:
+    if crop and interpolation in NEVER_CROPPED:
         with pytest.raises(ValueError, match="Invalid value for argument `interpolation`"):
             from_keras(root, "Mixed", interpolation=interpolation, crop_to_aspect_ratio=True)
         return
@@ -110,13 +109,6 @@ def test_pixels_are_those_of_keras(
         expected, labels = from_keras(root, folder, shuffle=False, **look)
         np.testing.assert_array_equal(found.train.pixels, expected)
         np.testing.assert_array_equal(found.train.labels, labels)
-
-
-@pytest.mark.parametrize("interpolation", decoding.NEVER_CROPPED)
-def test_what_keras_cannot_crop_is_refused(root: Path, interpolation: str) -> None:
-    with pytest.raises(TrainingFailed, match=r"data\.interpolation") as caught:
-        read(root, interpolation=interpolation, crop_to_aspect_ratio=True)
-    assert caught.value.code is FailureCode.SPEC_INVALID
 
 
 def test_bitmaps_and_gifs_are_those_of_keras(root: Path) -> None:

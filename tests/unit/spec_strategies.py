@@ -22,7 +22,7 @@ from fornada.spec.kinds.named import Tags, Weights
 from fornada.spec.kinds.plain import Boolean, Choice, Integer, Number, Verbosity
 from fornada.spec.kinds.text import ClassName, Duration, Label
 from fornada.spec.paths import DataPath
-from fornada.spec.sections import DATA, RESOURCES, RETRY, Validation
+from fornada.spec.sections import DATA, NEVER_CROPPED, RESOURCES, RETRY, Validation
 
 # Small, so that no generated model passes the limit of parameters.
 _LARGEST = 6
@@ -180,6 +180,8 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
     mode = data.setdefault("label_mode", "int")
     if data.get("validation"):
         data.pop("validation_split", None)
+    if data.get("interpolation") in NEVER_CROPPED:
+        data.pop("crop_to_aspect_ratio", None)
     data["image_size"] = draw(st.sampled_from([8, [28, 28], [8, 12]]))
     names = data.get("class_names")
     if names:

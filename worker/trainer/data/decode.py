@@ -25,8 +25,6 @@ from fornada.folders import Listing
 from worker.trainer.data.headers import NoImage, pixels
 
 CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
-# Keras resizes with these, but not where it crops.
-NEVER_CROPPED = ("gaussian", "mitchellcubic")
 
 # Arrays above this many bytes lie in a scratch file, so that the kernel may drop their pages.
 _IN_MEMORY_BYTES = 2 * 1024**3

@@ -15,7 +15,7 @@ from fornada.settings import Settings
 from fornada.spec import Spec
 from fornada.spec.paths import resolve
 from worker.messages import DataSummary
-from worker.trainer.data.decode import NEVER_CROPPED, Decoded, Look, decode
+from worker.trainer.data.decode import Decoded, Look, decode
 from worker.trainer.failures import TrainingFailed, printable
 
 # A failure names this many bad files; the log names all.
@@ -130,9 +130,6 @@ def list_sets(spec: Spec, data_root: Path) -> dict[str, Listing]:
     data = spec.data
     folders = _Folders(data_root)
     train = folders.listing(data.train, data.class_names)
-    if data.crop_to_aspect_ratio and data.interpolation in NEVER_CROPPED:
-        message = f"data.interpolation: Keras does not crop with {data.interpolation}."
-        raise TrainingFailed(FailureCode.SPEC_INVALID, message)
     folders.check_training(data.train, train, data.label_mode)
     sets = {"train": train}
     if data.validation_split:

@@ -146,7 +146,7 @@ class WorkerProcess:
     def celery(self) -> int:
         """Process id of the Celery process."""
         found = [pid for pid in _pids() if _parent(pid) == self.process.pid]
-        return next(pid for pid in found if "worker.app" in command(pid))
+        return next(pid for pid in found if "--parent" in command(pid))
 
     def stop(self, timeout_s: float = 20.0) -> int:
         """Drain it; its exit code."""

@@ -36,10 +36,12 @@ EXIT_STUCK = 70
 PACKAGES = ("fornada", "keras", "tensorflow", "jax")
 
 
-def main() -> None:
-    """Run the Celery process until it is drained; the parent gives `--parent`."""
-    # Before anything secret is read.
-    prctl.hide()
+def main() -> int:
+    """Run the Celery process until it is drained; the parent gives `--parent`.
+
+    Returns:
+        Its exit code.
+    """
     options = parse(sys.argv[1:])
     if options.parent is not None:
         prctl.die_with(options.parent)
@@ -56,7 +58,7 @@ def main() -> None:
     except SchemaMismatch as exc:
         log.error("%s", exc)  # noqa: TRY400
         code = EXIT_SCHEMA
-    sys.exit(code)
+    return code
 
 
 def run(options: Options) -> int:
@@ -109,7 +111,8 @@ def _serve(crew: Crew) -> int:
     bakery = crew.bakery
     app = broker.make_app(bakery.settings)
     app.conf.task_queues = [broker.queue(name) for name in bakery.queues]
-    app.steps["worker"].add(consumer.drain_before_pool(bakery.draining.set))
+    upkeep = Upkeep(crew, app, _versions())
+    app.steps["worker"].add(consumer.around_pool(upkeep.start, bakery.draining.set))
     app.steps["consumer"].add(consumer.intake(crew.has_room, crew.when_freed))
 
     @app.task(name=broker.TASK)  # type: ignore[untyped-decorator]
@@ -133,7 +136,6 @@ def _serve(crew: Crew) -> int:
     # One line a task at INFO says nothing that the jobs' own lines do not.
     logging.getLogger("celery").setLevel(logging.WARNING)
 
-    upkeep = Upkeep(crew, app, _versions())
     done = threading.Event()
     threading.Thread(target=_end_if_stuck, args=(bakery, done), daemon=True).start()
     worker = app.Worker(
@@ -147,7 +149,6 @@ def _serve(crew: Crew) -> int:
         without_heartbeat=True,
         quiet=True,
     )
-    upkeep.start()
     worker.start()
     bakery.draining.set()
     upkeep.close()
@@ -175,7 +176,3 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-if __name__ == "__main__":
-    main()

@@ -38,22 +38,29 @@ def intake(
     return Intake
 
 
-def drain_before_pool(drain: Callable[[], None]) -> type[bootsteps.StartStopStep]:
-    """The worker's step that drains before its threads are waited for.
+def around_pool(
+    begin: Callable[[], None], drain: Callable[[], None]
+) -> type[bootsteps.StartStopStep]:
+    """The worker's step that stands between its signal handlers and its threads.
 
-    Celery stops so after any error it cannot cure; without this it would wait, deaf, until the
-    running jobs have ended.
+    Args:
+        begin: called when a SIGTERM is a drain, and no longer the end of the process.
+        drain: called before the threads are waited for. Celery stops so after any error that it
+            cannot cure; without this it would wait, deaf, until the running jobs have ended.
     """
 
-    class Drain(bootsteps.StartStopStep):  # type: ignore[misc]
+    class AroundPool(bootsteps.StartStopStep):  # type: ignore[misc]
         requires = ("celery.worker.components:Pool",)
+
+        def start(self, worker: Any) -> None:
+            begin()
 
         def stop(self, worker: Any) -> None:
             drain()
 
         terminate = stop
 
-    return Drain
+    return AroundPool
 
 
 def _look_again() -> None:

@@ -42,7 +42,7 @@ class Parent:
 
     def __init__(self, arguments: Sequence[str]) -> None:
         # -P: the current folder must not be able to replace a module.
-        self._command = [sys.executable, "-P", "-m", "worker.app", "--parent", str(os.getpid())]
+        self._command = [sys.executable, "-P", "-m", "worker", "--parent", str(os.getpid())]
         self._command += arguments
         self._asked: list[signal.Signals] = []
         self._stopping = set(STOPPING)

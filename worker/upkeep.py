@@ -61,7 +61,9 @@ class Upkeep:
     def close(self) -> None:
         """Stop beating, wait for supervisors that woke by themselves, mark the worker gone."""
         self._closed.set()
-        self._thread.join()
+        # It is not when Celery ended before it began.
+        if self._thread.is_alive():
+            self._thread.join()
         self._self_woken.shutdown(wait=True)
         try:
             workers.gone(self._bakery.database, self._bakery.name)

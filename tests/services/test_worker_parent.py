@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.servers import RedisServer
 from tests.until import until
 from tests.worker_process import Site
 
+HEAVY = ["celery", "kombu", "sqlalchemy", "pydantic", "keras", "tensorflow", "fornada", "db"]
 PROGRAM = Path(sys.executable).with_name("fornada-worker")
 
 
@@ -24,12 +26,59 @@ def site(sqlite_database_url: str, redis_server: RedisServer) -> Iterator[Site]:
 
 
 def test_the_parent_loads_nothing_heavy() -> None:
-    heavy = ["celery", "kombu", "sqlalchemy", "pydantic", "keras", "tensorflow", "fornada", "db"]
-    code = f"import sys, worker.main; print([n for n in {heavy} if n in sys.modules])"
+    code = f"import sys, worker.main; print([n for n in {HEAVY} if n in sys.modules])"
 
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, check=True)
 
     assert done.stdout == b"[]\n"
+
+
+def test_the_celery_process_is_closed_before_it_loads_anything_heavy() -> None:
+    code = f"""
+        import sys
+        from worker import __main__, prctl
+        closed = prctl.hide
+        def hide():
+            closed()
+            print([name for name in {HEAVY} if name in sys.modules])
+            raise SystemExit
+        prctl.hide = hide
+        __main__.main()
+    """
+    command = [sys.executable, "-P", "-c", textwrap.dedent(code)]
+
+    assert subprocess.run(command, capture_output=True, check=True).stdout == b"[]\n"
+
+
+def test_what_is_hidden_is_closed_to_its_own_account() -> None:
+    # As root the kernel compares capabilities too, so this becomes an ordinary account. That
+    # alone hides a process until its next exec: it is opened again, to see that it was open.
+    code = """
+        import os
+        from worker import prctl
+
+        def read():
+            child = os.fork()
+            if child:
+                return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            try:
+                open(f"/proc/{os.getppid()}/environ", "rb").read(1)
+            except OSError:
+                os._exit(1)
+            os._exit(0)
+
+        if os.getuid() == 0:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+        prctl._prctl(prctl.PR_SET_DUMPABLE, 1)
+        before = read()
+        prctl.hide()
+        print(before, read())
+    """
+    command = [sys.executable, "-P", "-c", textwrap.dedent(code)]
+
+    assert subprocess.run(command, capture_output=True, check=True).stdout == b"True False\n"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from fornada import broker
 from tests.servers import RedisServer
 from tests.until import until
 from tests.worker_process import Site, WorkerProcess, gone
@@ -41,6 +42,35 @@ def test_sigterm_drains_the_job_goes_back_to_its_queue(site: Site, worker: Worke
     job = site.show(job_id)
     assert (job["state"], job["attempts"]) == ("queued", 1)
     assert site.processes() == []
+
+
+def test_sigterm_drains_from_the_first_moment_on(site: Site) -> None:
+    job_id = site.add("wait", wake=False)
+    worker = site.worker("--slots", "1")
+    site.wait(job_id, "running", timeout_s=60)
+
+    worker.process.send_signal(signal.SIGTERM)
+
+    assert worker.process.wait(15) == 0, worker.text()
+    assert site.state(job_id) == "queued", worker.text()
+
+
+def test_an_error_that_celery_cannot_cure_drains_and_it_starts_again(
+    site: Site, redis_server: RedisServer
+) -> None:
+    with site.worker("--slots", "2") as worker, redis_server.client() as client:
+        job_id = _running(site, "wait")
+        before = worker.celery
+        key = f"{broker.KEY_PREFIX}{site.queue}"
+        client.set(key, "no list")
+
+        until(lambda: site.state(job_id) == "queued", 20, saw=worker.text)
+        client.delete(key)
+
+        job = site.wait(job_id, "running", timeout_s=40)
+        assert job["failure"] is None
+        assert job["attempts"] > 1
+        assert worker.celery != before
 
 
 def test_a_drained_job_starts_afresh_on_the_next_worker(site: Site, worker: WorkerProcess) -> None:

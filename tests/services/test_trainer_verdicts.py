@@ -162,6 +162,24 @@ def test_the_first_checkpoint_decides(root: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "last.keras").exists()
 
 
+def test_the_best_model_is_measured_and_not_the_last(root: Path, tmp_path: Path) -> None:
+    # The first epoch is "best": every later one has a smaller loss.
+    first = {"ModelCheckpoint": {"monitor": "loss", "mode": "max", "save_best_only": False}}
+    told = Told(root, tmp_path, callbacks=[first], fit__epochs=5)
+    assert told.finished.best.epoch == 1
+    test = told.finished.test
+    assert test is not None
+    data = keras.utils.image_dataset_from_directory(
+        root / "Test", image_size=(8, 8), batch_size=8, shuffle=False, verbose=False
+    )
+    losses = {
+        name: keras.models.load_model(tmp_path / name).evaluate(data, verbose=0)[0]
+        for name in ("best.keras", "last.keras")
+    }
+    assert test.loss == pytest.approx(losses["best.keras"], rel=1e-5)
+    assert test.loss != pytest.approx(losses["last.keras"], rel=1e-2)
+
+
 @pytest.mark.parametrize(
     "changes", [{**BINARY, "data__train": "Two/Train", "data__test": "Two/Test"}, CATEGORICAL]
 )

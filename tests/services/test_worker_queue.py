@@ -176,6 +176,24 @@ def test_upkeep_wakes_as_many_as_there_are_idle_slots(site: Site, worker: Worker
     workers.gone(site.database, "other")
 
 
+def test_a_busy_worker_leaves_wake_ups_to_others(site: Site, worker: WorkerProcess) -> None:
+    # Found by upkeep: no task of Celery's holds these slots.
+    running = [site.add("wait", wake=False) for _ in range(2)]
+    for job_id in running:
+        site.wait(job_id, "running")
+
+    waiting = broker.queue_length(site.app, site.queue) + 3
+    for _ in range(3):
+        broker.publish(site.app, site.queue, None, None)
+    for _ in range(2):
+        _wait_for_beat(site, worker)
+
+    assert broker.queue_length(site.app, site.queue) == waiting
+    for job_id in running:
+        jobs.cancel(site.database, job_id, "test")
+    until(lambda: broker.queue_length(site.app, site.queue) == 0, 20)
+
+
 @pytest.mark.usefixtures("worker")
 def test_a_hundred_wake_ups_start_one_attempt(site: Site) -> None:
     new = stub_job("fine", site.queue)

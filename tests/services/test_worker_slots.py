@@ -1,5 +1,7 @@
 """Slots of real workers: what their trainers find in the environment, and who holds a lock."""
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from tests.servers import RedisServer
 from tests.until import until
 from tests.worker_process import Site, WorkerProcess, stub_spec
 from worker import slots
+from worker.process import Trainer
 from worker.slots import Device, SlotHeld
 
 
@@ -70,11 +73,26 @@ def _visible_to(site: Site, gpus: int | str) -> str:
     return visible
 
 
-def test_a_lock_is_held_as_long_as_any_copy_of_it_is_open(tmp_path: Path) -> None:
+def test_workers_of_a_home_share_out_its_cpu_slots(tmp_path: Path) -> None:
     first = slots.take([Device("cpu", 0), Device("cpu", 0)], tmp_path, "one")
     second = slots.take([Device("cpu", 0)], tmp_path, "two")
 
     assert [slot.name for slot in (*first, *second)] == ["cpu:0", "cpu:1", "cpu:2"]
+
+
+def test_a_trainer_holds_its_slot_after_the_worker_has_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "DYING_S", 0.0)
+    (slot,) = slots.take([Device("gpu", 0)], tmp_path, "one")
+    sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+    with Trainer.start(sleeper, slot, dict(os.environ)):
+        os.close(slot.lock)
+        with pytest.raises(SlotHeld):
+            slots.take([Device("gpu", 0)], tmp_path, "two")
+
+    assert slots.take([Device("gpu", 0)], tmp_path, "two")[0].name == "gpu:0"
 
 
 def test_a_held_gpu_names_its_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,85 @@
+"""A lease that cannot be renewed: when its attempt gives up, and when it waits."""
+
+import logging
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from db import history
+from db.session import Database
+from tests.services import store
+from tests.until import until
+from worker.lease import GIVE_UP, Lease
+
+# Looked at once a second: three quarters of it and a second are less than all of it.
+LEASE_S = 6.0
+HEARTBEAT_S = 0.2
+
+
+@pytest.fixture
+def database(postgres_database_url: str) -> Iterator[Database]:
+    """A server, whose errors have more kinds than a file's."""
+    opened = Database(postgres_database_url)
+    yield opened
+    opened.dispose()
+
+
+def test_an_attempt_that_cannot_renew_for_its_own_reasons_ends_before_the_lease(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    fence = store.running(database)
+    with Lease(database, fence, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S) as lease:
+        # As for an account that has lost its rights: the server answers, and refuses.
+        _rename(database, "job", "elsewhere")
+        refused = time.monotonic()
+        try:
+            until(lambda: lease.over, 2 * LEASE_S, saw=lambda: caplog.text)
+            assert time.monotonic() - refused < LEASE_S
+        finally:
+            _rename(database, "elsewhere", "job")
+        assert lease.finish(store.SUCCEEDED) is None
+    assert history.job(database, fence.job_id)["state"] == "running"
+    assert f"job {fence.job_id}/1: not recorded" in caplog.text
+
+
+def test_an_attempt_whose_epochs_are_refused_ends_though_its_lease_is_renewed(
+    database: Database,
+) -> None:
+    fence = store.running(database)
+    with Lease(database, fence, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S) as lease:
+        _rename(database, "epoch", "elsewhere")
+        try:
+            lease.epoch(store.epoch(1))
+            until(lambda: lease.over, 2 * LEASE_S)
+        finally:
+            _rename(database, "elsewhere", "epoch")
+
+
+def test_one_refusal_ends_nothing(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    fence = store.running(database)
+    with Lease(database, fence, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S) as lease:
+        _rename(database, "epoch", "elsewhere")
+        lease.epoch(store.epoch(1))
+        until(lambda: "not recorded" in caplog.text, GIVE_UP * LEASE_S)
+        _rename(database, "elsewhere", "epoch")
+        until(lambda: history.job(database, fence.job_id)["epochs_run"] == 1, 5)
+        assert not lease.over
+        assert lease.finish(store.SUCCEEDED) == "succeeded"
+
+
+def test_an_epoch_is_recorded_when_it_is_told(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    fence = store.running(database)
+    with Lease(database, fence, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S) as lease:
+        for number in range(1, 6):
+            lease.epoch(store.epoch(number))
+            until(lambda: history.epochs(database, fence.job_id, after=number - 1), 2.0)  # noqa: B023
+    assert caplog.text == ""
+
+
+def _rename(database: Database, old: str, new: str) -> None:
+    with database.begin() as connection:
+        connection.exec_driver_sql(f"ALTER TABLE {old} RENAME TO {new}")

@@ -27,7 +27,7 @@ demo: $(VENV)/.demo ## Train the digits of Data/ on an embedded stack and show t
 
 .PHONY: test
 test: lint types contracts $(VENV)/.dev ## Run everything CI runs (KIND=unit for one kind).
-	$(BIN)/pytest tests/$(KIND)
+	$(BIN)/pytest tests/$(KIND) $(if $(KIND),,--cov --cov-report=term)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style.

@@ -9,11 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fornada.spec import Problem, Spec, SpecProblems, load, loads
 from fornada.spec.render import to_yaml
+
+# Tracing doubles the time of thousands of cases.
+pytestmark = pytest.mark.no_cover
 
 ROOT = Path("/srv/data")
 WRITTEN = """\

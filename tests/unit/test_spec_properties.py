@@ -19,6 +19,9 @@ from fornada.spec.source import text
 from fornada.spec.values import to_json
 from tests.unit.spec_strategies import objects, specs
 
+# Tracing doubles the time of thousands of cases.
+pytestmark = pytest.mark.no_cover
+
 ROOT = Path("/srv/data")
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]

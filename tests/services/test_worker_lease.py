@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from db import history
+from db import history, jobs
 from db.session import Database
 from tests.services import store
 from tests.until import until
@@ -23,6 +23,17 @@ def database(postgres_database_url: str) -> Iterator[Database]:
     opened = Database(postgres_database_url)
     yield opened
     opened.dispose()
+
+
+def test_a_lease_is_renewed_as_long_as_its_attempt_lives(database: Database) -> None:
+    fence = store.running(database)
+    jobs.renew(database, fence, 2.0)
+    with Lease(database, fence, lease_s=2.0, heartbeat_s=HEARTBEAT_S) as lease:
+        after = time.monotonic() + 3.0
+        until(lambda: time.monotonic() > after, 4.0)
+        assert jobs.expire_leases(database) == []
+        assert not lease.over
+    until(lambda: jobs.expire_leases(database) == [fence.job_id], 4.0)
 
 
 def test_an_attempt_that_cannot_renew_for_its_own_reasons_ends_before_the_lease(

@@ -24,9 +24,9 @@ _NAMED = 100
 _Part = Literal["training", "validation"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Images:
-    """One set, in its fixed order.
+    """One set, in its fixed order; equal to itself alone.
 
     Attributes:
         pixels: shape (count, height, width, channels), uint8 or float32.

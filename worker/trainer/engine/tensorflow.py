@@ -30,7 +30,7 @@ class TensorFlowEngine:
     def __init__(self, model: keras.Model, batch_size: int) -> None:
         self._model = model
         self._batch_size = batch_size
-        self._held: dict[int, _Batches] = {}
+        self._held: dict[Images, _Batches] = {}
 
     def train_epoch(
         self,
@@ -86,7 +86,9 @@ class TensorFlowEngine:
 
     def _batches(self, images: Images) -> "_Batches":
         # The same sets come every epoch; the pipeline of each is traced once.
-        return self._held.setdefault(id(images), _Batches(images, self._batch_size))
+        if images not in self._held:
+            self._held[images] = _Batches(images, self._batch_size)
+        return self._held[images]
 
     def _result(self, logs: Logs) -> dict[str, float]:
         """Loss and metrics over the whole epoch, in the order in which `fit` has them."""

@@ -96,7 +96,7 @@ def devices(text: str | None) -> list[Device]:
 def discover() -> list[Device]:
     """The GPUs that NVIDIA's driver knows of, and that CUDA_VISIBLE_DEVICES leaves to us.
 
-    None where the driver or its Python library is missing.
+    Without the driver or its Python library the list is empty.
     """
     try:
         import pynvml

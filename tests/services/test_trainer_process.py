@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from db.states import StopReason
+from db.states import FailureCode, StopReason
 from tests.services.trainer_jobs import TrainerProcess, document, job, write_images
 from tests.until import until
-from worker.messages import Epoch, Finished, Started, Stop, Stopped, WhyStop
+from worker.messages import Epoch, Failed, Finished, Started, Stop, Stopped, WhyStop
 from worker.trainer.pipes import EXIT_ABANDONED
 
 
@@ -217,6 +217,32 @@ def test_nonsense_ends_it(trainer: TrainerProcess) -> None:
     trainer.process.stdin.write(b"{}\n")
     trainer.process.stdin.flush()
     assert trainer.process.wait(timeout=20) == EXIT_ABANDONED
+
+
+def test_a_log_that_cannot_be_opened_is_a_verdict(
+    root: Path, tmp_path: Path, trainer: TrainerProcess
+) -> None:
+    folder = tmp_path / "attempt-1"
+    (folder / "train.log").mkdir(parents=True)
+    trainer.send(job(document(), root, folder))
+    (failed,) = trainer.messages()
+    assert isinstance(failed, Failed)
+    assert failed.code is FailureCode.ARTIFACT_WRITE
+    assert "train.log" in failed.message
+    assert trainer.process.wait(timeout=20) == 0
+
+
+def test_no_file_of_the_users_changes_keras(tmp_path: Path) -> None:
+    (tmp_path / "keras.json").write_text('{"floatx": "float64", "epsilon": 0.1}')
+    code = (
+        "from worker.trainer.quiet import import_keras; import_keras(); from keras import config\n"
+        "print(config.floatx(), config.epsilon(), config.image_data_format(), config.backend())"
+    )
+    environment = dict(os.environ, KERAS_HOME=str(tmp_path), FORNADA_HOME=str(tmp_path / "home"))
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], env=environment, capture_output=True, check=True
+    )
+    assert done.stdout == b"float32 1e-07 channels_last tensorflow\n"
 
 
 def test_a_look_at_data_is_a_process(root: Path, tmp_path: Path) -> None:

@@ -39,11 +39,16 @@ def _serve(up_fd: int) -> NoReturn:
     inbox = Inbox(sys.stdin.fileno())
     import_keras()
     from fornada.settings import Settings
-    from worker.trainer.run import Baking
+    from worker.trainer.run import Baking, failed
 
     job = inbox.job()
-    _log_to(job.folder / "train.log")
-    verdict = Baking(job, Settings(), inbox.asked, outbox.tell).verdict()
+    baking = Baking(job, Settings(), inbox.asked, outbox.tell)
+    try:
+        _log_to(job.folder / "train.log")
+        verdict = baking.verdict()
+    except OSError as error:
+        # Of the log alone: Baking has a verdict on all others.
+        verdict = failed(error)
     inbox.let_go()
     outbox.tell(verdict)
     with suppress(OSError):

@@ -19,8 +19,8 @@ def import_keras() -> None:
     level = "2" if Path("/dev/nvidiactl").exists() else "3"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", level)
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    # Else ~/.keras/keras.json decides about backend and epsilon, and is written if missing.
-    os.environ.setdefault("KERAS_HOME", str(Settings().home / "keras"))
+    # Else a keras.json of the account decides about precision and epsilon, and differs by host.
+    os.environ["KERAS_HOME"] = str(Settings().home / "keras")
     with tempfile.TemporaryFile() as heard:
         kept = os.dup(2)
         os.dup2(heard.fileno(), 2)

@@ -51,20 +51,15 @@ class Baking:
             return self._failed(error)
 
     def _failed(self, error: Exception) -> Failed:
-        failed = failure(error)
+        found = failed(error)
         # The log may be on the disk that is full.
         with suppress(OSError):
-            print(f"{failed.code}: {failed}")
-            if error.__cause__ is not None or failed.code not in EXPECTED:
-                print(trace(error))
-        return Failed(
-            code=failed.code,
-            message=printable(str(failed)),
-            traceback=printable(trace(error)),
-            epoch=failed.epoch or (self._training.epoch if self._training else 0),
-            best=self._best,
-            files=self._files(),
-        )
+            print(f"{found.code}: {found.message}")
+            if error.__cause__ is not None or found.code not in EXPECTED:
+                print(found.traceback)
+        epoch = found.epoch or (self._training.epoch if self._training else 0)
+        left = {"epoch": epoch, "best": self._best, "files": self._files()}
+        return found.model_copy(update=left)
 
     def _bake(self) -> Finished:
         job, folder = self._job, self._job.folder
@@ -106,3 +101,14 @@ class Baking:
 
     def _files(self) -> list[FileRecord]:
         return artifacts.records(self._job.folder, self._best.file if self._best else None)
+
+
+def failed(error: Exception) -> Failed:
+    """The verdict on a job that an exception ended; without what it left."""
+    found = failure(error)
+    return Failed(
+        code=found.code,
+        message=printable(str(found)),
+        traceback=printable(trace(error)),
+        epoch=found.epoch,
+    )

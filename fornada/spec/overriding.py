@@ -6,10 +6,9 @@ only one item has it: `model.3.Dense.units`, `callbacks.EarlyStopping.patience`.
 
 from collections.abc import Sequence as SequenceOf
 
-from fornada.spec.catalogue.objects import written_name
 from fornada.spec.kinds.reading import Reading
 from fornada.spec.problems import Problem, SpecProblems
-from fornada.spec.source.nodes import Mapping, Mark, Node, Scalar, Sequence
+from fornada.spec.source.nodes import Mapping, Mark, Node, Scalar, Sequence, written_name
 from fornada.spec.wording import clip, did_you_mean
 
 # Their names may hold dots, so what follows them is one name.

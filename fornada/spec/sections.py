@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fornada.spec.catalogue import callbacks, layers, losses, metrics, optimizers
 from fornada.spec.catalogue.arguments import BOOLEAN
 from fornada.spec.catalogue.objects import Object, ObjectList
 from fornada.spec.kinds.compound import ListOf, Nullable, Pair
@@ -120,9 +121,9 @@ COMPILE = Fields(
     "compile",
     "field",
     {
-        "optimizer": Field(Object("optimizers"), about="How weights follow the gradient."),
-        "loss": Field(Object("losses"), about="What training makes small."),
-        "metrics": Field(ObjectList("metrics"), [], "What is measured beside the loss."),
+        "optimizer": Field(Object(optimizers.FAMILY), about="How weights follow the gradient."),
+        "loss": Field(Object(losses.FAMILY), about="What training makes small."),
+        "metrics": Field(ObjectList(metrics.FAMILY), [], "What is measured beside the loss."),
     },
     {
         name: f"{name} is not supported yet."
@@ -224,11 +225,12 @@ TOP = Fields(
         "tags": Field(Tags(), {}, "Names and texts to find the job by."),
         "data": _section(DATA, "The images, read as image_dataset_from_directory reads them."),
         "model": Field(
-            ObjectList("layers", minimum=1, indexed=True), about="The layers, from first to last."
+            ObjectList(layers.FAMILY, minimum=1, indexed=True),
+            about="The layers, from first to last.",
         ),
         "compile": _section(COMPILE, "Optimizer, loss and metrics."),
         "fit": _section(FIT, "How long to train."),
-        "callbacks": Field(ObjectList("callbacks"), [], "What happens between epochs."),
+        "callbacks": Field(ObjectList(callbacks.FAMILY), [], "What happens between epochs."),
         "resources": _section(RESOURCES, "Where, when and how long the job may run."),
         "retry": _section(RETRY, "What happens when a worker or trainer dies."),
     },

@@ -8,10 +8,9 @@ from functools import cached_property
 from typing import Any, Literal, cast
 
 from fornada.spec import monitors
-from fornada.spec.catalogue.objects import ObjectList
 from fornada.spec.kinds.fields import Fields
 from fornada.spec.monitors import Monitor
-from fornada.spec.sections import TOP, Section
+from fornada.spec.sections import COMPILE, TOP, Section
 from fornada.spec.source.nodes import Json
 from fornada.spec.values import KerasObject, Value, to_json
 
@@ -164,17 +163,18 @@ class Spec:
             count: how many classes the data has.
         """
 
-        def resolved(family: str, items: tuple[KerasObject, ...]) -> tuple[KerasObject, ...]:
-            kind = ObjectList(family)
-            return cast("tuple[KerasObject, ...]", kind.with_classes(items, count))
+        def resolved(section: Fields, name: str, value: Any) -> Any:
+            return section.fields[name].kind.with_classes(value, count)
 
-        (optimizer,) = resolved("optimizers", (self.compile.optimizer,))
-        (loss,) = resolved("losses", (self.compile.loss,))
         return replace(
             self,
-            model=resolved("layers", self.model),
-            compile=Compile(optimizer, loss, resolved("metrics", self.compile.metrics)),
-            callbacks=resolved("callbacks", self.callbacks),
+            model=resolved(TOP, "model", self.model),
+            compile=Compile(
+                optimizer=resolved(COMPILE, "optimizer", self.compile.optimizer),
+                loss=resolved(COMPILE, "loss", self.compile.loss),
+                metrics=resolved(COMPILE, "metrics", self.compile.metrics),
+            ),
+            callbacks=resolved(TOP, "callbacks", self.callbacks),
         )
 
 

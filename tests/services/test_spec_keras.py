@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from fornada.spec import KerasObject, monitors, sizes
-from fornada.spec.catalogue import BORROWED, FAMILIES, fields, signature
+from fornada.spec.catalogue import FAMILIES
 from fornada.spec.catalogue.metrics import LABEL_MODES
 from fornada.spec.catalogue.objects import Object
+from fornada.spec.catalogue.signatures import BORROWED, signature
 from fornada.spec.kinds.reading import At, Reading
 from fornada.spec.source.nodes import literal
 from tests.unit.spec_strategies import one_object
@@ -58,7 +59,7 @@ CLASSES = [
 def read(family: str, document: object) -> KerasObject:
     """An object as a spec gives it."""
     at = At(Reading())
-    item = Object(family).parse(literal(document), at)
+    item = Object(FAMILIES[family]).parse(literal(document), at)
     assert at.reading.problems == []
     return item
 
@@ -97,7 +98,7 @@ def test_what_a_spec_may_give_keras_takes(family: str, name: str) -> None:
     @given(one_object(family, name))
     @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
     def check(document: Any) -> None:
-        item = Object(family).with_classes(read(family, document), 3)
+        item = Object(FAMILIES[family]).with_classes(read(family, document), 3)
         assert isinstance(item, KerasObject)
         make(item, "test")
 
@@ -120,8 +121,8 @@ def test_arguments_without_a_default_are_required(family: str, name: str) -> Non
     generated = signature(family, name).items()
     missing = {argument for argument, one in generated if "default" not in one}
 
-    assert missing <= set(fields(family, name).required())
-    assert set(fields(family, name).required()) == set(REQUIRED.get(name, {}))
+    assert missing <= set(FAMILIES[family].arguments[name].required())
+    assert set(FAMILIES[family].arguments[name].required()) == set(REQUIRED.get(name, {}))
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES["activations"].hands))

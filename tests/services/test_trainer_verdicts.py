@@ -12,7 +12,7 @@ import pytest
 from db.states import FailureCode, StopReason
 from fornada.settings import Settings
 from fornada.spec import KerasObject
-from fornada.spec.catalogue import FAMILIES, fields
+from fornada.spec.catalogue import FAMILIES
 from tests.services.trainer_jobs import BINARY, CATEGORICAL, document, job, write_images
 from worker.messages import Epoch, Failed, Finished, Started, Stopped, WhyStop
 from worker.trainer import look
@@ -305,7 +305,7 @@ def test_activations_survive_saving(name: str, tmp_path: Path) -> None:
 
 
 def _arguments(name: str) -> Any:
-    return fields("activations", name).fields
+    return FAMILIES["activations"].arguments[name].fields
 
 
 def test_nothing_outside_the_table_can_be_made() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from fornada.spec.catalogue import FAMILIES, fields, losses, metrics
+from fornada.spec.catalogue import FAMILIES, losses, metrics
 from fornada.spec.catalogue.activations import Activation
 from fornada.spec.catalogue.arguments import ChannelsLast
 from fornada.spec.catalogue.layers import Factor, Margins
@@ -62,7 +62,7 @@ def objects(family: str, names: list[str] | None = None) -> SearchStrategy[Any]:
 
 def one_object(family: str, name: str) -> SearchStrategy[Any]:
     """One class of a family, in any of its spellings."""
-    its = fields(family, name)
+    its = FAMILIES[family].arguments[name]
     spellings = [
         name,
         *(other for other, meant in FAMILIES[family].aliases.items() if meant == name),
@@ -160,7 +160,7 @@ _SIMPLE: Mapping[type[Kind], Any] = {
     ListOf: _lists,
     Pair: _pairs,
     Either: lambda kind: st.one_of(*map(written, kind.kinds)),
-    Object: lambda kind: st.deferred(lambda: objects(kind.family)),
+    Object: lambda kind: st.deferred(lambda: objects(kind.family.name)),
     Activation: lambda _: st.deferred(lambda: objects("activations")),
     ChannelsLast: lambda _: st.sampled_from(["channels_last", None]),
     Factor: _factors,
@@ -230,7 +230,7 @@ def _metrics(draw: st.DrawFn, mode: str) -> list[tuple[str, Any]]:
     named: list[tuple[str, Any]] = []
     metric: Any
     for name in draw(st.lists(st.sampled_from(fitting), max_size=3, unique=True)):
-        if not fields("metrics", name).fields:
+        if not FAMILIES["metrics"].arguments[name].fields:
             reported, metric = name, name
         else:
             metric = draw(one_object("metrics", name))
@@ -258,7 +258,7 @@ def _callbacks(draw: st.DrawFn, reported: list[str], data: dict[str, Any]) -> li
         produced += [f"val_{name}" for name in produced]
     chosen = []
     for name in draw(st.lists(st.sampled_from(sorted(FAMILIES["callbacks"].hands)), max_size=3)):
-        given = draw(arguments(fields("callbacks", name)))
+        given = draw(arguments(FAMILIES["callbacks"].arguments[name]))
         if name != "TerminateOnNaN":
             given["monitor"] = draw(st.sampled_from(produced))
         chosen.append({name: given})

@@ -6,7 +6,8 @@ import jsonschema
 import pytest
 
 from fornada.spec import load
-from fornada.spec.catalogue import BORROWED, FAMILIES, fields, keras_names, signature
+from fornada.spec.catalogue import FAMILIES
+from fornada.spec.catalogue.signatures import BORROWED, keras_names, signature
 from fornada.spec.pages import pages
 from fornada.spec.pages.schema import json_schema
 from fornada.spec.source.nodes import Json, Mapping, Node, Scalar
@@ -22,7 +23,7 @@ def test_every_argument_of_keras_is_taken_or_refused_with_a_sentence(
     family: str, name: str
 ) -> None:
     hand = FAMILIES[family].hands[name]
-    keras = set(signature(family, BORROWED.get(name, name)))
+    keras = set(signature(family, name))
 
     assert set(hand.arguments) | set(hand.refused) == keras
     assert not set(hand.arguments) & set(hand.refused)
@@ -34,7 +35,7 @@ def test_every_argument_of_keras_is_taken_or_refused_with_a_sentence(
 
 @pytest.mark.parametrize(("family", "name"), CLASSES)
 def test_every_default_is_a_value_that_a_spec_may_give(family: str, name: str) -> None:
-    for one in fields(family, name).fields.values():
+    for one in FAMILIES[family].arguments[name].fields.values():
         if not one.required:
             assert one.kind.words
             one.parsed_default  # noqa: B018  (reading it raises where it is refused)

@@ -75,6 +75,6 @@ def test_with_classes_leaves_no_class_count_open(document: dict[str, Any], count
 
 def _read(family: str, document: Any) -> Any:
     at = At(Reading())
-    value = Object(family).parse(text.read(json.dumps(document), "<test>"), at)
+    value = Object(FAMILIES[family]).parse(text.read(json.dumps(document), "<test>"), at)
     assert at.reading.problems == []
     return value

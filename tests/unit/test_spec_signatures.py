@@ -1,6 +1,7 @@
 """The generated half of the catalogue against the Keras that is installed."""
 
-from fornada.spec.catalogue import FAMILIES, keras_version
+from fornada.spec.catalogue import FAMILIES
+from fornada.spec.catalogue.signatures import keras_version
 from worker.trainer import signatures
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import keras
 
 from fornada.spec import catalogue
-from fornada.spec.catalogue import BORROWED, FAMILIES
+from fornada.spec.catalogue import FAMILIES
+from fornada.spec.catalogue.signatures import BORROWED
 
 TARGET = Path(catalogue.__file__).with_name("keras_signatures.json")
 # Names in Keras's modules that are no choice for a spec.

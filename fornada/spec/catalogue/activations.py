@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 
 from fornada.spec.catalogue.arguments import AXIS, NOT_NEGATIVE
-from fornada.spec.catalogue.objects import Family, Hand, Object
+from fornada.spec.catalogue.family import Family, Hand
+from fornada.spec.catalogue.objects import Object
 from fornada.spec.kinds.compound import Nullable
 from fornada.spec.kinds.kind import Kind
 from fornada.spec.kinds.plain import Number
 from fornada.spec.kinds.reading import At
 from fornada.spec.source import nodes
 from fornada.spec.source.nodes import Json, Node
-from fornada.spec.values import KerasObject, Value
+from fornada.spec.values import KerasObject
 
 # Keras saves a function by its name alone, so a model whose activation has arguments loads again
 # only where Keras has a layer of the same meaning: these four.
@@ -110,26 +111,21 @@ class Activation(Kind):
     words = "an activation, as a name or as {name: {argument: value}}"
 
     def takes(self, node: Node) -> bool:
-        return Object("activations").takes(node)
+        return Object(FAMILY).takes(node)
 
     def parse(self, node: Node, at: At) -> str | KerasObject:
-        read = Object("activations").parse(node, at)
+        read = Object(FAMILY).parse(node, at)
         given = node if isinstance(node, nodes.Mapping) else None
         if given is None or read.arguments == _plain(read.class_name).arguments:
             return read.class_name
         return read
 
-    def with_classes(self, value: Value, count: int) -> Value:
-        return value
-
     def schema(self) -> dict[str, Json]:
-        return Object("activations").schema()
+        return Object(FAMILY).schema()
 
 
 def _plain(name: str) -> KerasObject:
-    from fornada.spec.catalogue import fields
-
-    defaults = fields("activations", name).fields
+    defaults = FAMILY.arguments[name].fields
     return KerasObject(name, {key: one.parsed_default for key, one in defaults.items()})
 
 

@@ -1,6 +1,5 @@
 """Kinds and refusals that many classes share."""
 
-from fornada.spec.catalogue.objects import Object
 from fornada.spec.kinds.compound import Either, ListOf, Nullable, Pair
 from fornada.spec.kinds.kind import Kind
 from fornada.spec.kinds.plain import Boolean, Choice, Integer, Number
@@ -24,9 +23,6 @@ PADDING = Choice("valid", "same")
 SIZE = Pair(COUNT)
 # What Keras's random number generators take.
 SEED = Nullable(Integer(minimum=0, maximum=2**32 - 1))
-INITIALIZER = Object("initializers")
-REGULARIZER = Nullable(Object("regularizers"))
-CONSTRAINT = Nullable(Object("constraints"))
 # An axis of one layer's output; 0 is the batch, which is no axis to compute along.
 AXIS = Either(Integer(minimum=-3, maximum=-1), Integer(minimum=1, maximum=3))
 AXES = Either(AXIS, ListOf(AXIS, maximum=3))

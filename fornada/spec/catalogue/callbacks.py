@@ -1,7 +1,7 @@
 """What happens between epochs."""
 
 from fornada.spec.catalogue.arguments import BOOLEAN, NONE_OR_MORE, NOT_NEGATIVE
-from fornada.spec.catalogue.objects import Family, Hand
+from fornada.spec.catalogue.family import Family, Hand
 from fornada.spec.kinds.compound import Nullable
 from fornada.spec.kinds.kind import Kind
 from fornada.spec.kinds.plain import Choice, Number, Verbosity

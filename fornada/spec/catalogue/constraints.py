@@ -1,7 +1,9 @@
 """What a layer's weights must keep to after every step."""
 
 from fornada.spec.catalogue.arguments import NOT_NEGATIVE, POSITIVE, SHARE, WEIGHT_AXES
-from fornada.spec.catalogue.objects import Family, Hand
+from fornada.spec.catalogue.family import Family, Hand
+from fornada.spec.catalogue.objects import Object
+from fornada.spec.kinds.compound import Nullable
 
 CONSTRAINTS = {
     "MaxNorm": Hand(
@@ -31,3 +33,5 @@ FAMILY = Family(
         "min_max_norm": "MinMaxNorm",
     },
 )
+# A layer's argument.
+CONSTRAINT = Nullable(Object(FAMILY))

@@ -1,7 +1,8 @@
 """How weights begin."""
 
 from fornada.spec.catalogue.arguments import ANY_NUMBER, NOT_NEGATIVE, NUMBERS, SEED
-from fornada.spec.catalogue.objects import Family, Hand
+from fornada.spec.catalogue.family import Family, Hand
+from fornada.spec.catalogue.objects import Object
 
 _AXES = dict.fromkeys(
     ("input_axes", "output_axes"), "is not supported yet: Keras finds the axes of its own layers."
@@ -51,3 +52,5 @@ FAMILY = Family(
         "constant": "Constant",
     },
 )
+# A layer's argument.
+INITIALIZER = Object(FAMILY)

@@ -8,10 +8,8 @@ from fornada.spec.catalogue.arguments import (
     AXES,
     AXIS,
     BOOLEAN,
-    CONSTRAINT,
     COUNT,
     DATA_FORMAT,
-    INITIALIZER,
     NAME,
     NO_DTYPE,
     NO_GENERATION,
@@ -20,12 +18,14 @@ from fornada.spec.catalogue.arguments import (
     NUMBERS,
     PADDING,
     POSITIVE,
-    REGULARIZER,
     SEED,
     SHARE,
     SIZE,
 )
-from fornada.spec.catalogue.objects import Family, Hand
+from fornada.spec.catalogue.constraints import CONSTRAINT
+from fornada.spec.catalogue.family import Family, Hand
+from fornada.spec.catalogue.initializers import INITIALIZER
+from fornada.spec.catalogue.regularizers import REGULARIZER
 from fornada.spec.kinds.compound import Either, ListOf, Nullable, Pair
 from fornada.spec.kinds.kind import Kind, any_of
 from fornada.spec.kinds.plain import Choice, Integer, Number

@@ -1,7 +1,7 @@
 """What training makes small, and the labels it takes."""
 
 from fornada.spec.catalogue.arguments import AXIS, BOOLEAN, NO_DTYPE, SHARE
-from fornada.spec.catalogue.objects import Family, Hand
+from fornada.spec.catalogue.family import Family, Hand
 from fornada.spec.kinds.compound import Nullable
 from fornada.spec.kinds.kind import Kind
 from fornada.spec.kinds.plain import Choice, Integer

@@ -1,7 +1,7 @@
 """What is measured beside the loss."""
 
 from fornada.spec.catalogue.arguments import BOOLEAN, COUNT, NO_DTYPE, SHARE
-from fornada.spec.catalogue.objects import Family, Hand
+from fornada.spec.catalogue.family import Family, Hand
 from fornada.spec.kinds.compound import Either, ListOf, Nullable
 from fornada.spec.kinds.kind import Kind
 from fornada.spec.kinds.plain import Choice, Integer, Number

@@ -1,66 +1,27 @@
-"""A Keras class with its arguments, read from a spec."""
+"""Kinds that are Keras classes with their arguments: one, or a list."""
 
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from fornada.spec.kinds.fields import Fields
+from fornada.spec.catalogue.family import Family
+from fornada.spec.catalogue.signatures import keras_names
 from fornada.spec.kinds.kind import Kind, any_of, found
 from fornada.spec.kinds.reading import At, Refused
 from fornada.spec.source import nodes
-from fornada.spec.source.nodes import Json, Mark, Node, Scalar
+from fornada.spec.source.nodes import Json, Mark, Node, Scalar, written_name
 from fornada.spec.values import KerasObject, Value
 from fornada.spec.wording import clip, did_you_mean, listed
-
-
-@dataclass(frozen=True)
-class Hand:
-    """The part of one class that is kept by hand.
-
-    Attributes:
-        about: one sentence for the reference.
-        arguments: the kind of each argument that a spec may give.
-        refused: Keras's other arguments, each with a sentence that says why not.
-        required: arguments that a spec must give although Keras has a default.
-        defaults: defaults that are not Keras's own, each with its reason in a comment.
-        with_arguments: for a function that Keras knows by name alone: the class that takes over
-            when arguments are given.
-    """
-
-    about: str
-    arguments: Mapping[str, Kind] = field(default_factory=dict)
-    refused: Mapping[str, str] = field(default_factory=dict)
-    required: frozenset[str] = frozenset()
-    defaults: Mapping[str, Json] = field(default_factory=dict)
-    with_arguments: str = ""
-
-
-@dataclass(frozen=True)
-class Family:
-    """Classes that may stand in one place of a spec.
-
-    Attributes:
-        name: Keras's module, such as `layers`.
-        noun: one of them in words.
-        hands: what is supported.
-        aliases: other spellings, and the name each stands for.
-    """
-
-    name: str
-    noun: str
-    hands: Mapping[str, Hand]
-    aliases: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Object(Kind):
     """One class of a family: its name, or `{name: {argument: value}}`."""
 
-    family: str
+    family: Family
 
     @property
     def words(self) -> str:
-        return f"{_family(self.family).noun}, as a name or as {{name: {{argument: value}}}}"
+        return f"{self.family.noun}, as a name or as {{name: {{argument: value}}}}"
 
     def takes(self, node: Node) -> bool:
         return isinstance(node, nodes.Mapping) or (
@@ -71,9 +32,14 @@ class Object(Kind):
         """The object; without the arguments that could not be read, whose problems are recorded."""
         written, mark, arguments = self._split(node, at)
         name = self._name(written, mark, at)
+        replacement = self.family.hands[name].with_arguments
+        if replacement and isinstance(arguments, nodes.Mapping) and arguments.items:
+            name = replacement
         here = at.key(written)
         here.seen(mark)
-        return read_object(self.family, name, arguments, here)
+        item = KerasObject(name, self.family.arguments[name].parse(arguments, here))
+        here.place(item)
+        return item
 
     def _split(self, node: Node, at: At) -> tuple[str, Mark, Node]:
         if isinstance(node, Scalar) and isinstance(node.value, str):
@@ -86,16 +52,15 @@ class Object(Kind):
         return names[0], node.keys[names[0]], node.items[names[0]]
 
     def _name(self, written: str, mark: Mark, at: At) -> str:
-        family = _family(self.family)
-        name = family.aliases.get(written, written)
-        if name in family.hands:
+        name = self.family.aliases.get(written, written)
+        if name in self.family.hands:
             return name
-        raise at.refuse(mark, _unknown(family, written))
+        raise at.refuse(mark, _unknown(self.family, written))
 
     def with_classes(self, value: Value, count: int) -> Value:
         if not isinstance(value, KerasObject):
             return value
-        fields = _fields(self.family, value.class_name).fields
+        fields = self.family.arguments[value.class_name].fields
         arguments = {
             name: fields[name].kind.with_classes(argument, count)
             for name, argument in value.arguments.items()
@@ -103,17 +68,7 @@ class Object(Kind):
         return KerasObject(value.class_name, arguments)
 
     def schema(self) -> dict[str, Json]:
-        return {"$ref": f"#/$defs/{self.family}"}
-
-
-def read_object(family: str, name: str, arguments: Node, at: At) -> KerasObject:
-    """The object of a class whose name is known."""
-    hand = _family(family).hands[name]
-    if hand.with_arguments and isinstance(arguments, nodes.Mapping) and arguments.items:
-        name = hand.with_arguments
-    item = KerasObject(name, _fields(family, name).parse(arguments, at))
-    at.place(item)
-    return item
+        return {"$ref": f"#/$defs/{self.family.name}"}
 
 
 def _several(names: list[str], node: nodes.Mapping) -> str:
@@ -126,8 +81,6 @@ def _several(names: list[str], node: nodes.Mapping) -> str:
 
 
 def _unknown(family: Family, written: str) -> str:
-    from fornada.spec.catalogue import keras_names
-
     right = [*family.hands, *family.aliases]
     shown = clip(written)
     if written in keras_names(family.name):
@@ -136,18 +89,6 @@ def _unknown(family: Family, written: str) -> str:
         what = f'there is no {family.noun.split(" ", 1)[1]} "{shown}".'
     hint = did_you_mean(written, right)
     return f"{what}\n  Expected one of: {listed(family.hands)}.{hint}"
-
-
-def _family(name: str) -> Family:
-    from fornada.spec.catalogue import family
-
-    return family(name)
-
-
-def _fields(family: str, name: str) -> Fields:
-    from fornada.spec.catalogue import fields
-
-    return fields(family, name)
 
 
 @dataclass(frozen=True)
@@ -159,7 +100,7 @@ class ObjectList(Kind):
             otherwise by its class alone where that is unique, as `callbacks.EarlyStopping`.
     """
 
-    family: str
+    family: Family
     minimum: int = 0
     indexed: bool = False
 
@@ -177,7 +118,7 @@ class ObjectList(Kind):
             hint = ""
             if isinstance(node, nodes.Mapping):
                 hint = "\n  Begin each item with a dash."
-            elif isinstance(node, Scalar) and node.value in _family(self.family).hands:
+            elif isinstance(node, Scalar) and node.value in self.family.hands:
                 hint = f"\n  Did you mean [{node.value}]?"
             raise self.refuse(node, at, f"{found(node)} is not accepted.", hint)
         if len(node.items) < self.minimum:
@@ -192,11 +133,10 @@ class ObjectList(Kind):
     def places(self, node: nodes.Sequence, at: At) -> list[At]:
         """Where each item stands."""
         names = [written_name(item) for item in node.items]
-        family = _family(self.family)
-        known = {name for name in names if name in family.hands or name in family.aliases}
+        right = {*self.family.hands, *self.family.aliases}
         return [
             at
-            if not self.indexed and name in known and names.count(name) == 1
+            if not self.indexed and name in right and names.count(name) == 1
             else at.key(str(index))
             for index, name in enumerate(names)
         ]
@@ -211,12 +151,3 @@ class ObjectList(Kind):
         if self.minimum:
             return {**items, "minItems": self.minimum}
         return any_of(items, {"type": "null"})
-
-
-def written_name(node: Node) -> str | None:
-    """The class name of an item as written, or None where it has not one."""
-    if isinstance(node, Scalar):
-        return node.value if isinstance(node.value, str) else None
-    if isinstance(node, nodes.Mapping) and len(node.items) == 1:
-        return next(iter(node.items))
-    return None

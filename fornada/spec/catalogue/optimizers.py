@@ -1,5 +1,6 @@
 """How weights follow the gradient."""
 
+from fornada.spec.catalogue import schedules
 from fornada.spec.catalogue.arguments import (
     BOOLEAN,
     COUNT,
@@ -9,13 +10,14 @@ from fornada.spec.catalogue.arguments import (
     POSITIVE,
     SHARE,
 )
-from fornada.spec.catalogue.objects import Family, Hand, Object
+from fornada.spec.catalogue.family import Family, Hand
+from fornada.spec.catalogue.objects import Object
 from fornada.spec.kinds.compound import Either, Nullable
 from fornada.spec.kinds.kind import Kind
 from fornada.spec.kinds.plain import Integer
 
 _EVERY: dict[str, Kind] = {
-    "learning_rate": Either(POSITIVE, Object("schedules")),
+    "learning_rate": Either(POSITIVE, Object(schedules.FAMILY)),
     "weight_decay": Nullable(NOT_NEGATIVE),
     "clipnorm": Nullable(POSITIVE),
     "clipvalue": Nullable(POSITIVE),

@@ -1,7 +1,9 @@
 """What a layer adds to the loss to keep its weights small."""
 
 from fornada.spec.catalogue.arguments import NOT_NEGATIVE
-from fornada.spec.catalogue.objects import Family, Hand
+from fornada.spec.catalogue.family import Family, Hand
+from fornada.spec.catalogue.objects import Object
+from fornada.spec.kinds.compound import Nullable
 from fornada.spec.kinds.plain import Choice
 
 REGULARIZERS = {
@@ -25,3 +27,5 @@ FAMILY = Family(
         "orthogonal_regularizer": "OrthogonalRegularizer",
     },
 )
+# A layer's argument.
+REGULARIZER = Nullable(Object(FAMILY))

@@ -1,7 +1,7 @@
 """Learning rates that change by the step."""
 
 from fornada.spec.catalogue.arguments import BOOLEAN, COUNT, NONE_OR_MORE, NOT_NEGATIVE, POSITIVE
-from fornada.spec.catalogue.objects import Family, Hand
+from fornada.spec.catalogue.family import Family, Hand
 from fornada.spec.kinds.compound import ListOf, Nullable
 from fornada.spec.kinds.plain import Integer
 from fornada.spec.kinds.text import Label

@@ -117,7 +117,7 @@ class Number(Kind):
         if isinstance(value, int | float):
             return _finite(value)
         if isinstance(value, str) and (parts := _FRACTION.fullmatch(value)):
-            return fraction(parts[1], parts[2])
+            return _fraction(parts[1], parts[2])
         return None
 
     def _hint(self, node: Node) -> str:
@@ -149,7 +149,7 @@ class Number(Kind):
         return any_of(number, {"type": "string", "pattern": _FRACTION_SCHEMA})
 
 
-def fraction(above: str, below: str) -> float | None:
+def _fraction(above: str, below: str) -> float | None:
     """`1/255` as a float; None where it is none."""
     if len(above) + len(below) > 64 or not (
         _DECIMAL.fullmatch(above) and _DECIMAL.fullmatch(below)

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Iterator
 
-from fornada.spec.catalogue import FAMILIES, fields, keras_version
-from fornada.spec.catalogue.objects import Family
+from fornada.spec.catalogue import FAMILIES
+from fornada.spec.catalogue.family import Family
+from fornada.spec.catalogue.signatures import keras_version
 from fornada.spec.kinds.fields import Fields
 from fornada.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_PARAMETERS
 from fornada.spec.sections import COMPILE, DATA, FIT, RESOURCES, RETRY, TOP, Section, Validation
@@ -140,7 +141,7 @@ def _table(its: Fields) -> Iterator[str]:
 
 
 def _family(family: Family) -> Iterator[str]:
-    bare = [name for name in family.hands if not fields(family.name, name).fields]
+    bare = [name for name in family.hands if not family.arguments[name].fields]
     if bare:
         yield "| name | meaning |"
         yield "| --- | --- |"
@@ -151,7 +152,7 @@ def _family(family: Family) -> Iterator[str]:
         if name not in bare:
             yield f"### {name}{_spelled(family, name)}\n"
             yield f"{hand.about}\n"
-            yield from _table(fields(family.name, name))
+            yield from _table(family.arguments[name])
             yield ""
 
 

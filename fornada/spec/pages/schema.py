@@ -1,7 +1,7 @@
 """A JSON Schema of the spec, for editors that complete and check while one types."""
 
-from fornada.spec.catalogue import FAMILIES, fields
-from fornada.spec.catalogue.objects import Family
+from fornada.spec.catalogue import FAMILIES
+from fornada.spec.catalogue.family import Family
 from fornada.spec.kinds.kind import any_of
 from fornada.spec.sections import TOP
 from fornada.spec.source.nodes import Json
@@ -25,7 +25,7 @@ def _family(family: Family) -> dict[str, Json]:
     properties: dict[str, Json] = {}
     for written, name in spelled.items():
         hand = family.hands[name]
-        its = fields(family.name, hand.with_arguments or name)
+        its = family.arguments[hand.with_arguments or name]
         required = list(its.required()) and not hand.with_arguments
         if not required:
             bare.append(written)

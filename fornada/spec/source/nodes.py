@@ -62,6 +62,15 @@ def literal(value: object, mark: Mark | None = None) -> Node:
     raise TypeError(f"no node for {type(value).__name__}")
 
 
+def written_name(node: Node) -> str | None:
+    """The class name of an item as written, or None where it has not one."""
+    if isinstance(node, Scalar):
+        return node.value if isinstance(node.value, str) else None
+    if isinstance(node, Mapping) and len(node.items) == 1:
+        return next(iter(node.items))
+    return None
+
+
 def _text(value: Plain) -> str:
     if value is None:
         return "null"

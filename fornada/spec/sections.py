@@ -48,9 +48,6 @@ class Validation(Kind):
         },
     )
 
-    def takes(self, node: Node) -> bool:
-        return True
-
     def parse(self, node: Node, at: At) -> Mapping[str, Value]:
         if isinstance(node, Scalar) and isinstance(node.value, str):
             return {"folder": DataPath().parse(node, at), "split": None}
@@ -198,9 +195,6 @@ class Section(Kind):
     @property
     def words(self) -> str:
         return f"a mapping of: {', '.join(self.fields.fields)}"
-
-    def takes(self, node: Node) -> bool:
-        return isinstance(node, nodes.Mapping)
 
     def parse(self, node: Node, at: At) -> dict[str, Value]:
         return self.fields.parse(node, at)

@@ -5,12 +5,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from fornada.spec import monitors
 from fornada.spec.kinds.fields import Fields
 from fornada.spec.monitors import Monitor
-from fornada.spec.sections import COMPILE, TOP, Section
+from fornada.spec.sections import COMPILE, DATA, FIT, TOP
 from fornada.spec.source.nodes import Json
 from fornada.spec.values import KerasObject, Value, to_json
 
@@ -111,7 +111,7 @@ class Spec:
 
     def document(self) -> dict[str, Any]:
         """The effective spec as JSON, in the shape of the YAML; paths relative to the root."""
-        data = {name: getattr(self.data, name) for name in _names("data")}
+        data = {name: getattr(self.data, name) for name in DATA.fields}
         if self.data.validation is not None:
             data["validation"] = vars(self.data.validation)
         return {
@@ -119,8 +119,8 @@ class Spec:
             "tags": dict(self.tags),
             "data": {name: _json(value) for name, value in data.items()},
             "model": [_json(layer) for layer in self.model],
-            "compile": {name: _json(getattr(self.compile, name)) for name in _names("compile")},
-            "fit": {name: _json(getattr(self.fit, name)) for name in _names("fit")},
+            "compile": {name: _json(getattr(self.compile, name)) for name in COMPILE.fields},
+            "fit": {name: _json(getattr(self.fit, name)) for name in FIT.fields},
             "callbacks": [_json(callback) for callback in self.callbacks],
             "resources": {
                 "gpus": self.resources.gpus,
@@ -201,12 +201,6 @@ def build(values: Mapping[str, Any], name: str) -> Spec:
         resources=Resources(**resources),
         retry=Retry(**values["retry"]),
     )
-
-
-def _names(section: str) -> list[str]:
-    kind = cast("Section", TOP.fields[section].kind)
-    fields: Fields = kind.fields
-    return list(fields.fields)
 
 
 def _json(value: "Value | Mapping[str, Value]") -> Json:

@@ -24,9 +24,6 @@ class KerasObject:
     class_name: str
     arguments: Mapping[str, Value]
 
-    def __hash__(self) -> int:
-        return hash((self.class_name, tuple(sorted(self.arguments))))
-
     def document(self) -> Json:
         """As the spec spells it: the bare name, or `{name: arguments}`."""
         if not self.arguments:

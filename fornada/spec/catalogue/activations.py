@@ -110,9 +110,6 @@ class Activation(Kind):
 
     words = "an activation, as a name or as {name: {argument: value}}"
 
-    def takes(self, node: Node) -> bool:
-        return Object(FAMILY).takes(node)
-
     def parse(self, node: Node, at: At) -> str | KerasObject:
         read = Object(FAMILY).parse(node, at)
         given = node if isinstance(node, nodes.Mapping) else None

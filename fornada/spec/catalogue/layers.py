@@ -43,9 +43,6 @@ class Factor(Kind):
     def words(self) -> str:
         return f"{self.number.words}; or a list of two such, the lower first"
 
-    def takes(self, node: Node) -> bool:
-        return isinstance(node, Sequence) or self.number.takes(node)
-
     def parse(self, node: Node, at: At) -> float | tuple[float, ...]:
         if isinstance(node, Sequence):
             pair: tuple[float, ...] = ListOf(self.number, 2, 2).parse(node, at)
@@ -65,9 +62,6 @@ class Margins(Kind):
     words = "an integer, 0 or more; or [rows, columns]; or [[top, bottom], [left, right]]"
     # Two for either axis; kept as pairs of pairs.
     side = Pair(NONE_OR_MORE)
-
-    def takes(self, node: Node) -> bool:
-        return isinstance(node, Sequence) or self.side.takes(node)
 
     def parse(self, node: Node, at: At) -> tuple[tuple[int, int], ...]:
         if isinstance(node, Sequence) and len(node.items) != 2:

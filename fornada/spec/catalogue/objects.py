@@ -108,9 +108,6 @@ class ObjectList(Kind):
     def words(self) -> str:
         return f"a list of items, each {Object(self.family).words}"
 
-    def takes(self, node: Node) -> bool:
-        return isinstance(node, nodes.Sequence)
-
     def parse(self, node: Node, at: At) -> tuple[KerasObject, ...]:
         if isinstance(node, Scalar) and node.value is None and not self.minimum:
             return ()
@@ -124,14 +121,13 @@ class ObjectList(Kind):
         if len(node.items) < self.minimum:
             raise self.refuse(node, at, "an empty list is not accepted.")
         items = []
-        for place, item in zip(self.places(node, at), node.items, strict=True):
+        for place, item in zip(self._places(node, at), node.items, strict=True):
             place.seen(item.mark)
             with suppress(Refused):
                 items.append(Object(self.family).parse(item, place))
         return tuple(items)
 
-    def places(self, node: nodes.Sequence, at: At) -> list[At]:
-        """Where each item stands."""
+    def _places(self, node: nodes.Sequence, at: At) -> list[At]:
         names = [written_name(item) for item in node.items]
         right = {*self.family.hands, *self.family.aliases}
         return [

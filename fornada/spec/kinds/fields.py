@@ -12,14 +12,8 @@ from fornada.spec.source import nodes
 from fornada.spec.source.nodes import Json, Node, Scalar, literal
 from fornada.spec.wording import clip, did_you_mean, listed, nearest
 
-
-class _Required:
-    def __repr__(self) -> str:
-        return "REQUIRED"
-
-
 # The default of a field that has none.
-REQUIRED = _Required()
+REQUIRED = object()
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Kind(ABC):
         return value
 
     def takes(self, node: Node) -> bool:
-        """Whether a node has the right shape: a scalar, a list or a mapping."""
+        """Whether a node has the right shape, a scalar here; `Either` chooses by it."""
         return isinstance(node, Scalar)
 
     def refuse(self, node: Node, at: At, what: str, hint: str = "") -> Refused:

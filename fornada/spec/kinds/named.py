@@ -22,9 +22,6 @@ class Weights(Kind):
     words = "{class: weight}, each class an index from 0 or a class's name, each weight 0 or more"
     weight = Number(minimum=0)
 
-    def takes(self, node: Node) -> bool:
-        return isinstance(node, nodes.Mapping)
-
     def parse(self, node: Node, at: At) -> Mapping[str, float]:
         if not isinstance(node, nodes.Mapping) or not node.items:
             raise self.wrong(node, at)
@@ -52,9 +49,6 @@ class Tags(Kind):
     """What a person wants to find the job by."""
 
     words = "{name: text}, each text one line of at most 255 letters"
-
-    def takes(self, node: Node) -> bool:
-        return isinstance(node, nodes.Mapping)
 
     def parse(self, node: Node, at: At) -> Mapping[str, str]:
         if isinstance(node, Scalar) and node.value is None:

@@ -9,7 +9,6 @@ from fornada.spec.catalogue.signatures import keras_version
 from fornada.spec.kinds.fields import Fields
 from fornada.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_PARAMETERS
 from fornada.spec.sections import COMPILE, DATA, FIT, RESOURCES, RETRY, TOP, Section, Validation
-from fornada.spec.values import KerasObject
 
 _HEAD = """\
 <!-- Written by `python -P -m fornada.spec docs`; a test fails when it is stale. -->
@@ -167,8 +166,4 @@ def _cell(text: str) -> str:
 
 
 def _written(default: object) -> str:
-    if isinstance(default, KerasObject):
-        return default.class_name
-    if isinstance(default, tuple):
-        default = list(default)
     return default if isinstance(default, str) else json.dumps(default)

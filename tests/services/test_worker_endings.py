@@ -1,6 +1,8 @@
 """What a supervisor makes of a trainer's end: exits, memory, reported files, secrets."""
 
+import errno
 import hashlib
+import os
 import signal
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from worker import exits
 from worker.exits import Exit, OomCounter
 from worker.messages import Best, Failed, FileRecord, Finished, Stopped, WhyStop
 from worker.scrub import scrubbed
-from worker.verdict import Ending, verdict
+from worker.verdict import Ending, not_begun, verdict
 
 KILLED = Exit(-signal.SIGKILL, out_of_memory=False)
 CLEAN = Exit(0, out_of_memory=False)
@@ -119,6 +121,24 @@ def test_a_best_model_that_differs_is_no_success(
     assert found.failure.code is FailureCode.ARTIFACT_WRITE
     assert says in found.failure.message
     assert found.best is None
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (errno.ENOSPC, FailureCode.DISK_FULL),
+        (errno.EDQUOT, FailureCode.DISK_FULL),
+        (errno.EACCES, FailureCode.ARTIFACT_WRITE),
+        (errno.EAGAIN, FailureCode.HOST_OOM),
+    ],
+)
+def test_an_attempt_that_cannot_begin_says_what_was_short(number: int, code: FailureCode) -> None:
+    found = not_begun(OSError(number, os.strerror(number)))
+
+    assert found.outcome is AttemptOutcome.FAILED
+    assert found.failure is not None
+    assert found.failure.code is code
+    assert os.strerror(number) in found.failure.message
 
 
 def test_a_file_outside_of_the_attempt_is_no_success(ending: Ending, settings: Settings) -> None:

@@ -1,5 +1,7 @@
 """Real workers with real trainers: Keras, images, PostgreSQL and Redis."""
 
+import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -23,6 +25,7 @@ SPEC = """
 name: {name}
 data:
   train: Data/Test
+  test: Data/Test
   image_size: [8, 8]
   color_mode: grayscale
   batch_size: 64
@@ -66,6 +69,12 @@ def test_a_spec_becomes_a_model_and_its_record(site: Site, worker: WorkerProcess
     assert (job["epochs_run"], job["attempts"], job["backend"]) == (2, 1, "tensorflow")
     best = artifacts.path(site.settings, job["best"]["uri"])
     assert best.stat().st_size == job["best"]["bytes"]
+    assert hashlib.sha256(best.read_bytes()).hexdigest() == job["best"]["sha256"]
+    assert json.loads((best.parent / "evaluation.json").read_text()) == job["test"]
+    assert sum(map(sum, job["test"]["confusion_matrix"])) == job["data"]["test"] == 500
+    assert {file["kind"] for file in job["artifacts"]} == {
+        *("best_model", "history", "evaluation", "spec", "environment", "log", "tensorboard")
+    }
     assert job["worker"]["trainer_pid"] not in site.trainers()
 
 
@@ -89,6 +98,21 @@ def test_what_only_keras_knows_fails_with_its_code(site: Site, worker: WorkerPro
     job = site.wait(_submit(site, "bad", epochs=1, text=bad), timeout_s=60)
 
     assert job["failure"]["code"] == "MODEL_INVALID", worker.text()
+
+
+@pytest.mark.usefixtures("worker")
+def test_every_epoch_is_in_the_record_within_two_seconds(site: Site) -> None:
+    job_id = _training(site)
+    folder = artifacts.attempt_folder(site.settings, site.show(job_id)["uid"], 1)
+
+    for _ in range(5):
+        # A heading, and a line an epoch, written just before the trainer tells of it.
+        ended = (folder / "history.csv").read_text().count("\n") - 1
+        until(lambda: site.show(job_id)["epochs_run"] >= ended, 2.0)  # noqa: B023
+
+    assert ended > 0
+    jobs.cancel(site.database, job_id, "test")
+    site.wait(job_id)
 
 
 @pytest.mark.usefixtures("worker")

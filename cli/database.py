@@ -72,7 +72,7 @@ def current(output: Output) -> None:
 @db.command()
 @output_options()
 def check(output: Output) -> None:
-    """Compare the schema with what this version expects, table by table.
+    """Compare the schema with this version's, table by table.
 
     Ends with 6 when they differ.
 
@@ -99,5 +99,5 @@ def _database() -> "Database":
 
     settings = Settings()
     if settings.embedded:
-        settings.home.mkdir(parents=True, exist_ok=True)
+        settings.make_home()
     return Database(settings.sql_url)

@@ -214,7 +214,7 @@ def password(settings: Settings) -> str:
     """Password of the embedded Redis, made at its first use and kept in the home."""
     file = settings.home / "redis.password"
     if not file.exists():
-        settings.home.mkdir(parents=True, exist_ok=True)
+        settings.make_home()
         beside = file.with_name(f"{file.name}.{os.getpid()}")
         beside.touch(mode=0o600)
         beside.write_text(secrets.token_urlsafe(PASSWORD_BYTES))

@@ -88,7 +88,7 @@ class LocalStack:
         Raises:
             StackRunning: another process holds the stack of this home.
             StackError: there is no Redis to start, or it does not answer.
-        NoKeras: this installation has no worker.
+            NoKeras: this installation has no worker.
         """
         self._lock = _take_lock(self.settings)
         try:
@@ -281,7 +281,7 @@ def _lock_file(settings: Settings) -> Path:
 
 
 def _take_lock(settings: Settings) -> int:
-    settings.home.mkdir(parents=True, exist_ok=True)
+    settings.make_home()
     handle = os.open(_lock_file(settings), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     end = time.monotonic() + LOCK_S
     while True:

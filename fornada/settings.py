@@ -5,13 +5,14 @@ Every setting is an environment variable `FORNADA_<NAME>` and a key of `config.t
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Any
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -24,6 +25,12 @@ from fornada.errors import SettingsError
 __all__ = ["Settings", "SettingsError"]
 
 DEFAULT_HOME = Path("~/.fornada")
+# Kinds of Redis that both Celery and our own look at it can talk to.
+BROKERS = ("redis", "rediss", "redis+socket")
+# Variables of ours that are no settings: they steer one process, not the service.
+NO_SETTINGS = frozenset({"FORNADA_DEBUG", "FORNADA_TRAINER_COMMAND"})
+# What is said for pydantic's words that speak of Python.
+EXPECTED = {"path_type": "expected a folder, as text"}
 
 
 class Settings(BaseSettings):
@@ -33,7 +40,9 @@ class Settings(BaseSettings):
     in the home, any readable folder as data.
     """
 
-    model_config = SettingsConfigDict(env_prefix="FORNADA_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="FORNADA_", env_ignore_empty=True, frozen=True, extra="forbid"
+    )
 
     home: Path = Field(DEFAULT_HOME, description="Embedded database, packs, artifacts and locks.")
     database_url: SecretStr | None = Field(
@@ -66,8 +75,17 @@ class Settings(BaseSettings):
             super().__init__(**values)
         except ValidationError as error:
             raise SettingsError("\n".join(map(_told, error.errors()))) from None
-        except TOMLDecodeError as error:
-            raise SettingsError(f"config.toml in the home is not TOML: {error}") from error
+        except (TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{_file()} is not TOML: {error}") from error
+        except OSError as error:
+            raise SettingsError(f"{error.filename} cannot be read: {error.strerror}") from error
+
+    @field_validator("broker_url")
+    @classmethod
+    def _is_redis(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and urlsplit(url.get_secret_value()).scheme not in BROKERS:
+            raise ValueError("Input should be like redis://:password@host:6379/0")
+        return url
 
     @classmethod
     def settings_customise_sources(
@@ -78,12 +96,24 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        home = Path(os.environ.get("FORNADA_HOME") or DEFAULT_HOME).expanduser()
-        file = TomlConfigSettingsSource(settings_cls, home / "config.toml")
-        return init_settings, env_settings, file
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _file())
 
     def model_post_init(self, context: Any) -> None:
         object.__setattr__(self, "home", self.home.expanduser().absolute())
+
+    def make_home(self) -> None:
+        """Make the folder of the home, where there is none.
+
+        Raises:
+            SettingsError: it cannot be made, or is no folder.
+        """
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(
+                f"the home {self.home} cannot be made: {error.strerror}. "
+                "Set FORNADA_HOME to a folder of yours."
+            ) from error
 
     @property
     def embedded(self) -> bool:
@@ -120,11 +150,32 @@ class Settings(BaseSettings):
         )
 
 
+def strangers(environment: Mapping[str, str]) -> list[str]:
+    """Variables named as if they were settings, a sentence each, with the nearest that is one."""
+    names = {f"FORNADA_{name.upper()}" for name in Settings.model_fields}
+    found = (name for name in environment if name.startswith("FORNADA_"))
+    return [
+        f"{name} is no setting{_nearest(name, names)}"
+        for name in sorted(found)
+        if name not in names | NO_SETTINGS
+    ]
+
+
+def _file() -> Path:
+    home = Path(os.environ.get("FORNADA_HOME") or DEFAULT_HOME)
+    return home.expanduser() / "config.toml"
+
+
 def _told(error: Mapping[str, Any]) -> str:
     """One wrong setting, without its value: that may be a password."""
     name = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, Settings.model_fields, n=1)
-        hint = f'; did you mean "{near[0]}"?' if near else ""
-        return f'config.toml: there is no setting "{name}"{hint}'
-    return f"FORNADA_{name.upper()} (or {name} in config.toml): {error['msg']}"
+        return f'config.toml: there is no setting "{name}"{_nearest(name, Settings.model_fields)}'
+    wanted = str(error["msg"]).partition(", unable to ")[0].removeprefix("Value error, ")
+    wanted = EXPECTED.get(error["type"]) or wanted.replace("Input should be", "expected", 1)
+    return f"FORNADA_{name.upper()} (or {name} in config.toml): {wanted}"
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f'; did you mean "{near[0]}"?' if near else ""

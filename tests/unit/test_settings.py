@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fornada import broker
-from fornada.settings import Settings, SettingsError
+from fornada.settings import Settings, SettingsError, strangers
 
 URL = "postgresql://ana:s3cret@db/fornada"
 
@@ -57,7 +57,9 @@ def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_wrong_value_is_told_by_its_name_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORNADA_LEASE_S", "s3cret")
-    with pytest.raises(SettingsError, match=r"FORNADA_LEASE_S .*valid number") as told:
+    with pytest.raises(
+        SettingsError, match=r"FORNADA_LEASE_S .*: expected a valid number$"
+    ) as told:
         Settings()
     assert "s3cret" not in str(told.value)
 
@@ -69,3 +71,47 @@ def test_a_wrong_name_in_the_file_is_told_with_the_nearest(home: Path) -> None:
     (home / "config.toml").write_text("lease_s = \n")
     with pytest.raises(SettingsError, match="not TOML"):
         Settings()
+
+
+def test_a_file_that_cannot_be_read_is_told_with_its_place(home: Path) -> None:
+    file = home / "config.toml"
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match=f"{file} is not TOML"):
+        Settings()
+    file.write_text("artifacts = 5\n")
+    with pytest.raises(SettingsError, match=r"FORNADA_ARTIFACTS .*: expected a folder, as text"):
+        Settings()
+
+
+def test_an_empty_variable_is_no_setting(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    for name in ("DATABASE_URL", "BROKER_URL", "ARTIFACTS", "LEASE_S"):
+        monkeypatch.setenv(f"FORNADA_{name}", "")
+    assert Settings().embedded
+    monkeypatch.setenv("FORNADA_HOME", "")
+    assert Settings().home == Path("~/.fornada").expanduser()
+
+
+def test_a_broker_that_is_no_redis_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for url in ("amqp://ana:s3cret@mq/", "s3cret"):
+        monkeypatch.setenv("FORNADA_BROKER_URL", url)
+        with pytest.raises(
+            SettingsError, match=r"FORNADA_BROKER_URL .*: expected .*redis://"
+        ) as told:
+            Settings()
+        assert "s3cret" not in str(told.value)
+
+
+def test_a_home_that_cannot_be_made_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = home / "file"
+    file.write_text("")
+    for place in (file, file / "below"):
+        monkeypatch.setenv("FORNADA_HOME", str(place))
+        with pytest.raises(SettingsError, match=f"the home {place} cannot be made"):
+            Settings().make_home()
+
+
+def test_variables_that_are_no_settings_are_known() -> None:
+    seen = {"FORNADA_LEASE": "5", "FORNADA_HOME": "/", "FORNADA_DEBUG": "1", "HOME": "/"}
+    assert strangers(seen) == ['FORNADA_LEASE is no setting; did you mean "FORNADA_LEASE_S"?']

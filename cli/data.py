@@ -95,12 +95,14 @@ def import_(  # noqa: PLR0913 - each is an option of its own
     Example:
       fornada data import ~/mnist Data --per-class-train 200 --per-class-test 50
     """
-    from fornada.idx import Choice, IdxError, import_idx
+    from fornada.idx import Choice, IdxError, TargetExists, import_idx
 
     choices = {"Train": Choice(per_class_train, seed), "Test": Choice(per_class_test, seed)}
     try:
         with _counting(output) as progress:
             written = import_idx(idx_dir, out_dir, choices, progress)
+    except TargetExists as error:
+        raise ExitWith(Exit.WRONG_STATE, str(error)) from error
     except IdxError as error:
         raise ExitWith(Exit.NOT_FOUND, str(error)) from error
     if output.json:

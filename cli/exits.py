@@ -28,9 +28,11 @@ MEANINGS: Mapping[Exit, str] = {
     Exit.DONE: "Done. Where a job was waited for: it succeeded.",
     Exit.INTERNAL: "An error inside Fornada; FORNADA_DEBUG=1 shows where.",
     Exit.USAGE: "The command line or a setting is wrong.",
-    Exit.SPEC_INVALID: "A spec is invalid; every problem is listed.",
-    Exit.NOT_FOUND: "No such job, file or log.",
-    Exit.WRONG_STATE: "The job's state, or a stack already up, does not allow it.",
+    Exit.SPEC_INVALID: "A spec, its data or its model is invalid, or its file cannot be read; "
+    "every problem is listed.",
+    Exit.NOT_FOUND: "No such job or log; no usable IDX files to import.",
+    Exit.WRONG_STATE: "The job's state, a stack already up, or a folder that exists does not allow "
+    "it.",
     Exit.UNREACHABLE: "The database (or, where it is needed, the broker) is unreachable or has "
     "another schema.",
     Exit.JOB_FAILED: "The job failed.",

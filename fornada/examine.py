@@ -5,6 +5,7 @@ What needs Keras or a decoder is asked of a trainer process; this package loads 
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,8 @@ from fornada.settings import Settings
 from fornada.spec import PathRefused, Spec
 from fornada.spec.paths import resolve
 
+# Keras cuts its summary at the width of the terminal, and a pipe passes for one of 80 columns.
+COLUMNS = "120"
 # What a trainer process ends with when the spec's model or data are wrong, and it says why.
 INVALID = 3
 
@@ -133,7 +136,13 @@ def _ask(what: Literal["build", "data"], settings: Settings, spec: Spec) -> Exam
     with _spec_file(spec) as file:
         command = [sys.executable, "-P", "-m", "worker.trainer", what, str(file)]
         command += ["--data-root", str(settings.data_root_path)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command,
+            env=os.environ | {"COLUMNS": COLUMNS},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if done.returncode == INVALID:
         return Examination("", done.stdout.strip())
     if done.returncode:

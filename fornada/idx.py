@@ -33,6 +33,12 @@ class IdxError(FornadaError):
     code: ClassVar[str] = "DATA_INVALID"
 
 
+class TargetExists(FornadaError):
+    """Images would be written where something is already."""
+
+    code: ClassVar[str] = "TARGET_EXISTS"
+
+
 @dataclass(frozen=True)
 class IdxImages:
     """Images of one IDX file, 8-bit gray, one after another in `pixels`."""
@@ -86,11 +92,14 @@ def import_idx(
     Returns:
         Images written, a half.
     Raises:
-        IdxError: a file is missing, damaged, or would be overwritten.
+        TargetExists: it would write where something is.
+        IdxError: a file is missing or damaged.
     """
     for half in HALVES:
         if (target / half).exists():
-            raise IdxError(f"{target / half} exists already. Name another folder, or remove it.")
+            raise TargetExists(
+                f"{target / half} exists already. Name another folder, or remove it."
+            )
     halves = {half: _chosen(source, prefix, choices[half]) for half, prefix in HALVES.items()}
     total = sum(len(chosen) for _, chosen in halves.values())
     done = 0

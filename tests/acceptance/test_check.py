@@ -39,6 +39,9 @@ def test_check_builds_the_model(fornada: Fornada, tmp_path: Path) -> None:
     # 784 * 16 + 16 and 16 * 10 + 10.
     done = fornada("check", "--build", small(tmp_path))
     assert "parameters: 12,730" in done.stdout
+    # Keras's table is whole, to its last column.
+    assert "Param # " in done.stdout
+    assert " 12,560 " in done.stdout
     wrong = small(tmp_path, "wrong")
     wrong.write_text(wrong.read_text().replace("  - Flatten\n", ""))
     done = fornada("check", "--build", wrong, code=3)
@@ -89,7 +92,7 @@ def test_data_import_writes_folders_that_train(fornada: Fornada, tmp_path: Path)
     done = fornada("data", "import", source, out, "--per-class-train", 2)
     assert done.stdout == f"{out}/Train: 20 images\n{out}/Test: 30 images\n"
     assert len(list(out.glob("Train/*/*.png"))) == 20
-    assert "exists already" in fornada("data", "import", source, out, code=4).stderr
+    assert "exists already" in fornada("data", "import", source, out, code=5).stderr
     spec = small(tmp_path, train=str(out / "Train"))
     done = fornada("check", "--data", spec)
     assert "train: 20 images" in done.stdout

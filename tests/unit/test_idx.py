@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fornada.idx import Choice, IdxError, encode_png, import_idx
+from fornada.idx import Choice, IdxError, TargetExists, encode_png, import_idx
 
 EVERYTHING = {"Train": Choice(None, 1), "Test": Choice(None, 1)}
 # A 2 x 3 image of gray, written by an independent encoder: filter byte 0 before each row.
@@ -93,6 +93,6 @@ def test_what_is_damaged_is_named_and_nothing_written(
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     write_set(tmp_path / "idx", [7], [1])
     (tmp_path / "out/Test").mkdir(parents=True)
-    with pytest.raises(IdxError, match="exists already"):
+    with pytest.raises(TargetExists, match="exists already"):
         import_idx(tmp_path / "idx", tmp_path / "out", EVERYTHING)
     assert files(tmp_path / "out") == []

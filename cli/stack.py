@@ -1,6 +1,7 @@
 """The embedded stack in the foreground: up."""
 
 import os
+import shlex
 import time
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,7 @@ def _said_how(client: "Client", stack: "LocalStack", output: Output) -> bool:
     if not ours:
         return False
     home = client.settings.home
-    prefix = f"FORNADA_HOME={home} " if os.environ.get("FORNADA_HOME") else ""
+    prefix = f"FORNADA_HOME={shlex.quote(str(home))} " if os.environ.get("FORNADA_HOME") else ""
     slots = ", ".join(slot["name"] for slot in ours[0]["slots"])
     output.note(f"Fornada is up in {home}, slots: {slots}. Ctrl-C stops it.")
     output.note(f"  In another terminal: {prefix}fornada submit SPEC")

@@ -306,7 +306,8 @@ class Client:
         place = history.log_location(self._database, job_id)
         if not place or not place.get("folder"):
             state = self._document(job_id)["state"]
-            raise NotStarted(f"job {job_id} is {state} and has no log yet")
+            when = "began no log" if state in FINAL_STATES else "has no log yet"
+            raise NotStarted(f"job {job_id} is {state} and {when}")
         file = artifacts.path(self.settings, place["folder"]) / LOG
         if file.exists():
             return file
@@ -341,7 +342,7 @@ class Client:
     @cached_property
     def _database(self) -> session.Database:
         if self.settings.embedded:
-            self.settings.home.mkdir(parents=True, exist_ok=True)
+            self.settings.make_home()
         database = session.Database(self.settings.sql_url)
         session.prepare(database, upgrade=self.settings.embedded)
         return database
@@ -363,8 +364,13 @@ class Client:
         return next((row["waits"] for row in rows), None)
 
     def _wake(self, new: NewJob) -> str | None:
-        from fornada import broker
+        from fornada import broker, local
 
+        if self.settings.embedded and not local.running(self.settings):
+            return (
+                "no stack is up here. The job is accepted; it runs once one is: fornada up, "
+                "in another terminal."
+            )
         try:
             broker.publish(broker.make_app(self.settings), new.queue, new.uid, asdict(new))
         except BrokerUnreachable as error:

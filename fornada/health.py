@@ -1,5 +1,6 @@
 """Looks at everything a job needs, and says what to do about what is missing."""
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -10,8 +11,8 @@ from db import migrations, session, workers
 from db.errors import StoreError
 from fornada import broker, local
 from fornada.client import HEARTBEATS
-from fornada.errors import FornadaError
-from fornada.settings import Settings
+from fornada.errors import FornadaError, StackError
+from fornada.settings import Settings, strangers
 
 # Bytes free in the folder of artifacts below which a job may end as DISK_FULL.
 ROOM = 1 << 30
@@ -22,7 +23,7 @@ class Finding:
     """One thing a job needs.
 
     Args:
-        what: `database`, `broker`, `worker`, `devices` or `disk`.
+        what: `settings`, `broker`, `database`, `worker`, `devices` or `disk`.
         well: whether a job can do with it.
         found: what was seen.
         todo: what to do, where it is not well.
@@ -40,8 +41,15 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Look at everything, in the order in which a job needs it."""
-    looks: tuple[Callable[[Settings], list[Finding]], ...] = (_broker, _database, _disk)
+    looks: tuple[Callable[[Settings], list[Finding]], ...] = (_settings, _broker, _database, _disk)
     return [finding for look in looks for finding in look(settings)]
+
+
+def _settings(settings: Settings) -> list[Finding]:
+    # A job may run all the same, only not as somebody wanted it to.
+    said = strangers(os.environ)
+    place = "embedded, all of it" if settings.embedded else "a server's; ours"
+    return [Finding("settings", True, "; ".join([f"{place} in {settings.home}", *said]))]
 
 
 def _database(settings: Settings) -> list[Finding]:
@@ -66,8 +74,7 @@ def _database(settings: Settings) -> list[Finding]:
 def _workers(settings: Settings, database: session.Database) -> list[Finding]:
     rows = workers.alive(database, HEARTBEATS * settings.heartbeat_s)
     if not rows:
-        todo = "fornada up" if settings.embedded else "fornada worker start, on a host with Keras"
-        return [Finding("worker", False, "none is alive", todo)]
+        return [Finding("worker", False, "none is alive", _how_to_work(settings))]
     names = ", ".join(f"{row['name']} ({row['state']})" for row in rows)
     slots = [slot for row in rows for slot in row["slots"]]
     devices = ", ".join(slot["name"] for slot in slots)
@@ -77,17 +84,36 @@ def _workers(settings: Settings, database: session.Database) -> list[Finding]:
     ]
 
 
+def _how_to_work(settings: Settings) -> str:
+    """What brings a worker here, or what lacks for one."""
+    if not settings.embedded:
+        return "fornada worker start, on a host with Keras"
+    try:
+        local.worker_program()
+    except FornadaError as error:
+        return str(error)
+    return "fornada up"
+
+
 def _broker(settings: Settings) -> list[Finding]:
     todo = "is it running, and is FORNADA_BROKER_URL right?"
     if settings.embedded:
-        todo = "fornada up"
+        todo = "end what runs in this home, then: fornada up"
         if not local.running(settings):
-            return [Finding("broker", False, "the embedded stack is not up", todo)]
+            return [Finding("broker", False, "the embedded stack is not up", _how_to_start())]
     try:
         broker.ping(broker.make_app(settings))
     except FornadaError as error:
         return [Finding("broker", False, str(error), todo)]
     return [Finding("broker", True, "Redis answers")]
+
+
+def _how_to_start() -> str:
+    try:
+        local.find_redis()
+    except StackError as error:
+        return str(error)
+    return "fornada up"
 
 
 def _disk(settings: Settings) -> list[Finding]:

@@ -28,7 +28,7 @@ def test_without_redis_a_job_is_accepted_with_a_warning(fornada: Fornada, tmp_pa
     assert time.monotonic() - begin < 10
     assert done.stdout == "1\n2\n"
     assert done.stderr.count("Warning") == 1
-    assert "the job is accepted" in done.stderr.lower()
+    assert "The job is accepted; it runs once one is: fornada up" in done.stderr
     rows = fornada("ps").stdout.splitlines()
     assert [row.split("\t")[-1] for row in rows] == ["NoWorker", "NoWorker"]
     fornada("cancel", "1-2")
@@ -59,6 +59,9 @@ def test_the_doctor_names_what_is_away(server: Fornada) -> None:
 def test_the_doctor_knows_an_empty_home(fornada: Fornada) -> None:
     done = fornada("doctor", code=6)
     assert "fornada up" in done.stdout
+    assert "FORNADA_LEASE is no setting" not in done.stdout
+    typed = fornada.with_settings(FORNADA_LEASE="5")("doctor", code=6)
+    assert "FORNADA_LEASE is no setting" in typed.stdout
     assert not (fornada.home / "fornada.db").exists()
 
 

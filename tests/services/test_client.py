@@ -156,6 +156,9 @@ def test_a_log_that_is_not_begun(client: Client) -> None:
     job = client.submit(SPEC)
     with pytest.raises(NotStarted, match="queued and has no log"):
         client.log_file(job.id)
+    client.cancel(job.id)
+    with pytest.raises(NotStarted, match="cancelled and began no log"):
+        client.log_file(job.id)
     assert client.metrics(job.id) == {"id": job.id, "epochs": []}
 
 

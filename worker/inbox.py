@@ -1,6 +1,7 @@
 """What a wake-up says: who may push into the queue is not trusted any further than a spec is."""
 
 import logging
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -10,6 +11,7 @@ from db.errors import DatabaseUnreachable, JobNotFound
 from db.jobs import NewJob
 from db.session import Database
 from fornada.spec import Spec, SpecProblems
+from fornada.submission import new_job
 
 log = logging.getLogger("fornada.worker")
 
@@ -52,10 +54,15 @@ def _record_unknown(database: Database, uid: str, document: dict[str, Any]) -> N
     try:
         history.find(database, uid)
     except JobNotFound:
-        new = _NEW_JOB.validate_python(document | {"uid": uid})
-        spec = Spec.from_document(new.spec)
-        if spec.hash != new.spec_hash:
+        told = _NEW_JOB.validate_python(document | {"uid": uid})
+        spec = Spec.from_document(told.spec)
+        if spec.hash != told.spec_hash:
             log.warning("a wake-up brought job %s with the hash of another spec; dropped", uid)
             return
+        if not told.user.isprintable():
+            log.warning("a wake-up brought job %s of a user who cannot be printed; dropped", uid)
+            return
+        # All else follows from the spec, which has been checked.
+        new = replace(new_job(spec), uid=uid, user=told.user)
         job_id = jobs.add(database, new, ACTOR)
         log.info("job %d: recorded from its message, the record did not know it", job_id)

@@ -12,11 +12,13 @@ import pytest
 
 from db import history, jobs, migrations, workers
 from db.errors import JobNotFound
+from db.jobs import NewJob
 from db.session import Database
 from db.states import JobState
 from db.workers import WorkerFacts
 from fornada import artifacts, broker
 from fornada.spec import load
+from fornada.submission import new_job
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
 from tests.worker_process import REPOSITORY, Site, WorkerProcess, gone, stub_job
@@ -210,10 +212,7 @@ def test_a_hundred_wake_ups_start_one_attempt(site: Site) -> None:
 
 @pytest.mark.usefixtures("worker")
 def test_an_unknown_job_is_recorded_from_its_message(site: Site) -> None:
-    spec = load(REPOSITORY / "specs" / "digits.yaml", data_root=REPOSITORY, base=REPOSITORY)
-    new = replace(
-        stub_job(spec.name, site.queue, user="ana"), spec=spec.document(), spec_hash=spec.hash
-    )
+    new = replace(_digits(site), user="ana")
 
     for _ in range(2):
         broker.publish(site.app, site.queue, new.uid, asdict(new))
@@ -221,7 +220,22 @@ def test_an_unknown_job_is_recorded_from_its_message(site: Site) -> None:
 
     job = site.wait(history.find(site.database, new.uid))
     assert (job["state"], job["user"], job["attempts"]) == ("succeeded", "ana", 1)
-    assert job["spec"] == spec.document()
+    assert job["spec"] == new.spec
+
+
+@pytest.mark.usefixtures("worker")
+def test_of_a_message_only_spec_and_user_are_believed(site: Site) -> None:
+    # Names go to the terminals of others.
+    forged = replace(_digits(site), name="x\x1b[2J", tags={"\x1b": "y"}, priority=10**30)
+    loud = replace(_digits(site), user="ana\x1b[2J")
+
+    for new in (loud, forged):
+        broker.publish(site.app, site.queue, new.uid, asdict(new))
+    until(lambda: _known(site, forged.uid), 20)
+
+    job = site.wait(history.find(site.database, forged.uid))
+    assert (job["name"], job["tags"], job["priority"]) == (forged.spec["name"], {}, 0)
+    assert not _known(site, loud.uid)
 
 
 def test_garbage_in_the_queue_harms_nothing(
@@ -299,6 +313,13 @@ def _pickled(command: str) -> str:
             },
         }
     )
+
+
+def _digits(site: Site) -> NewJob:
+    """The example, for this site's queue."""
+    queue = f"resources.queue={site.queue}"
+    example = REPOSITORY / "specs" / "digits.yaml"
+    return new_job(load(example, overrides=[queue], data_root=REPOSITORY, base=REPOSITORY))
 
 
 def _known(site: Site, uid: str) -> bool:

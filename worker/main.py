@@ -123,9 +123,13 @@ class Parent:
     def _sweep(self) -> None:
         """Wait until every adopted process has ended."""
         end = time.monotonic() + ORPHANS_S
+        told: list[int] = []
         while orphans := _children():
             if time.monotonic() > end:
-                log.warning("killing what was left: %s", orphans)
+                # What a driver holds in the kernel may take its time to go.
+                if orphans != told:
+                    log.warning("killing what was left: %s", orphans)
+                told = orphans
                 for orphan in orphans:
                     os.kill(orphan, signal.SIGKILL)
             signal.sigtimedwait({signal.SIGCHLD}, 0.1)

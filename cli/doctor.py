@@ -31,7 +31,12 @@ def doctor(output: Output) -> None:
         output.document({"well": well, "findings": [one.document() for one in findings]})
     elif not output.quiet:
         output.table(
-            [Column("WHAT"), Column("HOW"), Column("FOUND"), Column("TO DO")],
+            [
+                Column("WHAT"),
+                Column("HOW"),
+                Column("FOUND", wraps=True),
+                Column("TO DO", wraps=True),
+            ],
             [
                 [one.what, "ok" if one.well else "wrong", one.found, one.todo or None]
                 for one in findings

@@ -11,8 +11,9 @@ import click
 
 from cli.options import job_argument, moment, output_options, tag_option
 from cli.output import Column, Output
+from cli.progress import WHY
 from cli.result import report
-from cli.words import count, duration, local, number
+from cli.words import count, duration, local, minute, number
 from db.states import JobState
 
 # Seconds between two looks at a log that is followed.
@@ -38,9 +39,12 @@ def ps(output: Output) -> None:
     if _machine(rows, output):
         return
     heads = ("ID", "NAME", "STATE", "PRIORITY", "QUEUE", "SLOT", "EPOCH", "BEST", "ELAPSED", "ETA")
-    columns = [Column(head, right=head in {"ID", "PRIORITY"}) for head in heads]
+    columns = [
+        Column(head, right=head in {"ID", "PRIORITY"}, wraps=head in {"NAME", "QUEUE"})
+        for head in heads
+    ]
     output.table(
-        [*columns, Column("WAITS FOR")],
+        [*columns, Column("WAITS FOR", wraps=True)],
         map(_alive_row, rows),
         empty="no job waits or runs; history: fornada ls",
     )
@@ -113,9 +117,18 @@ def ls(  # noqa: PLR0913 - each is a filter of its own
         output.document({"jobs": page.rows, "next": page.next})
         return
     if not _machine(page.rows, output):
-        heads = ("ID", "NAME", "STATE", "EPOCHS", "BEST", "DURATION", "SUBMITTED", "TAGS")
-        columns = [Column(head, right=head in {"ID", "EPOCHS", "DURATION"}) for head in heads]
-        output.table(columns, map(_past_row, page.rows), empty="no job is recorded that fits")
+        metric = sort.removeprefix("metric:") if sort.startswith("metric:") else None
+        # What decides the order is what is shown.
+        best = metric or "BEST"
+        which = "min" if ascending else "max"
+        heads = ("ID", "NAME", "STATE", "EPOCHS", best, "DURATION", "SUBMITTED", "TAGS")
+        numbers = {"ID", "EPOCHS", "DURATION", metric}
+        columns = [
+            Column(head, right=head in numbers, wraps=head in {"NAME", "TAGS"}) for head in heads
+        ]
+        rows = [_past_row(row, metric, which) for row in page.rows]
+        output.table(columns, rows, empty="no job is recorded that fits")
+        _note_strange(metric, page.rows, output)
     if page.next:
         output.note(f"more: --after {page.next}")
 
@@ -136,14 +149,14 @@ def show(reference: str, output: Output) -> None:
     from fornada.client import Client
 
     with Client() as client:
-        document = client.show(reference)
-        events = [] if output.json else client.events(reference)
-    if output.json:
-        output.document(document)
-        return
-    report(document, output)
+        if output.json:
+            output.document(client.show(reference))
+            return
+        sight = next(client.follow(reference))
+        events = client.events(sight.job["id"])
+    report(sight.job, output)
     output.line("")
-    output.facts(_circumstances(document))
+    output.facts({"waits": WHY.get(sight.waits or "", sight.waits), **_circumstances(sight.job)})
     if events:
         output.line("")
         output.heading("What happened")
@@ -265,18 +278,34 @@ def _alive_row(row: Mapping[str, Any]) -> list[object]:
     ]
 
 
-def _past_row(row: Mapping[str, Any]) -> list[object]:
-    best, tags = row["best"], row["tags"]
+def _past_row(row: Mapping[str, Any], metric: str | None, which: str) -> list[object]:
+    tags = row["tags"]
     return [
         row["id"],
         row["name"],
         row["state"],
         row["epochs_run"],
-        f"{row['monitor']} {number(best['value'])}" if best else None,
+        _best(row, metric, which),
         duration(row["duration_s"]),
-        local(row["submitted_at"]),
+        minute(row["submitted_at"]),
         " ".join(f"{key}={value}" for key, value in tags.items()) or None,
     ]
+
+
+def _best(row: Mapping[str, Any], metric: str | None, which: str) -> str | None:
+    """The best of the monitor, with its name, or of the metric that sorts."""
+    if metric:
+        found = row["metrics"].get(metric)
+        return number(found[which]) if found else None
+    best = row["best"]
+    return f"{row['monitor']} {number(best['value'])}" if best else None
+
+
+def _note_strange(metric: str | None, rows: Sequence[Mapping[str, Any]], output: Output) -> None:
+    """Say so when no job has the metric that was to sort them: a misspelt name sorts nothing."""
+    known = sorted({name for row in rows for name in row["metrics"]})
+    if metric and known and metric not in known:
+        output.note(f'none of these jobs has a metric "{metric}"; they have: {", ".join(known)}')
 
 
 def _circumstances(job: Mapping[str, Any]) -> dict[str, object]:

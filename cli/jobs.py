@@ -10,12 +10,17 @@ from cli.exits import Exit, ExitWith
 from cli.keeper import Keeper
 from cli.options import job_arguments, output_options, seconds, spec_options
 from cli.output import Output
+from cli.progress import WHY
 from cli.watch import answer, end_all, ended_by_sigterm, watch
 
 if TYPE_CHECKING:
     from fornada.client import Client
     from fornada.spec import Spec
     from fornada.submission import Submitted
+
+
+# Why a job waits that will not start by waiting alone.
+NEVER_SO_FAR = ("NoWorker", "NeedsGpu")
 
 
 @click.command()
@@ -86,6 +91,8 @@ def submit(  # noqa: PLR0913 - each is an option of its own
         if not (waits or follow):
             if output.json:
                 output.document([asdict(job) for job in accepted])
+            elif not accepted[-1].warning:
+                _note_unserved(client, accepted, output)
             return
         progress = Output(quiet=output.quiet or not follow, color=output.color)
         end_all(client, [job.id for job in accepted], progress, output)
@@ -180,6 +187,14 @@ def submit_all(
             output.warn(job.warning)
             warned = True
     return accepted
+
+
+def _note_unserved(client: "Client", accepted: Sequence["Submitted"], output: Output) -> None:
+    """Say which jobs no worker there is would take: a queue may be misspelt."""
+    waits = {row["id"]: row["waits"] for row in client.alive()}
+    for job in accepted:
+        if waits.get(job.id) in NEVER_SO_FAR:
+            output.note(f"job {job.id} waits: {WHY[waits[job.id]]}; see fornada worker ls")
 
 
 def _preview(read: Sequence["Spec"], output: Output) -> None:

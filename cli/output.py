@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +15,23 @@ if TYPE_CHECKING:
 
 # What stands in a cell that has no value: plain rows keep their columns.
 EMPTY = "-"
+# Between two columns, where the terminal is wide enough.
+GAP = "  "
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: its head, and whether its cells are numbers."""
+    """A column of a table.
+
+    Args:
+        head: its name.
+        right: whether its cells are numbers.
+        wraps: whether it gives way where the terminal is too narrow; free text may.
+    """
 
     head: str
     right: bool = False
+    wraps: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,18 +78,28 @@ class Output:
             for row in cells:
                 click.echo("\t".join(row))
 
-    def _rich_table(self, columns: Sequence[Column], cells: Iterable[Sequence[str]]) -> None:
+    def _rich_table(self, columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-        for column in columns:
+        console = self.console(sys.stdout)
+        filled = _without_empty_end(cells)
+        widest = [max(map(len, below)) for below in zip(*filled, strict=True)]
+        columns = columns[: len(widest)]
+        widths = [max(len(column.head), wide) for column, wide in zip(columns, widest, strict=True)]
+        fits = sum(widths) + len(GAP) * (len(widths) - 1) <= console.width
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.padding = (0, len(GAP) if fits else 1, 0, 0)
+        for column, wide in zip(columns, widest, strict=True):
             table.add_column(
-                column.head, justify="right" if column.right else "left", overflow="fold"
+                Text(column.head if fits or len(column.head) <= wide else _broken(column.head)),
+                justify="right" if column.right else "left",
+                no_wrap=not column.wraps,
+                overflow="fold" if column.wraps else "ellipsis",
             )
-        for row in cells:
+        for row in filled:
             table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-        self.console(sys.stdout).print(table)
+        console.print(table)
 
     def facts(self, facts: Mapping[str, object], *, title: str = "") -> None:
         """Write names and values, one a line; what is None is left out."""
@@ -142,6 +162,19 @@ class Output:
             color_system="auto" if colored else None,
             highlight=False,
         )
+
+
+def _without_empty_end(cells: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """The rows without their last columns that hold nothing: on a terminal room is dear."""
+    end = max(
+        (place + 1 for row in cells for place, cell in enumerate(row) if cell != EMPTY), default=0
+    )
+    return [row[:end] for row in cells]
+
+
+def _broken(head: str) -> str:
+    """A long head as lines: `val_loss` below `val_`."""
+    return re.sub(r"(?<=_)|\s", "\n", head)
 
 
 # Colours of states, the same everywhere.

@@ -56,7 +56,9 @@ class _Lines:
             click.echo(f"job {job['id']}: {state}", err=True)
             self._said = state
         for epoch in sight.epochs:
-            click.echo(_epoch_line(job, epoch), err=True)
+            # The best is today's: beside an epoch of the past it would be a lie.
+            latest = epoch is sight.epochs[-1]
+            click.echo(_epoch_line(job if latest else job | {"best": None}, epoch), err=True)
 
 
 def standing(sight: "Sight") -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from cli.output import Output
 from cli.progress import epochs_wanted
-from cli.words import duration, number
+from cli.words import duration, number, since
 
 Job = Mapping[str, Any]
 # Confusion matrices with more classes do not fit a screen; `--json` has them whole.
@@ -20,7 +20,7 @@ def report(job: Job, output: Output) -> None:
         {
             "state": job["state"],
             "epochs": _epochs(job),
-            "time": duration(job["duration_s"]),
+            "time": duration(_seconds(job)),
             "best epoch": best.get("epoch"),
             f"best {job['monitor']}": number(best.get("value")),
             "test loss": number(test.get("loss")),
@@ -35,6 +35,11 @@ def report(job: Job, output: Output) -> None:
     if best:
         output.line("")
         output.line(f"Best model: {best['path']}")
+
+
+def _seconds(job: Job) -> float | None:
+    running = job["state"] == "running"
+    return since(job["started_at"]) if running else job["duration_s"]
 
 
 def _epochs(job: Job) -> str:

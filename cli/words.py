@@ -47,6 +47,11 @@ def local(stamp: str | None) -> str | None:
     return None if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def minute(stamp: str) -> str:
+    """A stamp of the record in this machine's time zone, to the minute."""
+    return datetime.fromisoformat(stamp).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
 def since(stamp: str | None, until: str | None = None) -> float | None:
     """Seconds from a stamp to another, or to now."""
     begin, end = _moment(stamp), _moment(until) or datetime.now(UTC)

@@ -81,7 +81,7 @@ def list_workers(output: Output) -> None:
         return
     heads = ("NAME", "HOST", "STATE", "SLOTS", "QUEUES", "JOBS", "SEEN")
     output.table(
-        [Column(head) for head in heads],
+        [Column(head, wraps=head in {"NAME", "HOST", "SLOTS", "QUEUES", "JOBS"}) for head in heads],
         map(_row, found),
         empty="no worker is alive; start one: fornada worker start, or fornada up",
     )

@@ -41,7 +41,10 @@ def test_a_terminal_gets_a_bar_of_epochs(stack: Fornada, trained: str) -> None:
 def test_a_job_goes_by_id_uid_and_last(stack: Fornada, trained: str, tmp_path: Path) -> None:
     uid = stack.show(trained)["uid"]
     assert stack.show(uid)["id"] == int(trained)
-    last = stack("submit", "-q", small(tmp_path, "last", queue="nowhere")).stdout.strip()
+    told = stack("submit", small(tmp_path, "last", queue="nowhere")).stderr
+    assert "no worker serves its queue yet" in told
+    last = str(stack.show("@last")["id"])
+    assert f"job {last}: last, in queue nowhere" in told
     # Both began within the same weeks.
     assert "more than one" in stack("show", uid[:4], code=4).stderr
     assert stack.show("@last")["id"] == int(last)
@@ -182,6 +185,12 @@ def test_history_is_filtered_sorted_and_paged(stack: Fornada, trained: str) -> N
     by_loss = stack("ls", "--json", "--sort", "metric:val_loss", "--ascending").document["jobs"]
     losses = [row["metrics"]["val_loss"]["min"] for row in by_loss if "val_loss" in row["metrics"]]
     assert losses == sorted(losses)
+    # What sorts is shown, and a misspelt name is told.
+    by_loss = stack("ls", "--sort", "metric:val_loss", "--ascending", "--name", "trained")
+    loss = stack.show(trained)["metrics"]["val_loss"]["min"]
+    assert by_loss.stdout.split("\t")[4] == f"{loss:.4g}"
+    misspelt = stack("ls", "--sort", "metric:val_los")
+    assert 'none of these jobs has a metric "val_los"' in misspelt.stderr
 
 
 def test_a_second_stack_in_one_home_is_refused(stack: Fornada) -> None:

@@ -31,6 +31,9 @@ def test_rows_in_a_pipe_are_plain(queued: Fornada) -> None:
         ["1", "first", "queued", "0", "-", "-"],
     ]
     assert queued("ls", "-q").stdout == "2\n1\n"
+    assert "waits" in queued("show", 1).stdout
+    assert "no worker serves its queue yet" in queued("show", 1).stdout
+    assert "waits" not in queued("show", 2).stdout
 
 
 def test_a_terminal_gets_a_table_with_colours(queued: Fornada) -> None:
@@ -38,6 +41,16 @@ def test_a_terminal_gets_a_table_with_colours(queued: Fornada) -> None:
     assert "SUBMITTED" in said
     assert ESCAPE in said
     assert "\t" not in said
+
+
+def test_eighty_columns_are_enough(queued: Fornada) -> None:
+    said = queued.on_terminal("ps", "--color", "never")
+    for whole in ("PRIORITY", "ELAPSED", "default", "first", "NoWorker"):
+        assert whole in said
+    # No job carries tags, so that their column leaves its room to others.
+    said = queued.on_terminal("ls", "--color", "never")
+    assert "TAGS" not in said
+    assert "cancelled" in said
 
 
 def test_no_color_and_never_take_the_colours_away(queued: Fornada) -> None:
@@ -123,14 +136,21 @@ def _cpu_seconds(command: tuple[object, ...], fornada: Fornada) -> float:
 
 
 def test_an_unexpected_error_is_one_line_and_a_way_to_see_more(tmp_path: Path) -> None:
-    # A home that is a file: nothing anybody planned for.
-    (tmp_path / "home").write_text("")
+    # A password that is a folder: nothing anybody planned for.
     broken = Fornada(tmp_path / "home")
-    done = broken("ls", code=1)
+    (broken.home / "redis.password").mkdir(parents=True)
+    done = broken("up", code=1)
     assert "FORNADA_DEBUG=1" in done.stderr
     assert "Traceback" not in done.stderr
     for told in (
-        broken.with_settings(FORNADA_DEBUG="1")("ls", code=1),
-        broken("--debug", "ls", code=1),
+        broken.with_settings(FORNADA_DEBUG="1")("up", code=1),
+        broken("--debug", "up", code=1),
     ):
         assert "Traceback" in told.stderr
+
+
+def test_a_home_that_cannot_be_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("")
+    for words in (("ls",), ("db", "current"), ("up",), ("submit", "specs/digits.yaml")):
+        done = Fornada(tmp_path / "home")(*words, code=2)
+        assert done.stderr.startswith(f"the home {tmp_path / 'home'} cannot be made: ")

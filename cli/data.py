@@ -51,7 +51,8 @@ def check(files: Sequence[str], output: Output) -> None:
         )
     elif not output.quiet:
         for one in found:
-            output.line(one.text.rstrip())
+            if one.text:
+                output.line(one.text.rstrip())
     wrong = [
         f"{file}: {one.failure}" for file, one in zip(files, found, strict=True) if one.failure
     ]

@@ -111,6 +111,30 @@ def tag_option(command: Command) -> Command:
     )(command)
 
 
+def _queues(ctx: click.Context, parameter: click.Parameter, value: str) -> list[str]:
+    from fornada.spec.kinds.text import is_label
+
+    names = [name.strip() for name in value.split(",")]
+    for name in names:
+        if not is_label(name):
+            raise click.BadParameter(
+                f'"{name}" names no queue; for example --queues default,urgent'
+            )
+    return names
+
+
+def queues_option(command: Command) -> Command:
+    """Add `--queues`; the command gets their names."""
+    return click.option(
+        "--queues",
+        default="default",
+        show_default=True,
+        metavar="A,B",
+        callback=_queues,
+        help="Queues to serve.",
+    )(command)
+
+
 # Seconds of each unit a person writes.
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 

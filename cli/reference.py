@@ -96,7 +96,9 @@ def settings_page() -> str:
         [
             WRITTEN,
             "# Settings\n",
-            "One precedence everywhere: flag, environment, `config.toml` in the home, default.\n",
+            "One precedence everywhere: environment, `config.toml` in the home, default. What",
+            "belongs to one command alone is a flag of it (`--slots`, `--queues`), and no setting. For",
+            "one command set a variable before it: `FORNADA_HOME=/srv/try fornada run SPEC`.\n",
             preface,
             "",
             "| variable | key in config.toml | default | effect |",

@@ -109,6 +109,9 @@ def _say(one: Mapping[str, Any], output: Output) -> None:
     if not one["problems"]:
         output.line(f"{one['file']}: ok")
     for folder in one.get("data", ()):
+        if not folder["images"]:
+            # What is wrong with it is told as a problem.
+            continue
         output.line(f"  {folder['role']}: {folder['images']} images in {folder['folder']}")
         output.line("    " + "  ".join(f"{key} {value}" for key, value in folder["counts"].items()))
         if folder["ignored"]:

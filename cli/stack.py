@@ -3,11 +3,12 @@
 import os
 import shlex
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import output_options
+from cli.options import output_options, queues_option
 from cli.output import Output
 from cli.watch import ended_by_sigterm
 
@@ -21,9 +22,9 @@ LOOK_S = 0.5
 
 @click.command()
 @click.option("--slots", metavar="N|cpu|gpu:0,gpu:1", help="Places where one job runs each.")
-@click.option("--queues", default="default", show_default=True, metavar="A,B", help="To serve.")
+@queues_option
 @output_options(json=False, quiet="Say nothing.")
-def up(slots: str | None, queues: str, output: Output) -> None:
+def up(slots: str | None, queues: Sequence[str], output: Output) -> None:
     """Start the embedded stack: a private Redis, SQLite and one worker.
 
     Runs until Ctrl-C or SIGTERM; running jobs are then saved and queued again.
@@ -37,7 +38,7 @@ def up(slots: str | None, queues: str, output: Output) -> None:
 
     with Client() as client, ended_by_sigterm():
         options = ["--slots", slots] if slots else []
-        stack = LocalStack(client.settings, queues=queues.split(","), worker_options=options)
+        stack = LocalStack(client.settings, queues=queues, worker_options=options)
         try:
             with stack:
                 _until_told(client, stack, output)

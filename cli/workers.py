@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from cli.exits import Exit, ExitWith
-from cli.options import output_options
+from cli.options import output_options, queues_option
 from cli.output import Column, Output
 from cli.words import duration, since
 
@@ -28,9 +28,9 @@ def worker() -> None:
     metavar="N|cpu|gpu:0,gpu:1",
     help="Places where one job runs each; default: one a GPU found, else one CPU.",
 )
-@click.option("--queues", default="default", show_default=True, metavar="A,B", help="To serve.")
+@queues_option
 @click.option("--name", help="Name of the worker, unique among the living.")  # fmt: skip
-def start(slots: str | None, queues: str, name: str | None) -> None:
+def start(slots: str | None, queues: Sequence[str], name: str | None) -> None:
     """Start a worker on this host, in the foreground.
 
     It takes jobs from the queues and trains them. SIGTERM or Ctrl-C drains: running jobs are
@@ -51,7 +51,7 @@ def start(slots: str | None, queues: str, name: str | None) -> None:
             "Start it, with a worker in it: fornada up. For a server, set FORNADA_DATABASE_URL, "
             "FORNADA_BROKER_URL and FORNADA_DATA_ROOT.",
         )
-    words: Sequence[str] = ["--queues", queues]
+    words: Sequence[str] = ["--queues", ",".join(queues)]
     words = [*words, *(["--slots", slots] if slots else []), *(["--name", name] if name else [])]
     program = worker_program()
     # The worker takes this process's place, so that signals and the exit code are its own.

@@ -88,14 +88,16 @@ def folders(spec: Spec, data_root: Path) -> list[Folder]:
 
 
 def _folder(role: str, stored: str, root: Path, classes: tuple[str, ...] | None) -> Folder:
+    path = root / stored
     try:
         path = resolve(stored, root)
         listing = list_images(path, classes)
     except PathRefused as error:
         return Folder(role, stored, None, (f"data.{role}: {error}",))
     except OSError as error:
-        said = f"data.{role}: {error.filename or stored}: {error.strerror}"
-        return Folder(role, stored, None, (said,))
+        said = f"data.{role}: {error.filename or path}: {error.strerror}"
+        hint = "A path in a spec is taken from the folder in which the command runs."
+        return Folder(role, str(path), None, (f"{said}\n  {hint}",))
     words = {
         "has no folder for class": listing.missing,
         "has a folder that is no class of the training set:": listing.extra,

@@ -1,4 +1,4 @@
-"""Settings: flag, environment, file, default, in this order of precedence.
+"""Settings: environment, file, default, in this order of precedence.
 
 Every setting is an environment variable `FORNADA_<NAME>` and a key of `config.toml` in the home.
 """

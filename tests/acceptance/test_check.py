@@ -33,6 +33,8 @@ def test_check_looks_at_the_folders(fornada: Fornada, tmp_path: Path) -> None:
     assert "test: 500 images" in done.stdout
     done = fornada("check", "--data", small(tmp_path, "none", train="Data/None"), code=3)
     assert "Data/None" in done.stderr
+    assert "taken from the folder in which the command runs" in done.stderr
+    assert "train:" not in done.stdout
 
 
 def test_check_builds_the_model(fornada: Fornada, tmp_path: Path) -> None:

@@ -149,6 +149,12 @@ def test_an_unexpected_error_is_one_line_and_a_way_to_see_more(tmp_path: Path) -
         assert "Traceback" in told.stderr
 
 
+def test_a_queue_without_a_name_is_a_mistake(fornada: Fornada) -> None:
+    for words in (("up",), ("worker", "start")):
+        for queues in ("a b", "default,"):
+            assert "names no queue" in fornada(*words, "--queues", queues, code=2).stderr
+
+
 def test_a_home_that_cannot_be_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
     for words in (("ls",), ("db", "current"), ("up",), ("submit", "specs/digits.yaml")):

@@ -174,7 +174,13 @@ def specs(client: "Client", files: Sequence[str], overrides: Sequence[str]) -> l
 def submit_all(
     client: "Client", read: Sequence["Spec"], output: Output, *, announce: bool = True
 ) -> list["Submitted"]:
-    """Queue all specs and say so."""
+    """Queue all specs and say so; on one machine, also what folders its worker will miss."""
+    from fornada import examine
+
+    if client.settings.embedded:
+        for spec in read:
+            for missing in examine.absent(spec, client.settings.data_root_path):
+                output.warn(missing)
     accepted = []
     warned = False
     for spec, job in zip(read, client.submit_all(read), strict=True):

@@ -108,7 +108,8 @@ class Output:
         if title:
             self.heading(title)
         for name, value in shown.items():
-            self.line(f"{name:<{width}}  {self.styled(str(value))}")
+            text = str(value).replace("\n", "\n" + " " * (width + len(GAP)))
+            self.line(f"{name:<{width}}{GAP}{self.styled(text)}")
 
     def heading(self, text: str) -> None:
         """Write a line above a part of the answer."""

@@ -21,6 +21,8 @@ from fornada.settings import Settings
 from fornada.spec import PathRefused, Spec
 from fornada.spec.paths import resolve
 
+# What is most often wrong with a path.
+TAKEN_FROM = "A path in a spec is taken from the folder in which the command runs."
 # Keras cuts its summary at the width of the terminal, and a pipe passes for one of 80 columns.
 COLUMNS = "120"
 # What a trainer process ends with when the spec's model or data are wrong, and it says why.
@@ -87,6 +89,21 @@ def folders(spec: Spec, data_root: Path) -> list[Folder]:
     ]
 
 
+def absent(spec: Spec, data_root: Path) -> list[str]:
+    """The spec's folders that are not there, a sentence each; looks into none."""
+    validation = spec.data.validation
+    places = {
+        "train": spec.data.train,
+        "validation": validation.folder if validation else None,
+        "test": spec.data.test,
+    }
+    return [
+        f"data.{role}: {data_root / stored} is no folder here. {TAKEN_FROM}"
+        for role, stored in places.items()
+        if stored and not (data_root / stored).is_dir()
+    ]
+
+
 def _folder(role: str, stored: str, root: Path, classes: tuple[str, ...] | None) -> Folder:
     path = root / stored
     try:
@@ -96,8 +113,7 @@ def _folder(role: str, stored: str, root: Path, classes: tuple[str, ...] | None)
         return Folder(role, stored, None, (f"data.{role}: {error}",))
     except OSError as error:
         said = f"data.{role}: {error.filename or path}: {error.strerror}"
-        hint = "A path in a spec is taken from the folder in which the command runs."
-        return Folder(role, str(path), None, (f"{said}\n  {hint}",))
+        return Folder(role, str(path), None, (f"{said}\n  {TAKEN_FROM}",))
     words = {
         "has no folder for class": listing.missing,
         "has a folder that is no class of the training set:": listing.extra,

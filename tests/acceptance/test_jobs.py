@@ -73,6 +73,9 @@ def test_submit_follows_several_and_ends_with_the_first_bad_one(
     assert "epoch 2/2" in done.stderr
     assert "2 of 2, completed" in done.stdout
     assert "DATA_MISSING" in done.stdout
+    # Told when it was queued: its worker is on this machine.
+    assert "Data/None is no folder here" in done.stderr
+    assert done.stderr.count("is no folder here") == 1
     job = stack.show("@last")
     assert job["failure"]["code"] == "DATA_MISSING"
     assert "Data/None" in job["failure"]["message"]

@@ -63,9 +63,14 @@ finite are the strings `NaN`, `Infinity` and `-Infinity`.
 | `best` | `epoch`, `value`, `uri`, `path` (the file on this host), `sha256`, `bytes` |
 | `metrics` | by name `last`, `min`, `max` |
 | `test` | `loss`, `metrics`, `classes`, `confusion_matrix` (a row is a true class), `per_class` |
-| `failure` | `code` (a closed list) and `message` |
+| `failure` | `code` (a closed list), `message`, and the trainer's `traceback` where there is one |
 | `worker` | `host`, `trainer_pid`; `device` and `backend` stand beside it |
 | `data` | `fingerprint`, `classes`, and images in `train`, `validation`, `test` |
+| `gpus`, `time_limit_s`, `retry_attempts`, `spec_hash` | what the spec asks for, and its hash |
+| `duration_s` | from start to end, in seconds |
+| `cancel_requested_at`, `cancel_requested_by`, `cancel_reason` | who asked it to stop |
+| `monitor_mode` | `min` or `max` |
+| `parameters`, `versions` | of the model; of Python, Keras and the rest on the worker |
 | `executions` | every attempt: worker, slot, device, times, `outcome`, `failure` |
 | `artifacts` | every file left: `attempt`, `kind`, `uri`, `bytes`, `sha256` |
 | `spec` | the effective spec, every default in it |
@@ -73,6 +78,11 @@ finite are the strings `NaN`, `Infinity` and `-Infinity`.
 `fornada metrics JOB --json` is
 `{id, epochs: [{epoch, attempt, seconds, images_per_s, learning_rate, metrics: {…}}]}`.
 `fornada ls --json` is `{jobs: […], next}`; `next` goes to `--after`.
+`fornada ps --json` is a list of `{id, uid, name, state, priority, queue, user, tags, worker, slot,
+epoch, epochs, monitor, best, submitted_at, started_at, elapsed_s, eta_s, cancel_requested, waits}`.
+`fornada doctor --json` is `{well, findings: [{what, well, found, todo}]}`.
+`fornada check --json` is `{problems: [{file, line, path, message, code}], specs: [{file, name,
+hash, problems}]}`, with `data` by `--data` and `model` by `--build`.
 """
 
 

@@ -5,7 +5,7 @@ import signal
 from datetime import datetime
 from pathlib import Path
 
-from tests.acceptance.installed import Fornada, end
+from tests.acceptance.installed import REPOSITORY, Fornada, end
 from tests.acceptance.specs import ENDLESS, small
 
 DOCUMENTED = {
@@ -26,6 +26,8 @@ def test_run_trains_reports_records_and_leaves_nothing(fornada: Fornada, tmp_pat
     # The record, with no stack up.
     document = fornada.show("@last")
     assert set(document) >= DOCUMENTED
+    page = (REPOSITORY / "docs" / "cli.md").read_text()
+    assert not [key for key in document if f"`{key}`" not in page]
     assert document["state"] == "succeeded"
     assert document["epochs_run"] == 2
     assert datetime.fromisoformat(document["finished_at"]).utcoffset() is not None

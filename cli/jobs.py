@@ -15,6 +15,7 @@ from cli.watch import answer, end_all, ended_by_sigterm, watch
 
 if TYPE_CHECKING:
     from fornada.client import Client
+    from fornada.settings import Settings
     from fornada.spec import Spec
     from fornada.submission import Submitted
 
@@ -41,7 +42,7 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
     from fornada.client import Client
 
     with Client() as client, ended_by_sigterm():
-        read = specs(client, [spec], overrides)
+        read = specs(client.settings, [spec], overrides)
         queues = sorted({"default", *(one.resources.queue for one in read)})
         with Keeper(client.settings, queues) as keeper:
             (job,) = submit_all(client, read, output)
@@ -80,13 +81,15 @@ def submit(  # noqa: PLR0913 - each is an option of its own
       fornada submit specs/digits.yaml --tag owner=ana --priority 5
       id=$(fornada submit -q specs/digits.yaml) && fornada wait $id
     """
+    from fornada.settings import Settings
+
+    if dry_run:
+        _preview(specs(Settings(), files, overrides), output)
+        return
     from fornada.client import Client
 
     with Client() as client, ended_by_sigterm():
-        read = specs(client, files, overrides)
-        if dry_run:
-            _preview(read, output)
-            return
+        read = specs(client.settings, files, overrides)
         accepted = submit_all(client, read, output, announce=not output.json)
         if not (waits or follow):
             if output.json:
@@ -158,15 +161,17 @@ def cancel(references: Sequence[str], reason: str | None, output: Output) -> Non
         raise ExitWith(Exit.WRONG_STATE, "\n".join(map(str, refused)))
 
 
-def specs(client: "Client", files: Sequence[str], overrides: Sequence[str]) -> list["Spec"]:
+def specs(settings: "Settings", files: Sequence[str], overrides: Sequence[str]) -> list["Spec"]:
     """Read all files (`-`: stdin), so that every problem of every file is told at once.
 
     Raises:
         SpecProblems: with all of them.
         ExitWith: a file cannot be read.
     """
+    from fornada.sources import load_all
+
     try:
-        return client.load_all(files, overrides=overrides)
+        return load_all(settings, files, overrides=overrides)
     except OSError as error:
         raise ExitWith(Exit.NOT_FOUND, f"{error.filename}: {error.strerror}") from error
 

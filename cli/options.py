@@ -57,7 +57,7 @@ def spec_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def called(*args: Any, changes: Iterable[str], **kw: Any) -> Any:
-        from fornada.submission import changes_of
+        from fornada.sources import changes_of
 
         named = {key: kw.pop(key) for key in ("name", "queue", "priority", "time_limit")}
         tags = dict(kw.pop("tags"))

@@ -11,7 +11,7 @@ from cli.options import output_options, spec_options
 from cli.output import Output
 
 if TYPE_CHECKING:
-    from fornada.client import Client
+    from fornada.settings import Settings
     from fornada.spec import Problem, Spec
 
 files_argument = click.argument(
@@ -38,18 +38,18 @@ def check(files: Sequence[str], look_at_data: bool, build: bool, output: Output)
       fornada check specs/*.yaml
       fornada check specs/digits.yaml --data --build
     """
-    from fornada.client import Client
+    from fornada.settings import Settings
     from fornada.spec import SpecProblems
 
-    with Client() as client:
-        problems: list[Problem] = []
-        good: list[tuple[str, Spec]] = []
-        for file in files:
-            try:
-                good += [(file, spec) for spec in specs(client, [file], ())]
-            except SpecProblems as error:
-                problems.extend(error.problems)
-        found = [_look(client, file, spec, look_at_data, build) for file, spec in good]
+    settings = Settings()
+    problems: list[Problem] = []
+    good: list[tuple[str, Spec]] = []
+    for file in files:
+        try:
+            good += [(file, spec) for spec in specs(settings, [file], ())]
+        except SpecProblems as error:
+            problems.extend(error.problems)
+    found = [_look(settings, file, spec, look_at_data, build) for file, spec in good]
     wrong = [problem for one in found for problem in one["problems"]]
     if output.json:
         documents = [_problem(problem) for problem in problems]
@@ -74,24 +74,24 @@ def render(file: str, overrides: Sequence[str], output: Output) -> None:
     Example:
       fornada render specs/digits.yaml --set fit.epochs=5 > five.yaml
     """
-    from fornada.client import Client
+    from fornada.settings import Settings
     from fornada.spec.render import to_yaml
 
-    with Client() as client:
-        (spec,) = specs(client, [file], overrides)
-        if output.json:
-            output.document(spec.document())
-        else:
-            output.line(to_yaml(spec, client.settings.data_root_path).rstrip("\n"))
+    settings = Settings()
+    (spec,) = specs(settings, [file], overrides)
+    if output.json:
+        output.document(spec.document())
+    else:
+        output.line(to_yaml(spec, settings.data_root_path).rstrip("\n"))
 
 
 def _look(
-    client: "Client", file: str, spec: "Spec", look_at_data: bool, build: bool
+    settings: "Settings", file: str, spec: "Spec", look_at_data: bool, build: bool
 ) -> dict[str, Any]:
     """What can be said of a good spec; `problems` are those its data or model have."""
     from fornada import examine
 
-    root = client.settings.data_root_path
+    root = settings.data_root_path
     document: dict[str, Any] = {"file": file, "name": spec.name, "hash": spec.hash}
     problems: list[str] = []
     if look_at_data:
@@ -99,7 +99,7 @@ def _look(
         document["data"] = [folder.document() for folder in folders]
         problems += [f"{file}: {problem}" for folder in folders for problem in folder.problems]
     if build:
-        built = examine.build(client.settings, spec)
+        built = examine.build(settings, spec)
         document["model"] = built.text
         problems += [f"{file}: {built.failure}"] if built.failure else []
     return document | {"problems": problems}

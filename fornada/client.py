@@ -7,9 +7,7 @@ job = client.submit("specs/digits.yaml", tags={"owner": "ana"})
 print(client.wait(job.id)["best"]["path"])
 """
 
-import json
 import socket
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +15,7 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self
 
 from db import history, jobs, session, workers
 from db.history import Page
@@ -26,21 +24,18 @@ from db.states import FINAL_STATES, JobState
 from fornada import artifacts
 from fornada.errors import BrokerUnreachable, LogElsewhere, NotStarted, WaitTimedOut
 from fornada.settings import Settings
-from fornada.submission import Submitted, changes_of, new_job, user
+from fornada.submission import Submitted, new_job, user
 
 if TYPE_CHECKING:
+    from fornada.sources import Source
     from fornada.spec import Spec
 
 # Seconds between two looks at a job: an epoch is in the database within two.
 LOOK_S = 0.5
-# What stands for a spec that comes through a pipe.
-STDIN = "-"
 # The name of the log in an attempt's folder.
 LOG = "train.log"
 # A worker unheard of for this many heartbeats is not alive.
 HEARTBEATS = 3
-
-Source: TypeAlias = "Spec | Path | str | Mapping[str, Any]"
 
 
 @dataclass(frozen=True)
@@ -79,7 +74,7 @@ class Client:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
 
-    def load(self, source: Source, *, overrides: Sequence[str] = ()) -> "Spec":
+    def load(self, source: "Source", *, overrides: Sequence[str] = ()) -> "Spec":
         """Read and check a spec.
 
         Args:
@@ -88,44 +83,24 @@ class Client:
         Raises:
             SpecProblems: with all its problems.
         """
-        # Here, not above: who only reads the record waits for neither this nor Celery.
-        from fornada.spec import Spec, load, loads
+        # Here, not above: who only reads the record does not wait for the spec's catalogue.
+        from fornada import sources
 
-        root = self.settings.data_root_path
-        if isinstance(source, Spec):
-            if not overrides:
-                return source
-            # Its paths stand relative to the root already.
-            text = json.dumps(source.document())
-            return loads(text, overrides=overrides, data_root=root, base=root)
-        if isinstance(source, Mapping):
-            return loads(json.dumps(source), overrides=overrides, data_root=root)
-        if str(source) == STDIN:
-            text = sys.stdin.read()
-            return loads(text, file="<stdin>", overrides=overrides, data_root=root)
-        return load(Path(source), overrides=overrides, data_root=root)
+        return sources.load(self.settings, source, overrides=overrides)
 
-    def load_all(self, sources: Iterable[Source], *, overrides: Sequence[str] = ()) -> list["Spec"]:
+    def load_all(self, given: Iterable["Source"], *, overrides: Sequence[str] = ()) -> list["Spec"]:
         """Read and check several specs.
 
         Raises:
             SpecProblems: with all problems of all of them.
         """
-        from fornada.spec import SpecProblems
+        from fornada import sources
 
-        specs, problems = [], []
-        for source in sources:
-            try:
-                specs.append(self.load(source, overrides=overrides))
-            except SpecProblems as error:
-                problems.extend(error.problems)
-        if problems:
-            raise SpecProblems(problems)
-        return specs
+        return sources.load_all(self.settings, given, overrides=overrides)
 
     def submit(  # noqa: PLR0913 - each is a field of its own
         self,
-        spec: Source,
+        spec: "Source",
         *,
         name: str | None = None,
         tags: Mapping[str, str] | None = None,
@@ -150,6 +125,8 @@ class Client:
             SpecProblems: the spec is invalid; nothing was accepted.
             DatabaseUnreachable: nothing was accepted.
         """
+        from fornada.sources import changes_of
+
         changes = changes_of(
             overrides,
             name=name,

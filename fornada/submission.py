@@ -1,12 +1,10 @@
-"""From a spec to a job: overrides by flags, a uid, the row that is inserted."""
+"""From a spec to a job: a uid, and the row that is inserted."""
 
 import getpass
-import json
 import os
 import secrets
 import time
 import uuid
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,26 +27,6 @@ class Submitted:
     id: int
     uid: str
     warning: str | None = None
-
-
-def changes_of(  # noqa: PLR0913 - each is a flag of its own
-    changes: Iterable[str] = (),
-    *,
-    name: str | None = None,
-    tags: Mapping[str, str] | None = None,
-    queue: str | None = None,
-    priority: int | None = None,
-    time_limit: str | None = None,
-) -> tuple[str, ...]:
-    """Overrides of a spec for what has a flag or an argument of its own; these win."""
-    # Quoted as JSON, which YAML reads the same: a name such as `1` stays text.
-    named = {
-        "name": None if name is None else json.dumps(name),
-        "resources.queue": None if queue is None else json.dumps(queue),
-        "resources.priority": priority,
-        "resources.time_limit": time_limit,
-    } | {f"tags.{key}": json.dumps(value) for key, value in (tags or {}).items()}
-    return (*changes, *(f"{key}={value}" for key, value in named.items() if value is not None))
 
 
 def user() -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.installed import PROGRAM, Fornada
+from tests.acceptance.installed import PROGRAM, REPOSITORY, Fornada
 from tests.acceptance.specs import small
 
 ESCAPE = "\x1b["
@@ -99,6 +99,20 @@ def test_help_and_completion_load_nothing_heavy(fornada: Fornada) -> None:
         assert "click" in loaded
         for heavy in ("sqlalchemy", "keras", "tensorflow", "pydantic", "celery", "rich", "yaml"):
             assert heavy not in loaded, (words, heavy)
+
+
+def test_a_check_loads_no_database(fornada: Fornada) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-X", "importtime", PROGRAM, "check", "specs/digits.yaml"],
+        cwd=REPOSITORY,
+        env=fornada.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
+    assert "fornada.spec" in loaded
+    assert not loaded & {"sqlalchemy", "celery", "redis", "keras"}
 
 
 def test_completion_knows_commands_and_options(fornada: Fornada) -> None:

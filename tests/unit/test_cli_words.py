@@ -9,7 +9,8 @@ import pytest
 from cli import words
 from cli.exits import Exit, of_job
 from cli.options import moment, seconds
-from fornada.submission import changes_of, uuid7
+from fornada.sources import changes_of
+from fornada.submission import uuid7
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,80 @@
+"""Where specs come from: files, pipes, documents. Knows no database, so that a check is quick."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from fornada.settings import Settings
+from fornada.spec import Spec, SpecProblems, loads
+from fornada.spec import load as load_file
+
+# What stands for a spec that comes through a pipe.
+STDIN = "-"
+
+Source: TypeAlias = Spec | Path | str | Mapping[str, Any]
+
+
+def load(settings: Settings, source: Source, *, overrides: Sequence[str] = ()) -> Spec:
+    """Read and check a spec.
+
+    Args:
+        settings: say where data may lie.
+        source: a file, a document, or a spec already read.
+        overrides: changes such as `data.batch_size=128`, checked like the file.
+    Raises:
+        SpecProblems: with all its problems.
+    """
+    root = settings.data_root_path
+    if isinstance(source, Spec):
+        if not overrides:
+            return source
+        # Its paths stand relative to the root already.
+        text = json.dumps(source.document())
+        return loads(text, overrides=overrides, data_root=root, base=root)
+    if isinstance(source, Mapping):
+        return loads(json.dumps(source), overrides=overrides, data_root=root)
+    if str(source) == STDIN:
+        text = sys.stdin.read()
+        return loads(text, file="<stdin>", overrides=overrides, data_root=root)
+    return load_file(Path(source), overrides=overrides, data_root=root)
+
+
+def load_all(
+    settings: Settings, sources: Iterable[Source], *, overrides: Sequence[str] = ()
+) -> list[Spec]:
+    """Read and check several specs.
+
+    Raises:
+        SpecProblems: with all problems of all of them.
+    """
+    specs, problems = [], []
+    for source in sources:
+        try:
+            specs.append(load(settings, source, overrides=overrides))
+        except SpecProblems as error:
+            problems.extend(error.problems)
+    if problems:
+        raise SpecProblems(problems)
+    return specs
+
+
+def changes_of(  # noqa: PLR0913 - each is a flag of its own
+    changes: Iterable[str] = (),
+    *,
+    name: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    queue: str | None = None,
+    priority: int | None = None,
+    time_limit: str | None = None,
+) -> tuple[str, ...]:
+    """Overrides of a spec for what has a flag or an argument of its own; these win."""
+    # Quoted as JSON, which YAML reads the same: a name such as `1` stays text.
+    named = {
+        "name": None if name is None else json.dumps(name),
+        "resources.queue": None if queue is None else json.dumps(queue),
+        "resources.priority": priority,
+        "resources.time_limit": time_limit,
+    } | {f"tags.{key}": json.dumps(value) for key, value in (tags or {}).items()}
+    return (*changes, *(f"{key}={value}" for key, value in named.items() if value is not None))

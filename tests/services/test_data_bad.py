@@ -96,9 +96,9 @@ def test_all_missing_things_are_named_at_once(root: Path) -> None:
     )
     assert refused.code is FailureCode.DATA_MISSING
     assert [line.split(": ")[0] for line in str(refused).splitlines()] == [
-        "Train",
-        "Hollow",
-        "None",
+        str(root / "Train"),
+        str(root / "Hollow"),
+        str(root / "None"),
     ]
     assert "no images in the classes empty" in str(refused)
 

@@ -130,10 +130,10 @@ def list_sets(spec: Spec, data_root: Path) -> dict[str, Listing]:
     data = spec.data
     folders = _Folders(data_root)
     train = folders.listing(data.train, data.class_names)
-    folders.check_training(data.train, train, data.label_mode)
+    folders.check_training(train, data.label_mode)
     sets = {"train": train}
     if data.validation_split:
-        folders.check_split(data.train, train, data.validation_split)
+        folders.check_split(train, data.validation_split)
         sets["train"] = _part(spec, train, data.validation_split, "training")
         sets["validation"] = _part(spec, train, data.validation_split, "validation")
     elif data.shuffle:
@@ -142,7 +142,7 @@ def list_sets(spec: Spec, data_root: Path) -> dict[str, Listing]:
         folder, split = data.validation.folder, data.validation.split
         sets["validation"] = folders.listing(folder, train.class_names)
         if split:
-            folders.check_split(folder, sets["validation"], split)
+            folders.check_split(sets["validation"], split)
             sets["validation"] = _part(spec, sets["validation"], split, "validation")
     if data.test is not None:
         sets["test"] = folders.listing(data.test, train.class_names)
@@ -163,32 +163,31 @@ class _Folders:
         try:
             listing = list_images(folder, class_names)
         except OSError as error:
-            self._missing(
-                f"{stored}: no folder can be read under {self._data_root}: {error.strerror}."
-            )
+            self._missing(f"{folder}: no folder that can be read: {error.strerror}.")
             return Listing(folder, class_names or (), (), ())
-        self._check(stored, listing)
+        self._check(listing)
         for word in ("extra", "empty", "ignored"):
             if names := getattr(listing, word):
-                print(f"{stored}: {word}: {_names(names)}")
-        print(f"{stored}: {len(listing.files)} images in {len(listing.class_names)} classes")
+                print(f"{listing.folder}: {word}: {_names(names)}")
+        print(
+            f"{listing.folder}: {len(listing.files)} images in {len(listing.class_names)} classes"
+        )
         return listing
 
-    def check_training(self, stored: str, listing: Listing, label_mode: str) -> None:
+    def check_training(self, listing: Listing, label_mode: str) -> None:
         """Training fixes the classes, so each of them needs images here."""
         classes = len(listing.class_names)
         if listing.files and listing.empty:
-            self._missing(f"{stored}: no images in the classes {_names(listing.empty)}.")
+            self._missing(f"{listing.folder}: no images in the classes {_names(listing.empty)}.")
         if listing.files and label_mode == "binary" and classes != 2:
-            message = f"{stored}: label_mode binary needs exactly 2 classes, not {classes}."
+            message = f"{listing.folder}: label_mode binary needs exactly 2 classes, not {classes}."
             self._problems.append((FailureCode.DATA_INVALID, message))
 
-    def check_split(self, stored: str, listing: Listing, split: float) -> None:
+    def check_split(self, listing: Listing, split: float) -> None:
         """Keras validates on everything where a split leaves no image."""
         if listing.files and validation_count(len(listing.files), split) == 0:
-            self._missing(
-                f"{stored}: {split} of {len(listing.files)} images is no image to validate on."
-            )
+            share = f"{split} of {len(listing.files)} images"
+            self._missing(f"{listing.folder}: {share} is no image to validate on.")
 
     def refuse_problems(self) -> None:
         """Raise what was gathered.
@@ -200,18 +199,22 @@ class _Folders:
             message = "\n".join(text for _, text in self._problems)
             raise TrainingFailed(self._problems[0][0], message)
 
-    def _check(self, stored: str, listing: Listing) -> None:
+    def _check(self, listing: Listing) -> None:
         if not listing.class_names:
-            self._missing(f"{stored}: no sub-folders; each class needs one, <class>/<image>.png.")
+            self._missing(
+                f"{listing.folder}: no sub-folders; each class needs one, <class>/<image>.png."
+            )
         elif not listing.files:
-            self._missing(f"{stored}: no images (.png .jpg .jpeg .gif .bmp) in any class.")
+            self._missing(f"{listing.folder}: no images (.png .jpg .jpeg .gif .bmp) in any class.")
         elif listing.missing:
-            self._missing(f"{stored}: no folder for the classes {_names(listing.missing)}.")
+            self._missing(f"{listing.folder}: no folder for the classes {_names(listing.missing)}.")
         if unwritable := tuple(name for name in listing.class_names if printable(name) != name):
-            message = f"{stored}: these names of classes cannot be printed: {_names(unwritable)}."
+            message = (
+                f"{listing.folder}: these names of classes cannot be printed: {_names(unwritable)}."
+            )
             self._problems.append((FailureCode.DATA_INVALID, message))
         if away := outside(listing, self._data_root):
-            message = f"{stored}: links lead out of the data root: {_names(away)}."
+            message = f"{listing.folder}: links lead out of the data root: {_names(away)}."
             self._problems.append((FailureCode.PATH_REFUSED, message))
 
     def _missing(self, message: str) -> None:
@@ -238,9 +241,8 @@ def _refuse_bad_files(found: dict[str, tuple[Listing, dict[str, str]]]) -> None:
         rest = f"\n... and {len(names) - _NAMED} more, all in the log"
     raise TrainingFailed(
         FailureCode.DATA_INVALID,
-        f"{len(names)} files are no images that can be decoded; mend or remove them:\n"
-        + "\n".join(names[:_NAMED])
-        + rest,
+        f"{len(names)} {'file' if len(names) == 1 else 'files'} cannot be decoded as images; "
+        "mend or remove:\n" + "\n".join(names[:_NAMED]) + rest,
     )
 
 

@@ -76,7 +76,8 @@ class WrongState(StoreError):
     code = "WRONG_STATE"
 
     def __init__(self, job_id: int, state: JobState, wanted: JobState) -> None:
-        super().__init__(f"job {job_id} is {state}: it cannot become {wanted}")
+        has = f"has ended as {state}" if state.final else f"is {state}"
+        super().__init__(f"job {job_id} {has}: it can no longer become {wanted}")
         self.job_id = job_id
         self.state = state
         self.wanted = wanted

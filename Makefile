@@ -8,6 +8,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 UV := $(shell command -v uv 2>/dev/null)
 # Kinds of tests to run, for `make test KIND=unit`.
 KIND ?=
+# A file of tests a core, each with servers of its own; most tests wait for processes.
+parallel := --numprocesses=logical --maxprocesses=4 --dist=loadfile
 
 ifdef UV
 create_venv = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
@@ -27,7 +29,7 @@ demo: $(VENV)/.demo ## Train the digits of Data/ on an embedded stack and show t
 
 .PHONY: test
 test: lint types contracts $(VENV)/.dev ## Run everything CI runs (KIND=unit for one kind).
-	$(BIN)/pytest tests/$(KIND) $(if $(KIND),,--cov --cov-report=term)
+	$(BIN)/pytest $(parallel) tests/$(KIND) $(if $(KIND),,--cov --cov-report=term)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style.

@@ -157,7 +157,7 @@ def test_a_running_job_is_seen_left_and_cancelled(stack: Fornada, tmp_path: Path
     assert "enough" in json.dumps(stack.show(job))
     # The next one takes its place, and what has ended cannot be cancelled.
     stack("wait", "-q", behind)
-    assert f"job {behind} is succeeded" in stack("cancel", behind, code=5).stderr
+    assert f"job {behind} has ended as succeeded" in stack("cancel", behind, code=5).stderr
 
 
 def test_a_time_limit_ends_a_job(stack: Fornada, tmp_path: Path) -> None:

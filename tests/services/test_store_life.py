@@ -359,7 +359,7 @@ def test_a_job_that_ended_otherwise_is_not_cancelled(
 ) -> None:
     fence = store.running(database)
     state = jobs.finish(database, fence, verdict)
-    with pytest.raises(WrongState, match=f"job {fence.job_id} is {state}") as refused:
+    with pytest.raises(WrongState, match=f"job {fence.job_id} has ended as {state}") as refused:
         jobs.cancel(database, fence.job_id, "bob")
     assert (refused.value.state, refused.value.wanted) == (state, JobState.CANCELLED)
     assert history.job(database, fence.job_id)["cancel_requested_at"] is None

@@ -4,14 +4,12 @@
 #   docker build --target worker --build-arg WORKER_LOCK=worker-cuda -t fornada-worker:cuda .
 ARG PYTHON_IMAGE=python:3.11-slim
 
-FROM ${PYTHON_IMAGE} AS build
+FROM ${PYTHON_IMAGE} AS wheel
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-RUN python3 -m venv /opt/build && python3 -m venv /opt/fornada
+RUN python3 -m venv /opt/build
 WORKDIR /src
-# The packages first, so that a change of the code does not install them again.
-COPY lock/build.txt lock/client.txt lock/
+COPY lock/build.txt lock/
 RUN /opt/build/bin/pip install --require-hashes -r lock/build.txt
-RUN /opt/fornada/bin/pip install --require-hashes -r lock/client.txt
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY cli cli
 COPY db db
@@ -19,14 +17,25 @@ COPY fornada fornada
 COPY worker worker
 RUN /opt/build/bin/hatchling build -t wheel -d /wheel
 
-FROM build AS build-client
-RUN /opt/fornada/bin/pip install --no-deps /wheel/*.whl
+# The packages stand before the code, so that a change of the code does not install them again.
+FROM ${PYTHON_IMAGE} AS client-packages
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python3 -m venv /opt/fornada
+COPY lock/client.txt /lock/
+RUN /opt/fornada/bin/pip install --require-hashes -r /lock/client.txt
 
-FROM build AS build-worker
+FROM client-packages AS worker-packages
 # worker: CPU, and a GPU whose CUDA libraries the host brings; worker-cuda: brings them itself.
 ARG WORKER_LOCK=worker
-COPY lock/${WORKER_LOCK}.txt lock/
-RUN /opt/fornada/bin/pip install --require-hashes -r lock/${WORKER_LOCK}.txt
+COPY lock/${WORKER_LOCK}.txt /lock/
+RUN /opt/fornada/bin/pip install --require-hashes -r /lock/${WORKER_LOCK}.txt
+
+FROM client-packages AS build-client
+COPY --from=wheel /wheel /wheel
+RUN /opt/fornada/bin/pip install --no-deps /wheel/*.whl
+
+FROM worker-packages AS build-worker
+COPY --from=wheel /wheel /wheel
 RUN /opt/fornada/bin/pip install --no-deps /wheel/*.whl
 
 FROM ${PYTHON_IMAGE} AS base

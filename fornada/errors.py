@@ -64,3 +64,9 @@ class NoKeras(FornadaError):
     """This installation is a client: it can neither train nor decode."""
 
     code = "NO_KERAS"
+
+
+class DataUnreadable(FornadaError):
+    """The images of a spec cannot be read on this host."""
+
+    code = "DATA_UNREADABLE"

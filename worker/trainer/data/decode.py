@@ -4,7 +4,6 @@ One pass over the files: read, hash, look at the header, decode and resize in pa
 A file that cannot be decoded is remembered, so that all of them are named at once.
 """
 
-import hashlib
 import os
 import stat
 import tempfile
@@ -21,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from fornada.fingerprint import digest
 from fornada.folders import Listing
 from worker.trainer.data.headers import NoImage, pixels
 
@@ -159,7 +159,7 @@ class _Reader:
         except OSError as error:
             self.bad[file] = f"cannot be read: {error.strerror}"
             return None
-        self.digests[position] = f"{len(content)} {hashlib.sha256(content).hexdigest()}"
+        self.digests[position] = digest(content)
         return content
 
     def _check(self, count: int) -> None:

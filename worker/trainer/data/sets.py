@@ -1,6 +1,5 @@
 """The three sets of a job: training, validation and test, all with the classes of training."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.states import FailureCode
+from fornada.fingerprint import fingerprint, role
 from fornada.folders import Listing, list_images, outside, shuffled, subset, validation_count
 from fornada.settings import Settings
 from fornada.spec import Spec
@@ -284,13 +284,11 @@ def class_weights(written: Mapping[str, float], classes: tuple[str, ...]) -> dic
 
 def _fingerprint(spec: Spec, listings: dict[str, Listing], decoded: dict[str, Decoded]) -> str:
     """The same data have the same fingerprint wherever they lie and however they are split."""
-    lines = []
-    for name, listing in listings.items():
-        # Both parts of a split are the training folder.
-        role = "train" if spec.data.validation_split and name == "validation" else name
-        pairs = zip(listing.files, decoded[name].digests, strict=True)
-        lines += [f"{role}/{file} {digest}\n" for file, digest in pairs]
-    return hashlib.sha256("".join(sorted(lines)).encode(errors="surrogateescape")).hexdigest()
+    return fingerprint(
+        (role(spec, name), file, found)
+        for name, listing in listings.items()
+        for file, found in zip(listing.files, decoded[name].digests, strict=True)
+    )
 
 
 def _names(names: tuple[str, ...]) -> str:

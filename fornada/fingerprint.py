@@ -1,0 +1,83 @@
+"""A name for the content of a data set, the same wherever its files lie and however it is split.
+
+The trainer makes it of what it decodes, the client of the files: both by the lines of this module.
+"""
+
+import errno
+import hashlib
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from fornada.errors import DataUnreadable
+from fornada.folders import Listing, list_images, subset
+from fornada.spec import PathRefused, Spec
+from fornada.spec.paths import resolve
+
+
+def digest(content: bytes) -> str:
+    """Size and sha256 of one file, as they stand in the lines of `fingerprint`."""
+    return f"{len(content)} {hashlib.sha256(content).hexdigest()}"
+
+
+def role(spec: Spec, name: str) -> str:
+    """The folder that a set is taken from: both parts of a split are the training folder."""
+    return "train" if spec.data.validation_split and name == "validation" else name
+
+
+def fingerprint(files: Iterable[tuple[str, str, str]]) -> str:
+    """The sha256, hexadecimal, over all files in any order.
+
+    Args:
+        files: of each its role, its path `class/name.png`, its `digest`.
+    """
+    lines = sorted(f"{part}/{file} {found}\n" for part, file, found in files)
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+
+def of_spec(spec: Spec, data_root: Path) -> str:
+    """The fingerprint of a spec's data, read here, without decoding an image.
+
+    Args:
+        spec: its `data` section.
+        data_root: what its paths are relative to.
+    Raises:
+        DataUnreadable: a folder or a file of it cannot be read here.
+    """
+    try:
+        return fingerprint(_files(_listings(spec, data_root)))
+    except PathRefused as error:
+        raise DataUnreadable(f"the data of this spec cannot be compared here: {error}") from error
+    except OSError as error:
+        raise DataUnreadable(
+            f"the data of this spec cannot be read here: {error.filename}: {error.strerror}. "
+            "Run this where they can be, or leave --needed out."
+        ) from error
+
+
+def _listings(spec: Spec, data_root: Path) -> Iterator[tuple[str, Listing]]:
+    data = spec.data
+    train = list_images(resolve(data.train, data_root), data.class_names)
+    # Whole: its two parts, where it is split, are the same files under the same role.
+    yield "train", train
+    if data.validation is not None:
+        folder, split = data.validation.folder, data.validation.split
+        listing = list_images(resolve(folder, data_root), train.class_names)
+        if split:
+            listing = subset(listing, split, "validation", data.seed, data.shuffle)
+        yield "validation", listing
+    if data.test is not None:
+        yield "test", list_images(resolve(data.test, data_root), train.class_names)
+
+
+def _files(listings: Iterable[tuple[str, Listing]]) -> Iterator[tuple[str, str, str]]:
+    for name, listing in listings:
+        for file in listing.files:
+            yield name, file, digest(_content(listing.folder / file))
+
+
+def _content(file: Path) -> bytes:
+    # A pipe that is named like an image would hold us here for ever.
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise OSError(errno.EINVAL, "is no file of bytes", str(file))
+    return file.read_bytes()

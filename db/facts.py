@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from db.states import AttemptOutcome, FailureCode, StopReason
@@ -28,6 +29,17 @@ class NewJob:
     monitor: str
     # min or max.
     monitor_mode: str
+    # A second job with the same one is the first.
+    key: str | None = None
+    # Until a person releases it.
+    held: bool = False
+    # Not to be claimed earlier.
+    not_before: datetime | None = None
+    # Ids of the jobs that must have succeeded first; ended in whatever way, if `after_any`.
+    after: tuple[int, ...] = ()
+    after_any: bool = False
+    # Id of the job whose last state it goes on from.
+    continues: int | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,9 @@ class Claim:
     time_limit_s: float | None
     retry_attempts: int
     cancel_requested: bool
+    # Where a training state may lie, to be tried in this order: a job's uid and the number of
+    # one of its attempts.
+    resume_from: tuple[tuple[str, int], ...] = ()
 
     @property
     def fence(self) -> Fence:
@@ -63,26 +78,8 @@ class Requests:
     """What people have asked of a running job."""
 
     cancel: bool
-
-
-@dataclass(frozen=True)
-class StartedFacts:
-    """What the trainer knows before its first epoch; images counted, classes in order."""
-
-    trainer_pid: int
-    device: str
-    backend: str
-    versions: Mapping[str, str]
-    seed: int
-    parameters: int
-    fingerprint: str
-    classes: Sequence[str]
-    train: int
-    validation: int
-    test: int
-    data_uri: str
-    # What earlier attempts recorded from here on is run again, and so forgotten.
-    first_epoch: int = 1
+    # How long the trainer may take to stop: 0 to kill it at once, None for the worker's own.
+    grace_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +106,43 @@ class EpochRow:
     metrics: Mapping[str, float]
     # Present when this epoch improved on the best.
     best: BestModel | None = None
+    # Which attempt trained it, None for the one that records it; 0: one of the job that this
+    # one continues.
+    attempt: int | None = None
+
+
+@dataclass(frozen=True)
+class StartedFacts:
+    """What the trainer knows before its first epoch; images counted, classes in order."""
+
+    trainer_pid: int
+    device: str
+    backend: str
+    versions: Mapping[str, str]
+    seed: int
+    parameters: int
+    fingerprint: str
+    classes: Sequence[str]
+    train: int
+    validation: int
+    test: int
+    data_uri: str
+    # What earlier attempts recorded from here on is run again, and so forgotten.
+    first_epoch: int = 1
+    # Batches of it that were done when its state was saved.
+    first_batch: int = 0
+    # What the training state holds: all epochs before `first_epoch`.
+    restored: Sequence[EpochRow] = ()
+    best: BestModel | None = None
+    # Why this attempt's numbers may differ from those of a run that was never interrupted.
+    inexact: str | None = None
+    # seeded or deterministic.
+    reproducibility: str = "seeded"
+
+    @property
+    def resumed(self) -> bool:
+        """Whether it goes on from a training state."""
+        return self.first_epoch > 1 or self.first_batch > 0
 
 
 @dataclass(frozen=True)
@@ -143,3 +177,26 @@ class Verdict:
     artifacts: Sequence[ArtifactRow] = field(default_factory=tuple)
     # Of the trainer process; negative: the signal that ended it.
     exit_status: int | None = None
+
+
+@dataclass(frozen=True)
+class LogChunk:
+    """A piece of an attempt's log."""
+
+    # From 1, without gaps.
+    number: int
+    # Where in the log its first byte lies.
+    start: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class LogPlace:
+    """Where the log of one attempt lies."""
+
+    attempt: int
+    host: str
+    # The URI of its folder among the artifacts.
+    folder: str
+    # Whether the attempt, and so its log, has ended.
+    ended: bool

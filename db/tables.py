@@ -13,8 +13,10 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Text,
+    false,
     text,
 )
 from sqlalchemy.dialects import postgresql
@@ -66,6 +68,8 @@ class Job(Base):
 
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
     uid: Mapped[str] = mapped_column(_Uid, unique=True)
+    # A word of whoever submitted it: a second job with the same one is not accepted.
+    key: Mapped[str | None]
     name: Mapped[str]
     state: Mapped[JobState] = mapped_column(_State)
     queue: Mapped[str]
@@ -79,13 +83,18 @@ class Job(Base):
     user: Mapped[str]
     time_limit_s: Mapped[float | None]
     retry_attempts: Mapped[int] = mapped_column(Integer)
+    # Goes on from the last state of that job.
+    continues_id: Mapped[int | None] = mapped_column(ForeignKey("job.id"))
     # {classes, train, validation, test}: class names in order, images counted.
     data: Mapped[dict[str, Any] | None]
     data_fingerprint: Mapped[str | None]
     parameters: Mapped[int | None]
 
     submitted_at: Mapped[datetime]
+    # Before the first attempt: what a person asked for. After: the pause before a retry.
     not_before: Mapped[datetime | None]
+    # The person who held it; a held job without one waits for dependencies.
+    held_by: Mapped[str | None]
     # Of the last attempt: a job that is queued again has not started.
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -94,6 +103,13 @@ class Job(Base):
 
     # 0 before the first claim; the fencing token.
     attempt: Mapped[int] = mapped_column(Integer)
+    # Attempts that crashed, were lost or failed for what is the host's fault, since it was
+    # submitted or a person last retried it.
+    tries: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    # Where the last of them was.
+    avoid_host: Mapped[str | None]
+    # States of attempts up to this number are not gone on from.
+    resume_after: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     worker: Mapped[str | None]
     slot: Mapped[str | None]
     lease_until: Mapped[datetime | None]
@@ -102,6 +118,8 @@ class Job(Base):
     cancel_requested_at: Mapped[datetime | None]
     cancel_requested_by: Mapped[str | None]
     cancel_reason: Mapped[str | None]
+    # How long the trainer may take to stop: 0 to kill it at once, null for the worker's own.
+    cancel_grace_s: Mapped[float | None]
 
     epochs_run: Mapped[int] = mapped_column(Integer)
     monitor: Mapped[str]
@@ -136,6 +154,16 @@ class Job(Base):
         Index("job_name", "name", "id"),
         Index("job_duration", "duration_s", "id"),
         Index("job_submitted", "submitted_at"),
+        Index("job_key", "key", unique=True),
+        # Equal specs that have succeeded; the state is there for SQLite, as in the claim's.
+        Index(
+            "job_spec_hash",
+            "spec_hash",
+            "state",
+            "id",
+            postgresql_where=text("state = 'succeeded'"),
+            sqlite_where=text("state = 'succeeded'"),
+        ),
         # An id is never given twice, not even after a deletion.
         {"sqlite_autoincrement": True},
     )
@@ -162,6 +190,8 @@ class Dependency(Base):
     needs_id: Mapped[int] = mapped_column(
         ForeignKey("job.id", ondelete="CASCADE"), primary_key=True, index=True
     )
+    # Whether any end of the other will do.
+    any_end: Mapped[bool] = mapped_column(server_default=false())
 
 
 class Attempt(Base):
@@ -182,6 +212,14 @@ class Attempt(Base):
     device: Mapped[str | None]
     backend: Mapped[str | None]
     versions: Mapped[dict[str, Any] | None]
+    # Where it went on from an earlier attempt's state: the epoch it began with, and the batches
+    # of it that were done; null when it began anew.
+    resumed_epoch: Mapped[int | None] = mapped_column(Integer)
+    resumed_batch: Mapped[int | None] = mapped_column(Integer)
+    # Why its numbers may differ from those of a run that was never interrupted.
+    inexact: Mapped[str | None]
+    # seeded or deterministic.
+    reproducibility: Mapped[str | None]
     outcome: Mapped[str | None]
     # Of the trainer process; negative: the signal that ended it.
     exit_status: Mapped[int | None] = mapped_column(Integer)
@@ -268,7 +306,9 @@ class LogChunk(Base):
     attempt: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     at: Mapped[datetime]
-    text: Mapped[str]
+    # Where in the log its first byte lies.
+    start: Mapped[int]
+    data: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class Queue(Base):
@@ -297,6 +337,9 @@ class Worker(Base):
     state: Mapped[str]
     started_at: Mapped[datetime]
     seen_at: Mapped[datetime]
+    # A person asked it to stop taking jobs, save and end; forgotten when it comes up again.
+    drain_requested_at: Mapped[datetime | None]
+    drain_requested_by: Mapped[str | None]
 
 
 class Dataset(Base):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 # Oldest first; their files never change once they are released.
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 HEAD = REVISIONS[-1]
 # Any number: who upgrades one database takes turns by it.
 _ADVISORY_LOCK = 0x466F726E616461
@@ -43,9 +43,11 @@ def mismatch(found: str | None) -> SchemaMismatch:
     return SchemaMismatch(found, HEAD, newer=found is not None and found not in REVISIONS)
 
 
-def upgrade(database: Database) -> None:
+def upgrade(database: Database, revision: str = "head") -> None:
     """Bring a database to the newest revision, in one transaction; others wait.
 
+    Args:
+        revision: an older one, to stop there.
     Raises:
         SchemaMismatch: a newer Fornada has upgraded it.
         DatabaseUnreachable: it does not answer.
@@ -56,7 +58,7 @@ def upgrade(database: Database) -> None:
         found = _current(connection)
         if found is not None and found not in REVISIONS:
             raise mismatch(found)
-        command.upgrade(_config(connection), "head")
+        command.upgrade(_config(connection), revision)
 
 
 def downgrade(database: Database, revision: str = "base") -> None:

@@ -133,3 +133,67 @@ def test_the_revisions_are_those_of_the_files() -> None:
     assert files.get_heads() == [migrations.HEAD]
     walked = [revision.revision for revision in files.walk_revisions()]
     assert tuple(reversed(walked)) == migrations.REVISIONS
+
+
+_JOB = (
+    "INSERT INTO job (uid, name, state, queue, priority, gpus, spec, spec_hash, seed, "
+    '"user", retry_attempts, submitted_at, attempt, epochs_run, monitor, monitor_mode) VALUES '
+    "('{name}', '{name}', '{state}', 'default', 0, 'auto', '{{}}', 'aa', 1, 'ana', 3, "
+    "'2026-01-02 03:04:05.000000', {attempt}, {attempt}, 'val_loss', 'min')"
+)
+# As revision 0001 knew it; the third job was deleted again.
+_RECORDED = (
+    _JOB.format(name="old", state="succeeded", attempt=1),
+    _JOB.format(name="next", state="held", attempt=0),
+    _JOB.format(name="deleted", state="queued", attempt=0),
+    "DELETE FROM job WHERE name = 'deleted'",
+    "INSERT INTO dependency (job_id, needs_id) VALUES (2, 1)",
+    "INSERT INTO job_tag (job_id, name, value) VALUES (1, 'team', 'red')",
+    "INSERT INTO attempt (job_id, number, worker, host, slot, claimed_at, outcome) "
+    "VALUES (1, 1, 'w1', 'h1', 'cpu:0', '2026-01-02 03:04:06.000000', 'succeeded')",
+    "INSERT INTO epoch (job_id, number, attempt, seconds, images_per_s, metrics) "
+    "VALUES (1, 1, 1, 2.0, 10.0, '{\"loss\": 0.5}')",
+    "INSERT INTO event (job_id, at, kind, actor) "
+    "VALUES (1, '2026-01-02 03:04:05.000000', 'submitted', 'ana')",
+)
+
+
+def names(database: Database) -> list[str]:
+    """Of all jobs, in the order of their ids."""
+    with database.read() as connection:
+        rows = connection.exec_driver_sql("SELECT name FROM job ORDER BY id")
+        return [row.name for row in rows]
+
+
+def test_what_an_older_fornada_recorded_stays(empty: Database) -> None:
+    migrations.upgrade(empty, "0001")
+    with empty.begin() as connection:
+        for statement in _RECORDED:
+            connection.exec_driver_sql(statement)
+    migrations.upgrade(empty)
+    assert migrations.check(empty) == []
+    shown = history.job(empty, 1)
+    assert (shown["name"], shown["state"], shown["attempts"]) == ("old", "succeeded", 1)
+    assert shown["tags"] == {"team": "red"}
+    assert [row["attempt"] for row in shown["executions"]] == [1]
+    assert [row["metrics"] for row in history.epochs(empty, 1)] == [{"loss": 0.5}]
+    assert [event["kind"] for event in history.events(empty, 1)] == ["submitted"]
+    # What is new has the values of a job that nobody steered.
+    with empty.read() as connection:
+        rows = connection.exec_driver_sql("SELECT tries, resume_after, key, held_by FROM job")
+        assert {tuple(row) for row in rows} == {(0, 0, None, None)}
+        needs = connection.exec_driver_sql("SELECT job_id, needs_id, any_end FROM dependency")
+        assert [tuple(row) for row in needs] == [(2, 1, False)]
+    # An id is never given twice: the table was not built again without its counter.
+    assert store.add(empty, name="new") == 4
+
+
+def test_back_by_one_keeps_the_jobs(empty: Database) -> None:
+    migrations.upgrade(empty)
+    store.add(empty, name="kept", tags={"team": "red"})
+    migrations.downgrade(empty, "0001")
+    assert migrations.current(empty) == "0001"
+    assert names(empty) == ["kept"]
+    migrations.upgrade(empty)
+    assert migrations.check(empty) == []
+    assert history.job(empty, 1)["tags"] == {"team": "red"}

@@ -14,6 +14,7 @@ from db.errors import JobNotFound
 from db.pages import Page, page
 from db.references import find, resolve
 from db.session import Database
+from db.states import JobState
 from db.tables import Epoch, Event, Job
 from db.values import plain
 
@@ -27,6 +28,7 @@ __all__ = [
     "log_location",
     "page",
     "resolve",
+    "state",
 ]
 
 
@@ -68,3 +70,16 @@ def events(database: Database, job_id: int) -> list[dict[str, Any]]:
         ordered = wanted.where(Event.job_id == job_id).order_by(Event.id)
         rows = connection.execute(ordered).mappings().all()
     return [{**row, "at": iso(row["at"])} for row in rows]
+
+
+def state(database: Database, job_id: int) -> JobState:
+    """A job's state, for whoever asks for it again and again.
+
+    Raises:
+        JobNotFound: no job has this id.
+    """
+    with database.read() as connection:
+        found = connection.scalar(select(Job.state).where(Job.id == job_id))
+    if found is None:
+        raise JobNotFound(job_id)
+    return found

@@ -187,7 +187,7 @@ class PostgresServer(_Server):
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": self.folder,
-            "max_connections": 200,
+            "max_connections": 300,
             "fsync": "off",
             "full_page_writes": "off",
         }

@@ -39,7 +39,7 @@ def test_one_final_state_and_the_one_the_client_was_told(database_url: str) -> N
             saw += f"client after {begin_person * 1e3:.2f} ms was told {told[1]}; row: {final}"
             # An accepted cancel wins over the verdict; one that comes later hears of the success.
             promised = JobState.CANCELLED if told[1] is JobState.RUNNING else JobState.SUCCEEDED
-            assert told == (final, told[1]), saw
+            assert told[0] is final, saw
             assert final is promised, saw
             assert told[1] in (JobState.RUNNING, JobState.SUCCEEDED), saw
             with pytest.raises(Fenced):

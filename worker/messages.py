@@ -39,10 +39,12 @@ class Train(_Message):
     data_root: Path
     # Where this attempt leaves its files; made by the supervisor.
     folder: Path
+    # Folders of attempts whose training state it may go on from, to be tried in this order.
+    resume_from: list[Path] = []
 
 
 class Stop(_Message):
-    """End at the next batch, save what is due, report `stopped`."""
+    """End at the next batch, save the training state, report `stopped`."""
 
     kind: Literal["stop"] = "stop"
     reason: WhyStop
@@ -58,23 +60,11 @@ class DataSummary(_Message):
     test: Count
 
 
-class Started(_Message):
-    """Data are read and the model is built; the first epoch begins."""
-
-    kind: Literal["started"] = "started"
-    trainer_pid: Count
-    device: str
-    backend: str
-    versions: dict[str, str]
-    seed: Count
-    parameters: Count
-    data: DataSummary
-
-
 class FileRecord(_Message):
     """A file the attempt left, as it lies on the worker's disk."""
 
-    # best_model, weights, last_model, history, evaluation, spec, environment, log, tensorboard
+    # best_model, weights, last_model, history, evaluation, spec, environment, log, tensorboard,
+    # training_state
     kind: str
     path: Path
     bytes: Count
@@ -102,6 +92,37 @@ class Epoch(_Message):
     metrics: dict[str, float]
     # Present when this epoch improved on the best.
     best: Best | None = None
+
+
+class RestoredEpoch(Epoch):
+    """An epoch of the state that a training goes on from, and the attempt that trained it.
+
+    Attempt 0 stands for another job, which this one continues.
+    """
+
+    attempt: Count
+
+
+class Started(_Message):
+    """Data are read, the model is built, a state is restored; the next epoch begins."""
+
+    kind: Literal["started"] = "started"
+    trainer_pid: Count
+    device: str
+    backend: str
+    versions: dict[str, str]
+    seed: Count
+    parameters: Count
+    data: DataSummary
+    # Where training begins: 1 and 0, or where a state was saved.
+    first_epoch: Count = 1
+    first_batch: Count = 0
+    # The history and the best model of that state.
+    restored: list[RestoredEpoch] = []
+    best: Best | None = None
+    # Why the numbers may differ from those of a run that was never stopped; None when not.
+    inexact: str | None = None
+    reproducibility: str = "seeded"
 
 
 class PerClass(_Message):

@@ -66,7 +66,9 @@ def make_app(settings: Settings) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
-            "visibility_timeout": 3600,
+            # Kombu's book of messages taken and not yet acknowledged: ours are acknowledged before
+            # they are looked at, SQL remembers, and its keys are names that a queue may have.
+            "ack_emulation": False,
             # A hung Redis would otherwise block in silence.
             "socket_timeout": 15,
             "socket_connect_timeout": 5,

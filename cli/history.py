@@ -1,25 +1,21 @@
-"""Commands that read the record: ps, ls, show, logs, metrics."""
+"""Commands that read the record: ps, ls, show, metrics."""
 
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import click
 
 from cli.options import job_argument, moment, output_options, tag_option
 from cli.output import Column, Output
-from cli.progress import WHY
-from cli.result import report
+from cli.result import attempts, report
+from cli.timeline import timeline
+from cli.waiting import about_when, sentence, word
 from cli.words import count, duration, local, minute, number
 from db.states import JobState
 
-# Seconds between two looks at a log that is followed.
-LOOK_S = 0.2
-# Bytes of a log read at once.
-CHUNK = 65536
+# How many of a job's events `show` ends with.
+LATEST = 12
 
 
 @click.command()
@@ -44,7 +40,7 @@ def ps(output: Output) -> None:
         for head in heads
     ]
     output.table(
-        [*columns, Column("WAITS FOR", wraps=True)],
+        [*columns, Column("WAITS FOR", wraps=True), Column("STARTS")],
         map(_alive_row, rows),
         empty="no job waits or runs; history: fornada ls",
     )
@@ -135,8 +131,9 @@ def ls(  # noqa: PLR0913 - each is a filter of its own
 
 @click.command()
 @job_argument
+@click.option("--events", "whole", is_flag=True, help="The whole timeline instead, line by line.")
 @output_options()
-def show(reference: str, output: Output) -> None:
+def show(reference: str, whole: bool, output: Output) -> None:
     """Show all that is known of a job.
 
     JOB is an id, the beginning of a uid, or @last. The JSON document is stable; see the reference.
@@ -144,27 +141,31 @@ def show(reference: str, output: Output) -> None:
     \b
     Examples:
       fornada show 12
+      fornada show 12 --events
       fornada show @last --json | jq -r .best.path
     """
     from fornada.client import Client
 
     with Client() as client:
         if output.json:
-            output.document(client.show(reference))
+            output.document(client.events(reference) if whole else client.show(reference))
+            return
+        if whole:
+            timeline(client.events(reference), output)
             return
         sight = next(client.follow(reference))
         events = client.events(sight.job["id"])
     report(sight.job, output)
     output.line("")
-    output.facts({"waits": WHY.get(sight.waits or "", sight.waits), **_circumstances(sight.job)})
+    waits = sentence(sight.waits, sight.starts_in_s)
+    output.facts({"waits": waits, **_circumstances(sight.job)})
+    attempts(sight.job, output)
     if events:
         output.line("")
         output.heading("What happened")
-        for event in events:
-            detail = event.get("detail")
-            words = [str(local(event["at"])), event["kind"], event.get("actor")]
-            words += [json.dumps(detail) if detail else None]
-            output.line("  ".join(word for word in words if word))
+        timeline(events[-LATEST:], output)
+        if len(events) > LATEST:
+            output.line(f"all {len(events)} events: fornada show {sight.job['id']} --events")
 
 
 @click.command()
@@ -204,52 +205,6 @@ def metrics(reference: str, output: Output) -> None:
     )
 
 
-@click.command()
-@job_argument
-@click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
-def logs(reference: str, follow: bool) -> None:
-    """Print a job's training log.
-
-    Read from the folder of artifacts: on the worker's host, or where that folder is mounted.
-
-    \b
-    Examples:
-      fornada logs 12
-      fornada logs -f @last
-    """
-    from fornada.client import Client
-    from fornada.errors import NotStarted
-
-    with Client() as client:
-        # The job that is meant now: @last may be another one soon.
-        job_id = client.find([reference])[0]
-        if not follow:
-            _copy(client.log_file(job_id), 0)
-            return
-        file, place = None, 0
-        for sight in client.follow(job_id, look_s=LOOK_S):
-            try:
-                latest = client.log_file(job_id)
-            except NotStarted:
-                if sight.final:
-                    raise
-                continue
-            # A new attempt has a new log.
-            place = _copy(latest, place if latest == file else 0)
-            file = latest
-
-
-def _copy(file: Path, place: int) -> int:
-    """Write a log from a place on; returns the place reached."""
-    stdout = sys.stdout.buffer
-    with file.open("rb") as log:
-        log.seek(place)
-        while chunk := log.read(CHUNK):
-            stdout.write(chunk)
-        stdout.flush()
-        return log.tell()
-
-
 def _machine(rows: Sequence[Mapping[str, Any]], output: Output) -> bool:
     """Write rows for programs, if that was asked for."""
     if output.json:
@@ -274,7 +229,8 @@ def _alive_row(row: Mapping[str, Any]) -> list[object]:
         number(row["best"]["value"]) if row["best"] else None,
         duration(row["elapsed_s"]) if running else None,
         duration(row["eta_s"]),
-        row["waits"],
+        word(row["waits"]),
+        about_when(row.get("starts_in_s")),
     ]
 
 
@@ -316,6 +272,8 @@ def _circumstances(job: Mapping[str, Any]) -> dict[str, object]:
         "user": job["user"],
         "queue": f"{job['queue']}, priority {job['priority']}",
         "tags": " ".join(f"{key}={value}" for key, value in job["tags"].items()) or None,
+        "key": job.get("key"),
+        "goes on from": job.get("continues") and f"job {job['continues']}",
         "submitted": local(job["submitted_at"]),
         "started": local(job["started_at"]),
         "finished": local(job["finished_at"]),

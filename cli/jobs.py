@@ -1,27 +1,28 @@
-"""Commands that make jobs and move them: run, submit, wait, cancel."""
+"""Commands that make jobs and wait for them: run, submit, wait."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.exits import Exit, ExitWith
 from cli.keeper import Keeper
-from cli.options import job_arguments, output_options, seconds, spec_options
+from cli.options import (
+    job_arguments,
+    never_mind_option,
+    output_options,
+    seconds,
+    spec_options,
+    term_options,
+)
 from cli.output import Output
-from cli.progress import WHY
+from cli.submitting import Accepted, announce, conclude, told_terms
 from cli.watch import answer, end_all, ended_by_sigterm, watch
 
 if TYPE_CHECKING:
     from fornada.client import Client
     from fornada.settings import Settings
     from fornada.spec import Spec
-    from fornada.submission import Submitted
-
-
-# Why a job waits that will not start by waiting alone.
-NEVER_SO_FAR = ("NoWorker", "NeedsGpu")
 
 
 @click.command()
@@ -40,12 +41,15 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
       fornada run specs/digits.yaml --set fit.epochs=5
     """
     from fornada.client import Client
+    from fornada.submission import AT_ONCE
 
     with Client() as client, ended_by_sigterm():
         read = specs(client.settings, [spec], overrides)
         queues = sorted({"default", *(one.resources.queue for one in read)})
         with Keeper(client.settings, queues) as keeper:
-            (job,) = submit_all(client, read, output)
+            _absent(client, read, output)
+            (job,) = client.submit_all(read)
+            announce([Accepted(read[0], job)], AT_ONCE, output)
             answer([watch(client, job.id, output, keeper=keeper)], output)
 
 
@@ -58,6 +62,13 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
     type=click.Path(dir_okay=False, allow_dash=True),
 )
 @spec_options
+@term_options
+@click.option(
+    "--needed",
+    is_flag=True,
+    help="Where a job has trained the same spec on the same data, that one is meant.",
+)
+@never_mind_option
 @click.option("--dry-run", is_flag=True, help="Check and show what would be queued, no more.")
 @click.option("--wait", "waits", is_flag=True, help="Return when the jobs have ended.")
 @click.option("-f", "--follow", is_flag=True, help="Show progress until the jobs have ended.")
@@ -66,6 +77,9 @@ def submit(  # noqa: PLR0913 - each is an option of its own
     *,
     files: Sequence[str],
     overrides: Sequence[str],
+    terms: Mapping[str, Any],
+    needed: bool,
+    wait_for_worker: bool,
     dry_run: bool,
     waits: bool,
     follow: bool,
@@ -74,15 +88,19 @@ def submit(  # noqa: PLR0913 - each is an option of its own
     """Queue one job for each spec.
 
     All specs are checked before any is queued. A broker that is away costs a warning: the jobs
-    are accepted, and workers hear of them when it is back.
+    are accepted, and workers hear of them when it is back. A job that no worker there is could
+    ever run is refused.
 
     \b
     Examples:
       fornada submit specs/digits.yaml --tag owner=ana --priority 5
       id=$(fornada submit -q specs/digits.yaml) && fornada wait $id
+      fornada submit specs/digits.yaml --after $id --not-before 22:00
     """
     from fornada.settings import Settings
 
+    if terms["key"] is not None and len(files) > 1:
+        raise click.UsageError("a key is of one job: give --key with one spec")
     if dry_run:
         _preview(specs(Settings(), files, overrides), output)
         return
@@ -90,15 +108,11 @@ def submit(  # noqa: PLR0913 - each is an option of its own
 
     with Client() as client, ended_by_sigterm():
         read = specs(client.settings, files, overrides)
-        accepted = submit_all(client, read, output, announce=not output.json)
-        if not (waits or follow):
-            if output.json:
-                output.document([asdict(job) for job in accepted])
-            elif not accepted[-1].warning:
-                _note_unserved(client, accepted, output)
-            return
-        progress = Output(quiet=output.quiet or not follow, color=output.color)
-        end_all(client, [job.id for job in accepted], progress, output)
+        _absent(client, read, output)
+        told = told_terms(client, terms)
+        jobs = client.submit_all(read, terms=told, needed=needed, wait_for_worker=wait_for_worker)
+        accepted = (Accepted(spec, job) for spec, job in zip(read, jobs, strict=True))
+        conclude(client, announce(accepted, told, output), output, follow=follow, waits=waits)
 
 
 @click.command()
@@ -123,44 +137,6 @@ def wait(references: Sequence[str], timeout: float | None, output: Output) -> No
         end_all(client, client.find(references), output, output, timeout_s=timeout)
 
 
-@click.command()
-@job_arguments
-@click.option("--reason", help="Said in the job's history.")
-@output_options(quiet="Print ids alone.")
-def cancel(references: Sequence[str], reason: str | None, output: Output) -> None:
-    """Cancel jobs, at once or within seconds.
-
-    A job that waits is cancelled at once; one that runs is asked to stop, and keeps its best model.
-
-    \b
-    Examples:
-      fornada cancel 12
-      fornada cancel 12-20 --reason "wrong data"
-    """
-    from db.errors import WrongState
-    from fornada.client import Client
-
-    refused: list[WrongState] = []
-    done: list[dict[str, Any]] = []
-    with Client() as client:
-        for job_id in client.find(references):
-            try:
-                state = client.cancel(job_id, reason=reason)
-            except WrongState as error:
-                refused.append(error)
-                continue
-            done.append({"id": job_id, "state": state.value})
-            if output.quiet:
-                output.line(str(job_id))
-            elif not output.json:
-                asked = "cancelled" if state == "cancelled" else "asked to stop"
-                output.line(f"job {job_id}: {asked}")
-    if output.json:
-        output.document(done)
-    if refused:
-        raise ExitWith(Exit.WRONG_STATE, "\n".join(map(str, refused)))
-
-
 def specs(settings: "Settings", files: Sequence[str], overrides: Sequence[str]) -> list["Spec"]:
     """Read all files (`-`: stdin), so that every problem of every file is told at once.
 
@@ -176,36 +152,14 @@ def specs(settings: "Settings", files: Sequence[str], overrides: Sequence[str]) 
         raise ExitWith(Exit.NOT_FOUND, f"{error.filename}: {error.strerror}") from error
 
 
-def submit_all(
-    client: "Client", read: Sequence["Spec"], output: Output, *, announce: bool = True
-) -> list["Submitted"]:
-    """Queue all specs and say so; on one machine, also what folders its worker will miss."""
+def _absent(client: "Client", read: Sequence["Spec"], output: Output) -> None:
+    """Say what folders the worker of this machine will miss."""
     from fornada import examine
 
     if client.settings.embedded:
         for spec in read:
             for missing in examine.absent(spec, client.settings.data_root_path):
                 output.warn(missing)
-    accepted = []
-    warned = False
-    for spec, job in zip(read, client.submit_all(read), strict=True):
-        accepted.append(job)
-        if output.quiet and announce:
-            output.line(str(job.id))
-        elif announce:
-            output.note(f"job {job.id}: {spec.name}, in queue {spec.resources.queue}")
-        if job.warning and not warned:
-            output.warn(job.warning)
-            warned = True
-    return accepted
-
-
-def _note_unserved(client: "Client", accepted: Sequence["Submitted"], output: Output) -> None:
-    """Say which jobs no worker there is would take: a queue may be misspelt."""
-    waits = {row["id"]: row["waits"] for row in client.alive()}
-    for job in accepted:
-        if waits.get(job.id) in NEVER_SO_FAR:
-            output.note(f"job {job.id} waits: {WHY[waits[job.id]]}; see fornada worker ls")
 
 
 def _preview(read: Sequence["Spec"], output: Output) -> None:

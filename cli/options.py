@@ -4,7 +4,7 @@ import functools
 import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, ParamSpec, TypeVar
 
 import click
@@ -99,15 +99,57 @@ def _tags(
     return [(key, value) for key, _, value in pairs]
 
 
-def tag_option(command: Command) -> Command:
+def tag_option(
+    command: Command, *, help: str = "Tag of the job; may be given several times."
+) -> Command:
     """Add `--tag`; the command gets `tags`, pairs of key and value."""
     return click.option(
-        "--tag",
-        "tags",
-        multiple=True,
-        metavar="KEY=VALUE",
-        callback=_tags,
-        help="Tag of the job; may be given several times.",
+        "--tag", "tags", multiple=True, metavar="KEY=VALUE", callback=_tags, help=help
+    )(command)
+
+
+def term_options(command: Command) -> Command:
+    """Add the options that say when a job may start; the command gets them as `terms`.
+
+    They are the fields of `fornada.submission.Terms`, with `after` as references.
+    """
+
+    @functools.wraps(command)
+    def called(*args: Any, **kw: Any) -> Any:
+        names = ("key", "held", "not_before", "after", "after_any")
+        terms = {name: kw.pop(name) for name in names}
+        if terms["after_any"] and not terms["after"]:
+            raise click.UsageError("--after-any says how --after is meant: name its jobs")
+        return command(*args, terms=terms, **kw)
+
+    options = (
+        click.option("--after", multiple=True, metavar="JOB[,JOB]", callback=_listed,
+                     help="Held until these jobs have succeeded; cancelled if one does not."),
+        click.option("--after-any", is_flag=True, help="Any end of the jobs of --after will do."),
+        click.option("--not-before", type=coming, metavar="WHEN",
+                     help="Not earlier: 22:00 (the next one here), 2026-03-01T22:00, or +2h."),
+        click.option("--hold", "held", is_flag=True, help="Wait until fornada release."),
+        click.option("--key", metavar="KEY",
+                     help="Any text; where a job has it already, that job is meant and none made."),
+    )  # fmt: skip
+    wrapped: Command = called
+    for option in reversed(options):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def _listed(
+    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    return tuple(one.strip() for value in values for one in value.split(",") if one.strip())
+
+
+def never_mind_option(command: Command) -> Command:
+    """Add `--wait-for-worker`."""
+    return click.option(
+        "--wait-for-worker",
+        is_flag=True,
+        help="Queue a job that no worker there is could ever run.",
     )(command)
 
 
@@ -121,6 +163,28 @@ def _queues(ctx: click.Context, parameter: click.Parameter, value: str) -> list[
                 f'"{name}" names no queue; for example --queues default,urgent'
             )
     return names
+
+
+# As `fornada-worker --slots` reads it.
+_SLOTS = re.compile(r"[1-9]\d*|(?:cpu|gpu:\d+)(?:,(?:cpu|gpu:\d+))*")
+
+
+def _slots(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not _SLOTS.fullmatch(value.replace(" ", "")):
+        raise click.BadParameter(
+            f'"{value}" names no slots; expected a count, cpu, or gpu:N, for example gpu:0,gpu:1'
+        )
+    return value
+
+
+def slots_option(command: Command) -> Command:
+    """Add `--slots`."""
+    return click.option(
+        "--slots",
+        metavar="N|cpu|gpu:0,gpu:1",
+        callback=_slots,
+        help="Places where one job runs each; default: one a GPU found, else one CPU.",
+    )(command)
 
 
 def queues_option(command: Command) -> Command:
@@ -157,6 +221,24 @@ def moment(text: str) -> datetime:
         raise click.BadParameter(
             f'"{text}" is no moment; for example 2026-03-01, or 7d for seven days ago'
         ) from None
+
+
+def coming(text: str) -> datetime:
+    """A time of day (the next one here), a date with time, or +2h; the type of an option."""
+    now = datetime.now().astimezone()
+    if text.startswith("+"):
+        return now + timedelta(seconds=seconds(text[1:]))
+    with suppress(ValueError):
+        day = time.fromisoformat(text) if ":" in text else None
+        if day is not None and day.tzinfo is None:
+            # A naive day, so that the clock's change between today and then is minded.
+            date = now.date() if day > now.time() else now.date() + timedelta(days=1)
+            return datetime.combine(date, day).astimezone()
+    with suppress(ValueError):
+        return datetime.fromisoformat(text).astimezone()
+    raise click.BadParameter(
+        f'"{text}" is no moment to come; for example 22:00, 2026-03-01T22:00, or +2h'
+    )
 
 
 def job_arguments(command: Command) -> Command:

@@ -8,18 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from cli.output import Output
+from cli.waiting import sentence
 from cli.words import count, duration, number
 
 if TYPE_CHECKING:
     from fornada.client import Sight
-
-# What the words of `fornada ps` mean, for somebody who watches one job.
-WHY = {
-    "NoWorker": "no worker serves its queue yet",
-    "NeedsGpu": "no worker of its queue has a GPU",
-    "SlotsBusy": "next, when a slot is free",
-    "Delayed": "its time has not come",
-}
 
 
 class Show(Protocol):
@@ -47,14 +40,21 @@ class _Lines:
     """A line when the state changes, and one for each epoch."""
 
     def __init__(self) -> None:
-        self._said = ""
+        self._said: object = None
+        self._attempt = 0
 
     def __call__(self, sight: "Sight") -> None:
         job = sight.job
         state = standing(sight)
-        if state != self._said and not sight.final:
+        # Not each time that an estimate changes.
+        key = sight.waits or state
+        if key != self._said and not sight.final:
             click.echo(f"job {job['id']}: {state}", err=True)
-            self._said = state
+            self._said = key
+        began = beginning(job)
+        if began and job["attempts"] != self._attempt:
+            self._attempt = job["attempts"]
+            click.echo(f"job {job['id']}: {began}", err=True)
         for epoch in sight.epochs:
             # The best is today's: beside an epoch of the past it would be a lie.
             latest = epoch is sight.epochs[-1]
@@ -65,11 +65,33 @@ def standing(sight: "Sight") -> str:
     """The state in words that say more than the state alone."""
     job = sight.job
     if sight.waits:
-        return f"{job['state']}: {WHY.get(sight.waits, sight.waits)}"
+        return f"{job['state']}: {sentence(sight.waits, sight.starts_in_s)}"
     if job["state"] == "running" and not job["epochs_run"]:
         # Reading and checking data, building the model: seconds in which nothing else is seen.
         return "running, reads data and builds the model"
     return str(job["state"])
+
+
+def beginning(job: Mapping[str, Any]) -> str | None:
+    """How the last attempt has begun, where that is worth a line: a retry, or a resumed one."""
+    last = job["executions"][-1] if job["executions"] else None
+    if last is None or not last["started_at"]:
+        return None
+    resumed = last.get("resumed")
+    if last["attempt"] == 1 and not resumed:
+        return None
+    said = f"attempt {last['attempt']} on {last['host']} {began_at(resumed)}"
+    if resumed and resumed.get("inexact"):
+        said += f"; exactness lost: {resumed['inexact']}"
+    return said
+
+
+def began_at(resumed: Mapping[str, Any] | None) -> str:
+    """Where an attempt began."""
+    if not resumed:
+        return "began at the first epoch"
+    batch = f", batch {resumed['batch']}" if resumed.get("batch") else ""
+    return f"goes on at epoch {resumed['epoch']}{batch}"
 
 
 def epochs_wanted(job: Mapping[str, Any]) -> int:

@@ -1,10 +1,10 @@
 """What a job came to: the report that `run`, `wait` and `show` end with, on stdout."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cli.output import Output
-from cli.progress import epochs_wanted
+from cli.progress import began_at, epochs_wanted
 from cli.words import duration, number, since
 
 Job = Mapping[str, Any]
@@ -35,6 +35,35 @@ def report(job: Job, output: Output) -> None:
     if best:
         output.line("")
         output.line(f"Best model: {best['path']}")
+
+
+def attempts(job: Job, output: Output) -> None:
+    """Write what became of each attempt, a line each: of a job that ran more than once, or went on
+    from a state."""
+    executions = job["executions"]
+    if len(executions) < 2 and not any(one.get("resumed") for one in executions):
+        return
+    output.line("")
+    output.heading("Attempts")
+    for one in executions:
+        for line in _attempt(one):
+            output.line(line)
+
+
+def _attempt(one: Mapping[str, Any]) -> Iterator[str]:
+    resumed = one.get("resumed")
+    outcome = one["outcome"] or "running"
+    seconds = duration(since(one["claimed_at"], one["ended_at"]))
+    began = began_at(resumed) if one["started_at"] else "ended before its first epoch"
+    if not one["outcome"] and not one["started_at"]:
+        began = "reads data and builds the model"
+    yield f"{one['attempt']:>3}  {outcome}  on {one['host']}, {one['slot']}, {seconds}: {began}"
+    if resumed and resumed.get("inexact"):
+        yield f"     exactness lost: {resumed['inexact']}"
+    failure = one.get("failure")
+    if failure:
+        first = failure["message"].splitlines()[0] if failure["message"] else ""
+        yield f"     {failure['code']}: {first}"
 
 
 def _seconds(job: Job) -> float | None:

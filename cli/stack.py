@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import output_options, queues_option
+from cli.options import output_options, queues_option, slots_option
 from cli.output import Output
 from cli.watch import ended_by_sigterm
 
@@ -21,7 +21,7 @@ LOOK_S = 0.5
 
 
 @click.command()
-@click.option("--slots", metavar="N|cpu|gpu:0,gpu:1", help="Places where one job runs each.")
+@slots_option
 @queues_option
 @output_options(json=False, quiet="Say nothing.")
 def up(slots: str | None, queues: Sequence[str], output: Output) -> None:

@@ -43,7 +43,7 @@ def watch(
     document: dict[str, Any] = {}
     try:
         with shown(output) as show:
-            for sight in client.follow(job_id, timeout_s=timeout_s):
+            for sight in client.follow(job_id, timeout_s=timeout_s, tell=output.note):
                 document = sight.job
                 show(sight)
                 if keeper is not None and not sight.final:

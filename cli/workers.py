@@ -1,20 +1,27 @@
-"""Workers: worker start, worker ls."""
+"""Workers: worker start, ls, drain."""
 
 import os
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.exits import Exit, ExitWith
-from cli.options import output_options, queues_option
+from cli.options import output_options, queues_option, seconds, slots_option
 from cli.output import Column, Output
 from cli.words import duration, since
+
+if TYPE_CHECKING:
+    from fornada.client import Client
+
+# Seconds between two looks at workers that are to end.
+LOOK_S = 0.5
 
 
 @click.group()
 def worker() -> None:
-    """Start and list workers.
+    """Start, list and drain workers.
 
     \b
     Example:
@@ -23,11 +30,7 @@ def worker() -> None:
 
 
 @worker.command()
-@click.option(
-    "--slots",
-    metavar="N|cpu|gpu:0,gpu:1",
-    help="Places where one job runs each; default: one a GPU found, else one CPU.",
-)
+@slots_option
 @queues_option
 @click.option("--name", help="Name of the worker, unique among the living.")  # fmt: skip
 def start(slots: str | None, queues: Sequence[str], name: str | None) -> None:
@@ -85,6 +88,44 @@ def list_workers(output: Output) -> None:
         map(_row, found),
         empty="no worker is alive; start one: fornada worker start, or fornada up",
     )
+
+
+@worker.command()
+@click.argument("name_or_host", metavar="WORKER|HOST")
+@click.option("--wait", "waits", is_flag=True, help="Return when they have ended.")
+@click.option(
+    "--timeout", type=seconds, metavar="TIME", help="With --wait: give up after this time."
+)
+@output_options(quiet="Print names alone.")
+def drain(name_or_host: str, waits: bool, timeout: float | None, output: Output) -> None:
+    """Ask a worker, or all workers of a host, to end in order.
+
+    They take no more jobs; running ones are saved and queued again. A worker hears of it within one
+    heartbeat.
+
+    \b
+    Examples:
+      fornada worker drain oven-1
+      fornada worker drain oven-1 --wait --timeout 2m
+    """
+    from fornada.client import Client
+
+    with Client() as client:
+        asked = client.drain_worker(name_or_host)
+        if output.json:
+            output.document([{"name": name} for name in asked])
+        for name in [] if output.json else asked:
+            output.line(name if output.quiet else f"worker {name}: asked to drain")
+        if waits:
+            _until_gone(client, asked, timeout)
+
+
+def _until_gone(client: "Client", names: Sequence[str], timeout_s: float | None) -> None:
+    end = None if timeout_s is None else time.monotonic() + timeout_s
+    while left := [row["name"] for row in client.workers() if row["name"] in names]:
+        if end is not None and time.monotonic() >= end:
+            raise ExitWith(Exit.WAIT_TIMED_OUT, f"still alive: {', '.join(left)}")
+        time.sleep(LOOK_S)
 
 
 def _row(worker: Mapping[str, Any]) -> list[object]:

@@ -70,3 +70,15 @@ class DataUnreadable(FornadaError):
     """The images of a spec cannot be read on this host."""
 
     code = "DATA_UNREADABLE"
+
+
+class NotExtendable(FornadaError):
+    """The job has no end from which another could go on."""
+
+    code = "NOT_EXTENDABLE"
+
+
+class WorkerNotFound(FornadaError):
+    """No living worker goes by this name or host."""
+
+    code = "WORKER_NOT_FOUND"

@@ -30,15 +30,35 @@ def load(settings: Settings, source: Source, *, overrides: Sequence[str] = ()) -
     if isinstance(source, Spec):
         if not overrides:
             return source
-        # Its paths stand relative to the root already.
-        text = json.dumps(source.document())
-        return loads(text, overrides=overrides, data_root=root, base=root)
+        return recorded(settings, source.document(), overrides=overrides)
     if isinstance(source, Mapping):
         return loads(json.dumps(source), overrides=overrides, data_root=root)
     if str(source) == STDIN:
         text = sys.stdin.read()
         return loads(text, file="<stdin>", overrides=overrides, data_root=root)
     return load_file(Path(source), overrides=overrides, data_root=root)
+
+
+def recorded(
+    settings: Settings,
+    document: Mapping[str, Any],
+    *,
+    name: str = "<spec>",
+    overrides: Sequence[str] = (),
+) -> Spec:
+    """Read and check an effective document, whose paths stand relative to the root already.
+
+    Args:
+        settings: say where the root is.
+        document: as `Spec.document` gives it.
+        name: how problems name it.
+        overrides: changes such as `data.batch_size=128`.
+    Raises:
+        SpecProblems: with all its problems.
+    """
+    root = settings.data_root_path
+    text = json.dumps(document)
+    return loads(text, file=name, overrides=overrides, data_root=root, base=root)
 
 
 def load_all(

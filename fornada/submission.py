@@ -5,8 +5,9 @@ import os
 import secrets
 import time
 import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
 
 from db.jobs import NewJob
 
@@ -22,11 +23,43 @@ class Submitted:
         id: the number people type.
         uid: unique everywhere.
         warning: why no worker knows of it yet, when Redis was away; upkeep will tell them.
+        known_by: how it was found to be no new job: its `key`, or `needed`, since it has trained
+            the same spec on the same data; None for a new job.
     """
 
     id: int
     uid: str
     warning: str | None = None
+    known_by: Literal["key", "needed"] | None = None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """When a job may start, besides what its spec says.
+
+    Args:
+        key: any text; a second job with the same key is the first one.
+        held: wait until a person releases it.
+        not_before: not earlier than this, aware.
+        after: ids of jobs that must have succeeded.
+        after_any: any end of those jobs will do.
+        continues: id of the job from whose final state it goes on.
+    """
+
+    key: str | None = None
+    held: bool = False
+    not_before: datetime | None = None
+    after: tuple[int, ...] = ()
+    after_any: bool = False
+    continues: int | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether no worker need hear of it now."""
+        return self.held or self.not_before is not None or bool(self.after)
+
+
+AT_ONCE = Terms()
 
 
 def user() -> str:
@@ -44,9 +77,9 @@ def uuid7() -> str:
     return str(uuid.UUID(int=value | 0b10 << 62 | secrets.randbits(62)))
 
 
-def new_job(spec: "Spec") -> NewJob:
+def new_job(spec: "Spec", terms: Terms = AT_ONCE) -> NewJob:
     """The row of a job for this spec, with a new uid."""
-    return NewJob(
+    job = NewJob(
         uid=uuid7(),
         name=spec.name,
         queue=spec.resources.queue,
@@ -62,3 +95,4 @@ def new_job(spec: "Spec") -> NewJob:
         monitor=spec.monitor.name,
         monitor_mode=spec.monitor.mode,
     )
+    return replace(job, **vars(terms))

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.fleet import Fleet, command_of
 from tests.acceptance.installed import Fornada, end
+from tests.servers import PostgresServer, RedisServer
 from tests.until import until
+from tests.worker_process import Site
 
 # Seconds after the end of a stack within which everything it started is gone.
 GONE_S = 5.0
@@ -34,3 +37,13 @@ def stack() -> Iterator[Fornada]:
     assert ended.code == 0, ended
     until(lambda: not one.processes(), GONE_S, saw=one.processes)
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def fleet(postgres_server: PostgresServer, redis_server: RedisServer) -> Iterator[Fleet]:
+    """A server's stack with one worker of two slots and stub trainers, shared by a module."""
+    redis_server.client().flushall()
+    with Site.on(postgres_server, redis_server.url) as site:
+        site.queue = "default"
+        with site.worker("--slots", "2", "--queues", "default,night", "--name", "oven"):
+            yield Fleet(site, command_of(site))

@@ -8,7 +8,7 @@ import pytest
 
 from cli import words
 from cli.exits import Exit, of_job
-from cli.options import moment, seconds
+from cli.options import coming, moment, seconds
 from fornada.sources import changes_of
 from fornada.submission import uuid7
 
@@ -32,6 +32,22 @@ def test_a_moment_is_a_date_or_how_long_ago() -> None:
     assert abs(moment("7d") - (datetime.now(UTC) - timedelta(days=7))) < timedelta(minutes=1)
     with pytest.raises(click.BadParameter, match="2026-03-01"):
         moment("someday")
+
+
+def test_a_moment_to_come_is_a_time_of_day_a_date_or_how_far_off() -> None:
+    now = datetime.now().astimezone()
+    for ahead in (timedelta(minutes=2), timedelta(minutes=-2)):
+        said = f"{now + ahead:%H:%M}"
+        at = coming(said)
+        assert f"{at:%H:%M}" == said
+        assert now < at <= now + timedelta(days=1, hours=1)
+        assert at.utcoffset() is not None
+    assert coming("2031-03-01T22:00:00+00:00") == datetime(2031, 3, 1, 22, tzinfo=UTC)
+    assert coming("2031-03-01T22:00").replace(tzinfo=None) == datetime(2031, 3, 1, 22)
+    assert abs(coming("+2h") - now - timedelta(hours=2)) < timedelta(minutes=1)
+    for wrong in ("soon", "25:00", "+soon", "22"):
+        with pytest.raises(click.BadParameter, match="for example"):
+            coming(wrong)
 
 
 @pytest.mark.parametrize(

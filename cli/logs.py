@@ -1,0 +1,68 @@
+"""A job's training log: logs."""
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.exits import Exit, ExitWith
+from cli.options import job_argument
+from cli.watch import ended_by_sigterm
+from cli.words import size
+
+if TYPE_CHECKING:
+    from fornada.logs import Piece
+
+
+@click.command()
+@job_argument
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
+@click.option(
+    "--attempt", type=click.IntRange(1), metavar="N", help="Only this attempt's; default: all."
+)
+def logs(reference: str, follow: bool, attempt: int | None) -> None:
+    """Print a job's training log, byte for byte: that of every attempt, in order.
+
+    Read from the folder of artifacts where that is mounted, else from the database, which keeps the
+    first 4 MiB of each attempt for a while. A line on stderr announces each attempt. Following
+    goes on through retries and lost connections; Ctrl-C stops it, not the job.
+
+    \b
+    Examples:
+      fornada logs 12
+      fornada logs -f @last
+    """
+    from fornada.client import Client
+
+    with Client() as client, ended_by_sigterm():
+        # The job that is meant now: @last may be another one soon.
+        job_id = client.find([reference])[0]
+        read = client.follow_log if follow else client.log
+        try:
+            _write(job_id, read(job_id, attempt=attempt, tell=_say))
+        except KeyboardInterrupt:
+            raise ExitWith(
+                Exit.INTERRUPTED,
+                f"Stopped reading; job {job_id} is not touched.\n"
+                f"  Come back: fornada logs -f {job_id}",
+            ) from None
+
+
+def _write(job_id: int, pieces: Iterable["Piece"]) -> None:
+    stdout = sys.stdout.buffer
+    attempt = 0
+    for piece in pieces:
+        if piece.attempt != attempt:
+            attempt = piece.attempt
+            _say(f"job {job_id}, attempt {attempt}, on {piece.host}")
+        if piece.missing != 0:
+            many = "more of it" if piece.missing is None else size(piece.missing)
+            _say(f"the database does not keep {many}; the whole is on {piece.host}: {piece.file}")
+        stdout.write(piece.data)
+        # Whoever reads along sees it now.
+        stdout.flush()
+
+
+def _say(text: str) -> None:
+    click.echo(f"-- {text}", err=True)

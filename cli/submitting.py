@@ -1,0 +1,100 @@
+"""What submit, run, clone and extend have in common: saying what was accepted."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from cli.output import Output
+from cli.waiting import NEVER_SO_FAR, clock, sentence
+from cli.watch import end_all
+
+if TYPE_CHECKING:
+    from fornada.client import Client
+    from fornada.spec import Spec
+    from fornada.submission import Submitted, Terms
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A spec, the job that it became, and what else there is to say of it."""
+
+    spec: "Spec"
+    job: "Submitted"
+    also: str = ""
+
+
+def told_terms(client: "Client", told: Mapping[str, Any]) -> "Terms":
+    """The terms of the options, with the ids of the jobs that `--after` names.
+
+    Raises:
+        JobNotFound: it names none.
+    """
+    from fornada.submission import Terms
+
+    return Terms(**{**told, "after": tuple(client.find(told["after"]))})
+
+
+def announce(accepted: Iterable[Accepted], terms: "Terms", output: Output) -> list["Submitted"]:
+    """Say of each job as soon as it is accepted, ids on stdout if that is all that is wanted."""
+    jobs: list[Submitted] = []
+    warned = False
+    for one in accepted:
+        jobs.append(one.job)
+        if output.quiet and not output.json:
+            output.line(str(one.job.id))
+        elif not output.json:
+            output.note(_accepted(one, terms))
+        if one.job.warning and not warned:
+            output.warn(one.job.warning)
+            warned = True
+    return jobs
+
+
+def conclude(
+    client: "Client",
+    jobs: Sequence["Submitted"],
+    output: Output,
+    *,
+    follow: bool = False,
+    waits: bool = False,
+) -> None:
+    """Watch accepted jobs to their ends, if that is wanted, or say what there is to say now.
+
+    Args:
+        client: to ask.
+        jobs: what `announce` returned.
+        output: how to answer.
+        follow: show progress until the end.
+        waits: wait for the end in silence.
+    """
+    if follow or waits:
+        progress = Output(quiet=output.quiet or not follow, color=output.color)
+        end_all(client, [job.id for job in jobs], progress, output)
+    elif output.json:
+        output.document([asdict(job) for job in jobs])
+    elif not any(job.warning for job in jobs):
+        _note_unserved(client, jobs, output)
+
+
+def _accepted(one: Accepted, terms: "Terms") -> str:
+    job = one.job
+    if job.known_by == "key":
+        return f"job {job.id} has the key {terms.key} already: no job was made"
+    if job.known_by == "needed":
+        return f"job {job.id} has trained this spec on these data already: no job was made"
+    parts = [f"job {job.id}: {one.spec.name}, in queue {one.spec.resources.queue}"]
+    parts += [one.also] if one.also else []
+    parts += ["held"] if terms.held else []
+    parts += [f"not before {clock(terms.not_before)}"] if terms.not_before else []
+    if terms.after:
+        others = ", ".join(map(str, terms.after))
+        parts.append(f"after {'any end of ' if terms.after_any else ''}{others}")
+    return ", ".join(parts)
+
+
+def _note_unserved(client: "Client", jobs: Iterable["Submitted"], output: Output) -> None:
+    """Say which jobs no worker there is would take: a queue may be misspelt."""
+    waits = {row["id"]: row["waits"] for row in client.alive()}
+    for job in jobs:
+        if waits.get(job.id) in NEVER_SO_FAR:
+            output.note(f"job {job.id} waits: {sentence(waits[job.id])}; see fornada worker ls")

@@ -1,0 +1,164 @@
+"""What happened to a job, a line an event: when, what and why, and who did it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from cli.output import Output
+from cli.progress import began_at
+from cli.waiting import clock
+from cli.words import duration, local
+
+Detail = dict[str, Any]
+
+
+def timeline(events: Iterable[Mapping[str, Any]], output: Output) -> None:
+    """Write events, oldest first."""
+    for event in events:
+        said = told(event["kind"], event.get("detail") or {})
+        output.line(f"{local(event['at'])}  {said}  (by {event['actor']})")
+
+
+def told(kind: str, detail: Mapping[str, Any]) -> str:
+    """An event in words; facts that have none are told by their names."""
+    left = {key: value for key, value in detail.items() if value is not None}
+    words = WORDS.get(kind)
+    said = words(left) if words else kind.replace("_", " ")
+    rest = [f"{key.replace('_', ' ')} {_plain(value)}" for key, value in left.items()]
+    return "; ".join([said, *rest])
+
+
+# Each takes out of the facts what its words tell.
+
+
+def _submitted(facts: Detail) -> str:
+    said = ["submitted"]
+    # Held for others says so itself.
+    facts.pop("state", None)
+    if facts.pop("held", None):
+        said.append("held")
+    if not_before := facts.pop("not_before", None):
+        said.append(f"not before {clock(not_before)}")
+    if after := facts.pop("after", None):
+        any_end = "any end of " if facts.pop("after_any", None) else ""
+        said.append(f"after {any_end}{_jobs(after)}")
+    if continues := facts.pop("continues", None):
+        said.append(f"goes on from job {continues}")
+    if key := facts.pop("key", None):
+        said.append(f"key {key}")
+    return ", ".join(said)
+
+
+def _claimed(facts: Detail) -> str:
+    where = [facts.pop("host", None), facts.pop("slot", None)]
+    on = ", ".join(word for word in where if word)
+    facts.pop("worker", None)
+    return f"attempt {facts.pop('attempt', '?')} claimed" + (f" on {on}" if on else "")
+
+
+def _resumed(facts: Detail) -> str:
+    resumed = {"epoch": facts.pop("epoch", "?"), "batch": facts.pop("batch", 0)}
+    said = f"attempt {facts.pop('attempt', '?')} {began_at(resumed)}"
+    inexact = facts.pop("inexact", None)
+    return f"{said}; exactness lost: {inexact}" if inexact else said
+
+
+def _ended(facts: Detail) -> str:
+    """`attempt 2 crashed on oven-1: CRASHED: signal 9`."""
+    said = f"attempt {facts.pop('attempt')} {_plain(facts.pop('outcome', 'ended'))}"
+    host = facts.pop("host", None)
+    said += f" on {host}" if host else ""
+    why = [str(facts.pop(key)) for key in ("code", "message") if key in facts]
+    # The rest of a message is in the log and in the document.
+    return ": ".join([said, *(text.partition("\n")[0] for text in why)])
+
+
+def _queued(facts: Detail) -> str:
+    if "attempt" in facts:
+        said = f"{_ended(facts)}; queued again"
+        tries, most = facts.pop("tries", None), facts.pop("retry_attempts", None)
+        said += f" for try {tries + 1} of {most}" if tries and most else ""
+        pause = facts.pop("pause_s", None)
+        said += f" in {duration(pause)}" if pause else ""
+        if facts.pop("avoid_host", None):
+            said += ", on another host if there is one"
+        return said
+    return "queued"
+
+
+def _released(facts: Detail) -> str:
+    if after := facts.pop("after", None):
+        return f"released: {_jobs(after)} ended"
+    if waits_for := facts.pop("waits_for", None):
+        return f"released; waits for {_jobs(waits_for)}"
+    return "released"
+
+
+def _held(facts: Detail) -> str:
+    if waits_for := facts.pop("waits_for", None):
+        return f"held: waits for {_jobs(waits_for)}"
+    return "held"
+
+
+def _final(state: str) -> Callable[[Detail], str]:
+    def words(facts: Detail) -> str:
+        reason = facts.pop("reason", None)
+        said = [state if not reason else f"{state}: {reason}"]
+        if "attempt" in facts:
+            tries, most = facts.pop("tries", None), facts.pop("retry_attempts", None)
+            last = f", after {tries} of {most} tries" if tries and most else ""
+            said.append(_ended(facts) + last)
+        return "; ".join(said)
+
+    return words
+
+
+def _cancel_requested(facts: Detail) -> str:
+    reason, grace_s = facts.pop("reason", None), facts.pop("grace_s", None)
+    said = "asked to stop"
+    if grace_s is not None:
+        said += f" within {duration(grace_s)}" if grace_s else " at once"
+    return f"{said}: {reason}" if reason else said
+
+
+def _retried(facts: Detail) -> str:
+    said = "retried, from the first epoch" if facts.pop("fresh", False) else "retried"
+    waived = facts.pop("waived", None)
+    return f"{said}; no longer for the success of {_jobs(waived)}" if waived else said
+
+
+def _moved(facts: Detail) -> str:
+    said = []
+    if facts.pop("top", None):
+        said.append("to the top")
+    for what in ("queue", "priority"):
+        if change := facts.pop(what, None):
+            said.append(f"from {what} {change['from']} to {change['to']}")
+    return f"moved {', '.join(said)}".rstrip()
+
+
+WORDS: Mapping[str, Callable[[Detail], str]] = {
+    "submitted": _submitted,
+    "claimed": _claimed,
+    "resumed": _resumed,
+    "requeued": _queued,
+    "queued": _queued,
+    "released": _released,
+    "held": _held,
+    "succeeded": _final("succeeded"),
+    "failed": _final("failed"),
+    "cancelled": _final("cancelled"),
+    "cancel_requested": _cancel_requested,
+    "retried": _retried,
+    "moved": _moved,
+}
+
+
+def _jobs(ids: Iterable[object]) -> str:
+    found = list(ids)
+    return f"job{'s' if len(found) > 1 else ''} {', '.join(map(str, found))}"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value)

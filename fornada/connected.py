@@ -1,0 +1,80 @@
+"""What every part of the client stands on: settings, a database that opens when it is needed."""
+
+import socket
+from collections.abc import Iterable
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self
+
+from db import history, session
+from fornada import artifacts
+from fornada.settings import Settings
+from fornada.submission import user
+
+
+class Connected:
+    """A client's settings and its connection.
+
+    Args:
+        settings: default: from the environment and `config.toml`.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+
+    def find(self, references: Iterable[str | int]) -> list[int]:
+        """The ids of ids, uid prefixes, ranges `12-20` and `@last`.
+
+        Raises:
+            JobNotFound: one names no job.
+            AmbiguousReference: a prefix names several.
+        """
+        return history.resolve(self._database, [str(reference) for reference in references])
+
+    def show(self, reference: str | int) -> dict[str, Any]:
+        """All that is known of a job: the document of `fornada show --json`.
+
+        Raises:
+            JobNotFound: there is none.
+        """
+        return self._document(self._id(reference))
+
+    @property
+    def actor(self) -> str:
+        """Who acts, for the record: user@host."""
+        return f"{user()}@{socket.gethostname()}"
+
+    def close(self) -> None:
+        """Close connections to the database."""
+        if "_database" in self.__dict__:
+            self._database.dispose()
+            del self.__dict__["_database"]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @cached_property
+    def _database(self) -> session.Database:
+        if self.settings.embedded:
+            self.settings.make_home()
+        database = session.Database(self.settings.sql_url)
+        session.prepare(database, upgrade=self.settings.embedded)
+        return database
+
+    def _id(self, reference: str | int) -> int:
+        return history.find(self._database, str(reference))
+
+    def _document(self, job_id: int) -> dict[str, Any]:
+        document: dict[str, Any] = history.job(self._database, job_id)
+        best = document.get("best")
+        if best:
+            best["path"] = str(artifacts.path(self.settings, best["uri"]))
+        return document

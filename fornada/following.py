@@ -1,0 +1,135 @@
+"""Seeing a job to its end."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from db import history
+from db.errors import DatabaseUnreachable
+from db.states import FINAL_STATES, JobState
+from fornada.connected import Connected
+from fornada.errors import WaitTimedOut
+from fornada.patience import Patience, Tell, unheard
+
+# Seconds between two looks at a job: an epoch is in the database within two.
+LOOK_S = 0.5
+WAITING = (JobState.QUEUED, JobState.HELD)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A job as it was seen at one moment.
+
+    Args:
+        job: the document of `fornada show --json`.
+        epochs: those that are new since the sight before; some may come again, when a new attempt
+            goes back to where the last good state was.
+        waits: why a job that waits is not running, in `fornada ps`'s words.
+        final: whether this is the last sight: no worker will move the job any more.
+        starts_in_s: an estimate for a job that waits, where the history allows one.
+    """
+
+    job: dict[str, Any]
+    epochs: list[dict[str, Any]]
+    waits: str | None
+    final: bool
+    starts_in_s: float | None = None
+
+
+class Following(Connected):
+    """Looks at one job until its end."""
+
+    def follow(
+        self,
+        reference: str | int,
+        *,
+        timeout_s: float | None = None,
+        look_s: float = LOOK_S,
+        tell: Tell = unheard,
+    ) -> Iterator[Sight]:
+        """See a job again and again until it is final.
+
+        A database that goes away meanwhile is asked again until it is back.
+
+        Args:
+            reference: the job.
+            timeout_s: how long at most; None for ever.
+            look_s: pause between two looks.
+            tell: hears, once each, that the database is away and that it is back.
+        Raises:
+            WaitTimedOut: it was not final in time.
+        """
+        job_id = self._id(reference)
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        ask = Patience(tell, end)
+        shown = _Shown()
+        state = "not seen"
+        while True:
+            try:
+                sight = ask(lambda: self._sight(job_id, shown))
+            except DatabaseUnreachable as error:
+                raise WaitTimedOut(f"job {job_id} was last {state}; {error}") from error
+            state = sight.job["state"]
+            shown.seen(sight)
+            yield sight
+            if sight.final:
+                return
+            if state in FINAL_STATES:
+                # It ended while we looked: once more, for epochs that came meanwhile.
+                continue
+            if end is not None and time.monotonic() >= end:
+                raise WaitTimedOut(
+                    f"job {job_id} is still {state} after {timeout_s:g} s; it goes on"
+                )
+            time.sleep(look_s)
+
+    def wait(self, reference: str | int, *, timeout_s: float | None = None) -> dict[str, Any]:
+        """Wait until a job is final.
+
+        Returns:
+            Its document, whatever the end was: look at `state`.
+        Raises:
+            WaitTimedOut: it was not final in time; it goes on.
+        """
+        *_, last = self.follow(reference, timeout_s=timeout_s)
+        return last.job
+
+    def _sight(self, job_id: int, shown: "_Shown") -> Sight:
+        # Its end first: the epochs are read after it, so that none is missing at the end, and
+        # the job after the epochs, so that its best is of the epoch that is shown.
+        ended = history.state(self._database, job_id) in FINAL_STATES
+        epochs = history.epochs(self._database, job_id, shown.after)
+        job = self._document(job_id)
+        if shown.went_back(job):
+            # Run again by the attempt that has begun since.
+            epochs = history.epochs(self._database, job_id, shown.after)
+        waits: Mapping[str, Any] = {}
+        if job["state"] in WAITING and hasattr(history, "waits"):
+            waits = history.waits(self._database, job_id)
+        return Sight(job, epochs, waits.get("waits"), ended, waits.get("starts_in_s"))
+
+
+class _Shown:
+    """Which epochs were shown, of which attempt."""
+
+    def __init__(self) -> None:
+        self.after = 0
+        self._attempt = 0
+
+    def seen(self, sight: Sight) -> None:
+        if sight.epochs:
+            self.after = sight.epochs[-1]["epoch"]
+
+    def went_back(self, job: Mapping[str, Any]) -> bool:
+        """Whether another attempt has begun before the epochs that were shown."""
+        executions = job["executions"]
+        if not executions or not executions[-1]["started_at"]:
+            return False
+        last = executions[-1]
+        if last["attempt"] == self._attempt:
+            return False
+        self._attempt = last["attempt"]
+        begins_after = max(0, (last.get("resumed") or {}).get("epoch", 1) - 1)
+        before, self.after = self.after, min(self.after, begins_after)
+        return self.after < before

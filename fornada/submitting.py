@@ -1,0 +1,195 @@
+"""Queueing jobs."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from db import history, jobs, workers
+from fornada.errors import NeverScheduled
+from fornada.submission import AT_ONCE, Submitted, Terms, new_job
+from fornada.waking import Waking
+
+if TYPE_CHECKING:
+    from fornada.sources import Source
+    from fornada.spec import Spec
+
+# A worker unheard of for this many heartbeats is not alive.
+HEARTBEATS = 3
+
+
+class Submitting(Waking):
+    """Reads specs and queues jobs."""
+
+    def load(self, source: "Source", *, overrides: Sequence[str] = ()) -> "Spec":
+        """Read and check a spec.
+
+        Args:
+            source: a file, a document, or a spec already read.
+            overrides: changes such as `data.batch_size=128`, checked like the file.
+        Raises:
+            SpecProblems: with all its problems.
+        """
+        # Here, not above: who only reads the record does not wait for the spec's catalogue.
+        from fornada import sources
+
+        return sources.load(self.settings, source, overrides=overrides)
+
+    def load_all(self, given: Iterable["Source"], *, overrides: Sequence[str] = ()) -> list["Spec"]:
+        """Read and check several specs.
+
+        Raises:
+            SpecProblems: with all problems of all of them.
+        """
+        from fornada import sources
+
+        return sources.load_all(self.settings, given, overrides=overrides)
+
+    def submit(  # noqa: PLR0913 - each is a field of its own
+        self,
+        spec: "Source",
+        *,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        time_limit_s: float | None = None,
+        overrides: Sequence[str] = (),
+        key: str | None = None,
+        held: bool = False,
+        not_before: datetime | None = None,
+        after: Iterable[str | int] = (),
+        after_any: bool = False,
+        needed: bool = False,
+        wait_for_worker: bool = False,
+    ) -> Submitted:
+        """Queue a job.
+
+        Args:
+            spec: a file, a document, or a spec already read.
+            name: instead of the spec's.
+            tags: added to the spec's.
+            queue: instead of the spec's.
+            priority: instead of the spec's; higher runs first.
+            time_limit_s: instead of the spec's, in seconds.
+            overrides: more changes, such as `data.batch_size=128`.
+            key: any text; where a job has it already, that job is returned and none is made.
+            held: wait until somebody releases it.
+            not_before: not earlier than this, aware.
+            after: jobs that must have succeeded first; if one does not, this one is cancelled.
+            after_any: any end of those jobs will do.
+            needed: return the job that has trained the same spec on the same data, if there is one.
+            wait_for_worker: accept it though no worker there is could ever run it.
+        Returns:
+            The accepted job; with a warning when Redis was away.
+        Raises:
+            SpecProblems: the spec is invalid; nothing was accepted.
+            DatabaseUnreachable: nothing was accepted.
+            NeverScheduled: no worker there is could ever run it; nothing was accepted.
+            JobNotFound: one of `after` names none; nothing was accepted.
+            DataUnreadable: it is to be compared by its data, and they cannot be read here.
+        """
+        from fornada.sources import changes_of
+
+        changes = changes_of(
+            overrides,
+            name=name,
+            tags=tags,
+            queue=queue,
+            priority=priority,
+            time_limit=None if time_limit_s is None else f"{time_limit_s:g}",
+        )
+        terms = Terms(key, held, not_before, tuple(self.find(after)), after_any)
+        read = self.load(spec, overrides=changes)
+        return next(
+            self.submit_all([read], terms=terms, needed=needed, wait_for_worker=wait_for_worker)
+        )
+
+    def submit_all(
+        self,
+        specs: Iterable["Spec"],
+        *,
+        terms: Terms = AT_ONCE,
+        needed: bool = False,
+        wait_for_worker: bool = False,
+    ) -> Iterator[Submitted]:
+        """Queue one job for each spec, all on the same terms; see `submit`.
+
+        What refuses one of them refuses all, before any is queued.
+        """
+        read = list(specs)
+        trained = [self._trained(spec) if needed else None for spec in read]
+        if not wait_for_worker:
+            self._refuse_never(spec for spec, job in zip(read, trained, strict=True) if not job)
+        warning: str | None = None
+        for spec, job in zip(read, trained, strict=True):
+            one = job or self._add(spec, terms)
+            # Once Redis was found away, it is said of the others too.
+            warning = warning or one.warning
+            yield one if job else replace(one, warning=warning)
+
+    def _add(self, spec: "Spec", terms: Terms) -> Submitted:
+        new = new_job(spec, terms)
+        job_id = jobs.add(self._database, new, self.actor)
+        if terms.key is not None:
+            known = history.job(self._database, job_id)["uid"]
+            if known != new.uid:
+                return Submitted(job_id, known, known_by="key")
+        if terms.waits:
+            # Nobody can claim it now; upkeep tells the workers when somebody can.
+            return Submitted(job_id, new.uid)
+        return Submitted(job_id, new.uid, self._wake(new.queue, new.uid, asdict(new)))
+
+    def _trained(self, spec: "Spec") -> Submitted | None:
+        """The job that has trained the same spec on the same data."""
+        from fornada import fingerprint
+
+        found = fingerprint.of_spec(spec, self.settings.data_root_path)
+        job_id = history.succeeded_like(self._database, spec.hash, found)
+        if job_id is None:
+            return None
+        uid = history.job(self._database, job_id)["uid"]
+        return Submitted(job_id, uid, known_by="needed")
+
+    def _refuse_never(self, specs: Iterable["Spec"]) -> None:
+        """Refuse what no worker there is could ever run.
+
+        Raises:
+            NeverScheduled: with all of them.
+        """
+        from fornada import local
+
+        if not hasattr(history, "never_runs"):
+            return
+        if self.settings.embedded and not local.running(self.settings):
+            # Whatever comes up next on this machine is not known yet.
+            return
+        wants = {(spec.resources.queue, str(spec.resources.gpus)): spec.name for spec in specs}
+        refused = [
+            self._never(queue, name, why)
+            for (queue, gpus), name in wants.items()
+            if (why := history.never_runs(self._database, queue, gpus))
+        ]
+        if refused:
+            raise NeverScheduled("\n".join([*refused, self._fleet(), NEVER_MIND]))
+
+    def _never(self, queue: str, name: str, why: str) -> str:
+        if why == "NeedsGpu":
+            return f'"{name}" needs a GPU, and no worker of queue {queue} has one.'
+        return f'"{name}" goes to queue {queue}, and no worker serves that.'
+
+    def _fleet(self) -> str:
+        alive = workers.alive(self._database, HEARTBEATS * self.settings.heartbeat_s)
+        if not alive:
+            return "  No worker is alive now; those of the last 30 days could not run it either."
+        return "\n".join(
+            f"  {one['name']} serves {', '.join(one['queues'])} "
+            f"with {', '.join(slot['name'] for slot in one['slots'])}."
+            for one in alive
+        )
+
+
+NEVER_MIND = (
+    "  Name another queue (--queue) or GPU (--set resources.gpus=auto), or queue it all the same "
+    "for a worker to come: --wait-for-worker."
+)

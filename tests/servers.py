@@ -160,7 +160,7 @@ class UsersRedis(_Server):
         script = DEPLOY / "redis" / "start.sh"
         place = ["--port", "0", "--unixsocket", self.socket, "--unixsocketperm", "700"]
         self.process = subprocess.Popen(
-            ["sh", script, *place, "--dir", self.folder, "--logfile", self.folder / "log"],
+            ["/bin/sh", script, *place, "--dir", self.folder, "--logfile", self.folder / "log"],
             env={"PATH": self._path, "TMPDIR": str(self.folder)} | passwords,
         )
 
@@ -205,7 +205,7 @@ class PostgresServer(_Server):
         folder = DEPLOY / "postgres"
         path = {"PATH": f"{self._bin}:{os.environ['PATH']}", "FORNADA_FOLDER": str(folder)}
         done = subprocess.run(
-            ["sh", folder / "init.sh"],
+            ["/bin/sh", folder / "init.sh"],
             env=path | place | user | given,
             capture_output=True,
             text=True,

@@ -11,10 +11,8 @@ from db.documents import best_of, tags_of
 from db.session import Database
 from db.states import LIVE_STATES, JobState
 from db.tables import Epoch, Job
-from db.workers import has_gpu, heard_of
+from db.workers import WORKER_IS_GONE_S, has_gpu, heard_of
 
-# A worker beats every ten seconds: three missed, and it is not there.
-WORKER_IS_GONE_S = 30.0
 # More rows than anybody reads; a queue may hold a million jobs.
 MOST = 1000
 

@@ -1,105 +1,24 @@
-"""What an attempt does, from claim to its last epoch. Callers find it all in `db.jobs`.
+"""What an attempt does, from its lease to its last epoch. Callers find it all in `db.jobs`.
 
-Each write goes through `db.fences` first. How an attempt ends: `db.verdicts`.
+Each write goes through `db.fences` first. How an attempt begins: `db.claims`; how it ends:
+`db.verdicts`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    and_,
-    case,
-    delete,
-    func,
-    insert,
-    or_,
-    select,
-    update,
-)
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy import Connection, case, delete, select
 
 from db import summaries
 from db.clock import later, now
 from db.errors import Fenced
-from db.facts import Claim, EpochRow, Fence, Requests, StartedFacts
-from db.fences import QUEUED, best_columns, hold, holds, write_attempt
-from db.moves import moved, tell
+from db.facts import EpochRow, Fence, Requests, StartedFacts
+from db.fences import best_columns, holds, write_attempt, write_job
+from db.moves import tell
 from db.session import Database
-from db.states import JobState
-from db.tables import Attempt, Dataset, Epoch, Job, Worker
+from db.tables import Attempt, Dataset, Epoch, Job
 from db.upsert import insert_for, upsert
-
-
-def claim(  # noqa: PLR0913
-    database: Database,
-    *,
-    worker: str,
-    slot: str,
-    queues: Sequence[str],
-    has_gpu: bool,
-    lease_s: float,
-) -> Claim | None:
-    """Take the best job that a slot can run: highest priority, then oldest.
-
-    Args:
-        worker: the name it registered under.
-        slot: the slot's name.
-        queues: the queues it serves.
-        has_gpu: whether jobs that need a GPU fit.
-        lease_s: how long the attempt may go unheard of, in seconds.
-    Returns:
-        The job, now running; None when there is none.
-    """
-    with database.begin() as connection:
-        row = connection.execute(_claim(worker, slot, queues, has_gpu, lease_s)).one_or_none()
-        if row is None:
-            return None
-        host = select(Worker.host).where(Worker.name == worker).scalar_subquery()
-        attempt = {
-            "job_id": row.id,
-            "number": row.attempt,
-            "worker": worker,
-            "host": func.coalesce(host, worker),
-            "slot": slot,
-            "claimed_at": now(),
-        }
-        connection.execute(insert(Attempt).values(attempt))
-        detail = {"attempt": row.attempt, "slot": slot}
-        change = (JobState.QUEUED, JobState.RUNNING)
-        moved(connection, row.id, change, worker, detail)
-    return Claim(
-        job_id=row.id,
-        uid=row.uid,
-        attempt=row.attempt,
-        name=row.name,
-        queue=row.queue,
-        spec=row.spec,
-        time_limit_s=row.time_limit_s,
-        retry_attempts=row.retry_attempts,
-        cancel_requested=row.cancel_requested_at is not None,
-    )
-
-
-def ready() -> ColumnElement[bool]:
-    """Whether a job is queued and its time has come."""
-    return and_(Job.state == QUEUED, or_(Job.not_before.is_(None), Job.not_before <= now()))
-
-
-def claimable(queues: Sequence[str], has_gpu: bool) -> Select[int]:
-    """Ids of the jobs that such a slot could run now, best first."""
-    fits = ("auto", "0", "1") if has_gpu else ("auto", "0")
-    return (
-        select(Job.id)
-        .where(
-            ready(),
-            Job.queue.in_(queues),
-            Job.gpus.in_(fits),
-        )
-        .order_by(Job.priority.desc(), Job.id)
-    )
 
 
 def renew(database: Database, fence: Fence, lease_s: float) -> Requests:
@@ -109,8 +28,9 @@ def renew(database: Database, fence: Fence, lease_s: float) -> Requests:
         Fenced: the attempt no longer holds the job.
     """
     with database.begin() as connection:
-        job = hold(connection, fence, lease_until=later(now(), lease_s), lease_s=lease_s)
-        return Requests(cancel=job.cancel_requested_at is not None)
+        until = later(now(), lease_s)
+        job = write_job(connection, fence, lease_until=until, lease_s=lease_s)
+        return _requests(job.cancel_requested_at, job.cancel_grace_s)
 
 
 def requests(database: Database, fence: Fence) -> Requests:
@@ -120,15 +40,18 @@ def requests(database: Database, fence: Fence) -> Requests:
         Fenced: the attempt no longer holds the job.
     """
     with database.read() as connection:
-        wanted = select(Job.cancel_requested_at).where(holds(fence))
+        wanted = select(Job.cancel_requested_at, Job.cancel_grace_s).where(holds(fence))
         job = connection.execute(wanted).one_or_none()
     if job is None:
         raise Fenced(fence.job_id, fence.attempt)
-    return Requests(cancel=job.cancel_requested_at is not None)
+    return _requests(*job)
 
 
 def started(database: Database, fence: Fence, facts: StartedFacts) -> None:
-    """Record what the trainer found, and forget the epochs that it will run again.
+    """Record what the trainer found, and make the history what it goes on from.
+
+    Epochs of other attempts from `first_epoch` on are forgotten, those that the training state
+    holds are as it says. The same again changes nothing.
 
     Raises:
         Fenced: the attempt no longer holds the job.
@@ -140,7 +63,9 @@ def started(database: Database, fence: Fence, facts: StartedFacts) -> None:
         "test": facts.test,
     }
     with database.begin() as connection:
-        job = hold(
+        if _known(connection, fence):
+            return
+        write_job(
             connection,
             fence,
             data=data,
@@ -148,10 +73,9 @@ def started(database: Database, fence: Fence, facts: StartedFacts) -> None:
             parameters=facts.parameters,
             seed=facts.seed,
             epochs_run=facts.first_epoch - 1,
+            **best_columns(facts.best),
         )
-        if job.best_epoch is not None and job.best_epoch >= facts.first_epoch:
-            hold(connection, fence, **best_columns(None))
-        worker = write_attempt(
+        attempt = write_attempt(
             connection,
             fence,
             started_at=now(),
@@ -159,10 +83,18 @@ def started(database: Database, fence: Fence, facts: StartedFacts) -> None:
             device=facts.device,
             backend=facts.backend,
             versions=dict(facts.versions),
+            resumed_epoch=facts.first_epoch if facts.resumed else None,
+            resumed_batch=facts.first_batch if facts.resumed else None,
+            inexact=facts.inexact,
+            reproducibility=facts.reproducibility,
         )
         _forget(connection, fence, facts.first_epoch)
+        upsert(connection, Epoch, _rows(fence, facts.restored), key=("job_id", "number"))
+        summaries.rebuild(connection, fence.job_id)
         _dataset(connection, facts, data)
-        tell(connection, fence.job_id, "started", worker, {"attempt": fence.attempt})
+        tell(connection, fence.job_id, "started", attempt.worker, {"attempt": fence.attempt})
+        if facts.resumed:
+            tell(connection, fence.job_id, "resumed", attempt.worker, _resumed(fence, facts))
 
 
 def record_epochs(database: Database, fence: Fence, epochs: Sequence[EpochRow]) -> None:
@@ -178,64 +110,56 @@ def record_epochs(database: Database, fence: Fence, epochs: Sequence[EpochRow]) 
     with database.begin() as connection:
         last = ordered[-1].number
         run = case((Job.epochs_run < last, last), else_=Job.epochs_run)
-        hold(connection, fence, epochs_run=run, **(best_columns(bests[-1]) if bests else {}))
-        rows = [
-            {
-                "job_id": fence.job_id,
-                "number": epoch.number,
-                "attempt": fence.attempt,
-                "seconds": epoch.seconds,
-                "images_per_s": epoch.images_per_s,
-                "learning_rate": epoch.learning_rate,
-                "metrics": dict(epoch.metrics),
-            }
-            for epoch in ordered
-        ]
-        upsert(connection, Epoch, rows, key=("job_id", "number"))
+        write_job(connection, fence, epochs_run=run, **(best_columns(bests[-1]) if bests else {}))
+        upsert(connection, Epoch, _rows(fence, ordered), key=("job_id", "number"))
         summaries.add(connection, fence.job_id, [(e.number, e.metrics) for e in ordered])
 
 
-def _claim(
-    worker: str, slot: str, queues: Sequence[str], has_gpu: bool, lease_s: float
-) -> ReturningUpdate[Any]:
-    # The CTE locks the row it finds, or looks further: two workers never wait for one job.
-    # SQLite has no such lock and needs none, there is one writer.
-    best = claimable(queues, has_gpu).limit(1).with_for_update(skip_locked=True).cte("best")
-    return (
-        update(Job)
-        .where(Job.id == select(best.c.id).scalar_subquery(), Job.state == QUEUED)
-        .values(
-            state=JobState.RUNNING,
-            attempt=Job.attempt + 1,
-            worker=worker,
-            slot=slot,
-            started_at=now(),
-            lease_until=later(now(), lease_s),
-            lease_s=lease_s,
-        )
-        .returning(
-            Job.id,
-            Job.uid,
-            Job.attempt,
-            Job.name,
-            Job.queue,
-            Job.spec,
-            Job.time_limit_s,
-            Job.retry_attempts,
-            Job.cancel_requested_at,
-        )
-    )
+def _requests(asked_at: datetime | None, grace_s: float | None) -> Requests:
+    return Requests(asked_at is not None, grace_s)
+
+
+def _known(connection: Connection, fence: Fence) -> bool:
+    """Lock the job; whether the attempt has said already that it started."""
+    locked = select(Job.id).where(holds(fence)).with_for_update()
+    if connection.scalar(locked) is None:
+        raise Fenced(fence.job_id, fence.attempt)
+    own = [Attempt.job_id == fence.job_id, Attempt.number == fence.attempt]
+    return connection.scalar(select(Attempt.started_at).where(*own)) is not None
 
 
 def _forget(connection: Connection, fence: Fence, first_epoch: int) -> None:
     connection.execute(
         delete(Epoch).where(
             Epoch.job_id == fence.job_id,
-            Epoch.attempt < fence.attempt,
+            Epoch.attempt != fence.attempt,
             Epoch.number >= first_epoch,
         )
     )
-    summaries.rebuild(connection, fence.job_id)
+
+
+def _rows(fence: Fence, epochs: Iterable[EpochRow]) -> list[dict[str, Any]]:
+    return [
+        {
+            "job_id": fence.job_id,
+            "number": epoch.number,
+            "attempt": fence.attempt if epoch.attempt is None else epoch.attempt,
+            "seconds": epoch.seconds,
+            "images_per_s": epoch.images_per_s,
+            "learning_rate": epoch.learning_rate,
+            "metrics": dict(epoch.metrics),
+        }
+        for epoch in epochs
+    ]
+
+
+def _resumed(fence: Fence, facts: StartedFacts) -> dict[str, Any]:
+    return {
+        "attempt": fence.attempt,
+        "epoch": facts.first_epoch,
+        "batch": facts.first_batch,
+        "inexact": facts.inexact,
+    }
 
 
 def _dataset(connection: Connection, facts: StartedFacts, data: Mapping[str, Any]) -> None:

@@ -7,12 +7,10 @@ from sqlalchemy import Connection, Row, select
 
 from db.clock import iso
 from db.errors import JobNotFound
+from db.logs import FOLDER
 from db.session import Database
 from db.tables import Artifact, Attempt, Job, JobTag, MetricSummary
 from db.values import plain
-
-# What the log and all other files of an attempt lie under: see `fornada.artifacts`.
-_FOLDER = "artifacts:{uid}/attempt-{attempt}"
 
 
 def job(database: Database, job_id: int) -> dict[str, Any]:
@@ -56,7 +54,7 @@ def log_location(database: Database, job_id: int) -> dict[str, Any] | None:
         attempt = connection.execute(last.order_by(Attempt.number.desc()).limit(1)).one_or_none()
     if attempt is None:
         return None
-    folder = _FOLDER.format(uid=row.uid, attempt=attempt.number)
+    folder = FOLDER.format(uid=row.uid, attempt=attempt.number)
     return {"host": attempt.host, "folder": folder, "state": row.state}
 
 

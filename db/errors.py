@@ -75,9 +75,12 @@ class WrongState(StoreError):
 
     code = "WRONG_STATE"
 
-    def __init__(self, job_id: int, state: JobState, wanted: JobState) -> None:
+    def __init__(
+        self, job_id: int, state: JobState, wanted: JobState, because: str | None = None
+    ) -> None:
         has = f"has ended as {state}" if state.final else f"is {state}"
-        super().__init__(f"job {job_id} {has}: it can no longer become {wanted}")
+        because = because or f"it can no longer become {wanted}"
+        super().__init__(f"job {job_id} {has}: {because}")
         self.job_id = job_id
         self.state = state
         self.wanted = wanted

@@ -1,9 +1,8 @@
 """The fence: a write of an attempt happens only while the attempt holds its job."""
 
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, literal, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, literal, select, update
 
 from db.errors import Fenced
 from db.facts import BestModel, Fence
@@ -13,6 +12,17 @@ from db.tables import Attempt, Job
 # Written into the statement: a partial index serves only what is known when it is planned.
 QUEUED = literal(JobState.QUEUED, Job.state.type, literal_execute=True)
 RUNNING = literal(JobState.RUNNING, Job.state.type, literal_execute=True)
+HELD = literal(JobState.HELD, Job.state.type, literal_execute=True)
+SUCCEEDED = literal(JobState.SUCCEEDED, Job.state.type, literal_execute=True)
+
+# What a verdict needs to know of its job.
+_KNOWN = tuple(
+    Job.__table__.c[name]
+    for name in (
+        *("id", "attempt", "worker", "tries", "retry_attempts"),
+        *("cancel_requested_at", "cancel_requested_by", "cancel_reason", "cancel_grace_s"),
+    )
+)
 
 
 def holds(fence: Fence) -> ColumnElement[bool]:
@@ -20,41 +30,48 @@ def holds(fence: Fence) -> ColumnElement[bool]:
     return and_(Job.id == fence.job_id, Job.attempt == fence.attempt, Job.state == RUNNING)
 
 
-def hold(
-    connection: Connection, fence: Fence, **values: Any
-) -> Row[JobState, datetime | None, int | None]:
+def write_job(connection: Connection, fence: Fence, **values: Any) -> Row[Any]:
     """Write to the job's row and lock it until the transaction ends: the first write of each.
 
     Returns:
-        Of the row as it is now: state, cancel_requested_at, best_epoch.
+        Of the row as it is now: id, attempt, worker, tries, retry_attempts, and what is known
+        of a request to cancel it.
     Raises:
         Fenced: the attempt no longer holds the job.
     """
-    written = (
-        update(Job)
-        .where(holds(fence))
-        .values(values)
-        .returning(Job.state, Job.cancel_requested_at, Job.best_epoch)
-    )
+    written = update(Job).where(holds(fence)).values(values).returning(*_KNOWN)
     row = connection.execute(written).one_or_none()
     if row is None:
         raise Fenced(fence.job_id, fence.attempt)
     return row
 
 
-def write_attempt(connection: Connection, fence: Fence, **values: Any) -> str:
+def share_job(connection: Connection, fence: Fence) -> None:
+    """See that the fence holds, and that it does until the transaction ends; write nothing.
+
+    For what belongs to the attempt alone: the job's row is long, and each write copies it.
+
+    Raises:
+        Fenced: the attempt no longer holds the job.
+    """
+    held = select(Job.id).where(holds(fence)).with_for_update(read=True)
+    if connection.scalar(held) is None:
+        raise Fenced(fence.job_id, fence.attempt)
+
+
+def write_attempt(connection: Connection, fence: Fence, **values: Any) -> Row[str, str]:
     """Write to the attempt's row, under a fence that holds.
 
     Returns:
-        The worker's name.
+        The names of its worker and host.
     """
     written = (
         update(Attempt)
         .where(Attempt.job_id == fence.job_id, Attempt.number == fence.attempt)
         .values(values)
-        .returning(Attempt.worker)
+        .returning(Attempt.worker, Attempt.host)
     )
-    return connection.execute(written).scalar_one()
+    return connection.execute(written).one()
 
 
 def best_columns(best: BestModel | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from db.alive import alive
 from db.clock import iso
 from db.documents import job, log_location
 from db.errors import JobNotFound
+from db.logs import log_chunks, log_places
 from db.pages import Page, page
 from db.references import find, resolve
 from db.session import Database
@@ -25,7 +26,9 @@ __all__ = [
     "events",
     "find",
     "job",
+    "log_chunks",
     "log_location",
+    "log_places",
     "page",
     "resolve",
     "state",

@@ -1,17 +1,20 @@
 """Everything that changes a job. Each call is one transaction, with its event row.
 
-What people do stands here; what an attempt does under its fence, in `db.attempts`
-and `db.verdicts`; all are called by this module's name.
+How a job comes to be stands here; what people do to it, in `db.steering`; how it is claimed, in
+`db.claims`; what an attempt does under its fence, in `db.attempts`, `db.logs` and `db.verdicts`;
+what becomes of those that nobody hears of, in `db.losses`. All are called by this module's name.
 """
 
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, func, insert, or_, select
 
-from db.attempts import claim, record_epochs, renew, requests, started
-from db.clock import now
-from db.errors import JobNotFound, WrongState
+from db import dependents
+from db.attempts import record_epochs, renew, requests, started
+from db.claims import claim
+from db.clock import iso, now
+from db.errors import JobNotFound
 from db.facts import (
     ArtifactRow,
     BestModel,
@@ -26,12 +29,15 @@ from db.facts import (
     StartedFacts,
     Verdict,
 )
-from db.moves import moved, tell
+from db.logs import record_log
+from db.losses import abandon, expire_leases
+from db.moves import moved
 from db.session import Database
-from db.states import JobState, StopReason
+from db.states import JobState
+from db.steering import cancel, hold, move, release, retry
 from db.tables import Job, JobTag
 from db.upsert import insert_for
-from db.verdicts import expire_leases, finish
+from db.verdicts import finish
 
 __all__ = [
     "ArtifactRow",
@@ -46,82 +52,63 @@ __all__ = [
     "Requests",
     "StartedFacts",
     "Verdict",
+    "abandon",
     "add",
     "cancel",
     "claim",
     "expire_leases",
     "finish",
+    "hold",
+    "move",
     "record_epochs",
+    "record_log",
+    "release",
     "renew",
     "requests",
+    "retry",
     "started",
 ]
 
 
 def add(database: Database, new: NewJob, actor: str) -> int:
-    """Record a job as queued; the same uid again changes nothing.
+    """Record a job; the same uid, or the same key, again changes nothing.
+
+    It is queued; held when it is to be, or while jobs that it waits for have not ended. When one
+    of those has ended in vain already, it is cancelled at once, with the reason.
 
     Args:
         actor: who submits it, or who found it in a wake-up.
     Returns:
         The job's id, the first one when it was known.
+    Raises:
+        JobNotFound: a job that it waits for, or goes on from, is none.
     """
     with database.begin() as connection:
-        known = connection.scalar(select(Job.id).where(Job.uid == new.uid))
+        known = _known(connection, new)
         if known is not None:
             return known
-        statement = insert_for(connection, Job).values(_queued(new)).on_conflict_do_nothing()
+        needs = dependents.needs(connection, new.after)
+        _see(connection, new.continues)
+        waits = not all(dependents.met(need.state, new.after_any) for need in needs)
+        state = JobState.HELD if new.held or waits else JobState.QUEUED
+        row = row_of(new) | {"state": state, "held_by": actor if new.held else None}
+        statement = insert_for(connection, Job).values(row).on_conflict_do_nothing()
         job_id: int | None = connection.scalar(statement.returning(Job.id))
         if job_id is None:
             # Another connection recorded it since we looked.
-            return connection.execute(select(Job.id).where(Job.uid == new.uid)).scalar_one()
+            return _first(connection, new)
         if new.tags:
             tags = [{"job_id": job_id, "name": k, "value": v} for k, v in new.tags.items()]
             connection.execute(insert(JobTag), tags)
-        moved(connection, job_id, (None, JobState.QUEUED), actor)
+        moved(connection, job_id, (None, state), actor, _wishes(new, state))
+        dependents.wait_for(connection, job_id, new.after, new.after_any)
+        if waits:
+            dependents.decide(connection, job_id)
         return job_id
 
 
-def cancel(database: Database, job_id: int, actor: str, reason: str | None = None) -> JobState:
-    """Cancel a job: at once while it waits; a running one is asked to stop.
-
-    A cancel that was accepted wins over whatever the attempt reports afterwards.
-
-    Returns:
-        The state now: `cancelled`, or `running` until the attempt has ended.
-    Raises:
-        JobNotFound: no job has this id.
-        WrongState: it ended otherwise. To cancel a cancelled job is no error.
-    """
-    with database.begin() as connection:
-        job = _locked(connection, job_id)
-        if job.state.final:
-            if job.state is JobState.CANCELLED:
-                return JobState.CANCELLED
-            raise WrongState(job_id, job.state, JobState.CANCELLED)
-        if job.cancel_requested_at is not None:
-            return JobState.RUNNING
-        asked = {
-            "cancel_requested_at": now(),
-            "cancel_requested_by": actor,
-            "cancel_reason": reason,
-        }
-        detail = {"reason": reason} if reason else None
-        if job.state is JobState.RUNNING:
-            connection.execute(update(Job).where(Job.id == job_id).values(asked))
-            tell(connection, job_id, "cancel_requested", actor, detail)
-            return JobState.RUNNING
-        ended = {
-            "state": JobState.CANCELLED,
-            "finished_at": now(),
-            "stop_reason": StopReason.CANCELLED,
-        }
-        connection.execute(update(Job).where(Job.id == job_id).values(asked | ended))
-        moved(connection, job_id, (job.state, JobState.CANCELLED), actor, detail)
-        return JobState.CANCELLED
-
-
-def _queued(new: NewJob) -> dict[str, Any]:
+def row_of(new: NewJob) -> dict[str, Any]:
+    """The columns of a job that waits in its queue."""
     return {
         "uid": new.uid,
         "name": new.name,
@@ -133,19 +120,49 @@ def _queued(new: NewJob) -> dict[str, Any]:
         "spec_hash": new.spec_hash,
         "seed": new.seed,
         "user": new.user,
+        "key": new.key,
+        "not_before": new.not_before,
+        "continues_id": new.continues,
         "time_limit_s": new.time_limit_s,
         "retry_attempts": new.retry_attempts,
         "monitor": new.monitor,
         "monitor_mode": new.monitor_mode,
         "submitted_at": now(),
         "attempt": 0,
+        "tries": 0,
+        "resume_after": 0,
         "epochs_run": 0,
     }
 
 
-def _locked(connection: Connection, job_id: int) -> Row[JobState, datetime | None]:
-    wanted = select(Job.state, Job.cancel_requested_at).where(Job.id == job_id).with_for_update()
-    row = connection.execute(wanted).one_or_none()
-    if row is None:
+def _known(connection: Connection, new: NewJob) -> int | None:
+    same = Job.uid == new.uid if new.key is None else or_(Job.uid == new.uid, Job.key == new.key)
+    return connection.scalar(select(func.min(Job.id)).where(same))
+
+
+def _first(connection: Connection, new: NewJob) -> int:
+    known = _known(connection, new)
+    if known is None:
+        raise RuntimeError(f"job {new.uid} was neither recorded nor known")
+    return known
+
+
+def _see(connection: Connection, job_id: int | None) -> None:
+    if job_id is None:
+        return
+    if connection.scalar(select(Job.id).where(Job.id == job_id)) is None:
         raise JobNotFound(job_id)
-    return row
+
+
+def _wishes(new: NewJob, state: JobState) -> Mapping[str, Any] | None:
+    """What was asked beyond the spec, for the event; its state when it does not say so itself."""
+    asked = {
+        "state": state if state is JobState.HELD else None,
+        "held": new.held or None,
+        "not_before": iso(new.not_before),
+        "after": list(new.after) or None,
+        "after_any": new.after_any or None,
+        "continues": new.continues,
+        "key": new.key,
+    }
+    return {name: value for name, value in asked.items() if value is not None} or None

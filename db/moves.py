@@ -17,6 +17,9 @@ _KINDS: Mapping[tuple[JobState | None, JobState], str] = {
     (None, JobState.HELD): "submitted",
     (JobState.QUEUED, JobState.RUNNING): "claimed",
     (JobState.RUNNING, JobState.QUEUED): "requeued",
+    (JobState.HELD, JobState.QUEUED): "released",
+    (JobState.FAILED, JobState.QUEUED): "retried",
+    (JobState.CANCELLED, JobState.QUEUED): "retried",
 }
 
 

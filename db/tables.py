@@ -319,6 +319,8 @@ class Queue(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     paused: Mapped[bool]
     max_running: Mapped[int | None] = mapped_column(Integer)
+    changed_at: Mapped[datetime | None]
+    changed_by: Mapped[str | None]
 
 
 class Worker(Base):

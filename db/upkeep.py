@@ -4,11 +4,16 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, case, func, or_, select
 
-from db.attempts import ready
+from db import queues
+from db.claims import ready
 from db.clock import later, now
+from db.dependents import release_due
+from db.logs import forget_logs
 from db.session import Database
 from db.tables import Job, Upkeep
 from db.upsert import insert_for
+
+__all__ = ["claimable", "forget_logs", "release_due", "take"]
 
 _ROW = 1
 
@@ -47,10 +52,16 @@ def take(database: Database, holder: str, ttl_s: float) -> bool:
 
 
 def claimable(database: Database) -> dict[str, int]:
-    """How many jobs could be claimed now, by queue; queues without any are left out."""
+    """How many jobs could be claimed now, by queue; queues without any are left out.
+
+    None of a queue that is paused, and of one with a limit no more than may still start.
+    """
     with database.read() as connection:
         counted = select(Job.queue, func.count()).where(ready()).group_by(Job.queue)
-        return dict(connection.execute(counted).all())
+        waiting: dict[str, int] = dict(connection.execute(counted).all())
+        room = queues.room(connection, list(waiting))
+    could = {queue: min(count, room.get(queue, count)) for queue, count in waiting.items()}
+    return {queue: count for queue, count in could.items() if count}
 
 
 def _if(condition: ColumnElement[bool], then: Any, otherwise: Any) -> Any:

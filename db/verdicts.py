@@ -1,31 +1,23 @@
-"""How an attempt ends: by its own verdict, or because its lease ran out."""
+"""How an attempt ends, and what becomes of its job. Callers find it in `db.jobs`."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    case,
-    literal,
-    null,
-    or_,
-    select,
-    update,
-)
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy import Connection, Row, select, update
 
+from db import dependents
 from db.clock import later, now, seconds_between
+from db.errors import Fenced
 from db.facts import ArtifactRow, Failure, Fence, Verdict
-from db.fences import RUNNING, best_columns, hold, holds, write_attempt
+from db.fences import best_columns, holds, write_attempt, write_job
 from db.moves import moved
 from db.session import Database
 from db.states import AttemptOutcome, FailureCode, JobState, StopReason
-from db.tables import Artifact, Epoch, Job, Upkeep
+from db.tables import Artifact, Attempt, Epoch, Job
 from db.upsert import upsert
 
-# What becomes of a job when its attempt ends so. Crashes and losses have no second chance yet.
+# What becomes of a job when its attempt ends so; of some, only once it has no try left.
 STATE_AFTER: Mapping[AttemptOutcome, JobState] = {
     AttemptOutcome.SUCCEEDED: JobState.SUCCEEDED,
     AttemptOutcome.FAILED: JobState.FAILED,
@@ -35,6 +27,9 @@ STATE_AFTER: Mapping[AttemptOutcome, JobState] = {
     AttemptOutcome.LOST: JobState.FAILED,
     AttemptOutcome.TIMED_OUT: JobState.FAILED,
 }
+# Ends that are tried again, and the codes of those failures that are the host's and not the spec's.
+_TRIED_AGAIN = frozenset({AttemptOutcome.CRASHED, AttemptOutcome.LOST})
+_HOSTS_FAULT = frozenset({FailureCode.DISK_FULL, FailureCode.ARTIFACT_WRITE, FailureCode.HOST_OOM})
 # The code of a failure that came without one.
 _CODE_OF: Mapping[AttemptOutcome, FailureCode] = {
     AttemptOutcome.FAILED: FailureCode.INTERNAL,
@@ -42,87 +37,168 @@ _CODE_OF: Mapping[AttemptOutcome, FailureCode] = {
     AttemptOutcome.LOST: FailureCode.WORKER_LOST,
     AttemptOutcome.TIMED_OUT: FailureCode.TIME_LIMIT,
 }
-_JOB = Job.__table__.c
-_CANCELLED = Job.cancel_requested_at.is_not(None)
+
+# Before the second attempt; each further pause is so many times as long as the one before, up to
+# a limit at which whatever was wrong has been mended or will not be.
+PAUSE_S = 10.0
+_GROWTH = 4
+_LONGEST_PAUSE_S = 600.0
+# From here on every pause is the longest, whatever it began with.
+_ENOUGH_GROWTH = 20
 
 
-def finish(database: Database, fence: Fence, verdict: Verdict) -> JobState:
+@dataclass(frozen=True)
+class _End:
+    """What becomes of a job, decided under its lock."""
+
+    state: JobState
+    values: Mapping[str, Any]
+    # For the event.
+    detail: Mapping[str, Any]
+
+
+def finish(
+    database: Database, fence: Fence, verdict: Verdict, *, pause_s: float = PAUSE_S
+) -> JobState:
     """End an attempt, and the job with it unless it goes back to its queue.
 
-    A cancel that was accepted before wins, decided by the one UPDATE; best model, artifacts
-    and test result are recorded all the same. A verdict without a best model takes back the one
-    that the attempt's epochs reported: its file is not there.
+    A crash, and a failure that is the host's, is tried again after a pause, while the job has
+    tries left. A cancel that was accepted before wins: the first UPDATE locks the row, and what
+    it then says is what counts. Best model, artifacts and test result are recorded all the same.
+    A verdict without a best model takes back the one that the attempt's epochs reported: its file
+    is not there.
 
+    Args:
+        pause_s: before the second attempt; later ones wait four times as long each.
     Returns:
-        The job's state now: what everybody is to report.
+        The job's state now: what everybody is to report. The same verdict again, from whoever
+        did not hear the answer to the first, changes nothing.
     Raises:
-        Fenced: the attempt no longer holds the job; also when it was finished already.
+        Fenced: the attempt no longer holds the job; also when it has ended otherwise.
     """
     with database.begin() as connection:
         if verdict.best is None:
             _forget_best(connection, fence)
-        job = hold(connection, fence, **_ended(verdict))
-        failure = _failure(verdict)
-        worker = write_attempt(
-            connection,
-            fence,
-            ended_at=now(),
-            outcome=verdict.outcome,
-            exit_status=verdict.exit_status,
-            failure_code=failure.code if failure else None,
-            failure_message=failure.message if failure else None,
-            traceback=failure.traceback if failure else None,
-        )
-        _artifacts(connection, fence, verdict.artifacts)
-        detail = {"attempt": fence.attempt, "outcome": verdict.outcome}
-        if failure:
-            detail |= {"code": failure.code, "message": failure.message}
-        change = (JobState.RUNNING, job.state)
-        moved(connection, fence.job_id, change, worker, detail)
-        state: JobState = job.state
-        return state
+        try:
+            return end(connection, fence, verdict, pause_s=pause_s)
+        except Fenced:
+            known = _ended_as(connection, fence, verdict.outcome)
+            if known is None:
+                raise
+            return known
 
 
-def expire_leases(database: Database) -> list[int]:
-    """End the attempts whose lease has run out; after an outage, not before a full lease.
+def end(
+    connection: Connection,
+    fence: Fence,
+    verdict: Verdict,
+    *,
+    pause_s: float,
+    actor: str | None = None,
+) -> JobState:
+    """End an attempt in a transaction; see `finish`.
 
-    Returns:
-        The jobs whose attempt was lost.
+    Args:
+        actor: who says so; None for the attempt's worker.
     """
-    with database.begin() as connection:
-        # Here jobs with attempts left will go back to their queue, as LOST then allows.
-        expired = connection.execute(_expire()).all()
-        for job in expired:
-            fence = Fence(job.id, job.attempt)
-            code = FailureCode.WORKER_LOST
-            message = _lost(job.worker)
-            write_attempt(
-                connection,
-                fence,
-                ended_at=now(),
-                outcome=AttemptOutcome.LOST,
-                failure_code=code,
-                failure_message=message,
-            )
-            detail = {"attempt": job.attempt, "outcome": AttemptOutcome.LOST, "code": code}
-            moved(connection, job.id, (JobState.RUNNING, job.state), "upkeep", detail)
-        return [job.id for job in expired]
-
-
-def _ended(verdict: Verdict) -> dict[str, Any]:
-    """The job's columns when its attempt ends; of two futures the row itself chooses."""
+    job = write_job(connection, fence, lease_until=None, lease_s=None)
     failure = _failure(verdict)
-    ended = _after(
-        STATE_AFTER[verdict.outcome],
-        stop_reason=verdict.stop_reason,
+    attempt = write_attempt(
+        connection,
+        fence,
+        ended_at=now(),
+        outcome=verdict.outcome,
+        exit_status=verdict.exit_status,
         failure_code=failure.code if failure else None,
         failure_message=failure.message if failure else None,
+        traceback=failure.traceback if failure else None,
     )
-    if verdict.best:
-        ended |= best_columns(verdict.best)
+    _artifacts(connection, fence, verdict.artifacts)
+    ended = _decide(job, verdict, failure, attempt.host, pause_s)
+    left = best_columns(verdict.best) if verdict.best else {}
     if verdict.test is not None:
-        ended["test"] = verdict.test
-    return ended
+        left["test"] = verdict.test
+    connection.execute(update(Job).where(Job.id == job.id).values(**ended.values, **left))
+    change = (JobState.RUNNING, ended.state)
+    detail = {"attempt": fence.attempt, "outcome": verdict.outcome, **ended.detail}
+    moved(connection, job.id, change, actor or attempt.worker, detail)
+    if ended.state.final:
+        dependents.settle(connection, job.id)
+    return ended.state
+
+
+def _decide(
+    job: Row[Any], verdict: Verdict, failure: Failure | None, host: str, pause_s: float
+) -> _End:
+    if job.cancel_requested_at is not None:
+        asked = {"by": job.cancel_requested_by, "reason": job.cancel_reason}
+        return _End(JobState.CANCELLED, _final(JobState.CANCELLED, StopReason.CANCELLED), asked)
+    why = {"code": failure.code, "message": failure.message} if failure else {}
+    if _again(verdict.outcome, failure):
+        tries = job.tries + 1
+        counted = {"tries": tries, "avoid_host": host}
+        why |= {"host": host, "tries": tries, "retry_attempts": job.retry_attempts}
+        if tries < job.retry_attempts:
+            wait_s = pause_after(tries, pause_s)
+            waiting = _waiting(not_before=later(now(), wait_s)) | counted
+            return _End(JobState.QUEUED, waiting, why | {"pause_s": wait_s, "avoid_host": host})
+        final = _final(JobState.FAILED, verdict.stop_reason, failure) | counted
+        return _End(JobState.FAILED, final, why)
+    state = STATE_AFTER[verdict.outcome]
+    if state.final:
+        return _End(state, _final(state, verdict.stop_reason, failure), why)
+    return _End(state, _waiting(not_before=None), why)
+
+
+def pause_after(tries: int, pause_s: float) -> float:
+    """How long a job waits after so many tries, 1 or more.
+
+    >>> [pause_after(tries, 10.0) for tries in (1, 2, 3, 4, 1000)]
+    [10.0, 40.0, 160.0, 600.0, 600.0]
+    """
+    grown: float = pause_s * _GROWTH ** min(tries - 1, _ENOUGH_GROWTH)
+    return min(_LONGEST_PAUSE_S, grown)
+
+
+def _again(outcome: AttemptOutcome, failure: Failure | None) -> bool:
+    if outcome in _TRIED_AGAIN:
+        return True
+    return outcome is AttemptOutcome.FAILED and failure is not None and failure.code in _HOSTS_FAULT
+
+
+def _final(
+    state: JobState, stop_reason: StopReason | None, failure: Failure | None = None
+) -> dict[str, Any]:
+    # A job that is over keeps where it ran.
+    return {
+        "state": state,
+        "stop_reason": stop_reason,
+        "failure_code": failure.code if failure else None,
+        "failure_message": failure.message if failure else None,
+        "finished_at": now(),
+        "duration_s": seconds_between(Job.started_at, now()),
+    }
+
+
+def _waiting(**values: Any) -> dict[str, Any]:
+    # A job that waits again has nowhere, and what failed is the attempt's alone.
+    nothing = ("stop_reason", "failure_code", "failure_message", "started_at", "worker", "slot")
+    return {"state": JobState.QUEUED} | dict.fromkeys(nothing) | values
+
+
+def _ended_as(connection: Connection, fence: Fence, outcome: AttemptOutcome) -> JobState | None:
+    """What the job became when its attempt ended just so; None when it did not."""
+    wanted = (
+        select(Attempt.outcome, Job.state, Job.attempt)
+        .join(Job, Job.id == Attempt.job_id)
+        .where(Attempt.job_id == fence.job_id, Attempt.number == fence.attempt)
+    )
+    row = connection.execute(wanted).one_or_none()
+    if row is None or row.outcome != outcome:
+        return None
+    state: JobState = row.state
+    # A job with a later attempt went back to its queue after this one.
+    return state if row.attempt == fence.attempt else JobState.QUEUED
 
 
 def _forget_best(connection: Connection, fence: Fence) -> None:
@@ -133,42 +209,6 @@ def _forget_best(connection: Connection, fence: Fence) -> None:
         Epoch.attempt == fence.attempt,
     )
     connection.execute(update(Job).where(holds(fence), own.exists()).values(best_columns(None)))
-
-
-def _after(state: JobState, **values: Any) -> dict[str, Any]:
-    """Columns for `state` and these values, or for a cancel that was accepted before."""
-    cancelled: dict[str, Any] = {
-        "state": JobState.CANCELLED,
-        "stop_reason": StopReason.CANCELLED,
-        "failure_code": None,
-        "failure_message": None,
-    } | _FINAL
-    other: dict[str, Any] = {"state": state} | values | (_FINAL if state.final else _WAITING)
-    chosen = {
-        name: case(
-            (_CANCELLED, _sql(_JOB[name], cancelled[name])),
-            else_=_sql(_JOB[name], other[name]),
-        )
-        for name in cancelled
-    }
-    return chosen | {"lease_until": None, "lease_s": None}
-
-
-# A job that is over keeps where it ran; one that waits again has nowhere.
-_FINAL: dict[str, Any] = {
-    "started_at": _JOB.started_at,
-    "finished_at": now(),
-    "duration_s": seconds_between(Job.started_at, now()),
-    "worker": _JOB.worker,
-    "slot": _JOB.slot,
-}
-_WAITING: dict[str, Any] = dict.fromkeys(_FINAL)
-
-
-def _sql(column: ColumnElement[Any], value: Any) -> ColumnElement[Any]:
-    if value is None:
-        return null()
-    return value if isinstance(value, ColumnElement) else literal(value, column.type)
 
 
 def _failure(verdict: Verdict) -> Failure | None:
@@ -191,41 +231,3 @@ def _artifacts(connection: Connection, fence: Fence, artifacts: Sequence[Artifac
         for artifact in artifacts
     ]
     upsert(connection, Artifact, rows, key=("job_id", "attempt", "uri"))
-
-
-def lost() -> Select[int]:
-    """Ids of the jobs whose attempt has not been heard of for longer than its lease."""
-    resumed = select(Upkeep.resumed_at).scalar_subquery()
-    return (
-        select(Job.id)
-        .where(
-            Job.state == RUNNING,
-            Job.lease_until < now(),
-            # The database was away from everybody: nobody could renew.
-            or_(resumed.is_(None), later(resumed, Job.lease_s) < now()),
-        )
-        # An attempt that is writing at this moment is alive.
-        .with_for_update(skip_locked=True)
-    )
-
-
-def _expire() -> ReturningUpdate[int, int, JobState, str | None]:
-    expired = lost().cte("lost")
-    return (
-        update(Job)
-        .where(Job.id.in_(select(expired.c.id)), Job.state == RUNNING)
-        .values(
-            _after(
-                STATE_AFTER[AttemptOutcome.LOST],
-                stop_reason=None,
-                failure_code=FailureCode.WORKER_LOST,
-                failure_message=_lost(Job.worker),
-            )
-        )
-        .returning(Job.id, Job.attempt, Job.state, Job.worker)
-    )
-
-
-def _lost(worker: Any) -> Any:
-    """Why, of a worker's name or of the column that holds it."""
-    return "worker " + worker + " was not heard of for longer than its lease"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, update
 
 from db.clock import iso, later, now
 from db.fences import RUNNING
@@ -14,6 +14,8 @@ from db.tables import Job, Worker
 from db.upsert import insert_for
 
 GONE = "gone"
+# A worker beats every ten seconds: three missed, and it is not there.
+WORKER_IS_GONE_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,35 @@ def register(database: Database, facts: WorkerFacts) -> None:
     _write(database, facts, came_up=True)
 
 
-def beat(database: Database, facts: WorkerFacts) -> None:
-    """Record that a worker lives, and what it is now."""
-    _write(database, facts, came_up=False)
+def beat(database: Database, facts: WorkerFacts) -> bool:
+    """Record that a worker lives, and what it is now.
+
+    Returns:
+        Whether a person has asked it to drain since it came up.
+    """
+    return _write(database, facts, came_up=False)
+
+
+def request_drain(
+    database: Database, name_or_host: str, actor: str, within_s: float = WORKER_IS_GONE_S
+) -> list[str]:
+    """Ask the worker of this name, or all of this host, to take no more jobs, save and end.
+
+    Args:
+        within_s: how long ago it may last have been heard of.
+    Returns:
+        The names of those that are asked, now or before; none when no such worker is alive.
+    """
+    with database.begin() as connection:
+        named = or_(Worker.name == name_or_host, Worker.host == name_or_host)
+        rows = connection.execute(
+            select(Worker.name).where(named, *_alive(within_s)).order_by(Worker.name)
+        )
+        names = [row.name for row in rows.all()]
+        first = and_(Worker.name.in_(names), Worker.drain_requested_at.is_(None))
+        asked = {"drain_requested_at": now(), "drain_requested_by": actor}
+        connection.execute(update(Worker).where(first).values(asked))
+        return names
 
 
 def gone(database: Database, name: str) -> None:
@@ -69,6 +97,8 @@ def alive(database: Database, within_s: float) -> list[dict[str, Any]]:
             "devices": worker.devices,
             "versions": worker.versions,
             "running": [job.id for job in running if job.worker == worker.name],
+            "drain_requested_at": iso(worker.drain_requested_at),
+            "drain_requested_by": worker.drain_requested_by,
             "started_at": iso(worker.started_at),
             "seen_at": iso(worker.seen_at),
         }
@@ -99,16 +129,19 @@ def has_gpu(slot: Mapping[str, Any]) -> bool:
 
 def heard_of(connection: Connection, within_s: float) -> Sequence[Row[Any]]:
     """Rows of the workers that are alive, by name."""
-    recent = Worker.seen_at >= later(now(), -within_s)
-    wanted = select(*Worker.__table__.c).where(recent, Worker.state != GONE)
+    wanted = select(*Worker.__table__.c).where(*_alive(within_s))
     return connection.execute(wanted.order_by(Worker.name)).all()
+
+
+def _alive(within_s: float) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return Worker.seen_at >= later(now(), -within_s), Worker.state != GONE
 
 
 def _running(connection: Connection) -> Sequence[Row[int, str | None]]:
     return connection.execute(select(Job.id, Job.worker).where(Job.state == RUNNING)).all()
 
 
-def _write(database: Database, facts: WorkerFacts, *, came_up: bool) -> None:
+def _write(database: Database, facts: WorkerFacts, *, came_up: bool) -> bool:
     values = {
         "host": facts.host,
         "pid": facts.pid,
@@ -121,9 +154,12 @@ def _write(database: Database, facts: WorkerFacts, *, came_up: bool) -> None:
     }
     with database.begin() as connection:
         row = values | {"name": facts.name, "started_at": now()}
-        changed = values | ({"started_at": now()} if came_up else {})
-        connection.execute(
+        anew = {"started_at": now(), "drain_requested_at": None, "drain_requested_by": None}
+        changed = values | (anew if came_up else {})
+        written = (
             insert_for(connection, Worker)
             .values(row)
             .on_conflict_do_update(index_elements=["name"], set_=changed)
+            .returning(Worker.drain_requested_at)
         )
+        return connection.execute(written).scalar_one() is not None

@@ -2,13 +2,11 @@
 
 import itertools
 import uuid
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import insert
 
 from db import jobs
-from db.clock import now
 from db.facts import (
     ArtifactRow,
     BestModel,
@@ -21,7 +19,7 @@ from db.facts import (
     Verdict,
 )
 from db.session import Database
-from db.states import AttemptOutcome, FailureCode, JobState, StopReason
+from db.states import AttemptOutcome, FailureCode, StopReason
 from db.tables import Job
 
 _numbers = itertools.count(1)
@@ -56,17 +54,7 @@ def add(database: Database, **changes: Any) -> int:
 
 def add_many(database: Database, count: int) -> list[int]:
     """Submit jobs of mixed priorities in one transaction; their ids."""
-    rows = [
-        {
-            **{key: value for key, value in asdict(new_job()).items() if key != "tags"},
-            "priority": number % 5,
-            "state": JobState.QUEUED,
-            "submitted_at": now(),
-            "attempt": 0,
-            "epochs_run": 0,
-        }
-        for number in range(count)
-    ]
+    rows = [jobs.row_of(new_job(priority=number % 5)) for number in range(count)]
     with database.begin() as connection:
         return list(connection.scalars(insert(Job).values(rows).returning(Job.id)))
 
@@ -92,9 +80,9 @@ def running(database: Database, **changes: Any) -> Fence:
     return claimed.fence
 
 
-def expired(database: Database) -> Fence:
+def expired(database: Database, **changes: Any) -> Fence:
     """Submit a job, claim it, and let its lease run out, though nobody has noticed yet."""
-    fence = running(database)
+    fence = running(database, **changes)
     jobs.renew(database, fence, lease_s=-1.0)
     return fence
 

@@ -57,8 +57,8 @@ def test_a_lost_attempt_is_fenced(database: Database, write: Write) -> None:
     assert record(database, fence.job_id) == before
 
 
-def test_a_lost_attempt_fails_its_job(database: Database) -> None:
-    fence = store.expired(database)
+def test_a_lost_attempt_without_another_try_fails_its_job(database: Database) -> None:
+    fence = store.expired(database, retry_attempts=1)
     jobs.expire_leases(database)
     shown = history.job(database, fence.job_id)
     assert shown["state"] == "failed"

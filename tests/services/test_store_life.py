@@ -144,7 +144,7 @@ def test_a_failure_keeps_its_code_and_reason(database: Database) -> None:
 def test_each_outcome_leads_to_a_state_and_a_code(
     database: Database, outcome: AttemptOutcome, state: JobState, code: FailureCode | None
 ) -> None:
-    fence = store.running(database)
+    fence = store.running(database, retry_attempts=1)
     assert jobs.finish(database, fence, jobs.Verdict(outcome)) is state
     shown = history.job(database, fence.job_id)
     assert shown["state"] == state
@@ -185,7 +185,8 @@ def test_an_attempt_that_resumes_keeps_what_came_before(database: Database) -> N
     jobs.finish(database, fence, replace(store.PREEMPTED, best=store.best(1, 0.5)))
     again = store.claim(database)
     assert again is not None
-    jobs.started(database, again.fence, replace(store.STARTED, first_epoch=3))
+    resumed = replace(store.STARTED, first_epoch=3, best=store.best(1, 0.5))
+    jobs.started(database, again.fence, resumed)
     shown = history.job(database, fence.job_id)
     assert shown["epochs_run"] == 2
     assert shown["best"]["epoch"] == 1

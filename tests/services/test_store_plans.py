@@ -8,10 +8,11 @@ import pytest
 from sqlalchemy import Connection, Executable, text
 from sqlalchemy.sql import ClauseElement
 
-from db.attempts import claimable
+from db.claims import claimable
+from db.losses import lost
 from db.pages import Order, with_value, without_value
 from db.session import Database
-from db.verdicts import lost
+from db.tables import Job
 from tests.services import store
 
 Explain = Callable[[Any], str]
@@ -53,7 +54,7 @@ def explain(database: Database) -> Explain:
 
 
 def test_the_claim_walks_its_partial_index(explain: Explain) -> None:
-    found = explain(claimable(["default"], has_gpu=False).limit(1))
+    found = explain(claimable(["default"], Job.gpus.in_(("auto", "0"))).limit(1))
     assert_walks(found, "job_claim")
 
 
@@ -99,8 +100,6 @@ def test_the_rest_of_a_page_walks_an_index(explain: Explain, sort: str) -> None:
 
 def test_this_test_can_fail(explain: Explain) -> None:
     from sqlalchemy import select
-
-    from db.tables import Job
 
     unsorted: Executable = select(Job.id).order_by(Job.user).limit(1)
     with pytest.raises(AssertionError):

@@ -50,6 +50,9 @@ def upgrade() -> None:
     )
     op.add_column("worker", sa.Column("drain_requested_by", sa.Text(), nullable=True))
 
+    op.add_column("queue", sa.Column("changed_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("queue", sa.Column("changed_by", sa.Text(), nullable=True))
+
     # Nothing has written it so far.
     op.drop_table("log_chunk")
     _create_log_chunk(
@@ -62,6 +65,8 @@ def downgrade() -> None:
     op.drop_table("log_chunk")
     _create_log_chunk(sa.Column("text", sa.Text(), nullable=False))
 
+    op.drop_column("queue", "changed_by")
+    op.drop_column("queue", "changed_at")
     op.drop_column("worker", "drain_requested_by")
     op.drop_column("worker", "drain_requested_at")
     op.drop_column("dependency", "any_end")

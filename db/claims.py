@@ -1,0 +1,191 @@
+"""Which job a slot takes, and that no two take one. Callers find it in `db.jobs`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, insert, or_, select, update
+
+from db import queues
+from db.clock import later, now
+from db.facts import Claim
+from db.fences import QUEUED
+from db.moves import moved
+from db.session import Database
+from db.states import JobState
+from db.tables import Attempt, Job, Worker
+from db.workers import WORKER_IS_GONE_S, has_gpu, heard_of
+
+
+@dataclass(frozen=True)
+class Place:
+    """A slot that asks for a job."""
+
+    worker: str
+    slot: str
+    host: str
+    has_gpu: bool
+    lease_s: float
+
+    @property
+    def fits(self) -> ColumnElement[bool]:
+        """Whether a job's wish for a GPU can be met."""
+        return Job.gpus.in_(("auto", "0", "1") if self.has_gpu else ("auto", "0"))
+
+
+def claim(  # noqa: PLR0913
+    database: Database,
+    *,
+    worker: str,
+    slot: str,
+    queues: Sequence[str],
+    has_gpu: bool,
+    lease_s: float,
+    host: str | None = None,
+    within_s: float = WORKER_IS_GONE_S,
+) -> Claim | None:
+    """Take the best job that a slot can run: highest priority, then oldest.
+
+    A job that an attempt on this host crashed comes last, and only where no other living host
+    could run it.
+
+    Args:
+        worker: the name it registered under.
+        slot: the slot's name.
+        queues: the queues it serves.
+        has_gpu: whether jobs that need a GPU fit.
+        lease_s: how long the attempt may go unheard of, in seconds.
+        host: the worker's; None for the one it registered with.
+        within_s: how long ago another worker may last have been heard of.
+    Returns:
+        The job, now running; None when there is none.
+    """
+    with database.begin() as connection:
+        place = Place(worker, slot, host or _host(connection, worker), has_gpu, lease_s)
+        row = _take(connection, place, queues, within_s)
+        if row is None:
+            return None
+        attempt = {
+            "job_id": row.id,
+            "number": row.attempt,
+            "worker": worker,
+            "host": place.host,
+            "slot": slot,
+            "claimed_at": now(),
+        }
+        connection.execute(insert(Attempt).values(attempt))
+        detail = {"attempt": row.attempt, "worker": worker, "host": place.host, "slot": slot}
+        moved(connection, row.id, (JobState.QUEUED, JobState.RUNNING), worker, detail)
+        resume_from = _resume_from(connection, row)
+    return Claim(
+        job_id=row.id,
+        uid=row.uid,
+        attempt=row.attempt,
+        name=row.name,
+        queue=row.queue,
+        spec=row.spec,
+        time_limit_s=row.time_limit_s,
+        retry_attempts=row.retry_attempts,
+        cancel_requested=row.cancel_requested_at is not None,
+        resume_from=resume_from,
+    )
+
+
+def ready() -> ColumnElement[bool]:
+    """Whether a job is queued and its time has come."""
+    return and_(Job.state == QUEUED, or_(Job.not_before.is_(None), Job.not_before <= now()))
+
+
+def claimable(names: Sequence[str], fits: ColumnElement[bool]) -> Select[int]:
+    """Ids of the jobs of these queues that fit and could be run now, best first."""
+    return (
+        select(Job.id)
+        .where(ready(), Job.queue.in_(names), fits)
+        .order_by(Job.priority.desc(), Job.id)
+    )
+
+
+def _host(connection: Connection, worker: str) -> str:
+    return connection.scalar(select(Worker.host).where(Worker.name == worker)) or worker
+
+
+def _take(
+    connection: Connection, place: Place, names: Sequence[str], within_s: float
+) -> Row[Any] | None:
+    served = queues.served(connection, names)
+    welcome = or_(Job.avoid_host.is_(None), Job.avoid_host != place.host)
+    row = _best(connection, place, served, welcome)
+    if row is not None:
+        return row
+    avoiding = Job.avoid_host == place.host
+    if connection.scalar(claimable(served.names, and_(place.fits, avoiding)).limit(1)) is None:
+        return None
+    return _best(connection, place, served, and_(avoiding, _no_other(connection, place, within_s)))
+
+
+def _best(
+    connection: Connection, place: Place, served: queues.Served, which: ColumnElement[bool]
+) -> Row[Any] | None:
+    """Take the best of the jobs; of a queue that is full meanwhile, undo it and look further."""
+    fits = and_(place.fits, which)
+    while served.limited:
+        with connection.begin_nested() as undo:
+            row = connection.execute(_claim(place, claimable(served.names, fits))).one_or_none()
+            if row is None or row.queue not in served.limited:
+                return row
+            if not queues.overfull(connection, row.queue):
+                return row
+            undo.rollback()
+        served = served.without(row.queue)
+    return connection.execute(_claim(place, claimable(served.names, fits))).one_or_none()
+
+
+def _claim(place: Place, candidates: Select[int]) -> Any:
+    # The CTE locks the row it finds, or looks further: two workers never wait for one job.
+    # SQLite has no such lock and needs none, there is one writer.
+    best = candidates.limit(1).with_for_update(skip_locked=True).cte("best")
+    return (
+        update(Job)
+        .where(Job.id == select(best.c.id).scalar_subquery(), Job.state == QUEUED)
+        .values(
+            state=JobState.RUNNING,
+            attempt=Job.attempt + 1,
+            not_before=None,
+            worker=place.worker,
+            slot=place.slot,
+            started_at=now(),
+            lease_until=later(now(), place.lease_s),
+            lease_s=place.lease_s,
+        )
+        .returning(
+            *(Job.id, Job.uid, Job.attempt, Job.name, Job.queue, Job.spec, Job.time_limit_s),
+            *(Job.retry_attempts, Job.cancel_requested_at, Job.resume_after, Job.continues_id),
+        )
+    )
+
+
+def _no_other(connection: Connection, place: Place, within_s: float) -> ColumnElement[bool]:
+    """Whether no other host that is alive could run a job."""
+    any_slot: set[str] = set()
+    gpu_slot: set[str] = set()
+    for worker in heard_of(connection, within_s):
+        if worker.host == place.host or worker.state == "draining":
+            continue
+        if worker.slots:
+            any_slot.update(worker.queues)
+        if any(has_gpu(slot) for slot in worker.slots):
+            gpu_slot.update(worker.queues)
+    return or_(
+        and_(Job.gpus == "1", Job.queue.not_in(sorted(gpu_slot))),
+        and_(Job.gpus != "1", Job.queue.not_in(sorted(any_slot))),
+    )
+
+
+def _resume_from(connection: Connection, row: Row[Any]) -> tuple[tuple[str, int], ...]:
+    own = [(row.uid, number) for number in range(row.attempt - 1, row.resume_after, -1)]
+    if row.continues_id is None:
+        return tuple(own)
+    wanted = select(Job.uid, Job.attempt, Job.resume_after).where(Job.id == row.continues_id)
+    first = connection.execute(wanted).one()
+    numbers = range(first.attempt, first.resume_after, -1)
+    return (*own, *((first.uid, number) for number in numbers))

@@ -1,0 +1,190 @@
+"""Jobs that wait for others: released when those have succeeded, cancelled when they cannot.
+
+Settled in the transaction that ends the other. Rows are locked in the order of their ids (a job
+needs only older ones), so that two that settle at once do not wait for each other.
+"""
+
+import heapq
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    and_,
+    delete,
+    exists,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.orm import aliased
+
+from db.clock import now
+from db.errors import JobNotFound
+from db.fences import HELD
+from db.moves import moved
+from db.session import Database
+from db.states import FINAL_STATES, LIVE_STATES, JobState, StopReason
+from db.tables import Dependency, Job
+
+# Who settles what nobody settled.
+UPKEEP = "upkeep"
+
+
+def needs(connection: Connection, after: Iterable[int]) -> Sequence[Row[int, JobState]]:
+    """Jobs that a new one is to wait for; none of them ends before this transaction does.
+
+    Returns:
+        Their ids and states.
+    Raises:
+        JobNotFound: one of them is none.
+    """
+    wanted = sorted(set(after))
+    if not wanted:
+        return []
+    rows = select(Job.id, Job.state).where(Job.id.in_(wanted)).order_by(Job.id)
+    found = connection.execute(rows.with_for_update(read=True)).all()
+    missing = set(wanted) - {row.id for row in found}
+    if missing:
+        raise JobNotFound(min(missing))
+    return found
+
+
+def wait_for(connection: Connection, job_id: int, after: Iterable[int], any_end: bool) -> None:
+    """Record what a new job waits for."""
+    rows = [{"job_id": job_id, "needs_id": need, "any_end": any_end} for need in sorted(set(after))]
+    if rows:
+        connection.execute(insert(Dependency), rows)
+
+
+def keep_needs(connection: Connection, job_id: int) -> None:
+    """Let none of the jobs that a job waits for end before this transaction does."""
+    after = select(Dependency.needs_id).where(Dependency.job_id == job_id)
+    needs(connection, connection.scalars(after))
+
+
+def unmet(connection: Connection, job_id: int) -> list[int]:
+    """Ids of the jobs that a job, which is locked, still waits for."""
+    return [need.id for need in _needs_of(connection, job_id) if not need.state.final]
+
+
+def waive_failed(connection: Connection, job_id: int) -> list[int]:
+    """No longer ask that jobs succeed which have ended otherwise; their ids."""
+    failed = [need.id for need in _needs_of(connection, job_id) if _in_vain(need)]
+    of_job = Dependency.job_id == job_id
+    connection.execute(delete(Dependency).where(of_job, Dependency.needs_id.in_(failed)))
+    return failed
+
+
+def call_off(
+    connection: Connection, job_id: int, state: JobState, actor: str, reason: str | None
+) -> None:
+    """Cancel a job that waits, in `state`, and is locked; who waits for it is not settled yet."""
+    values = {
+        "state": JobState.CANCELLED,
+        "finished_at": now(),
+        "stop_reason": StopReason.CANCELLED,
+        "cancel_requested_at": now(),
+        "cancel_requested_by": actor,
+        "cancel_reason": reason,
+    }
+    connection.execute(update(Job).where(Job.id == job_id).values(values))
+    detail = {"reason": reason} if reason else None
+    moved(connection, job_id, (state, JobState.CANCELLED), actor, detail)
+
+
+def settle(connection: Connection, ended: int) -> None:
+    """Release or cancel whatever waited for a job that this transaction has ended."""
+    waiting = _waiting_for(connection, ended)
+    heapq.heapify(waiting)
+    while waiting:
+        job_id = heapq.heappop(waiting)
+        if decide(connection, job_id) is JobState.CANCELLED:
+            for dependent in _waiting_for(connection, job_id):
+                heapq.heappush(waiting, dependent)
+
+
+def decide(connection: Connection, job_id: int, actor: str | None = None) -> JobState | None:
+    """Release a job that waits, or cancel it, if its needs say so; its state then, or None."""
+    locked = select(Job.held_by).where(Job.id == job_id, Job.state == HELD).with_for_update()
+    job = connection.execute(locked).one_or_none()
+    if job is None:
+        return None
+    # Read after the lock: of two needs that end at once, the later one sees the other.
+    found = _needs_of(connection, job_id)
+    for need in found:
+        if _in_vain(need):
+            reason = f"job {need.id}, which it waits for, has {_ended(need.state)}"
+            call_off(connection, job_id, JobState.HELD, actor or f"job {need.id}", reason)
+            return JobState.CANCELLED
+    if job.held_by is not None or not all(need.state.final for need in found):
+        return None
+    after = [need.id for need in found]
+    connection.execute(update(Job).where(Job.id == job_id).values(state=JobState.QUEUED))
+    by = actor or f"job {after[-1]}"
+    moved(connection, job_id, (JobState.HELD, JobState.QUEUED), by, {"after": after})
+    return JobState.QUEUED
+
+
+def release_due(database: Database) -> list[int]:
+    """Settle the jobs whose needs have ended while nobody settled them; a backstop.
+
+    Returns:
+        Ids of those that wait no longer.
+    """
+    with database.read() as connection:
+        ids = list(connection.scalars(due()))
+    settled = []
+    for job_id in ids:
+        with database.begin() as connection:
+            state = decide(connection, job_id, UPKEEP)
+            if state is JobState.CANCELLED:
+                settle(connection, job_id)
+            if state is not None:
+                settled.append(job_id)
+    return settled
+
+
+def _needs_of(connection: Connection, job_id: int) -> Sequence[Row[int, JobState, bool]]:
+    wanted = (
+        select(Job.id, Job.state, Dependency.any_end)
+        .join(Dependency, Dependency.needs_id == Job.id)
+        .where(Dependency.job_id == job_id)
+        .order_by(Job.id)
+    )
+    return connection.execute(wanted).all()
+
+
+def met(state: JobState, any_end: bool) -> bool:
+    """Whether a job in this state is what another waited for."""
+    return state.final if any_end else state is JobState.SUCCEEDED
+
+
+def _in_vain(need: Row[int, JobState, bool]) -> bool:
+    return bool(need.state.final and not met(need.state, need.any_end))
+
+
+def _ended(state: JobState) -> str:
+    return "been cancelled" if state is JobState.CANCELLED else str(state)
+
+
+def _waiting_for(connection: Connection, job_id: int) -> list[int]:
+    wanted = (
+        select(Job.id)
+        .join(Dependency, Dependency.job_id == Job.id)
+        .where(Dependency.needs_id == job_id, Job.state == HELD)
+    )
+    return list(connection.scalars(wanted))
+
+
+def due() -> Select[int]:
+    """Ids of held jobs whose needs have ended."""
+    need = aliased(Job)
+    of_job = [Dependency.job_id == Job.id, need.id == Dependency.needs_id]
+    unfinished = exists().where(*of_job, need.state.in_(sorted(LIVE_STATES)))
+    bad = [state for state in sorted(FINAL_STATES) if state is not JobState.SUCCEEDED]
+    in_vain = exists().where(*of_job, need.state.in_(bad), Dependency.any_end.is_(False))
+    met = and_(Job.held_by.is_(None), ~unfinished)
+    return select(Job.id).where(Job.state == HELD, or_(met, in_vain)).order_by(Job.id)

@@ -1,0 +1,87 @@
+"""A running job's log for readers on other hosts: pieces of it, until it is a file they can get."""
+
+from sqlalchemy import delete, exists, select
+
+from db.clock import later, now
+from db.errors import JobNotFound
+from db.facts import Fence, LogChunk, LogPlace
+from db.fences import share_job
+from db.session import Database
+from db.tables import Attempt, Job
+from db.tables import LogChunk as Chunk
+from db.upsert import insert_for
+
+# What the log and all other files of an attempt lie under: see `fornada.artifacts`.
+FOLDER = "artifacts:{uid}/attempt-{attempt}"
+
+
+def record_log(database: Database, fence: Fence, chunk: LogChunk) -> None:
+    """Record a piece of an attempt's log; the same one again changes nothing.
+
+    Raises:
+        Fenced: the attempt no longer holds the job.
+    """
+    row = {
+        "job_id": fence.job_id,
+        "attempt": fence.attempt,
+        "number": chunk.number,
+        "at": now(),
+        "start": chunk.start,
+        "data": chunk.data,
+    }
+    with database.begin() as connection:
+        share_job(connection, fence)
+        connection.execute(insert_for(connection, Chunk).values(row).on_conflict_do_nothing())
+
+
+def log_places(database: Database, job_id: int) -> list[LogPlace]:
+    """Where the logs of a job's attempts lie, in the order of the attempts.
+
+    Raises:
+        JobNotFound: no job has this id.
+    """
+    with database.read() as connection:
+        uid = connection.scalar(select(Job.uid).where(Job.id == job_id))
+        if uid is None:
+            raise JobNotFound(job_id)
+        wanted = select(Attempt.number, Attempt.host, Attempt.ended_at)
+        ordered = wanted.where(Attempt.job_id == job_id).order_by(Attempt.number)
+        attempts = connection.execute(ordered).all()
+    return [
+        LogPlace(
+            attempt=row.number,
+            host=row.host,
+            folder=FOLDER.format(uid=uid, attempt=row.number),
+            ended=row.ended_at is not None,
+        )
+        for row in attempts
+    ]
+
+
+def log_chunks(
+    database: Database, job_id: int, attempt: int, after_number: int = 0
+) -> list[LogChunk]:
+    """The pieces of an attempt's log that are there, in order.
+
+    Args:
+        after_number: only those with a greater number.
+    """
+    wanted = select(Chunk.number, Chunk.start, Chunk.data).where(
+        Chunk.job_id == job_id, Chunk.attempt == attempt, Chunk.number > after_number
+    )
+    with database.read() as connection:
+        rows = connection.execute(wanted.order_by(Chunk.number)).all()
+    return [LogChunk(row.number, row.start, bytes(row.data)) for row in rows]
+
+
+def forget_logs(database: Database, older_than_s: float) -> int:
+    """Delete the pieces of attempts that ended longer ago than this: their logs are files now.
+
+    Returns:
+        How many pieces.
+    """
+    of_attempt = [Attempt.job_id == Chunk.job_id, Attempt.number == Chunk.attempt]
+    long_ago = Attempt.ended_at < later(now(), -older_than_s)
+    with database.begin() as connection:
+        gone = delete(Chunk).where(exists().where(*of_attempt, long_ago))
+        return connection.execute(gone).rowcount

@@ -63,6 +63,30 @@ class Settings(BaseSettings):
     grace_s: float = Field(
         60.0, ge=0, description="How long a trainer may take to stop before it is killed."
     )
+    retry_pause_s: float = Field(
+        10.0,
+        ge=0,
+        description="Pause before a job that crashed or was lost runs again; each one is four "
+        "times the last, up to ten minutes.",
+    )
+    state_every_s: float = Field(
+        60.0, gt=0, description="How often a trainer saves its state within an epoch."
+    )
+    max_file_bytes: int = Field(
+        256 * 2**30, gt=0, description="The largest file a trainer may write."
+    )
+    max_memory_bytes: int | None = Field(
+        None,
+        gt=0,
+        description="The memory that a trainer without a GPU may allocate; default: what the "
+        "host has.",
+    )
+    max_processes: int = Field(
+        16_384,
+        gt=0,
+        description="Processes and threads that the trainers' account may have in all; root is "
+        "not bound.",
+    )
     max_parameters: int = Field(
         1_000_000_000, gt=0, description="The largest model a worker accepts, in parameters."
     )

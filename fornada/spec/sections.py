@@ -227,5 +227,11 @@ TOP = Fields(
         "callbacks": Field(ObjectList(callbacks.FAMILY), [], "What happens between epochs."),
         "resources": _section(RESOURCES, "Where, when and how long the job may run."),
         "retry": _section(RETRY, "What happens when a worker or trainer dies."),
+        "reproducibility": Field(
+            Choice("seeded", "deterministic"),
+            "seeded",
+            "seeded: the seed decides all that is random; deterministic: slower, and two runs on "
+            "equal devices give the same bits, on a GPU too.",
+        ),
     },
 )

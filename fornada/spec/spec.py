@@ -97,6 +97,7 @@ class Spec:
     callbacks: tuple[KerasObject, ...]
     resources: Resources
     retry: Retry
+    reproducibility: Literal["seeded", "deterministic"]
 
     @staticmethod
     def from_document(document: Mapping[str, Any]) -> "Spec":
@@ -129,17 +130,30 @@ class Spec:
                 "time_limit": self.resources.time_limit_s,
             },
             "retry": {"attempts": self.retry.attempts},
+            "reproducibility": self.reproducibility,
         }
 
     @cached_property
     def hash(self) -> str:
         """SHA-256, hexadecimal, of what decides the numbers: not name, tags, resources, retry."""
+        return _sha256(self._decides)
+
+    @cached_property
+    def epoch_hash(self) -> str:
+        """As `hash`, less the number of epochs: what decides the numbers of each epoch.
+
+        A job may go on from the state of another that differs in nothing else.
+        """
+        fit = dict(self._decides["fit"])
+        del fit["epochs"]
+        return _sha256({**self._decides, "fit": fit})
+
+    @property
+    def _decides(self) -> dict[str, Any]:
         document = self.document()
-        decides = {
-            name: document[name] for name in ("data", "model", "compile", "fit", "callbacks")
-        }
-        text = json.dumps(decides, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        for name in ("name", "tags", "resources", "retry"):
+            del document[name]
+        return document
 
     @property
     def validates(self) -> bool:
@@ -200,7 +214,13 @@ def build(values: Mapping[str, Any], name: str) -> Spec:
         callbacks=values["callbacks"],
         resources=Resources(**resources),
         retry=Retry(**values["retry"]),
+        reproducibility=values["reproducibility"],
     )
+
+
+def _sha256(document: Mapping[str, Any]) -> str:
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _json(value: "Value | Mapping[str, Value]") -> Json:

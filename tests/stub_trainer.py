@@ -1,17 +1,28 @@
 """Speaks a trainer's messages without Keras, for tests of the queue and for its benchmarks.
 
-What it does stands in the job's name: `crash` dies of SIGSEGV, `hang` never listens, `wait` trains
-until it is stopped, `garble` writes what is no message, `swell` tells a number that no column
-holds, `forge` reports a model that is not there, `loop` one whose path has no end; any other name
-trains `fit.epochs` epochs in no time and succeeds.
+What it does stands in the job's name, before a dash:
+
+`crash` dies of SIGSEGV at its start; `crash-2` only in attempts 1 and 2.
+`hang` never listens, to SIGTERM neither; `native` is stuck in native code that never returns.
+`wait` trains until it is stopped; `wait-20` twenty epochs, a fifth of a second each.
+`chatter-N` logs N bytes an epoch, of which few are text. `blunt` ends, asked to stop, by SIGTERM.
+`garble` writes what is no message, `swell` tells a number that no column holds, `forge` reports a
+model that is not there, `loop` one whose path has no end.
+Any other name trains `fit.epochs` epochs in no time and succeeds.
+
+It keeps a state after each epoch, and goes on from the newest that it is given.
 """
 
+import ctypes
 import hashlib
+import json
 import os
+import random
 import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from db.states import StopReason
 from worker.messages import (
@@ -20,6 +31,7 @@ from worker.messages import (
     Epoch,
     FileRecord,
     Finished,
+    RestoredEpoch,
     Started,
     Stop,
     Stopped,
@@ -31,6 +43,8 @@ from worker.trainer.confine import confine
 
 # Seconds between two epochs of a job that waits.
 EPOCH_S = 0.2
+MODEL = b"model"
+STATE = "state.json"
 
 
 class Stub:
@@ -50,23 +64,24 @@ class Stub:
         train = decode_down(line)
         assert isinstance(train, Train)
         threading.Thread(target=self._read, daemon=True).start()
-        name = str(train.spec["name"])
-        with (train.folder / "train.log").open("a") as log:
-            print(f"stub: {name}", file=log)
-        self._tell_started(2**64 if name == "swell" else 1)
-        if name == "hang":
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            threading.Event().wait()
-        if name == "crash":
-            os.kill(os.getpid(), signal.SIGSEGV)
+        name, _, argument = str(train.spec["name"]).partition("-")
+        self._log = (train.folder / "train.log").open("ab", buffering=0)
+        self._log.write(f"stub: {train.spec['name']}\n".encode())
+        best = _best(train.folder)
+        trained = _restored(train)
+        self._tell_started(train, trained, best, 2**64 if name == "swell" else 1)
+        _misbehave(name, argument, train.attempt)
         if name == "garble":
             os.write(self._up, b"no message\n")
-        best = _best(train.folder)
-        epochs = int(train.spec["fit"]["epochs"]) if name != "wait" else 10**9
-        for number in range(1, epochs + 1):
-            self._tell_epoch(number, best if number == 1 else None)
-            if name == "wait" and self._stopped.wait(EPOCH_S):
+        for number in range(len(trained) + 1, _epochs(name, argument, train) + 1):
+            self._train(number, train, trained, best)
+            if name == "chatter":
+                self._log.write(chatter(number, int(argument)))
+            pause_s = EPOCH_S if name in ("wait", "chatter", "blunt") else 0.0
+            if self._stopped.wait(pause_s):
                 break
+        if self._stop is not None and name == "blunt":
+            signal.pause()
         if self._stop is not None:
             self._say(Stopped(reason=self._stop.reason, best=best, files=[best.file]))
             return
@@ -85,8 +100,18 @@ class Stub:
                 self._stopped.set()
         os._exit(3)
 
-    def _tell_started(self, parameters: int) -> None:
+    def _tell_started(
+        self, train: Train, trained: list[dict[str, Any]], best: Best, parameters: int
+    ) -> None:
         data = DataSummary(fingerprint="0" * 64, classes=["a"], train=1, validation=0, test=0)
+        restored = [
+            RestoredEpoch(
+                **_epoch(each["number"]),
+                attempt=each["attempt"],
+                best=best if each["number"] == 1 else None,
+            )
+            for each in trained
+        ]
         self._say(
             Started.model_construct(
                 trainer_pid=os.getpid(),
@@ -96,31 +121,75 @@ class Stub:
                 seed=0,
                 parameters=parameters,
                 data=data,
+                first_epoch=len(trained) + 1,
+                restored=restored,
+                best=best if trained else None,
             )
         )
 
-    def _tell_epoch(self, number: int, best: Best | None) -> None:
-        metrics = {"loss": 1.0 / number}
-        self._say(
-            Epoch(
-                number=number,
-                seconds=0.0,
-                images_per_s=1.0,
-                learning_rate=0.1,
-                metrics=metrics,
-                best=best,
-            )
-        )
+    def _train(self, number: int, train: Train, trained: list[dict[str, Any]], best: Best) -> None:
+        trained.append({"number": number, "attempt": train.attempt})
+        _keep(train.folder / STATE, trained)
+        self._log.write(f"epoch {number}\n".encode())
+        self._say(Epoch(**_epoch(number), best=best if number == 1 else None))
 
     def _say(self, message: Started | Epoch | Finished | Stopped) -> None:
         os.write(self._up, encode(message))
 
 
+def chatter(epoch: int, count: int) -> bytes:
+    """What a job that chatters logs in an epoch: any bytes, the same for the same epoch."""
+    return random.Random(epoch).randbytes(count)
+
+
+def _misbehave(name: str, argument: str, attempt: int) -> None:
+    if name == "hang":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        threading.Event().wait()
+    if name == "native":
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        # PyDLL keeps the interpreter's lock: not even the thread that reads runs.
+        ctypes.PyDLL(None).pause()
+    if name == "crash" and (not argument or attempt <= int(argument)):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def _epochs(name: str, argument: str, train: Train) -> int:
+    if name in ("wait", "blunt"):
+        return int(argument or 10**9)
+    return int(train.spec["fit"]["epochs"])
+
+
+def _epoch(number: int) -> dict[str, Any]:
+    return {
+        "number": number,
+        "seconds": 0.0,
+        "images_per_s": 1.0,
+        "learning_rate": 0.1,
+        "metrics": {"loss": 1.0 / number},
+    }
+
+
+def _keep(file: Path, trained: list[dict[str, Any]]) -> None:
+    beside = file.with_suffix(".new")
+    beside.write_text(json.dumps(trained))
+    beside.replace(file)
+
+
+def _restored(train: Train) -> list[dict[str, Any]]:
+    """The epochs of the newest state; number and attempt each."""
+    for folder in train.resume_from:
+        if (folder / STATE).exists():
+            found: list[dict[str, Any]] = json.loads((folder / STATE).read_text())
+            return found
+    return []
+
+
 def _best(folder: Path) -> Best:
     file = folder / "best.keras"
-    file.write_bytes(b"model")
-    sha256 = hashlib.sha256(b"model").hexdigest()
-    record = FileRecord(kind="best_model", path=file, bytes=5, sha256=sha256)
+    file.write_bytes(MODEL)
+    sha256 = hashlib.sha256(MODEL).hexdigest()
+    record = FileRecord(kind="best_model", path=file, bytes=len(MODEL), sha256=sha256)
     return Best(epoch=1, monitor="loss", value=1.0, file=record)
 
 

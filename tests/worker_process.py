@@ -1,5 +1,6 @@
 """Real workers for tests: the installed `fornada-worker`, in a home of its own."""
 
+import itertools
 import os
 import shutil
 import signal
@@ -10,28 +11,39 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from celery import Celery
 
-from db import history, jobs
-from db.jobs import NewJob
+from db import history, jobs, session, workers
+from db.facts import NewJob
 from db.session import Database
 from fornada import broker
 from fornada.settings import Settings
+from tests.servers import PostgresServer
 from tests.until import until
 
 REPOSITORY = Path(__file__).parents[1]
 STUB = f"{sys.executable} -P {REPOSITORY / 'tests' / 'stub_trainer.py'}"
+PROGRAM = Path(sys.executable).with_name("fornada-worker")
 # Short, so that faults show within seconds.
-QUICK = {"LEASE_S": "8", "HEARTBEAT_S": "1", "UPKEEP_S": "2", "GRACE_S": "3"}
+QUICK = {
+    "LEASE_S": "8",
+    "HEARTBEAT_S": "1",
+    "UPKEEP_S": "2",
+    "GRACE_S": "5",
+    "RETRY_PAUSE_S": "0.5",
+}
 # Importing TensorFlow and Celery on two cores that others use too.
 START_S = 60.0
 
 
 @dataclass
 class Site:
-    """A home, a database, a broker and a queue that belong to one test or module."""
+    """A home, a database, a broker and a queue that belong to one test or module.
+
+    As a context manager it is closed at the end.
+    """
 
     database_url: str
     broker_url: str
@@ -40,6 +52,7 @@ class Site:
 
     def __post_init__(self) -> None:
         self.database = Database(self.database_url)
+        session.prepare(self.database, upgrade=True)
         self.settings = Settings(
             home=self.home,
             database_url=self.database_url,
@@ -47,6 +60,23 @@ class Site:
             data_root=REPOSITORY,
         )
         self.app: Celery = broker.make_app(self.settings)
+
+    @classmethod
+    def on(cls, server: PostgresServer, broker_url: str) -> Self:
+        """A site with a new database on a server."""
+        name = f"site_{uuid.uuid4().hex[:8]}"
+        server.execute(f"CREATE DATABASE {name}")
+        return cls(server.url(name), broker_url)
+
+    def neighbour(self) -> "Site":
+        """Another home, with the same database, broker and queue."""
+        return Site(self.database_url, self.broker_url, self.queue)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def environment(self, **more: str) -> dict[str, str]:
         """What a worker of this site finds in its environment."""
@@ -64,9 +94,9 @@ class Site:
         environment = self.environment(FORNADA_TRAINER_COMMAND=STUB) | more
         return WorkerProcess(self, arguments, environment)
 
-    def baker(self, *arguments: str) -> "WorkerProcess":
+    def baker(self, *arguments: str, **more: str) -> "WorkerProcess":
         """Start a worker with real trainers, serving this site's queue."""
-        return WorkerProcess(self, arguments, self.environment())
+        return WorkerProcess(self, arguments, self.environment(**more))
 
     def add(self, name: str, *, wake: bool = True, **changes: Any) -> int:
         """Record a job for stub trainers; without a wake-up, only upkeep finds it."""
@@ -75,6 +105,10 @@ class Site:
         if wake:
             broker.publish(self.app, self.queue, new.uid, None)
         return job_id
+
+    def publish(self, job_id: int) -> None:
+        """Wake a worker for a job."""
+        broker.publish(self.app, self.queue, str(self.show(job_id)["uid"]), None)
 
     def show(self, job_id: int) -> dict[str, Any]:
         """The job's document."""
@@ -90,6 +124,30 @@ class Site:
         wanted = states or ("succeeded", "failed", "cancelled")
         until(lambda: self.state(job_id) in wanted, timeout_s, saw=lambda: self.show(job_id))
         return self.show(job_id)
+
+    def in_epoch(self, number: int, name: str, **changes: Any) -> int:
+        """Record a job and wait until it has trained so many epochs; its id."""
+        job_id = self.add(name, **changes)
+        until(lambda: self.show(job_id)["epochs_run"] >= number, 30, saw=lambda: self.show(job_id))
+        return job_id
+
+    def training(self, job_id: int, attempt: int) -> bool:
+        """Whether an attempt has begun to train, and its trainer lives."""
+        job = self.show(job_id)
+        worker = job["worker"]
+        begun = job["attempts"] == attempt and job["state"] == "running"
+        return bool(begun and worker and worker["trainer_pid"] in self.processes())
+
+    def cancel(self, *ids: int) -> None:
+        """Cancel jobs, and wait until they have ended."""
+        for job_id in ids:
+            jobs.cancel(self.database, job_id, "test")
+        for job_id in ids:
+            self.wait(job_id)
+
+    def alive(self) -> list[tuple[str, int]]:
+        """Names of the workers that were heard of lately, each with its Celery process."""
+        return [(row["name"], row["pid"]) for row in workers.alive(self.database, 10.0)]
 
     def processes(self) -> list[int]:
         """Living processes with this home in their environment."""
@@ -122,12 +180,12 @@ class WorkerProcess:
         self, site: Site, arguments: Sequence[str], environment: Mapping[str, str]
     ) -> None:
         self.site = site
-        self.name = f"w-{uuid.uuid4().hex[:8]}"
-        self.log = site.home / f"{self.name}.log"
-        program = Path(sys.executable).with_name("fornada-worker")
+        self.name = _name(arguments) or f"w-{uuid.uuid4().hex[:8]}"
+        arguments = [*arguments, "--name", self.name]
+        self.log = site.home / f"{self.name}-{uuid.uuid4().hex[:4]}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [program, "--queues", site.queue, "--name", self.name, *arguments],
+                [PROGRAM, "--queues", site.queue, *arguments],
                 env=dict(environment),
                 stdout=log,
                 stderr=log,
@@ -139,14 +197,14 @@ class WorkerProcess:
 
     def ready(self) -> "WorkerProcess":
         """Wait until its row says that it lives."""
-        until(lambda: self.name in _alive(self.site.database), START_S, saw=self.text)
+        until(lambda: (self.name, self.celery) in self.site.alive(), START_S, saw=self.text)
         return self
 
     @property
     def celery(self) -> int:
-        """Process id of the Celery process."""
+        """Process id of the Celery process; 0 while there is none."""
         found = [pid for pid in _pids() if _parent(pid) == self.process.pid]
-        return next(pid for pid in found if "--parent" in command(pid))
+        return next((pid for pid in found if "--parent" in command(pid)), 0)
 
     def stop(self, timeout_s: float = 20.0) -> int:
         """Drain it; its exit code."""
@@ -211,10 +269,9 @@ def gone(pid: int) -> bool:
     return not _read(pid, "cmdline")
 
 
-def _alive(database: Database) -> list[str]:
-    from db import workers
-
-    return [row["name"] for row in workers.alive(database, 10.0)]
+def _name(arguments: Sequence[str]) -> str | None:
+    given = [after for before, after in itertools.pairwise(arguments) if before == "--name"]
+    return given[-1] if given else None
 
 
 def _pids() -> list[int]:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import sys
 import threading
 import warnings
@@ -16,9 +17,19 @@ from db.session import Database
 from fornada import broker
 from fornada.errors import SettingsError
 from fornada.settings import Settings
-from worker import consumer, inbox, prctl, slots
+from worker import consumer, enlist, inbox, prctl, pulse, slots
 from worker.crew import Crew
-from worker.options import EXIT_SCHEMA, EXIT_SLOT_HELD, EXIT_USAGE, Options, log_to_stderr, parse
+from worker.heart import Heart
+from worker.options import (
+    EXIT_HELD,
+    EXIT_SCHEMA,
+    EXIT_SENT_HOME,
+    EXIT_USAGE,
+    Options,
+    log_to_stderr,
+    parse,
+)
+from worker.pulse import NameHeld
 from worker.scrub import scrubbed
 from worker.slots import Slot, SlotHeld
 from worker.spares import Trainers
@@ -29,8 +40,9 @@ log = logging.getLogger("fornada.worker")
 
 # A database that is away at the start is asked again so often.
 DATABASE_PAUSE_S = 1.0
-# Seconds beyond the grace for SIGTERM, SIGKILL and the verdicts; then the process ends anyway.
-DRAIN_EXTRA_S = 12.0
+# Seconds beyond the grace, in which trainers have been killed, for a database that is slow to take
+# the verdicts; then the process ends anyway, and leases tell.
+DRAIN_EXTRA_S = 5.0
 EXIT_STUCK = 70
 # What a worker's row tells of what trains on it.
 PACKAGES = ("fornada", "keras", "tensorflow", "jax")
@@ -52,9 +64,9 @@ def main() -> int:
         # Of a database that is only away, `run` waits; here its URL is none.
         log.error("%s", exc)  # noqa: TRY400 - for an operator
         code = EXIT_USAGE
-    except SlotHeld as exc:
+    except (SlotHeld, NameHeld) as exc:
         log.error("%s", exc)  # noqa: TRY400
-        code = EXIT_SLOT_HELD
+        code = EXIT_HELD
     except SchemaMismatch as exc:
         log.error("%s", exc)  # noqa: TRY400
         code = EXIT_SCHEMA
@@ -69,12 +81,19 @@ def run(options: Options) -> int:
     Raises:
         SettingsError: a setting is missing or makes no sense.
         SlotHeld: another worker of this home has a declared GPU.
+        NameHeld: another worker has the name.
         SchemaMismatch: the database has another revision.
     """
     settings = Settings()
     # A server's worker without a root would read any file for anybody who may submit.
     root = settings.data_root_path
     urls = (settings.sql_url, broker.broker_url(settings))
+    heart = Heart(
+        pulse.take(options.home, options.name) if options.pulse is None else options.pulse,
+        grace_s=settings.grace_s,
+        upkeep_s=settings.upkeep_s,
+    )
+    heart.start()
     holder = f"worker {options.name} (process {options.parent or os.getpid()})"
     taken = slots.take(slots.devices(options.slots), settings.home, holder)
     log.info("worker %s: slots %s, data in %s", options.name, _names(taken), root)
@@ -84,20 +103,23 @@ def run(options: Options) -> int:
         # The first spares import Keras while we connect.
         for slot in taken:
             trainers.prepare(slot, gently=False)
-        database = _database(settings)
-        bakery = Bakery(options.name, settings, database, options.queues, trainers)
-        return _serve(Crew(taken, bakery))
+        database = _database(settings, options.name, heart)
+        host = socket.gethostname()
+        bakery = Bakery(options.name, host, settings, database, options.queues, trainers)
+        return _serve(Crew(taken, bakery), heart)
     finally:
         trainers.close()
 
 
-def _database(settings: Settings) -> Database:
+def _database(settings: Settings, name: str, heart: Heart) -> Database:
+    """Wait for the database, and for our name in it."""
     database = Database(settings.sql_url)
     pause = threading.Event()
     told = False
     while True:
         try:
             session.prepare(database, upgrade=settings.embedded)
+            enlist.enlist(database, settings, name, heart.before)
         except DatabaseUnreachable as exc:
             if not told:
                 log.warning("waiting for the database: %s", exc)
@@ -107,21 +129,23 @@ def _database(settings: Settings) -> Database:
             return database
 
 
-def _serve(crew: Crew) -> int:
+def _serve(crew: Crew, heart: Heart) -> int:
     bakery = crew.bakery
     app = broker.make_app(bakery.settings)
     app.conf.task_queues = [broker.queue(name) for name in bakery.queues]
-    upkeep = Upkeep(crew, app, _versions())
-    app.steps["worker"].add(consumer.around_pool(upkeep.start, bakery.draining.set))
-    app.steps["consumer"].add(consumer.intake(crew.has_room, crew.when_freed))
+    upkeep = Upkeep(crew, app, _versions(), heart)
+
+    def drain(**_: object) -> None:
+        heart.draining()
+        bakery.draining.set()
+
+    app.steps["worker"].add(consumer.around_pool(upkeep.start, drain))
+    app.steps["consumer"].add(consumer.intake(crew.has_room, crew.when_freed, heart))
 
     @app.task(name=broker.TASK)  # type: ignore[untyped-decorator]
     def wake(*_: object, **payload: object) -> None:
         inbox.accept(bakery.database, payload)
         crew.answer()
-
-    def drain(**_: object) -> None:
-        bakery.draining.set()
 
     def keep_our_logging(**_: object) -> None:
         """Celery sets up nothing when somebody listens."""
@@ -150,10 +174,10 @@ def _serve(crew: Crew) -> int:
         quiet=True,
     )
     worker.start()
-    bakery.draining.set()
+    drain()
     upkeep.close()
     done.set()
-    return int(worker.exitcode or 0)
+    return EXIT_SENT_HOME if bakery.sent_home.is_set() else int(worker.exitcode or 0)
 
 
 def _end_if_stuck(bakery: Bakery, done: threading.Event) -> None:
@@ -161,7 +185,7 @@ def _end_if_stuck(bakery: Bakery, done: threading.Event) -> None:
     bakery.draining.wait()
     if not done.wait(bakery.settings.grace_s + DRAIN_EXTRA_S):
         log.error("the drain hangs; ending at once")
-        os._exit(EXIT_STUCK)
+        os._exit(EXIT_SENT_HOME if bakery.sent_home.is_set() else EXIT_STUCK)
 
 
 def _names(taken: list[Slot]) -> str:

@@ -12,17 +12,24 @@ from typing import Any
 
 from celery import bootsteps
 
+from worker.elements import only_wake_ups
+from worker.heart import Heart
+
 log = logging.getLogger("fornada.worker")
+
+# How often the loop shows that it turns.
+TURN_S = 1.0
 
 
 def intake(
-    has_room: Callable[[], bool], when_freed: Callable[[Callable[[], None]], None]
+    has_room: Callable[[], bool], when_freed: Callable[[Callable[[], None]], None], heart: Heart
 ) -> type[bootsteps.StartStopStep]:
     """The consumer's step that adds both; started anew after each reconnect.
 
     Args:
         has_room: whether some slot would take a job now.
         when_freed: takes what is to be called, from any thread, when that has become true.
+        heart: is told that the loop turns, and when it has lost Redis.
     """
 
     class Intake(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -31,9 +38,15 @@ def intake(
         def start(self, consumer: Any) -> None:
             channel = consumer.task_consumer.channel
             _only_with_room(channel.qos, has_room)
-            _drop_garbage(channel)
+            only_wake_ups(channel)
             # Celery's loop looks again when something happens in it, else once a second.
-            when_freed(lambda: consumer.hub.call_soon(_look_again))
+            when_freed(lambda: consumer.hub.call_soon(heart.turned))
+            # Ends with this connection, as all that a step registers.
+            consumer.hub.call_repeatedly(TURN_S, heart.turned)
+            heart.connected()
+
+        def stop(self, consumer: Any) -> None:
+            heart.disconnected()
 
     return Intake
 
@@ -63,10 +76,6 @@ def around_pool(
     return AroundPool
 
 
-def _look_again() -> None:
-    """Nothing: that the loop turns is all."""
-
-
 def _only_with_room(qos: Any, has_room: Callable[[], bool]) -> None:
     allowed = qos.can_consume
 
@@ -74,17 +83,3 @@ def _only_with_room(qos: Any, has_room: Callable[[], bool]) -> None:
         return has_room() and bool(allowed())
 
     qos.can_consume = MethodType(can_consume, qos)
-
-
-def _drop_garbage(channel: Any) -> None:
-    read = channel.handlers["BRPOP"]
-
-    def careful_read(**options: Any) -> Any:
-        try:
-            return read(**options)
-        except (ValueError, TypeError, KeyError, AttributeError) as exc:
-            # It has left Redis already.
-            log.warning("dropped what is no message from a queue: %s", exc)
-            return None
-
-    channel.handlers["BRPOP"] = careful_read

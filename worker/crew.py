@@ -32,6 +32,11 @@ class Crew:
         """Whether a wake-up would find somebody."""
         return not self.bakery.draining.is_set() and self.idle() > 0
 
+    def pulse(self) -> tuple[int, float | None]:
+        """How many slots run a job; and when, of the others, the last one looked for work."""
+        idle = [each.looked for each in self.supervisors if each.job is None]
+        return len(self.supervisors) - len(idle), min(idle, default=None)
+
     def when_freed(self, call: Callable[[], None]) -> None:
         """Have `call` called, in the thread that did it, whenever a slot becomes free."""
         self._freed = call

@@ -6,10 +6,11 @@ import time
 from worker.messages import Stop, WhyStop
 from worker.process import Trainer
 
-# Seconds from SIGTERM to SIGKILL; Python code ends at once, native code never.
-TERM_S = 5.0
-# Who cancels wants the slot back, not the last checkpoint.
+# Who cancels wants the slot back; a trainer saves its state in less.
 CANCEL_GRACE_S = 10.0
+# Shares of the grace after which a trainer that was asked gets SIGTERM, and SIGKILL. The rest is
+# for the verdict, so that a worker that drains has ended when its grace has.
+STEPS = ((0.8, signal.SIGTERM), (0.9, signal.SIGKILL))
 
 
 class Ladder:
@@ -17,7 +18,8 @@ class Ladder:
 
     Args:
         trainer: to stop.
-        grace_s: how long it may take to stop by itself; for a cancel at most `CANCEL_GRACE_S`.
+        grace_s: how long it may take to stop by itself; of a cancel at most `CANCEL_GRACE_S`,
+            unless whoever cancels said otherwise.
     """
 
     def __init__(self, trainer: Trainer, grace_s: float) -> None:
@@ -25,24 +27,36 @@ class Ladder:
         self.why: WhyStop | None = None
         self._trainer = trainer
         self._grace_s = grace_s
-        self._steps = [signal.SIGTERM, signal.SIGKILL]
-        self._next = 0.0
+        self._heard: tuple[WhyStop, float | None] | None = None
+        # Signals yet to be sent, each with its moment.
+        self._due: list[tuple[float, signal.Signals]] = []
 
-    def climb(self, why: WhyStop | None) -> None:
+    def climb(self, why: WhyStop | None, grace_s: float | None = None) -> None:
         """Take the step that is due; call it often.
 
         Args:
             why: the reason to stop now, None to go on.
+            grace_s: of a cancel, as a person said it; 0 kills at once. Another request on the
+                way never gives more time than the one before.
         """
-        now = time.monotonic()
-        if self.why is None:
-            if why is not None:
-                self.why = why
-                self._trainer.send(Stop(reason=why))
-                self._next = now + self._patience(why)
-        elif now >= self._next and self._steps:
-            self._trainer.signal(self._steps.pop(0))
-            self._next = now + TERM_S
+        if why is not None and (why, grace_s) != self._heard:
+            self._hear(why, grace_s)
+        while self._due and time.monotonic() >= self._due[0][0]:
+            self._trainer.signal(self._due.pop(0)[1])
 
-    def _patience(self, why: WhyStop) -> float:
-        return min(CANCEL_GRACE_S, self._grace_s) if why is WhyStop.CANCEL else self._grace_s
+    def _hear(self, why: WhyStop, grace_s: float | None) -> None:
+        now, patience_s = time.monotonic(), self._patience(why, grace_s)
+        due = [(now + share * patience_s, step) for share, step in STEPS]
+        if self.why is None:
+            self.why = why
+            self._trainer.send(Stop(reason=why))
+            self._due = due
+        # Of steps that were taken nothing is due any more.
+        left = due[len(due) - len(self._due) :]
+        self._due = [min(pair) for pair in zip(self._due, left, strict=True)]
+        self._heard = (why, grace_s)
+
+    def _patience(self, why: WhyStop, grace_s: float | None) -> float:
+        if why is not WhyStop.CANCEL:
+            return self._grace_s
+        return min(CANCEL_GRACE_S, self._grace_s) if grace_s is None else grace_s

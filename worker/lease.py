@@ -7,13 +7,15 @@ nor the ladder: the supervisor leaves what it has and looks at two flags.
 import logging
 import threading
 import time
+from pathlib import Path
 from typing import Self
 
 from db import jobs
 from db.errors import DatabaseUnreachable, Fenced
-from db.jobs import EpochRow, Fence, StartedFacts, Verdict
+from db.facts import EpochRow, Fence, Requests, StartedFacts, Verdict
 from db.session import Database
 from db.states import JobState
+from worker.shipping import Shipping
 
 log = logging.getLogger("fornada.worker")
 
@@ -25,24 +27,26 @@ GIVE_UP = 0.75
 
 
 class Lease:
-    """Renews the lease, reads requests, writes what the trainer reported.
+    """Renews the lease, reads requests, writes what the trainer reported and logged.
 
     Args:
         database: where the job is.
         fence: the attempt that holds the job.
+        log: what the trainer logs.
         lease_s: how long the attempt may go unheard of.
         heartbeat_s: how often it is renewed.
     """
 
     def __init__(
-        self, database: Database, fence: Fence, *, lease_s: float, heartbeat_s: float
+        self, database: Database, fence: Fence, log: Path, *, lease_s: float, heartbeat_s: float
     ) -> None:
         # Set from outside the supervisor's thread; it only reads them.
-        self.cancel_requested = False
+        self.requests = Requests(cancel=False)
         # The attempt holds the job no longer: end the trainer, write nothing.
         self.over = False
         self._database = database
         self._fence = fence
+        self._log = Shipping(database, fence, log)
         self._lease_s = lease_s
         self._heartbeat_s = heartbeat_s
         self._confirmed = time.monotonic()
@@ -69,17 +73,22 @@ class Lease:
             self._epochs[row.number] = row
         self._woken.set()
 
-    def finish(self, verdict: Verdict) -> JobState | None:
+    def finish(self, verdict: Verdict, *, pause_s: float) -> JobState | None:
         """Record what waits, then the verdict; waits for a database that is away.
 
+        Args:
+            verdict: on the attempt, whose trainer has ended.
+            pause_s: before its first retry, should there be one.
         Returns:
             What the row says afterwards; None when the attempt holds the job no longer.
         """
         self._close()
         while not self.over:
             try:
-                self._write()
-                return jobs.finish(self._database, self._fence, verdict)
+                while not self._write():
+                    # A long log takes its time.
+                    jobs.renew(self._database, self._fence, self._lease_s)
+                return jobs.finish(self._database, self._fence, verdict, pause_s=pause_s)
             except Fenced:
                 # Lost, or finished by a commit whose answer was cut off.
                 self.over = True
@@ -129,14 +138,14 @@ class Lease:
     def _confirm(self) -> None:
         now = time.monotonic()
         if self._away or now >= self._renew_at:
-            requests = jobs.renew(self._database, self._fence, self._lease_s)
+            self.requests = jobs.renew(self._database, self._fence, self._lease_s)
             self._confirmed = now
             self._renew_at = now + self._heartbeat_s
         else:
-            requests = jobs.requests(self._database, self._fence)
-        self.cancel_requested = requests.cancel
+            self.requests = jobs.requests(self._database, self._fence)
 
-    def _write(self) -> None:
+    def _write(self) -> bool:
+        """Record what waits; whether nothing of the log is left."""
         with self._lock:
             facts, epochs = self._facts, dict(self._epochs)
         if facts is not None:
@@ -148,6 +157,7 @@ class Lease:
             with self._lock:
                 for number in epochs:
                     del self._epochs[number]
+        return self._log.ship()
 
     def _report_away(self) -> None:
         if not self._away:

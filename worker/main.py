@@ -12,8 +12,19 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from worker import prctl
-from worker.options import REFUSALS, log_to_stderr, parse
+from worker import prctl, pulse
+from worker.check import check
+from worker.nurse import Nurse
+from worker.options import (
+    EXIT_HELD,
+    EXIT_SENT_HOME,
+    EXIT_USAGE,
+    REFUSALS,
+    Options,
+    log_to_stderr,
+    parse,
+)
+from worker.watch import LOOK_S
 
 log = logging.getLogger("fornada.worker")
 
@@ -32,18 +43,44 @@ def main() -> None:
     """Run the worker until it is told to stop."""
     prctl.hide()
     arguments = sys.argv[1:]
-    parse(arguments)
+    options = parse(arguments)
+    if options.check:
+        well, says = check(options.home, options.name if options.named else None)
+        print(says)
+        sys.exit(0 if well else 1)
     log_to_stderr()
-    sys.exit(Parent(arguments).run())
+    sys.exit(_run(options, arguments))
+
+
+def _run(options: Options, arguments: Sequence[str]) -> int:
+    try:
+        descriptor = pulse.take(options.home, options.name)
+    except pulse.NameHeld as exc:
+        log.error("%s", exc)  # noqa: TRY400 - for an operator
+        return EXIT_HELD
+    except OSError as exc:
+        log.error("the home %s cannot be used: %s", options.home, exc)  # noqa: TRY400
+        return EXIT_USAGE
+    try:
+        return Parent(arguments, descriptor).run()
+    finally:
+        pulse.give_up(options.home, options.name)
 
 
 class Parent:
-    """Starts the Celery process, starts it again, passes signals on, leaves nothing behind."""
+    """Starts the Celery process, starts it again, passes signals on, leaves nothing behind.
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    Args:
+        arguments: of the command line, for the Celery process.
+        descriptor: of the file that holds its pulse.
+    """
+
+    def __init__(self, arguments: Sequence[str], descriptor: int) -> None:
+        os.set_inheritable(descriptor, True)
         # -P: the current folder must not be able to replace a module.
         self._command = [sys.executable, "-P", "-m", "worker", "--parent", str(os.getpid())]
-        self._command += arguments
+        self._command += ["--pulse", str(descriptor), *arguments]
+        self._pulse = descriptor
         self._asked: list[signal.Signals] = []
         self._stopping = set(STOPPING)
         # A terminal that goes away drains too, unless nohup said otherwise.
@@ -69,6 +106,8 @@ class Parent:
                 return self._farewell(code)
             if code in REFUSALS:
                 return code
+            if code == EXIT_SENT_HOME:
+                return 0
             if time.monotonic() - begin > HEALTHY_S:
                 pause_s = FIRST_PAUSE_S
             log.error("the Celery process ended with %d; again in %.0f s", code, pause_s)
@@ -88,13 +127,19 @@ class Parent:
         )
 
     def _watch(self, child: int) -> int:
-        """Pass signals on until the child has ended; its exit code, negative for a signal."""
+        """Pass signals on until the child has ended, by itself or because it hangs.
+
+        Returns:
+            Its exit code, negative for a signal.
+        """
+        nurse = Nurse(child, self._pulse)
         while True:
-            caught = signal.Signals(signal.sigwait(self._stopping | {signal.SIGCHLD}))
-            if caught in self._stopping:
-                self._pass_on(caught, child)
+            found = signal.sigtimedwait(self._stopping | {signal.SIGCHLD}, LOOK_S)
+            if found is not None and found.si_signo in self._stopping:
+                self._pass_on(signal.Signals(found.si_signo), child)
             elif (code := _reap().get(child)) is not None:
                 return code
+            nurse.look()
 
     def _pass_on(self, caught: signal.Signals, child: int) -> None:
         self._asked.append(caught)

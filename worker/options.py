@@ -6,17 +6,24 @@ Standard library only: the parent loads nothing heavy.
 import argparse
 import logging
 import os
+import re
 import socket
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 # Exit codes that a restart cannot cure: the parent passes them on.
 EXIT_USAGE = 2
-EXIT_SLOT_HELD = 5
+# A slot or the name belongs to another worker.
+EXIT_HELD = 5
 EXIT_SCHEMA = 6
-REFUSALS = frozenset({EXIT_USAGE, EXIT_SLOT_HELD, EXIT_SCHEMA})
+REFUSALS = frozenset({EXIT_USAGE, EXIT_HELD, EXIT_SCHEMA})
+# Drained because the record asked for it: the parent ends too, with 0.
+EXIT_SENT_HOME = 10
+# What a name may be made of: it is also a file's.
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
 
 
 @dataclass(frozen=True)
@@ -28,8 +35,19 @@ class Options:
     queues: tuple[str, ...]
     # Unique among living workers.
     name: str
+    # Whether somebody chose the name.
+    named: bool
     # Process id of the parent; None when run by hand.
     parent: int | None
+    # Descriptor of the pulse's file, held by the parent; None when run by hand.
+    pulse: int | None
+    # Ask after the health of the workers that run, and end.
+    check: bool
+
+    @property
+    def home(self) -> Path:
+        """Folder of locks and pulses, as `fornada.settings` finds it."""
+        return Path(os.environ.get("FORNADA_HOME") or "~/.fornada").expanduser().absolute()
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -55,16 +73,36 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument(
         "--name", help="name of this worker, unique among the living; default: HOST-PID"
     )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="say whether the worker that runs in this home (or the one named) is well, and end: "
+        "0 when it is, 1 when not; for a container's health check",
+    )
     parser.add_argument("--parent", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--pulse", type=int, help=argparse.SUPPRESS)
     found = parser.parse_args(arguments)
     queues = tuple(dict.fromkeys(part.strip() for part in found.queues.split(",") if part.strip()))
     if not queues:
         parser.error(
             f"--queues {found.queues!r} names no queue; write for example --queues default"
         )
+    if found.name is not None and not NAME.fullmatch(found.name):
+        parser.error(
+            f"--name {found.name!r} is no name for a worker; "
+            f"expected up to 128 letters, digits, dots, dashes and underscores"
+        )
     # The parent's number, so that the name outlives a restart of the Celery process.
     name = found.name or f"{socket.gethostname()}-{found.parent or os.getpid()}"
-    return Options(found.slots, queues, name, found.parent)
+    return Options(
+        found.slots,
+        queues,
+        name,
+        found.name is not None,
+        found.parent,
+        found.pulse,
+        found.check,
+    )
 
 
 def log_to_stderr() -> None:

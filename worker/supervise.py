@@ -8,23 +8,24 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from db import jobs
 from db.errors import DatabaseUnreachable
-from db.jobs import Claim, EpochRow, Failure, Fence, StartedFacts, Verdict
+from db.facts import Claim, Failure, Requests, Verdict
 from db.session import Database
 from db.states import JobState
 from fornada import artifacts
 from fornada.settings import Settings
+from worker import reports
 from worker.ladder import Ladder
 from worker.lease import Lease
 from worker.messages import Epoch, Started, Train, WhyStop
 from worker.process import Garbled, Trainer, Up
 from worker.slots import Slot
 from worker.spares import Trainers
-from worker.verdict import Ending, best_model, not_begun, unsupervised, verdict
+from worker.verdict import LOG, Ending, not_begun, unsupervised, verdict
 
 log = logging.getLogger("fornada.worker")
 
@@ -34,14 +35,17 @@ TICK_S = 0.25
 
 @dataclass(frozen=True)
 class Bakery:
-    """What all supervisors of a worker share; `draining` is set once and stays."""
+    """What all supervisors of a worker share; what is set once stays so."""
 
     name: str
+    host: str
     settings: Settings
     database: Database
     queues: Sequence[str]
     trainers: Trainers
     draining: threading.Event = field(default_factory=threading.Event)
+    # Somebody asked from afar that the worker drains, and ends.
+    sent_home: threading.Event = field(default_factory=threading.Event)
 
 
 class Supervisor:
@@ -51,6 +55,8 @@ class Supervisor:
         self.slot = slot
         # Id of the job that runs here now.
         self.job: int | None = None
+        # When it was last told whether there is work for it.
+        self.looked = time.monotonic()
         self._bakery = bakery
 
     def work(self) -> bool:
@@ -87,7 +93,7 @@ class Supervisor:
                 # The last resort, and the only one: a claimed job ends, whatever fails here.
                 log.exception("%s: its supervisor failed", name)
                 found = unsupervised(exc)
-            state = lease.finish(found)
+            state = lease.finish(found, pause_s=self._bakery.settings.retry_pause_s)
         seconds = time.monotonic() - begin
         if state is None:
             log.warning("%s: no longer ours; its trainer ended after %.1f s", name, seconds)
@@ -98,11 +104,10 @@ class Supervisor:
     def _train(self, claim: Claim, lease: Lease) -> Verdict:
         """Have a trainer train it, until it ends or loses the job; what came of it."""
         settings = self._bakery.settings
-        folder = artifacts.attempt_folder(settings, claim.uid, claim.attempt)
-        ending = Ending(folder, claim.time_limit_s)
+        ending = Ending(self._folder(claim.uid, claim.attempt), claim.time_limit_s)
         begin = time.monotonic()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            ending.folder.mkdir(parents=True, exist_ok=True)
             started = self._bakery.trainers.take(self.slot, gpu=_wants_gpu(claim))
         except OSError as exc:
             return not_begun(exc)
@@ -111,7 +116,8 @@ class Supervisor:
             ladder = Ladder(trainer, settings.grace_s)
             while not (trainer.silent or ending.said or lease.over):
                 self._relay(trainer, lease, ending, claim)
-                ladder.climb(self._why_stop(lease, claim, begin))
+                asked = lease.requests
+                ladder.climb(self._why_stop(asked, claim, begin), asked.grace_s)
             # Whoever lost the job has no time to wait for.
             ending.exit, ending.asked = trainer.kill() if lease.over else trainer.end(), ladder.why
         return verdict(ending, settings)
@@ -122,6 +128,7 @@ class Supervisor:
             claim = jobs.claim(
                 bakery.database,
                 worker=bakery.name,
+                host=bakery.host,
                 slot=self.slot.name,
                 queues=bakery.queues,
                 has_gpu=self.slot.has_gpu,
@@ -130,14 +137,16 @@ class Supervisor:
         except DatabaseUnreachable as exc:
             # Upkeep looks again at its next beat.
             log.warning("slot %s: no claim: %s", self.slot.name, exc)
-            return None
+            claim = None
+        self.looked = time.monotonic()
         self.job = None if claim is None else claim.job_id
         return claim
 
     def _lease(self, claim: Claim) -> Lease:
         return Lease(
             self._bakery.database,
-            Fence(claim.job_id, claim.attempt),
+            claim.fence,
+            self._folder(claim.uid, claim.attempt) / LOG,
             lease_s=self._bakery.settings.lease_s,
             heartbeat_s=self._bakery.settings.heartbeat_s,
         )
@@ -150,10 +159,14 @@ class Supervisor:
             spec=claim.spec,
             data_root=self._bakery.settings.data_root_path,
             folder=ending.folder,
+            resume_from=[self._folder(uid, attempt) for uid, attempt in claim.resume_from],
         )
 
-    def _why_stop(self, lease: Lease, claim: Claim, begin: float) -> WhyStop | None:
-        if lease.cancel_requested:
+    def _folder(self, uid: str, attempt: int) -> Path:
+        return artifacts.attempt_folder(self._bakery.settings, uid, attempt)
+
+    def _why_stop(self, asked: Requests, claim: Claim, begin: float) -> WhyStop | None:
+        if asked.cancel:
             return WhyStop.CANCEL
         if self._bakery.draining.is_set():
             return WhyStop.DRAIN
@@ -170,30 +183,18 @@ class Supervisor:
             trainer.kill()
 
     def _pass_on(self, message: Up, lease: Lease, ending: Ending, claim: Claim) -> None:
+        settings = self._bakery.settings
         if isinstance(message, Started):
-            lease.started(_facts(message, claim))
+            ending.epoch, ending.best = message.first_epoch - 1, message.best
+            lease.started(reports.started(message, claim, settings))
         elif isinstance(message, Epoch):
             if not self._bakery.draining.is_set():
                 # Behind the running job, which is well on its way now.
                 self._bakery.trainers.prepare(self.slot, gently=True)
             ending.epoch, ending.best = message.number, message.best or ending.best
-            lease.epoch(self._row(message))
+            lease.epoch(reports.epoch(message, settings))
         else:
             ending.said = message
-
-    def _row(self, epoch: Epoch) -> EpochRow:
-        best = None
-        # A path outside of the artifacts has no URI; the verdict will say so.
-        with suppress(ValueError):
-            best = best_model(epoch.best, self._bakery.settings)
-        return EpochRow(
-            epoch.number,
-            epoch.seconds,
-            epoch.images_per_s,
-            epoch.learning_rate,
-            epoch.metrics,
-            best,
-        )
 
 
 def _why(failure: Failure | None) -> str:
@@ -207,21 +208,3 @@ def _why(failure: Failure | None) -> str:
 def _wants_gpu(claim: Claim) -> bool:
     # 0 is a job that must not use one, even on a GPU slot.
     return bool(claim.spec.get("resources", {}).get("gpus") != 0)
-
-
-def _facts(started: Started, claim: Claim) -> StartedFacts:
-    data = started.data
-    return StartedFacts(
-        trainer_pid=started.trainer_pid,
-        device=started.device,
-        backend=started.backend,
-        versions=started.versions,
-        seed=started.seed,
-        parameters=started.parameters,
-        fingerprint=data.fingerprint,
-        classes=data.classes,
-        train=data.train,
-        validation=data.validation,
-        test=data.test,
-        data_uri=str(claim.spec["data"]["train"]),
-    )

@@ -5,7 +5,7 @@ What concerns all workers is done by one at a time: the one that holds the row i
 
 import logging
 import os
-import socket
+import signal
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,14 +19,16 @@ from fornada import broker
 from fornada.errors import BrokerUnreachable
 from worker import slots
 from worker.crew import Crew
+from worker.enlist import ALIVE_BEATS
+from worker.heart import Heart
 
 log = logging.getLogger("fornada.worker")
 
 # The holder that misses so many beats has lost the office; when all miss them, the database was
 # away, and no lease is called dead before its attempt had time to renew it.
 OFFICE_BEATS = 2
-# A worker unheard of for so many has no idle slots to count on.
-ALIVE_BEATS = 3
+# After the end of a job its log is read where it lies; readers may still be at its last lines.
+LOGS_KEPT_S = 3600.0
 
 
 class Upkeep:
@@ -36,10 +38,12 @@ class Upkeep:
         crew: the worker's supervisors.
         app: to publish through.
         versions: of what trains here, for the worker's row.
+        heart: is told of each round.
     """
 
-    def __init__(self, crew: Crew, app: Celery, versions: Mapping[str, str]) -> None:
+    def __init__(self, crew: Crew, app: Celery, versions: Mapping[str, str], heart: Heart) -> None:
         self._crew = crew
+        self._heart = heart
         self._bakery = crew.bakery
         self._app = app
         self._versions = dict(versions)
@@ -55,6 +59,7 @@ class Upkeep:
             workers.register(self._bakery.database, self._facts())
         except DatabaseUnreachable as exc:
             self._report_away("database", exc)
+        self._heart.begin(self._crew.pulse)
         self.beat()
         self._thread.start()
 
@@ -76,13 +81,15 @@ class Upkeep:
                 self.beat()
             except Exception:
                 log.exception("upkeep failed; again at the next beat")
+            self._heart.beaten()
 
     def beat(self) -> None:
         """One round."""
         if not self._bakery.draining.is_set():
             self._crew.prepare()
         try:
-            workers.beat(self._bakery.database, self._facts())
+            if workers.beat(self._bakery.database, self._facts()):
+                self._go_home()
             if self._holds_office():
                 self._keep()
             self._report_back("database")
@@ -90,10 +97,19 @@ class Upkeep:
             self._report_away("database", exc)
         except BrokerUnreachable as exc:
             self._report_away("broker", exc)
+        if self._heart.connecting:
+            self._ask_redis()
         # Wake-ups get lost, and Redis may be away: what waits in SQL is found without them.
         if self._crew.has_room():
             for _ in range(self._crew.idle()):
                 self._self_woken.submit(self._answer)
+
+    def _go_home(self) -> None:
+        """Drain because the record asks for it, in the way of a signal."""
+        if not self._bakery.sent_home.is_set():
+            log.info("asked from afar to drain")
+            self._bakery.sent_home.set()
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _answer(self) -> None:
         try:
@@ -102,14 +118,27 @@ class Upkeep:
             # Nobody looks at what the pool keeps of it.
             log.exception("a slot that looked for work failed; again at the next beat")
 
+    def _ask_redis(self) -> None:
+        """Whether a loop that is not connected could be: then it should not be long."""
+        try:
+            broker.ping(self._app)
+        except BrokerUnreachable:
+            self._heart.broker(answers=False)
+        else:
+            self._heart.broker(answers=True)
+
     def _holds_office(self) -> bool:
         ttl_s = OFFICE_BEATS * self._bakery.settings.upkeep_s
         return upkeep.take(self._bakery.database, self._bakery.name, ttl_s)
 
     def _keep(self) -> None:
         database = self._bakery.database
-        for job_id in jobs.expire_leases(database):
+        pause_s = self._bakery.settings.retry_pause_s
+        for job_id in jobs.expire_leases(database, pause_s=pause_s):
             log.warning("job %d: its worker was not heard of in time; the attempt is lost", job_id)
+        for job_id in upkeep.release_due(database):
+            log.info("job %d: what it waited for has ended", job_id)
+        upkeep.forget_logs(database, LOGS_KEPT_S)
         waiting = upkeep.claimable(database)
         if waiting:
             idle = workers.idle_slots(database, ALIVE_BEATS * self._bakery.settings.upkeep_s)
@@ -130,7 +159,7 @@ class Upkeep:
         busy = {each.slot.name: each.job for each in supervisors if each.job is not None}
         return WorkerFacts(
             name=bakery.name,
-            host=socket.gethostname(),
+            host=bakery.host,
             pid=os.getpid(),
             slots=slots.facts([each.slot for each in supervisors], busy),
             queues=list(bakery.queues),

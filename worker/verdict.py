@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from db.jobs import ArtifactRow, BestModel, Failure, Verdict
+from db.facts import ArtifactRow, Failure, Verdict
 from db.states import AttemptOutcome, FailureCode, StopReason
 from fornada import artifacts
 from fornada.settings import Settings
 from worker.exits import Exit
 from worker.messages import Best, Failed, FileRecord, Finished, Stopped, TestResult, WhyStop
+from worker.reports import best_model
 
 log = logging.getLogger("fornada.worker")
 
@@ -91,15 +92,6 @@ def unsupervised(error: Exception) -> Verdict:
     message = f"the supervisor failed: {type(error).__name__}: {error}"
     trace = "".join(traceback.format_exception(error))
     return Verdict(AttemptOutcome.FAILED, failure=Failure(FailureCode.INTERNAL, message, trace))
-
-
-def best_model(best: Best | None, settings: Settings) -> BestModel | None:
-    """The best model as it is recorded while the job runs; None when there is none."""
-    if best is None:
-        return None
-    uri = artifacts.uri(settings, best.file.path)
-    sha256 = best.file.sha256 or ""
-    return BestModel(best.epoch, best.monitor, best.value, uri, best.file.bytes, sha256)
 
 
 def _finished(ending: Ending, said: Finished, settings: Settings) -> Verdict:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from worker.lease import GIVE_UP, Lease
 # Looked at once a second: three quarters of it and a second are less than all of it.
 LEASE_S = 6.0
 HEARTBEAT_S = 0.2
+NO_LOG = Path("/nowhere/train.log")
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def database(postgres_database_url: str) -> Iterator[Database]:
 def test_a_lease_is_renewed_as_long_as_its_attempt_lives(database: Database) -> None:
     fence = store.running(database)
     jobs.renew(database, fence, 2.0)
-    with Lease(database, fence, lease_s=2.0, heartbeat_s=HEARTBEAT_S) as lease:
+    with Lease(database, fence, NO_LOG, lease_s=2.0, heartbeat_s=HEARTBEAT_S) as lease:
         after = time.monotonic() + 3.0
         until(lambda: time.monotonic() > after, 4.0)
         assert jobs.expire_leases(database) == []
@@ -40,7 +42,7 @@ def test_an_attempt_that_cannot_renew_for_its_own_reasons_ends_before_the_lease(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     fence = store.running(database)
-    with Lease(database, fence, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S) as lease:
+    with Lease(database, fence, NO_LOG, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S) as lease:
         # As for an account that has lost its rights: the server answers, and refuses.
         _rename(database, "job", "elsewhere")
         refused = time.monotonic()
@@ -49,7 +51,7 @@ def test_an_attempt_that_cannot_renew_for_its_own_reasons_ends_before_the_lease(
             assert time.monotonic() - refused < LEASE_S
         finally:
             _rename(database, "elsewhere", "job")
-        assert lease.finish(store.SUCCEEDED) is None
+        assert lease.finish(store.SUCCEEDED, pause_s=0.0) is None
     assert history.job(database, fence.job_id)["state"] == "running"
     assert f"job {fence.job_id}/1: not recorded" in caplog.text
 
@@ -58,7 +60,7 @@ def test_an_attempt_whose_epochs_are_refused_ends_though_its_lease_is_renewed(
     database: Database,
 ) -> None:
     fence = store.running(database)
-    with Lease(database, fence, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S) as lease:
+    with Lease(database, fence, NO_LOG, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S) as lease:
         _rename(database, "epoch", "elsewhere")
         try:
             lease.epoch(store.epoch(1))
@@ -69,14 +71,14 @@ def test_an_attempt_whose_epochs_are_refused_ends_though_its_lease_is_renewed(
 
 def test_one_refusal_ends_nothing(database: Database, caplog: pytest.LogCaptureFixture) -> None:
     fence = store.running(database)
-    with Lease(database, fence, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S) as lease:
+    with Lease(database, fence, NO_LOG, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S) as lease:
         _rename(database, "epoch", "elsewhere")
         lease.epoch(store.epoch(1))
         until(lambda: "not recorded" in caplog.text, GIVE_UP * LEASE_S)
         _rename(database, "elsewhere", "epoch")
         until(lambda: history.job(database, fence.job_id)["epochs_run"] == 1, 5)
         assert not lease.over
-        assert lease.finish(store.SUCCEEDED) == "succeeded"
+        assert lease.finish(store.SUCCEEDED, pause_s=0.0) == "succeeded"
 
 
 def test_an_epoch_is_recorded_when_it_is_told(
@@ -84,7 +86,7 @@ def test_an_epoch_is_recorded_when_it_is_told(
 ) -> None:
     caplog.set_level(logging.INFO)
     fence = store.running(database)
-    with Lease(database, fence, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S) as lease:
+    with Lease(database, fence, NO_LOG, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S) as lease:
         for number in range(1, 6):
             lease.epoch(store.epoch(number))
             until(lambda: history.epochs(database, fence.job_id, after=number - 1), 2.0)  # noqa: B023

@@ -5,17 +5,15 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from fornada import broker
 from tests.servers import RedisServer
 from tests.until import until
-from tests.worker_process import Site
+from tests.worker_process import PROGRAM, Site
 
 HEAVY = ["celery", "kombu", "sqlalchemy", "pydantic", "keras", "tensorflow", "fornada", "db"]
-PROGRAM = Path(sys.executable).with_name("fornada-worker")
 
 
 @pytest.fixture

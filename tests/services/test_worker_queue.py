@@ -10,16 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from db import history, jobs, migrations, workers
+from db import history, jobs, workers
 from db.errors import JobNotFound
-from db.jobs import NewJob
-from db.session import Database
+from db.facts import NewJob
 from db.states import JobState
 from db.workers import WorkerFacts
 from fornada import artifacts, broker
 from fornada.spec import load
 from fornada.submission import new_job
-from tests.servers import PostgresServer, RedisServer
+from tests.servers import RedisServer
 from tests.until import until
 from tests.worker_process import REPOSITORY, Site, WorkerProcess, gone, stub_job
 
@@ -32,17 +31,12 @@ def site(
 ) -> Iterator[Site]:
     """A migrated database of each kind, for the whole module."""
     if request.param == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        server.execute("CREATE DATABASE worker_queue")
-        url = server.url("worker_queue")
+        made = Site.on(request.getfixturevalue("postgres_server"), redis_server.url)
     else:
-        url = f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/fornada.db"
-    database = Database(url)
-    migrations.upgrade(database)
-    database.dispose()
-    made = Site(url, redis_server.url)
-    yield made
-    made.close()
+        folder = tmp_path_factory.mktemp("sqlite")
+        made = Site(f"sqlite:///{folder}/fornada.db", redis_server.url)
+    with made as site:
+        yield site
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +57,13 @@ def test_a_job_runs_from_wake_up_to_verdict(site: Site) -> None:
     best = job["best"]
     assert artifacts.path(site.settings, best["uri"]) == folder / "best.keras"
     assert (best["bytes"], best["epoch"]) == (5, 1)
-    assert (folder / "train.log").read_text() == "stub: fine\n"
+    assert (folder / "train.log").read_text() == "stub: fine\nepoch 1\nepoch 2\n"
 
 
 def test_after_any_job_good_or_bad_the_next_is_taken(site: Site, worker: WorkerProcess) -> None:
     names = ["crash", "fine", "garble", "forge", "loop", "swell"] * 2 + ["fine", "fine"]
-    ids = [site.add(name) for name in names]
+    # Without a second try: what is tested is the worker.
+    ids = [site.add(name, retry_attempts=1) for name in names]
 
     ended = [site.wait(job_id) for job_id in ids]
 
@@ -88,7 +83,7 @@ def test_after_any_job_good_or_bad_the_next_is_taken(site: Site, worker: WorkerP
 
 @pytest.mark.usefixtures("worker")
 def test_a_crash_names_the_signal_and_the_last_line_of_the_log(site: Site) -> None:
-    message = site.wait(site.add("crash"))["failure"]["message"]
+    message = site.wait(site.add("crash", retry_attempts=1))["failure"]["message"]
 
     assert "SIGSEGV" in message
     assert "stub: crash" in message
@@ -96,7 +91,7 @@ def test_a_crash_names_the_signal_and_the_last_line_of_the_log(site: Site) -> No
 
 @pytest.mark.usefixtures("worker")
 def test_a_model_that_is_not_there_is_no_success(site: Site) -> None:
-    job = site.wait(site.add("forge"))
+    job = site.wait(site.add("forge", retry_attempts=1))
 
     assert job["state"] == "failed"
     assert "best.keras was reported, and is not there" in job["failure"]["message"]
@@ -104,7 +99,7 @@ def test_a_model_that_is_not_there_is_no_success(site: Site) -> None:
 
 @pytest.mark.usefixtures("worker")
 def test_a_folder_that_cannot_be_made_fails_the_job_alone(site: Site) -> None:
-    new = stub_job("fine", site.queue)
+    new = stub_job("fine", site.queue, retry_attempts=1)
     site.settings.artifacts_folder.mkdir(exist_ok=True)
     (site.settings.artifacts_folder / new.uid).write_text("in the way")
 
@@ -341,4 +336,5 @@ def test_the_home_holds_only_what_jobs_left(site: Site) -> None:
     assert {entry.name for entry in Path(site.home).iterdir() if entry.is_dir()} <= {
         "artifacts",
         "locks",
+        "workers",
     }

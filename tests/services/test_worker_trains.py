@@ -7,37 +7,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from db import jobs, migrations
-from db.session import Database
-from fornada import artifacts, broker
-from fornada.spec import loads
+from db import jobs
+from fornada import artifacts
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
-from tests.worker_process import REPOSITORY, Site, WorkerProcess, gone, stub_job
+from tests.worker_process import Site, WorkerProcess, gone
+from tests.worker_training import SPEC, submit
 
-# A few hundred images and one small layer: an epoch takes well under a second.
-SPEC = """
-name: {name}
-data:
-  train: Data/Test
-  test: Data/Test
-  image_size: [8, 8]
-  color_mode: grayscale
-  batch_size: 64
-  validation_split: 0.2
-  seed: 1
-model:
-  - Rescaling: {{scale: 1/255}}
-  - Flatten
-  - Dense: {{units: classes, activation: softmax}}
-compile: {{optimizer: SGD, loss: SparseCategoricalCrossentropy}}
-fit: {{epochs: {epochs}}}
-"""
 # Long enough for any fault of ours to fall into it.
 ENDLESS = 100_000
 
@@ -45,14 +25,8 @@ ENDLESS = 100_000
 @pytest.fixture(scope="module")
 def site(redis_server: RedisServer, postgres_server: PostgresServer) -> Iterator[Site]:
     """A database, a home and a queue for the module."""
-    postgres_server.execute("CREATE DATABASE worker_trains")
-    url = postgres_server.url("worker_trains")
-    database = Database(url)
-    migrations.upgrade(database)
-    database.dispose()
-    made = Site(url, redis_server.url)
-    yield made
-    made.close()
+    with Site.on(postgres_server, redis_server.url) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +37,7 @@ def worker(site: Site) -> Iterator[WorkerProcess]:
 
 
 def test_a_spec_becomes_a_model_and_its_record(site: Site, worker: WorkerProcess) -> None:
-    job = site.wait(_submit(site, "digits", epochs=2), timeout_s=60)
+    job = site.wait(submit(site, "digits", epochs=2), timeout_s=60)
 
     assert job["state"] == "succeeded", (job["failure"], worker.text())
     assert (job["epochs_run"], job["attempts"], job["backend"]) == (2, 1, "tensorflow")
@@ -88,14 +62,14 @@ def test_a_killed_trainer_is_a_crash_and_the_next_job_runs(
 
     assert failure["code"] == "CRASHED"
     assert "SIGKILL" in failure["message"]
-    after = site.wait(_submit(site, "next", epochs=1), timeout_s=60)
+    after = site.wait(submit(site, "next", epochs=1), timeout_s=60)
     assert after["state"] == "succeeded", worker.text()
 
 
 def test_what_only_keras_knows_fails_with_its_code(site: Site, worker: WorkerProcess) -> None:
     bad = SPEC.replace("  - Flatten\n", "  - Conv2D: {{filters: 2, kernel_size: 9}}\n  - Flatten\n")
 
-    job = site.wait(_submit(site, "bad", epochs=1, text=bad), timeout_s=60)
+    job = site.wait(submit(site, "bad", epochs=1, text=bad), timeout_s=60)
 
     assert job["failure"]["code"] == "MODEL_INVALID", worker.text()
 
@@ -157,23 +131,8 @@ def test_a_drain_stops_the_training_and_queues_the_job_again(
     assert site.processes() == []
 
 
-def _submit(site: Site, name: str, *, epochs: int, text: str = SPEC) -> int:
-    written = text.format(name=name, epochs=epochs)
-    spec = loads(written, data_root=REPOSITORY, base=REPOSITORY)
-    new = replace(
-        stub_job(name, site.queue),
-        spec=spec.document(),
-        spec_hash=spec.hash,
-        monitor=spec.monitor.name,
-        monitor_mode=spec.monitor.mode,
-    )
-    job_id = jobs.add(site.database, new, "test")
-    broker.publish(site.app, site.queue, new.uid, None)
-    return job_id
-
-
 def _training(site: Site) -> int:
-    job_id = _submit(site, "endless", epochs=ENDLESS)
+    job_id = submit(site, "endless", epochs=ENDLESS)
     until(lambda: site.show(job_id)["epochs_run"] > 0, 60, saw=lambda: site.show(job_id))
     return job_id
 

@@ -1,0 +1,60 @@
+"""How a Celery process comes under its name: no living worker has it, nothing runs under it."""
+
+import logging
+import socket
+import time
+from typing import Any
+
+from db import jobs, workers
+from db.session import Database
+from fornada.settings import Settings
+from worker.pulse import NameHeld, Pulse
+
+log = logging.getLogger("fornada.worker")
+
+# A worker unheard of for so many beats of upkeep is dead, or as good as.
+ALIVE_BEATS = 3
+LOOK_S = 0.5
+
+
+def enlist(database: Database, settings: Settings, name: str, before: Pulse | None) -> None:
+    """Take the name in the record, and give up what an earlier process left under it.
+
+    Call it when the slots are locked: no trainer of that process lives then, and its jobs need
+    not wait until their leases are over.
+
+    Args:
+        database: of all workers.
+        settings: say how often workers beat.
+        name: of this worker, held in this home.
+        before: the last pulse of the process that held it in this home.
+    Raises:
+        NameHeld: a worker elsewhere beats under it.
+        DatabaseUnreachable: the database does not answer.
+    """
+    host = socket.gethostname()
+    _refuse_namesake(database, settings, name, host, before)
+    pause_s = settings.retry_pause_s
+    for job_id in jobs.abandon(database, worker=name, host=host, pause_s=pause_s):
+        log.warning("job %d: its attempt ended with the process before this one", job_id)
+
+
+def _refuse_namesake(
+    database: Database, settings: Settings, name: str, host: str, before: Pulse | None
+) -> None:
+    first = _row(database, settings, name)
+    if first is None or (before and (first["host"], first["pid"]) == (host, before.pid)):
+        return
+    log.info("a worker %s was heard of on %s; waiting whether it still beats", name, first["host"])
+    while (row := _row(database, settings, name)) is not None:
+        if row["seen_at"] != first["seen_at"]:
+            raise NameHeld(
+                f"a worker named {name} runs on {row['host']} (process {row['pid']}); "
+                f"give this one another --name"
+            )
+        time.sleep(LOOK_S)
+
+
+def _row(database: Database, settings: Settings, name: str) -> dict[str, Any] | None:
+    rows = workers.alive(database, ALIVE_BEATS * settings.upkeep_s)
+    return next((row for row in rows if row["name"] == name), None)

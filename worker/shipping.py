@@ -1,0 +1,70 @@
+"""Carries an attempt's log into the record while it grows, for readers on other hosts."""
+
+import logging
+from pathlib import Path
+
+from db import jobs
+from db.facts import Fence, LogChunk
+from db.session import Database
+
+log = logging.getLogger("fornada.worker")
+
+CHUNK_BYTES = 64 * 1024
+# Of an attempt. What a training says is some kilobytes; whoever prints more has the file.
+MOST_BYTES = 4 * 2**20
+# In one go, so that the lease is renewed in between.
+MOST_CHUNKS = 8
+
+
+class Shipping:
+    """Ships one log, byte for byte; where it is cut off, a chunk without bytes says so.
+
+    Args:
+        database: where the job is.
+        fence: the attempt that writes the log.
+        file: it may not be there yet.
+    """
+
+    def __init__(self, database: Database, fence: Fence, file: Path) -> None:
+        self._database = database
+        self._fence = fence
+        self._file = file
+        self._number = 1
+        self._start = 0
+        self._over = False
+
+    def ship(self) -> bool:
+        """Record what the log has gained.
+
+        Returns:
+            Whether nothing is left.
+        Raises:
+            Fenced: the attempt no longer holds the job.
+            DatabaseUnreachable: it does not answer; the same again changes nothing.
+        """
+        for _ in range(MOST_CHUNKS):
+            chunk = self._next()
+            if chunk is None:
+                return True
+            jobs.record_log(self._database, self._fence, chunk)
+            self._number += 1
+            self._start += len(chunk.data)
+            self._over = not chunk.data
+        return False
+
+    def _next(self) -> LogChunk | None:
+        if self._over:
+            return None
+        try:
+            with self._file.open("rb") as file:
+                file.seek(self._start)
+                data = file.read(CHUNK_BYTES)
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            # Who trains needs no reader.
+            log.warning("job %d/%d: its log: %s", self._fence.job_id, self._fence.attempt, exc)
+            return None
+        if not data:
+            return None
+        return LogChunk(self._number, self._start, data[: MOST_BYTES - self._start])

@@ -1,20 +1,32 @@
-"""What is alive now: jobs that run or wait, and why they wait."""
+"""What is alive now: jobs that run or wait, why they wait, and when they will start."""
 
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, case, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
 
+from db.claims import ready
 from db.clock import iso, now, seconds_between
 from db.documents import best_of, tags_of
+from db.errors import JobNotFound
+from db.estimates import MOST_JOBS, Starts, durations
+from db.fences import HELD, QUEUED, RUNNING
 from db.session import Database
-from db.states import LIVE_STATES, JobState
+from db.states import JobState
 from db.tables import Epoch, Job
-from db.workers import WORKER_IS_GONE_S, has_gpu, heard_of
+from db.waiting import Reasons, circumstances
+from db.workers import WORKER_IS_GONE_S, heard_of
 
 # More rows than anybody reads; a queue may hold a million jobs.
 MOST = 1000
+# Not the spec, which is long.
+_COLUMNS = (
+    *("id", "uid", "name", "state", "priority", "queue", "user", "gpus", "worker", "slot"),
+    *("epochs_run", "monitor", "submitted_at", "started_at", "cancel_requested_at"),
+    *("best_epoch", "best_value", "best_uri", "best_sha256", "best_bytes"),
+    *("spec_hash", "attempt", "not_before", "held_by", "avoid_host"),
+)
 
 
 def alive(
@@ -27,14 +39,14 @@ def alive(
         limit: rows at most.
     Returns:
         Of each: id, uid, name, state, priority, queue, user, tags, worker, slot, epoch, epochs,
-        monitor, best, submitted_at, started_at, elapsed_s, eta_s, cancel_requested, and waits:
-        for a queued job why, for others and for one that is about to start null.
+        monitor, best, submitted_at, started_at, elapsed_s, eta_s, cancel_requested, attempts;
+        waits: why it waits, see `db.waiting`; null for one that runs or is about to start;
+        starts_in_s: when it will start, where earlier jobs allow an estimate.
     """
     with database.read() as connection:
-        jobs = connection.execute(_live().limit(limit)).all()
+        jobs = _jobs(connection, limit)
         tags = tags_of(connection, [job.id for job in jobs])
-        why = Reasons(heard_of(connection, within_s), jobs)
-        paces = _paces(connection)
+        seen = _see(connection, jobs, within_s)
     return [
         {
             "id": job.id,
@@ -54,97 +66,112 @@ def alive(
             "submitted_at": iso(job.submitted_at),
             "started_at": iso(job.started_at),
             "elapsed_s": job.elapsed_s,
-            "eta_s": _eta(job, paces.get(job.id)),
+            "eta_s": seen.left.get(job.id),
             "cancel_requested": job.cancel_requested_at is not None,
-            "waits": why.of(job),
+            "attempts": job.attempt,
+            "waits": seen.waits[job.id],
+            "starts_in_s": seen.starts.get(job.id),
         }
         for job in jobs
     ]
 
 
-class Reasons:
-    """Why queued jobs wait, decided from the workers that are there and the jobs that run.
+def waits(database: Database, job_id: int, *, within_s: float = WORKER_IS_GONE_S) -> dict[str, Any]:
+    """Why one job waits, and when it will start.
 
-    Args:
-        workers: rows of those that are alive.
-        jobs: every live job, queued ones in the order of their claim.
+    Returns:
+        waits, starts_in_s: as of `alive`.
+    Raises:
+        JobNotFound: no job has this id.
     """
-
-    def __init__(self, workers: Sequence[Row[Any]], jobs: Sequence[Row[Any]]) -> None:
-        self._workers = [worker for worker in workers if worker.state != "draining"]
-        self._taken = {
-            (job.worker, job.slot) for job in jobs if job.state is JobState.RUNNING and job.slot
-        }
-        self._ahead: Counter[str] = Counter()
-
-    def of(self, job: Row[Any]) -> str | None:
-        """Asked for each job in the order of its claim.
-
-        Returns:
-            Delayed: its time has not come. NoWorker: none serves its queue. NeedsGpu: none that
-            does has a GPU. Priority(3 ahead): so many jobs of its queue are claimed before it.
-            SlotsBusy: it is the next, when a slot is free. None: it is about to start.
-        """
-        if job.state is not JobState.QUEUED:
-            return None
-        if job.delayed:
-            return "Delayed"
-        slots = [
-            ((worker.name, slot["name"]), has_gpu(slot))
-            for worker in self._workers
-            if job.queue in worker.queues
-            for slot in worker.slots
-        ]
-        if not slots:
-            return "NoWorker"
-        fitting = [name for name, gpu in slots if gpu or job.gpus != "1"]
-        if not fitting:
-            return "NeedsGpu"
-        ahead = self._ahead[job.queue]
-        self._ahead[job.queue] += 1
-        idle = sum(name not in self._taken for name in fitting)
-        if ahead < idle:
-            return None
-        return f"Priority({ahead} ahead)" if ahead else "SlotsBusy"
+    with database.read() as connection:
+        job = connection.execute(_chosen().where(Job.id == job_id)).one_or_none()
+        if job is None:
+            raise JobNotFound(job_id)
+        if job.state not in (JobState.QUEUED, JobState.HELD):
+            return {"waits": None, "starts_in_s": None}
+        jobs = _jobs(connection, MOST)
+        if any(other.id == job_id for other in jobs):
+            seen = _see(connection, jobs, within_s)
+            return {"waits": seen.waits[job_id], "starts_in_s": seen.starts.get(job_id)}
+        # Behind more than anybody looks at.
+        known = circumstances(connection, heard_of(connection, within_s), [*jobs, job])
+        ahead = connection.scalar(_ahead_of(job))
+    why = Reasons(known, jobs)
+    for other in jobs:
+        # Those take the idle slots.
+        why.of(other)
+    return {"waits": why.of(job, ahead), "starts_in_s": None}
 
 
-def _live() -> Select[Any]:
-    first = case((Job.state == JobState.RUNNING, 0), (Job.state == JobState.QUEUED, 1), else_=2)
-    delayed = func.coalesce(Job.not_before > now(), False)
+@dataclass(frozen=True)
+class _Seen:
+    """By job: why it waits, when it starts, how many seconds are left of one that runs."""
+
+    waits: dict[int, str | None]
+    starts: dict[int, float | None]
+    left: dict[int, float]
+
+
+def _see(connection: Connection, jobs: Sequence[Row[Any]], within_s: float) -> _Seen:
+    known = circumstances(connection, heard_of(connection, within_s), jobs)
+    left = _left(connection, [job for job in jobs if job.state is JobState.RUNNING])
+    why = Reasons(known, jobs)
+    waits = {job.id: why.of(job) for job in jobs}
+    queued = [job for job in jobs if job.state is JobState.QUEUED][:MOST_JOBS]
+    starts: dict[int, float | None] = {}
+    if queued:
+        untold = [j for j in jobs if j.state is JobState.RUNNING and j.id not in left]
+        start = Starts(known, jobs, durations(connection, [*queued, *untold]), left)
+        starts = {job.id: start.of(job) for job in queued}
+    return _Seen(waits, starts, left)
+
+
+def _jobs(connection: Connection, limit: int) -> list[Row[Any]]:
+    found: list[Row[Any]] = []
+    for walk in walks():
+        if len(found) < limit:
+            found += connection.execute(walk.limit(limit - len(found)))
+    return found
+
+
+def walks() -> tuple[Select[Any], Select[Any], Select[Any]]:
+    """Jobs that run, that are queued, that are held: each along an index, whatever waits."""
+    by_priority = (Job.priority.desc(), Job.id)
     return (
-        select(
-            *(Job.__table__.c[name] for name in _COLUMNS),
-            Job.spec["fit"]["epochs"].as_integer().label("epochs"),
-            seconds_between(Job.started_at, now()).label("elapsed_s"),
-            delayed.label("delayed"),
-        )
-        .where(Job.state.in_(sorted(LIVE_STATES)))
-        .order_by(first, Job.priority.desc(), Job.id)
+        _chosen().where(Job.state == RUNNING).order_by(*by_priority),
+        _chosen().where(Job.state == QUEUED).order_by(*by_priority),
+        _chosen().where(Job.state == HELD).order_by(Job.id),
     )
 
 
-# Not the spec, which is long.
-_COLUMNS = (
-    *("id", "uid", "name", "state", "priority", "queue", "user", "gpus", "worker", "slot"),
-    *("epochs_run", "monitor", "submitted_at", "started_at", "cancel_requested_at"),
-    *("best_epoch", "best_value", "best_uri", "best_sha256", "best_bytes"),
-)
+def _chosen() -> Select[Any]:
+    return select(
+        *(Job.__table__.c[name] for name in _COLUMNS),
+        Job.spec["fit"]["epochs"].as_integer().label("epochs"),
+        seconds_between(Job.started_at, now()).label("elapsed_s"),
+        func.coalesce(seconds_between(now(), Job.not_before), 0.0).label("due_in_s"),
+    )
 
 
-def _paces(connection: Connection) -> dict[int, float]:
-    """Seconds an epoch takes, by running job."""
+def _ahead_of(job: Row[Any]) -> Select[int]:
+    earlier: ColumnElement[bool] = or_(
+        Job.priority > job.priority, and_(Job.priority == job.priority, Job.id < job.id)
+    )
+    return select(func.count()).where(ready(), Job.queue == job.queue, earlier)
+
+
+def _left(connection: Connection, running: Sequence[Row[Any]]) -> dict[int, float]:
+    """Seconds left by job, if every epoch is run: early stopping may come before."""
     pace = (
         select(Epoch.job_id, func.avg(Epoch.seconds))
         .join(Job, Job.id == Epoch.job_id)
-        .where(Job.state == JobState.RUNNING, Epoch.attempt == Job.attempt)
+        .where(Job.state == RUNNING, Epoch.attempt == Job.attempt)
         .group_by(Epoch.job_id)
     )
-    return dict(connection.execute(pace).all())
-
-
-def _eta(job: Row[Any], pace: float | None) -> float | None:
-    """Seconds left if every epoch is run: early stopping may come before."""
-    if job.state is not JobState.RUNNING or pace is None or job.epochs is None:
-        return None
-    left: int = max(0, job.epochs - job.epochs_run)
-    return left * pace
+    paces: dict[int, float] = dict(connection.execute(pace).all())
+    return {
+        job.id: max(0, job.epochs - job.epochs_run) * paces[job.id]
+        for job in running
+        if job.id in paces and job.epochs is not None
+    }

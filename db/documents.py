@@ -9,7 +9,7 @@ from db.clock import iso
 from db.errors import JobNotFound
 from db.logs import FOLDER
 from db.session import Database
-from db.tables import Artifact, Attempt, Job, JobTag, MetricSummary
+from db.tables import Artifact, Attempt, Dependency, Job, JobTag, MetricSummary
 from db.values import plain
 
 
@@ -27,8 +27,14 @@ def job(database: Database, job_id: int) -> dict[str, Any]:
         attempts = connection.execute(
             select(*Attempt.__table__.c).where(Attempt.job_id == job_id).order_by(Attempt.number)
         ).all()
+        after = connection.scalars(
+            select(Dependency.needs_id)
+            .where(Dependency.job_id == job_id)
+            .order_by(Dependency.needs_id)
+        ).all()
         document = {
             **_submitted(row),
+            "after": list(after),
             "tags": tags_of(connection, [job_id]).get(job_id, {}),
             **_progress(row),
             "metrics": metrics_of(connection, [job_id]).get(job_id, {}),
@@ -114,6 +120,10 @@ def _submitted(row: Row[Any]) -> dict[str, Any]:
         "time_limit_s": row.time_limit_s,
         "retry_attempts": row.retry_attempts,
         "spec_hash": row.spec_hash,
+        "key": row.key,
+        "continues": row.continues_id,
+        "not_before": iso(row.not_before),
+        "held_by": row.held_by,
     }
 
 
@@ -127,6 +137,8 @@ def _progress(row: Row[Any]) -> dict[str, Any]:
         "cancel_requested_by": row.cancel_requested_by,
         "cancel_reason": row.cancel_reason,
         "attempts": row.attempt,
+        "tries": row.tries,
+        "avoid_host": row.avoid_host,
         "epochs_run": row.epochs_run,
         "stop_reason": row.stop_reason,
         "monitor": row.monitor,
@@ -161,12 +173,21 @@ def _last_attempt(row: Row[Any], attempt: Row[Any] | None) -> dict[str, Any]:
 
 
 def _execution(attempt: Row[Any]) -> dict[str, Any]:
+    resumed = {
+        "epoch": attempt.resumed_epoch,
+        "batch": attempt.resumed_batch,
+        "inexact": attempt.inexact,
+    }
     return {
         "attempt": attempt.number,
         "worker": attempt.worker,
         "host": attempt.host,
         "slot": attempt.slot,
         "device": attempt.device,
+        "backend": attempt.backend,
+        "versions": attempt.versions,
+        "reproducibility": attempt.reproducibility,
+        "resumed": None if attempt.resumed_epoch is None else resumed,
         "claimed_at": iso(attempt.claimed_at),
         "started_at": iso(attempt.started_at),
         "ended_at": iso(attempt.ended_at),

@@ -5,12 +5,14 @@ Times are ISO-8601 in UTC with Z; numbers that are not finite are the strings of
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
-from db.alive import alive
+from db.alive import alive, waits
 from db.clock import iso
 from db.documents import job, log_location
 from db.errors import JobNotFound
+from db.fences import SUCCEEDED
+from db.fleet import never_runs
 from db.logs import log_chunks, log_places
 from db.pages import Page, page
 from db.references import find, resolve
@@ -29,9 +31,12 @@ __all__ = [
     "log_chunks",
     "log_location",
     "log_places",
+    "never_runs",
     "page",
     "resolve",
     "state",
+    "succeeded_like",
+    "waits",
 ]
 
 
@@ -86,3 +91,16 @@ def state(database: Database, job_id: int) -> JobState:
     if found is None:
         raise JobNotFound(job_id)
     return found
+
+
+def succeeded_like(database: Database, spec_hash: str, fingerprint: str) -> int | None:
+    """The id of the last job that succeeded with an equal spec on equal data; None without one."""
+    with database.read() as connection:
+        return connection.scalar(like(spec_hash, fingerprint))
+
+
+def like(spec_hash: str, fingerprint: str) -> Select[int]:
+    """Ids of the jobs that succeeded with an equal spec on equal data, the last one."""
+    equal = [Job.spec_hash == spec_hash, Job.data_fingerprint == fingerprint]
+    succeeded = select(Job.id).where(*equal, Job.state == SUCCEEDED)
+    return succeeded.order_by(Job.id.desc()).limit(1)

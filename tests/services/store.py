@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from db import jobs
+from db import jobs, workers
 from db.facts import (
     ArtifactRow,
     BestModel,
@@ -21,9 +21,13 @@ from db.facts import (
 from db.session import Database
 from db.states import AttemptOutcome, FailureCode, StopReason
 from db.tables import Job
+from db.workers import WorkerFacts
 
 _numbers = itertools.count(1)
 LEASE_S = 60.0
+# Longer than any test.
+LONG_S = 600.0
+CPU, GPU = {"name": "cpu:0"}, {"name": "gpu:0", "model": "H100"}
 
 
 def new_job(**changes: Any) -> NewJob:
@@ -133,3 +137,42 @@ FILES = (
     ArtifactRow("best_model", "artifacts:job/attempt-1/best.keras", 1002, f"{2:064x}"),
     ArtifactRow("tensorboard", "artifacts:job/attempt-1/tensorboard", 4096, None),
 )
+CRASHED = Verdict(
+    AttemptOutcome.CRASHED,
+    failure=Failure(FailureCode.CRASHED, "the trainer was ended by SIGSEGV"),
+    exit_status=-11,
+)
+
+
+def worker(name: str = "w1", **changes: Any) -> WorkerFacts:
+    """A worker with one CPU slot, on a host of its own."""
+    values: dict[str, Any] = {
+        "name": name,
+        "host": f"host-of-{name}",
+        "pid": 77,
+        "slots": [CPU],
+        "queues": ["default"],
+        "devices": ["cpu"],
+        "versions": {"keras": "3.15.1"},
+        "state": "idle",
+    }
+    return WorkerFacts(**(values | changes))
+
+
+def workers_up(database: Database, *names: str, **changes: Any) -> None:
+    """Register workers that differ only by name and host."""
+    for name in names:
+        workers.register(database, worker(name, **changes))
+
+
+def crashed(database: Database, worker: str = "w1", **changes: Any) -> int:
+    """Submit a job and let its first attempt crash on a worker's host; its id.
+
+    Its pause is over.
+    """
+    job_id = add(database, **changes)
+    claimed = claim(database, worker=worker, host=f"host-of-{worker}")
+    assert claimed is not None
+    assert claimed.job_id == job_id
+    jobs.finish(database, claimed.fence, CRASHED, pause_s=0.0)
+    return job_id

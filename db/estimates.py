@@ -1,0 +1,168 @@
+"""When waiting jobs will start, by how long such jobs took before; of what is not known, nothing.
+
+The work is bounded: some jobs, of each some history.
+"""
+
+import heapq
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Row,
+    Select,
+    func,
+    literal,
+    select,
+    union_all,
+)
+
+from db.fences import SUCCEEDED
+from db.states import JobState
+from db.tables import Job
+from db.waiting import Circumstances, Slot
+
+# Jobs that an estimate looks at, and of each the last so many like it.
+MOST_JOBS = 200
+MOST_LIKE_IT = 20
+# The last of a name are looked through for those that succeeded.
+MOST_OF_A_NAME = 100
+# No history: whatever comes after starts at a time that nobody knows.
+UNKNOWN = math.inf
+
+
+@dataclass(frozen=True)
+class Durations:
+    """How long jobs took that succeeded, in seconds: on average, of the last ones."""
+
+    by_hash: Mapping[str, float]
+    by_name: Mapping[str, float]
+
+    def of(self, job: Row[Any]) -> float:
+        """Of equal specs; else of jobs with the same name; else UNKNOWN."""
+        return self.by_hash.get(job.spec_hash, self.by_name.get(job.name, UNKNOWN))
+
+
+def durations(connection: Connection, jobs: Sequence[Row[Any]]) -> Durations:
+    """What earlier jobs tell of these."""
+    hashes = _first(job.spec_hash for job in jobs)
+    by_hash = _averages(connection, [(value, equal_specs(value)) for value in hashes])
+    names = _first(job.name for job in jobs if job.spec_hash not in by_hash)
+    by_name = _averages(connection, [(value, same_name(value)) for value in names])
+    return Durations(by_hash, by_name)
+
+
+def equal_specs(spec_hash: str) -> Select[Any]:
+    """How long the last jobs of this spec took."""
+    like_it = [Job.spec_hash == spec_hash, Job.state == SUCCEEDED]
+    return select(Job.duration_s).where(*like_it).order_by(Job.id.desc()).limit(MOST_LIKE_IT)
+
+
+def same_name(name: str) -> Select[Any]:
+    """How long those of the last jobs of this name took that succeeded."""
+    last = select(Job.duration_s, Job.state).where(Job.name == name)
+    found = last.order_by(Job.id.desc()).limit(MOST_OF_A_NAME).subquery()
+    return select(found.c.duration_s).where(found.c.state == JobState.SUCCEEDED)
+
+
+class Starts:
+    """When jobs will start, asked for one after the other in the order of their claim.
+
+    Args:
+        known: see `db.waiting`.
+        jobs: every live job, those that run first.
+        took: how long such jobs took.
+        left: seconds left of those that run, as far as their epochs tell.
+    """
+
+    def __init__(
+        self,
+        known: Circumstances,
+        jobs: Sequence[Row[Any]],
+        took: Durations,
+        left: Mapping[int, float],
+    ) -> None:
+        self._known = known
+        self._took = took
+        # When each slot is free, and when jobs of each queue end, in seconds from now.
+        self._free: dict[tuple[str, str], float] = {}
+        self._ends: dict[str, list[float]] = {}
+        # By queue and need of a GPU: slots by when they were thought to be free.
+        self._heaps: dict[tuple[str, bool], list[tuple[float, str, str]]] = {}
+        for job in jobs:
+            if job.state is JobState.RUNNING:
+                end = left.get(job.id, max(0.0, took.of(job) - (job.elapsed_s or 0.0)))
+                self._free[job.worker, job.slot] = end
+                heapq.heappush(self._ends.setdefault(job.queue, []), end)
+
+    def of(self, job: Row[Any]) -> float | None:
+        """Seconds until a job starts; None where that cannot be told."""
+        if job.state is not JobState.QUEUED or self._known.paused(job.queue):
+            return None
+        fitting = self._known.fleet.fitting(job)
+        if not fitting:
+            return None
+        heap = self._heap((job.queue, job.gpus == "1"), fitting)
+        slot_at = self._first_free(heap)
+        queue_at = self._room(job.queue)
+        start = max(slot_at, queue_at, job.due_in_s)
+        if job.due_in_s <= 0:
+            # One that waits for its time leaves the slot to others until then.
+            self._book(heap, job, start)
+        return None if start == UNKNOWN else start
+
+    def _heap(self, key: tuple[str, bool], fitting: Sequence[Slot]) -> list[tuple[float, str, str]]:
+        if key not in self._heaps:
+            free = [(self._free.get((s.worker, s.name), 0.0), s.worker, s.name) for s in fitting]
+            heapq.heapify(free)
+            self._heaps[key] = free
+        return self._heaps[key]
+
+    def _first_free(self, heap: list[tuple[float, str, str]]) -> float:
+        """Bring the slot that is free first to the top: jobs of other queues may have taken it."""
+        while True:
+            at, worker, name = heap[0]
+            now = self._free.get((worker, name), 0.0)
+            if now == at:
+                return at
+            heapq.heapreplace(heap, (now, worker, name))
+
+    def _room(self, queue: str) -> float:
+        """When so few jobs of a queue are left that one more may start."""
+        limit = self._known.limit(queue)
+        ends = self._ends.setdefault(queue, [])
+        start = 0.0
+        while limit is not None and len(ends) >= limit:
+            start = max(start, heapq.heappop(ends))
+        return start
+
+    def _book(self, heap: list[tuple[float, str, str]], job: Row[Any], start: float) -> None:
+        _, worker, name = heap[0]
+        end = start + self._took.of(job)
+        self._free[worker, name] = end
+        heapq.heapreplace(heap, (end, worker, name))
+        heapq.heappush(self._ends.setdefault(job.queue, []), end)
+
+
+def _first(values: Any) -> list[str]:
+    """The first of them, each once."""
+    return list(dict.fromkeys(values))[:MOST_JOBS]
+
+
+def _averages(connection: Connection, walks: Sequence[tuple[str, Select[Any]]]) -> dict[str, float]:
+    if not walks:
+        return {}
+    rows = connection.execute(_all(walks))
+    return {value: float(average) for value, average in rows if average is not None}
+
+
+def _all(walks: Sequence[tuple[str, Select[Any]]]) -> CompoundSelect[Any]:
+    averages = []
+    for value, walk in walks:
+        took: ColumnElement[Any] = walk.subquery().c.duration_s
+        averages.append(select(literal(value), func.avg(took)))
+    return union_all(*averages)

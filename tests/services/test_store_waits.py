@@ -1,0 +1,292 @@
+"""What is alive, why jobs wait, and when they will start."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from db import history, jobs, queues, workers
+from db.errors import JobNotFound
+from db.session import Database
+from tests.services import store
+
+
+def waits(database: Database) -> dict[int, str | None]:
+    """Why each job waits that does; the same of each alone."""
+    rows = history.alive(database, within_s=store.LONG_S)
+    found = {row["id"]: row["waits"] for row in rows if row["state"] != "running"}
+    alone = {i: history.waits(database, i, within_s=store.LONG_S)["waits"] for i in found}
+    assert alone == found
+    return found
+
+
+def starts(database: Database) -> list[float | None]:
+    """When each job starts that waits, in the order of their claim; to the half second."""
+    rows = history.alive(database, within_s=store.LONG_S)
+    found = [row["starts_in_s"] for row in rows if row["state"] == "queued"]
+    return [None if at is None else round(at * 2) / 2 for at in found]
+
+
+def test_no_worker_serves_the_queue(database: Database) -> None:
+    job_id = store.add(database)
+    assert waits(database) == {job_id: "NoWorker"}
+    store.workers_up(database, "w1", queues=["other"])
+    store.workers_up(database, "w2", state="draining")
+    assert waits(database) == {job_id: "NoWorker"}
+    store.workers_up(database, "w1")
+    assert waits(database) == {job_id: None}
+    assert history.alive(database, within_s=-1.0)[0]["waits"] == "NoWorker"
+
+
+def test_no_worker_of_the_queue_has_a_gpu(database: Database) -> None:
+    store.workers_up(database, "w1")
+    store.workers_up(database, "w2", queues=["other"], slots=[store.GPU])
+    job_id = store.add(database, gpus="1")
+    assert waits(database) == {job_id: "NeedsGpu"}
+    store.workers_up(database, "w3", slots=[store.GPU])
+    assert waits(database) == {job_id: None}
+
+
+def test_slots_are_busy_and_others_come_first(database: Database) -> None:
+    store.workers_up(database, "w1")
+    store.running(database)
+    low = store.add(database, priority=-1)
+    ids = [store.add(database) for _ in range(3)]
+    assert waits(database) == {
+        ids[0]: "SlotsBusy",
+        ids[1]: "Priority(1 ahead)",
+        ids[2]: "Priority(2 ahead)",
+        low: "Priority(3 ahead)",
+    }
+
+
+def test_alive_shows_what_runs_first(database: Database) -> None:
+    ended = store.running(database)
+    jobs.finish(database, ended, store.SUCCEEDED)
+    fence = store.running(database, priority=-5, tags={"a": "1"})
+    high = store.add(database, priority=5)
+    jobs.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5), loss=0.5)])
+    jobs.cancel(database, fence.job_id, "bob")
+    running, waiting = history.alive(database)
+    assert (running["id"], waiting["id"]) == (fence.job_id, high)
+    assert (running["epoch"], running["epochs"]) == (1, 3)
+    assert (running["worker"], running["slot"]) == ("w1", "cpu:0")
+    assert running["best"]["value"] == 0.5
+    assert running["tags"] == {"a": "1"}
+    assert running["cancel_requested"]
+    # Two epochs of 1.5 s are left.
+    assert running["eta_s"] == pytest.approx(3.0)
+    assert running["elapsed_s"] >= 0.0
+    assert (waiting["elapsed_s"], waiting["eta_s"], waiting["epoch"]) == (None, None, 0)
+    assert len(history.alive(database, limit=1)) == 1
+
+
+def test_a_job_whose_time_has_not_come(database: Database) -> None:
+    store.workers_up(database, "w1")
+    time = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    job_id = store.add(database, not_before=time)
+    shown = f"{time:%Y-%m-%dT%H:%M:%S}.000Z"
+    assert waits(database) == {job_id: f"NotBefore({shown})"}
+    assert history.job(database, job_id)["not_before"] == shown
+    assert history.alive(database)[0]["starts_in_s"] == pytest.approx(3600.0, abs=60.0)
+
+
+def test_a_job_that_waits_before_it_is_tried_again(database: Database) -> None:
+    store.workers_up(database, "w1")
+    fence = store.running(database)
+    jobs.finish(database, fence, store.CRASHED, pause_s=store.LONG_S)
+    (why,) = waits(database).values()
+    assert why is not None
+    assert why.startswith("Backoff(attempt 2 in ")
+    assert 0 < int(why.split()[-2]) <= store.LONG_S
+
+
+def test_a_job_that_a_person_holds(database: Database) -> None:
+    store.workers_up(database, "w1")
+    held = store.add(database, held=True)
+    queued = store.add(database)
+    jobs.hold(database, queued, "bob@desk")
+    assert waits(database) == {held: "Held(by ana)", queued: "Held(by bob)"}
+
+
+def test_a_job_that_waits_for_others(database: Database) -> None:
+    store.workers_up(database, "w1")
+    first, second = store.add(database, held=True), store.add(database, held=True)
+    after = store.add(database, after=(second, first))
+    both = store.add(database, after=(first,), held=True)
+    assert waits(database)[after] == f"After(#{first},#{second})"
+    assert waits(database)[both] == "Held(by ana)"
+    jobs.release(database, first, "ana")
+    claimed = store.claim(database)
+    assert claimed is not None
+    jobs.finish(database, claimed.fence, store.SUCCEEDED)
+    assert waits(database)[after] == f"After(#{second})"
+
+
+def test_a_queue_that_is_paused(database: Database) -> None:
+    job_id = store.add(database)
+    queues.pause(database, "default", "ana")
+    assert waits(database) == {job_id: "QueuePaused"}
+    queues.resume(database, "default", "ana")
+    assert waits(database) == {job_id: "NoWorker"}
+
+
+def test_a_queue_that_is_full(database: Database) -> None:
+    store.workers_up(database, "w1", slots=[store.CPU, {"name": "cpu:1"}, {"name": "cpu:2"}])
+    queues.set_max_running(database, "default", 2, "ana")
+    store.running(database)
+    ids = [store.add(database) for _ in range(2)]
+    # One is about to start, and then it is full.
+    assert waits(database) == {ids[0]: None, ids[1]: "QueueFull(max 2)"}
+
+
+def test_a_host_that_is_avoided(database: Database) -> None:
+    store.workers_up(database, "w1")
+    job_id = store.crashed(database, "w1")
+    # No other host could run it.
+    assert waits(database) == {job_id: None}
+    store.workers_up(database, "w2")
+    assert waits(database) == {job_id: None}
+    other = store.add(database, priority=9)
+    assert store.claim(database, worker="w2", host="host-of-w2") is not None
+    assert waits(database) == {job_id: "HostAvoided"}
+    assert other
+
+
+def test_the_jobs_of_two_queues_share_a_slot(database: Database) -> None:
+    store.workers_up(database, "w1", queues=["default", "night"])
+    first, second = store.add(database), store.add(database, queue="night")
+    assert waits(database) == {first: None, second: "SlotsBusy"}
+
+
+def test_a_job_behind_more_than_anybody_looks_at(database: Database) -> None:
+    from db.alive import MOST
+
+    store.workers_up(database, "w1")
+    store.add_many(database, MOST + 5)
+    last = store.add(database, priority=-1)
+    assert history.waits(database, last) == {
+        "waits": f"Priority({MOST + 5} ahead)",
+        "starts_in_s": None,
+    }
+    held = store.add(database, held=True)
+    assert history.waits(database, held)["waits"] == "Held(by ana)"
+
+
+def test_a_job_that_does_not_wait(database: Database) -> None:
+    fence = store.running(database)
+    nothing = {"waits": None, "starts_in_s": None}
+    assert history.waits(database, fence.job_id) == nothing
+    jobs.finish(database, fence, store.SUCCEEDED)
+    assert history.waits(database, fence.job_id) == nothing
+    with pytest.raises(JobNotFound):
+        history.waits(database, 99)
+
+
+def took(database: Database, seconds: float, **changes: object) -> None:
+    """Let a job succeed after so many seconds."""
+    from sqlalchemy import update
+
+    from db.tables import Job
+
+    fence = store.running(database, priority=100, **changes)
+    jobs.finish(database, fence, store.SUCCEEDED)
+    with database.begin() as connection:
+        ended = update(Job).where(Job.id == fence.job_id)
+        connection.execute(ended.values(duration_s=seconds))
+
+
+def test_without_history_no_estimate(database: Database) -> None:
+    store.workers_up(database, "w1")
+    for _ in range(3):
+        store.add(database)
+    assert starts(database) == [0.0, None, None]
+
+
+def test_jobs_start_when_those_before_them_have_ended(database: Database) -> None:
+    store.workers_up(database, "w1", "w2")
+    took(database, 100.0, spec_hash="aa")
+    took(database, 300.0, spec_hash="aa")
+    for _ in range(5):
+        store.add(database, spec_hash="aa")
+    # Two at a time, each of them 200 s.
+    assert starts(database) == [0.0, 0.0, 200.0, 200.0, 400.0]
+
+
+def test_what_runs_is_taken_into_account(database: Database) -> None:
+    store.workers_up(database, "w1")
+    fence = store.running(database)
+    store.add(database)
+    assert starts(database) == [None]
+    # Two epochs of 1.5 s are left.
+    jobs.record_epochs(database, fence, [store.epoch(1)])
+    assert starts(database) == [3.0]
+
+
+def test_the_name_tells_where_no_equal_spec_does(database: Database) -> None:
+    store.workers_up(database, "w1")
+    took(database, 60.0, name="digits", spec_hash="old")
+    store.add(database, name="digits", spec_hash="new")
+    store.add(database, name="digits", spec_hash="newer")
+    assert starts(database) == [0.0, 60.0]
+
+
+def test_a_job_that_failed_tells_nothing(database: Database) -> None:
+    store.workers_up(database, "w1")
+    fence = store.running(database, name="digits", spec_hash="aa")
+    jobs.finish(database, fence, store.FAILED)
+    store.add(database, name="digits", spec_hash="aa")
+    store.add(database, name="digits", spec_hash="aa")
+    assert starts(database) == [0.0, None]
+
+
+def test_a_full_queue_starts_when_one_of_it_has_ended(database: Database) -> None:
+    store.workers_up(database, "w1", "w2", "w3")
+    queues.set_max_running(database, "default", 1, "ana")
+    took(database, 50.0, spec_hash="aa")
+    for _ in range(3):
+        store.add(database, spec_hash="aa")
+    assert starts(database) == [0.0, 50.0, 100.0]
+
+
+def test_what_cannot_start_has_no_estimate(database: Database) -> None:
+    store.workers_up(database, "w1")
+    took(database, 50.0, spec_hash="aa")
+    store.add(database, spec_hash="aa", gpus="1", priority=3)
+    store.add(database, spec_hash="aa", queue="night", priority=2)
+    store.add(database, spec_hash="aa", queue="paused", priority=1)
+    store.workers_up(database, "w2", queues=["paused"])
+    queues.pause(database, "paused", "ana")
+    store.add(database, spec_hash="aa")
+    assert starts(database) == [None, None, None, 0.0]
+
+
+def test_no_worker_that_is_known_could_ever_run_it(database: Database) -> None:
+    # The first worker may well be the one.
+    assert history.never_runs(database, "default", "1") is None
+    store.workers_up(database, "w1")
+    assert history.never_runs(database, "default", "auto") is None
+    assert history.never_runs(database, "default", "1") == "NeedsGpu"
+    assert history.never_runs(database, "night", "0") == "NoWorker"
+    store.workers_up(database, "w2", queues=["night"], slots=[store.GPU])
+    assert history.never_runs(database, "night", "1") is None
+    # One that is gone may come back, one that was not heard of for long will not.
+    workers.gone(database, "w2")
+    assert history.never_runs(database, "night", "1") is None
+    with database.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE worker SET seen_at = '2020-01-01 00:00:00.000000' WHERE name = 'w2'"
+        )
+    assert history.never_runs(database, "night", "1") == "NoWorker"
+
+
+def test_a_job_like_it_has_succeeded(database: Database) -> None:
+    assert history.succeeded_like(database, "aa", "f1" * 32) is None
+    ids = []
+    for verdict in (store.SUCCEEDED, store.SUCCEEDED, store.FAILED):
+        fence = store.running(database, spec_hash="aa")
+        jobs.started(database, fence, store.STARTED)
+        jobs.finish(database, fence, verdict)
+        ids.append(fence.job_id)
+    assert history.succeeded_like(database, "aa", "f1" * 32) == ids[1]
+    assert history.succeeded_like(database, "bb", "f1" * 32) is None
+    assert history.succeeded_like(database, "aa", "f2" * 32) is None

@@ -1,0 +1,116 @@
+"""R22: whatever is pushed into the queue runs no code and changes no job; workers stay."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import select
+
+from db.tables import Job
+from fornada import broker
+from tests.servers import PostgresServer, RedisServer
+from tests.services.elements import element, hostile
+from tests.until import until
+from tests.worker_process import Site, WorkerProcess
+
+# Elements for later: far more than any slot, few enough to push at once.
+LATER = 200
+
+
+@pytest.fixture(scope="module")
+def site(postgres_server: PostgresServer, redis_server: RedisServer) -> Iterator[Site]:
+    with Site.on(postgres_server, redis_server.url) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def worker(site: Site) -> Iterator[WorkerProcess]:
+    """Two slots: one with a job that runs through all of this, one for the others."""
+    with site.worker("--slots", "2") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def running(site: Site, worker: WorkerProcess) -> Iterator[int]:
+    """A job that must not notice anything."""
+    job_id = site.in_epoch(1, "wait")
+    yield job_id
+    document = site.show(job_id)
+    assert (document["state"], document["attempts"]) == ("running", 1)
+    site.cancel(job_id)
+
+
+def push(site: Site, redis: RedisServer, *elements: str | bytes) -> None:
+    with redis.client() as client:
+        client.lpush(f"{broker.KEY_PREFIX}{site.queue}", *elements)
+
+
+def ids(site: Site) -> list[int]:
+    """Every job there is."""
+    with site.database.read() as connection:
+        return list(connection.scalars(select(Job.id).order_by(Job.id)))
+
+
+def test_r22_no_hostile_element_runs_code_changes_a_job_or_ends_a_worker(
+    site: Site, worker: WorkerProcess, running: int, redis_server: RedisServer
+) -> None:
+    ran = site.home / "ran"
+    celery, epochs, jobs = worker.celery, site.show(running)["epochs_run"], ids(site)
+
+    for name, pushed in hostile(f"touch {ran}").items():
+        push(site, redis_server, pushed)
+        until(lambda: broker.queue_length(site.app, site.queue) == 0, 10)
+        print(f"R22: {name}: taken; Celery process {worker.celery}")
+    taken = site.wait(site.add("fine"), timeout_s=10)
+
+    print(f"R22: job {taken['id']} {taken['state']}; {running} went on from epoch {epochs}")
+    assert taken["state"] == "succeeded"
+    assert worker.celery == celery
+    assert not ran.exists()
+    assert ids(site) == [*jobs, taken["id"]]
+    until(lambda: site.show(running)["epochs_run"] > epochs, 10)
+
+
+def test_r22_no_element_makes_a_worker_hoard(
+    site: Site, worker: WorkerProcess, running: int, redis_server: RedisServer
+) -> None:
+    celery = worker.celery
+    later = element(payload={"uid": None}, eta="2099-01-01T00:00:00+00:00")
+    push(site, redis_server, *[later] * LATER)
+
+    # Each is a wake-up like any other: it finds nothing, and is gone.
+    until(lambda: broker.queue_length(site.app, site.queue) == 0, 60)
+    taken = site.wait(site.add("fine"), timeout_s=10)
+
+    print(f"R22: pushed {LATER} elements for the year 2099; job {taken['id']} {taken['state']}")
+    assert worker.celery == celery
+    assert "2099" not in worker.text()
+
+
+@pytest.mark.usefixtures("running")
+def test_r22_a_job_of_a_queue_named_like_a_key_of_kombus_harms_no_worker(
+    site: Site, worker: WorkerProcess
+) -> None:
+    for queue in ("unacked", "unacked_index", "unacked_mutex", "_kombu.binding."):
+        broker.publish(site.app, queue, None, None)
+
+    taken = site.wait(site.add("fine"), timeout_s=10)
+
+    print(f"R22: published to kombu's keys; job {taken['id']} {taken['state']}")
+    assert taken["state"] == "succeeded"
+
+
+def test_r22_the_log_of_a_worker_cannot_be_written_by_others(
+    site: Site, worker: WorkerProcess, redis_server: RedisServer
+) -> None:
+    forged = "\n2026-01-01T00:00:00Z ERROR \x1b[2Jforged"
+    push(site, redis_server, forged, element(task=forged), element(payload={"uid": forged}))
+    push(site, redis_server, json.dumps({"headers": {"task": "x" * 100_000}}))
+
+    site.wait(site.add("fine"), timeout_s=10)
+
+    text = worker.text()
+    assert "dropped what is no wake-up" in text
+    assert "\x1b" not in text
+    assert not [line for line in text.splitlines() if line.startswith("2026-01-01")]
+    assert max(map(len, text.splitlines())) < 2000

@@ -88,16 +88,19 @@ def test_r22_no_element_makes_a_worker_hoard(
 
 
 @pytest.mark.usefixtures("running")
-def test_r22_a_job_of_a_queue_named_like_a_key_of_kombus_harms_no_worker(
+def test_r22_a_queue_named_like_a_key_of_kombus_harms_no_worker(
     site: Site, worker: WorkerProcess
 ) -> None:
+    celery = worker.celery
     for queue in ("unacked", "unacked_index", "unacked_mutex", "_kombu.binding."):
         broker.publish(site.app, queue, None, None)
 
-    taken = site.wait(site.add("fine"), timeout_s=10)
+    # With kombu's book each wake-up would have been written into one of these lists.
+    taken = [site.wait(site.add("fine"), timeout_s=10) for _ in range(3)]
 
-    print(f"R22: published to kombu's keys; job {taken['id']} {taken['state']}")
-    assert taken["state"] == "succeeded"
+    print(f"R22: published to kombu's keys; {[job['state'] for job in taken]}")
+    assert worker.celery == celery
+    assert {job["attempts"] for job in taken} == {1}
 
 
 def test_r22_the_log_of_a_worker_cannot_be_written_by_others(

@@ -9,12 +9,21 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, insert, or_
 from db import queues
 from db.clock import later, now
 from db.facts import Claim
-from db.fences import QUEUED
+from db.fences import QUEUED, RUNNING
 from db.moves import moved
 from db.session import Database
 from db.states import JobState
 from db.tables import Attempt, Job, Worker
 from db.workers import WORKER_IS_GONE_S, has_gpu, heard_of
+
+# Of a job that was claimed.
+_TAKEN = tuple(
+    Job.__table__.c[name]
+    for name in (
+        *("id", "uid", "attempt", "name", "queue", "spec", "time_limit_s", "retry_attempts"),
+        *("cancel_requested_at", "resume_after", "continues_id"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -76,19 +85,24 @@ def claim(  # noqa: PLR0913
         connection.execute(insert(Attempt).values(attempt))
         detail = {"attempt": row.attempt, "worker": worker, "host": place.host, "slot": slot}
         moved(connection, row.id, (JobState.QUEUED, JobState.RUNNING), worker, detail)
-        resume_from = _resume_from(connection, row)
-    return Claim(
-        job_id=row.id,
-        uid=row.uid,
-        attempt=row.attempt,
-        name=row.name,
-        queue=row.queue,
-        spec=row.spec,
-        time_limit_s=row.time_limit_s,
-        retry_attempts=row.retry_attempts,
-        cancel_requested=row.cancel_requested_at is not None,
-        resume_from=resume_from,
-    )
+        return _handed_over(connection, row)
+
+
+def unanswered(database: Database, *, worker: str, slot: str, lease_s: float) -> Claim | None:
+    """What a claim took whose answer was lost with the connection; its lease begins again.
+
+    Asked by a slot that runs nothing, before its next claim.
+
+    Returns:
+        The job, as the claim would have returned it; None when the claim took none.
+    """
+    ours = [Job.state == RUNNING, Job.worker == worker, Job.slot == slot]
+    with database.begin() as connection:
+        renewed = (
+            update(Job).where(*ours).values(lease_until=later(now(), lease_s), lease_s=lease_s)
+        )
+        row = connection.execute(renewed.returning(*_TAKEN)).first()
+        return None if row is None else _handed_over(connection, row)
 
 
 def ready() -> ColumnElement[bool]:
@@ -102,6 +116,21 @@ def claimable(names: Sequence[str], fits: ColumnElement[bool]) -> Select[int]:
         select(Job.id)
         .where(ready(), Job.queue.in_(names), fits)
         .order_by(Job.priority.desc(), Job.id)
+    )
+
+
+def _handed_over(connection: Connection, row: Row[Any]) -> Claim:
+    return Claim(
+        job_id=row.id,
+        uid=row.uid,
+        attempt=row.attempt,
+        name=row.name,
+        queue=row.queue,
+        spec=row.spec,
+        time_limit_s=row.time_limit_s,
+        retry_attempts=row.retry_attempts,
+        cancel_requested=row.cancel_requested_at is not None,
+        resume_from=_resume_from(connection, row),
     )
 
 
@@ -157,10 +186,7 @@ def _claim(place: Place, candidates: Select[int]) -> Any:
             lease_until=later(now(), place.lease_s),
             lease_s=place.lease_s,
         )
-        .returning(
-            *(Job.id, Job.uid, Job.attempt, Job.name, Job.queue, Job.spec, Job.time_limit_s),
-            *(Job.retry_attempts, Job.cancel_requested_at, Job.resume_after, Job.continues_id),
-        )
+        .returning(*_TAKEN)
     )
 
 

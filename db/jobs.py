@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, insert, or_, select
 
 from db import dependents
 from db.attempts import record_epochs, renew, requests, started
-from db.claims import claim
+from db.claims import claim, unanswered
 from db.clock import iso, now
 from db.errors import JobNotFound
 from db.facts import (
@@ -67,6 +67,7 @@ __all__ = [
     "requests",
     "retry",
     "started",
+    "unanswered",
 ]
 
 

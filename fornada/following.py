@@ -105,7 +105,7 @@ class Following(Connected):
             # Run again by the attempt that has begun since.
             epochs = history.epochs(self._database, job_id, shown.after)
         waits: Mapping[str, Any] = {}
-        if job["state"] in WAITING and hasattr(history, "waits"):
+        if job["state"] in WAITING:
             waits = history.waits(self._database, job_id)
         return Sight(job, epochs, waits.get("waits"), ended, waits.get("starts_in_s"))
 

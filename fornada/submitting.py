@@ -159,8 +159,6 @@ class Submitting(Waking):
         """
         from fornada import local
 
-        if not hasattr(history, "never_runs"):
-            return
         if self.settings.embedded and not local.running(self.settings):
             # Whatever comes up next on this machine is not known yet.
             return

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -80,9 +81,8 @@ def _epochs_come(site: Site, job_id: int, seconds: float) -> None:
     """See that the record never stands still for long."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        seen = site.show(job_id)["epochs_run"]
-        until(
-            lambda before=seen: site.show(job_id)["epochs_run"] > before,
-            LATE_S,
-            saw=lambda: site.show(job_id),
-        )
+        until(partial(_beyond, site, job_id, site.show(job_id)["epochs_run"]), LATE_S)
+
+
+def _beyond(site: Site, job_id: int, epoch: int) -> bool:
+    return bool(site.show(job_id)["epochs_run"] > epoch)

@@ -17,7 +17,9 @@ from tests.services.trainer_jobs import BINARY, CATEGORICAL, document, write_ima
 from worker.trainer.callbacks import from_spec
 from worker.trainer.data.order import epoch_order
 from worker.trainer.data.sets import Images, Sets, read_sets
+from worker.trainer.environment import maker
 from worker.trainer.model import build
+from worker.trainer.state.contents import Origin
 from worker.trainer.training import Training
 
 # Keras converts its variables in a way that this NumPy warns about and the next refuses.
@@ -115,10 +117,23 @@ def spec_of(**changes: Any) -> Spec:
 
 def ours(spec: Spec, sets: Sets, folder: Path) -> tuple[list[dict[str, float]], list[Any]]:
     model = build(spec, sets.input_shape, len(sets.classes), Settings())
-    training = Training(spec, model, sets, folder=folder, check=lambda: None)
+    training = training_of(spec, model, sets, folder)
+    training.begin()
     history = [epoch.metrics for epoch in training.epochs()]
     training.finish()
     return history, variables(model)
+
+
+def training_of(spec: Spec, model: keras.Model, sets: Sets, folder: Path) -> Training:
+    origin = Origin(
+        uid="u1",
+        attempt=1,
+        spec=spec.epoch_hash,
+        data=sets.fingerprint,
+        maker=maker(),
+        reproducibility="seeded",
+    )
+    return Training(spec, model, sets, origin, folder=folder, every_s=60, check=lambda: None)
 
 
 def theirs(spec: Spec, sets: Sets, folder: Path) -> tuple[list[dict[str, float]], list[Any]]:

@@ -12,8 +12,10 @@ import tensorflow as tf
 
 from fornada.spec import Monitor, Spec
 from tests.services.trainer_jobs import document
+from worker.messages import Epoch
 from worker.trainer import artifacts
-from worker.trainer.callbacks import BestModel, EventFiles, HistoryFile, from_spec
+from worker.trainer.callbacks import BestModel, EventFiles, from_spec
+from worker.trainer.history import HistoryFile
 
 # Keras converts its variables in a way that this NumPy warns about and the next refuses.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -119,20 +121,25 @@ def test_the_order_of_the_spec_is_kept(tmp_path: Path) -> None:
     assert made[0].patience == 7
 
 
+def epoch(number: int, **metrics: float) -> Epoch:
+    return Epoch(number=number, seconds=2, images_per_s=3, learning_rate=0.5, metrics=metrics)
+
+
 def test_history_file(tmp_path: Path) -> None:
     history = HistoryFile(tmp_path)
-    history.add({"epoch": 1, "loss": 0.1})
-    history.add({"epoch": 2, "loss": math.nan})
+    history.add(epoch(1, loss=0.1))
+    history.add(epoch(2, loss=math.nan))
+    fixed = {"seconds": "2.0", "images_per_s": "3.0", "learning_rate": "0.5"}
     with (tmp_path / "history.csv").open() as file:
         assert list(csv.DictReader(file)) == [
-            {"epoch": "1", "loss": "0.1"},
-            {"epoch": "2", "loss": "nan"},
+            {"epoch": "1", **fixed, "loss": "0.1"},
+            {"epoch": "2", **fixed, "loss": "nan"},
         ]
 
 
 def test_event_files_are_tensorboards(tmp_path: Path) -> None:
     events = EventFiles(tmp_path)
-    events.add(0, {"loss": 2.0, "val_loss": 3.0}, 0.5)
+    events.add(epoch(1, loss=2.0, val_loss=3.0))
     events.close()
     found = {}
     for path in sorted((tmp_path / "tensorboard").rglob("events.*")):

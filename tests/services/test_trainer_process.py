@@ -73,9 +73,9 @@ def _files_are_as_reported(folder: Path, finished: Finished) -> None:
     files = {file.kind: file for file in finished.files}
     assert set(files) == {
         "best_model", "weights", "last_model", "history", "evaluation", "spec", "environment",
-        "tensorboard", "log",
+        "tensorboard", "log", "training_state",
     }  # fmt: skip
-    assert {file.path.relative_to(folder).name for file in finished.files} == {
+    assert {file.path.relative_to(folder).parts[0] for file in finished.files} == {
         path.name for path in folder.iterdir()
     }
     for file in finished.files:

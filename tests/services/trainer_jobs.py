@@ -5,7 +5,7 @@ import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,22 @@ class TrainerProcess:
                 end.close()
 
 
-def job(spec: dict[str, Any], data_root: Path, folder: Path) -> Train:
+def job(
+    spec: dict[str, Any],
+    data_root: Path,
+    folder: Path,
+    *,
+    attempt: int = 1,
+    resume_from: Sequence[Path] = (),
+) -> Train:
     """The message that starts a job; makes its folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    return Train(job_id=1, uid="u1", attempt=1, spec=spec, data_root=data_root, folder=folder)
+    return Train(
+        job_id=1,
+        uid=folder.parent.name,
+        attempt=attempt,
+        spec=spec,
+        data_root=data_root,
+        folder=folder,
+        resume_from=list(resume_from),
+    )

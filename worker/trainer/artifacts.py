@@ -1,8 +1,10 @@
 """Writes an attempt's files so that a reader never meets half of one."""
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,9 @@ _KINDS = {
     "train.log": "log",
 }
 
+# What a file system says that cannot link.
+_NO_LINK = frozenset({errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS})
+
 
 def write(path: Path, save: Callable[[Path], object]) -> FileRecord:
     """Let `save` write a file beside `path`, then put it in its place, on disk.
@@ -46,7 +51,7 @@ def write(path: Path, save: Callable[[Path], object]) -> FileRecord:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return done.model_copy(update={"path": path})
 
 
@@ -90,7 +95,20 @@ def records(folder: Path, known: FileRecord | None = None) -> list[FileRecord]:
     return found
 
 
-def _sync_folder(folder: Path) -> None:
+def link(source: Path, target: Path) -> None:
+    """A second name for a file; a copy on disk where the file system has none."""
+    try:
+        target.hardlink_to(source)
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+        shutil.copyfile(source, target)
+        with target.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on disk."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)

@@ -1,9 +1,8 @@
 """The callbacks of a job: Keras's own from the spec, the best model's, and the records'."""
 
-import csv
-import io
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from fornada.spec import Monitor, Spec
-from worker.messages import Best
+from worker.messages import Best, Epoch, FileRecord
 from worker.trainer import artifacts
+from worker.trainer.artifacts import link
 from worker.trainer.catalogue import make
 
 Metrics = dict[str, float]
@@ -47,6 +47,8 @@ class BestModel(keras.callbacks.Callback):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self.best: Best | None = None
+        # The files it keeps, by name.
+        self.files: dict[str, FileRecord] = {}
         self._folder = folder
         self._monitor = monitor.name
         self._sign = -1.0 if monitor.mode == "max" else 1.0
@@ -60,14 +62,30 @@ class BestModel(keras.callbacks.Callback):  # type: ignore[misc]
         if self._improves(value):
             self._say(epoch, f"{self._monitor} improved from {self._so_far()} to {value:.5f}")
             if self._weights:
-                path = self._folder / "best.weights.h5"
-                artifacts.write(path, self.model.save_weights)
-            file = artifacts.write(self._folder / "best.keras", self.model.save)
+                self._save("best.weights.h5", self.model.save_weights)
+            file = self._save("best.keras", self.model.save)
             self.best = Best(epoch=epoch + 1, monitor=self._monitor, value=value, file=file)
         else:
             self._say(epoch, f"{self._monitor} did not improve from {self._so_far()}")
         if self._last:
-            artifacts.write(self._folder / "last.keras", self.model.save)
+            self._save("last.keras", self.model.save)
+
+    def restore(self, best: Best | None, names: Iterable[str], source: Path) -> None:
+        """Take over the best model of a state.
+
+        Args:
+            best: as it was recorded there.
+            names: of the files that belong to it.
+            source: the folder they lie in, compared with their checksums already.
+        """
+        for name in names:
+            self._save(name, partial(link, source / name))
+        file = self.files.get("best.keras")
+        self.best = best and best.model_copy(update={"file": file})
+
+    def _save(self, name: str, save: Callable[[Path], object]) -> FileRecord:
+        self.files[name] = file = artifacts.write(self._folder / name, save)
+        return file
 
     def _improves(self, value: float) -> bool:
         if not math.isfinite(value):
@@ -101,24 +119,6 @@ class Records(keras.callbacks.Callback):  # type: ignore[misc]
         self.logs = {name: float(value) for name, value in (logs or {}).items()}
 
 
-class HistoryFile:
-    """`history.csv`: a row an epoch, on disk when the epoch is reported."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "history.csv"
-        self._columns: list[str] = []
-
-    def add(self, row: Mapping[str, float | int]) -> None:
-        """Append an epoch; the first one fixes the columns."""
-        text = io.StringIO()
-        if not self._columns:
-            self._columns = list(row)
-            csv.writer(text, lineterminator="\n").writerow(self._columns)
-        csv.writer(text, lineterminator="\n").writerow([row.get(c, "") for c in self._columns])
-        with self._path.open("a") as file:
-            file.write(text.getvalue())
-
-
 class EventFiles:
     """TensorBoard's event files, named and laid out as Keras's TensorBoard callback does.
 
@@ -130,11 +130,13 @@ class EventFiles:
         self._folder = folder / "tensorboard"
         self._writers: dict[str, Any] = {}
 
-    def add(self, epoch: int, metrics: Mapping[str, float], learning_rate: float) -> None:
-        """Write the scalars of an epoch, zero-based as in Keras's files."""
-        for name, value in {**metrics, "learning_rate": learning_rate}.items():
-            run = "validation" if name.startswith("val_") else "train"
-            self._scalar(run, f"epoch_{name.removeprefix('val_')}", value, epoch)
+    def add(self, *epochs: Epoch) -> None:
+        """Write the scalars of epochs, zero-based as in Keras's files."""
+        for epoch in epochs:
+            for name, value in {**epoch.metrics, "learning_rate": epoch.learning_rate}.items():
+                run = "validation" if name.startswith("val_") else "train"
+                tag = f"epoch_{name.removeprefix('val_')}"
+                self._scalar(run, tag, value, epoch.number - 1)
         for writer in self._writers.values():
             writer.flush()
 

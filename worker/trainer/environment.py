@@ -11,6 +11,10 @@ import tensorflow as tf
 
 from fornada import __version__
 from worker.trainer import artifacts
+from worker.trainer.state.contents import Maker
+
+# Of all versions those that numbers do not depend on.
+_INDIFFERENT = frozenset({"fornada", "python"})
 
 
 def versions() -> dict[str, str]:
@@ -36,18 +40,26 @@ def device() -> str:
     return f"CPU ({len(os.sched_getaffinity(0))} cores, {platform.machine()})"
 
 
-def write(folder: Path, seed: int) -> None:
+def maker() -> Maker:
+    """What numbers depend on: another one computes others, if only in their last bits."""
+    decides = {name: version for name, version in versions().items() if name not in _INDIFFERENT}
+    return Maker(backend=keras.backend.backend(), device=device(), versions=decides)
+
+
+def write(folder: Path, seed: int, reproducibility: str) -> None:
     """Write `environment.json`.
 
     Args:
         folder: of the attempt.
         seed: of Python, NumPy and Keras.
+        reproducibility: as the spec asks for it.
     """
     value: dict[str, Any] = {
         "versions": versions(),
         "device": device(),
         "backend": keras.backend.backend(),
         "seeds": {"python": seed, "numpy": seed, "keras": seed},
+        "reproducibility": reproducibility,
         "platform": platform.platform(),
         "host": platform.node(),
     }

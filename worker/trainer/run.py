@@ -12,11 +12,13 @@ from fornada.spec.render import to_yaml
 from worker.messages import Best, Epoch, Failed, FileRecord, Finished, Started, Stopped, Train
 from worker.trainer import artifacts, environment
 from worker.trainer.data.sets import Sets, read_sets
+from worker.trainer.engine import make_deterministic
 from worker.trainer.evaluate import evaluate
-from worker.trainer.failures import EXPECTED, failure, printable, trace
+from worker.trainer.failures import EXPECTED, TrainingFailed, failure, printable, trace
 from worker.trainer.model import build
 from worker.trainer.pipes import Asked, StopAsked
-from worker.trainer.training import Training
+from worker.trainer.state.contents import Origin
+from worker.trainer.training import Begun, Training
 
 Tell = Callable[[Started | Epoch], None]
 
@@ -45,10 +47,20 @@ class Baking:
         except StopAsked as stop:
             with suppress(OSError):
                 print(f"stopped: {stop.reason}")
+            self._keep()
             return Stopped(reason=stop.reason, best=self._best, files=self._files())
         except Exception as error:  # noqa: BLE001 - the last resort, and the only one: whatever a
             # job does wrong must reach its record with a code, and not end as a silent crash.
             return self._failed(error)
+
+    def _keep(self) -> None:
+        """Save where the training stands, if that is possible: it was asked to end, and ends."""
+        try:
+            if self._training:
+                self._training.keep()
+        except (OSError, TrainingFailed) as error:
+            with suppress(OSError):
+                print(f"state: not saved: {error}")
 
     def _failed(self, error: Exception) -> Failed:
         found = failed(error)
@@ -65,26 +77,43 @@ class Baking:
         job, folder = self._job, self._job.folder
         spec = Spec.from_document(job.spec)
         artifacts.write_text(folder / "spec.yaml", to_yaml(spec, job.data_root))
-        environment.write(folder, spec.data.seed)
+        environment.write(folder, spec.data.seed, spec.reproducibility)
 
         sets = read_sets(spec, job.data_root, self._settings, folder, self._check)
+        origin = self._origin(spec, sets)
         spec = spec.with_classes(len(sets.classes))
+        if spec.reproducibility == "deterministic":
+            make_deterministic()
         model = build(spec, sets.input_shape, len(sets.classes), self._settings)
-        self._tell(self._started(spec, sets, model))
 
-        self._training = Training(spec, model, sets, folder=folder, check=self._check)
-        for epoch in self._training.epochs():
+        every_s = self._settings.state_every_s
+        self._training = training = Training(
+            spec, model, sets, origin, folder=folder, every_s=every_s, check=self._check
+        )
+        begun = training.begin(job.resume_from)
+        self._tell(self._started(spec, sets, model, begun))
+        for epoch in training.epochs():
             self._tell(epoch)
-        best = self._training.finish()
+        best = training.finish()
 
         test = None
         if sets.test is not None:
             test = evaluate(best.file.path, spec, sets.test, sets.classes, self._check)
             artifacts.write_json(folder / "evaluation.json", test.model_dump())
-        reason = self._training.stop_reason
-        return Finished(stop_reason=reason, best=best, test=test, files=self._files())
+        files = [*training.succeed(), *self._files()]
+        return Finished(stop_reason=training.stop_reason, best=best, test=test, files=files)
 
-    def _started(self, spec: Spec, sets: Sets, model: keras.Model) -> Started:
+    def _origin(self, spec: Spec, sets: Sets) -> Origin:
+        return Origin(
+            uid=self._job.uid,
+            attempt=self._job.attempt,
+            spec=spec.epoch_hash,
+            data=sets.fingerprint,
+            maker=environment.maker(),
+            reproducibility=spec.reproducibility,
+        )
+
+    def _started(self, spec: Spec, sets: Sets, model: keras.Model, begun: Begun) -> Started:
         return Started(
             trainer_pid=os.getpid(),
             device=environment.device(),
@@ -93,6 +122,12 @@ class Baking:
             seed=spec.data.seed,
             parameters=model.count_params(),
             data=sets.summary(),
+            first_epoch=begun.first_epoch,
+            first_batch=begun.first_batch,
+            restored=begun.restored,
+            best=begun.best,
+            inexact=begun.inexact,
+            reproducibility=spec.reproducibility,
         )
 
     @property

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -10,13 +11,38 @@ import tensorflow as tf
 
 from db.states import FailureCode, StopReason
 from fornada.spec import Spec
-from worker.messages import Best, Epoch
+from worker.messages import Best, Epoch, FileRecord, RestoredEpoch
 from worker.trainer import callbacks
 from worker.trainer.catalogue import reason
 from worker.trainer.data.order import epoch_order
 from worker.trainer.data.sets import Sets
 from worker.trainer.engine import Logs, engine_for
 from worker.trainer.failures import TrainingFailed
+from worker.trainer.history import History, HistoryFile
+from worker.trainer.state.contents import Facts, Origin, Place, State
+from worker.trainer.state.finding import find
+from worker.trainer.state.keeper import Keeper, remove_earlier
+from worker.trainer.state.live import Live
+from worker.trainer.state.tensors import Broken
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Where a training begins.
+
+    Attributes:
+        first_epoch: numbered from 1.
+        first_batch: batches of it that are done.
+        restored: the epochs before it.
+        best: the best model of those.
+        inexact: why the numbers may differ from those of a run that was never stopped.
+    """
+
+    first_epoch: int
+    first_batch: int
+    restored: list[RestoredEpoch]
+    best: Best | None
+    inexact: str | None
 
 
 class Training:
@@ -26,34 +52,47 @@ class Training:
         spec: `fit`, `callbacks`, and the order in `data`.
         model: built and compiled.
         sets: what it learns from.
-        folder: of the attempt; the callbacks write there.
+        origin: of the states it saves.
+        folder: of the attempt; the callbacks and the states write there.
+        every_s: how often the state is saved within an epoch.
         check: called between batches; what it raises ends the training.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a training is made of
         self,
         spec: Spec,
         model: keras.Model,
         sets: Sets,
+        origin: Origin,
         *,
         folder: Path,
+        every_s: float,
         check: Callable[[], None],
     ) -> None:
         self._spec = spec
         self._model = model
         self._sets = sets
+        self._origin = origin
+        self._folder = folder
         self._engine = engine_for(model, spec.data.batch_size)
         self._check = check
         made, self._best_model = callbacks.from_spec(spec, folder)
         self._records = callbacks.Records()
+        self._steps = -(-len(sets.train) // spec.data.batch_size)
         self._callbacks = keras.callbacks.CallbackList(
-            [*made, self._records],
-            model=model,
-            epochs=spec.fit.epochs,
-            steps=-(-len(sets.train) // spec.data.batch_size),
+            [*made, self._records], model=model, epochs=spec.fit.epochs, steps=self._steps
         )
-        self._history = callbacks.HistoryFile(folder)
+        keras_own = tuple(callback for callback in made if callback is not self._best_model)
+        self._live = Live(model, sets.train.example(), keras_own)
+        self._keeper = Keeper(folder, every_s)
+        self._history = History()
+        self._file = HistoryFile(folder)
         self._events = callbacks.EventFiles(folder)
+        self._inexact: str | None = None
+        # Where the model stands; inside an epoch, when this process began with its part of it.
+        self._place = Place()
+        self._since: float | None = None
+        self._over = False
         self.epoch = 0
 
     @property
@@ -67,21 +106,52 @@ class Training:
         early = self._model.stop_training and self.epoch < self._spec.fit.epochs
         return StopReason.EARLY_STOPPING if early else StopReason.COMPLETED
 
+    def begin(self, attempts: Sequence[Path] = ()) -> Begun:
+        """Begin where the furthest good state of these attempts was saved, or from nothing.
+
+        Args:
+            attempts: folders of earlier attempts, or of those of a job that this one continues.
+
+        Raises:
+            TrainingFailed: DATA_MISSING, where a job is continued of which no state can be used.
+        """
+        self._model.stop_training = False
+        # Before the state: it has the callbacks forget what they know.
+        self._callbacks.on_train_begin()
+        jobs = self._folder.parent
+        if attempts:
+            self._live.build()
+        if found := find(attempts, jobs, self._fits, print):
+            self._restore(*found)
+        elif strangers := [folder for folder in attempts if folder.parent != jobs]:
+            raise TrainingFailed(
+                FailureCode.DATA_MISSING,
+                f"no training state of the job that this one continues can be used; looked in "
+                f"{', '.join(str(folder) for folder in strangers)}. The log says why. "
+                "Submit the spec as a job of its own to train it from the start.",
+            )
+        return Begun(
+            first_epoch=self._place.epochs + 1,
+            first_batch=self._place.batch,
+            restored=self._history.rows(),
+            best=self.best,
+            inexact=self._inexact,
+        )
+
     def epochs(self) -> Iterator[Epoch]:
         """Train, one epoch a step, until the spec's number or a callback ends it.
 
         The callbacks have not heard of the end yet: `finish` tells them.
 
         Raises:
-            TrainingFailed: DIVERGED, or MODEL_INVALID where the model does not fit its loss.
+            TrainingFailed: DIVERGED, or MODEL_INVALID where the model does not fit its loss;
+                DISK_FULL.
         """
-        self._model.stop_training = False
-        self._callbacks.on_train_begin()
-        for epoch in range(self._spec.fit.epochs):
-            self.epoch = epoch + 1
-            yield self._run(epoch)
-            if self._model.stop_training:
-                break
+        while self._place.epochs < self._spec.fit.epochs and not self._model.stop_training:
+            self.epoch = self._place.epochs + 1
+            yield self._run(self._place.epochs)
+        # Again where the last epoch's found no room, or another attempt trained it.
+        self.keep()
 
     def finish(self) -> Best:
         """End the training after its last epoch.
@@ -89,6 +159,8 @@ class Training:
         Raises:
             TrainingFailed: DIVERGED, where no epoch had a value to call the best.
         """
+        # What follows changes the model, and is done again by who goes on from the last state.
+        self._over = True
         self._model.optimizer.finalize_variable_values(self._model.trainable_weights)
         self._callbacks.on_train_end(self._records.logs)
         self._events.close()
@@ -97,53 +169,138 @@ class Training:
             raise self._diverged(what)
         return self.best
 
+    def keep(self) -> None:
+        """Save the state, if there is one that is not saved yet.
+
+        Raises:
+            TrainingFailed: DISK_FULL, after three times without room.
+        """
+        place = self._place
+        if self._over or place.order == (0, 0) or self._keeper.has(place):
+            return
+        arrays = self._live.arrays(inside=place.batch > 0 and place.logs is None)
+        columns = self._history.columns()
+        arrays |= {f"history/{name}": column for name, column in columns.items()}
+        facts = Facts(
+            origin=self._origin,
+            place=place.model_copy(update={"seconds": place.seconds + self._elapsed_s()}),
+            stop=bool(self._model.stop_training),
+            callbacks=self._live.callback_facts(),
+            best=self.best,
+            files={name: str(file.sha256) for name, file in self._best_model.files.items()},
+            inexact=self._inexact,
+        )
+        self._keeper.save(State(facts, arrays))
+
+    def succeed(self) -> list[FileRecord]:
+        """Remove every state of the job but the last, which another job may continue."""
+        remove_earlier(self._folder, self._origin.attempt)
+        return self._keeper.close()
+
     def _run(self, epoch: int) -> Epoch:
-        begin = time.monotonic()
+        self._since = time.monotonic()
         self._callbacks.on_epoch_begin(epoch)
-        logs = self._train(epoch)
-        trained_s = time.monotonic() - begin
+        logs = dict(self._train(epoch))
         if not math.isfinite(logs["loss"]):
             raise self._diverged(f"the loss is {logs['loss']}")
         logs |= self._validate()
         learning_rate = float(self._model.optimizer.learning_rate)
         before = self.best
         self._callbacks.on_epoch_end(epoch, logs)
-        metrics = self._records.logs
-        self._events.add(epoch, metrics, learning_rate)
         message = Epoch(
             number=epoch + 1,
-            seconds=time.monotonic() - begin,
-            images_per_s=len(self._sets.train) / trained_s,
+            seconds=self._place.seconds + self._elapsed_s(),
+            images_per_s=len(self._sets.train) / self._place.trained_s,
             learning_rate=learning_rate,
-            metrics=metrics,
+            metrics=self._records.logs,
             best=None if self.best is before else self.best,
         )
         self._write(message)
+        self._place, self._since = Place(epochs=epoch + 1), None
+        self.keep()
         return message
 
     def _train(self, epoch: int) -> Logs:
+        """Loss and metrics of the epoch's batches; trains those that are not done yet."""
+        if self._place.logs is not None:
+            return self._place.logs
         data = self._spec.data
         order = epoch_order(len(self._sets.train), data.seed, epoch, shuffle=data.shuffle)
         try:
-            return self._engine.train_epoch(self._sets.train, order, self._callbacks, self._check)
+            logs = self._engine.train_epoch(
+                self._sets.train,
+                order,
+                self._callbacks,
+                self._between,
+                first_batch=self._place.batch,
+            )
         except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
             # Shapes and sizes were compared before; what is left is between outputs, loss and
             # metrics, such as probabilities outside 0 and 1.
             raise TrainingFailed(
                 FailureCode.MODEL_INVALID, f"compile: {reason(error)}", epoch=self.epoch
             ) from error
+        trained_s = self._place.seconds + self._elapsed_s()
+        done = {"batch": self._steps, "logs": logs, "trained_s": trained_s}
+        self._place = self._place.model_copy(update=done)
+        return logs
+
+    def _between(self, batch: int) -> None:
+        """Between two batches of training."""
+        self._place = self._place.model_copy(update={"batch": batch})
+        self._pause()
+
+    def _pause(self) -> None:
+        """Wherever the training may end, and its state be saved."""
+        self._check()
+        if self._keeper.due:
+            self.keep()
+
+    def _fits(self, state: State) -> None:
+        """Compare a state with this training.
+
+        Raises:
+            Broken: it is of another one.
+        """
+        origin, place = state.facts.origin, state.facts.place
+        if origin.spec != self._origin.spec:
+            raise Broken("its spec differs in more than fit.epochs")
+        if origin.data != self._origin.data:
+            raise Broken("the images have changed since")
+        if place.order > (self._spec.fit.epochs, 0):
+            raise Broken(f"it has {place.epochs} epochs; the spec {self._spec.fit.epochs}")
+        self._live.check(state)
+
+    def _restore(self, state: State, folder: Path) -> None:
+        facts = state.facts
+        self._live.restore(state)
+        self._best_model.restore(facts.best, facts.files, folder)
+        inherited = facts.origin.uid != self._origin.uid
+        self._history = History.of(state.columns(), inherited=inherited)
+        rows = self._history.rows()
+        self._file.restore(rows)
+        self._events.add(*rows)
+        self._records.logs = rows[-1].metrics if rows else {}
+        self._place, self.epoch = facts.place, facts.place.epochs
+        self._inexact = _inexact(facts, self._origin)
+        print(f"state: goes on after epoch {self.epoch}, batch {facts.place.batch}: {folder}")
+        if self._inexact:
+            print(f"state: {self._inexact}")
+
+    def _elapsed_s(self) -> float:
+        return 0.0 if self._since is None else time.monotonic() - self._since
 
     def _validate(self) -> Logs:
         if self._sets.validation is None:
             return {}
-        logs = self._engine.evaluate(self._sets.validation, self._callbacks, self._check)
+        logs = self._engine.evaluate(self._sets.validation, self._callbacks, self._pause)
         return {f"val_{name}": value for name, value in logs.items()}
 
     def _write(self, epoch: Epoch) -> None:
-        """Leave the epoch in `history.csv` and a line in the log."""
-        rates = {"learning_rate": epoch.learning_rate, **epoch.metrics}
-        speed = {"seconds": epoch.seconds, "images_per_s": epoch.images_per_s}
-        self._history.add({"epoch": epoch.number, **speed, **rates})
+        """Leave the epoch in the history, its files, and a line in the log."""
+        self._history.add(epoch, self._origin.attempt)
+        self._file.add(epoch)
+        self._events.add(epoch)
         numbers = "  ".join(f"{name} {value:.5g}" for name, value in epoch.metrics.items())
         print(f"epoch {epoch.number}/{self._spec.fit.epochs}  {epoch.seconds:.2f} s  {numbers}")
 
@@ -153,3 +310,13 @@ class Training:
             f"epoch {self.epoch}: {what}. Try a smaller learning rate, or clipnorm.",
             epoch=self.epoch,
         )
+
+
+def _inexact(facts: Facts, origin: Origin) -> str | None:
+    """Why what follows may differ from what the training that saved a state would have done."""
+    differs = origin.maker.differs(facts.origin.maker)
+    if not differs:
+        return facts.inexact
+    after = f"epoch {facts.place.epochs}"
+    found = f"not exact after {after}, trained with {'; '.join(differs)}"
+    return f"{facts.inexact}; {found}" if facts.inexact else found

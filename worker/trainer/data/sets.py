@@ -44,6 +44,11 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def example(self) -> tuple[NDArray[Any], ...]:
+        """A batch of one image as the model meets it."""
+        weights = () if self.weights is None else (self.weights[:1],)
+        return self.pixels[:1].astype(np.float32), self.targets[:1], *weights
+
 
 @dataclass(frozen=True)
 class Sets:

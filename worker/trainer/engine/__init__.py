@@ -6,7 +6,7 @@ from db.states import FailureCode
 from worker.trainer.engine.interface import Engine, Logs
 from worker.trainer.failures import TrainingFailed
 
-__all__ = ["Engine", "Logs", "engine_for"]
+__all__ = ["Engine", "Logs", "engine_for", "make_deterministic"]
 
 
 def engine_for(model: keras.Model, batch_size: int) -> Engine:
@@ -25,3 +25,14 @@ def engine_for(model: keras.Model, batch_size: int) -> Engine:
     from worker.trainer.engine.tensorflow import TensorFlowEngine
 
     return TensorFlowEngine(model, batch_size)
+
+
+def make_deterministic() -> None:
+    """Have every operation give the same bits each time, for the rest of this process.
+
+    Before anything is built; the seeds are set where the model is.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()

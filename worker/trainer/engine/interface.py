@@ -21,15 +21,19 @@ class Engine(Protocol):
         images: Images,
         order: NDArray[np.int64],
         callbacks: keras.callbacks.CallbackList,
-        check: Callable[[], None],
+        between: Callable[[int], None],
+        *,
+        first_batch: int = 0,
     ) -> Logs:
-        """Train on every image once.
+        """Train on every image once, or on those that are left of an epoch.
 
         Args:
             images: the training set.
-            order: positions in it, shape (count,).
+            order: positions in it, shape (count,), of the whole epoch.
             callbacks: told of every batch; they may set `model.stop_training`.
-            check: called before every batch; what it raises ends the epoch.
+            between: called before every batch, when the model's variables are all at rest, with
+                how many batches of the epoch are done; what it raises ends the epoch.
+            first_batch: batches that are done; the metrics' variables then hold them already.
         Returns:
             Loss and metrics of the epoch.
         """

@@ -37,16 +37,19 @@ class TensorFlowEngine:
         images: Images,
         order: NDArray[np.int64],
         callbacks: keras.callbacks.CallbackList,
-        check: Callable[[], None],
+        between: Callable[[int], None],
+        *,
+        first_batch: int = 0,
     ) -> Logs:
         """See `Engine.train_epoch`."""
         model, batches = self._model, self._batches(images)
         model.make_train_function()
-        model.reset_metrics()
+        if first_batch == 0:
+            model.reset_metrics()
         logs: Logs = {}
-        iterator = batches.iterate(order)
-        for step in range(batches.steps):
-            check()
+        iterator = batches.iterate(order[first_batch * self._batch_size :])
+        for step in range(first_batch, batches.steps):
+            between(step)
             callbacks.on_train_batch_begin(step)
             logs = model.train_function(iterator)
             callbacks.on_train_batch_end(step, logs)

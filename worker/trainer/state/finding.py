@@ -1,0 +1,105 @@
+"""Finds the state that a training goes on from."""
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.trainer.state import tensors
+from worker.trainer.state.contents import Place, State, parse
+from worker.trainer.state.tensors import Broken
+
+# In an attempt's folder.
+FOLDER = "state"
+SUFFIX = ".safetensors"
+_NAME = re.compile(r"(\d+)-(\d+)")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A state on disk, not yet read.
+
+    Attributes:
+        folder: holds its file and its models.
+        order: epochs and batches done.
+    """
+
+    folder: Path
+    order: tuple[int, int]
+
+    @property
+    def file(self) -> Path:
+        """The file of facts and arrays.
+
+        Raises:
+            Broken: there is not exactly one.
+        """
+        found = sorted(self.folder.glob(f"*{SUFFIX}"))
+        if len(found) != 1:
+            raise Broken(f"it holds {len(found)} files of numbers")
+        return found[0]
+
+    def read(self) -> State:
+        """Read it whole and compare all checksums.
+
+        Raises:
+            Broken: it is not what was saved.
+            OSError: it cannot be read.
+        """
+        state = parse(*tensors.read(self.file, self.file.stem))
+        for name, sha256 in state.facts.files.items():
+            with (self.folder / name).open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != sha256:
+                raise Broken(f"the sha256 of {name} is {found[:16]}…, not {sha256[:16]}…")
+        return state
+
+
+def name_of(place: Place) -> str:
+    """The name of a state's folder; names sort as the states."""
+    return f"{place.epochs:07}-{place.batch:07}"
+
+
+def states(attempt: Path) -> list[Kept]:
+    """The states of an attempt, oldest first; one that was being written is none.
+
+    Args:
+        attempt: its folder.
+    """
+    folder = attempt / FOLDER
+    if not folder.is_dir():
+        return []
+    found = []
+    for path in folder.iterdir():
+        if match := _NAME.fullmatch(path.name):
+            found.append(Kept(path, (int(match[1]), int(match[2]))))
+    return sorted(found, key=lambda kept: kept.order)
+
+
+def find(
+    attempts: Sequence[Path], own: Path, fits: Callable[[State], None], say: Callable[[str], None]
+) -> tuple[State, Path] | None:
+    """The furthest state that is whole and fits, of this job before those of another.
+
+    Args:
+        attempts: folders to look in; of two states at one place the first folder's is taken.
+        own: the folder that holds all attempts of this job.
+        fits: raises `Broken` for a state of another training.
+        say: hears why a state is not used.
+    Returns:
+        The state, and the folder that holds it and its models.
+    """
+    candidates = [kept for attempt in attempts for kept in reversed(states(attempt))]
+    # Stable: the order of folders decides between equals.
+    candidates.sort(key=lambda kept: kept.order, reverse=True)
+    candidates.sort(key=lambda kept: kept.folder.parents[2] != own)
+    for kept in candidates:
+        try:
+            state = kept.read()
+            fits(state)
+        except (Broken, OSError) as error:
+            say(f"state: {kept.folder} is not used: {error}")
+        else:
+            return state, kept.folder
+    return None

@@ -1,0 +1,146 @@
+"""Keeps the newest two states of an attempt on disk, each whole or not there at all.
+
+    state/000012-000340/<sha256>.safetensors    after 12 epochs and 340 batches of the next
+    state/000012-000340/best.keras              the best model at that moment, by a hard link
+
+A state is written in `state/writing`, brought to disk, and then given its name, so that no
+moment at which a process can die leaves half of one under a name that is read.
+"""
+
+import errno
+import shutil
+import time
+from pathlib import Path
+
+from db.states import FailureCode
+from worker.messages import FileRecord
+from worker.trainer import artifacts
+from worker.trainer.failures import TrainingFailed
+from worker.trainer.state import tensors
+from worker.trainer.state.contents import Place, State
+from worker.trainer.state.finding import FOLDER, SUFFIX, name_of, states
+
+_WRITING, _REMOVING = "writing", "removing"
+_KEPT = 2
+# Room that must be left on the disk beside a state, in bytes: for the log, history and record.
+_MARGIN_BYTES = 2**20
+# Saves in a row that found no room before the job fails.
+_MOST_MISSES = 3
+# Within an epoch a save waits for so many times what the last one took: 2 % of the time at most.
+_PATIENCE = 50
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class Keeper:
+    """Saves the states of one attempt.
+
+    Args:
+        folder: of the attempt; its model files lie in it.
+        every_s: how often `due` says so.
+    """
+
+    def __init__(self, folder: Path, every_s: float) -> None:
+        self._attempt = folder
+        self._folder = folder / FOLDER
+        self._every_s = every_s
+        self._cost_s = 0.0
+        self._last = time.monotonic()
+        self._misses = 0
+        self._place: tuple[int, int] | None = None
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a state within an epoch."""
+        return time.monotonic() - self._last > max(self._every_s, _PATIENCE * self._cost_s)
+
+    def has(self, place: Place) -> bool:
+        """Whether the newest state was saved here."""
+        return self._place == place.order
+
+    def save(self, state: State) -> None:
+        """Save a state; where there is no room for it, say so and keep what is there.
+
+        Raises:
+            TrainingFailed: DISK_FULL, after three times without room.
+            OSError: it cannot be written for another reason.
+        """
+        begin = time.monotonic()
+        try:
+            self._save(state)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            self._missed(str(error))
+        else:
+            self._misses, self._place = 0, state.facts.place.order
+        self._last = time.monotonic()
+        self._cost_s = self._last - begin
+
+    def close(self) -> list[FileRecord]:
+        """Keep the newest state alone; the file to report, if one could be saved."""
+        self._clear(1)
+        kept = states(self._attempt)
+        return [artifacts.record(each.file, "training_state") for each in kept]
+
+    def _save(self, state: State) -> None:
+        facts = state.facts.model_dump_json()
+        self._folder.mkdir(exist_ok=True)
+        self._check_room(tensors.size(facts, state.arrays))
+        writing = self._fresh(_WRITING)
+        try:
+            writing.mkdir()
+            for name in state.facts.files:
+                artifacts.link(self._attempt / name, writing / name)
+            beside = writing / f"writing{SUFFIX}"
+            _, sha256 = tensors.write(beside, facts, state.arrays)
+            beside.rename(writing / f"{sha256}{SUFFIX}")
+            artifacts.sync_folder(writing)
+            writing.rename(self._folder / name_of(state.facts.place))
+        except BaseException:
+            shutil.rmtree(writing, ignore_errors=True)
+            raise
+        artifacts.sync_folder(self._folder)
+        artifacts.sync_folder(self._attempt)
+        self._clear(_KEPT)
+
+    def _check_room(self, size: int) -> None:
+        free = shutil.disk_usage(self._folder).free
+        if free < size + _MARGIN_BYTES:
+            raise OSError(
+                errno.ENOSPC,
+                f"a training state takes {size:,} bytes, and the disk of {self._folder} has "
+                f"{free:,} left",
+            )
+
+    def _missed(self, why: str) -> None:
+        self._misses += 1
+        print(f"state: not saved, no room ({self._misses} of {_MOST_MISSES}): {why}")
+        if self._misses >= _MOST_MISSES:
+            raise TrainingFailed(
+                FailureCode.DISK_FULL,
+                f"{_MOST_MISSES} training states in a row found no room: {why}. The last good one "
+                "and the best model are kept; make room and retry.",
+            )
+
+    def _clear(self, kept: int) -> None:
+        """Remove all but the newest; each loses its name first, so that none is read by halves."""
+        for old in states(self._attempt)[:-kept]:
+            old.folder.rename(self._fresh(_REMOVING))
+        self._fresh(_REMOVING)
+
+    def _fresh(self, name: str) -> Path:
+        path = self._folder / name
+        if path.exists():
+            shutil.rmtree(path)
+        return path
+
+
+def remove_earlier(folder: Path, attempt: int) -> None:
+    """Remove the states of a job's earlier attempts; a later one's are not ours to judge.
+
+    Args:
+        folder: of this attempt, `<uid>/attempt-<number>`.
+        attempt: its number.
+    """
+    for number in range(1, attempt):
+        shutil.rmtree(folder.with_name(f"attempt-{number}") / FOLDER, ignore_errors=True)

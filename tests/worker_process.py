@@ -100,10 +100,10 @@ class Site:
 
     def add(self, name: str, *, wake: bool = True, **changes: Any) -> int:
         """Record a job for stub trainers; without a wake-up, only upkeep finds it."""
-        new = stub_job(name, self.queue, **changes)
+        new = stub_job(name, **{"queue": self.queue} | changes)
         job_id = jobs.add(self.database, new, "test")
         if wake:
-            broker.publish(self.app, self.queue, new.uid, None)
+            broker.publish(self.app, new.queue, new.uid, None)
         return job_id
 
     def publish(self, job_id: int) -> None:

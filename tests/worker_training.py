@@ -37,7 +37,7 @@ data:
   seed: 1
 model:
   - Rescaling: {{scale: 1/255}}
-  - GaussianNoise: {{stddev: 0.1}}
+  - RandomTranslation: {{height_factor: 0.1, width_factor: 0.1}}
   - Flatten
   - Dense: {{units: 16, activation: relu}}
   - Dropout: {{rate: 0.3}}

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import dataclass
 
+from db.states import FailureCode
 from fornada.spec.catalogue.family import Family
 from fornada.spec.catalogue.signatures import keras_names
 from fornada.spec.kinds.kind import Kind, any_of, found
@@ -11,6 +12,20 @@ from fornada.spec.source import nodes
 from fornada.spec.source.nodes import Json, Mark, Node, Scalar, written_name
 from fornada.spec.values import KerasObject, Value
 from fornada.spec.wording import clip, did_you_mean, listed
+
+# Endings of files that people keep models in. None is read: loading one can run code.
+_MODEL_FILES = (
+    ".keras",
+    ".h5",
+    ".hdf5",
+    ".pkl",
+    ".pickle",
+    ".joblib",
+    ".pb",
+    ".onnx",
+    ".pt",
+    ".pth",
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +46,7 @@ class Object(Kind):
     def parse(self, node: Node, at: At) -> KerasObject:
         """The object; without the arguments that could not be read, whose problems are recorded."""
         written, mark, arguments = self._split(node, at)
-        name = self._name(written, mark, at)
+        name = self._name(written, mark, arguments, at)
         replacement = self.family.hands[name].with_arguments
         if replacement and isinstance(arguments, nodes.Mapping) and arguments.items:
             name = replacement
@@ -51,11 +66,14 @@ class Object(Kind):
             raise self.refuse(node, at, _several(names, node))
         return names[0], node.keys[names[0]], node.items[names[0]]
 
-    def _name(self, written: str, mark: Mark, at: At) -> str:
+    def _name(self, written: str, mark: Mark, arguments: Node, at: At) -> str:
         name = self.family.aliases.get(written, written)
         if name in self.family.hands:
             return name
-        raise at.refuse(mark, _unknown(self.family, written))
+        if is_model_file(written):
+            raise at.refuse(mark, untrusted(written), FailureCode.MODEL_UNTRUSTED)
+        code = FailureCode.PATH_REFUSED if _reads_a_file(arguments) else FailureCode.SPEC_INVALID
+        raise at.refuse(mark, _unknown(self.family, written), code)
 
     def with_classes(self, value: Value, count: int) -> Value:
         if not isinstance(value, KerasObject):
@@ -69,6 +87,27 @@ class Object(Kind):
 
     def schema(self) -> dict[str, Json]:
         return {"$ref": f"#/$defs/{self.family.name}"}
+
+
+def is_model_file(written: str) -> bool:
+    """Whether a text names a file that holds a model."""
+    return written.lower().endswith(_MODEL_FILES)
+
+
+def untrusted(written: str) -> str:
+    """What is said of a model file."""
+    return (
+        f'"{clip(written)}" is a model\'s file, and none is loaded: it could run code.\n'
+        "  Expected the model's layers."
+    )
+
+
+def _reads_a_file(arguments: Node) -> bool:
+    """Whether a layer is asked to read its vocabulary from a file of the worker's."""
+    if not isinstance(arguments, nodes.Mapping):
+        return False
+    vocabulary = arguments.items.get("vocabulary")
+    return isinstance(vocabulary, Scalar) and isinstance(vocabulary.value, str)
 
 
 def _several(names: list[str], node: nodes.Mapping) -> str:
@@ -112,6 +151,9 @@ class ObjectList(Kind):
         if isinstance(node, Scalar) and node.value is None and not self.minimum:
             return ()
         if not isinstance(node, nodes.Sequence):
+            if isinstance(node, Scalar) and is_model_file(node.text):
+                code = FailureCode.MODEL_UNTRUSTED
+                raise at.refuse(node.mark, untrusted(node.text), code)
             hint = ""
             if isinstance(node, nodes.Mapping):
                 hint = "\n  Begin each item with a dash."

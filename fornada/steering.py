@@ -125,7 +125,8 @@ class Steering(Waking):
         Raises:
             WorkerNotFound: none that is alive goes by it.
         """
-        asked = workers.request_drain(self._database, name_or_host, self.actor)
+        within_s = HEARTBEATS * self.settings.heartbeat_s
+        asked = workers.request_drain(self._database, name_or_host, self.actor, within_s)
         if not asked:
             raise WorkerNotFound(
                 f"no worker alive is called {name_or_host}, nor its host; see fornada worker ls"

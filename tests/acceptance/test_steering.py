@@ -56,12 +56,14 @@ def test_what_is_done_already_is_no_error_and_what_cannot_be_is_5(
     fleet: Fleet, tmp_path: Path
 ) -> None:
     fornada = fleet.fornada
-    job = fleet.submit(tmp_path, "idle", "--hold")
+    job = fleet.submit(tmp_path, "idle", "--queue", "night", "--hold")
+    fornada("queue", "pause", "night")
     for _ in range(2):
         assert fornada("hold", job).stdout == f"job {job}: held\n"
     assert "fornada release" in fornada("show", job).stdout
     for _ in range(2):
-        fornada("release", job)
+        assert fornada("release", job).stdout == f"job {job}: queued\n"
+    fornada("queue", "resume", "night")
     fleet.ended(job)
     for words in (("hold",), ("release",), ("retry",), ("move", "--top"), ("cancel",)):
         said = fornada(words[0], job, *words[1:], code=5).stderr

@@ -158,9 +158,10 @@ class UsersRedis(_Server):
     def _spawn(self) -> None:
         passwords = {f"REDIS_{user.upper()}_PASSWORD": p for user, p in self.passwords.items()}
         script = DEPLOY / "redis" / "start.sh"
-        place = ["--port", "0", "--unixsocket", self.socket, "--unixsocketperm", "700"]
+        socket, log = str(self.socket), str(self.folder / "log")
+        place = ["--port", "0", "--unixsocket", socket, "--unixsocketperm", "700"]
         self.process = subprocess.Popen(
-            ["/bin/sh", script, *place, "--dir", self.folder, "--logfile", self.folder / "log"],
+            ["/bin/sh", script, *place, "--dir", str(self.folder), "--logfile", log],
             env={"PATH": self._path, "TMPDIR": str(self.folder)} | passwords,
         )
 

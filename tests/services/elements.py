@@ -37,6 +37,7 @@ def element(
     content_type: str = "application/json",
     encoding: str = "utf-8",
     properties: Any = None,
+    task: Any = TASK,
     **headers: Any,
 ) -> str:
     """An element as Celery publishes one, with what a test changes."""
@@ -53,7 +54,7 @@ def element(
             "body": base64.b64encode(content).decode(),
             "content-encoding": encoding,
             "content-type": content_type,
-            "headers": {"task": TASK, "id": "1", "lang": "py"} | headers,
+            "headers": {"task": task, "id": "1", "lang": "py"} | headers,
             "properties": ours if properties is None else properties,
         }
     )
@@ -95,9 +96,9 @@ def hostile(command: str) -> dict[str, str | bytes]:
             f"!!python/object/apply:os.system [{command!r}]".encode(),
             content_type="application/x-yaml",
         ),
-        "another task": element(args=[command], **{"task": "os.system"}),
-        "a task of Celery's": element(args=[signature], **{"task": "celery.map"}),
-        "a task that is a list": element(**{"task": [TASK]}),
+        "another task": element(args=[command], task="os.system"),
+        "a task of Celery's": element(args=[signature], task="celery.map"),
+        "a task that is a list": element(task=[TASK]),
         "code in arguments": element(args=[code]),
         "code in the payload": element(payload={"uid": code}),
         "a deep payload": element(b'[[], {"document": ' + b"[" * 900 + b"]" * 900 + b"}, {}]"),

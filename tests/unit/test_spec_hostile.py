@@ -1,0 +1,76 @@
+"""What a spec may not do: each row with its code, in under a second, and nothing allocated."""
+
+import json
+import resource
+import time
+from pathlib import Path
+
+import pytest
+
+from fornada.spec import Spec, SpecProblems, load, loads
+from tests.services.hostile_specs import DOCUMENTS, GOOD, ROWS, TEXT, Row, write
+
+ROOT = Path("/srv/data")
+# Seconds of processor time and MiB that reading may take: the promise is a second.
+WITHIN_S = 1.0
+WITHIN_MIB = 64
+
+
+def refused(row: Row, folder: Path) -> SpecProblems:
+    file = write(row, folder / "hostile.yaml", json.dumps)
+    with pytest.raises(SpecProblems) as caught:
+        load(file, data_root=ROOT, base=ROOT)
+    return caught.value
+
+
+def test_the_twin_of_all_rows_is_accepted() -> None:
+    assert Spec.from_document(GOOD) == loads(TEXT.format(""), data_root=ROOT, base=ROOT)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_hostile_file_is_refused_with_its_code_at_once(name: str, tmp_path: Path) -> None:
+    began, size = time.process_time(), _peak_mib()
+
+    problems = refused(ROWS[name], tmp_path)
+
+    assert time.process_time() - began < WITHIN_S
+    assert _peak_mib() - size < WITHIN_MIB
+    assert {problem.code for problem in problems.problems} == {ROWS[name].code}
+    # Nothing of it may speak to a terminal, or fill one.
+    assert str(problems).replace("\n", "").isprintable()
+    assert len(str(problems)) < 4000
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_hostile_document_is_refused_with_its_code_at_once(name: str) -> None:
+    began, size = time.process_time(), _peak_mib()
+
+    with pytest.raises(SpecProblems) as caught:
+        Spec.from_document(DOCUMENTS[name].document or {})
+
+    assert time.process_time() - began < WITHIN_S
+    assert _peak_mib() - size < WITHIN_MIB
+    assert caught.value.code == DOCUMENTS[name].code
+
+
+def test_a_link_that_leads_out_of_the_data_root_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "Data").symlink_to("/etc")
+
+    with pytest.raises(SpecProblems) as caught:
+        loads(TEXT.format(""), data_root=root, base=root)
+
+    assert caught.value.code == "PATH_REFUSED"
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "/proc/self/mem", "/", "/nowhere"])
+def test_a_file_that_is_no_file_is_refused(name: str) -> None:
+    with pytest.raises(SpecProblems) as caught:
+        load(Path(name), data_root=ROOT, base=ROOT)
+
+    assert caught.value.code == "SPEC_SYNTAX"
+
+
+def _peak_mib() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -97,17 +97,21 @@ def call_off(
 
 def settle(connection: Connection, ended: int) -> None:
     """Release or cancel whatever waited for a job that this transaction has ended."""
-    waiting = _waiting_for(connection, ended)
+    waiting = [(job_id, ended) for job_id in connection.scalars(waiting_for(ended))]
     heapq.heapify(waiting)
     while waiting:
-        job_id = heapq.heappop(waiting)
-        if decide(connection, job_id) is JobState.CANCELLED:
-            for dependent in _waiting_for(connection, job_id):
-                heapq.heappush(waiting, dependent)
+        job_id, cause = heapq.heappop(waiting)
+        if decide(connection, job_id, f"job {cause}") is JobState.CANCELLED:
+            for dependent in connection.scalars(waiting_for(job_id)).all():
+                heapq.heappush(waiting, (dependent, job_id))
 
 
 def decide(connection: Connection, job_id: int, actor: str | None = None) -> JobState | None:
-    """Release a job that waits, or cancel it, if its needs say so; its state then, or None."""
+    """Release a job that waits, or cancel it, if its needs say so; its state then, or None.
+
+    Args:
+        actor: who is to have done it; None for the job that it waits for in vain.
+    """
     locked = select(Job.held_by).where(Job.id == job_id, Job.state == HELD).with_for_update()
     job = connection.execute(locked).one_or_none()
     if job is None:
@@ -123,7 +127,7 @@ def decide(connection: Connection, job_id: int, actor: str | None = None) -> Job
         return None
     after = [need.id for need in found]
     connection.execute(update(Job).where(Job.id == job_id).values(state=JobState.QUEUED))
-    by = actor or f"job {after[-1]}"
+    by = actor or f"job {job_id}"
     moved(connection, job_id, (JobState.HELD, JobState.QUEUED), by, {"after": after})
     return JobState.QUEUED
 
@@ -170,13 +174,9 @@ def _ended(state: JobState) -> str:
     return "been cancelled" if state is JobState.CANCELLED else str(state)
 
 
-def _waiting_for(connection: Connection, job_id: int) -> list[int]:
-    wanted = (
-        select(Job.id)
-        .join(Dependency, Dependency.job_id == Job.id)
-        .where(Dependency.needs_id == job_id, Job.state == HELD)
-    )
-    return list(connection.scalars(wanted))
+def waiting_for(job_id: int) -> Select[int]:
+    """Ids of the jobs that were submitted to wait for a job."""
+    return select(Dependency.job_id).where(Dependency.needs_id == job_id)
 
 
 def due() -> Select[int]:

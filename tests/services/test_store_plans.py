@@ -8,7 +8,11 @@ import pytest
 from sqlalchemy import Connection, Executable, text
 from sqlalchemy.sql import ClauseElement
 
+from db.alive import walks
 from db.claims import claimable
+from db.dependents import due, waiting_for
+from db.estimates import equal_specs, same_name
+from db.history import like
 from db.losses import lost
 from db.pages import Order, with_value, without_value
 from db.session import Database
@@ -104,3 +108,29 @@ def test_this_test_can_fail(explain: Explain) -> None:
     unsorted: Executable = select(Job.id).order_by(Job.user).limit(1)
     with pytest.raises(AssertionError):
         assert_walks(explain(unsorted), "job_claim")
+
+
+def test_equal_specs_walk_their_partial_index(explain: Explain) -> None:
+    for statement in (equal_specs("aa"), like("aa", "f1")):
+        assert_walks(explain(statement), "job_spec_hash")
+
+
+def test_jobs_of_a_name_walk_its_index(explain: Explain) -> None:
+    assert_walks(explain(same_name("digits")), "job_name")
+
+
+def test_what_is_alive_walks_an_index(explain: Explain) -> None:
+    running, queued, held = (explain(walk.limit(50)) for walk in walks())
+    assert re.search(r"\bjob_state\b", running), running
+    assert_walks(queued, "job_claim")
+    assert_walks(held, "job_state")
+
+
+def test_what_is_due_is_looked_for_among_what_is_held(explain: Explain) -> None:
+    found = explain(due())
+    assert_walks(found, "job_state")
+    assert "dependency_pkey" in found or "sqlite_autoindex_dependency_1" in found, found
+
+
+def test_who_waits_for_a_job_is_found_by_index(explain: Explain) -> None:
+    assert_walks(explain(waiting_for(7)), "dependency_needs_id")

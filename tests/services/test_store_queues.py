@@ -1,0 +1,140 @@
+"""Queues that people pause, and whose running jobs they limit."""
+
+import threading
+
+import pytest
+
+from db import history, jobs, queues, upkeep
+from db.session import Database
+from tests.services import store
+
+CLAIMERS = 8
+
+
+def test_a_paused_queue_starts_nothing(database: Database) -> None:
+    fence = store.running(database)
+    waiting, other = store.add(database), store.add(database, queue="night", priority=-1)
+    queues.pause(database, "default", "ana")
+    both = ["default", "night"]
+    claimed = store.claim(database, queues=both)
+    assert claimed is not None
+    assert claimed.job_id == other
+    assert store.claim(database, queues=both) is None
+    assert upkeep.claimable(database) == {}
+    # What runs goes on.
+    jobs.renew(database, fence, store.LEASE_S)
+    queues.resume(database, "default", "ana")
+    assert upkeep.claimable(database) == {"default": 1}
+    claimed = store.claim(database, queues=both)
+    assert claimed is not None
+    assert claimed.job_id == waiting
+
+
+def test_no_more_of_a_queue_run_than_may(database: Database) -> None:
+    queues.set_max_running(database, "default", 2, "ana")
+    for _ in range(3):
+        store.add(database)
+    assert upkeep.claimable(database) == {"default": 2}
+    first, second = store.claim(database), store.claim(database)
+    assert first is not None
+    assert second is not None
+    assert store.claim(database) is None
+    assert upkeep.claimable(database) == {}
+    other = store.add(database, queue="night", priority=-5)
+    claimed = store.claim(database, queues=["default", "night"])
+    assert claimed is not None
+    assert claimed.job_id == other
+    jobs.finish(database, first.fence, store.SUCCEEDED)
+    assert store.claim(database) is not None
+    queues.set_max_running(database, "default", None, "ana")
+    store.add(database)
+    assert store.claim(database) is not None
+
+
+def test_a_limit_below_what_runs_ends_nothing(database: Database) -> None:
+    fences = [store.running(database) for _ in range(3)]
+    queues.set_max_running(database, "default", 1, "ana")
+    store.add(database)
+    for fence in fences:
+        assert store.claim(database) is None
+        jobs.finish(database, fence, store.SUCCEEDED)
+    assert store.claim(database) is not None
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_a_limit_is_one_or_more(database: Database, count: int) -> None:
+    with pytest.raises(ValueError, match="pause it"):
+        queues.set_max_running(database, "default", count, "ana")
+    assert queues.ls(database, store.LONG_S) == []
+
+
+def test_what_queues_there_are(database: Database) -> None:
+    store.workers_up(database, "w1", queues=["default", "idle"])
+    store.workers_up(database, "w2")
+    store.running(database)
+    store.add(database)
+    store.add(database, queue="night", held=True)
+    queues.pause(database, "closed", "bob@desk")
+    queues.set_max_running(database, "night", 3, "ana@laptop")
+    rows = {row["name"]: row for row in queues.ls(database, store.LONG_S)}
+    assert list(rows) == ["closed", "default", "idle", "night"]
+    counts = ("queued", "held", "running", "workers")
+    assert {name: tuple(row[count] for count in counts) for name, row in rows.items()} == {
+        "closed": (0, 0, 0, 0),
+        "default": (1, 0, 1, 2),
+        "idle": (0, 0, 0, 1),
+        "night": (0, 1, 0, 0),
+    }
+    rules = ("paused", "max_running", "changed_by")
+    assert {name: tuple(row[rule] for rule in rules) for name, row in rows.items()} == {
+        "closed": (True, None, "bob@desk"),
+        "default": (False, None, None),
+        "idle": (False, None, None),
+        "night": (False, 3, "ana@laptop"),
+    }
+    # What one person decided stays when another decides something else.
+    queues.set_max_running(database, "closed", 1, "ana@laptop")
+    (closed, *_) = queues.ls(database, store.LONG_S)
+    assert (closed["paused"], closed["max_running"]) == (True, 1)
+    assert closed["changed_at"] is not None
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_many_claimers_at_once_keep_the_limit(database_url: str, limit: int) -> None:
+    database = Database(database_url)
+    queues.set_max_running(database, "default", limit, "ana")
+    ids = store.add_many(database, 40)
+    free = store.add(database, queue="free", priority=-9)
+    ready = threading.Barrier(CLAIMERS)
+    most: list[int] = []
+    ended: list[int] = []
+    failed: list[BaseException] = []
+
+    def work(name: str) -> None:
+        own = Database(database_url)
+        ready.wait()
+        try:
+            while len(ended) <= len(ids):
+                claimed = store.claim(own, worker=name, queues=["default", "free"])
+                if claimed is None:
+                    continue
+                with own.read() as connection:
+                    most.append(queues.running_in(connection, ["default"]).get("default", 0))
+                jobs.finish(own, claimed.fence, store.SUCCEEDED)
+                ended.append(claimed.job_id)
+        except BaseException as error:
+            failed.append(error)
+            raise
+        finally:
+            own.dispose()
+
+    threads = [threading.Thread(target=work, args=(f"w{n}",)) for n in range(CLAIMERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert max(most) == limit
+    assert sorted(ended) == sorted([*ids, free])
+    assert all(history.job(database, job_id)["attempts"] == 1 for job_id in ids[::10])
+    database.dispose()

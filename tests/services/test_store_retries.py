@@ -1,0 +1,260 @@
+"""What crashed or was lost is tried again: how often, after how long, and where."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from db import history, jobs, upkeep, workers
+from db.errors import Fenced
+from db.facts import Claim, Failure, Verdict
+from db.session import Database
+from db.states import AttemptOutcome, FailureCode, JobState
+from tests.services import store
+from tests.until import until
+
+LOST = Verdict(AttemptOutcome.LOST)
+
+
+def failed(code: FailureCode) -> Verdict:
+    """A failure with this code."""
+    return Verdict(AttemptOutcome.FAILED, failure=Failure(code, "no room left", "Traceback …"))
+
+
+def claimed(database: Database, **changes: Any) -> Claim:
+    """A claim that finds a job."""
+    claim = store.claim(database, **changes)
+    assert claim is not None
+    return claim
+
+
+def soon(database: Database) -> Claim:
+    """A claim that finds a job once its pause is over."""
+    claim = until(lambda: store.claim(database), 30)
+    assert claim is not None
+    return claim
+
+
+def pause_of(shown: dict[str, Any], since: dict[str, Any]) -> float:
+    """Seconds from an event to the time that a job waits for."""
+    until = datetime.fromisoformat(shown["not_before"])
+    return (until - datetime.fromisoformat(since["at"])).total_seconds()
+
+
+TRIED_AGAIN = [
+    store.CRASHED,
+    LOST,
+    failed(FailureCode.DISK_FULL),
+    failed(FailureCode.ARTIFACT_WRITE),
+    failed(FailureCode.HOST_OOM),
+]
+
+
+@pytest.mark.parametrize("verdict", TRIED_AGAIN, ids=["crash", "loss", "disk", "write", "memory"])
+def test_what_is_not_the_specs_fault_is_tried_again_after_a_pause(
+    database: Database, verdict: Verdict
+) -> None:
+    fence = store.running(database)
+    assert jobs.finish(database, fence, verdict, pause_s=store.LONG_S) is JobState.QUEUED
+    shown = history.job(database, fence.job_id)
+    assert (shown["state"], shown["tries"], shown["avoid_host"]) == ("queued", 1, "w1")
+    # The job has not failed; its attempt has.
+    assert (shown["failure"], shown["stop_reason"]) == (None, None)
+    assert (shown["started_at"], shown["finished_at"], shown["duration_s"]) == (None,) * 3
+    (execution,) = shown["executions"]
+    assert execution["outcome"] == verdict.outcome
+    assert execution["failure"]["code"] in set(FailureCode)
+    assert execution["ended_at"] is not None
+    last = history.events(database, fence.job_id)[-1]
+    assert (last["kind"], last["actor"]) == ("requeued", "w1")
+    told = {"attempt": 1, "outcome": verdict.outcome, "tries": 1, "pause_s": store.LONG_S}
+    assert last["detail"].items() >= told.items()
+    assert pause_of(shown, last) == pytest.approx(store.LONG_S, abs=1.0)
+    # Not before its time.
+    assert store.claim(database) is None
+    assert upkeep.claimable(database) == {}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [code for code in FailureCode if code not in {"DISK_FULL", "ARTIFACT_WRITE", "HOST_OOM"}],
+)
+def test_what_the_spec_got_wrong_is_never_tried_again(
+    database: Database, code: FailureCode
+) -> None:
+    fence = store.running(database)
+    assert jobs.finish(database, fence, failed(code)) is JobState.FAILED
+    assert history.job(database, fence.job_id)["tries"] == 0
+
+
+def test_after_so_many_tries_it_fails_with_the_reason(database: Database) -> None:
+    fence = store.running(database, retry_attempts=3)
+    pauses = []
+    for attempt in (1, 2):
+        assert jobs.finish(database, fence, store.CRASHED, pause_s=0.001) is JobState.QUEUED
+        last = history.events(database, fence.job_id)[-1]
+        pauses.append(last["detail"]["pause_s"])
+        assert last["detail"]["attempt"] == attempt
+        fence = soon(database).fence
+    assert pauses == [0.001, 0.004]
+    assert jobs.finish(database, fence, store.CRASHED) is JobState.FAILED
+    shown = history.job(database, fence.job_id)
+    assert (shown["tries"], shown["attempts"]) == (3, 3)
+    assert shown["failure"]["code"] == "CRASHED"
+    assert "SIGSEGV" in shown["failure"]["message"]
+    last = history.events(database, fence.job_id)[-1]
+    assert last["kind"] == "failed"
+    assert last["detail"].items() >= {"code": "CRASHED", "host": "w1", "tries": 3}.items()
+    assert [run["outcome"] for run in shown["executions"]] == ["crashed"] * 3
+
+
+def test_a_job_with_one_attempt_is_not_tried_again(database: Database) -> None:
+    fence = store.running(database, retry_attempts=1)
+    assert jobs.finish(database, fence, store.CRASHED) is JobState.FAILED
+
+
+def test_preemption_is_free(database: Database) -> None:
+    fence = store.running(database, retry_attempts=1)
+    for _ in range(4):
+        assert jobs.finish(database, fence, store.PREEMPTED) is JobState.QUEUED
+        fence = claimed(database).fence
+    shown = history.job(database, fence.job_id)
+    assert (shown["tries"], shown["attempts"], shown["avoid_host"]) == (0, 5, None)
+
+
+def test_a_cancel_ends_what_would_be_tried_again(database: Database) -> None:
+    fence = store.running(database)
+    jobs.cancel(database, fence.job_id, "bob@desk", "wrong data")
+    assert jobs.finish(database, fence, store.CRASHED) is JobState.CANCELLED
+    shown = history.job(database, fence.job_id)
+    assert (shown["state"], shown["failure"], shown["not_before"]) == ("cancelled", None, None)
+    detail = history.events(database, fence.job_id)[-1]["detail"]
+    assert detail.items() >= {"by": "bob@desk", "reason": "wrong data"}.items()
+
+
+def test_a_lost_lease_is_tried_again(database: Database) -> None:
+    fence = store.expired(database)
+    assert jobs.expire_leases(database, pause_s=store.LONG_S) == [fence.job_id]
+    shown = history.job(database, fence.job_id)
+    assert (shown["state"], shown["tries"], shown["failure"]) == ("queued", 1, None)
+    assert shown["executions"][0]["failure"]["code"] == "WORKER_LOST"
+    last = history.events(database, fence.job_id)[-1]
+    assert (last["kind"], last["actor"]) == ("requeued", "upkeep")
+    assert "w1 was not heard of" in last["detail"]["message"]
+
+
+def test_a_best_model_on_record_outlives_the_loss_of_its_worker(database: Database) -> None:
+    fence = store.expired(database, retry_attempts=1)
+    jobs.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5))])
+    jobs.expire_leases(database)
+    assert history.job(database, fence.job_id)["best"]["epoch"] == 1
+
+
+def test_a_worker_that_starts_anew_has_lost_what_it_ran(database: Database) -> None:
+    mine = store.running(database, priority=3)
+    elsewhere = store.add(database, priority=2)
+    claimed(database, worker="w1", host="other")
+    others = store.add(database, priority=1)
+    claimed(database, worker="w2")
+    assert jobs.abandon(database, worker="w1", host="w1", pause_s=store.LONG_S) == [mine.job_id]
+    assert jobs.abandon(database, worker="w1", host="w1") == []
+    assert [history.state(database, i) for i in (elsewhere, others)] == [JobState.RUNNING] * 2
+    last = history.events(database, mine.job_id)[-1]
+    assert (last["kind"], last["actor"]) == ("requeued", "w1")
+    assert "started anew" in last["detail"]["message"]
+    with pytest.raises(Fenced):
+        jobs.renew(database, mine, store.LEASE_S)
+
+
+def test_a_host_that_crashed_a_job_leaves_it_to_others(database: Database) -> None:
+    store.workers_up(database, "w1", "w2")
+    job_id = store.crashed(database, "w1")
+    behind = store.add(database, priority=-1)
+    # Other jobs first, though it comes before them.
+    assert claimed(database, worker="w1", host="host-of-w1").job_id == behind
+    assert store.claim(database, worker="w1", host="host-of-w1") is None
+    assert claimed(database, worker="w2", host="host-of-w2").job_id == job_id
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"queues": ["night"]},
+        {"state": "draining"},
+        {"host": "host-of-w1"},
+        {"slots": []},
+    ],
+    ids=["another queue", "draining", "same host", "no slot"],
+)
+def test_a_host_that_crashed_a_job_takes_it_where_no_other_can(
+    database: Database, other: dict[str, Any]
+) -> None:
+    store.workers_up(database, "w1")
+    store.workers_up(database, "w2", **other)
+    job_id = store.crashed(database, "w1")
+    assert claimed(database, worker="w1", host="host-of-w1").job_id == job_id
+
+
+def test_a_gpu_job_waits_only_for_another_gpu(database: Database) -> None:
+    store.workers_up(database, "w1", slots=[store.GPU])
+    store.workers_up(database, "w2")
+    job_id = store.add(database, gpus="1")
+    slot = {"worker": "w1", "slot": "gpu:0", "host": "host-of-w1", "has_gpu": True}
+    jobs.finish(database, claimed(database, **slot).fence, store.CRASHED, pause_s=0.0)
+    assert claimed(database, **slot).job_id == job_id
+
+
+def test_another_host_counts_while_it_is_heard_of(database: Database) -> None:
+    store.workers_up(database, "w1", "w2")
+    job_id = store.crashed(database, "w1")
+    assert store.claim(database, worker="w1", host="host-of-w1") is None
+    workers.gone(database, "w2")
+    assert claimed(database, worker="w1", host="host-of-w1").job_id == job_id
+
+
+def test_the_same_verdict_again_is_answered_as_before(database: Database) -> None:
+    ends: list[tuple[Verdict, JobState]] = [
+        (store.SUCCEEDED, JobState.SUCCEEDED),
+        (store.FAILED, JobState.FAILED),
+        (store.PREEMPTED, JobState.QUEUED),
+        (store.CRASHED, JobState.QUEUED),
+    ]
+    for priority, (verdict, state) in enumerate(ends):
+        # Before those that went back to the queue.
+        fence = store.running(database, priority=priority)
+        assert jobs.finish(database, fence, verdict, pause_s=store.LONG_S) is state
+        before = history.job(database, fence.job_id), history.events(database, fence.job_id)
+        assert jobs.finish(database, fence, verdict, pause_s=store.LONG_S) is state
+        after = history.job(database, fence.job_id), history.events(database, fence.job_id)
+        assert after == before
+        with pytest.raises(Fenced):
+            jobs.finish(database, fence, replace(verdict, outcome=AttemptOutcome.TIMED_OUT))
+
+
+def test_the_same_verdict_after_the_next_claim_is_answered_as_before(database: Database) -> None:
+    fence = store.running(database)
+    jobs.finish(database, fence, store.PREEMPTED)
+    heir = claimed(database, worker="w2")
+    assert jobs.finish(database, fence, store.PREEMPTED) is JobState.QUEUED
+    jobs.renew(database, heir.fence, store.LEASE_S)
+
+
+def test_a_verdict_after_the_attempt_was_lost_comes_too_late(database: Database) -> None:
+    fence = store.expired(database)
+    jobs.expire_leases(database)
+    with pytest.raises(Fenced):
+        jobs.finish(database, fence, store.SUCCEEDED)
+
+
+def test_a_claim_whose_answer_was_lost_is_handed_over(database: Database) -> None:
+    assert jobs.unanswered(database, worker="w1", slot="cpu:0", lease_s=60.0) is None
+    store.add(database)
+    first = claimed(database, lease_s=-1.0)
+    for other in ({"worker": "w2", "slot": "cpu:0"}, {"worker": "w1", "slot": "cpu:1"}):
+        assert jobs.unanswered(database, lease_s=60.0, **other) is None
+    before = history.events(database, first.job_id)
+    assert jobs.unanswered(database, worker="w1", slot="cpu:0", lease_s=60.0) == first
+    assert history.events(database, first.job_id) == before
+    # Its lease began again.
+    assert jobs.expire_leases(database) == []

@@ -1,0 +1,260 @@
+"""What people do to a job that waits, runs, or has ended."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from db import history, jobs
+from db.errors import JobNotFound, WrongState
+from db.facts import Fence
+from db.session import Database
+from db.states import JobState
+from tests.services import store
+
+Act = Callable[[Database, int], object]
+ACTS: dict[str, Act] = {
+    "hold": lambda database, job_id: jobs.hold(database, job_id, "bob"),
+    "release": lambda database, job_id: jobs.release(database, job_id, "bob"),
+    "move": lambda database, job_id: jobs.move(database, job_id, "bob", priority=5),
+    "retry": lambda database, job_id: jobs.retry(database, job_id, "bob"),
+    "cancel": lambda database, job_id: jobs.cancel(database, job_id, "bob"),
+}
+# In which states each does something; cancel and release answer in others too.
+RIGHT = {
+    "hold": {"queued", "held"},
+    "release": {"queued", "held"},
+    "move": {"queued", "held"},
+    "retry": {"failed", "cancelled"},
+    "cancel": {"queued", "held", "running", "cancelled"},
+}
+
+
+def kinds(database: Database, job_id: int) -> list[tuple[str, str]]:
+    """What happened to a job, and who did it."""
+    return [(event["kind"], event["actor"]) for event in history.events(database, job_id)]
+
+
+def in_state(database: Database, state: str) -> int:
+    """A job that has come to a state by legal moves."""
+    if state in ("queued", "held"):
+        return store.add(database, held=state == "held")
+    fence = store.running(database)
+    if state == "cancelled":
+        jobs.cancel(database, fence.job_id, "ana")
+    if state != "running":
+        jobs.finish(database, fence, store.FAILED if state == "failed" else store.SUCCEEDED)
+    assert history.state(database, fence.job_id) == state
+    return fence.job_id
+
+
+@pytest.mark.parametrize("state", list(JobState))
+@pytest.mark.parametrize("act", ACTS)
+def test_only_in_the_right_state(database: Database, act: str, state: JobState) -> None:
+    job_id = in_state(database, state)
+    before = history.job(database, job_id), history.events(database, job_id)
+    if state in RIGHT[act]:
+        ACTS[act](database, job_id)
+        return
+    with pytest.raises(WrongState, match=f"job {job_id} (is|has ended as) {state}: "):
+        ACTS[act](database, job_id)
+    assert (history.job(database, job_id), history.events(database, job_id)) == before
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_no_job_no_act(database: Database, act: str) -> None:
+    with pytest.raises(JobNotFound, match="no job 99"):
+        ACTS[act](database, 99)
+
+
+def test_a_held_job_starts_when_it_is_released(database: Database) -> None:
+    job_id = store.add(database)
+    assert jobs.hold(database, job_id, "bob@desk") is JobState.HELD
+    assert jobs.hold(database, job_id, "eve") is JobState.HELD
+    assert history.job(database, job_id)["held_by"] == "bob@desk"
+    assert store.claim(database) is None
+    assert jobs.release(database, job_id, "ana") is JobState.QUEUED
+    assert jobs.release(database, job_id, "ana") is JobState.QUEUED
+    assert history.job(database, job_id)["held_by"] is None
+    assert kinds(database, job_id) == [
+        ("submitted", "ana@laptop"),
+        ("held", "bob@desk"),
+        ("released", "ana"),
+    ]
+    claimed = store.claim(database)
+    assert claimed is not None
+    assert claimed.job_id == job_id
+
+
+def test_a_job_can_be_held_from_the_start(database: Database) -> None:
+    job_id = store.add(database, held=True)
+    shown = history.job(database, job_id)
+    assert (shown["state"], shown["held_by"]) == ("held", "ana@laptop")
+    (event,) = history.events(database, job_id)
+    assert event["detail"] == {"state": "held", "held": True}
+    assert jobs.cancel(database, job_id, "bob") is JobState.CANCELLED
+
+
+def test_to_hold_a_job_does_not_end_its_pause(database: Database) -> None:
+    fence = store.running(database)
+    jobs.finish(database, fence, store.CRASHED, pause_s=store.LONG_S)
+    until = history.job(database, fence.job_id)["not_before"]
+    jobs.hold(database, fence.job_id, "bob")
+    jobs.release(database, fence.job_id, "bob")
+    assert history.job(database, fence.job_id)["not_before"] == until
+    assert store.claim(database) is None
+
+
+def test_a_job_starts_not_before_its_time(database: Database) -> None:
+    now = datetime.now(UTC)
+    late = store.add(database, not_before=now + timedelta(hours=1), priority=9)
+    due = store.add(database, not_before=now - timedelta(hours=1))
+    assert late < due
+    claimed = store.claim(database)
+    assert claimed is not None
+    assert claimed.job_id == due
+    assert store.claim(database) is None
+
+
+def test_a_key_names_one_job(database: Database) -> None:
+    new = store.new_job(key="nightly", tags={"a": "1"})
+    first = jobs.add(database, new, "ana")
+    assert store.add(database, key="nightly") == first
+    assert store.add(database, key="weekly") == first + 1
+    # Without a key each is its own.
+    assert store.add(database) != store.add(database)
+    shown = history.job(database, first)
+    assert (shown["uid"], shown["key"]) == (new.uid, "nightly")
+    assert len(history.events(database, first)) == 1
+
+
+def test_a_key_names_one_job_of_many_at_once(database_url: str) -> None:
+    import threading
+
+    ready, found = threading.Barrier(8), []
+
+    def submit() -> None:
+        own = Database(database_url)
+        ready.wait()
+        found.append(store.add(own, key="nightly"))
+        own.dispose()
+
+    threads = [threading.Thread(target=submit) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize("state", ["queued", "held"])
+def test_a_job_moves(database: Database, state: str) -> None:
+    job_id = in_state(database, state)
+    jobs.move(database, job_id, "bob", priority=7, queue="night")
+    shown = history.job(database, job_id)
+    assert (shown["priority"], shown["queue"], shown["state"]) == (7, "night", state)
+    last = history.events(database, job_id)[-1]
+    assert (last["kind"], last["actor"]) == ("moved", "bob")
+    assert last["detail"] == {
+        "priority": {"from": 0, "to": 7},
+        "queue": {"from": "default", "to": "night"},
+    }
+    # To where it is already: nothing happened.
+    jobs.move(database, job_id, "bob", priority=7, queue="night")
+    assert history.events(database, job_id)[-1] == last
+
+
+def test_a_job_moves_to_the_top(database: Database) -> None:
+    store.add(database, priority=3)
+    second = store.add(database, priority=3)
+    low = store.add(database, priority=-8)
+    store.add(database, priority=9, queue="night")
+    jobs.move(database, low, "bob", top=True)
+    assert history.job(database, low)["priority"] == 4
+    jobs.move(database, second, "bob", top=True)
+    assert order(database) == [second, low, 1]
+    # The first one is there already.
+    before = history.job(database, second)["priority"]
+    jobs.move(database, second, "bob", top=True)
+    assert history.job(database, second)["priority"] == before
+
+
+def order(database: Database) -> list[int]:
+    """In which order the jobs of the queue are claimed."""
+    taken: list[int] = []
+    for _ in range(3):
+        claimed = store.claim(database, slot=f"cpu:{len(taken)}")
+        assert claimed is not None
+        taken.append(claimed.job_id)
+    for number, job_id in enumerate(reversed(taken), start=1):
+        jobs.finish(database, Fence(job_id, 1), store.PREEMPTED)
+        assert number
+    return taken
+
+
+def test_the_top_of_an_empty_queue_keeps_the_priority(database: Database) -> None:
+    job_id = store.add(database, priority=-3)
+    jobs.move(database, job_id, "bob", top=True)
+    assert history.job(database, job_id)["priority"] == -3
+
+
+def test_a_cancel_says_how_long_the_trainer_may_take(database: Database) -> None:
+    fence = store.running(database)
+    assert jobs.requests(database, fence) == jobs.Requests(cancel=False, grace_s=None)
+
+    def asked(grace_s: float | None) -> float | None:
+        assert jobs.cancel(database, fence.job_id, "bob", grace_s=grace_s) is JobState.RUNNING
+        seen = jobs.requests(database, fence)
+        assert seen.cancel
+        assert jobs.renew(database, fence, store.LEASE_S) == seen
+        return seen.grace_s
+
+    # The worker's own, then shorter ones; a longer one comes too late.
+    assert [asked(grace) for grace in (None, 30.0, 5.0, 20.0, None, 0.0, 5.0)] == [
+        *(None, 30.0, 5.0, 5.0, 5.0, 0.0, 0.0)
+    ]
+    events = [e for e in history.events(database, fence.job_id) if e["kind"] == "cancel_requested"]
+    assert [event["detail"] for event in events] == [
+        None,
+        {"grace_s": 30.0},
+        {"grace_s": 5.0},
+        {"grace_s": 0.0},
+    ]
+
+
+@pytest.mark.parametrize("ended", ["failed", "cancelled"])
+def test_a_job_that_ended_starts_again_as_if_it_had_not(database: Database, ended: str) -> None:
+    fence = store.running(database, retry_attempts=2)
+    jobs.finish(database, fence, store.CRASHED, pause_s=0.0)
+    again = store.claim(database)
+    assert again is not None
+    if ended == "cancelled":
+        jobs.cancel(database, fence.job_id, "bob", "no", grace_s=0.0)
+    assert jobs.finish(database, again.fence, store.CRASHED) == ended
+    assert history.job(database, fence.job_id)["finished_at"] is not None
+
+    assert jobs.retry(database, fence.job_id, "ana@laptop") is JobState.QUEUED
+    shown = history.job(database, fence.job_id)
+    nothing: dict[str, Any] = dict.fromkeys(
+        [
+            *("failure", "stop_reason", "finished_at", "started_at", "duration_s", "not_before"),
+            *("cancel_requested_at", "cancel_requested_by", "cancel_reason", "avoid_host"),
+        ]
+    )
+    assert shown.items() >= nothing.items()
+    assert (shown["state"], shown["tries"], shown["attempts"]) == ("queued", 0, 2)
+    last = history.events(database, fence.job_id)[-1]
+    assert (last["kind"], last["actor"], last["detail"]) == (
+        *("retried", "ana@laptop"),
+        {"fresh": False},
+    )
+
+    third = store.claim(database)
+    assert third is not None
+    assert third.attempt == 3
+    assert not third.cancel_requested
+    assert jobs.requests(database, third.fence) == jobs.Requests(cancel=False, grace_s=None)
+    # It has its tries again.
+    assert jobs.finish(database, third.fence, store.CRASHED) is JobState.QUEUED

@@ -29,13 +29,15 @@ class WhyStop(StrEnum):
 
 
 class Train(_Message):
-    """Bake this job. The spec is the effective document that `Spec.document` gives."""
+    """Bake this job. The spec is the effective document that `Spec.document` gives, or whatever
+    the record holds in its place: the trainer checks it.
+    """
 
     kind: Literal["train"] = "train"
     job_id: int
     uid: str
     attempt: int
-    spec: dict[str, Any]
+    spec: Any
     data_root: Path
     # Where this attempt leaves its files; made by the supervisor.
     folder: Path

@@ -206,5 +206,6 @@ def _why(failure: Failure | None) -> str:
 
 
 def _wants_gpu(claim: Claim) -> bool:
-    # 0 is a job that must not use one, even on a GPU slot.
-    return bool(claim.spec.get("resources", {}).get("gpus") != 0)
+    # 0 is a job that must not use one, even on a GPU slot. What is no spec, the trainer refuses.
+    resources = claim.spec.get("resources") if isinstance(claim.spec, dict) else None
+    return not (isinstance(resources, dict) and resources.get("gpus") == 0)

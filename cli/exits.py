@@ -33,8 +33,8 @@ MEANINGS: Mapping[Exit, str] = {
     Exit.NOT_FOUND: "No such job, worker or log; no usable IDX files to import.",
     Exit.WRONG_STATE: "The job's state, a stack already up, or a folder that exists does not allow "
     "it.",
-    Exit.UNREACHABLE: "The database (or, where it is needed, the broker) is unreachable or has "
-    "another schema.",
+    Exit.UNREACHABLE: "The database (or, where it is needed, the broker) is unreachable, has "
+    "another schema, or does not let this user do that.",
     Exit.JOB_FAILED: "The job failed.",
     Exit.CANCELLED: "The job was cancelled.",
     Exit.TIME_LIMIT: "The job reached its time limit.",
@@ -84,6 +84,7 @@ def of_error(error: Exception) -> Exit | None:
         (db.errors.BadCursor, Exit.USAGE),
         (db.errors.WrongState, Exit.WRONG_STATE),
         (db.errors.DatabaseUnreachable, Exit.UNREACHABLE),
+        (db.errors.NotPermitted, Exit.UNREACHABLE),
         (db.errors.SchemaMismatch, Exit.UNREACHABLE),
         (fornada.errors.BrokerUnreachable, Exit.UNREACHABLE),
         (fornada.errors.SettingsError, Exit.USAGE),

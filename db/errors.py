@@ -26,6 +26,20 @@ class DatabaseUnreachable(StoreError):
         self.reason = reason
 
 
+class NotPermitted(StoreError):
+    """The database's user lacks a right."""
+
+    code = "NOT_PERMITTED"
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(
+            f"the database {where} does not let this user do that: {reason}. "
+            "deploy/postgres says which role may do what; grants.sql is run after each upgrade."
+        )
+        self.where = where
+        self.reason = reason
+
+
 class SchemaMismatch(StoreError):
     """The schema has another revision than this code needs."""
 

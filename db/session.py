@@ -15,11 +15,13 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db import sqlite
-from db.errors import DatabaseUnreachable
+from db.errors import DatabaseUnreachable, NotPermitted
 
 # A server that thinks longer about a statement hangs: the longest of ours takes well under a
 # second on a million jobs.
 ANSWER_TIMEOUT_S = 15.0
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+INSUFFICIENT_PRIVILEGE = "42501"
 
 
 class Database:
@@ -88,6 +90,8 @@ class Database:
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             raise DatabaseUnreachable(self.where, self._reason(error)) from error
         except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == INSUFFICIENT_PRIVILEGE:
+                raise NotPermitted(self.where, self._reason(error)) from error
             # Of no kind at all: a file that is no database, a server that talks nonsense.
             if not error.connection_invalidated and type(error) is not DatabaseError:
                 raise

@@ -1,0 +1,492 @@
+"""The whole record against its model: any legal acts in any order, on both databases.
+
+`FORNADA_TEST_FULL=1` tries many more.
+"""
+
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import delete, select, update
+
+from db import history, jobs, queues, tables, upkeep, workers
+from db.clock import later, now
+from db.errors import Fenced, WrongState
+from db.facts import Failure, Fence, Verdict
+from db.session import Database
+from db.states import AttemptOutcome, FailureCode, JobState
+from tests.services import store
+from tests.services.store_model import WORKERS, Job, Model
+
+FULL = os.environ.get("FORNADA_TEST_FULL") == "1"
+EXAMPLES = 600 if FULL else 25
+STEPS = 60 if FULL else 40
+
+QUEUES = st.sampled_from(["default", "night"])
+PRIORITIES = st.integers(-1, 1)
+PICK = st.integers(0, 10**6)
+OUTCOMES = st.sampled_from([*AttemptOutcome])
+HOST_FAILED = Failure(FailureCode.DISK_FULL, "no space left on device")
+# What becomes of a job with each event; of the others nothing.
+AFTER = {
+    "claimed": JobState.RUNNING,
+    "requeued": JobState.QUEUED,
+    "retried": JobState.QUEUED,
+    "held": JobState.HELD,
+    "succeeded": JobState.SUCCEEDED,
+    "failed": JobState.FAILED,
+    "cancelled": JobState.CANCELLED,
+}
+
+
+class Machine(RuleBasedStateMachine):
+    """Does to the record what people, workers and upkeep do, and to the model the same."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__()
+        self.database = database
+        self.model = Model()
+        self.slots = 0
+        # Every fence that was given out, those that said that they started, those that ended.
+        self.fences: list[Fence] = []
+        self.started: set[Fence] = set()
+        self.ended: dict[Fence, AttemptOutcome] = {}
+
+    @initialize()
+    def begin(self) -> None:
+        """An empty record, and all workers alive."""
+        with self.database.begin() as connection:
+            for table in reversed(tables.Base.metadata.sorted_tables):
+                connection.execute(delete(table))
+        for name, (host, served, gpu) in WORKERS.items():
+            slots = [store.GPU if gpu else store.CPU]
+            workers.register(
+                self.database, store.worker(name, host=host, queues=list(served), slots=slots)
+            )
+
+    # People.
+
+    @rule(
+        queue=QUEUES,
+        priority=PRIORITIES,
+        gpus=st.sampled_from(["auto", "auto", "0", "1"]),
+        attempts=st.integers(1, 3),
+        held=st.sampled_from([False, False, False, True]),
+        after=st.lists(PICK, max_size=2),
+        any_end=st.booleans(),
+        key=st.sampled_from([None, None, None, "a", "b"]),
+        continues=st.none() | PICK,
+    )
+    def submit(self, after: list[int], continues: int | None, **wish: Any) -> None:
+        """A new job, or the one that has the key already."""
+        needs = sorted({self._pick(number).id for number in after if self.model.jobs})
+        new = store.new_job(
+            queue=wish["queue"],
+            priority=wish["priority"],
+            gpus=wish["gpus"],
+            retry_attempts=wish["attempts"],
+            held=wish["held"],
+            after=tuple(needs),
+            after_any=wish["any_end"],
+            key=wish["key"],
+            continues=self._pick(continues).id if continues and self.model.jobs else None,
+        )
+        job_id = jobs.add(self.database, new, "ana")
+        first = [j.id for j in self.model.jobs.values() if new.key and j.key == new.key]
+        assert first in ([], [job_id])
+        # A repeated wake-up changes nothing.
+        assert jobs.add(self.database, new, "worker") == job_id
+        if first:
+            return
+        job = Job(
+            job_id,
+            new.uid,
+            new.queue,
+            new.priority,
+            new.gpus,
+            new.retry_attempts,
+            new.key,
+            needs,
+            new.after_any,
+            new.continues,
+        )
+        self.model.submit(job, held=new.held)
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(pick=PICK, grace_s=st.none() | st.floats(0, 60))
+    def cancel(self, pick: int, grace_s: float | None) -> None:
+        """Legal while the job has not ended otherwise."""
+        job = self._pick(pick)
+        if job.state in (JobState.SUCCEEDED, JobState.FAILED):
+            with pytest.raises(WrongState):
+                jobs.cancel(self.database, job.id, "bob", grace_s=grace_s)
+            return
+        state = jobs.cancel(self.database, job.id, "bob", grace_s=grace_s)
+        if job.live:
+            self.model.cancel(job)
+        assert state is job.state
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(pick=PICK)
+    def hold(self, pick: int) -> None:
+        """Legal while the job waits."""
+        job = self._pick(pick)
+        if job.state not in (JobState.QUEUED, JobState.HELD):
+            with pytest.raises(WrongState):
+                jobs.hold(self.database, job.id, "bob")
+            return
+        self.model.hold(job)
+        assert jobs.hold(self.database, job.id, "bob") is job.state
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(pick=PICK)
+    def release(self, pick: int) -> None:
+        """Legal while the job waits."""
+        job = self._pick(pick)
+        if job.state not in (JobState.QUEUED, JobState.HELD):
+            with pytest.raises(WrongState):
+                jobs.release(self.database, job.id, "bob")
+            return
+        self.model.release(job)
+        assert jobs.release(self.database, job.id, "bob") is job.state
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(pick=PICK, queue=st.none() | QUEUES, priority=st.none() | PRIORITIES, top=st.booleans())
+    def move(self, pick: int, queue: str | None, priority: int | None, top: bool) -> None:
+        """Legal while the job waits."""
+        job = self._pick(pick)
+        wish: dict[str, Any] = {"queue": queue, "priority": priority, "top": top}
+        if job.state not in (JobState.QUEUED, JobState.HELD):
+            with pytest.raises(WrongState):
+                jobs.move(self.database, job.id, "bob", **wish)
+            return
+        jobs.move(self.database, job.id, "bob", **wish)
+        job.queue = job.queue if queue is None else queue
+        job.priority = job.priority if priority is None else priority
+        if top:
+            job.priority = self.model.top(job)
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(pick=PICK, fresh=st.booleans())
+    def retry(self, pick: int, fresh: bool) -> None:
+        """Legal when the job failed or was cancelled."""
+        job = self._pick(pick)
+        if job.state not in (JobState.FAILED, JobState.CANCELLED):
+            with pytest.raises(WrongState):
+                jobs.retry(self.database, job.id, "bob", fresh=fresh)
+            return
+        self.model.retry(job, fresh=fresh)
+        assert jobs.retry(self.database, job.id, "bob", fresh=fresh) is job.state
+
+    @rule(queue=QUEUES, paused=st.booleans())
+    def pause(self, queue: str, paused: bool) -> None:
+        """Close a queue, or open it."""
+        (queues.pause if paused else queues.resume)(self.database, queue, "bob")
+        (self.model.paused.add if paused else self.model.paused.discard)(queue)
+
+    @rule(queue=QUEUES, count=st.none() | st.integers(1, 2))
+    def set_max_running(self, queue: str, count: int | None) -> None:
+        """Limit a queue, or do not."""
+        queues.set_max_running(self.database, queue, count, "bob")
+        self.model.limits.pop(queue, None)
+        if count is not None:
+            self.model.limits[queue] = count
+
+    # Workers.
+
+    @rule(worker=st.sampled_from([*WORKERS]))
+    def claim(self, worker: str) -> None:
+        """The best job, and no other."""
+        host, served, gpu = WORKERS[worker]
+        self.slots += 1
+        place: dict[str, Any] = {"worker": worker, "slot": f"slot-{self.slots}"}
+        claimed = store.claim(self.database, **place, host=host, queues=list(served), has_gpu=gpu)
+        job = self.model.best(worker)
+        assert (claimed and claimed.job_id) == (job and job.id)
+        if claimed is None or job is None:
+            return
+        self.model.claim(job, worker)
+        assert claimed.attempt == job.attempt
+        assert claimed.resume_from == self.model.resume_from(job)
+        assert not claimed.cancel_requested
+        again = jobs.unanswered(self.database, **place, lease_s=store.LEASE_S)
+        assert again == claimed
+        self.fences.append(claimed.fence)
+
+    @precondition(lambda self: self.fences)
+    @rule(pick=PICK, fresh=st.booleans())
+    def start(self, pick: int, fresh: bool) -> None:
+        """The trainer goes on after the last epoch that is recorded, or begins anew."""
+        fence = self._fence(pick)
+        job = self.model.jobs[fence.job_id]
+        first = 1 if fresh else len(job.epochs) + 1
+        facts = replace(store.STARTED, first_epoch=first)
+        # To say it again changes nothing.
+        said = fence in self.started
+        if self._fenced(fence, lambda: jobs.started(self.database, fence, facts)) or said:
+            return
+        self.started.add(fence)
+        job.epochs = {number: by for number, by in job.epochs.items() if number < first}
+
+    @precondition(lambda self: self.started)
+    @rule(pick=PICK)
+    def epoch(self, pick: int) -> None:
+        """One more epoch, reported twice."""
+        fence = sorted(self.started, key=str)[pick % len(self.started)]
+        job = self.model.jobs[fence.job_id]
+        row = store.epoch(len(job.epochs) + 1)
+        rows = [row, row]
+        if not self._fenced(fence, lambda: jobs.record_epochs(self.database, fence, rows[:1])):
+            jobs.record_epochs(self.database, fence, rows[1:])
+            job.epochs[row.number] = fence.attempt
+
+    @precondition(lambda self: self.fences)
+    @rule(pick=PICK)
+    def heartbeat(self, pick: int) -> None:
+        """What people asked is seen, or that the job is somebody else's."""
+        fence = self._fence(pick)
+        if self._fenced(fence, lambda: jobs.renew(self.database, fence, store.LEASE_S)):
+            return
+        asked = jobs.requests(self.database, fence)
+        assert asked.cancel is self.model.jobs[fence.job_id].cancelling
+
+    @precondition(lambda self: self.fences)
+    @rule(pick=PICK, outcome=OUTCOMES, host_failed=st.booleans(), pause=st.booleans())
+    def finish(self, pick: int, outcome: AttemptOutcome, host_failed: bool, pause: bool) -> None:
+        """A verdict, by whoever holds the job or thinks so."""
+        fence = self._fence(pick)
+        job = self.model.jobs[fence.job_id]
+        failed = host_failed and outcome is AttemptOutcome.FAILED
+        verdict = Verdict(outcome, failure=HOST_FAILED if failed else None)
+        pause_s = store.LONG_S if pause else 0.0
+
+        def finish() -> JobState:
+            return jobs.finish(self.database, fence, verdict, pause_s=pause_s)
+
+        if not self._holds(fence):
+            if self.ended[fence] is not outcome:
+                with pytest.raises(Fenced):
+                    finish()
+                return
+        else:
+            self.model.end(job, outcome, host_failed=failed, pause=pause)
+            self.ended[fence] = outcome
+            assert finish() is job.state
+        # The same again is answered as before.
+        assert finish() is (job.state if job.attempt == fence.attempt else JobState.QUEUED)
+
+    @rule(worker=st.sampled_from([*WORKERS]))
+    def start_anew(self, worker: str) -> None:
+        """A worker comes up again: what it ran is lost."""
+        host = WORKERS[worker][0]
+        mine = sorted(job.id for job in self.model.running(worker))
+        assert jobs.abandon(self.database, worker=worker, host=host, pause_s=0.0) == mine
+        self._lose(mine)
+
+    # Time.
+
+    @precondition(lambda self: self.model.running())
+    @rule(picks=st.lists(PICK, min_size=1, max_size=2))
+    def leases_run_out(self, picks: list[int]) -> None:
+        """Some attempts are not heard of any more."""
+        running = self.model.running()
+        silent = sorted({running[pick % len(running)].id for pick in picks})
+        for job_id in silent:
+            fence = Fence(job_id, self.model.jobs[job_id].attempt)
+            jobs.renew(self.database, fence, lease_s=-1.0)
+        assert jobs.expire_leases(self.database, pause_s=0.0) == silent
+        self._lose(silent)
+
+    @precondition(lambda self: any(job.pausing for job in self.model.jobs.values()))
+    @rule()
+    def pauses_end(self) -> None:
+        """The time of whatever waits for its next try has come."""
+        paused = [job for job in self.model.jobs.values() if job.pausing]
+        with self.database.begin() as connection:
+            waiting = update(tables.Job).where(tables.Job.id.in_([job.id for job in paused]))
+            connection.execute(waiting.values(not_before=later(now(), -1.0)))
+        for job in paused:
+            job.pausing = False
+
+    # What people and upkeep see.
+
+    @rule()
+    def look(self) -> None:
+        """Every job that waits has its reason, and upkeep wakes for what may start."""
+        for row in history.alive(self.database, within_s=store.LONG_S):
+            job = self.model.jobs[row["id"]]
+            assert row["state"] == job.state
+            assert self._explains(job, row["waits"]), (job, row["waits"])
+        could = upkeep.claimable(self.database)
+        for queue in ("default", "night"):
+            ready = [
+                job
+                for job in self.model.jobs.values()
+                if job.queue == queue and job.state is JobState.QUEUED and not job.pausing
+            ]
+            assert could.get(queue, 0) == min(len(ready), self.model.room(queue))
+
+    # What is true after each step.
+
+    @invariant()
+    def every_job_is_as_it_should_be(self) -> None:
+        """State, attempt, tries, and all that steering changes."""
+        table = tables.Job
+        wanted = select(
+            *(table.id, table.state, table.attempt, table.tries, table.queue, table.priority),
+            *(table.avoid_host, table.resume_after, table.epochs_run),
+            table.held_by.is_not(None),
+            table.cancel_requested_at.is_not(None),
+            table.finished_at.is_not(None),
+            table.lease_until.is_not(None),
+        )
+        assert self._rows(wanted.order_by(table.id)) == [
+            (
+                *(job.id, job.state, job.attempt, job.tries, job.queue, job.priority),
+                *(job.avoid, job.resume_after, len(job.epochs)),
+                *(job.held, job.cancelling, not job.live, job.state is JobState.RUNNING),
+            )
+            for job in self.model.jobs.values()
+        ]
+
+    @invariant()
+    def attempts_and_epochs_have_no_gaps(self) -> None:
+        """Attempts are 1..n, the last one open while the job runs; epochs are 1..n."""
+        attempts = select(tables.Attempt.job_id, tables.Attempt.number, tables.Attempt.outcome)
+        found = self._rows(attempts.order_by(tables.Attempt.job_id, tables.Attempt.number))
+        assert found == [
+            (job.id, number, outcome)
+            for job in self.model.jobs.values()
+            for number, outcome in enumerate(
+                [*job.outcomes, *([None] if job.state is JobState.RUNNING else [])], start=1
+            )
+        ]
+        epochs = select(tables.Epoch.job_id, tables.Epoch.number, tables.Epoch.attempt)
+        assert self._rows(epochs.order_by(tables.Epoch.job_id, tables.Epoch.number)) == [
+            (job.id, number, by)
+            for job in self.model.jobs.values()
+            for number, by in enumerate(job.epochs.values(), start=1)
+        ]
+
+    @invariant()
+    def the_events_tell_how_each_job_came_to_its_state(self) -> None:
+        """Replayed, they end where the job is; each has its actor; each claim is told."""
+        table = tables.Event
+        wanted = select(table.job_id, table.kind, table.actor, table.detail).order_by(table.id)
+        states: dict[int, JobState] = {}
+        claims: Counter[int] = Counter()
+        for job_id, kind, actor, detail in self._rows(wanted):
+            assert actor
+            claims[job_id] += kind == "claimed"
+            if kind == "submitted":
+                states[job_id] = JobState((detail or {}).get("state", JobState.QUEUED))
+            elif kind == "released":
+                waits = "waits_for" in (detail or {})
+                states[job_id] = JobState.HELD if waits else JobState.QUEUED
+            else:
+                states[job_id] = AFTER.get(kind, states[job_id])
+        assert states == {job.id: job.state for job in self.model.jobs.values()}
+        assert claims == Counter({job.id: job.attempt for job in self.model.jobs.values()})
+
+    @invariant()
+    def nobody_is_forgotten(self) -> None:
+        """Whatever waits for others was settled when they ended."""
+        assert upkeep.release_due(self.database) == []
+
+    def _rows(self, wanted: Any) -> list[tuple[Any, ...]]:
+        with self.database.read() as connection:
+            return [tuple(row) for row in connection.execute(wanted)]
+
+    def _pick(self, number: int) -> Job:
+        every = list(self.model.jobs.values())
+        return every[number % len(every)]
+
+    def _fence(self, number: int) -> Fence:
+        """One of all fences, the last ones more often."""
+        last = self.fences[-4:]
+        return last[number % len(last)] if number % 3 else self.fences[number % len(self.fences)]
+
+    def _holds(self, fence: Fence) -> bool:
+        job = self.model.jobs[fence.job_id]
+        return job.state is JobState.RUNNING and job.attempt == fence.attempt
+
+    def _fenced(self, fence: Fence, write: Callable[[], object]) -> bool:
+        """Write under a fence that holds; see that one that does not is refused."""
+        if self._holds(fence):
+            write()
+            return False
+        with pytest.raises(Fenced):
+            write()
+        return True
+
+    def _lose(self, job_ids: list[int]) -> None:
+        for job_id in job_ids:
+            job = self.model.jobs[job_id]
+            self.ended[Fence(job_id, job.attempt)] = AttemptOutcome.LOST
+            self.model.end(job, AttemptOutcome.LOST, host_failed=False, pause=False)
+
+    def _explains(self, job: Job, why: str | None) -> bool:
+        if job.state is JobState.RUNNING:
+            return why is None
+        if job.state is JobState.HELD:
+            unmet = [f"#{need}" for need in job.needs if self.model.jobs[need].live]
+            return (
+                (why or "").startswith("Held(by ")
+                if job.held
+                else why == f"After({','.join(unmet)})"
+            )
+        if job.pausing:
+            return bool(why and why.startswith(f"Backoff(attempt {job.attempt + 1} in "))
+        if job.queue in self.model.paused:
+            return why == "QueuePaused"
+        if not self.model.open(job.queue):
+            return bool(why and why.startswith("QueueFull"))
+        return why is None or why.startswith(("Priority(", "SlotsBusy", "QueueFull", "HostAvoided"))
+
+
+@pytest.fixture
+def quick_database(database_url: str) -> Iterator[Database]:
+    """A database whose commits wait for no disk, where that can be: there are thousands."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        if database_url.startswith("sqlite"):
+            file = shutil.copy(database_url.removeprefix("sqlite:///"), folder)
+            database_url = f"sqlite:///{file}"
+        opened = Database(database_url)
+        yield opened
+        opened.dispose()
+
+
+@pytest.mark.timeout(3600 if FULL else 300)
+def test_the_record_does_what_its_model_does(quick_database: Database) -> None:
+    class OnDatabase(Machine):
+        """On this one; the record is emptied before each run."""
+
+        def __init__(self) -> None:
+            super().__init__(quick_database)
+
+    run_state_machine_as_test(
+        OnDatabase,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     "--attempt", type=click.IntRange(1), metavar="N", help="Only this attempt's; default: all."
 )
 def logs(reference: str, follow: bool, attempt: int | None) -> None:
-    """Print a job's training log, byte for byte: that of every attempt, in order.
+    """Print a job's training log, from any host.
 
-    Read from the folder of artifacts where that is mounted, else from the database, which keeps the
-    first 4 MiB of each attempt for a while. A line on stderr announces each attempt. Following
-    goes on through retries and lost connections; Ctrl-C stops it, not the job.
+    The logs of all attempts in their order, byte for byte; a line on stderr announces each. They
+    are read from the folder of artifacts where that is mounted, else from the database, which keeps
+    the first 4 MiB of each attempt for a while. Following goes on through retries and lost
+    connections; Ctrl-C stops it, not the job.
 
     \b
     Examples:

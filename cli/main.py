@@ -25,7 +25,7 @@ COMMANDS = {
     "cancel": ("cli.steer:cancel", "Cancel jobs, at once or within seconds."),
     "hold": ("cli.steer:hold", "Keep jobs that wait from starting."),
     "release": ("cli.steer:release", "Let held jobs go."),
-    "move": ("cli.steer:move", "Give jobs that wait another place, or another queue."),
+    "move": ("cli.steer:move", "Give jobs that wait another place in the queue, or another queue."),
     "retry": ("cli.steer:retry", "Queue failed or cancelled jobs again."),
     "clone": ("cli.again:clone", "Queue a new job from the spec of an old one, with changes."),
     "extend": ("cli.again:extend", "Queue a new job that goes on where a finished one has ended."),

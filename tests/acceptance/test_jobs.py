@@ -41,7 +41,7 @@ def test_a_terminal_gets_a_bar_of_epochs(stack: Fornada, trained: str) -> None:
 def test_a_job_goes_by_id_uid_and_last(stack: Fornada, trained: str, tmp_path: Path) -> None:
     uid = stack.show(trained)["uid"]
     assert stack.show(uid)["id"] == int(trained)
-    told = stack("submit", small(tmp_path, "last", queue="nowhere")).stderr
+    told = stack("submit", small(tmp_path, "last", queue="nowhere"), "--wait-for-worker").stderr
     assert "no worker serves its queue yet" in told
     last = str(stack.show("@last")["id"])
     assert f"job {last}: last, in queue nowhere" in told
@@ -55,7 +55,7 @@ def test_a_job_goes_by_id_uid_and_last(stack: Fornada, trained: str, tmp_path: P
 def test_json_of_submit_wait_and_metrics(stack: Fornada, tmp_path: Path) -> None:
     accepted = stack("submit", "--json", small(tmp_path, "documents")).document
     (job,) = accepted
-    assert set(job) == {"id", "uid", "warning"}
+    assert set(job) == {"id", "uid", "warning", "known_by"}
     assert job["warning"] is None
     document = stack("wait", "--json", job["id"]).document
     assert (document["uid"], document["state"]) == (job["uid"], "succeeded")
@@ -63,6 +63,52 @@ def test_json_of_submit_wait_and_metrics(stack: Fornada, tmp_path: Path) -> None
     assert set(epochs[0]) == {
         *("epoch", "attempt", "seconds", "images_per_s", "learning_rate", "metrics")
     }
+
+
+def test_what_has_been_trained_is_not_trained_again(
+    stack: Fornada, trained: str, tmp_path: Path
+) -> None:
+    file = small(tmp_path, "trained-again")
+    done = stack("submit", file, "--needed")
+    assert f"job {trained} has trained this spec on these data already" in done.stderr
+    assert stack("submit", "-q", file, "--needed").stdout == f"{trained}\n"
+    # Other data, other spec: a job.
+    other = stack("submit", "-q", file, "--needed", "--set", "data.seed=7", "--hold").stdout
+    assert other.strip() != trained
+    stack("cancel", other.strip())
+    before = stack("ls", "-q").stdout
+    done = stack("submit", small(tmp_path, "away", train="Data/None"), "--needed", code=2)
+    assert "cannot be read here" in done.stderr
+    assert "Data/None" in done.stderr
+    assert stack("ls", "-q").stdout == before
+
+
+def test_a_finished_job_is_extended(stack: Fornada, trained: str) -> None:
+    done = stack("extend", trained, "--epochs", "+2")
+    assert f"goes on from job {trained}" in done.stderr
+    job = stack("wait", "--json", "@last").document
+    assert (job["state"], job["epochs_run"], job["continues"]) == ("succeeded", 4, int(trained))
+    before = stack("metrics", "--json", trained).document["epochs"]
+    epochs = stack("metrics", "--json", job["id"]).document["epochs"]
+    assert [epoch["epoch"] for epoch in epochs] == [1, 2, 3, 4]
+    assert [one["metrics"] for one in epochs[:2]] == [one["metrics"] for one in before]
+    assert "goes on from  " in stack("show", job["id"]).stdout
+    # The old job stays as it was.
+    assert stack.show(trained)["epochs_run"] == 2
+
+
+def test_what_cannot_be_extended_is_told_with_what_to_do(stack: Fornada, tmp_path: Path) -> None:
+    early = small(tmp_path, "early", epochs=50)
+    stopping = "callbacks: [{EarlyStopping: {monitor: loss, patience: 0, min_delta: 10}}]\n"
+    early.write_text(early.read_text() + stopping)
+    job = stack("submit", "-q", "--wait", early).stdout.strip()
+    said = stack("extend", job, "--epochs", "+5", code=5).stderr
+    assert f"job {job} stopped early at epoch 2 of 50" in said
+    assert f"fornada clone {job} --set callbacks.EarlyStopping.patience=N" in said
+    held = stack("submit", "-q", small(tmp_path, "held"), "--hold").stdout.strip()
+    assert f"fornada wait {held}" in stack("extend", held, "--epochs", "+5", code=5).stderr
+    stack("cancel", held)
+    assert f"fornada retry {held}" in stack("extend", held, "--epochs", "+5", code=5).stderr
 
 
 def test_submit_follows_several_and_ends_with_the_first_bad_one(
@@ -131,7 +177,7 @@ def test_a_running_job_is_seen_left_and_cancelled(stack: Fornada, tmp_path: Path
     assert cells[:6] == [job, "endless", "running", "0", "default", "cpu:0"]
     assert cells[6].endswith(f"/{ENDLESS}")
     assert waiting.split("\t")[:3] == [behind, "behind", "queued"]
-    assert waiting.split("\t")[-1] == "SlotsBusy"
+    assert waiting.split("\t")[10] == "SlotsBusy"
     assert [row["id"] for row in stack("ps", "--json").document] == [int(job), int(behind)]
     assert stack("worker", "ls").stdout.split("\t")[2] == "busy"
     # Epochs and the best are live.

@@ -12,12 +12,15 @@ from tests.until import until
 GONE_S = 5.0
 
 
-def test_a_killed_stack_leaves_nothing_and_its_job_is_lost_in_time(
+def test_a_killed_stack_leaves_nothing_and_its_job_goes_on_in_the_next(
     fornada: Fornada, tmp_path: Path
 ) -> None:
     # A lease that runs out within the test's patience.
     quick = fornada.with_settings(
-        FORNADA_LEASE_S="4", FORNADA_HEARTBEAT_S="1", FORNADA_UPKEEP_S="1"
+        FORNADA_LEASE_S="4",
+        FORNADA_HEARTBEAT_S="1",
+        FORNADA_UPKEEP_S="1",
+        FORNADA_RETRY_PAUSE_S="0.5",
     )
     first = quick.up()
     job = quick("submit", "-q", small(tmp_path, epochs=ENDLESS)).stdout.strip()
@@ -28,8 +31,14 @@ def test_a_killed_stack_leaves_nothing_and_its_job_is_lost_in_time(
     until(lambda: not quick.processes(), GONE_S, saw=quick.processes)
     # The stale socket and lock are in nobody's way; the job was not forgotten.
     second = quick.up()
-    quick("wait", "-q", job, code=13)
-    assert quick.show(job)["failure"]["code"] == "WORKER_LOST"
+    quick.wait_for(job, lambda document: document["attempts"] == 2 and document["epochs_run"] > 1)
+    document = quick.show(job)
+    assert document["state"] == "running"
+    lost, resumed = document["executions"]
+    assert (lost["outcome"], lost["failure"]["code"]) == ("lost", "WORKER_LOST")
+    assert resumed["resumed"]["epoch"] > 1
+    quick("cancel", job)
+    quick("wait", "-q", job, code=11)
     assert end(second, signal.SIGTERM).code == 0
 
 

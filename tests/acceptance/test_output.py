@@ -24,7 +24,7 @@ def queued(tmp_path_factory: pytest.TempPathFactory) -> Fornada:
 
 
 def test_rows_in_a_pipe_are_plain(queued: Fornada) -> None:
-    assert queued("ps").stdout == "1\tfirst\tqueued\t0\tdefault\t-\t-\t-\t-\t-\tNoWorker\n"
+    assert queued("ps").stdout == "1\tfirst\tqueued\t0\tdefault\t-\t-\t-\t-\t-\tNoWorker\t-\n"
     rows = [row.split("\t") for row in queued("ls").stdout.splitlines()]
     assert [row[:6] for row in rows] == [
         ["2", "second", "cancelled", "0", "-", "-"],
@@ -118,6 +118,9 @@ def test_a_check_loads_no_database(fornada: Fornada) -> None:
 def test_completion_knows_commands_and_options(fornada: Fornada) -> None:
     for words, expected in (
         ("fornada c", "plain,cancel"),
+        ("fornada ext", "plain,extend"),
+        ("fornada queue res", "plain,resume"),
+        ("fornada submit --not", "plain,--not-before"),
         ("fornada submit --dr", "plain,--dry-run"),
     ):
         completing = fornada.with_settings(
@@ -167,6 +170,12 @@ def test_a_queue_without_a_name_is_a_mistake(fornada: Fornada) -> None:
     for words in (("up",), ("worker", "start")):
         for queues in ("a b", "default,"):
             assert "names no queue" in fornada(*words, "--queues", queues, code=2).stderr
+
+
+def test_slots_that_are_none_are_a_mistake(fornada: Fornada) -> None:
+    for words in (("up",), ("worker", "start")):
+        for slots in ("x", "0", "gpu", "cpu,gpu:"):
+            assert "names no slots" in fornada(*words, "--slots", slots, code=2).stderr
 
 
 def test_a_home_that_cannot_be_is_a_mistake(tmp_path: Path) -> None:

@@ -1,11 +1,10 @@
 """A server's life: PostgreSQL, Redis, and workers that come and go."""
 
-import signal
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.installed import REPOSITORY, Fornada, end
+from tests.acceptance.installed import PATIENCE_S, REPOSITORY, Fornada
 from tests.acceptance.specs import small
 from tests.servers import RedisServer
 
@@ -36,7 +35,8 @@ def test_a_worker_comes_trains_and_goes(server: Fornada, tmp_path: Path) -> None
     assert "epoch 2/2" in server("logs", job).stdout
     assert server("doctor", "-q").stdout == ""
     assert server("worker", "ls", "-q").stdout == "oven\n"
-    assert end(worker, signal.SIGTERM).code == 0
+    assert server("worker", "drain", "oven", "--wait").stdout == "worker oven: asked to drain\n"
+    assert worker.wait(PATIENCE_S) == 0
     assert server("worker", "ls").stdout == ""
 
 

@@ -66,6 +66,8 @@ class Site:
         """A site with a new database on a server."""
         name = f"site_{uuid.uuid4().hex[:8]}"
         server.execute(f"CREATE DATABASE {name}")
+        # The test servers forget durability; what a worker was told is there must be there.
+        server.execute(f"ALTER DATABASE {name} SET synchronous_commit = on")
         return cls(server.url(name), broker_url)
 
     def neighbour(self) -> "Site":

@@ -18,6 +18,7 @@ from fornada import broker
 from fornada.errors import SettingsError
 from fornada.settings import Settings
 from worker import consumer, enlist, inbox, prctl, pulse, slots
+from worker.bakery import Bakery
 from worker.crew import Crew
 from worker.heart import Heart
 from worker.options import (
@@ -33,7 +34,6 @@ from worker.pulse import NameHeld
 from worker.scrub import scrubbed
 from worker.slots import Slot, SlotHeld
 from worker.spares import Trainers
-from worker.supervise import Bakery
 from worker.upkeep import Upkeep
 
 log = logging.getLogger("fornada.worker")

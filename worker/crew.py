@@ -4,8 +4,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from worker.bakery import Bakery
 from worker.slots import Slot
-from worker.supervise import Bakery, Supervisor
+from worker.supervise import Supervisor
 
 
 class Crew:

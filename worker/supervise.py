@@ -5,47 +5,26 @@ it stop when somebody wants that, and records what came of it.
 """
 
 import logging
-import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from db import jobs
-from db.errors import DatabaseUnreachable
 from db.facts import Claim, Failure, Requests, Verdict
-from db.session import Database
 from db.states import JobState
 from fornada import artifacts
-from fornada.settings import Settings
 from worker import reports
+from worker.bakery import Bakery
+from worker.claimer import Claimer
 from worker.ladder import Ladder
 from worker.lease import Lease
 from worker.messages import Epoch, Started, Train, WhyStop
 from worker.process import Garbled, Trainer, Up
 from worker.slots import Slot
-from worker.spares import Trainers
 from worker.verdict import LOG, Ending, not_begun, unsupervised, verdict
 
 log = logging.getLogger("fornada.worker")
 
 # How often the supervisor looks whether somebody wants its trainer to stop.
 TICK_S = 0.25
-
-
-@dataclass(frozen=True)
-class Bakery:
-    """What all supervisors of a worker share; what is set once stays so."""
-
-    name: str
-    host: str
-    settings: Settings
-    database: Database
-    queues: Sequence[str]
-    trainers: Trainers
-    draining: threading.Event = field(default_factory=threading.Event)
-    # Somebody asked from afar that the worker drains, and ends.
-    sent_home: threading.Event = field(default_factory=threading.Event)
 
 
 class Supervisor:
@@ -58,6 +37,7 @@ class Supervisor:
         # When it was last told whether there is work for it.
         self.looked = time.monotonic()
         self._bakery = bakery
+        self._claimer = Claimer(slot, bakery)
 
     def work(self) -> bool:
         """Claim and bake until nothing is left for this slot, or the worker drains.
@@ -123,21 +103,7 @@ class Supervisor:
         return verdict(ending, settings)
 
     def _claim(self) -> Claim | None:
-        bakery = self._bakery
-        try:
-            claim = jobs.claim(
-                bakery.database,
-                worker=bakery.name,
-                host=bakery.host,
-                slot=self.slot.name,
-                queues=bakery.queues,
-                has_gpu=self.slot.has_gpu,
-                lease_s=bakery.settings.lease_s,
-            )
-        except DatabaseUnreachable as exc:
-            # Upkeep looks again at its next beat.
-            log.warning("slot %s: no claim: %s", self.slot.name, exc)
-            claim = None
+        claim = self._claimer.next()
         self.looked = time.monotonic()
         self.job = None if claim is None else claim.job_id
         return claim

@@ -1,14 +1,11 @@
 """Redis, PostgreSQL or a whole worker away: running jobs go on, and nothing is lost or doubled."""
 
-import os
-import signal
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from db import history, jobs, migrations
-from db.session import Database
+from db import history
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
 from tests.worker_process import Site, WorkerProcess
@@ -34,16 +31,8 @@ def postgres() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="module")
 def site(redis: RedisServer, postgres: PostgresServer) -> Iterator[Site]:
     """A database, a home and a queue for the module."""
-    postgres.execute("CREATE DATABASE fornada")
-    # The test server forgets durability; here what was committed must outlive its being killed.
-    postgres.execute("ALTER DATABASE fornada SET synchronous_commit = on")
-    url = postgres.url("fornada")
-    database = Database(url)
-    migrations.upgrade(database)
-    database.dispose()
-    made = Site(url, redis.url)
-    yield made
-    made.close()
+    with Site.on(postgres, redis.url) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +48,7 @@ def test_two_workers_share_a_queue_and_a_host(site: Site, workers: list[WorkerPr
     ran = {site.wait(job_id, "running")["worker"]["name"] for job_id in ids}
 
     assert ran == {worker.name for worker in workers}
-    _cancel(site, *ids)
+    site.cancel(*ids)
 
 
 @pytest.mark.usefixtures("workers")
@@ -73,7 +62,7 @@ def test_a_redis_that_restarts_empty_is_whole_again(site: Site, redis: RedisServ
 
     assert [site.wait(job_id)["attempts"] for job_id in waiting] == [1, 1]
     assert site.show(running)["attempts"] == 1
-    _cancel(site, running)
+    site.cancel(running)
 
 
 @pytest.mark.usefixtures("workers")
@@ -86,7 +75,7 @@ def test_jobs_run_while_redis_is_away(site: Site, redis: RedisServer) -> None:
         assert site.wait(site.add("fine", wake=False))["state"] == "succeeded"
     finally:
         redis.start()
-    _cancel(site, running)
+    site.cancel(running)
 
 
 @pytest.mark.usefixtures("workers")
@@ -105,36 +94,8 @@ def test_epochs_wait_for_a_database_that_is_away_longer_than_the_lease(
     numbers = [epoch["epoch"] for epoch in history.epochs(site.database, running)]
     assert numbers == list(range(1, len(numbers) + 1))
     assert (site.state(running), site.show(running)["attempts"]) == ("running", 1)
-    _cancel(site, running)
-
-
-def test_a_stopped_worker_that_comes_back_too_late_changes_nothing(
-    site: Site, workers: list[WorkerProcess]
-) -> None:
-    job_id = _running(site)
-    job = site.show(job_id)
-    held = next(worker for worker in workers if worker.name == job["worker"]["name"])
-    frozen = [held.process.pid, held.celery, job["worker"]["trainer_pid"]]
-    for pid in frozen:
-        os.kill(pid, signal.SIGSTOP)
-    lost = site.wait(job_id, timeout_s=60)
-    for pid in frozen:
-        os.kill(pid, signal.SIGCONT)
-    until(lambda: f"job {job_id}/1: no longer ours" in held.text(), 20, saw=held.text)
-
-    assert lost["failure"]["code"] == "WORKER_LOST"
-    assert site.show(job_id) == lost
-    assert site.wait(site.add("fine"))["state"] == "succeeded"
+    site.cancel(running)
 
 
 def _running(site: Site) -> int:
-    job_id = site.add("wait")
-    until(lambda: site.show(job_id)["epochs_run"] > 0, 30, saw=lambda: site.show(job_id))
-    return job_id
-
-
-def _cancel(site: Site, *ids: int) -> None:
-    for job_id in ids:
-        jobs.cancel(site.database, job_id, "test")
-    for job_id in ids:
-        site.wait(job_id)
+    return site.in_epoch(1, "wait")

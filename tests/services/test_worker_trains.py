@@ -47,21 +47,26 @@ def test_a_spec_becomes_a_model_and_its_record(site: Site, worker: WorkerProcess
     assert json.loads((best.parent / "evaluation.json").read_text()) == job["test"]
     assert sum(map(sum, job["test"]["confusion_matrix"])) == job["data"]["test"] == 500
     assert {file["kind"] for file in job["artifacts"]} == {
-        *("best_model", "history", "evaluation", "spec", "environment", "log", "tensorboard")
+        *("best_model", "history", "evaluation", "spec", "environment", "log", "tensorboard"),
+        "training_state",
     }
     assert job["worker"]["trainer_pid"] not in site.trainers()
 
 
-def test_a_killed_trainer_is_a_crash_and_the_next_job_runs(
+def test_a_killed_trainer_is_a_crash_that_goes_on_from_its_state(
     site: Site, worker: WorkerProcess
 ) -> None:
     crashed = _training(site)
+    seen = site.show(crashed)["epochs_run"]
 
     os.kill(site.show(crashed)["worker"]["trainer_pid"], signal.SIGKILL)
-    failure = site.wait(crashed)["failure"]
+    until(lambda: site.training(crashed, 2), 60, saw=worker.text)
 
-    assert failure["code"] == "CRASHED"
-    assert "SIGKILL" in failure["message"]
+    first, second = site.show(crashed)["executions"]
+    assert (first["outcome"], first["failure"]["code"]) == ("crashed", "CRASHED")
+    assert "SIGKILL" in first["failure"]["message"]
+    assert second["resumed"]["epoch"] >= seen
+    site.cancel(crashed)
     after = site.wait(submit(site, "next", epochs=1), timeout_s=60)
     assert after["state"] == "succeeded", worker.text()
 
@@ -110,6 +115,9 @@ def test_a_trainer_cannot_read_what_its_supervisor_knows(site: Site, worker: Wor
     environment = Path(f"/proc/{trainer}/environ").read_text(errors="replace")
     assert f"FORNADA_HOME={site.home}" in environment
     assert not [secret for secret in secrets if secret in environment]
+    status = Path(f"/proc/{trainer}/status").read_text()
+    assert "NoNewPrivs:\t1\n" in status
+    assert "CapEff:\t0000000000000000\n" in status
     # Another trainer is as open to it as it is to itself: the refusals below are no accident.
     assert _confined_read(f"/proc/{trainer}/environ") == "read"
     for pid in (worker.process.pid, worker.celery):

@@ -1,0 +1,59 @@
+"""How a slot gets its next job from the record, also when an answer is lost on the way."""
+
+import logging
+
+from db import jobs
+from db.errors import DatabaseUnreachable
+from db.facts import Claim
+from worker.bakery import Bakery
+from worker.enlist import ALIVE_BEATS
+from worker.slots import Slot
+
+log = logging.getLogger("fornada.worker")
+
+
+class Claimer:
+    """Claims for one slot, which runs nothing meanwhile."""
+
+    def __init__(self, slot: Slot, bakery: Bakery) -> None:
+        self._slot = slot
+        self._bakery = bakery
+        # The last claim had no answer: it may have been committed all the same.
+        self._in_doubt = False
+
+    def next(self) -> Claim | None:
+        """The best job that the slot can run; None when there is none, or no answer."""
+        try:
+            claim = (self._unanswered() if self._in_doubt else None) or self._claim()
+        except DatabaseUnreachable as exc:
+            # Upkeep looks again at its next beat.
+            log.warning("slot %s: no claim: %s", self._slot.name, exc)
+            self._in_doubt = True
+            return None
+        self._in_doubt = False
+        return claim
+
+    def _claim(self) -> Claim | None:
+        bakery, settings = self._bakery, self._bakery.settings
+        return jobs.claim(
+            bakery.database,
+            worker=bakery.name,
+            host=bakery.host,
+            slot=self._slot.name,
+            queues=bakery.queues,
+            has_gpu=self._slot.has_gpu,
+            lease_s=settings.lease_s,
+            within_s=ALIVE_BEATS * settings.upkeep_s,
+        )
+
+    def _unanswered(self) -> Claim | None:
+        bakery = self._bakery
+        claim = jobs.unanswered(
+            bakery.database,
+            worker=bakery.name,
+            slot=self._slot.name,
+            lease_s=bakery.settings.lease_s,
+        )
+        if claim is not None:
+            log.info("job %d/%d: claimed, though the answer was lost", claim.job_id, claim.attempt)
+        return claim

@@ -28,9 +28,32 @@ in every command.
   pipe they are rows separated by tabs, without heads, `-` for what is not there. `--json` prints a
   document instead, `-q` ids alone: `id=$(fornada submit -q a.yaml)`.
 - **A job** is named by its id (`12`), by the beginning of its uid (four digits or more), or by
-  `@last`. Commands that take several take ranges too: `12-20`.
+  `@last`. Commands that take several take ranges too: `12-20`; those that move jobs also take all
+  that carry a tag: `--tag owner=ana`. To do again what is done already is no error.
 - **Colours** follow `--color`, `NO_COLOR` and whether the stream is a terminal.
-- **Ctrl-C** stops watching, never a job that runs elsewhere.
+- **Ctrl-C** stops watching, never a job that runs elsewhere. A database that goes away while a
+  command watches is asked again until it is back.
+"""
+
+WAITS = """\
+## Why a job waits
+
+`ps`, `show`, `wait` and `submit -f` give one reason, and when the job may start where the history
+allows an estimate.
+
+| reason | the job waits |
+| --- | --- |
+| `Held(by ana)` | until `fornada release` |
+| `After(#41)` | for the end of job 41 |
+| `NotBefore(22:00)` | for its time |
+| `Backoff(attempt 2 in 40 s)` | after an attempt that crashed or was lost, before the next |
+| `QueuePaused` | until `fornada queue resume` |
+| `QueueFull(max 2)` | until fewer jobs of its queue run: `fornada queue set --max-running` |
+| `NoWorker` | for a worker that serves its queue |
+| `NeedsGpu` | for a worker with a GPU |
+| `HostAvoided` | for another host than the one that its last attempt ended badly on |
+| `Priority(3 ahead)` | for jobs of a higher priority, or older ones |
+| `SlotsBusy` | for the next free slot |
 """
 
 COMPLETION = """\
@@ -57,6 +80,9 @@ finite are the strings `NaN`, `Infinity` and `-Infinity`.
 | `state` | `held`, `queued`, `running`, `succeeded`, `failed` or `cancelled` |
 | `submitted_at`, `started_at`, `finished_at` | null until then |
 | `attempts` | executions so far |
+| `key`, `after`, `not_before`, `continues` | as submitted: `after` and `continues` are ids |
+| `held_by` | who holds it |
+| `tries`, `avoid_host` | attempts that ended badly since the last `retry`; the host of the last |
 | `epochs_run` | epochs that have ended, numbered from 1 |
 | `stop_reason` | `completed`, `early_stopping`, `diverged`, `cancelled`, `time_limit` |
 | `monitor` | the metric that decides which model is best |
@@ -71,15 +97,25 @@ finite are the strings `NaN`, `Infinity` and `-Infinity`.
 | `cancel_requested_at`, `cancel_requested_by`, `cancel_reason` | who asked it to stop |
 | `monitor_mode` | `min` or `max` |
 | `parameters`, `versions` | of the model; of Python, Keras and the rest on the worker |
-| `executions` | every attempt: worker, slot, device, times, `outcome`, `failure` |
+| `executions` | every attempt: worker, slot, device, times, `outcome`, `failure`, `resumed` |
+| `executions[].resumed` | null, or `epoch`, `batch` and `inexact`: why exactness is lost |
+| `executions[].reproducibility` | `seeded` or `deterministic` |
 | `artifacts` | every file left: `attempt`, `kind`, `uri`, `bytes`, `sha256` |
 | `spec` | the effective spec, every default in it |
 
 `fornada metrics JOB --json` is
 `{id, epochs: [{epoch, attempt, seconds, images_per_s, learning_rate, metrics: {…}}]}`.
+An epoch that an extended job has from the one it continues has attempt 0.
+`fornada show JOB --events --json` is a list of `{at, kind, actor, detail}`.
+`fornada submit --json` is a list of `{id, uid, warning, known_by}`; `known_by` is null for a new
+job, `key` or `needed` for one that was there.
+`hold`, `release`, `move`, `retry` and `cancel` with `--json` print a list of `{id, state}`.
+`fornada queue ls --json` is a list of `{name, paused, max_running, queued, held, running, workers,
+changed_at, changed_by}`.
 `fornada ls --json` is `{jobs: […], next}`; `next` goes to `--after`.
 `fornada ps --json` is a list of `{id, uid, name, state, priority, queue, user, tags, worker, slot,
-epoch, epochs, monitor, best, submitted_at, started_at, elapsed_s, eta_s, cancel_requested, waits}`.
+epoch, epochs, monitor, best, submitted_at, started_at, elapsed_s, eta_s, cancel_requested,
+attempts, waits, starts_in_s}`.
 `fornada doctor --json` is `{well, findings: [{what, well, found, todo}]}`.
 `fornada check --json` is `{problems: [{file, line, path, message, code}], specs: [{file, name,
 hash, problems}]}`, with `data` by `--data` and `model` by `--build`.
@@ -88,7 +124,7 @@ hash, problems}]}`, with `data` by `--data` and `model` by `--build`.
 
 def cli_page() -> str:
     """docs/cli.md."""
-    parts = [WRITTEN, PREFACE, _codes(), COMPLETION, DOCUMENTS, "## Commands\n"]
+    parts = [WRITTEN, PREFACE, _codes(), WAITS, COMPLETION, DOCUMENTS, "## Commands\n"]
     parts += [_section(command, path) for command, path in commands(fornada, ())]
     return "\n".join(parts)
 

@@ -55,6 +55,10 @@ def _claimed(facts: Detail) -> str:
     return f"attempt {facts.pop('attempt', '?')} claimed" + (f" on {on}" if on else "")
 
 
+def _started(facts: Detail) -> str:
+    return f"attempt {facts.pop('attempt', '?')} has read its data and trains"
+
+
 def _resumed(facts: Detail) -> str:
     resumed = {"epoch": facts.pop("epoch", "?"), "batch": facts.pop("batch", 0)}
     said = f"attempt {facts.pop('attempt', '?')} {began_at(resumed)}"
@@ -139,6 +143,7 @@ def _moved(facts: Detail) -> str:
 WORDS: Mapping[str, Callable[[Detail], str]] = {
     "submitted": _submitted,
     "claimed": _claimed,
+    "started": _started,
     "resumed": _resumed,
     "requeued": _queued,
     "queued": _queued,

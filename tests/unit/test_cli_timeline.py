@@ -53,6 +53,7 @@ LOST = {
             {"attempt": 2, "epoch": 7, "batch": 3, "inexact": "keras 3.15, not 3.14"},
             "attempt 2 goes on at epoch 7, batch 3; exactness lost: keras 3.15, not 3.14",
         ),
+        ("started", {"attempt": 2}, "attempt 2 has read its data and trains"),
         ("cancelled", {"reason": "enough"}, "cancelled: enough"),
         ("cancelled", {"attempt": 1, "outcome": "cancelled"}, "cancelled; attempt 1 cancelled"),
         ("cancel_requested", {"reason": "enough", "grace_s": 0.0}, "asked to stop at once: enough"),

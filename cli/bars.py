@@ -50,7 +50,7 @@ class Bars(Progress):
         job = sight.job
         if sight.epochs:
             self._below = "  " + numbers(job, sight.epochs[-1])
-        elif not job["epochs_run"]:
+        elif sight.waits or not job["epochs_run"]:
             self._below = "  " + standing(sight)
         self.update(
             self._bar,

@@ -132,9 +132,15 @@ def _row(worker: Mapping[str, Any]) -> list[object]:
     return [
         worker["name"],
         worker["host"],
-        worker["state"],
+        _standing(worker),
         ", ".join(slot["name"] for slot in worker["slots"]),
         ", ".join(worker["queues"]),
         ", ".join(map(str, worker["running"])) or None,
         f"{duration(since(worker['seen_at']))} ago",
     ]
+
+
+def _standing(worker: Mapping[str, Any]) -> str:
+    state = str(worker["state"])
+    asked = worker.get("drain_requested_at") and state != "draining"
+    return f"{state}, to drain" if asked else state

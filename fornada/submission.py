@@ -22,7 +22,8 @@ class Submitted:
     Args:
         id: the number people type.
         uid: unique everywhere.
-        warning: why no worker knows of it yet, when Redis was away; upkeep will tell them.
+        warning: why no worker knows of it yet, when Redis was away: upkeep will tell them; or that
+            the job with this key has another spec.
         known_by: how it was found to be no new job: its `key`, or `needed`, since it has trained
             the same spec on the same data; None for a new job.
     """

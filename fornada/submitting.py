@@ -132,9 +132,11 @@ class Submitting(Waking):
         new = new_job(spec, terms)
         job_id = jobs.add(self._database, new, self.actor)
         if terms.key is not None:
-            known = history.job(self._database, job_id)["uid"]
-            if known != new.uid:
-                return Submitted(job_id, known, known_by="key")
+            known = history.job(self._database, job_id)
+            if known["uid"] != new.uid:
+                same = known["spec_hash"] == new.spec_hash
+                warning = None if same else f"job {job_id} has another spec than this one"
+                return Submitted(job_id, known["uid"], warning, known_by="key")
         if terms.waits:
             # Nobody can claim it now; upkeep tells the workers when somebody can.
             return Submitted(job_id, new.uid)

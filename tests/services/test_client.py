@@ -10,9 +10,20 @@ from pydantic import SecretStr
 
 import fornada
 import fornada.client
+from db import jobs, workers
 from db.errors import AmbiguousReference, DatabaseUnreachable, JobNotFound, WrongState
+from db.facts import EpochRow, Fence, StartedFacts, Verdict
+from db.session import Database
+from db.states import AttemptOutcome
+from db.workers import WorkerFacts
 from fornada import Client, broker
-from fornada.errors import NotStarted, WaitTimedOut
+from fornada.errors import (
+    NeverScheduled,
+    NotExtendable,
+    NotStarted,
+    WaitTimedOut,
+    WorkerNotFound,
+)
 from fornada.settings import Settings
 from fornada.spec import SpecProblems
 from tests.servers import RedisServer
@@ -160,6 +171,153 @@ def test_a_log_that_is_not_begun(client: Client) -> None:
     with pytest.raises(NotStarted, match="cancelled and began no log"):
         client.log_file(job.id)
     assert client.metrics(job.id) == {"id": job.id, "epochs": []}
+
+
+def register(client: Client, settings: Settings, *queues: str) -> None:
+    """A worker with one CPU slot that serves these queues, as far as the record knows."""
+    facts = WorkerFacts("oven", "host-1", 1, [{"name": "cpu:0"}], queues, [], {}, "idle")
+    database = Database(settings.sql_url)
+    workers.register(database, facts)
+    database.dispose()
+
+
+def test_a_key_names_one_job(client: Client) -> None:
+    first = client.submit(SPEC, key="nightly")
+    again = client.submit(SPEC, key="nightly")
+    assert (again.id, again.uid, again.known_by) == (first.id, first.uid, "key")
+    assert again.warning is None
+    other = client.submit(SPEC, key="nightly", overrides=["data.seed=9"])
+    assert other.id == first.id
+    assert "another spec" in (other.warning or "")
+    assert client.submit(SPEC, key="weekly").id != first.id
+    assert len(client.jobs().rows) == 2
+
+
+def test_terms_are_kept_and_told(client: Client) -> None:
+    first = client.submit(SPEC, held=True)
+    hour = datetime.now(UTC) + timedelta(hours=1)
+    late = client.submit(SPEC, not_before=hour)
+    after = client.submit(SPEC, after=[first.uid])
+    states = {row["id"]: (row["state"], row["waits"]) for row in client.alive()}
+    assert states[first.id][0] == "held"
+    assert (states[first.id][1] or "").startswith("Held(by ")
+    assert (states[late.id][1] or "").startswith("NotBefore(")
+    assert states[after.id] == ("held", f"After(#{first.id})")
+    assert client.release(first.id) == "queued"
+    assert client.release(after.id) == "held"
+    client.cancel(first.id)
+    assert client.show(after.id)["state"] == "cancelled"
+    with pytest.raises(JobNotFound):
+        client.submit(SPEC, after=[9999])
+
+
+def test_what_no_worker_could_run_is_refused_before_any_is_queued(
+    client: Client, settings: Settings
+) -> None:
+    # Nobody knows of any worker: it may come.
+    assert client.submit(SPEC, queue="nowhere").known_by is None
+    register(client, settings, "default")
+    before = len(client.jobs().rows)
+    with pytest.raises(NeverScheduled, match="queue nowhere") as refused:
+        client.submit(SPEC, queue="nowhere")
+    assert "oven serves default with cpu:0" in str(refused.value)
+    with pytest.raises(NeverScheduled, match="needs a GPU"):
+        list(client.submit_all([client.load(SPEC, overrides=["resources.gpus=1"])]))
+    assert len(client.jobs().rows) == before
+    assert client.submit(SPEC, queue="nowhere", wait_for_worker=True).id
+
+
+def test_moves_and_their_refusals(client: Client) -> None:
+    one, two = client.submit(SPEC), client.submit(SPEC)
+    assert client.move(two.id, top=True) == "queued"
+    assert [row["id"] for row in client.alive()] == [two.id, one.id]
+    assert client.hold(two.id) == client.hold(two.id) == "held"
+    client.cancel(one.id)
+    for refused in (client.hold, client.release, lambda job: client.move(job, top=True)):
+        with pytest.raises(WrongState, match="cancelled"):
+            refused(one.id)
+    assert client.retry(one.id) == "queued"
+    with pytest.raises(WrongState, match="queued"):
+        client.retry(one.id)
+    kinds = [event["kind"] for event in client.events(one.id)]
+    assert kinds == ["submitted", "cancelled", "retried"]
+
+
+def test_queues_are_paused_and_limited(client: Client) -> None:
+    client.submit(SPEC)
+    client.pause_queue("default")
+    client.set_max_running("default", 3)
+    (row,) = client.queues()
+    assert (row["name"], row["paused"], row["max_running"], row["queued"]) == (
+        *("default", True, 3, 1),
+    )
+    client.resume_queue("default")
+    client.set_max_running("default", None)
+    (row,) = client.queues()
+    assert (row["paused"], row["max_running"]) == (False, None)
+
+
+def test_workers_are_drained_by_name_or_host(client: Client, settings: Settings) -> None:
+    register(client, settings, "default")
+    assert client.drain_worker("oven") == client.drain_worker("host-1") == ["oven"]
+    with pytest.raises(WorkerNotFound, match="fornada worker ls"):
+        client.drain_worker("other")
+
+
+def test_a_clone_has_the_recorded_spec_with_changes(client: Client) -> None:
+    old = client.submit(SPEC, tags={"a": "1"}, overrides=["data.batch_size=128"])
+    new = client.clone(old.id, overrides=["fit.epochs=7"])
+    before, after = client.show(old.id), client.show(new.id)
+    assert after["spec"]["fit"]["epochs"] == 7
+    assert after["spec"] | {"fit": before["spec"]["fit"]} == before["spec"]
+    assert after["tags"] == {"a": "1"}
+    with pytest.raises(SpecProblems, match=f"job {old.id}|--set"):
+        client.clone(old.id, overrides=["fit.epochs=none"])
+
+
+def test_only_a_whole_end_can_be_extended(client: Client) -> None:
+    job = client.submit(SPEC)
+    with pytest.raises(NotExtendable, match="fornada wait"):
+        client.extend(job.id, 5)
+    client.cancel(job.id)
+    with pytest.raises(NotExtendable, match="fornada retry"):
+        client.extend(job.id, 5)
+    with pytest.raises(ValueError, match="1 or more"):
+        client.extend(job.id, 0)
+
+
+def test_epochs_that_a_new_attempt_runs_again_are_seen_again(
+    client: Client, settings: Settings
+) -> None:
+    job = client.submit(SPEC)
+    database = Database(settings.sql_url)
+    following = client.follow(job.id, look_s=0.01)
+
+    def claimed(first_epoch: int) -> Fence:
+        found = jobs.claim(
+            database, worker="w", host="h", slot="cpu:0", queues=["default"], has_gpu=False,
+            lease_s=60.0,
+        )  # fmt: skip
+        assert found is not None
+        facts = StartedFacts(
+            1, "cpu", "stub", {}, 0, 1, "0", ["a"], 1, 0, 0, "x", first_epoch=first_epoch
+        )
+        jobs.started(database, found.fence, facts)
+        return found.fence
+
+    def trained(fence: Fence, *numbers: int) -> list[int]:
+        rows = [EpochRow(number, 1.0, 1.0, 0.1, {"loss": 1.0}) for number in numbers]
+        jobs.record_epochs(database, fence, rows)
+        return [epoch["epoch"] for epoch in next(following).epochs]
+
+    first = claimed(1)
+    assert trained(first, 1, 2, 3) == [1, 2, 3]
+    assert trained(first, 4) == [4]
+    jobs.finish(database, first, Verdict(AttemptOutcome.PREEMPTED))
+    second = claimed(3)
+    assert trained(second, 3) == [3]
+    assert trained(second, 4, 5) == [4, 5]
+    database.dispose()
 
 
 def test_the_example_in_the_documentation_is_python() -> None:

@@ -36,6 +36,7 @@ def write_images(
     size: tuple[int, int] = (8, 8),
     channels: int = 3,
     seed: int = 0,
+    contrast: int = 120,
 ) -> None:
     """A folder of classes that can be learned: each class is bright in its own rows."""
     rng = np.random.default_rng(seed)
@@ -43,7 +44,7 @@ def write_images(
         (folder / name).mkdir(parents=True)
         for number in range(count):
             pixels = rng.integers(0, 120, (*size, channels), np.uint8)
-            pixels[2 * label : 2 * label + 2] += 120
+            pixels[2 * label : 2 * label + 2] += contrast
             (folder / name / f"{number:03}.png").write_bytes(png(pixels))
 
 
@@ -106,9 +107,10 @@ CATEGORICAL: dict[str, Any] = {
 class TrainerProcess:
     """`python -P -m worker.trainer`, as a supervisor starts it."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **settings: object) -> None:
         up, theirs = os.pipe()
         environment = dict(os.environ, FORNADA_HOME=str(home))
+        environment |= {f"FORNADA_{name.upper()}": str(value) for name, value in settings.items()}
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "worker.trainer", "--up-fd", str(theirs)],
             stdin=subprocess.PIPE,
@@ -129,6 +131,11 @@ class TrainerProcess:
         """What it says, until it closes its end."""
         for line in self._up:
             yield decode_up(line)
+
+    def next(self) -> Any:
+        """The next thing it says; None when it has closed its end."""
+        line = self._up.readline()
+        return decode_up(line) if line.endswith(b"\n") else None
 
     def hang_up(self) -> None:
         """Close its standard input."""

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from worker.trainer.confine import confine
+from worker.trainer.confine import confine, limit
 
 
 def main() -> int:
@@ -41,8 +41,10 @@ def _serve(up_fd: int) -> NoReturn:
     from fornada.settings import Settings
     from worker.trainer.run import Baking, failed
 
+    settings = Settings()
+    limit(settings)
     job = inbox.job()
-    baking = Baking(job, Settings(), inbox.asked, outbox.tell)
+    baking = Baking(job, settings, inbox.asked, outbox.tell)
     try:
         _log_to(job.folder / "train.log")
         verdict = baking.verdict()

@@ -1,4 +1,4 @@
-"""What the trainer gives up before it imports anything large: Linux only, through libc.
+"""What the trainer gives up, and what it may use at most: Linux only, through libc.
 
 It dies with the thread that started it, gains no privileges, holds no capabilities and leaves
 no core. A trainer that runs as root without capabilities cannot read the environment of its
@@ -9,6 +9,11 @@ import ctypes
 import os
 import resource
 import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fornada.settings import Settings
 
 # linux/prctl.h
 _PR_SET_PDEATHSIG = 1
@@ -51,6 +56,33 @@ def confine() -> None:
     _call(libc.prctl, _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _drop_capabilities(libc)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def limit(settings: "Settings") -> None:
+    """Bound what the trainer may use; after Keras is imported, before anything is read.
+
+    A bound that the host has set lower stays.
+
+    Args:
+        settings: the limits.
+    """
+    _lower(resource.RLIMIT_FSIZE, settings.max_file_bytes)
+    # Of the account, not of a process: what is left over to all trainers is left to each.
+    _lower(resource.RLIMIT_NPROC, settings.max_processes)
+    # CUDA reserves more addresses than any host has memory.
+    if settings.max_memory_bytes is not None and not _has_gpu():
+        _lower(resource.RLIMIT_DATA, settings.max_memory_bytes)
+
+
+def _lower(what: int, most: int) -> None:
+    limits = resource.getrlimit(what)
+    soft, hard = (most if each == resource.RLIM_INFINITY else min(each, most) for each in limits)
+    resource.setrlimit(what, (soft, hard))
+
+
+def _has_gpu() -> bool:
+    # A slot without one says -1; nobody hides one from a trainer that is run by hand.
+    return Path("/dev/nvidiactl").exists() and os.environ.get("CUDA_VISIBLE_DEVICES") != "-1"
 
 
 def _drop_capabilities(libc: ctypes.CDLL) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import re
+import resource
 import traceback
 
 from db.states import FailureCode
@@ -38,6 +39,21 @@ def failure(error: BaseException) -> TrainingFailed:
     if isinstance(error, SpecProblems | PathRefused):
         return TrainingFailed(error.code, str(error))
     code = _code(error)
+    if code is FailureCode.HOST_OOM and (most := memory_limit()) is not None:
+        # Another host of the same settings has no more.
+        code = FailureCode.RESOURCE_LIMIT
+        why = (
+            f"The trainer may allocate {most:,} bytes (FORNADA_MAX_MEMORY_BYTES) and needs more; "
+            f"try a smaller batch_size or model. {first_line(error)}"
+        )
+        return TrainingFailed(code, why)
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        code = FailureCode.RESOURCE_LIMIT
+        why = (
+            "A file would be larger than a trainer may write (FORNADA_MAX_FILE_BYTES). "
+            f"{first_line(error)}"
+        )
+        return TrainingFailed(code, why)
     return TrainingFailed(code, _MESSAGES.get(code, "{}").format(first_line(error)))
 
 
@@ -72,6 +88,12 @@ _MESSAGES = {
     FailureCode.DISK_FULL: "No space is left where the job's files are written. {}",
     FailureCode.ARTIFACT_WRITE: "A file of the job could not be written. {}",
 }
+
+
+def memory_limit() -> int | None:
+    """Bytes that this process may allocate; None without a limit."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    return None if soft == resource.RLIM_INFINITY else soft
 
 
 def _code(error: BaseException) -> FailureCode:

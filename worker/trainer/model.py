@@ -11,7 +11,7 @@ from db.states import FailureCode
 from fornada.settings import Settings
 from fornada.spec import KerasObject, Spec
 from worker.trainer.catalogue import make, reason
-from worker.trainer.failures import TrainingFailed
+from worker.trainer.failures import TrainingFailed, memory_limit
 
 # While it trains a model holds each parameter, its gradient and two moments of Adam.
 _COPIES_IN_TRAINING = 4
@@ -121,7 +121,10 @@ def check_output(spec: Spec, output_shape: tuple[int, ...], classes: int) -> Non
 
 
 def _check_size(where: str, parameters: int, largest: int, settings: Settings) -> None:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory, whose = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), "this host has"
+    # Beyond its own limit TensorFlow ends the process without a word.
+    if (most := memory_limit()) is not None and most < memory:
+        memory, whose = most, "FORNADA_MAX_MEMORY_BYTES allows"
     if parameters > settings.max_parameters:
         raise TrainingFailed(
             FailureCode.RESOURCE_LIMIT,
@@ -132,7 +135,7 @@ def _check_size(where: str, parameters: int, largest: int, settings: Settings) -
     if needed > memory:
         raise TrainingFailed(
             FailureCode.RESOURCE_LIMIT,
-            f"{where}: training would need {needed:,} bytes here; this host has {memory:,}. "
+            f"{where}: training would need {needed:,} bytes here; {whose} {memory:,}. "
             "Make batch_size or the model smaller.",
         )
 

@@ -36,3 +36,4 @@ def make_deterministic() -> None:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+    print("reproducibility: deterministic operations")

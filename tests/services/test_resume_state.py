@@ -1,0 +1,369 @@
+"""The training state's file and its keeping, with arrays and folders alone."""
+
+import hashlib
+import json
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import keras
+import ml_dtypes
+import numpy as np
+import pytest
+
+from db.states import FailureCode
+from fornada.spec.catalogue.callbacks import CALLBACKS as NAMED
+from worker.messages import Best, Epoch, FileRecord
+from worker.trainer.artifacts import link
+from worker.trainer.failures import TrainingFailed
+from worker.trainer.history import History
+from worker.trainer.state import tensors
+from worker.trainer.state.contents import Facts, Maker, Origin, Place, State, parse
+from worker.trainer.state.finding import find, states
+from worker.trainer.state.keeper import Keeper, remove_earlier
+from worker.trainer.state.live import CALLBACKS, Live
+from worker.trainer.state.tensors import Arrays, Broken
+
+# Keras converts its variables in a way that this NumPy warns about and the next refuses.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+ARRAYS: Arrays = {
+    "scalar": np.array(7, np.int64),
+    "matrix": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "turned": np.arange(6, dtype=np.float64).reshape(2, 3).T,
+    "brain": np.array([1.5, -2.0, 3.14], ml_dtypes.bfloat16),
+    "seed": np.array([2**32 - 1, 0], np.uint32),
+    "flag": np.array([True, False]),
+    "none": np.zeros((0, 3), np.float32),
+    "strange": np.array([np.nan, np.inf, -0.0]),
+}
+
+
+def state(epochs: int, batch: int = 0, *, arrays: Arrays | None = None, **facts: Any) -> State:
+    maker = Maker(backend="tensorflow", device="CPU", versions={"keras": "3"})
+    origin = Origin(uid="job", attempt=1, spec="s", data="d", maker=maker, reproducibility="seeded")
+    values: dict[str, Any] = {
+        "origin": origin,
+        "place": Place(epochs=epochs, batch=batch),
+        "stop": False,
+        "callbacks": [],
+        "best": None,
+        "files": {},
+        "inexact": None,
+    }
+    return State(Facts(**values | facts), ARRAYS if arrays is None else arrays)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "state").iterdir())
+
+
+def test_arrays_come_back_bit_for_bit(tmp_path: Path) -> None:
+    size, sha256 = tensors.write(tmp_path / "x", "é", ARRAYS)
+    content = (tmp_path / "x").read_bytes()
+    assert (len(content), hashlib.sha256(content).hexdigest()) == (size, sha256)
+    assert tensors.size("é", ARRAYS) == size
+    facts, arrays = tensors.read(tmp_path / "x", sha256)
+    assert facts == "é"
+    assert list(arrays) == list(ARRAYS)
+    for name, array in ARRAYS.items():
+        assert (arrays[name].dtype, arrays[name].shape) == (array.dtype, array.shape)
+        assert arrays[name].tobytes() == np.ascontiguousarray(array).tobytes()
+
+
+def test_the_layout_is_that_of_safetensors(tmp_path: Path) -> None:
+    tensors.write(tmp_path / "x", "facts", ARRAYS)
+    content = (tmp_path / "x").read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    assert (8 + length) % 8 == 0
+    assert header.pop("__metadata__") == {"fornada": "facts"}
+    assert header["brain"]["dtype"] == "BF16"
+    assert header["matrix"]["shape"] == [2, 3]
+    ends = [entry["data_offsets"] for entry in header.values()]
+    assert [start for start, _ in ends] == [0, *(end for _, end in ends[:-1])]
+    assert len(content) == 8 + length + ends[-1][1]
+    start, end = header["matrix"]["data_offsets"]
+    assert struct.unpack("<6f", content[8 + length :][start:end]) == (0, 1, 2, 3, 4, 5)
+
+
+def test_every_flipped_byte_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    size, sha256 = tensors.write(file, "facts", {"a": np.arange(4)})
+    content = file.read_bytes()
+    for place in range(0, size, 7):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        file.write_bytes(changed)
+        with pytest.raises(Broken, match="sha256"):
+            tensors.read(file, sha256)
+    file.write_bytes(content[:-1])
+    with pytest.raises(Broken, match="sha256"):
+        tensors.read(file, sha256)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 8, b"\2\0\0\0\0\0\0\0{}", b"\1\0\0\0\0\0\0\0{"])
+def test_another_layout_is_no_state(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(Broken, match="layout"):
+        tensors.read(tmp_path / "x", hashlib.sha256(content).hexdigest())
+
+
+def test_a_state_of_another_format_is_not_used() -> None:
+    facts = state(1).facts.model_dump_json()
+    assert parse(facts, {}).facts == state(1).facts
+    with pytest.raises(Broken, match="layout 2, not 1"):
+        parse(facts.replace('"format":1', '"format":2'), {})
+    with pytest.raises(Broken, match="another layout"):
+        parse("{}", {})
+
+
+def test_facts_hold_what_is_no_number() -> None:
+    place = Place(epochs=1, batch=2, logs={"loss": float("inf"), "x": float("nan")})
+    facts = state(1).facts.model_copy(update={"place": place})
+    found = parse(facts.model_dump_json(), {}).facts.place.logs
+    assert found is not None
+    assert found["loss"] == float("inf")
+    assert np.isnan(found["x"])
+
+
+def test_the_newest_two_are_kept(tmp_path: Path) -> None:
+    keeper = Keeper(tmp_path, 60)
+    for epochs, batch in ((1, 0), (1, 700), (2, 0), (10, 0)):
+        keeper.save(state(epochs, batch))
+        assert keeper.has(Place(epochs=epochs, batch=batch))
+    assert names(tmp_path) == ["0000002-0000000", "0000010-0000000"]
+    kept = states(tmp_path)
+    assert [each.order for each in kept] == [(2, 0), (10, 0)]
+    assert kept[-1].read().facts == state(10).facts
+    assert len(kept[-1].file.stem) == 64
+    (record,) = keeper.close()
+    assert names(tmp_path) == ["0000010-0000000"]
+    assert (record.kind, record.path, record.sha256) == (
+        "training_state",
+        kept[-1].file,
+        kept[-1].file.stem,
+    )
+
+
+def test_what_was_left_in_the_middle_is_swept(tmp_path: Path) -> None:
+    for name in ("writing", "removing"):
+        (tmp_path / "state" / name).mkdir(parents=True)
+        (tmp_path / "state" / name / "half").touch()
+    assert states(tmp_path) == []
+    Keeper(tmp_path, 60).save(state(1))
+    assert names(tmp_path) == ["0000001-0000000"]
+
+
+def test_the_best_model_of_the_moment_is_kept_with_it(tmp_path: Path) -> None:
+    model = tmp_path / "best.keras"
+    model.write_text("first")
+    sha256 = hashlib.sha256(b"first").hexdigest()
+    Keeper(tmp_path, 60).save(state(1, files={"best.keras": sha256}))
+    (kept,) = states(tmp_path)
+    assert (kept.folder / "best.keras").samefile(model)
+    beside = tmp_path / "beside"
+    beside.write_text("better")
+    beside.replace(model)
+    assert (kept.folder / "best.keras").read_text() == "first"
+    assert kept.read().facts.files == {"best.keras": sha256}
+    (kept.folder / "best.keras").write_text("other")
+    with pytest.raises(Broken, match=r"sha256 of best\.keras"):
+        kept.read()
+
+
+def test_a_copy_where_links_cannot_be(tmp_path: Path) -> None:
+    # Another file system: the kernel's own memory.
+    source = Path("/proc/self/status")
+    link(source, tmp_path / "copy")
+    assert (tmp_path / "copy").read_text().startswith("Name:")
+
+
+def test_within_an_epoch_a_save_costs_little(tmp_path: Path) -> None:
+    keeper = Keeper(tmp_path, 1e-9)
+    assert keeper.due
+    keeper.save(state(1, arrays={"large": np.zeros(2**20)}))
+    # However often the setting asks for it.
+    assert not keeper.due
+
+
+def test_the_furthest_state_is_found(tmp_path: Path) -> None:
+    own, other = tmp_path / "job", tmp_path / "other"
+    folders = [own / "attempt-3", own / "attempt-2", own / "attempt-1", other / "attempt-9"]
+    for folder, places in zip(
+        folders, ([(4, 7)], [(5, 1)], [(5, 1), (5, 0)], [(9, 0)]), strict=True
+    ):
+        folder.mkdir(parents=True)
+        for place in sorted(places):
+            Keeper(folder, 60).save(state(*place))
+    said: list[str] = []
+
+    def look(*unfit: tuple[int, int]) -> str | None:
+        def fits(found: State) -> None:
+            if found.facts.place.order in unfit:
+                raise Broken("unfit")
+
+        found = find(folders, own, fits, said.append)
+        return found and found[1].relative_to(tmp_path).as_posix().replace("/state/00000", " ")
+
+    assert look() == "job/attempt-2 05-0000001"
+    assert said == []
+    assert look((5, 1)) == "job/attempt-1 05-0000000"
+    assert len(said) == 2
+    assert "unfit" in said[0]
+    assert look((5, 1), (5, 0)) == "job/attempt-3 04-0000007"
+    # Another job's only when none of its own can be used.
+    assert look((5, 1), (5, 0), (4, 7)) == "other/attempt-9 09-0000000"
+    assert look((5, 1), (5, 0), (4, 7), (9, 0)) is None
+    # A folder that is not there holds none.
+    assert find([tmp_path / "nowhere"], own, print, said.append) is None  # type: ignore[arg-type]
+
+
+def test_earlier_attempts_are_cleared_and_later_ones_left(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        folder = tmp_path / f"attempt-{number}"
+        folder.mkdir()
+        Keeper(folder, 60).save(state(number))
+    remove_earlier(tmp_path / "attempt-2", 2)
+    assert [len(states(tmp_path / f"attempt-{n}")) for n in (1, 2, 3)] == [0, 1, 1]
+
+
+def test_a_save_that_fails_leaves_the_ones_before(tmp_path: Path) -> None:
+    keeper = Keeper(tmp_path, 60)
+    keeper.save(state(1))
+    # A model that the facts name and that is not there.
+    with pytest.raises(FileNotFoundError):
+        keeper.save(state(2, files={"best.keras": "x"}))
+    assert names(tmp_path) == ["0000001-0000000"]
+    assert not keeper.has(Place(epochs=2))
+
+
+def test_no_room_is_said_three_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keeper = Keeper(tmp_path, 60)
+    keeper.save(state(1))
+    free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
+    # More than the disk has, and no byte of it in memory.
+    large = {"large": np.broadcast_to(np.zeros(1), (free // 8,))}
+    for _ in range(2):
+        keeper.save(state(2, arrays=large))
+    # Room in between: counted anew.
+    keeper.save(state(3))
+    for _ in range(2):
+        keeper.save(state(4, arrays=large))
+    with pytest.raises(TrainingFailed, match="3 training states in a row found no room") as failed:
+        keeper.save(state(4, arrays=large))
+    assert failed.value.code is FailureCode.DISK_FULL
+    assert names(tmp_path) == ["0000001-0000000", "0000003-0000000"]
+    said = capsys.readouterr().out
+    assert said.count("state: not saved, no room") == 5
+    assert f"{free // 8 * 8 // 10**6:,}"[:4] in said
+
+
+def test_every_callback_of_the_catalogue_has_its_state() -> None:
+    # The best model's place is its own: `BestModel`.
+    assert set(CALLBACKS) == set(NAMED) - {"ModelCheckpoint"}
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_all_that_changes_in_a_callback_is_kept(name: str) -> None:
+    """Drive it, and see which of its attributes move."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    arguments: dict[str, Any] = {
+        "EarlyStopping": {"monitor": "loss", "patience": 2, "restore_best_weights": True},
+        "ReduceLROnPlateau": {"monitor": "loss", "patience": 2, "cooldown": 2},
+    }.get(name, {})
+    callback = getattr(keras.callbacks, name)(**arguments)
+    callback.set_model(model)
+    callback.on_train_begin()
+    before = dict(vars(callback))
+    moved = set()
+    for epoch, loss in enumerate([3.0, 2.0, 2.0, 2.0, 2.0, float("nan")]):
+        callback.on_batch_end(0, {"loss": loss})
+        callback.on_epoch_end(epoch, {"loss": loss})
+        moved |= {
+            key
+            for key, value in vars(callback).items()
+            if value is not before[key] and not _equal(value, before[key])
+        }
+    # Of the monitor and the model, made anew from the spec.
+    derived = {"monitor_op", "min_delta"}
+    assert moved - derived == {*CALLBACKS[name].numbers, *CALLBACKS[name].arrays}
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return not isinstance(one, list) and bool(one == other)
+
+
+def test_a_state_of_another_model_is_refused() -> None:
+    def live(units: int, *callbacks: Any) -> Live:
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(units)])
+        model.compile("adam", "mse")
+        found = Live(model, (np.zeros((1, 2), np.float32), np.zeros((1, units))), callbacks)
+        found.build()
+        return found
+
+    def saved(of: Live, backend: str = "tensorflow", **changed: Any) -> State:
+        arrays = of.arrays(inside=True) | changed
+        found = state(1, 3, arrays=arrays, callbacks=of.callback_facts())
+        maker = found.facts.origin.maker.model_copy(update={"backend": backend})
+        origin = found.facts.origin.model_copy(update={"maker": maker})
+        return State(found.facts.model_copy(update={"origin": origin}), arrays)
+
+    three = live(3)
+    good = saved(three)
+    three.check(good)
+    with pytest.raises(Broken, match=r"kernel has shape \(2, 3\) in it, \(2, 4\) here"):
+        live(4).check(good)
+    less = State(good.facts, {k: v for k, v in good.arrays.items() if k != "optimizer/0"})
+    with pytest.raises(Broken, match="0 variables of optimizer; here are"):
+        three.check(less)
+    double = {"model/0": good.arrays["model/0"].astype(np.float64)}
+    with pytest.raises(Broken, match="kernel is float64 in it, float32 here"):
+        three.check(saved(three, **double))
+    with pytest.raises(Broken, match="it holds the callbacks"):
+        live(3, keras.callbacks.TerminateOnNaN()).check(good)
+    # Backends count in integers of different length; a float stays what it is.
+    count = {"optimizer/0": good.arrays["optimizer/0"].astype(np.int32)}
+    three.check(saved(three, "jax", **count))
+    with pytest.raises(Broken, match="iteration is int32 in it, int64 here"):
+        three.check(saved(three, **count))
+    with pytest.raises(Broken, match="kernel is float64"):
+        three.check(saved(three, "jax", **double))
+
+
+def test_bfloat16_variables_come_back(tmp_path: Path) -> None:
+    variable = keras.Variable(np.array([1.0, 2.5, 3.1]), dtype="bfloat16")
+    saved = keras.ops.convert_to_numpy(variable)
+    _, sha256 = tensors.write(tmp_path / "x", "", {"v": saved})
+    variable.assign([0.0, 0.0, 0.0])
+    variable.assign(tensors.read(tmp_path / "x", sha256)[1]["v"])
+    assert keras.ops.convert_to_numpy(variable).tobytes() == saved.tobytes()
+
+
+def test_history_goes_through_arrays() -> None:
+    history = History()
+    for number in (1, 2):
+        file = FileRecord(kind="best_model", path=Path("x"), bytes=1, sha256="y")
+        history.add(
+            Epoch(
+                number=number,
+                seconds=0.1,
+                images_per_s=7,
+                learning_rate=0.1 * number,
+                metrics={"loss": 1 / 3, "x": float("nan")},
+                best=Best(epoch=1, monitor="loss", value=1, file=file),
+            ),
+            attempt=3,
+        )
+    columns = history.columns()
+    assert {str(column.dtype) for column in columns.values()} == {"int64", "float64"}
+    again = History.of(columns, inherited=False)
+    assert again.columns().keys() == columns.keys()
+    first, second = again.rows()
+    assert (first.number, first.attempt, first.metrics["loss"], first.best) == (1, 3, 1 / 3, None)
+    assert second.learning_rate == 0.2
+    assert np.isnan(second.metrics["x"])
+    assert [row.attempt for row in History.of(columns, inherited=True).rows()] == [0, 0]
+    assert History.of({}, inherited=False).rows() == []

@@ -1,0 +1,83 @@
+"""What a trainer may use at most, and what it says when that is not enough."""
+
+import resource
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from db.states import FailureCode
+from tests.services.trainer_jobs import TrainerProcess, document, job, write_images
+from worker.messages import Failed, Finished, Started
+
+GIB = 2**30
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("limits")
+    write_images(root / "Train", {"a": 24, "b": 24, "c": 24})
+    write_images(root / "Test", {"a": 6, "b": 7, "c": 8}, seed=1)
+    return root
+
+
+def limits_of(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    return {line[:26].strip(): line[26:47].strip() for line in lines}
+
+
+def bake(root: Path, folder: Path, spec: dict[str, Any], **settings: object) -> tuple[Any, Any]:
+    """The last word of a trainer, and its limits while it trained."""
+    with TrainerProcess(folder / "home", **settings) as trainer:
+        trainer.send(job(spec, root, folder / "attempt-1"))
+        limits, last = {}, None
+        for last in trainer.messages():
+            if isinstance(last, Started):
+                limits = limits_of(trainer.process.pid)
+        return last, limits
+
+
+def test_a_job_within_its_limits(root: Path, tmp_path: Path) -> None:
+    last, limits = bake(
+        root,
+        tmp_path,
+        document(),
+        max_memory_bytes=GIB,
+        max_file_bytes=2**24,
+        max_processes=5000,
+    )
+    assert isinstance(last, Finished), last
+    _, most = resource.getrlimit(resource.RLIMIT_NPROC)
+    processes = 5000 if most == resource.RLIM_INFINITY else min(most, 5000)
+    assert limits["Max data size"] == str(GIB)
+    assert limits["Max file size"] == str(2**24)
+    assert limits["Max processes"] == str(processes)
+    assert limits["Max core file size"] == "0"
+
+
+def test_images_beyond_its_memory(root: Path, tmp_path: Path) -> None:
+    # 54 images of 20 MB each, in one array.
+    last, _ = bake(root, tmp_path, document(data__image_size=[2600, 2600]), max_memory_bytes=GIB)
+    assert isinstance(last, Failed), last
+    assert last.code is FailureCode.RESOURCE_LIMIT
+    assert "may allocate 1,073,741,824 bytes (FORNADA_MAX_MEMORY_BYTES)" in last.message
+
+
+def test_a_model_beyond_its_memory(root: Path, tmp_path: Path) -> None:
+    # Weights, gradients and moments of 78 million parameters.
+    model = ["Flatten", {"Dense": {"units": 400_000}}, {"Dense": {"units": "classes"}}]
+    loss = {"SparseCategoricalCrossentropy": {"from_logits": True}}
+    spec = document(model=model, compile__loss=loss)
+    last, _ = bake(root, tmp_path, spec, max_memory_bytes=GIB)
+    assert isinstance(last, Failed), last
+    assert last.code is FailureCode.RESOURCE_LIMIT
+    assert "FORNADA_MAX_MEMORY_BYTES allows 1,073,741,824" in last.message
+
+
+def test_a_file_beyond_its_size(root: Path, tmp_path: Path) -> None:
+    # The model's file has some tens of kilobytes.
+    last, _ = bake(root, tmp_path, document(), max_file_bytes=8192)
+    assert isinstance(last, Failed), last
+    assert last.code is FailureCode.RESOURCE_LIMIT
+    assert "FORNADA_MAX_FILE_BYTES" in last.message
+    assert not (tmp_path / "attempt-1" / "best.keras").exists()

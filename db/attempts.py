@@ -73,6 +73,8 @@ def started(database: Database, fence: Fence, facts: StartedFacts) -> None:
             parameters=facts.parameters,
             seed=facts.seed,
             epochs_run=facts.first_epoch - 1,
+            # Of a job that is trained again; whoever only submits may write no result.
+            test=None,
             **best_columns(facts.best),
         )
         attempt = write_attempt(

@@ -27,7 +27,7 @@ _LEAST = -(2**31)
 _ANEW = (
     *("cancel_requested_at", "cancel_requested_by", "cancel_reason", "cancel_grace_s"),
     *("failure_code", "failure_message", "stop_reason", "not_before", "avoid_host", "held_by"),
-    *("started_at", "finished_at", "duration_s", "worker", "slot", "test"),
+    *("started_at", "finished_at", "duration_s", "worker", "slot"),
 )
 
 

@@ -217,10 +217,10 @@ class PostgresServer(_Server):
 
     def execute(self, statement: str, name: str = "postgres") -> None:
         """Run one statement outside any transaction, such as CREATE DATABASE, in a database."""
-        with self._connect(name) as connection:
+        with self.connect(name) as connection:
             connection.execute(statement.encode())
 
-    def _connect(self, name: str = "postgres") -> "psycopg.Connection[tuple[object, ...]]":
+    def connect(self, name: str = "postgres") -> "psycopg.Connection[tuple[object, ...]]":
         return psycopg.connect(
             host=str(self.folder),
             user="fornada",
@@ -272,7 +272,7 @@ class PostgresServer(_Server):
 
     def _ping(self) -> bool:
         try:
-            self._connect().close()
+            self.connect().close()
         except psycopg.OperationalError:
             return False
         return True

@@ -22,8 +22,8 @@ GRANT USAGE ON SEQUENCE job_id_seq, event_id_seq TO fornada_worker;
 -- epoch, no best model, no lease.
 GRANT INSERT (
     uid, key, name, state, queue, priority, gpus, spec, spec_hash, seed, "user", time_limit_s,
-    retry_attempts, continues_id, submitted_at, not_before, held_by, attempt, epochs_run, monitor,
-    monitor_mode
+    retry_attempts, continues_id, submitted_at, not_before, held_by, attempt, tries, resume_after,
+    epochs_run, monitor, monitor_mode
 ) ON job TO fornada_client;
 GRANT UPDATE (
     -- cancel, hold, release

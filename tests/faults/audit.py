@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import sqlite3
-import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +17,7 @@ from db.tables import Job, LogChunk
 from db.tables import Worker as WorkerRow
 from fornada import artifacts
 from tests.faults.cast import Part, epochs_of
+from tests.faults.real import differences, outcome
 from tests.faults.stage import Stage
 
 # To which state a job comes by an event of this kind.
@@ -53,7 +53,7 @@ class Audit:
         return [*self._all()]
 
     def _all(self) -> Iterator[str]:
-        references = {part.seed: self._outcome(self._show(part)) for part in self._references}
+        references = {part.seed: outcome(self._site, self._show(part)) for part in self._references}
         for part in self._parts:
             try:
                 job = history.job(self._site.database, self._id(part))
@@ -85,10 +85,7 @@ class Audit:
         yield from self._files(job)
         yield from self._logs(job)
         if part.seed is not None and job["state"] == "succeeded":
-            outcome = self._outcome(job)
-            for name, value in references[part.seed].items():
-                if outcome[name] != value:
-                    yield f"{name} differs: {outcome[name]}, not {value}"
+            yield from differences(outcome(self._site, job), references[part.seed])
 
     def _events(self, job: dict[str, Any]) -> Iterator[str]:
         """Each change of state is a legal one, from where the last one led to."""
@@ -185,22 +182,6 @@ class Audit:
                     f"{len(shipped)} of {len(there)} bytes"
                 )
 
-    def _outcome(self, job: dict[str, Any]) -> dict[str, Any]:
-        """All that must be equal, whatever happened on the way."""
-        rows = history.epochs(self._site.database, job["id"])
-        best = job["best"] or {}
-        model = artifacts.path(self._site.settings, best["uri"]) if best else None
-        return {
-            "history": [
-                (row["epoch"], row["learning_rate"], sorted(row["metrics"].items())) for row in rows
-            ],
-            "best": (best.get("epoch"), best.get("value")),
-            "best weights": None if model is None else _weights(model),
-            "stop reason": job["stop_reason"],
-            "test": job["test"],
-            "summaries": job["metrics"],
-        }
-
     def _folder(self, job: dict[str, Any], attempt: int) -> Path:
         return artifacts.attempt_folder(self._site.settings, job["uid"], attempt)
 
@@ -253,12 +234,6 @@ class Audit:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _weights(model: Path) -> str:
-    """Of two equal models only this file inside is equal."""
-    with zipfile.ZipFile(model) as archive:
-        return hashlib.sha256(archive.read("model.weights.h5")).hexdigest()
 
 
 def _free(lock: Path) -> bool:

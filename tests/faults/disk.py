@@ -1,6 +1,7 @@
 """A disk so small that a test can fill it: a file system in memory."""
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -17,10 +18,11 @@ CHUNK_BYTES = 4096
 class SmallDisk:
     """A file system of its own at `folder`; only root may mount one, see `as_root`."""
 
-    def __init__(self, folder: Path, *, size_bytes: int) -> None:
+    def __init__(self, folder: Path, *, size_bytes: int, files: int = 0) -> None:
         self.folder = folder
         self._ballast = folder / "ballast"
-        self._size_bytes = size_bytes
+        # 0 is tmpfs's word for no limit.
+        self._options = f"size={size_bytes},nr_inodes={files},mode=0700"
 
     def fill(self, *, but_bytes: int = 0) -> None:
         """Use up what is free, but for so much."""
@@ -30,9 +32,16 @@ class SmallDisk:
         if but_bytes:
             os.truncate(self._ballast, max(0, self._ballast.stat().st_size - but_bytes))
 
+    def fill_files(self) -> None:
+        """Use up all files and folders that it can hold."""
+        with contextlib.suppress(OSError):
+            for number in itertools.count():
+                self._ballast.with_suffix(f".{number}").touch()
+
     def free(self) -> None:
-        """Give back what `fill` used."""
-        self._ballast.unlink(missing_ok=True)
+        """Give back what was used up."""
+        for file in self.folder.glob(f"{self._ballast.name}*"):
+            file.unlink()
 
     @property
     def free_bytes(self) -> int:
@@ -42,8 +51,7 @@ class SmallDisk:
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        options = f"size={self._size_bytes},mode=0700"
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.folder)]
+        command = ["mount", "-t", "tmpfs", "-o", self._options, "tmpfs", str(self.folder)]
         subprocess.run(command, check=True)
         return self
 

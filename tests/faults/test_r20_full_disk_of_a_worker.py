@@ -1,0 +1,125 @@
+"""R20: a full disk, seen from the supervisor: what was good is kept, and the reason is told.
+
+The trainer's own side is in `test_r20_full_disk.py`.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from db import jobs
+from db.states import FailureCode
+from fornada import artifacts
+from tests.faults.databases import epochs_in_order
+from tests.faults.disk import SmallDisk, as_root
+from tests.faults.real import differences, outcome, submit_real
+from tests.faults.telling import tell
+from tests.servers import RedisServer
+from tests.until import until
+from tests.worker_process import QUICK, Site, WorkerProcess
+
+MIB = 2**20
+# Longer than a lease.
+FULL_S = 1.5 * float(QUICK["LEASE_S"])
+
+
+@pytest.fixture
+def site(sqlite_database_url: str, redis_server: RedisServer) -> Iterator[Site]:
+    """A database, a home and a queue of the test's own."""
+    with Site(sqlite_database_url, redis_server.url) as made:
+        yield made
+
+
+def test_no_epoch_is_lost_while_the_disk_of_the_database_is_full(
+    request: pytest.FixtureRequest, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    if not as_root(request):
+        return
+    with (
+        SmallDisk(tmp_path / "disk", size_bytes=4 * MIB) as disk,
+        Site(f"sqlite:///{disk.folder}/fornada.db", redis_server.url) as site,
+        site.worker("--slots", "1") as worker,
+    ):
+        job_id = _training(site, worker)
+        before = site.show(job_id)["epochs_run"]
+        disk.fill()
+        tell(f"the disk is full for {FULL_S:.0f} s", site, job_id)
+        end = time.monotonic() + FULL_S
+        until(lambda: time.monotonic() > end, FULL_S + 1)
+        assert worker.celery
+        disk.free()
+
+        # Five epochs a second were trained meanwhile.
+        expected = before + FULL_S / 0.2 * 0.6
+        until(lambda: site.show(job_id)["epochs_run"] > expected, 30, saw=worker.text)
+        tell("there is room again", site, job_id)
+        epochs_in_order(site, job_id)
+        job = site.show(job_id)
+        assert (job["state"], job["attempts"], job["tries"]) == ("running", 1, 0)
+
+
+def test_a_job_that_cannot_have_a_folder_is_tried_again_and_told_why(
+    request: pytest.FixtureRequest, site: Site
+) -> None:
+    if not as_root(request):
+        return
+    with (
+        SmallDisk(site.home / "artifacts", size_bytes=4 * MIB, files=200) as disk,
+        site.worker("--slots", "1") as worker,
+    ):
+        assert site.wait(site.add("fine"))["state"] == "succeeded", worker.text()
+        disk.fill_files()
+        job_id = site.add("fine")
+        job = site.wait(job_id, timeout_s=60)
+        tell("no folder could be made", site, job_id)
+        assert (job["state"], job["tries"]) == ("failed", 3)
+        assert job["failure"]["code"] == FailureCode.DISK_FULL
+        assert "No space left" in job["failure"]["message"]
+        disk.free()
+
+        assert jobs.retry(site.database, job_id, "test") == "queued"
+        site.publish(job_id)
+        assert site.wait(job_id)["state"] == "succeeded", worker.text()
+
+
+@pytest.mark.timeout(600)
+def test_a_training_whose_disk_is_full_fails_so_and_goes_on_from_what_it_kept(
+    request: pytest.FixtureRequest, site: Site
+) -> None:
+    if not as_root(request):
+        return
+    with (
+        SmallDisk(site.home / "artifacts", size_bytes=64 * MIB) as disk,
+        site.baker("--slots", "1") as worker,
+    ):
+        reference = site.wait(submit_real(site), timeout_s=120)
+        job_id = submit_real(site)
+        until(lambda: site.show(job_id)["epochs_run"] >= 3, 60, saw=worker.text)
+        disk.fill()
+        tell(f"{disk.free_bytes} bytes are free", site, job_id)
+        job = site.wait(job_id, timeout_s=120)
+        tell(f"ended with {job['failure']}", site, job_id)
+        assert (job["state"], job["tries"]) == ("failed", 3), worker.text()
+        assert job["failure"]["code"] == FailureCode.DISK_FULL
+        assert job["best"] is not None
+        best = artifacts.path(site.settings, job["best"]["uri"])
+        assert best.stat().st_size == job["best"]["bytes"]
+        kept = epochs_in_order(site, job_id)
+        assert kept >= 3
+        disk.free()
+
+        jobs.retry(site.database, job_id, "test")
+        site.publish(job_id)
+        again = site.wait(job_id, timeout_s=120)
+        tell("retried with room", site, job_id)
+        assert again["state"] == "succeeded", (again["failure"], worker.text())
+        assert again["executions"][-1]["resumed"] is not None
+        assert differences(outcome(site, again), outcome(site, reference)) == []
+
+
+def _training(site: Site, worker: WorkerProcess) -> int:
+    job_id = site.add("wait")
+    until(lambda: site.show(job_id)["epochs_run"] > 0, 30, saw=worker.text)
+    return job_id

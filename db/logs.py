@@ -1,6 +1,6 @@
 """A running job's log for readers on other hosts: pieces of it, until it is a file they can get."""
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import ColumnElement, and_, delete, exists, or_, select
 
 from db.clock import later, now
 from db.errors import JobNotFound
@@ -80,8 +80,14 @@ def forget_logs(database: Database, older_than_s: float) -> int:
     Returns:
         How many pieces.
     """
-    of_attempt = [Attempt.job_id == Chunk.job_id, Attempt.number == Chunk.attempt]
-    long_ago = Attempt.ended_at < later(now(), -older_than_s)
     with database.begin() as connection:
-        gone = delete(Chunk).where(exists().where(*of_attempt, long_ago))
-        return connection.execute(gone).rowcount
+        return connection.execute(delete(Chunk).where(forgettable(older_than_s))).rowcount
+
+
+def forgettable(older_than_s: float) -> ColumnElement[bool]:
+    """Whether a piece is of an attempt that ended longer ago than this."""
+    of_attempt = [Attempt.job_id == Chunk.job_id, Attempt.number == Chunk.attempt]
+    since = later(now(), -older_than_s)
+    still = exists().where(*of_attempt, or_(Attempt.ended_at.is_(None), Attempt.ended_at >= since))
+    # It is older than the end of its attempt: few are, and they are found by index.
+    return and_(Chunk.at < since, ~still)

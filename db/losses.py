@@ -60,7 +60,7 @@ def lost() -> Select[int]:
 def _lose(
     database: Database, which: ColumnElement[bool], message: str, *, actor: str, pause_s: float
 ) -> list[int]:
-    """End each attempt in a transaction of its own: one that cannot be ended holds up no other."""
+    """End each attempt in a transaction of its own: one that is locked holds up no other."""
     with database.read() as connection:
         ids = list(connection.scalars(_running(which)))
     ended = []

@@ -310,6 +310,9 @@ class LogChunk(Base):
     start: Mapped[int]
     data: Mapped[bytes] = mapped_column(LargeBinary)
 
+    # Old ones are looked for at every beat of upkeep.
+    __table_args__ = (Index("log_chunk_at", "at"),)
+
 
 class Queue(Base):
     """What a person decided about a queue; a queue without a row is open."""

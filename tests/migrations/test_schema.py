@@ -75,9 +75,11 @@ def test_down_and_up(empty: Database) -> None:
     [
         "DROP INDEX job_claim",
         "DROP INDEX metric_summary_min",
+        "DROP INDEX job_key",
+        "ALTER TABLE dependency DROP COLUMN any_end",
         "ALTER TABLE job ADD COLUMN surprise INTEGER",
         "ALTER TABLE job DROP COLUMN seed",
-        "DROP TABLE log_chunk",
+        "DROP TABLE upkeep",
     ],
 )
 def test_a_schema_that_differs_is_found_out(empty: Database, change: str) -> None:

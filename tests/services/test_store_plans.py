@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Executable, text
+from sqlalchemy import Connection, Executable, select, text
 from sqlalchemy.sql import ClauseElement
 
 from db.alive import walks
@@ -13,10 +13,11 @@ from db.claims import claimable
 from db.dependents import due, waiting_for
 from db.estimates import equal_specs, same_name
 from db.history import like
+from db.logs import forgettable
 from db.losses import lost
 from db.pages import Order, with_value, without_value
 from db.session import Database
-from db.tables import Job
+from db.tables import Job, LogChunk
 from tests.services import store
 
 Explain = Callable[[Any], str]
@@ -102,9 +103,11 @@ def test_the_rest_of_a_page_walks_an_index(explain: Explain, sort: str) -> None:
     assert "TEMP B-TREE" not in found, found
 
 
-def test_this_test_can_fail(explain: Explain) -> None:
-    from sqlalchemy import select
+def test_old_logs_are_looked_for_by_index(explain: Explain) -> None:
+    assert_walks(explain(select(LogChunk.number).where(forgettable(60.0))), "log_chunk_at")
 
+
+def test_this_test_can_fail(explain: Explain) -> None:
     unsorted: Executable = select(Job.id).order_by(Job.user).limit(1)
     with pytest.raises(AssertionError):
         assert_walks(explain(unsorted), "job_claim")

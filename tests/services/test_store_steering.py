@@ -1,6 +1,7 @@
 """What people do to a job that waits, runs, or has ended."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -115,6 +116,18 @@ def test_a_job_starts_not_before_its_time(database: Database) -> None:
     assert claimed is not None
     assert claimed.job_id == due
     assert store.claim(database) is None
+
+
+def test_a_test_result_goes_when_its_job_is_trained_again(database: Database) -> None:
+    fence = store.running(database)
+    jobs.cancel(database, fence.job_id, "bob")
+    jobs.finish(database, fence, replace(store.SUCCEEDED, test=store.TEST))
+    assert history.job(database, fence.job_id)["test"] == store.TEST
+    jobs.retry(database, fence.job_id, "bob")
+    again = store.claim(database)
+    assert again is not None
+    jobs.started(database, again.fence, store.STARTED)
+    assert history.job(database, fence.job_id)["test"] is None
 
 
 def test_a_key_names_one_job(database: Database) -> None:

@@ -59,9 +59,11 @@ def upgrade() -> None:
         sa.Column("start", sa.BigInteger(), nullable=False),
         sa.Column("data", sa.LargeBinary(), nullable=False),
     )
+    op.create_index("log_chunk_at", "log_chunk", ["at"], unique=False)
 
 
 def downgrade() -> None:
+    op.drop_index("log_chunk_at", table_name="log_chunk")
     op.drop_table("log_chunk")
     _create_log_chunk(sa.Column("text", sa.Text(), nullable=False))
 

@@ -48,7 +48,8 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
         queues = sorted({"default", *(one.resources.queue for one in read)})
         with Keeper(client.settings, queues) as keeper:
             _absent(client, read, output)
-            (job,) = client.submit_all(read)
+            # Our own worker may not have said yet what it serves; the keeper sees to it.
+            (job,) = client.submit_all(read, wait_for_worker=keeper.ours)
             announce([Accepted(read[0], job)], AT_ONCE, output)
             answer([watch(client, job.id, output, keeper=keeper)], output)
 

@@ -58,8 +58,8 @@ def _write(job_id: int, pieces: Iterable["Piece"]) -> None:
             attempt = piece.attempt
             _say(f"job {job_id}, attempt {attempt}, on {piece.host}")
         if piece.missing != 0:
-            many = "more of it" if piece.missing is None else size(piece.missing)
-            _say(f"the database does not keep {many}; the whole is on {piece.host}: {piece.file}")
+            many = "what may follow" if piece.missing is None else size(piece.missing)
+            _say(f"the database does not have {many}; the whole is on {piece.host}: {piece.file}")
         stdout.write(piece.data)
         # Whoever reads along sees it now.
         stdout.flush()

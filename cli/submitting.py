@@ -37,16 +37,17 @@ def told_terms(client: "Client", told: Mapping[str, Any]) -> "Terms":
 def announce(accepted: Iterable[Accepted], terms: "Terms", output: Output) -> list["Submitted"]:
     """Say of each job as soon as it is accepted, ids on stdout if that is all that is wanted."""
     jobs: list[Submitted] = []
-    warned = False
+    warned: set[str] = set()
     for one in accepted:
         jobs.append(one.job)
         if output.quiet and not output.json:
             output.line(str(one.job.id))
         elif not output.json:
             output.note(_accepted(one, terms))
-        if one.job.warning and not warned:
+        # Redis is away of all of them; said once.
+        if one.job.warning and one.job.warning not in warned:
             output.warn(one.job.warning)
-            warned = True
+            warned.add(one.job.warning)
     return jobs
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from db import history
 from db.jobs import LogPlace
-from db.states import FINAL_STATES
+from db.states import FINAL_STATES, AttemptOutcome
 from fornada import artifacts
 from fornada.connected import Connected
 from fornada.errors import LogElsewhere, NotStarted
@@ -36,7 +36,7 @@ class Piece:
         host: where that attempt runs or ran.
         data: the bytes; empty where only a gap is told.
         missing: bytes before these that only `file` on that host has, since the database keeps
-            so many of an attempt and no more; None: some, and how many is not known.
+            so many of an attempt and no more; None: some, if any, and how many is not known.
         file: the whole log, on that host.
     """
 
@@ -202,11 +202,14 @@ class _Reader:
                     yield self._piece(data, missing)
 
     def _cut(self, ask: Patience) -> Iterator[Piece]:
-        """What the database did not keep of the end, as far as the record tells."""
-        whole = ask(self._size)
+        """What the database lacks of the end, as far as the record tells."""
+        if self.file.parent.exists():
+            # Mounted here: an attempt that has no file has no log.
+            return
+        whole, lost = ask(self._end)
         if whole is not None and whole > self._at:
             yield self._piece(b"", whole - self._at)
-        elif self._cut_off or not self.found:
+        elif self._cut_off or not self.found or (lost and whole is None):
             yield self._piece(b"", None)
 
     def _chunks(self) -> list[Any]:
@@ -214,12 +217,14 @@ class _Reader:
             history.log_chunks(self._logs._database, self._job_id, self._place.attempt, self._chunk)
         )
 
-    def _size(self) -> int | None:
+    def _end(self) -> tuple[int | None, bool]:
+        """How long the whole log is, if that is recorded, and whether its worker died over it."""
         job: Mapping[str, Any] = history.job(self._logs._database, self._job_id)
-        for one in job["artifacts"]:
-            if one["attempt"] == self._place.attempt and one["uri"].endswith(f"/{LOG}"):
-                return int(one["bytes"])
-        return None
+        number = self._place.attempt
+        mine = [one for one in job["artifacts"] if one["attempt"] == number]
+        sizes = [int(one["bytes"]) for one in mine if one["uri"].endswith(f"/{LOG}")]
+        outcomes = [one["outcome"] for one in job["executions"] if one["attempt"] == number]
+        return next(iter(sizes), None), AttemptOutcome.LOST in outcomes
 
     def _piece(self, data: bytes, missing: int | None = 0) -> Piece:
         return Piece(self._place.attempt, self._place.host, data, missing, self.file)

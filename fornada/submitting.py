@@ -1,11 +1,12 @@
 """Queueing jobs."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from db import history, jobs, workers
+from db.states import JobState
 from fornada.errors import NeverScheduled
 from fornada.submission import AT_ONCE, Submitted, Terms, new_job
 from fornada.waking import Waking
@@ -85,6 +86,7 @@ class Submitting(Waking):
         Raises:
             SpecProblems: the spec is invalid; nothing was accepted.
             DatabaseUnreachable: nothing was accepted.
+            SettingsError: there is no broker for this database; nothing was accepted.
             NeverScheduled: no worker there is could ever run it; nothing was accepted.
             JobNotFound: one of `after` names none; nothing was accepted.
             DataUnreadable: it is to be compared by its data, and they cannot be read here.
@@ -117,16 +119,17 @@ class Submitting(Waking):
 
         What refuses one of them refuses all, before any is queued.
         """
+        from fornada import broker
+
         read = list(specs)
+        if not self.settings.embedded:
+            # Refused now, rather than accepted and never told to any worker.
+            broker.broker_url(self.settings)
         trained = [self._trained(spec) if needed else None for spec in read]
         if not wait_for_worker:
             self._refuse_never(spec for spec, job in zip(read, trained, strict=True) if not job)
-        warning: str | None = None
         for spec, job in zip(read, trained, strict=True):
-            one = job or self._add(spec, terms)
-            # Once Redis was found away, it is said of the others too.
-            warning = warning or one.warning
-            yield one if job else replace(one, warning=warning)
+            yield job or self._add(spec, terms)
 
     def _add(self, spec: "Spec", terms: Terms) -> Submitted:
         new = new_job(spec, terms)
@@ -139,8 +142,15 @@ class Submitting(Waking):
                 return Submitted(job_id, known["uid"], warning, known_by="key")
         if terms.waits:
             # Nobody can claim it now; upkeep tells the workers when somebody can.
-            return Submitted(job_id, new.uid)
+            return Submitted(job_id, new.uid, self._called_off(job_id) if terms.after else None)
         return Submitted(job_id, new.uid, self._wake(new.queue, new.uid, asdict(new)))
+
+    def _called_off(self, job_id: int) -> str | None:
+        """Why a job was cancelled as soon as it was accepted, if it was."""
+        job = history.job(self._database, job_id)
+        if job["state"] != JobState.CANCELLED:
+            return None
+        return f"job {job_id} is cancelled already: {job['cancel_reason']}"
 
     def _trained(self, spec: "Spec") -> Submitted | None:
         """The job that has trained the same spec on the same data."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fornada.connected import Connected
-from fornada.errors import BrokerUnreachable
+from fornada.errors import BrokerUnreachable, SettingsError
 
 # Seconds for which a Redis that was found away is not tried again: a hung one costs two a try.
 AWAY_S = 30.0
@@ -33,6 +33,8 @@ class Waking(Connected):
             return self._away
         try:
             broker.publish(broker.make_app(self.settings), queue, uid, document)
+        except SettingsError as error:
+            return str(error)
         except BrokerUnreachable as error:
             self._away = f"{error}\n  The job is accepted; a worker takes it when Redis is back."
             self._away_until = time.monotonic() + AWAY_S

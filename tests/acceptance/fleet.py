@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from db import history
+from fornada.client import Client
 from tests.acceptance.installed import Fornada
 from tests.acceptance.specs import small
 from tests.until import until
@@ -25,16 +27,15 @@ class Fleet:
     def submit(self, folder: Path, name: str, *options: object, epochs: int = 2) -> int:
         """Queue a job that does what its name says, see `tests.stub_trainer`; its id."""
         file = small(folder, name, epochs=epochs)
-        return int(self.fornada("submit", "-q", file, *options).stdout)
+        if options:
+            return int(self.fornada("submit", "-q", file, *options).stdout)
+        # A process for each job would slow what is looked at.
+        with Client(self.site.settings) as client:
+            return client.submit(file).id
 
-    def ps(self) -> dict[int, dict[str, Any]]:
-        """The rows of `ps --json`, by id."""
-        return {row["id"]: row for row in self.fornada("ps", "--json").document}
-
-    def waits(self, job_id: int) -> str | None:
+    def waits(self, job_id: int) -> str:
         """Why a job waits, in the record's word."""
-        found: str | None = self.ps()[job_id]["waits"]
-        return found
+        return str(history.waits(self.site.database, job_id)["waits"])
 
     def until(self, job_id: int, seen: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Wait until a job's document is as `seen` wants it."""

@@ -35,7 +35,7 @@ def test_a_queue_is_paused_steered_and_resumed(fleet: Fleet, tmp_path: Path) -> 
     one, two, three, four, five = (fleet.submit(tmp_path, f"steered{n}") for n in range(5))
     assert fleet.waits(one) == "QueuePaused"
     assert fornada("hold", two).stdout == f"job {two}: held\n"
-    assert (fleet.waits(two) or "").startswith("Held(by ")
+    assert fleet.waits(two).startswith("Held(by ")
     assert fornada("move", four, "--top").stdout == f"job {four}: moved\n"
     assert fornada("move", five, "--priority", -3, "--json").document == [
         {"id": five, "state": "queued"}
@@ -65,22 +65,17 @@ def test_what_is_done_already_is_no_error_and_what_cannot_be_is_5(
         assert fornada("release", job).stdout == f"job {job}: queued\n"
     fornada("queue", "resume", "night")
     fleet.ended(job)
-    for words in (("hold",), ("release",), ("retry",), ("move", "--top"), ("cancel",)):
-        said = fornada(words[0], job, *words[1:], code=5).stderr
-        assert f"job {job} has ended as succeeded" in said
     running = fleet.submit(tmp_path, "wait")
     fleet.runs(running)
     for words in (("hold",), ("release",), ("retry",), ("move", "--top")):
-        assert f"job {running} is running" in fornada(words[0], running, *words[1:], code=5).stderr
-    for _ in range(2):
-        assert fornada("cancel", running).stdout == f"job {running}: asked to stop\n"
-        fleet.ended(running)
-        fornada("cancel", running)
-        # Again, from its last state.
-        fornada("retry", running)
-        fleet.runs(running)
+        # One that cannot be moved keeps no other from being told.
+        said = fornada(words[0], job, running, *words[1:], code=5).stderr
+        assert f"job {job} has ended as succeeded" in said
+        assert f"job {running} is running" in said
+    assert f"job {job} has ended" in fornada("cancel", job, code=5).stderr
     assert fornada("cancel", running, "--force").stdout == f"job {running}: asked to stop\n"
     fleet.ended(running)
+    assert fornada("cancel", running).stdout == f"job {running}: cancelled\n"
 
 
 def test_a_retry_goes_on_and_a_fresh_one_does_not(fleet: Fleet, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from fornada.errors import (
     NeverScheduled,
     NotExtendable,
     NotStarted,
+    SettingsError,
     WaitTimedOut,
     WorkerNotFound,
 )
@@ -106,6 +107,13 @@ def test_redis_away_is_a_warning(settings: Settings, tmp_path: Path) -> None:
         assert "accepted" in job.warning
         assert "s3cret" not in job.warning
         assert client.show(job.id)["state"] == "queued"
+
+
+def test_a_database_without_a_broker_refuses(settings: Settings) -> None:
+    with Client(settings.model_copy(update={"broker_url": None})) as client:
+        with pytest.raises(SettingsError, match="FORNADA_BROKER_URL"):
+            client.submit(SPEC)
+        assert client.jobs().rows == []
 
 
 def test_a_database_away_refuses(settings: Settings) -> None:
@@ -207,6 +215,9 @@ def test_terms_are_kept_and_told(client: Client) -> None:
     assert client.release(after.id) == "held"
     client.cancel(first.id)
     assert client.show(after.id)["state"] == "cancelled"
+    in_vain = client.submit(SPEC, after=[first.id])
+    assert f"job {in_vain.id} is cancelled already: job {first.id}" in (in_vain.warning or "")
+    assert client.submit(SPEC, after=[first.id], after_any=True).warning is None
     with pytest.raises(JobNotFound):
         client.submit(SPEC, after=[9999])
 

@@ -1,8 +1,10 @@
 """What is wrong with folders and files is named, all at once, before anything is trained."""
 
 import os
+import resource
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,11 +143,28 @@ def test_headers_tell_the_size_of_every_format() -> None:
     assert pixels(gif(frames=3)) == 3 * 65_535**2
 
 
-def gif(frames: int) -> bytes:
+def gif(frames: int, sizes: Sequence[tuple[int, int]] = ((65_535, 65_535),)) -> bytes:
     """A small file with many large frames, all of which the decoder would allocate."""
-    frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 65_535, 65_535, 0) + b"\x02\x01\x44\x00"
     extension = b"\x21\xf9\x04" + bytes(4) + b"\0"
-    return b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0, 0, 0) + (extension + frame) * frames + b"\x3b"
+    shown = b"".join(
+        extension + b"\x2c" + struct.pack("<HHHHB", 0, 0, *size, 0) + b"\x02\x01\x44\x00"
+        for size in sizes
+    )
+    return b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0, 0, 0) + shown * frames + b"\x3b"
+
+
+def test_frames_of_a_gif_count_for_the_canvas_that_holds_them_all(root: Path) -> None:
+    # 131,070 pixels in all; the decoder would lay them onto 4,294,836,225.
+    crossed = gif(frames=1, sizes=[(65_535, 1), (1, 65_535)])
+    (root / "Train" / "a" / "crossed.gif").write_bytes(crossed)
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    refused = refusal(root)
+
+    assert pixels(crossed) == 65_535**2
+    assert "a/crossed.gif: 4,294,836,225 pixels" in str(refused)
+    # In KiB: nothing like the 12 GiB that its canvas takes.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - held < 2**20
 
 
 @pytest.mark.parametrize("cut", range(1, 40, 3))

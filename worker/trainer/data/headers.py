@@ -80,8 +80,10 @@ def _jpeg(content: bytes) -> int:
 
 def _gif(content: bytes) -> int:
     width, height, flags = struct.unpack_from("<HHB", content, 6)
-    frames = sum(w * h for w, h in _gif_frames(content, 13 + _palette(flags)))
-    return int(max(width * height, frames))
+    frames = list(_gif_frames(content, 13 + _palette(flags)))
+    # Each frame is read, and all are laid onto one that is as wide and as high as any.
+    largest = max((w for w, _ in frames), default=0) * max((h for _, h in frames), default=0)
+    return int(max(width * height, sum(w * h for w, h in frames), largest))
 
 
 def _gif_frames(content: bytes, at: int) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,147 @@
+"""Everybody at once: people, workers and upkeep in threads, in an order that nobody chose."""
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from db import history, jobs, queues, upkeep
+from db.errors import Fenced, WrongState
+from db.facts import Fence, Verdict
+from db.session import Database
+from db.states import AttemptOutcome, JobState
+from tests.services import store
+
+THREADS = 6
+# SQLite's writers take turns, each waiting for the disk.
+ACTS = {"sqlite": 40, "postgresql": 150}
+SEED = 30
+OUTCOMES = [*AttemptOutcome]
+
+
+class Somebody:
+    """Does one thing after the other, on a connection of their own."""
+
+    def __init__(self, url: str, number: int, fences: list[Fence], done: Counter[str]) -> None:
+        self.database = Database(url)
+        self.name = f"w{number}"
+        self._random = random.Random(SEED + number)
+        self._fences = fences
+        self._done = done
+        self._slots = 0
+        self._acts: list[Callable[[], object]] = [
+            *(self.submit, self.claim, self.claim, self.finish, self.finish, self.lose),
+            *(self.cancel, self.hold, self.release, self.move, self.retry, self.limit),
+        ]
+
+    def act(self) -> None:
+        """Do anything; what is refused for the state that the job has by now is refused."""
+        act = self._random.choice(self._acts)
+        try:
+            act()
+        except (WrongState, Fenced):
+            self._done["refused"] += 1
+        else:
+            self._done[act.__name__] += 1
+
+    def submit(self) -> None:
+        """Often after others, often the same ones as others do."""
+        after = tuple(self._job() for _ in range(self._random.randrange(3)) if self._fences)
+        store.add(
+            self.database,
+            priority=self._random.randrange(3),
+            after=after,
+            after_any=self._random.random() < 0.3,
+            key=self._random.choice([None, None, "a", "b", "c"]),
+        )
+
+    def claim(self) -> None:
+        self._slots += 1
+        claimed = store.claim(self.database, worker=self.name, slot=f"cpu:{self._slots}")
+        if claimed is not None:
+            self._fences.append(claimed.fence)
+
+    def finish(self) -> None:
+        if self._fences:
+            fence = self._random.choice(self._fences[-8:])
+            outcome = self._random.choice(OUTCOMES)
+            jobs.finish(self.database, fence, Verdict(outcome), pause_s=0.0)
+
+    def lose(self) -> None:
+        if self._fences:
+            jobs.renew(self.database, self._random.choice(self._fences[-8:]), lease_s=-1.0)
+        jobs.expire_leases(self.database, pause_s=0.0)
+        upkeep.release_due(self.database)
+
+    def cancel(self) -> None:
+        jobs.cancel(self.database, self._job(), "bob")
+
+    def hold(self) -> None:
+        jobs.hold(self.database, self._job(), "bob")
+
+    def release(self) -> None:
+        jobs.release(self.database, self._job(), "bob")
+
+    def move(self) -> None:
+        jobs.move(self.database, self._job(), "bob", top=True)
+
+    def retry(self) -> None:
+        jobs.retry(self.database, self._job(), "bob")
+
+    def limit(self) -> None:
+        queues.set_max_running(self.database, "default", self._random.choice([None, 9]), "bob")
+
+    def _job(self) -> int:
+        # Of the last ones: there somebody else is busy too.
+        (last,) = history.page(self.database, limit=1).rows
+        return int(self._random.randint(max(1, last["id"] - 8), last["id"]))
+
+
+@pytest.mark.timeout(300)
+def test_everybody_at_once_loses_nothing(database_url: str) -> None:
+    database = Database(database_url)
+    for _ in range(4):
+        store.add(database)
+    fences: list[Fence] = []
+    done: Counter[str] = Counter()
+    failed: list[BaseException] = []
+    ready = threading.Barrier(THREADS)
+
+    def live(number: int) -> None:
+        somebody = Somebody(database_url, number, fences, done)
+        ready.wait()
+        try:
+            for _ in range(ACTS[database.dialect]):
+                somebody.act()
+        except BaseException as error:
+            failed.append(error)
+            raise
+        finally:
+            somebody.database.dispose()
+
+    threads = [threading.Thread(target=live, args=(number,)) for number in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(f"seed {SEED}: {dict(done)}")
+    # No deadlock, no other surprise; and nobody waits for what has ended.
+    assert failed == []
+    assert upkeep.release_due(database) == []
+    rows = history.page(database, limit=10_000).rows
+    assert len(set(fences)) == len(fences)
+    for row in rows:
+        shown = history.job(database, row["id"])
+        running = shown["state"] == JobState.RUNNING
+        outcomes = [run["outcome"] for run in shown["executions"]]
+        assert [run["attempt"] for run in shown["executions"]] == list(
+            range(1, shown["attempts"] + 1)
+        )
+        assert [outcome is None for outcome in outcomes] == [
+            running and number == len(outcomes) for number in range(1, len(outcomes) + 1)
+        ]
+        kinds = Counter(event["kind"] for event in history.events(database, row["id"]))
+        assert kinds["claimed"] == shown["attempts"]
+    database.dispose()

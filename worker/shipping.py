@@ -32,6 +32,10 @@ class Shipping:
         self._number = 1
         self._start = 0
         self._over = False
+        self._unreadable = False
+        # Of which nobody knows whether it was recorded: it is sent again as it was, though the
+        # log has grown.
+        self._unconfirmed: LogChunk | None = None
 
     def ship(self) -> bool:
         """Record what the log has gained.
@@ -43,10 +47,12 @@ class Shipping:
             DatabaseUnreachable: it does not answer; the same again changes nothing.
         """
         for _ in range(MOST_CHUNKS):
-            chunk = self._next()
+            chunk = self._unconfirmed or self._next()
             if chunk is None:
                 return True
+            self._unconfirmed = chunk
             jobs.record_log(self._database, self._fence, chunk)
+            self._unconfirmed = None
             self._number += 1
             self._start += len(chunk.data)
             self._over = not chunk.data
@@ -62,8 +68,10 @@ class Shipping:
         except FileNotFoundError:
             return None
         except OSError as exc:
-            # Who trains needs no reader.
-            log.warning("job %d/%d: its log: %s", self._fence.job_id, self._fence.attempt, exc)
+            # Who trains needs no reader; the file may be readable again.
+            if not self._unreadable:
+                log.warning("job %d/%d: its log: %s", self._fence.job_id, self._fence.attempt, exc)
+            self._unreadable = True
             return None
         if not data:
             return None

@@ -65,17 +65,21 @@ class Attempt:
     def log(self) -> str:
         return (self.folder / "train.log").read_text()
 
-    def wait(self, condition: Callable[[], Any]) -> None:
-        """Look without a pause until something is so: some moments are short."""
+    def wait(self, condition: Callable[[], Any], *, every_s: float = 0.005) -> None:
+        """Look until something is so."""
         end = time.monotonic() + PATIENCE_S
         while not condition():
             assert not self.over.is_set(), f"ended before: {self.messages[-1:]}"
             assert time.monotonic() < end, f"not within {PATIENCE_S} s: {self.messages[-1:]}"
+            time.sleep(every_s)
 
     def catch(self, condition: Callable[[], Any]) -> None:
-        """Stop it at a moment when something is so, and see that it still is."""
+        """Stop it at a moment when something is so, and see that it still is.
+
+        Some moments are short: this looks without a pause.
+        """
         while True:
-            self.wait(condition)
+            self.wait(condition, every_s=0)
             self.signal(signal.SIGSTOP)
             self._stopped()
             if condition():

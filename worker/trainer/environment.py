@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,17 @@ def device() -> str:
 def maker() -> Maker:
     """What numbers depend on: another one computes others, if only in their last bits."""
     decides = {name: version for name, version in versions().items() if name not in _INDIFFERENT}
-    return Maker(backend=keras.backend.backend(), device=device(), versions=decides)
+    return Maker(backend=keras.backend.backend(), device=_arithmetic(), versions=decides)
+
+
+def _arithmetic() -> str:
+    """The device as sums see it: on a CPU, how many threads share one, and with what vectors."""
+    if tf.config.list_physical_devices("GPU"):
+        return device()
+    # As TensorFlow reads it; a worker sets it for each of its slots.
+    threads = int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0) or len(os.sched_getaffinity(0))
+    found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return f"CPU ({threads} threads, {found[1] if found else platform.machine()})"
 
 
 def write(folder: Path, seed: int, reproducibility: str) -> None:

@@ -1,0 +1,182 @@
+"""What saving the training state costs, as a share of training time.
+
+    python -P bench/state.py [--json FILE]
+
+Trains models of several sizes over images made up in memory, in epochs of five seconds and more,
+and prints the medians. The promise is under 2 %.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from worker.trainer.quiet import import_keras
+
+import_keras()
+
+import numpy as np  # noqa: E402 - after the backend is chosen
+
+from fornada.settings import Settings  # noqa: E402
+from fornada.spec import Spec  # noqa: E402
+from worker.trainer import environment  # noqa: E402
+from worker.trainer.data.sets import Images, Sets  # noqa: E402
+from worker.trainer.model import build  # noqa: E402
+from worker.trainer.state.contents import Origin  # noqa: E402
+from worker.trainer.state.finding import states  # noqa: E402
+from worker.trainer.training import Training  # noqa: E402
+
+# The shortest epoch that the promise is about.
+EPOCH_S = 5.0
+EPOCHS = 4
+CLASSES = 10
+SIZE = (28, 28)
+BATCH = 64
+HEAD = {"Dense": {"units": "classes", "activation": "softmax"}}
+MODELS: dict[str, list[Any]] = {
+    "convolutional": [
+        {"Conv2D": {"filters": 32, "kernel_size": 3, "activation": "relu"}},
+        {"MaxPooling2D": {"pool_size": 2}},
+        "Flatten",
+        {"Dense": {"units": 64, "activation": "relu"}},
+        HEAD,
+    ],
+    "dense 1 M": ["Flatten", {"Dense": {"units": 1_250, "activation": "relu"}}, HEAD],
+    "dense 10 M": [
+        "Flatten",
+        {"Dense": {"units": 2_800, "activation": "relu"}},
+        {"Dense": {"units": 2_700, "activation": "relu"}},
+        HEAD,
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model; seconds are medians over epochs and saves."""
+
+    model: str
+    parameters: int
+    state_bytes: int
+    epoch_s: float
+    save_s: float
+    saves: int
+    share: float
+
+
+class Timed(Training):
+    """Training that notes how long each save took."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.saves: list[float] = []
+
+    def keep(self) -> None:
+        """Save, and note how long it took."""
+        begin = time.monotonic()
+        super().keep()
+        self.saves.append(time.monotonic() - begin)
+
+
+def spec_of(layers: list[Any], epochs: int) -> Spec:
+    """A spec with that model, on images in colour."""
+    return Spec.from_document(
+        {
+            "name": "bench",
+            "data": {"train": "Train", "image_size": list(SIZE), "batch_size": BATCH},
+            "model": layers,
+            "compile": {"optimizer": "Adam", "loss": "SparseCategoricalCrossentropy"},
+            "fit": {"epochs": epochs},
+        }
+    ).with_classes(CLASSES)
+
+
+def images(count: int) -> Sets:
+    """Noise, for training alone."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, CLASSES, count).astype(np.int32)
+    train = Images(rng.integers(0, 256, (count, *SIZE, 3), np.uint8), labels, labels)
+    names = tuple(map(str, range(CLASSES)))
+    return Sets(classes=names, train=train, validation=None, test=None, fingerprint="noise")
+
+
+def train(layers: list[Any], count: int, epochs: int, folder: Path) -> tuple[Timed, list[float]]:
+    """Train; the training and the seconds of each epoch."""
+    spec, sets = spec_of(layers, epochs), images(count)
+    model = build(spec, sets.input_shape, CLASSES, Settings())
+    origin = Origin(
+        uid="bench",
+        attempt=1,
+        spec=spec.epoch_hash,
+        data=sets.fingerprint,
+        maker=environment.maker(),
+        reproducibility="seeded",
+    )
+    every_s = Settings().state_every_s
+    training = Timed(spec, model, sets, origin, folder=folder, every_s=every_s, check=lambda: None)
+    training.begin()
+    with contextlib.redirect_stdout(io.StringIO()):
+        return training, [epoch.seconds for epoch in training.epochs()]
+
+
+def measure(name: str, layers: list[Any], scratch: Path) -> Row:
+    """One model, on as many images as make an epoch long enough."""
+    count = 64 * BATCH
+    for trial in range(8):
+        folder = scratch / f"trial-{trial}" / "attempt-1"
+        folder.mkdir(parents=True)
+        # The first epoch of a model compiles it.
+        _, seconds = train(layers, count, 2, folder)
+        if seconds[-1] > EPOCH_S:
+            break
+        count = int(count * min(8.0, 1.3 * EPOCH_S / seconds[-1]))
+    folder = scratch / "measured" / "attempt-1"
+    folder.mkdir(parents=True)
+    training, seconds = train(layers, count, EPOCHS, folder)
+    # The last look finds its state saved already.
+    saves = training.saves[:-1]
+    kept = states(folder)[-1]
+    return Row(
+        model=name,
+        parameters=int(training._model.count_params()),
+        state_bytes=kept.file.stat().st_size,
+        epoch_s=median(seconds[1:]),
+        save_s=median(saves),
+        saves=len(saves),
+        share=median(saves) / median(seconds[1:]),
+    )
+
+
+def main() -> int:
+    """Measure all, print a table, and write the figures where asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    arguments = parser.parse_args()
+    rows = []
+    print(
+        f"{'model':<16}{'parameters':>12}{'state MB':>10}{'epoch s':>9}{'save ms':>9}{'share':>8}"
+    )
+    for name, layers in MODELS.items():
+        with tempfile.TemporaryDirectory(prefix="fornada-bench-") as scratch:
+            row = measure(name, layers, Path(scratch))
+        rows.append(row)
+        print(
+            f"{row.model:<16}{row.parameters:>12,}{row.state_bytes / 1e6:>10.1f}"
+            f"{row.epoch_s:>9.2f}{row.save_s * 1e3:>9.1f}{row.share:>8.2%}",
+            flush=True,
+        )
+    if arguments.json:
+        figures = {"maker": environment.maker().model_dump(), "rows": [asdict(r) for r in rows]}
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

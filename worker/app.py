@@ -173,10 +173,13 @@ def _serve(crew: Crew, heart: Heart) -> int:
         without_heartbeat=True,
         quiet=True,
     )
-    worker.start()
-    drain()
-    upkeep.close()
-    done.set()
+    try:
+        worker.start()
+    finally:
+        # Whatever Celery died of, the jobs that it does not know of are waited for.
+        drain()
+        upkeep.close()
+        done.set()
     return EXIT_SENT_HOME if bakery.sent_home.is_set() else int(worker.exitcode or 0)
 
 

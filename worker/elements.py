@@ -59,7 +59,8 @@ def only_wake_ups(channel: Any) -> None:
             return None
 
     transport._deliver = MethodType(careful_deliver, transport)
-    channel.handlers["BRPOP"] = careful_read
+    # Read by the loop, and by a channel that is closed with an answer still to come.
+    channel.handlers["BRPOP"] = channel._brpop_read = careful_read
 
 
 def wake_up(element: object, queue: str) -> dict[str, Any]:

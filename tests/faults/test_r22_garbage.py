@@ -1,6 +1,8 @@
 """R22: whatever is pushed into the queue runs no code and changes no job; workers stay."""
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -117,3 +119,29 @@ def test_r22_the_log_of_a_worker_cannot_be_written_by_others(
     assert "\x1b" not in text
     assert not [line for line in text.splitlines() if line.startswith("2026-01-01")]
     assert max(map(len, text.splitlines())) < 2000
+
+
+def test_r22_garbage_that_comes_while_a_worker_ends_does_not_end_it_badly(
+    site: Site, redis_server: RedisServer
+) -> None:
+    with site.worker("--slots", "cpu") as ending:
+        # What it asked Redis for is answered while it looks at nothing; then it closes.
+        until(lambda: _answered_unseen(site, redis_server, ending), 30, saw=ending.text)
+        os.kill(ending.process.pid, signal.SIGTERM)
+        until(lambda: "draining" in ending.text(), 10, saw=ending.text)
+        print("R22: a worker has garbage to read and drains now")
+        os.kill(ending.celery, signal.SIGCONT)
+
+        assert ending.process.wait(20) == 0, ending.text()
+        assert ending.name not in dict(site.alive()), ending.text()
+
+
+def _answered_unseen(site: Site, redis: RedisServer, worker: WorkerProcess) -> bool:
+    """Stop the Celery process; whether Redis then answers it with garbage. If not, go on."""
+    os.kill(worker.celery, signal.SIGSTOP)
+    push(site, redis, b"no json")
+    if broker.queue_length(site.app, site.queue) == 0:
+        return True
+    os.kill(worker.celery, signal.SIGCONT)
+    until(lambda: broker.queue_length(site.app, site.queue) == 0, 10, saw=worker.text)
+    return False

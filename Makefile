@@ -39,6 +39,14 @@ faults: $(VENV)/.dev ## Inject every fault of docs/reliability.md (FULL=1: at wh
 		for core in $$(seq $$(nproc)); do (while :; do :; done) & busy="$$busy $$!"; done; \
 		echo "once more with $$(nproc) cores busy"; $(BIN)/pytest $(parallel) tests/faults)
 
+# The same seed, the same schedule; what happened is left in .chaos when something is wrong.
+MINUTES ?= 20
+SEED ?= 1
+.PHONY: chaos
+chaos: $(VENV)/.dev ## Play faults at random over real jobs, on each database (MINUTES=20 SEED=1).
+	@for database in sqlite postgres; do $(BIN)/python -m tests.faults.chaos \
+		$$database $$(($(MINUTES) * 60)) $(SEED) .chaos/$$database-$(SEED) || exit 1; done
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style.
 	$(BIN)/ruff check
@@ -80,7 +88,7 @@ compile = uv pip compile --quiet --universal --generate-hashes --no-header --no-
 
 .PHONY: clean
 clean: ## Remove what the commands above made.
-	rm -rf $(VENV) build dist .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .chaos
 
 # A stamp for each lock: pip runs again only when the lock or the project's metadata changed.
 $(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: lock/%.txt pyproject.toml

@@ -54,7 +54,7 @@ WHOLE = {
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
     """An image, cut, flipped, stretched or with another's head."""
-    content = draw(st.sampled_from(sorted(WHOLE.values())))
+    content: bytes = draw(st.sampled_from(sorted(WHOLE.values())))
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(content)))
         how = draw(st.sampled_from(["cut", "flip", "put", "lose", "head"]))

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from db import history, jobs, workers
+from db.errors import DatabaseUnreachable
 from db.states import JobState
 from fornada.errors import NeverScheduled
 from fornada.submission import AT_ONCE, Submitted, Terms, new_job
@@ -133,7 +134,7 @@ class Submitting(Waking):
 
     def _add(self, spec: "Spec", terms: Terms) -> Submitted:
         new = new_job(spec, terms)
-        job_id = jobs.add(self._database, new, self.actor)
+        job_id = self._accept(new)
         if terms.key is not None:
             known = history.job(self._database, job_id)
             if known["uid"] != new.uid:
@@ -144,6 +145,17 @@ class Submitting(Waking):
             # Nobody can claim it now; upkeep tells the workers when somebody can.
             return Submitted(job_id, new.uid, self._called_off(job_id) if terms.after else None)
         return Submitted(job_id, new.uid, self._wake(new.queue, new.uid, asdict(new)))
+
+    def _accept(self, new: jobs.NewJob) -> int:
+        """Add a job, once more when nobody answered.
+
+        Its commit may have been done and only the answer lost: the same uid again changes
+        nothing, and tells. Otherwise a job would run of which was said that it is refused.
+        """
+        try:
+            return jobs.add(self._database, new, self.actor)
+        except DatabaseUnreachable:
+            return jobs.add(self._database, new, self.actor)
 
     def _called_off(self, job_id: int) -> str | None:
         """Why a job was cancelled as soon as it was accepted, if it was."""

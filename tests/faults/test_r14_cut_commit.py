@@ -2,10 +2,15 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from db import history
+from db.tables import Job
+from tests.acceptance.installed import Fornada
+from tests.acceptance.specs import small
 from tests.faults.databases import durable_site, epochs_in_order, proxied
 from tests.faults.proxy import Cut, Proxy
 from tests.faults.telling import tell
@@ -77,6 +82,28 @@ def test_a_claim_is_one(site: Site, proxy: tuple[Proxy, WorkerProcess], where: C
         # Nobody ran it under the claim that nobody heard of.
         assert (job["state"], job["attempts"]) == ("succeeded", 1)
         _ended_once(site, job_id, ["succeeded"])
+
+
+@pytest.mark.usefixtures("proxy")
+@pytest.mark.parametrize("where", list(Cut))
+def test_a_submit_that_is_answered_for_is_one(
+    site: Site, postgres_server: PostgresServer, tmp_path: Path, where: Cut
+) -> None:
+    with proxied(postgres_server, site) as (stands, environment):
+        ours = {key: value for key, value in site.environment().items() if "FORNADA_" in key}
+        fornada = Fornada(site.home, ours | environment)
+        stands.cut_at_commit(lambda transaction: b"INSERT INTO job " in transaction, where)
+        name = f"once-{where.name.lower()}"
+        spec = small(tmp_path, name, queue=site.queue)
+
+        job_id = int(fornada("submit", "-q", spec).stdout)
+
+        assert len(stands.commits) == 1
+        tell(f"cut {where.name} the commit of its submission", site, job_id)
+        job = site.wait(job_id)
+        assert (job["state"], job["attempts"]) == ("succeeded", 1)
+        with site.database.read() as connection:
+            assert list(connection.scalars(select(Job.id).where(Job.name == name))) == [job_id]
 
 
 def _cut(

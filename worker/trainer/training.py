@@ -25,6 +25,10 @@ from worker.trainer.state.keeper import Keeper, remove_earlier
 from worker.trainer.state.live import Live
 from worker.trainer.state.tensors import Broken
 
+# Epochs told when a training goes on, in one line of some 300 bytes each: a supervisor reads 64 MB.
+# Earlier ones stand in the record already, unless the database has been away for days.
+_MOST_RESTORED = 100_000
+
 
 @dataclass(frozen=True)
 class Begun:
@@ -119,8 +123,6 @@ class Training:
         # Before the state: it has the callbacks forget what they know.
         self._callbacks.on_train_begin()
         jobs = self._folder.parent
-        if attempts:
-            self._live.build()
         if found := find(attempts, jobs, self._fits, print):
             self._restore(*found)
         elif strangers := [folder for folder in attempts if folder.parent != jobs]:
@@ -133,7 +135,7 @@ class Training:
         return Begun(
             first_epoch=self._place.epochs + 1,
             first_batch=self._place.batch,
-            restored=self._history.rows(),
+            restored=self._history.rows()[-_MOST_RESTORED:],
             best=self.best,
             inexact=self._inexact,
         )
@@ -269,6 +271,7 @@ class Training:
             raise Broken("the images have changed since")
         if place.order > (self._spec.fit.epochs, 0):
             raise Broken(f"it has {place.epochs} epochs; the spec {self._spec.fit.epochs}")
+        self._live.build()
         self._live.check(state)
 
     def _restore(self, state: State, folder: Path) -> None:

@@ -1,0 +1,49 @@
+"""Stopped within an epoch and gone on, for every kind of layer, optimizer, metric and label."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.services.resuming import attempt, bake, last_state, outcome, same
+from tests.services.test_parity import CHANGES, MODELS
+from tests.services.trainer_jobs import document, write_images
+from worker.messages import Stopped
+
+# Keras converts its variables in a way that this NumPy warns about and the next refuses.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+# Gradients added up over two batches, of which one is behind.
+ACCUMULATED = {"Adam": {"learning_rate": 0.01, "gradient_accumulation_steps": 2}}
+KINDS: dict[str, dict[str, Any]] = {
+    **{name: {"model": model} for name, model in MODELS.items()},
+    **CHANGES,
+    "accumulated": {"compile__optimizer": ACCUMULATED},
+    "weights and last": {
+        "callbacks": [{"ModelCheckpoint": {"monitor": "val_loss", "save_weights_only": True}}]
+    },
+}
+# In the second of three epochs of four batches.
+PLACE = (1, 1)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("kinds")
+    write_images(root / "Train", {"a": 12, "b": 13, "c": 12})
+    write_images(root / "Two", {"a": 12, "b": 13})
+    return root
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_goes_on_within_an_epoch(name: str, root: Path, tmp_path: Path) -> None:
+    spec = document(**{"data__test": None, **KINDS[name]})
+    straight = bake(spec, root, attempt(tmp_path, 1, "straight"))
+    first = bake(spec, root, attempt(tmp_path, 1, "again"), stop=PLACE)
+    assert isinstance(first.verdict, Stopped), first.verdict
+    assert last_state(first.folder).facts.place.order == PLACE
+    second = bake(spec, root, attempt(tmp_path, 2, "again"), resume_from=[first.folder])
+    assert second.started.first_batch == PLACE[1]
+    same(outcome(second.folder, second.finished), outcome(straight.folder, straight.finished))
+    files = {file.path.name: file.sha256 for file in second.finished.files}
+    assert {"best.weights.h5", "last.keras"} <= files.keys() or name != "weights and last"

@@ -36,6 +36,8 @@ REFERENCE_S = 120.0
 CALM_S = 600.0
 # More and the jobs would only wait.
 MOST_ALIVE = 14
+# They take a slot for seconds each, and there is one.
+MOST_REAL = 3
 WAITING = (JobState.QUEUED, JobState.HELD)
 
 
@@ -158,7 +160,9 @@ class Chaos:
         return self._add(*cast.stub(what.pick, self._site.queue, chosen(alive, what.pick_more)))
 
     def _add(self, part: Part, new: Any) -> str:
-        if len(self._ids(*WAITING, JobState.RUNNING)) >= MOST_ALIVE:
+        alive = self._ids(*WAITING, JobState.RUNNING)
+        real = [each for each in self._parts if each.seed and each.job_id in alive]
+        if len(alive) >= MOST_ALIVE or (part.seed and len(real) >= MOST_REAL):
             return "enough"
         self._parts.append(part)
         part.job_id = self._accept(part, new)

@@ -127,7 +127,8 @@ def test_r24_a_whole_life_cycle_passes(house: House, worker: WorkerProcess) -> N
 
     # Steer what waits.
     held = house.submit("fine", "--hold")
-    fornada("move", held, "--priority", 7, "--top")
+    fornada("move", held, "--priority", 7)
+    fornada("move", held, "--top")
     fornada("release", held)
     later = house.submit("fine", "--not-before", "+2h")
     fornada("hold", later)

@@ -1,8 +1,6 @@
 """What an attempt came to: from its trainer's last words and exit to the row's verdict."""
 
 import errno
-import hashlib
-import logging
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,18 +10,13 @@ from db.facts import ArtifactRow, Failure, Verdict
 from db.states import AttemptOutcome, FailureCode, StopReason
 from fornada import artifacts
 from fornada.settings import Settings
+from worker import files
 from worker.exits import Exit
 from worker.messages import Best, Failed, FileRecord, Finished, Stopped, TestResult, WhyStop
 from worker.reports import best_model
 
-log = logging.getLogger("fornada.worker")
-
 # The trainer's standard output and error, in its folder.
 LOG = "train.log"
-# Lines of it that go into the record of a crash, and bytes looked at to find them.
-LAST_LINES = 20
-LAST_BYTES = 2**14
-
 # What the host was short of; any other error is about the attempt's folder.
 _HOST = {
     errno.ENOSPC: FailureCode.DISK_FULL,
@@ -62,10 +55,6 @@ class Ending:
     exit: Exit | None = None
 
 
-class _Missing(Exception):  # a file that was reported and is not there
-    """A reported file is not there as it was reported."""
-
-
 def verdict(ending: Ending, settings: Settings) -> Verdict:
     """Decide what the attempt came to; files are looked at, not believed."""
     said = ending.said
@@ -99,8 +88,8 @@ def _finished(ending: Ending, said: Finished, settings: Settings) -> Verdict:
         for record in (said.best.file, *said.files):
             # The log may have grown since: native code has the last word in it.
             if record.kind != "log":
-                _verify(record, ending.folder)
-    except _Missing as exc:
+                files.verify(record, ending.folder)
+    except files.Missing as exc:
         failure = Failure(FailureCode.ARTIFACT_WRITE, str(exc), "")
         return _verdict(ending, settings, AttemptOutcome.FAILED, failure=failure)
     return _verdict(
@@ -135,7 +124,7 @@ def _failed(ending: Ending, said: Failed, settings: Settings) -> Verdict:
 
 
 def _crashed(ending: Ending, settings: Settings) -> Verdict:
-    tail = _last_lines(ending.folder / LOG)
+    tail = files.last_lines(ending.folder / LOG)
     where = f"in epoch {ending.epoch + 1}" if ending.epoch else "before the end of its first epoch"
     if ending.exit is not None and ending.exit.killed_for_memory:
         code = FailureCode.HOST_OOM
@@ -163,71 +152,28 @@ def _verdict(  # noqa: PLR0913 - the fields of a verdict
     test: TestResult | None = None,
 ) -> Verdict:
     best = best or ending.best
-    if best is not None and not _is_there(best.file, ending.folder):
-        best = None
-    files = [best.file] if best else []
+    if best is not None and not files.is_there(best.file, ending.folder):
+        best = best if files.put_back(best.file, ending.folder) else None
+    left = [best.file] if best else []
     if ending.said is not None:
-        files = ending.said.files
+        left = ending.said.files
     return Verdict(
         outcome=outcome,
         stop_reason=reason,
         failure=failure,
         best=best_model(best, settings),
         test=None if test is None else test.model_dump(mode="json"),
-        artifacts=_rows(files, ending.folder, settings),
+        artifacts=_rows(left, ending.folder, settings),
         exit_status=None if ending.exit is None else ending.exit.status,
     )
 
 
-def _rows(files: Iterable[FileRecord], folder: Path, settings: Settings) -> tuple[ArtifactRow, ...]:
+def _rows(left: Iterable[FileRecord], folder: Path, settings: Settings) -> tuple[ArtifactRow, ...]:
     # The log's record is ours: it grows until the trainer has ended.
-    records = [file for file in files if file.kind != "log" and _is_there(file, folder)]
+    records = [file for file in left if file.kind != "log" and files.is_there(file, folder)]
     if (folder / LOG).is_file():
-        records.append(_record("log", folder / LOG))
+        records.append(files.record("log", folder / LOG))
     return tuple(
         ArtifactRow(record.kind, artifacts.uri(settings, record.path), record.bytes, record.sha256)
         for record in records
     )
-
-
-def _record(kind: str, path: Path) -> FileRecord:
-    return FileRecord(kind=kind, path=path, bytes=path.stat().st_size, sha256=_sha256(path))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _is_there(record: FileRecord, folder: Path) -> bool:
-    try:
-        _verify(record, folder)
-    except _Missing as exc:
-        log.warning("%s", exc)
-        return False
-    return True
-
-
-def _verify(record: FileRecord, folder: Path) -> None:
-    path = record.path
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise _Missing(f"{record.kind} {path} lies outside of the attempt's folder {folder}")
-    if not path.exists():
-        raise _Missing(f"{record.kind} {path} was reported, and is not there")
-    # A folder's size is no one number.
-    if path.is_file() and path.stat().st_size != record.bytes:
-        size = path.stat().st_size
-        raise _Missing(f"{record.kind} {path} has {size} bytes; {record.bytes} were reported")
-    # A model that was replaced and not yet reported has the same size.
-    if record.sha256 is not None and _sha256(path) != record.sha256:
-        raise _Missing(f"{record.kind} {path} has another sha256 than was reported")
-
-
-def _last_lines(file: Path) -> list[str]:
-    try:
-        with file.open("rb") as stream:
-            stream.seek(max(0, file.stat().st_size - LAST_BYTES))
-            text = stream.read().decode(errors="replace")
-    except FileNotFoundError:
-        return []
-    return [line.rstrip() for line in text.splitlines() if line.strip()][-LAST_LINES:]

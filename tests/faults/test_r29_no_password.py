@@ -19,7 +19,7 @@ from tests.worker_process import command
 pytestmark = pytest.mark.timeout(900)
 
 # Epochs of a real training.
-SMALL = ("--set", "fit.epochs=2")
+SMALL = ["fit.epochs=2"]
 # Seconds that a real training may take while other tests have the cores.
 TRAINING_S = 180.0
 
@@ -74,12 +74,12 @@ class Story:
         house, site = self._house, self._house.site
         with site.baker("--slots", "1") as worker:
             self._peek(worker.celery, worker.process.pid)
-            trained = house.submit("trained", *SMALL, "--tag", "a=b")
+            trained = house.submit("trained", overrides=SMALL, tags={"a": "b"})
             ended = site.wait(trained, timeout_s=TRAINING_S)
             assert ended["state"] == "succeeded", ended["failure"]
             for words in (("show", trained, "--events"), ("logs", trained), ("doctor",)):
                 self._say(*words)
-            failing = house.submit("failing", "--set", "data.train=Data/None")
+            failing = house.submit("failing", overrides=["data.train=Data/None"])
             site.wait(failing, timeout_s=TRAINING_S)
             self._say("show", failing, "--json")
         self._lose_servers()

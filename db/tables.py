@@ -290,7 +290,7 @@ class Event(Base):
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
     at: Mapped[datetime]
     kind: Mapped[str]
-    # Who did it: user:NAME, worker:NAME, upkeep.
+    # Who did it: user@host, a worker's name, upkeep; "job 41" where that one's end did.
     actor: Mapped[str]
     detail: Mapped[dict[str, Any] | None]
 

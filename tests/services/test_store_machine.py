@@ -42,6 +42,31 @@ QUEUES = st.sampled_from(["default", "night"])
 PRIORITIES = st.integers(-1, 1)
 PICK = st.integers(0, 10**6)
 OUTCOMES = st.sampled_from([*AttemptOutcome])
+PLAIN: dict[str, Any] = {
+    "queue": "default",
+    "priority": 0,
+    "gpus": "auto",
+    "attempts": 2,
+    "held": False,
+    "after": [],
+    "any_end": False,
+    "key": None,
+    "continues": None,
+}
+# Most of what is drawn lets jobs run: a machine that mostly holds and cancels tests little else.
+WISHES = st.fixed_dictionaries(
+    {
+        "queue": QUEUES,
+        "priority": PRIORITIES,
+        "gpus": st.sampled_from(["auto", "auto", "0", "1"]),
+        "attempts": st.integers(1, 3),
+        "held": st.sampled_from([False, False, False, False, True]),
+        "after": st.just([]) | st.just([]) | st.lists(PICK, min_size=1, max_size=2),
+        "any_end": st.booleans(),
+        "key": st.sampled_from([None, None, None, "a", "b"]),
+        "continues": st.none() | st.none() | PICK,
+    }
+)
 HOST_FAILED = Failure(FailureCode.DISK_FULL, "no space left on device")
 # What becomes of a job with each event; of the others nothing.
 AFTER = {
@@ -81,31 +106,25 @@ class Machine(RuleBasedStateMachine):
             )
 
         for position in range(3):
+            after = [position - 1] if position else []
             self.submit(
-                after=[position - 1] if position else [],
-                continues=None,
-                queue="default",
-                priority=0,
-                gpus="auto",
-                attempts=2,
-                held=held and position == 1,
-                any_end=any_end,
-                key=None,
+                **PLAIN | {"after": after, "any_end": any_end, "held": held and position == 1}
             )
 
     # People.
 
-    @rule(
-        queue=QUEUES,
-        priority=PRIORITIES,
-        gpus=st.sampled_from(["auto", "auto", "0", "1"]),
-        attempts=st.integers(1, 3),
-        held=st.sampled_from([False, False, False, True]),
-        after=st.just([]) | st.lists(PICK, min_size=1, max_size=2),
-        any_end=st.booleans(),
-        key=st.sampled_from([None, None, None, "a", "b"]),
-        continues=st.none() | PICK,
-    )
+    @rule(priorities=st.lists(PRIORITIES, min_size=2, max_size=4), queue=QUEUES)
+    def people_submit_many(self, priorities: list[int], queue: str) -> None:
+        """Jobs that nothing keeps from running."""
+        for priority in priorities:
+            self.submit(**PLAIN | {"priority": priority, "queue": queue})
+
+    @rule(wishes=st.lists(WISHES, min_size=1, max_size=2))
+    def people_submit(self, wishes: list[dict[str, Any]]) -> None:
+        """Several new jobs."""
+        for wish in wishes:
+            self.submit(**wish)
+
     def submit(self, after: list[int], continues: int | None, **wish: Any) -> None:
         """A new job, or the one that has the key already."""
         needs = sorted({self._pick(number).id for number in after if self.model.jobs})
@@ -142,7 +161,21 @@ class Machine(RuleBasedStateMachine):
         self.model.submit(job, held=new.held)
 
     @precondition(lambda self: self.model.jobs)
-    @rule(pick=PICK, grace_s=st.none() | st.floats(0, 60))
+    @rule(
+        act=st.sampled_from(["release", "release", "retry", "retry", "move", "hold", "cancel"]),
+        pick=PICK,
+        fresh=st.booleans(),
+        queue=st.none() | QUEUES,
+        priority=st.none() | PRIORITIES,
+        top=st.booleans(),
+        grace_s=st.none() | st.floats(0, 60),
+    )
+    def people_steer(self, act: str, pick: int, **wish: Any) -> None:
+        """One act on one job, legal or not."""
+        takes = {"move": ("queue", "priority", "top"), "retry": ("fresh",), "cancel": ("grace_s",)}
+        steer = getattr(self, act)
+        steer(pick, **{name: wish[name] for name in takes.get(act, ())})
+
     def cancel(self, pick: int, grace_s: float | None) -> None:
         """Legal while the job has not ended otherwise."""
         job = self._pick(pick)
@@ -155,8 +188,6 @@ class Machine(RuleBasedStateMachine):
             self.model.cancel(job)
         assert state is job.state
 
-    @precondition(lambda self: self.model.jobs)
-    @rule(pick=PICK)
     def hold(self, pick: int) -> None:
         """Legal while the job waits."""
         job = self._pick(pick)
@@ -167,8 +198,6 @@ class Machine(RuleBasedStateMachine):
         self.model.hold(job)
         assert jobs.hold(self.database, job.id, "bob") is job.state
 
-    @precondition(lambda self: self.model.jobs)
-    @rule(pick=PICK)
     def release(self, pick: int) -> None:
         """Legal while the job waits."""
         job = self._pick(pick)
@@ -179,8 +208,6 @@ class Machine(RuleBasedStateMachine):
         self.model.release(job)
         assert jobs.release(self.database, job.id, "bob") is job.state
 
-    @precondition(lambda self: self.model.jobs)
-    @rule(pick=PICK, queue=st.none() | QUEUES, priority=st.none() | PRIORITIES, top=st.booleans())
     def move(self, pick: int, queue: str | None, priority: int | None, top: bool) -> None:
         """Legal while the job waits."""
         job = self._pick(pick)
@@ -195,8 +222,6 @@ class Machine(RuleBasedStateMachine):
         if top:
             job.priority = self.model.top(job)
 
-    @precondition(lambda self: self.model.jobs)
-    @rule(pick=PICK, fresh=st.booleans())
     def retry(self, pick: int, fresh: bool) -> None:
         """Legal when the job failed or was cancelled."""
         job = self._pick(pick)
@@ -207,13 +232,13 @@ class Machine(RuleBasedStateMachine):
         self.model.retry(job, fresh=fresh)
         assert jobs.retry(self.database, job.id, "bob", fresh=fresh) is job.state
 
-    @rule(queue=QUEUES, paused=st.booleans())
+    @rule(queue=QUEUES, paused=st.sampled_from([False, False, True]))
     def pause(self, queue: str, paused: bool) -> None:
         """Close a queue, or open it."""
         (queues.pause if paused else queues.resume)(self.database, queue, "bob")
         (self.model.paused.add if paused else self.model.paused.discard)(queue)
 
-    @rule(queue=QUEUES, count=st.none() | st.integers(1, 2))
+    @rule(queue=QUEUES, count=st.none() | st.integers(1, 3))
     def set_max_running(self, queue: str, count: int | None) -> None:
         """Limit a queue, or do not."""
         queues.set_max_running(self.database, queue, count, "bob")
@@ -223,7 +248,12 @@ class Machine(RuleBasedStateMachine):
 
     # Workers.
 
-    @rule(worker=st.sampled_from([*WORKERS]))
+    @rule(names=st.lists(st.sampled_from([*WORKERS]), min_size=1, max_size=3))
+    def workers_claim(self, names: list[str]) -> None:
+        """Some of them, one after the other."""
+        for name in names:
+            self.claim(name)
+
     def claim(self, worker: str) -> None:
         """The best job, and no other."""
         host, served, gpu = WORKERS[worker]
@@ -242,17 +272,27 @@ class Machine(RuleBasedStateMachine):
         assert again == claimed
         self.fences.append(claimed.fence)
 
-    @rule(worker=st.sampled_from([*WORKERS]), well=st.booleans())
-    def bake(self, worker: str, well: bool) -> None:
-        """The next job from claim to verdict: without it few jobs would ever end."""
-        given = len(self.fences)
-        self.claim(worker)
-        if len(self.fences) > given:
-            outcome = AttemptOutcome.SUCCEEDED if well else AttemptOutcome.FAILED
-            self._finish(self.fences[-1], Verdict(outcome))
+    @rule(names=st.lists(st.sampled_from([*WORKERS]), min_size=1, max_size=3), outcome=OUTCOMES)
+    def workers_bake(self, names: list[str], outcome: AttemptOutcome) -> None:
+        """The next jobs from claim to verdict: without it few jobs would ever end."""
+        for name in names:
+            given = len(self.fences)
+            self.claim(name)
+            if len(self.fences) > given:
+                self._finish(self.fences[-1], Verdict(outcome))
 
     @precondition(lambda self: self.fences)
-    @rule(pick=PICK, fresh=st.booleans())
+    @rule(acts=st.lists(st.sampled_from(["start", "epoch", "heartbeat"]), min_size=1), pick=PICK)
+    def attempt_goes_on(self, acts: list[str], pick: int) -> None:
+        """What an attempt writes before its verdict, whether it holds its job or not."""
+        for act in acts[:4]:
+            if act == "start":
+                self.start(pick, fresh=len(acts) > 3)
+            elif act == "epoch" and self.started:
+                self.epoch(pick)
+            else:
+                self.heartbeat(pick)
+
     def start(self, pick: int, fresh: bool) -> None:
         """The trainer goes on after the last epoch that is recorded, or begins anew."""
         fence = self._fence(pick)
@@ -266,8 +306,6 @@ class Machine(RuleBasedStateMachine):
         self.started.add(fence)
         job.epochs = {number: by for number, by in job.epochs.items() if number < first}
 
-    @precondition(lambda self: self.started)
-    @rule(pick=PICK)
     def epoch(self, pick: int) -> None:
         """One more epoch, reported twice."""
         fence = sorted(self.started, key=str)[pick % len(self.started)]
@@ -278,8 +316,6 @@ class Machine(RuleBasedStateMachine):
             jobs.record_epochs(self.database, fence, rows[1:])
             job.epochs[row.number] = fence.attempt
 
-    @precondition(lambda self: self.fences)
-    @rule(pick=PICK)
     def heartbeat(self, pick: int) -> None:
         """What people asked is seen, or that the job is somebody else's."""
         fence = self._fence(pick)

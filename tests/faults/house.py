@@ -90,7 +90,10 @@ class House:
     def submit(self, name: str, **terms: Any) -> int:
         """Queue a job as a client, its name tells a stub trainer what to do; its id."""
         spec = REPOSITORY / "specs" / "digits.yaml"
-        return self.client.submit(spec, name=name, queue=self.site.queue, **terms).id
+        accepted = self.client.submit(spec, name=name, queue=self.site.queue, **terms)
+        # Upkeep would find the job all the same.
+        assert accepted.warning is None, accepted.warning
+        return accepted.id
 
     @property
     def folder(self) -> Path:

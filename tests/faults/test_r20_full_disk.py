@@ -10,7 +10,7 @@ import pytest
 
 from db.states import FailureCode
 from tests.faults.disk import SmallDisk, as_root
-from tests.faults.killed import Attempt, Job, undisturbed
+from tests.faults.killed import PATIENCE_S, Attempt, Job, undisturbed
 from tests.services.resuming import last_state, noisy, outcome, same, write_noisy
 from worker.messages import Failed
 
@@ -38,7 +38,7 @@ def test_r20_disk_full(left: int, tmp_path: Path, request: pytest.FixtureRequest
         run.wait(lambda: run.epoch == 2)
         disk.fill(but_bytes=left)
         print(f"filled up in epoch {run.epoch + 1}, {disk.free_bytes:,} bytes left")
-        assert run.over.wait(200)
+        assert run.over.wait(PATIENCE_S)
         _has_lost_nothing(run, left)
         disk.free()
         again = job.start(last=True)

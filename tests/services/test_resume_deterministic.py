@@ -8,9 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.faults.killed import Job
+import pytest
+
+from tests.faults.killed import PATIENCE_S, Job
 from tests.services.resuming import last_state, noisy, outcome, same, write_noisy
 from worker.messages import Stop, Stopped, WhyStop
+
+pytestmark = pytest.mark.timeout(1200)
 
 SPEC = noisy(
     4,
@@ -30,7 +34,7 @@ def test_two_runs_give_the_same_bits(tmp_path: Path) -> None:
         # One of them on the way through a state.
         runs[1].wait(lambda: runs[1].epoch == 2)
         runs[1].send(Stop(reason=WhyStop.DRAIN))
-        assert runs[1].over.wait(200)
+        assert runs[1].over.wait(PATIENCE_S)
         assert isinstance(runs[1].verdict, Stopped)
         runs[1] = two.start(last=True)
         outcomes = [outcome(run.folder, run.finish()) for run in runs]

@@ -42,7 +42,7 @@ def test_r19_a_drained_job_resumes_exactly(site: Site) -> None:
         assert worker.stop(60) == 0, worker.text()
         job = site.show(drained)
         print(f"R19: SIGTERM in epoch {seen + 1}: {job['state']}, {job['epochs_run']} epochs")
-        assert (job["state"], job["tries"]) == ("queued", 0)
+        assert (job["state"], job["tries"]) == ("queued", 0), job["failure"]
         assert job["executions"][-1]["outcome"] == "preempted"
     with site.baker("--slots", "1"):
         job = site.wait(drained, timeout_s=120)

@@ -6,6 +6,7 @@ Hung for all and cut off for one; `FORNADA_TEST_FULL=1` adds killed for all, sta
 import os
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 
 import pytest
@@ -22,6 +23,8 @@ LEASE_S = float(QUICK["LEASE_S"])
 AWAY_S = 1.5 * LEASE_S
 # Each of the two in two ways; in CI in one.
 FULL = os.environ.get("FORNADA_TEST_FULL") == "1"
+# Two beats of upkeep, and well within a lease.
+LATE_S = 2 * float(QUICK["UPKEEP_S"]) + 0.5
 # After the end of its lease: upkeep's beats, and the pause before the next attempt.
 MOVED_S = LEASE_S + 15.0
 
@@ -47,14 +50,18 @@ def test_away_from_all_every_job_goes_on_and_none_twice(
 ) -> None:
     with (
         proxied(postgres, site) as (proxy, environment),
-        site.worker("--slots", "1", **environment) as first,
-        site.worker("--slots", "cpu", **environment) as second,
+        proxied(postgres, site) as (late, late_environment),
+        site.worker("--slots", "1", **late_environment) as first,
+        ExitStack() as ends,
     ):
-        ids = [_running(site, "wait", first), _running(site, "wait", second)]
+        ids = [_running(site, "wait", first)]
+        second = ends.enter_context(site.worker("--slots", "cpu", **environment))
+        ids.append(_running(site, "wait", second))
         waiting = site.add("fine")
         trainers = [site.show(each)["worker"]["trainer_pid"] for each in ids]
         before = [site.show(each)["epochs_run"] for each in ids]
         tell(f"PostgreSQL is {fault} for {AWAY_S:.0f} s", site, *ids, waiting)
+        late.stall()
         if fault == "killed":
             postgres.kill()
         else:
@@ -65,6 +72,12 @@ def test_away_from_all_every_job_goes_on_and_none_twice(
             postgres.start()
         else:
             proxy.flow()
+        # Long enough for its upkeep to find the other's lease, which is over.
+        until(partial(_beyond, site, ids[1], before[1] + 1), 30, saw=second.text)
+        _pass(LATE_S)
+        tell("PostgreSQL is back for one worker", site, *ids, waiting)
+        assert site.show(ids[0])["attempts"] == 1
+        late.flow()
 
         # Five epochs a second were trained meanwhile.
         expected = AWAY_S / 0.2 * 0.6

@@ -162,7 +162,7 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.jobs)
     @rule(
-        act=st.sampled_from(["release", "release", "retry", "retry", "move", "hold", "cancel"]),
+        act=st.sampled_from(["release", "retry", "retry", "move", "hold", "cancel", "cancel"]),
         pick=PICK,
         fresh=st.booleans(),
         queue=st.none() | QUEUES,

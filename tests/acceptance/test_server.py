@@ -36,7 +36,8 @@ def test_a_worker_comes_trains_and_goes(server: Fornada, tmp_path: Path) -> None
     assert server("doctor", "-q").stdout == ""
     assert server("worker", "ls", "-q").stdout == "oven\n"
     assert server("worker", "drain", "oven", "--wait").stdout == "worker oven: asked to drain\n"
-    assert worker.wait(PATIENCE_S) == 0
+    worker.communicate(timeout=PATIENCE_S)
+    assert worker.returncode == 0
     assert server("worker", "ls").stdout == ""
 
 

@@ -38,14 +38,13 @@ class Attempt:
     @property
     def epoch(self) -> int:
         """Epochs that it has reported or taken over."""
-        last = self.messages[-1] if self.messages else None
-        return (
-            last.number
-            if isinstance(last, Epoch)
-            else last.first_epoch - 1
-            if isinstance(last, Started)
-            else 0
-        )
+        done = 0
+        for message in list(self.messages):
+            if isinstance(message, Epoch):
+                done = message.number
+            elif isinstance(message, Started):
+                done = message.first_epoch - 1
+        return done
 
     @property
     def started(self) -> Started:

@@ -109,14 +109,16 @@ class Trainer:
             poll.register(self._up, select.POLLIN)
         if self._unsent:
             poll.register(self._down.fileno(), select.POLLOUT)
-        events = poll.poll(timeout_s * 1000)
+        # Looked at first: what it said before its end is in the pipe by then, and is read.
+        ended = not self.running
+        events = poll.poll(0 if ended else timeout_s * 1000)
         for descriptor, _ in events:
             if descriptor == self._up:
                 self._receive()
             else:
                 self._flush()
         # Something that the trainer started may hold its pipe open.
-        if not events and not self.running:
+        if not events and ended:
             self._closed = True
         return self._messages()
 

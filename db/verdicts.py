@@ -14,7 +14,7 @@ from db.fences import best_columns, holds, write_attempt, write_job
 from db.moves import moved
 from db.session import Database
 from db.states import AttemptOutcome, FailureCode, JobState, StopReason
-from db.tables import Artifact, Attempt, Epoch, Job
+from db.tables import Artifact, Attempt, Job
 from db.upsert import upsert
 
 # What becomes of a job when its attempt ends so; of some, only once it has no try left.
@@ -202,13 +202,16 @@ def _ended_as(connection: Connection, fence: Fence, outcome: AttemptOutcome) -> 
 
 
 def _forget_best(connection: Connection, fence: Fence) -> None:
-    """Forget the live best model of an attempt that did not leave one; not an earlier one's."""
-    own = select(Epoch.number).where(
-        Epoch.job_id == fence.job_id,
-        Epoch.number == Job.best_epoch,
-        Epoch.attempt == fence.attempt,
+    """Forget the live best model of an attempt that did not leave one; not an earlier one's.
+
+    From its start on the job's best lies in the folder of the attempt: trained there, or restored.
+    """
+    begun = select(Attempt.number).where(
+        Attempt.job_id == fence.job_id,
+        Attempt.number == fence.attempt,
+        Attempt.started_at.is_not(None),
     )
-    connection.execute(update(Job).where(holds(fence), own.exists()).values(best_columns(None)))
+    connection.execute(update(Job).where(holds(fence), begun.exists()).values(best_columns(None)))
 
 
 def _failure(verdict: Verdict) -> Failure | None:

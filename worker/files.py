@@ -3,6 +3,8 @@
 import hashlib
 import logging
 import shutil
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 from worker.messages import FileRecord
@@ -48,17 +50,22 @@ def is_there(record: FileRecord, folder: Path) -> bool:
     return True
 
 
-def put_back(record: FileRecord, folder: Path) -> bool:
+def put_back(record: FileRecord, folder: Path, earlier: Iterable[Path]) -> bool:
     """Bring back a file that a trainer replaced and could tell of no more.
 
-    Its training states keep the best model of their time. The trainer has ended.
+    Training states keep the best model of their time. The trainer has ended.
 
+    Args:
+        record: of the file.
+        folder: of the attempt.
+        earlier: folders of attempts that it may have gone on from, and have the file from.
     Returns:
         Whether one of them had the file as it was reported.
     """
-    for kept in folder.glob(f"state/*/{record.path.name}"):
+    places = (folder, *earlier)
+    for kept in chain.from_iterable(each.glob(f"state/*/{record.path.name}") for each in places):
         try:
-            verify(record.model_copy(update={"path": kept}), folder)
+            verify(record.model_copy(update={"path": kept}), kept.parent)
             # A copy: a file system may have no links.
             beside = record.path.with_name(f"{record.path.name}.kept")
             shutil.copyfile(kept, beside)

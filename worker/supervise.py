@@ -84,7 +84,8 @@ class Supervisor:
     def _train(self, claim: Claim, lease: Lease) -> Verdict:
         """Have a trainer train it, until it ends or loses the job; what came of it."""
         settings = self._bakery.settings
-        ending = Ending(self._folder(claim.uid, claim.attempt), claim.time_limit_s)
+        earlier = [self._folder(uid, attempt) for uid, attempt in claim.resume_from]
+        ending = Ending(self._folder(claim.uid, claim.attempt), claim.time_limit_s, earlier)
         begin = time.monotonic()
         try:
             ending.folder.mkdir(parents=True, exist_ok=True)
@@ -125,7 +126,7 @@ class Supervisor:
             spec=claim.spec,
             data_root=self._bakery.settings.data_root_path,
             folder=ending.folder,
-            resume_from=[self._folder(uid, attempt) for uid, attempt in claim.resume_from],
+            resume_from=list(ending.earlier),
         )
 
     def _folder(self, uid: str, attempt: int) -> Path:

@@ -2,7 +2,7 @@
 
 import errno
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,10 +38,12 @@ class Ending:
     Args:
         folder: where the attempt left its files.
         time_limit_s: of the job, for the message.
+        earlier: folders of the attempts that it may have gone on from.
     """
 
     folder: Path
     time_limit_s: float | None = None
+    earlier: Sequence[Path] = ()
     # What the trainer said last; None when it died without a word.
     said: Finished | Stopped | Failed | None = None
     # The best model by the epochs so far.
@@ -153,7 +155,7 @@ def _verdict(  # noqa: PLR0913 - the fields of a verdict
 ) -> Verdict:
     best = best or ending.best
     if best is not None and not files.is_there(best.file, ending.folder):
-        best = best if files.put_back(best.file, ending.folder) else None
+        best = best if files.put_back(best.file, ending.folder, ending.earlier) else None
     left = [best.file] if best else []
     if ending.said is not None:
         left = ending.said.files

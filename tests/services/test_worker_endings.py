@@ -122,6 +122,25 @@ def test_a_best_model_that_was_replaced_unreported_comes_back_from_the_state(
     assert {file.name for file in ending.folder.iterdir()} == {"best.keras", "state", "train.log"}
 
 
+def test_a_restored_best_model_comes_back_from_the_attempt_that_had_it(
+    ending: Ending, settings: Settings
+) -> None:
+    ending.best, ending.exit = _best(ending), KILLED
+    # Replaced in the first epoch after the restore, before a state of this attempt was saved.
+    (ending.folder / "best.keras").write_bytes(b"newer")
+    first = ending.folder.with_name("attempt-0")
+    kept = first / "state" / "000002-000000" / "best.keras"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"model")
+    ending.earlier = [ending.folder.with_name("attempt-none"), first]
+
+    found = verdict(ending, settings)
+
+    assert found.best is not None
+    assert found.best.uri == "artifacts:uid/attempt-1/best.keras"
+    assert (ending.folder / "best.keras").read_bytes() == b"model"
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [

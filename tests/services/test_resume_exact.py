@@ -274,6 +274,20 @@ def test_a_later_attempt_goes_before_the_job_it_continues(site: Path, reference:
     assert (run.started.first_epoch, run.started.first_batch) == (3, 1)
 
 
+def test_the_last_state_stays_where_its_successor_found_no_room(site: Path) -> None:
+    # On the test set: the second attempt has nothing left to train.
+    first = bake(noisy(1), site, attempt(site, 1, "full"), stop=(1, 0))
+    assert isinstance(first.verdict, Stopped)
+    folder = attempt(site, 2, "full")
+    folder.mkdir()
+    # A file system on which nothing is free.
+    (folder / "state").symlink_to("/sys")
+    second = bake(noisy(1), site, folder, resume_from=[first.folder])
+    assert "no room (1 of 3)" in second.log
+    assert "training_state" not in {file.kind for file in second.finished.files}
+    assert [kept.order for kept in states(first.folder)][-1] == (1, 0)
+
+
 def test_other_states_are_not_used(site: Path, stopped: Run) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         (noisy(fit__class_weight={"a": 2.0}), "its spec differs in more than fit.epochs"),

@@ -196,8 +196,11 @@ class Training:
 
     def succeed(self) -> list[FileRecord]:
         """Remove every state of the job but the last, which another job may continue."""
-        remove_earlier(self._folder, self._origin.attempt)
-        return self._keeper.close()
+        kept = self._keeper.close()
+        # Where no state of this attempt found room, the last one is an earlier attempt's.
+        if kept:
+            remove_earlier(self._folder, self._origin.attempt)
+        return kept
 
     def _run(self, epoch: int) -> Epoch:
         self._since = time.monotonic()

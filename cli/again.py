@@ -54,7 +54,9 @@ def clone(  # noqa: PLR0913 - each is an option of its own
 
 def _more(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
     if not re.fullmatch(r"\+[1-9]\d{0,8}", value):
-        raise click.BadParameter(f'"{value}"; expected how many more, for example --epochs +20')
+        raise click.BadParameter(
+            f'"{value}"; expected how many more, with a plus, for example --epochs +20'
+        )
     return int(value)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from cli.options import job_argument, moment, output_options, tag_option
-from cli.output import Column, Output
+from cli.output import EMPTY, Column, Output
 from cli.result import attempts, report
 from cli.timeline import timeline
 from cli.waiting import about_when, sentence, word
@@ -43,6 +43,7 @@ def ps(output: Output) -> None:
         [*columns, Column("WAITS FOR", wraps=True), Column("STARTS")],
         map(_alive_row, rows),
         empty="no job waits or runs; history: fornada ls",
+        narrow=([*columns[:5], Column("NOW", wraps=True)], map(_short_row, rows)),
     )
 
 
@@ -232,6 +233,23 @@ def _alive_row(row: Mapping[str, Any]) -> list[object]:
         word(row["waits"]),
         about_when(row.get("starts_in_s")),
     ]
+
+
+def _short_row(row: Mapping[str, Any]) -> list[object]:
+    """A row in which one cell says how far the job is, or why it waits."""
+    return [*_alive_row(row)[:5], now(row)]
+
+
+def now(row: Mapping[str, Any]) -> str:
+    """What a job does: `epoch 7/100, best 0.1, 3:07 left`, or `SlotsBusy, starts in ~3:07`."""
+    best = f"best {number(row['best']['value'])}" if row["best"] else None
+    if row["state"] == JobState.RUNNING:
+        left = f"{duration(row['eta_s'])} left" if row["eta_s"] is not None else None
+        said = [f"epoch {row['epoch']}/{row['epochs']}", best, left]
+    else:
+        about = about_when(row.get("starts_in_s"))
+        said = [word(row["waits"]), f"starts in {about}" if about else None]
+    return ", ".join(part for part in said if part) or EMPTY
 
 
 def _past_row(row: Mapping[str, Any], metric: str | None, which: str) -> list[object]:

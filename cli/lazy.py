@@ -33,6 +33,18 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which one its name is near to."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from fornada.spec.wording import did_you_mean
+
+            hint = did_you_mean(args[0], self.lazy)
+            raise click.UsageError(error.message + hint, ctx) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table without importing a command."""
         with formatter.section("Commands"):

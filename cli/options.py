@@ -129,7 +129,7 @@ def term_options(command: Command) -> Command:
         click.option("--not-before", type=coming, metavar="WHEN",
                      help="Not earlier: 22:00 (the next one here), 2026-03-01T22:00, or +2h."),
         click.option("--hold", "held", is_flag=True, help="Wait until fornada release."),
-        click.option("--key", metavar="KEY",
+        click.option("--key", metavar="KEY", callback=_key,
                      help="Any text; where a job has it already, that job is meant and none made."),
     )  # fmt: skip
     wrapped: Command = called
@@ -142,6 +142,13 @@ def _listed(
     ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 ) -> tuple[str, ...]:
     return tuple(one.strip() for value in values for one in value.split(",") if one.strip())
+
+
+def _key(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    # A script whose variable is empty would get a new job each time, which --key is to prevent.
+    if value is not None and not value.strip():
+        raise click.BadParameter("a key is some text; for example --key nightly-7")
+    return value
 
 
 def never_mind_option(command: Command) -> Command:

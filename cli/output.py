@@ -60,7 +60,12 @@ class Output:
         click.secho(f"Warning: {text}", err=True, fg="yellow", color=self.colored(sys.stderr))
 
     def table(
-        self, columns: Sequence[Column], rows: Iterable[Sequence[object]], *, empty: str
+        self,
+        columns: Sequence[Column],
+        rows: Iterable[Sequence[object]],
+        *,
+        empty: str,
+        narrow: "tuple[Sequence[Column], Iterable[Sequence[object]]] | None" = None,
     ) -> None:
         """Write a table to a terminal, or tab-separated rows without heads to a pipe.
 
@@ -68,11 +73,14 @@ class Output:
             columns: heads.
             rows: a cell for each column; None is an empty cell.
             empty: said on stderr when there is no row.
+            narrow: columns and rows that take their place on a terminal they are too wide for.
         """
-        cells = [[EMPTY if cell is None else str(cell) for cell in row] for row in rows]
+        cells = _cells(rows)
         if not cells:
             self.note(empty)
         elif self.rich(sys.stdout):
+            if narrow is not None and not self._fit(columns, cells):
+                columns, cells = narrow[0], _cells(narrow[1])
             self._rich_table(columns, cells)
         else:
             for row in cells:
@@ -82,12 +90,10 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        console = self.console(sys.stdout)
+        fits = self._fit(columns, cells)
         filled = _without_empty_end(cells)
-        widest = [max(map(len, below)) for below in zip(*filled, strict=True)]
+        widest = _widest(filled)
         columns = columns[: len(widest)]
-        widths = [max(len(column.head), wide) for column, wide in zip(columns, widest, strict=True)]
-        fits = sum(widths) + len(GAP) * (len(widths) - 1) <= console.width
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.padding = (0, len(GAP) if fits else 1, 0, 0)
         for column, wide in zip(columns, widest, strict=True):
@@ -99,7 +105,15 @@ class Output:
             )
         for row in filled:
             table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-        console.print(table)
+        self.console(sys.stdout).print(table)
+
+    def _fit(self, columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> bool:
+        """Whether the terminal has room for the columns as they are."""
+        widest = _widest(_without_empty_end(cells))
+        widths = [
+            max(len(column.head), wide) for column, wide in zip(columns, widest, strict=False)
+        ]
+        return sum(widths) + len(GAP) * (len(widths) - 1) <= self.console(sys.stdout).width
 
     def facts(self, facts: Mapping[str, object], *, title: str = "") -> None:
         """Write names and values, one a line; what is None is left out."""
@@ -163,6 +177,15 @@ class Output:
             color_system="auto" if colored else None,
             highlight=False,
         )
+
+
+def _cells(rows: Iterable[Sequence[object]]) -> list[Sequence[str]]:
+    return [[EMPTY if cell is None else str(cell) for cell in row] for row in rows]
+
+
+def _widest(cells: Sequence[Sequence[str]]) -> list[int]:
+    """The length of each column's longest cell."""
+    return [max(map(len, below)) for below in zip(*cells, strict=True)]
 
 
 def _without_empty_end(cells: Sequence[Sequence[str]]) -> list[Sequence[str]]:

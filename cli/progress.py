@@ -1,5 +1,6 @@
 """How a job's progress is shown on stderr: bars on a terminal, a line an epoch elsewhere."""
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -46,8 +47,8 @@ class _Lines:
     def __call__(self, sight: "Sight") -> None:
         job = sight.job
         state = standing(sight)
-        # Not each time that an estimate changes.
-        key = sight.waits or state
+        # Not each time that an estimate, or what is left of a pause, changes.
+        key = re.sub(r" in .*", "", sight.waits) if sight.waits else state
         if key != self._said and not sight.final:
             click.echo(f"job {job['id']}: {state}", err=True)
             self._said = key

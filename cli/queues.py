@@ -153,7 +153,10 @@ def _said(name: str, one: Mapping[str, Any] | None) -> str:
     limit = one["max_running"]
     parts = ["paused" if one["paused"] else "open"]
     parts += [] if limit is None else [f"at most {limit} at a time"]
-    return f"queue {name}: {', '.join(parts)}; {one['running']} running, {one['queued']} queued"
+    jobs = f"{one['running']} running, {one['queued']} queued"
+    # Perhaps a misspelt name: a queue is there as soon as it is named.
+    served = "" if one["workers"] else "; no worker serves it"
+    return f"queue {name}: {', '.join(parts)}; {jobs}{served}"
 
 
 def _row(one: Mapping[str, Any]) -> list[object]:

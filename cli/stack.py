@@ -27,7 +27,8 @@ LOOK_S = 0.5
 def up(slots: str | None, queues: Sequence[str], output: Output) -> None:
     """Start the embedded stack: a private Redis, SQLite and one worker.
 
-    Runs until Ctrl-C or SIGTERM; running jobs are then saved and queued again.
+    Runs until Ctrl-C, SIGTERM or `fornada worker drain`; running jobs are then saved and queued
+    again.
 
     \b
     Example:
@@ -51,10 +52,11 @@ def up(slots: str | None, queues: Sequence[str], output: Output) -> None:
 def _until_told(client: "Client", stack: "LocalStack", output: Output) -> None:
     said = False
     try:
-        while True:
+        while not stack.drained:
             stack.check()
             said = said or _said_how(client, stack, output)
             time.sleep(LOOK_S)
+        output.note("The worker was drained: its jobs are queued again, for the next fornada up.")
     except KeyboardInterrupt:
         output.note("Stopping: running jobs are queued again; Ctrl-C once more ends at once.")
 

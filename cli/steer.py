@@ -86,7 +86,9 @@ def move(  # noqa: PLR0913 - each is an option of its own
     if priority is not None and top:
         raise click.UsageError("--top is a priority of its own: leave --priority out")
     if queue is not None and not is_label(queue):
-        raise click.BadParameter(f'"{queue}" names no queue', param_hint="--queue")
+        raise click.BadParameter(
+            f'"{queue}" names no queue; for example night', param_hint="--queue"
+        )
 
     with Client() as client:
         ids = chosen(client, references, tags, [JobState.QUEUED, JobState.HELD])
@@ -99,6 +101,8 @@ def move(  # noqa: PLR0913 - each is an option of its own
             nothing="no job that waits carries this tag",
             done="moved",
         )
+        if queue is not None and not any(queue in one["queues"] for one in client.workers()):
+            output.note(f"no worker serves queue {queue} yet; see fornada worker ls")
 
 
 @click.command()

@@ -42,7 +42,9 @@ def chosen(
         JobNotFound: a reference names no job.
     """
     wanted = dict(tags)
-    if bool(references) == bool(wanted):
+    if references and wanted:
+        raise click.UsageError("name jobs, or a tag of theirs, not both")
+    if not references and not wanted:
         raise click.UsageError("name jobs (12, 12-20, @last), or a tag of theirs: --tag owner=ana")
     if references:
         return client.find(references)

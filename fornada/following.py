@@ -78,9 +78,9 @@ class Following(Connected):
             if state in FINAL_STATES:
                 # It ended while we looked: once more, for epochs that came meanwhile.
                 continue
-            if end is not None and time.monotonic() >= end:
+            if timeout_s is not None and end is not None and time.monotonic() >= end:
                 raise WaitTimedOut(
-                    f"job {job_id} is still {state} after {timeout_s:g} s; it goes on"
+                    f"job {job_id} is still {state} after {round(timeout_s, 1):g} s; it goes on"
                 )
             time.sleep(look_s)
 

@@ -100,12 +100,22 @@ class LocalStack:
             self.kill()
             raise
 
+    @property
+    def drained(self) -> bool:
+        """Whether the worker has ended in order, as `fornada worker drain` asks it to."""
+        return self._worker is not None and self._worker.poll() == 0
+
     def check(self) -> None:
         """See that every part still runs.
 
         Raises:
             StackError: a part has ended, with the place of its log.
         """
+        if self.drained:
+            raise StackError(
+                "the worker of the embedded stack was drained, and the stack ends with it: "
+                "its jobs are queued again and go on with the next fornada up"
+            )
         for name, process in (("redis", self._redis), ("worker", self._worker)):
             if process is not None and process.poll() is not None:
                 raise StackError(

@@ -261,6 +261,9 @@ def test_a_second_stack_in_one_home_is_refused(stack: Fornada) -> None:
         (("submit", "--set", "nothing", "specs/digits.yaml"), 2, "--set data.batch_size=128"),
         (("submit", "none.yaml"), 3, "none.yaml"),
         (("frobnicate",), 2, "No such command"),
+        (("submitt",), 2, 'Did you mean "submit"?'),
+        (("submit", "--key", "", "specs/digits.yaml"), 2, "--key nightly-7"),
+        (("worker", "drain", "oven-1", "--timeout", "3"), 2, "--wait"),
     ],
 )
 def test_mistakes_are_told_with_their_codes(

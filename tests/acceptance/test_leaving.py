@@ -57,6 +57,16 @@ def test_a_stack_keeps_its_password_and_ends_when_a_part_dies(fornada: Fornada) 
     assert str(fornada.home / "logs" / "redis.log") in said
 
 
+def test_a_stack_whose_worker_is_drained_ends_in_order(fornada: Fornada) -> None:
+    stack = fornada.up()
+    (worker,) = fornada("worker", "ls", "-q").stdout.split()
+    fornada("worker", "drain", worker, "--wait")
+    _, said = stack.communicate(timeout=PATIENCE_S)
+    assert stack.returncode == 0
+    assert "The worker was drained" in said
+    assert not fornada.processes()
+
+
 def test_a_run_goes_on_with_a_stack_of_its_own_when_the_one_it_used_ends(
     fornada: Fornada, tmp_path: Path
 ) -> None:

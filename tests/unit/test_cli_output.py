@@ -1,0 +1,89 @@
+"""Tables on a terminal, and what the options of several commands refuse."""
+
+from typing import Any, cast
+
+import click
+import pytest
+
+from cli.again import extend
+from cli.history import now
+from cli.jobs import submit
+from cli.output import Column, Output
+from cli.queues import _said
+from cli.targets import chosen
+
+TERMINAL = Output(color="always")
+WIDE = [Column("ID"), Column("REASON", wraps=True), Column("STARTS")]
+
+
+@pytest.fixture
+def eighty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.mark.usefixtures("eighty")
+def test_a_table_that_fits_stays_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    narrow = ([Column("SHORT")], [["no"]])
+    TERMINAL.table(WIDE, [["1", "a" * 60, "-"]], empty="", narrow=narrow)
+    assert "REASON" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("eighty")
+def test_a_table_that_does_not_fit_gives_way_to_its_narrow_form(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    narrow = ([Column("SHORT")], [["yes"]])
+    TERMINAL.table(WIDE, [["1", "a" * 80, "~3 s"]], empty="", narrow=narrow)
+    out = capsys.readouterr().out
+    assert "SHORT" in out
+    assert "aaa" not in out
+
+
+def alive(**changed: Any) -> dict[str, Any]:
+    row = {"state": "queued", "best": None, "eta_s": None, "waits": None, "starts_in_s": None}
+    return row | {"epoch": 0, "epochs": 100} | changed
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (alive(state="running"), "epoch 0/100"),
+        (
+            alive(state="running", epoch=7, best={"value": 0.10084}, eta_s=187.0),
+            "epoch 7/100, best 0.1008, 3:07 left",
+        ),
+        (alive(waits="SlotsBusy", starts_in_s=187.0), "SlotsBusy, starts in ~3:07"),
+        (alive(waits="Backoff(attempt 2 in 40 s)"), "Backoff(attempt 2 in 40 s)"),
+        (alive(), "-"),
+    ],
+)
+def test_one_cell_says_how_far_a_job_is_or_why_it_waits(row: dict[str, Any], said: str) -> None:
+    assert now(row) == said
+
+
+@pytest.mark.parametrize("key", ["", " "])
+def test_an_empty_key_is_refused(key: str) -> None:
+    with pytest.raises(click.BadParameter, match="--key nightly-7"):
+        submit.make_context("submit", ["a.yaml", "--key", key])
+
+
+def test_epochs_without_a_plus_are_refused() -> None:
+    with pytest.raises(click.BadParameter, match="with a plus"):
+        extend.make_context("extend", ["1", "--epochs", "5"])
+
+
+@pytest.mark.parametrize(
+    ("references", "tags", "said"),
+    [(["1"], [("a", "b")], "not both"), ([], [], "name jobs .*, or a tag")],
+)
+def test_jobs_are_named_or_tagged(
+    references: list[str], tags: list[tuple[str, str]], said: str
+) -> None:
+    with pytest.raises(click.UsageError, match=said):
+        chosen(cast("Any", None), references, tags, [])
+
+
+@pytest.mark.parametrize(("workers", "told"), [(0, True), (1, False)])
+def test_a_queue_that_nobody_serves_is_told(workers: int, told: bool) -> None:
+    row = {"paused": True, "max_running": None, "running": 0, "queued": 0, "workers": workers}
+    assert ("no worker serves it" in _said("nightt", row)) is told

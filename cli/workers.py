@@ -100,8 +100,8 @@ def list_workers(output: Output) -> None:
 def drain(name_or_host: str, waits: bool, timeout: float | None, output: Output) -> None:
     """Ask a worker, or all workers of a host, to end in order.
 
-    They take no more jobs; running ones are saved and queued again. A worker hears of it within one beat
-    of upkeep (`FORNADA_UPKEEP_S`).
+    They take no more jobs; running ones are saved and queued again. A worker hears of it within one
+    beat of upkeep (`FORNADA_UPKEEP_S`).
 
     \b
     Examples:

@@ -88,7 +88,11 @@ def give_up(home: Path, name: str) -> None:
 def living(home: Path) -> Iterator[tuple[str, Pulse | None]]:
     """Names of the workers that run in a home, each with its pulse when it has shown one."""
     for file in sorted(folder(home).glob("*")):
-        descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            # Its worker has just ended.
+            continue
         try:
             held = not _locked(descriptor)
             found = read(descriptor)

@@ -150,6 +150,13 @@ def test_a_check_names_what_hangs(tmp_path: Path) -> None:
         assert good is (shown is well)
 
 
+def test_a_worker_that_ends_while_it_is_looked_for_runs_no_more(tmp_path: Path) -> None:
+    pulse.folder(tmp_path).mkdir(parents=True)
+    # A name that is listed, and gone when it is opened.
+    (pulse.folder(tmp_path) / "one").symlink_to(tmp_path / "gone")
+    assert check(tmp_path, None) == (False, f"no worker runs in {tmp_path}")
+
+
 def _shown(home: Path, doing: Doing) -> Pulse:
     def found() -> Pulse | None:
         shown = dict(pulse.living(home))["w"]

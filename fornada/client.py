@@ -19,9 +19,9 @@ from fornada.following import Following, Sight
 from fornada.logs import Logs, Piece
 from fornada.steering import Steering
 from fornada.submission import Submitted, Terms
-from fornada.submitting import HEARTBEATS
+from fornada.submitting import ALIVE_BEATS
 
-__all__ = ["HEARTBEATS", "Client", "Piece", "Sight", "Submitted", "Terms"]
+__all__ = ["ALIVE_BEATS", "Client", "Piece", "Sight", "Submitted", "Terms"]
 
 
 class Client(Again, Steering, Following, Logs):
@@ -91,4 +91,4 @@ class Client(Again, Steering, Following, Logs):
 
     def workers(self) -> list[dict[str, Any]]:
         """Workers heard of within three heartbeats."""
-        return workers.alive(self._database, HEARTBEATS * self.settings.heartbeat_s)
+        return workers.alive(self._database, ALIVE_BEATS * self.settings.upkeep_s)

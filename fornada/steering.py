@@ -6,7 +6,7 @@ from typing import Any
 from db import history, jobs, queues, workers
 from db.states import JobState
 from fornada.errors import WorkerNotFound
-from fornada.submitting import HEARTBEATS
+from fornada.submitting import ALIVE_BEATS
 from fornada.waking import Waking
 
 
@@ -93,7 +93,7 @@ class Steering(Waking):
 
     def queues(self) -> list[dict[str, Any]]:
         """Every queue that has jobs, workers or a rule: the rows of `fornada queue ls`."""
-        within_s = HEARTBEATS * self.settings.heartbeat_s
+        within_s = ALIVE_BEATS * self.settings.upkeep_s
         return queues.ls(self._database, within_s)
 
     def pause_queue(self, name: str) -> None:
@@ -125,7 +125,7 @@ class Steering(Waking):
         Raises:
             WorkerNotFound: none that is alive goes by it.
         """
-        within_s = HEARTBEATS * self.settings.heartbeat_s
+        within_s = ALIVE_BEATS * self.settings.upkeep_s
         asked = workers.request_drain(self._database, name_or_host, self.actor, within_s)
         if not asked:
             raise WorkerNotFound(
@@ -148,7 +148,7 @@ class Steering(Waking):
     def _wake_all(self, queue: str) -> None:
         """Wake as many slots as there are jobs for them."""
         row = next((row for row in self.queues() if row["name"] == queue), None)
-        idle = workers.idle_slots(self._database, HEARTBEATS * self.settings.heartbeat_s)
+        idle = workers.idle_slots(self._database, ALIVE_BEATS * self.settings.upkeep_s)
         for _ in range(min(row["queued"] if row else 0, idle.get(queue, 0))):
             if self._wake(queue):
                 return

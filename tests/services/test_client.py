@@ -275,6 +275,13 @@ def test_workers_are_drained_by_name_or_host(client: Client, settings: Settings)
         client.drain_worker("other")
 
 
+def test_workers_say_that_they_live_at_beats_of_upkeep(client: Client, settings: Settings) -> None:
+    register(client, settings, "default")
+    for changed, alive in (({"heartbeat_s": 1e-6}, 1), ({"upkeep_s": 1e-6}, 0)):
+        with Client(settings.model_copy(update=changed)) as other:
+            assert len(other.workers()) == alive
+
+
 def test_a_clone_has_the_recorded_spec_with_changes(client: Client) -> None:
     old = client.submit(SPEC, tags={"a": "1"}, overrides=["data.batch_size=128"])
     new = client.clone(old.id, overrides=["fit.epochs=7"])

@@ -156,6 +156,15 @@ def test_what_was_left_in_the_middle_is_swept(tmp_path: Path) -> None:
     assert names(tmp_path) == ["0000001-0000000"]
 
 
+def test_a_place_that_was_named_without_being_counted_is_saved_again(tmp_path: Path) -> None:
+    # As after a disk that was full once the state had its name.
+    Keeper(tmp_path, 60).save(state(1))
+    Keeper(tmp_path, 60).save(state(1, inexact="again"))
+    assert names(tmp_path) == ["0000001-0000000"]
+    (kept,) = states(tmp_path)
+    assert kept.read().facts.inexact == "again"
+
+
 def test_the_best_model_of_the_moment_is_kept_with_it(tmp_path: Path) -> None:
     model = tmp_path / "best.keras"
     model.write_text("first")

@@ -95,7 +95,11 @@ class Keeper:
             _, sha256 = tensors.write(beside, facts, state.arrays)
             beside.rename(writing / f"{sha256}{SUFFIX}")
             artifacts.sync_folder(writing)
-            writing.rename(self._folder / name_of(state.facts.place))
+            final = self._folder / name_of(state.facts.place)
+            if final.exists():
+                # Renamed before, and the disk was full for what comes after.
+                final.rename(self._fresh(_REMOVING))
+            writing.rename(final)
         except BaseException:
             shutil.rmtree(writing, ignore_errors=True)
             raise

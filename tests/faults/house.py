@@ -13,7 +13,7 @@ from fornada.client import Client
 from fornada.settings import Settings
 from tests.acceptance.installed import Fornada
 from tests.servers import DEPLOY, PostgresServer, UsersRedis
-from tests.worker_process import REPOSITORY, Site
+from tests.worker_process import QUICK, REPOSITORY, Site
 
 NAME = "fornada"
 
@@ -49,6 +49,7 @@ class House:
             "data_root": str(REPOSITORY),
             "artifacts": str(self.site.settings.artifacts_folder),
             "heartbeat_s": "1",
+            "upkeep_s": QUICK["UPKEEP_S"],
         }
         home = self.site.home / "client"
         self.fornada = Fornada(home, {f"FORNADA_{name.upper()}": ours[name] for name in ours})

@@ -216,9 +216,12 @@ def test_a_time_limit_ends_a_job(stack: Fornada, tmp_path: Path) -> None:
     assert "TIME_LIMIT" in stack("show", "@last").stdout
 
 
-def test_history_is_filtered_sorted_and_paged(stack: Fornada, trained: str) -> None:
-    assert stack("ls", "-q", "--tag", "owner=ana").stdout == f"{trained}\n"
-    assert stack("ls", "-q", "--name", "train*", "--since", "1d").stdout == f"{trained}\n"
+def test_history_is_filtered_sorted_and_paged(stack: Fornada, tmp_path: Path) -> None:
+    file = small(tmp_path, "historic")
+    trained = stack("submit", "-q", file, "--tag", "owner=eva").stdout.strip()
+    stack("wait", "-q", trained)
+    assert stack("ls", "-q", "--tag", "owner=eva").stdout == f"{trained}\n"
+    assert stack("ls", "-q", "--name", "histor*", "--since", "1d").stdout == f"{trained}\n"
     failed = stack("ls", "--json", "--state", "failed").document["jobs"]
     assert {row["state"] for row in failed} <= {"failed"}
     ids = stack("ls", "-q").stdout.split()
@@ -236,7 +239,7 @@ def test_history_is_filtered_sorted_and_paged(stack: Fornada, trained: str) -> N
     losses = [row["metrics"]["val_loss"]["min"] for row in by_loss if "val_loss" in row["metrics"]]
     assert losses == sorted(losses)
     # What sorts is shown, and a misspelt name is told.
-    by_loss = stack("ls", "--sort", "metric:val_loss", "--ascending", "--name", "trained")
+    by_loss = stack("ls", "--sort", "metric:val_loss", "--ascending", "--name", "historic")
     loss = stack.show(trained)["metrics"]["val_loss"]["min"]
     assert by_loss.stdout.split("\t")[4] == f"{loss:.4g}"
     misspelt = stack("ls", "--sort", "metric:val_los")

@@ -19,9 +19,8 @@ from fornada.following import Following, Sight
 from fornada.logs import Logs, Piece
 from fornada.steering import Steering
 from fornada.submission import Submitted, Terms
-from fornada.submitting import ALIVE_BEATS
 
-__all__ = ["ALIVE_BEATS", "Client", "Piece", "Sight", "Submitted", "Terms"]
+__all__ = ["Client", "Piece", "Sight", "Submitted", "Terms"]
 
 
 class Client(Again, Steering, Following, Logs):
@@ -90,5 +89,5 @@ class Client(Again, Steering, Following, Logs):
         return history.events(self._database, self._id(reference))
 
     def workers(self) -> list[dict[str, Any]]:
-        """Workers heard of within three heartbeats."""
-        return workers.alive(self._database, ALIVE_BEATS * self.settings.upkeep_s)
+        """Workers that are alive: heard of within three beats of upkeep."""
+        return workers.alive(self._database, self.settings.alive_s)

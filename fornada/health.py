@@ -10,7 +10,6 @@ from typing import Any
 from db import migrations, session, workers
 from db.errors import StoreError
 from fornada import broker, local
-from fornada.client import ALIVE_BEATS
 from fornada.errors import FornadaError, StackError
 from fornada.settings import Settings, strangers
 
@@ -72,7 +71,7 @@ def _database(settings: Settings) -> list[Finding]:
 
 
 def _workers(settings: Settings, database: session.Database) -> list[Finding]:
-    rows = workers.alive(database, ALIVE_BEATS * settings.upkeep_s)
+    rows = workers.alive(database, settings.alive_s)
     if not rows:
         return [Finding("worker", False, "none is alive", _how_to_work(settings))]
     names = ", ".join(f"{row['name']} ({row['state']})" for row in rows)

@@ -25,6 +25,8 @@ from fornada.errors import SettingsError
 __all__ = ["Settings", "SettingsError"]
 
 DEFAULT_HOME = Path("~/.fornada")
+# A worker that has missed so many beats of upkeep is dead, or as good as.
+ALIVE_BEATS = 3
 # Kinds of Redis that both Celery and our own look at it can talk to.
 BROKERS = ("redis", "rediss", "redis+socket")
 # Variables of ours that are no settings: they steer one process, not the service.
@@ -138,6 +140,11 @@ class Settings(BaseSettings):
                 f"the home {self.home} cannot be made: {error.strerror}. "
                 "Set FORNADA_HOME to a folder of yours."
             ) from error
+
+    @property
+    def alive_s(self) -> float:
+        """How long a worker, which beats with its upkeep, may be silent before it is not alive."""
+        return ALIVE_BEATS * self.upkeep_s
 
     @property
     def embedded(self) -> bool:

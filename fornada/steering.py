@@ -6,7 +6,6 @@ from typing import Any
 from db import history, jobs, queues, workers
 from db.states import JobState
 from fornada.errors import WorkerNotFound
-from fornada.submitting import ALIVE_BEATS
 from fornada.waking import Waking
 
 
@@ -93,8 +92,7 @@ class Steering(Waking):
 
     def queues(self) -> list[dict[str, Any]]:
         """Every queue that has jobs, workers or a rule: the rows of `fornada queue ls`."""
-        within_s = ALIVE_BEATS * self.settings.upkeep_s
-        return queues.ls(self._database, within_s)
+        return queues.ls(self._database, self.settings.alive_s)
 
     def pause_queue(self, name: str) -> None:
         """Start no more jobs of a queue; those that run go on."""
@@ -125,8 +123,9 @@ class Steering(Waking):
         Raises:
             WorkerNotFound: none that is alive goes by it.
         """
-        within_s = ALIVE_BEATS * self.settings.upkeep_s
-        asked = workers.request_drain(self._database, name_or_host, self.actor, within_s)
+        asked = workers.request_drain(
+            self._database, name_or_host, self.actor, self.settings.alive_s
+        )
         if not asked:
             raise WorkerNotFound(
                 f"no worker alive is called {name_or_host}, nor its host; see fornada worker ls"
@@ -148,7 +147,7 @@ class Steering(Waking):
     def _wake_all(self, queue: str) -> None:
         """Wake as many slots as there are jobs for them."""
         row = next((row for row in self.queues() if row["name"] == queue), None)
-        idle = workers.idle_slots(self._database, ALIVE_BEATS * self.settings.upkeep_s)
+        idle = workers.idle_slots(self._database, self.settings.alive_s)
         for _ in range(min(row["queued"] if row else 0, idle.get(queue, 0))):
             if self._wake(queue):
                 return

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from fornada.sources import Source
     from fornada.spec import Spec
 
-# A worker unheard of for this many beats of upkeep, at which it says that it lives, is not alive.
-ALIVE_BEATS = 3
-
 
 class Submitting(Waking):
     """Reads specs and queues jobs."""
@@ -201,7 +198,7 @@ class Submitting(Waking):
         return f'"{name}" goes to queue {queue}, and no worker serves that.'
 
     def _fleet(self) -> str:
-        alive = workers.alive(self._database, ALIVE_BEATS * self.settings.upkeep_s)
+        alive = workers.alive(self._database, self.settings.alive_s)
         if not alive:
             return "  No worker is alive now; those of the last 30 days could not run it either."
         return "\n".join(

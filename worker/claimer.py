@@ -6,7 +6,6 @@ from db import jobs
 from db.errors import DatabaseUnreachable
 from db.facts import Claim
 from worker.bakery import Bakery
-from worker.enlist import ALIVE_BEATS
 from worker.slots import Slot
 
 log = logging.getLogger("fornada.worker")
@@ -43,7 +42,7 @@ class Claimer:
             queues=bakery.queues,
             has_gpu=self._slot.has_gpu,
             lease_s=settings.lease_s,
-            within_s=ALIVE_BEATS * settings.upkeep_s,
+            within_s=settings.alive_s,
         )
 
     def _unanswered(self) -> Claim | None:

@@ -12,8 +12,6 @@ from worker.pulse import NameHeld, Pulse
 
 log = logging.getLogger("fornada.worker")
 
-# A worker unheard of for so many beats of upkeep is dead, or as good as.
-ALIVE_BEATS = 3
 LOOK_S = 0.5
 
 
@@ -56,5 +54,5 @@ def _refuse_namesake(
 
 
 def _row(database: Database, settings: Settings, name: str) -> dict[str, Any] | None:
-    rows = workers.alive(database, ALIVE_BEATS * settings.upkeep_s)
+    rows = workers.alive(database, settings.alive_s)
     return next((row for row in rows if row["name"] == name), None)

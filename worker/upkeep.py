@@ -19,7 +19,6 @@ from fornada import broker
 from fornada.errors import BrokerUnreachable
 from worker import slots
 from worker.crew import Crew
-from worker.enlist import ALIVE_BEATS
 from worker.heart import Heart
 
 log = logging.getLogger("fornada.worker")
@@ -141,7 +140,7 @@ class Upkeep:
         upkeep.forget_logs(database, LOGS_KEPT_S)
         waiting = upkeep.claimable(database)
         if waiting:
-            idle = workers.idle_slots(database, ALIVE_BEATS * self._bakery.settings.upkeep_s)
+            idle = workers.idle_slots(database, self._bakery.settings.alive_s)
             for queue, count in waiting.items():
                 self._publish(queue, min(count, idle.get(queue, 0)))
 

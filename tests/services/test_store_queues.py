@@ -109,6 +109,8 @@ def test_many_claimers_at_once_keep_the_limit(database_url: str, limit: int) -> 
     most: list[int] = []
     ended: list[int] = []
     failed: list[BaseException] = []
+    # Nobody ends a job before as many run as may: else a slow machine might never have so many.
+    reached = threading.Event()
 
     def work(name: str) -> None:
         own = Database(database_url)
@@ -120,6 +122,9 @@ def test_many_claimers_at_once_keep_the_limit(database_url: str, limit: int) -> 
                     continue
                 with own.read() as connection:
                     most.append(queues.running_in(connection, ["default"]).get("default", 0))
+                if most[-1] >= limit:
+                    reached.set()
+                assert reached.wait(60), most
                 jobs.finish(own, claimed.fence, store.SUCCEEDED)
                 ended.append(claimed.job_id)
         except BaseException as error:

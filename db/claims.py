@@ -10,11 +10,12 @@ from db import queues
 from db.clock import later, now
 from db.facts import Claim
 from db.fences import QUEUED, RUNNING
+from db.fleet import GPUS, NEEDS_GPU, Fleet
 from db.moves import moved
 from db.session import Database
 from db.states import JobState
 from db.tables import Attempt, Job, Worker
-from db.workers import WORKER_IS_GONE_S, has_gpu, heard_of
+from db.workers import WORKER_IS_GONE_S, heard_of
 
 # Of a job that was claimed.
 _TAKEN = tuple(
@@ -39,7 +40,7 @@ class Place:
     @property
     def fits(self) -> ColumnElement[bool]:
         """Whether a job's wish for a GPU can be met."""
-        return Job.gpus.in_(("auto", "0", "1") if self.has_gpu else ("auto", "0"))
+        return Job.gpus.in_(gpus for gpus in GPUS if self.has_gpu or gpus != NEEDS_GPU)
 
 
 def claim(  # noqa: PLR0913
@@ -149,7 +150,8 @@ def _take(
     avoiding = Job.avoid_host == place.host
     if connection.scalar(claimable(served.names, and_(place.fits, avoiding)).limit(1)) is None:
         return None
-    return _best(connection, place, served, and_(avoiding, _no_other(connection, place, within_s)))
+    alone = _no_other(connection, place, served.names, within_s)
+    return _best(connection, place, served, and_(avoiding, alone))
 
 
 def _best(
@@ -190,21 +192,14 @@ def _claim(place: Place, candidates: Select[int]) -> Any:
     )
 
 
-def _no_other(connection: Connection, place: Place, within_s: float) -> ColumnElement[bool]:
-    """Whether no other host that is alive could run a job."""
-    any_slot: set[str] = set()
-    gpu_slot: set[str] = set()
-    for worker in heard_of(connection, within_s):
-        if worker.host == place.host or worker.state == "draining":
-            continue
-        if worker.slots:
-            any_slot.update(worker.queues)
-        if any(has_gpu(slot) for slot in worker.slots):
-            gpu_slot.update(worker.queues)
-    return or_(
-        and_(Job.gpus == "1", Job.queue.not_in(sorted(gpu_slot))),
-        and_(Job.gpus != "1", Job.queue.not_in(sorted(any_slot))),
-    )
+def _no_other(
+    connection: Connection, place: Place, names: Sequence[str], within_s: float
+) -> ColumnElement[bool]:
+    """Whether no other host that is alive could run a job of these queues."""
+    workers = heard_of(connection, within_s)
+    others = Fleet.taking(worker for worker in workers if worker.host != place.host)
+    alone = {gpus: [q for q in names if not others.fitting(q, gpus)] for gpus in GPUS}
+    return or_(*(and_(Job.gpus == gpus, Job.queue.in_(alone[gpus])) for gpus in GPUS))
 
 
 def _resume_from(connection: Connection, row: Row[Any]) -> tuple[tuple[str, int], ...]:

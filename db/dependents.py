@@ -24,13 +24,10 @@ from sqlalchemy.orm import aliased
 from db.clock import now
 from db.errors import JobNotFound
 from db.fences import HELD
-from db.moves import moved
+from db.moves import UPKEEP, moved
 from db.session import Database
 from db.states import FINAL_STATES, LIVE_STATES, JobState, StopReason
 from db.tables import Dependency, Job
-
-# Who settles what nobody settled.
-UPKEEP = "upkeep"
 
 
 def needs(connection: Connection, after: Iterable[int]) -> Sequence[Row[int, JobState]]:
@@ -65,9 +62,20 @@ def keep_needs(connection: Connection, job_id: int) -> None:
     needs(connection, connection.scalars(after))
 
 
-def unmet(connection: Connection, job_id: int) -> list[int]:
-    """Ids of the jobs that a job, which is locked, still waits for."""
-    return [need.id for need in _needs_of(connection, job_id) if not need.state.final]
+def unmet_of(connection: Connection, job_ids: Sequence[int]) -> dict[int, list[int]]:
+    """Ids of the jobs that others still wait for, by the one that waits."""
+    unmet: dict[int, list[int]] = {}
+    if not job_ids:
+        return unmet
+    wanted = (
+        select(Dependency.job_id, Dependency.needs_id)
+        .join(Job, Job.id == Dependency.needs_id)
+        .where(Dependency.job_id.in_(job_ids), Job.state.in_(sorted(LIVE_STATES)))
+        .order_by(Dependency.job_id, Dependency.needs_id)
+    )
+    for job_id, needs_id in connection.execute(wanted):
+        unmet.setdefault(job_id, []).append(needs_id)
+    return unmet
 
 
 def waive_failed(connection: Connection, job_id: int) -> list[int]:

@@ -22,9 +22,10 @@ from sqlalchemy import (
 )
 
 from db.fences import SUCCEEDED
+from db.fleet import NEEDS_GPU, Slot
 from db.states import JobState
 from db.tables import Job
-from db.waiting import Circumstances, Slot
+from db.waiting import Circumstances
 
 # Jobs that an estimate looks at, and of each the last so many like it.
 MOST_JOBS = 200
@@ -103,10 +104,10 @@ class Starts:
         """Seconds until a job starts; None where that cannot be told."""
         if job.state is not JobState.QUEUED or self._known.paused(job.queue):
             return None
-        fitting = self._known.fleet.fitting(job)
+        fitting = self._known.fleet.fitting(job.queue, job.gpus)
         if not fitting:
             return None
-        heap = self._heap((job.queue, job.gpus == "1"), fitting)
+        heap = self._heap((job.queue, job.gpus == NEEDS_GPU), fitting)
         slot_at = self._first_free(heap)
         queue_at = self._room(job.queue)
         start = max(slot_at, queue_at, job.due_in_s)

@@ -1,6 +1,10 @@
-"""Whether a job could ever run, on any worker that is known."""
+"""The slots of some workers, by what they take, and whether any of them could ever run a job."""
 
-from sqlalchemy import select
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from sqlalchemy import Row, select
 
 from db.clock import later, now
 from db.session import Database
@@ -9,6 +13,56 @@ from db.workers import has_gpu
 
 # A worker that has not been heard of for so long is not expected back.
 FORGOTTEN_S = 30 * 86_400.0
+# What a job may ask for, and what of it fits no slot without a GPU.
+GPUS = ("auto", "0", "1")
+NEEDS_GPU = "1"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One place where a job could run."""
+
+    worker: str
+    name: str
+    host: str
+    gpu: bool
+
+
+class Fleet:
+    """The slots of some workers, by what they take.
+
+    Args:
+        workers: their rows.
+    """
+
+    def __init__(self, workers: Iterable[Row[Any]]) -> None:
+        self._workers = list(workers)
+        self._fitting: dict[tuple[str, bool], list[Slot]] = {}
+
+    @classmethod
+    def taking(cls, workers: Iterable[Row[Any]]) -> Self:
+        """Of those that take jobs now: one that drains takes none."""
+        return cls(worker for worker in workers if worker.state != "draining")
+
+    def serving(self, queue: str) -> Sequence[Slot]:
+        """All slots of the workers that serve a queue."""
+        return self._known(queue, needs_gpu=False)
+
+    def fitting(self, queue: str, gpus: str) -> Sequence[Slot]:
+        """The slots that a job of a queue fits, by what it asks for: auto, 0 or 1."""
+        return self._known(queue, needs_gpu=gpus == NEEDS_GPU)
+
+    def _known(self, queue: str, *, needs_gpu: bool) -> Sequence[Slot]:
+        key = (queue, needs_gpu)
+        if key not in self._fitting:
+            self._fitting[key] = [s for s in self._slots(queue) if s.gpu or not needs_gpu]
+        return self._fitting[key]
+
+    def _slots(self, queue: str) -> Iterator[Slot]:
+        for worker in self._workers:
+            if queue in worker.queues:
+                for slot in worker.slots:
+                    yield Slot(worker.name, slot["name"], worker.host, has_gpu(slot))
 
 
 def never_runs(
@@ -25,12 +79,9 @@ def never_runs(
         no worker is known at all, so that the first may well be the one.
     """
     with database.read() as connection:
-        known = select(Worker.slots, Worker.queues).where(Worker.seen_at >= later(now(), -within_s))
+        known = select(*Worker.__table__.c).where(Worker.seen_at >= later(now(), -within_s))
         workers = connection.execute(known).all()
-    serving = [worker for worker in workers if queue in worker.queues]
-    if not workers:
+    fleet = Fleet(workers)
+    if not workers or fleet.fitting(queue, gpus):
         return None
-    if not serving:
-        return "NoWorker"
-    with_gpu = any(has_gpu(slot) for worker in serving for slot in worker.slots)
-    return "NeedsGpu" if gpus == "1" and not with_gpu else None
+    return "NeedsGpu" if fleet.serving(queue) else "NoWorker"

@@ -5,13 +5,11 @@ from sqlalchemy import ColumnElement, Select, and_, or_, select
 from db.clock import later, now
 from db.facts import Failure, Fence, Verdict
 from db.fences import RUNNING
+from db.moves import UPKEEP
 from db.session import Database
 from db.states import AttemptOutcome, FailureCode
 from db.tables import Attempt, Job, Upkeep
 from db.verdicts import PAUSE_S, end
-
-# Who ends attempts that were not heard of.
-UPKEEP = "upkeep"
 
 
 def expire_leases(database: Database, *, pause_s: float = PAUSE_S) -> list[int]:

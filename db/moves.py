@@ -11,6 +11,8 @@ from db.states import LEGAL_MOVES, JobState
 from db.tables import Event
 
 Detail = Mapping[str, Any] | None
+# Who does what nobody else did: expires leases, settles dependents.
+UPKEEP = "upkeep"
 # An event is called as the new state, except where that would say too little.
 _KINDS: Mapping[tuple[JobState | None, JobState], str] = {
     (None, JobState.QUEUED): "submitted",

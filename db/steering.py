@@ -105,7 +105,7 @@ def release(database: Database, job_id: int, actor: str) -> JobState:
             return JobState.QUEUED
         if job.state is not JobState.HELD:
             raise WrongState(job_id, job.state, JobState.QUEUED, "only a held job can be released")
-        unmet = dependents.unmet(connection, job_id)
+        unmet = dependents.unmet_of(connection, [job_id]).get(job_id)
         if not unmet:
             _write(connection, job_id, state=JobState.QUEUED, held_by=None)
             moved(connection, job_id, (JobState.HELD, JobState.QUEUED), actor)
@@ -180,7 +180,7 @@ def retry(database: Database, job_id: int, actor: str, *, fresh: bool = False) -
         _write(connection, job_id, **values)
         detail: dict[str, Any] = {"fresh": fresh} | ({"waived": waived} if waived else {})
         moved(connection, job_id, (job.state, JobState.QUEUED), actor, detail)
-        unmet = dependents.unmet(connection, job_id)
+        unmet = dependents.unmet_of(connection, [job_id]).get(job_id)
         if not unmet:
             return JobState.QUEUED
         _write(connection, job_id, state=JobState.HELD)

@@ -2,58 +2,17 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
 from db.clock import iso
-from db.states import LIVE_STATES, JobState
-from db.tables import Dependency, Job, Queue
-from db.workers import has_gpu
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One place where a job could run."""
-
-    worker: str
-    name: str
-    host: str
-    gpu: bool
-
-
-class Fleet:
-    """The slots that are there, by what they take.
-
-    Args:
-        workers: rows of those that are alive; one that drains takes nothing.
-    """
-
-    def __init__(self, workers: Sequence[Row[Any]]) -> None:
-        self._workers = [worker for worker in workers if worker.state != "draining"]
-        self._fitting: dict[tuple[str, bool], list[Slot]] = {}
-
-    def serving(self, queue: str) -> list[Slot]:
-        """All slots of the workers that serve a queue."""
-        return self._known(queue, needs_gpu=False)
-
-    def fitting(self, job: Row[Any]) -> list[Slot]:
-        """The slots that a job fits."""
-        return self._known(job.queue, needs_gpu=job.gpus == "1")
-
-    def _known(self, queue: str, *, needs_gpu: bool) -> list[Slot]:
-        key = (queue, needs_gpu)
-        if key not in self._fitting:
-            self._fitting[key] = [s for s in self._slots(queue) if s.gpu or not needs_gpu]
-        return self._fitting[key]
-
-    def _slots(self, queue: str) -> Iterator[Slot]:
-        for worker in self._workers:
-            if queue in worker.queues:
-                for slot in worker.slots:
-                    yield Slot(worker.name, slot["name"], worker.host, has_gpu(slot))
+from db.dependents import unmet_of
+from db.fleet import Fleet, Slot
+from db.states import JobState
+from db.tables import Queue
 
 
 @dataclass(frozen=True)
@@ -83,24 +42,8 @@ def circumstances(
     held = [job.id for job in jobs if job.state is JobState.HELD]
     rules = connection.execute(select(*Queue.__table__.c))
     return Circumstances(
-        Fleet(workers), {rule.name: rule for rule in rules}, unmet_of(connection, held)
+        Fleet.taking(workers), {rule.name: rule for rule in rules}, unmet_of(connection, held)
     )
-
-
-def unmet_of(connection: Connection, job_ids: Sequence[int]) -> dict[int, list[int]]:
-    """Ids of the jobs that others still wait for, by the one that waits."""
-    unmet: dict[int, list[int]] = {}
-    if not job_ids:
-        return unmet
-    wanted = (
-        select(Dependency.job_id, Dependency.needs_id)
-        .join(Job, Job.id == Dependency.needs_id)
-        .where(Dependency.job_id.in_(job_ids), Job.state.in_(sorted(LIVE_STATES)))
-        .order_by(Dependency.job_id, Dependency.needs_id)
-    )
-    for job_id, needs_id in connection.execute(wanted):
-        unmet.setdefault(job_id, []).append(needs_id)
-    return unmet
 
 
 class Reasons:
@@ -151,7 +94,7 @@ class Reasons:
             return "QueuePaused"
         if not self._known.fleet.serving(job.queue):
             return "NoWorker"
-        return None if self._known.fleet.fitting(job) else "NeedsGpu"
+        return None if self._known.fleet.fitting(job.queue, job.gpus) else "NeedsGpu"
 
     def _busy(self, job: Row[Any], ahead: int | None) -> str | None:
         before = self._ahead[job.queue] if ahead is None else ahead
@@ -159,7 +102,7 @@ class Reasons:
         limit = self._known.limit(job.queue)
         if limit is not None and self._running[job.queue] >= limit:
             return f"QueueFull(max {limit})"
-        fitting = self._known.fleet.fitting(job)
+        fitting = self._known.fleet.fitting(job.queue, job.gpus)
         elsewhere = [slot for slot in fitting if slot.host != job.avoid_host]
         welcome = elsewhere or fitting
         free = next((slot for slot in welcome if self._idle(slot)), None)

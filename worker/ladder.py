@@ -1,5 +1,6 @@
 """How a trainer is made to stop: asked, then told, then killed."""
 
+import math
 import signal
 import time
 
@@ -28,8 +29,10 @@ class Ladder:
         self._trainer = trainer
         self._grace_s = grace_s
         self._heard: tuple[WhyStop, float | None] | None = None
-        # Signals yet to be sent, each with its moment.
-        self._due: list[tuple[float, signal.Signals]] = []
+        # When each request came, and the time it gave.
+        self._requests: list[tuple[float, float]] = []
+        # Those yet to be taken.
+        self._steps = list(STEPS)
 
     def climb(self, why: WhyStop | None, grace_s: float | None = None) -> None:
         """Take the step that is due; call it often.
@@ -41,20 +44,19 @@ class Ladder:
         """
         if why is not None and (why, grace_s) != self._heard:
             self._hear(why, grace_s)
-        while self._due and time.monotonic() >= self._due[0][0]:
-            self._trainer.signal(self._due.pop(0)[1])
+        while self._steps and time.monotonic() >= self._due(self._steps[0][0]):
+            self._trainer.signal(self._steps.pop(0)[1])
 
     def _hear(self, why: WhyStop, grace_s: float | None) -> None:
-        now, patience_s = time.monotonic(), self._patience(why, grace_s)
-        due = [(now + share * patience_s, step) for share, step in STEPS]
         if self.why is None:
             self.why = why
             self._trainer.send(Stop(reason=why))
-            self._due = due
-        # Of steps that were taken nothing is due any more.
-        left = due[len(due) - len(self._due) :]
-        self._due = [min(pair) for pair in zip(self._due, left, strict=True)]
+        self._requests.append((time.monotonic(), self._patience(why, grace_s)))
         self._heard = (why, grace_s)
+
+    def _due(self, share: float) -> float:
+        """When a step is due: by whichever request gives the least time."""
+        return min((at + share * time_s for at, time_s in self._requests), default=math.inf)
 
     def _patience(self, why: WhyStop, grace_s: float | None) -> float:
         if why is not WhyStop.CANCEL:

@@ -1,4 +1,4 @@
-"""The files that a trainer reported: looked at, not believed; it may be dead by then."""
+"""The files of an attempt: recorded by its trainer; looked at, not believed, by its supervisor."""
 
 import hashlib
 import logging
@@ -36,7 +36,7 @@ def verify(record: FileRecord, folder: Path) -> None:
         size = path.stat().st_size
         raise Missing(f"{record.kind} {path} has {size} bytes; {record.bytes} were reported")
     # A model that was replaced and not yet reported has the same size.
-    if record.sha256 is not None and _sha256(path) != record.sha256:
+    if record.sha256 is not None and sha256(path) != record.sha256:
         raise Missing(f"{record.kind} {path} has another sha256 than was reported")
 
 
@@ -79,8 +79,14 @@ def put_back(record: FileRecord, folder: Path, earlier: Iterable[Path]) -> bool:
 
 
 def record(kind: str, path: Path) -> FileRecord:
-    """A file as it is now."""
-    return FileRecord(kind=kind, path=path, bytes=path.stat().st_size, sha256=_sha256(path))
+    """A file as it is now: its size and checksum; of a folder, the size of its files."""
+    if path.is_dir():
+        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        return FileRecord(kind=kind, path=path, bytes=size, sha256=None)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        # Of what was read: the log may grow meanwhile.
+        return FileRecord(kind=kind, path=path, bytes=file.tell(), sha256=digest)
 
 
 def last_lines(file: Path) -> list[str]:
@@ -94,6 +100,7 @@ def last_lines(file: Path) -> list[str]:
     return [line.rstrip() for line in text.splitlines() if line.strip()][-LAST_LINES:]
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,6 @@
 """Writes an attempt's files so that a reader never meets half of one."""
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -9,10 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from worker.files import record
 from worker.messages import FileRecord
-
-# Read at a time for a checksum, in bytes.
-_CHUNK_BYTES = 1024**2
 
 # What an attempt may leave in its folder, in the order in which it is reported.
 _KINDS = {
@@ -46,7 +43,7 @@ def write(path: Path, save: Callable[[Path], object]) -> FileRecord:
         save(beside)
         with beside.open("rb") as file:
             os.fsync(file.fileno())
-        done = record(beside, _KINDS[path.name])
+        done = record(_KINDS[path.name], beside)
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
@@ -65,19 +62,6 @@ def write_json(path: Path, value: Any) -> FileRecord:
     return write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def record(path: Path, kind: str) -> FileRecord:
-    """Size and checksum of a file; of a folder, the size of its files."""
-    if path.is_dir():
-        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-        return FileRecord(kind=kind, path=path, bytes=size, sha256=None)
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-        size = file.tell()
-    return FileRecord(kind=kind, path=path, bytes=size, sha256=digest.hexdigest())
-
-
 def records(folder: Path, known: FileRecord | None = None) -> list[FileRecord]:
     """All that an attempt left in its folder.
 
@@ -91,7 +75,7 @@ def records(folder: Path, known: FileRecord | None = None) -> list[FileRecord]:
         if known is not None and known.path == path:
             found.append(known)
         elif path.exists():
-            found.append(record(path, kind))
+            found.append(record(kind, path))
     return found
 
 

@@ -123,8 +123,9 @@ class Training:
         # Before the state: it has the callbacks forget what they know.
         self._callbacks.on_train_begin()
         jobs = self._folder.parent
+        restored: list[RestoredEpoch] = []
         if found := find(attempts, jobs, self._fits, print):
-            self._restore(*found)
+            restored = self._restore(*found)
         elif strangers := [folder for folder in attempts if folder.parent != jobs]:
             raise TrainingFailed(
                 FailureCode.DATA_MISSING,
@@ -135,7 +136,7 @@ class Training:
         return Begun(
             first_epoch=self._place.epochs + 1,
             first_batch=self._place.batch,
-            restored=self._history.rows()[-_MOST_RESTORED:],
+            restored=restored[-_MOST_RESTORED:],
             best=self.best,
             inexact=self._inexact,
         )
@@ -180,7 +181,7 @@ class Training:
         place = self._place
         if self._over or place.order == (0, 0) or self._keeper.has(place):
             return
-        arrays = self._live.arrays(inside=place.batch > 0 and place.logs is None)
+        arrays = self._live.arrays(inside=place.inside)
         columns = self._history.columns()
         arrays |= {f"history/{name}": column for name, column in columns.items()}
         facts = Facts(
@@ -277,7 +278,8 @@ class Training:
         self._live.build()
         self._live.check(state)
 
-    def _restore(self, state: State, folder: Path) -> None:
+    def _restore(self, state: State, folder: Path) -> list[RestoredEpoch]:
+        """Go on from a state; the epochs before it."""
         facts = state.facts
         self._live.restore(state)
         self._best_model.restore(facts.best, facts.files, folder)
@@ -292,6 +294,7 @@ class Training:
         print(f"state: goes on after epoch {self.epoch}, batch {facts.place.batch}: {folder}")
         if self._inexact:
             print(f"state: {self._inexact}")
+        return rows
 
     def _elapsed_s(self) -> float:
         return 0.0 if self._since is None else time.monotonic() - self._since

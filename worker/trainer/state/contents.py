@@ -81,6 +81,11 @@ class Place(BaseModel):
         """Compares places: epochs, then batches."""
         return self.epochs, self.batch
 
+    @property
+    def inside(self) -> bool:
+        """Whether the batches of an epoch are under way, whose metrics then belong to the state."""
+        return self.batch > 0 and self.logs is None
+
 
 class Facts(BaseModel):
     """What a state says of itself."""

@@ -1,11 +1,11 @@
 """Finds the state that a training goes on from."""
 
-import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.files import sha256
 from worker.trainer.state import tensors
 from worker.trainer.state.contents import Place, State, parse
 from worker.trainer.state.tensors import Broken
@@ -47,12 +47,12 @@ class Kept:
             Broken: it is not what was saved.
             OSError: it cannot be read.
         """
-        state = parse(*tensors.read(self.file, self.file.stem))
-        for name, sha256 in state.facts.files.items():
-            with (self.folder / name).open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            if found != sha256:
-                raise Broken(f"the sha256 of {name} is {found[:16]}…, not {sha256[:16]}…")
+        file = self.file
+        state = parse(*tensors.read(file, file.stem))
+        for name, told in state.facts.files.items():
+            found = sha256(self.folder / name)
+            if found != told:
+                raise Broken(f"the sha256 of {name} is {found[:16]}…, not {told[:16]}…")
         return state
 
 

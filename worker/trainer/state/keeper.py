@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from db.states import FailureCode
+from worker.files import record
 from worker.messages import FileRecord
 from worker.trainer import artifacts
 from worker.trainer.failures import TrainingFailed
@@ -80,7 +81,7 @@ class Keeper:
         """Keep the newest state alone; the file to report, if one could be saved."""
         self._clear(1)
         kept = states(self._attempt)
-        return [artifacts.record(each.file, "training_state") for each in kept]
+        return [record("training_state", each.file) for each in kept]
 
     def _save(self, state: State) -> None:
         facts = state.facts.model_dump_json()

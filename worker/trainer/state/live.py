@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.trainer.state.contents import CallbackFacts, Facts, State, grouped
+from worker.trainer.state.contents import CallbackFacts, State, grouped
 from worker.trainer.state.tensors import Arrays, Broken
 
 
@@ -83,7 +83,7 @@ class Live:
         """
         same = state.facts.origin.maker.backend == keras.backend.backend()
         groups = {"model": self.model.variables, "optimizer": self.model.optimizer.variables}
-        if _inside(state.facts):
+        if state.facts.place.inside:
             groups["metrics"] = self.model.metrics_variables
         for name, variables in groups.items():
             _compare(name, state.group(name), variables, same_backend=same)
@@ -96,7 +96,7 @@ class Live:
         """Put a state's numbers back; `check` comes before, and the callbacks' `on_train_begin`."""
         _assign(self.model.variables, state.group("model"))
         _assign(self.model.optimizer.variables, state.group("optimizer"))
-        if _inside(state.facts):
+        if state.facts.place.inside:
             _assign(self.model.metrics_variables, state.group("metrics"))
         for index, callback in enumerate(self.callbacks):
             for name, value in state.facts.callbacks[index].values.items():
@@ -104,10 +104,6 @@ class Live:
             for name in _kept(callback).arrays:
                 setattr(callback, name, state.group(f"callbacks/{index}/{name}") or None)
         self.model.stop_training = state.facts.stop
-
-
-def _inside(facts: Facts) -> bool:
-    return facts.place.batch > 0 and facts.place.logs is None
 
 
 def _kept(callback: Any) -> _Kept:

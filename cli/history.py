@@ -32,7 +32,7 @@ def ps(output: Output) -> None:
 
     with Client() as client:
         rows = client.alive()
-    if _machine(rows, output):
+    if output.for_programs(rows):
         return
     heads = ("ID", "NAME", "STATE", "PRIORITY", "QUEUE", "SLOT", "EPOCH", "BEST", "ELAPSED", "ETA")
     columns = [
@@ -113,7 +113,7 @@ def ls(  # noqa: PLR0913 - each is a filter of its own
     if output.json:
         output.document({"jobs": page.rows, "next": page.next})
         return
-    if not _machine(page.rows, output):
+    if not output.for_programs(page.rows):
         metric = sort.removeprefix("metric:") if sort.startswith("metric:") else None
         # What decides the order is what is shown.
         best = metric or "BEST"
@@ -204,16 +204,6 @@ def metrics(reference: str, output: Output) -> None:
         ],
         empty="no epoch has ended yet",
     )
-
-
-def _machine(rows: Sequence[Mapping[str, Any]], output: Output) -> bool:
-    """Write rows for programs, if that was asked for."""
-    if output.json:
-        output.document(rows)
-    elif output.quiet:
-        for row in rows:
-            output.line(str(row["id"]))
-    return output.json or output.quiet
 
 
 def _alive_row(row: Mapping[str, Any]) -> list[object]:

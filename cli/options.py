@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, ParamSpec, TypeVar
@@ -52,6 +52,11 @@ def output_options(*, json: bool = True, quiet: str | None = None) -> Callable[[
     return decorate
 
 
+def _with(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
+    """Add options in the order in which help shows them."""
+    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
+
+
 def spec_options(command: Command) -> Command:
     """Add the options that change a spec; the command gets them as `overrides`."""
 
@@ -72,10 +77,7 @@ def spec_options(command: Command) -> Command:
         click.option("--priority", type=int, help="Higher runs first."),
         click.option("--time-limit", metavar="TIME", help="Longest the job may run: 90s, 30m, 2h."),
     )  # fmt: skip
-    wrapped: Command = called
-    for option in reversed(options):
-        wrapped = option(wrapped)
-    return wrapped
+    return _with(options, called)
 
 
 def _changes(
@@ -132,10 +134,7 @@ def term_options(command: Command) -> Command:
         click.option("--key", metavar="KEY", callback=_key,
                      help="Any text; where a job has it already, that job is meant and none made."),
     )  # fmt: skip
-    wrapped: Command = called
-    for option in reversed(options):
-        wrapped = option(wrapped)
-    return wrapped
+    return _with(options, called)
 
 
 def _listed(

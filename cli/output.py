@@ -46,6 +46,20 @@ class Output:
         """Write a JSON document to stdout; keys in the order of their documentation."""
         click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
+    def for_programs(self, rows: Sequence[Mapping[str, Any]], *, key: str = "id") -> bool:
+        """Write rows as `--json` or `-q` wants them; whether one of the two was asked for.
+
+        Args:
+            rows: of a list.
+            key: what of each is printed alone by `-q`.
+        """
+        if self.json:
+            self.document(rows)
+        elif self.quiet:
+            for row in rows:
+                self.line(str(row[key]))
+        return self.json or self.quiet
+
     def line(self, text: str) -> None:
         """Write one line of the answer to stdout."""
         click.echo(text, color=self.colored(sys.stdout))

@@ -49,12 +49,7 @@ def list_queues(output: Output) -> None:
 
     with Client() as client:
         found = client.queues()
-    if output.json:
-        output.document(found)
-        return
-    if output.quiet:
-        for one in found:
-            output.line(one["name"])
+    if output.for_programs(found, key="name"):
         return
     heads = ("NAME", "STATE", "RUNNING", "MAX", "QUEUED", "HELD", "WORKERS")
     output.table(

@@ -75,12 +75,7 @@ def list_workers(output: Output) -> None:
 
     with Client() as client:
         found = client.workers()
-    if output.json:
-        output.document(found)
-        return
-    if output.quiet:
-        for one in found:
-            output.line(one["name"])
+    if output.for_programs(found, key="name"):
         return
     heads = ("NAME", "HOST", "STATE", "SLOTS", "QUEUES", "JOBS", "SEEN")
     output.table(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from db import history, jobs, queues, workers
+from db import history, jobs, queues, upkeep, workers
 from db.states import JobState
 from fornada.errors import WorkerNotFound
 from fornada.waking import Waking
@@ -76,8 +76,7 @@ class Steering(Waking):
         """
         job_id = self._id(reference)
         jobs.move(self._database, job_id, self.actor, priority=priority, queue=queue, top=top)
-        self._wake_for(job_id)
-        return history.state(self._database, job_id)
+        return self._wake_for(job_id)
 
     def retry(self, reference: str | int, *, fresh: bool = False) -> JobState:
         """Queue a failed or cancelled job again; it goes on from its last good state.
@@ -138,16 +137,19 @@ class Steering(Waking):
         self._wake_for(job_id)
         return state
 
-    def _wake_for(self, job_id: int) -> None:
+    def _wake_for(self, job_id: int) -> JobState:
+        """Tell a worker of a job that waits in its queue now; the job's state."""
         job = history.job(self._database, job_id)
-        if job["state"] == JobState.QUEUED:
+        state = JobState(job["state"])
+        if state is JobState.QUEUED:
             # Nothing to warn of: upkeep tells the workers if this does not.
             self._wake(job["queue"], job["uid"])
+        return state
 
     def _wake_all(self, queue: str) -> None:
         """Wake as many slots as there are jobs for them."""
-        row = next((row for row in self.queues() if row["name"] == queue), None)
+        waiting = upkeep.claimable(self._database)
         idle = workers.idle_slots(self._database, self.settings.alive_s)
-        for _ in range(min(row["queued"] if row else 0, idle.get(queue, 0))):
+        for _ in range(min(waiting.get(queue, 0), idle.get(queue, 0))):
             if self._wake(queue):
                 return

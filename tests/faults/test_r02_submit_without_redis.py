@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,20 +17,6 @@ from tests.worker_process import Site
 
 # The promise.
 ACCEPTED_S = 10.0
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    """A Redis that the tests may stop."""
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
-def site(database_url: str, redis: RedisServer) -> Iterator[Site]:
-    """On each database in turn."""
-    with Site(database_url, redis.url) as made:
-        yield made
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ Twenty times on PostgreSQL, six on SQLite; `FORNADA_TEST_FULL=1` makes both twen
 """
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
@@ -18,20 +17,6 @@ TIMES = 20
 # On SQLite in CI.
 FEW = 6
 FULL = os.environ.get("FORNADA_TEST_FULL") == "1"
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    """A Redis that the tests may kill."""
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
-def site(database_url: str, redis: RedisServer) -> Iterator[Site]:
-    """On each database in turn."""
-    with Site(database_url, redis.url) as made:
-        yield made
 
 
 @pytest.mark.timeout(600)

@@ -6,7 +6,6 @@ Twenty seconds; `FORNADA_TEST_FULL=1` makes it ninety.
 import os
 import signal
 import time
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -23,20 +22,6 @@ AWAY_S = 90.0 if os.environ.get("FORNADA_TEST_FULL") == "1" else 20.0
 RESUMED_S = 60.0
 # An epoch of the stub takes 0.2 s; how late one may be in the record.
 LATE_S = 5.0
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    """A Redis that the tests may stop."""
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
-def site(database_url: str, redis: RedisServer) -> Iterator[Site]:
-    """On each database in turn."""
-    with Site(database_url, redis.url) as made:
-        yield made
 
 
 @pytest.mark.timeout(600)

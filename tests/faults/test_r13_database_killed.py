@@ -23,13 +23,6 @@ AWAY_S = 30.0 if os.environ.get("FORNADA_TEST_FULL") == "1" else 12.0
 STALL_S = 1.0
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL that the tests may kill."""
-    with PostgresServer() as server:
-        yield server
-
-
 @pytest.fixture
 def site(postgres: PostgresServer, redis_server: RedisServer) -> Iterator[Site]:
     """On that PostgreSQL."""

@@ -29,13 +29,6 @@ LATE_S = 2 * float(QUICK["UPKEEP_S"]) + 0.5
 MOVED_S = LEASE_S + 15.0
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL that the tests may kill."""
-    with PostgresServer() as server:
-        yield server
-
-
 @pytest.fixture
 def site(postgres: PostgresServer, redis_server: RedisServer) -> Iterator[Site]:
     """On that PostgreSQL."""

@@ -15,20 +15,6 @@ AWAY_S = 10.0
 
 
 @pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    """A Redis that the tests may stop."""
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL that the tests may stop."""
-    with PostgresServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def site(redis: RedisServer, postgres: PostgresServer) -> Iterator[Site]:
     """A database, a home and a queue for the module."""
     with Site.on(postgres, redis.url) as made:

@@ -8,7 +8,6 @@ import pytest
 
 from db import history
 from fornada import artifacts
-from tests.servers import RedisServer
 from tests.stub_trainer import chatter
 from tests.until import until
 from tests.worker_process import Site, WorkerProcess
@@ -16,22 +15,6 @@ from worker.shipping import MOST_BYTES
 
 # Promised are two seconds; the rest is for two cores that others keep busy.
 SHIPPED_S = 5.0
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def site(
-    request: pytest.FixtureRequest,
-    redis_server: RedisServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Site]:
-    """A database of each kind, for the module."""
-    if request.param == "postgres":
-        made = Site.on(request.getfixturevalue("postgres_server"), redis_server.url)
-    else:
-        folder = tmp_path_factory.mktemp("sqlite")
-        made = Site(f"sqlite:///{folder}/fornada.db", redis_server.url)
-    with made as site:
-        yield site
 
 
 @pytest.fixture(scope="module")

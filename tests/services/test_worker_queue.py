@@ -23,22 +23,6 @@ from tests.until import until
 from tests.worker_process import REPOSITORY, Site, WorkerProcess, gone, stub_job
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def site(
-    request: pytest.FixtureRequest,
-    redis_server: RedisServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Site]:
-    """A migrated database of each kind, for the whole module."""
-    if request.param == "postgres":
-        made = Site.on(request.getfixturevalue("postgres_server"), redis_server.url)
-    else:
-        folder = tmp_path_factory.mktemp("sqlite")
-        made = Site(f"sqlite:///{folder}/fornada.db", redis_server.url)
-    with made as site:
-        yield site
-
-
 @pytest.fixture(scope="module")
 def worker(site: Site) -> Iterator[WorkerProcess]:
     """One worker with two slots, for the whole module: it has to take whatever comes."""

@@ -75,6 +75,7 @@ compose-test: ## Run docker-compose.yml end to end on a Docker engine.
 	sh tests/compose/run.sh
 
 # Packages with versions and hashes; no index address, so pip and uv find them wherever they are set up to.
+# Extras stay named: without them pip 23.2 looks past the lock for the newest release of such a package.
 .PHONY: lock
 lock: ## Resolve the lock files again; needs uv.
 	$(compile) -o lock/client.txt
@@ -83,7 +84,7 @@ lock: ## Resolve the lock files again; needs uv.
 	$(compile) --extra worker --extra embedded --group build -o lock/demo.txt
 	$(compile) --extra worker --extra embedded --group dev -o lock/dev.txt
 	$(patsubst pyproject.toml,,$(compile)) --group build -o lock/build.txt
-compile = uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+compile = uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --no-annotate \
 	--python-version 3.11 pyproject.toml
 
 .PHONY: clean

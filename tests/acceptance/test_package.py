@@ -7,9 +7,12 @@ import re
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
 
 PROJECT = Path(__file__).parents[2]
 LOCKS = sorted((PROJECT / "lock").glob("*.txt"))
@@ -44,9 +47,29 @@ def test_a_lock_pins_versions_and_hashes_and_names_no_address(lock: Path) -> Non
     packages = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
     assert packages
     for package in packages:
-        assert re.fullmatch(r"[a-z0-9._-]+==[^ ]+( ; .+)? \\", package), package
+        assert re.fullmatch(r"[a-z0-9._-]+(\[[a-z0-9,-]+\])?==[^ ]+( ; .+)? \\", package), package
     hashed = re.findall(r"^\S+==[^\n]*\\\n    --hash=sha256:[0-9a-f]{64}", text, re.MULTILINE)
     assert len(hashed) == len(packages)
+
+
+def test_a_lock_names_the_extras_that_packages_ask_for() -> None:
+    """Else pip 23.2 takes the newest release of such a package, which has no hash here."""
+    lines = (PROJECT / "lock" / "dev.txt").read_text().splitlines()
+    locked = [Requirement(line.removesuffix("\\")) for line in lines if "==" in line]
+    named = {canonicalize_name(each.name): each.extras for each in locked}
+    wanted = [each for name in named for each in needs(name) if each.extras and each.name in named]
+    assert wanted
+    for each in wanted:
+        assert each.extras <= named[canonicalize_name(each.name)], str(each)
+
+
+def needs(name: NormalizedName) -> list[Requirement]:
+    """What an installed package asks for; nothing for one of another platform."""
+    try:
+        found = [Requirement(text) for text in requires(name) or ()]
+    except PackageNotFoundError:
+        return []
+    return [each for each in found if each.marker is None or each.marker.evaluate({"extra": ""})]
 
 
 def test_docker_compose_accepts_the_file() -> None:

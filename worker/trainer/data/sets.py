@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,31 @@ _NAMED = 100
 _Part = Literal["training", "validation"]
 
 
+class Pixels(Protocol):
+    """The images of a set: an array, a map of a file, or files that are decoded when asked for.
+
+    Any thread may gather, and several may at once.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Count, height, width, channels."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8 or float32; values lie in 0-255 in both."""
+        ...
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        ...
+
+    def __getitem__(self, positions: NDArray[np.int64], /) -> NDArray[Any]:
+        """The images at these positions, in this order: shape (positions, ...), of `dtype`."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Images:
     """One set, in its fixed order; equal to itself alone.
@@ -36,7 +61,7 @@ class Images:
         weights: of each image in the loss, float32 (count,), where the spec weighs classes.
     """
 
-    pixels: NDArray[Any]
+    pixels: Pixels
     labels: NDArray[np.int32]
     targets: NDArray[Any]
     weights: NDArray[np.float32] | None = None
@@ -47,7 +72,7 @@ class Images:
     def example(self) -> tuple[NDArray[Any], ...]:
         """A batch of one image as the model meets it."""
         weights = () if self.weights is None else (self.weights[:1],)
-        return self.pixels[:1].astype(np.float32), self.targets[:1], *weights
+        return self.pixels[np.arange(1)].astype(np.float32), self.targets[:1], *weights
 
 
 @dataclass(frozen=True)
@@ -68,7 +93,7 @@ class Sets:
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of an image."""
-        height, width, channels = self.train.pixels.shape[1:]
+        _, height, width, channels = self.train.pixels.shape
         return (height, width, channels)
 
     def summary(self) -> DataSummary:

@@ -126,6 +126,9 @@ def bake(
     **settings: Any,
 ) -> Run:
     """Bake a job here, without a process; `stop` as in `AskedAt`."""
+    if stop is not None:
+        # Then a block is one batch, and each of them can be the last.
+        settings.setdefault("state_every_s", 1e-9)
     number = int(folder.name.removeprefix("attempt-"))
     order = job(spec, root, folder, attempt=number, resume_from=resume_from)
     told: list[Started | Epoch] = []

@@ -27,10 +27,10 @@ def evaluate(
         spec: its batch size and loss.
         images: the test set.
         classes: names in the order of labels.
-        check: called between batches; what it raises ends the evaluation.
+        check: called between blocks of batches; what it raises ends the evaluation.
     """
     model = keras.models.load_model(model_file)
-    engine = engine_for(model, spec.data.batch_size)
+    engine = engine_for(model, spec.data.batch_size, images.example())
     logs = engine.evaluate(images, keras.callbacks.CallbackList(model=model), check)
     logits = bool(spec.compile.loss.arguments["from_logits"])
     predicted = predicted_labels(engine.predict(images, check), from_logits=logits)

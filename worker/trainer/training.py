@@ -16,7 +16,7 @@ from worker.trainer import callbacks
 from worker.trainer.catalogue import reason
 from worker.trainer.data.order import epoch_order
 from worker.trainer.data.sets import Sets
-from worker.trainer.engine import Logs, engine_for
+from worker.trainer.engine import BLOCK_S, Logs, engine_for
 from worker.trainer.failures import TrainingFailed
 from worker.trainer.history import History, HistoryFile
 from worker.trainer.state.contents import Facts, Origin, Place, State
@@ -59,7 +59,7 @@ class Training:
         origin: of the states it saves.
         folder: of the attempt; the callbacks and the states write there.
         every_s: how often the state is saved within an epoch.
-        check: called between batches; what it raises ends the training.
+        check: called between blocks of batches; what it raises ends the training.
     """
 
     def __init__(  # noqa: PLR0913 - what a training is made of
@@ -78,7 +78,10 @@ class Training:
         self._sets = sets
         self._origin = origin
         self._folder = folder
-        self._engine = engine_for(model, spec.data.batch_size)
+        example = sets.train.example()
+        # A state can be saved between two blocks alone.
+        block_s = min(BLOCK_S, every_s)
+        self._engine = engine_for(model, spec.data.batch_size, example, block_s=block_s)
         self._check = check
         made, self._best_model = callbacks.from_spec(spec, folder)
         self._records = callbacks.Records()
@@ -87,7 +90,7 @@ class Training:
             [*made, self._records], model=model, epochs=spec.fit.epochs, steps=self._steps
         )
         keras_own = tuple(callback for callback in made if callback is not self._best_model)
-        self._live = Live(model, sets.train.example(), keras_own)
+        self._live = Live(model, example, keras_own)
         self._keeper = Keeper(folder, every_s)
         self._history = History()
         self._file = HistoryFile(folder)
@@ -252,7 +255,7 @@ class Training:
         return logs
 
     def _between(self, batch: int) -> None:
-        """Between two batches of training."""
+        """Between two blocks of training."""
         self._place = self._place.model_copy(update={"batch": batch})
         self._pause()
 

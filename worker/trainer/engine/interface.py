@@ -1,7 +1,7 @@
 """The interface between the training loop and a backend."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import keras
 import numpy as np
@@ -9,12 +9,16 @@ from numpy.typing import NDArray
 
 from worker.trainer.data.sets import Images
 
-# Names as `fit` gives them, without `val_`. Within an epoch the values are the backend's scalars.
-Logs = dict[str, Any]
+# Names as `fit` gives them, without `val_`.
+Logs = dict[str, float]
 
 
 class Engine(Protocol):
-    """Runs a compiled model over images, batch by batch, in an order that it is given."""
+    """Runs a compiled model over images, batch by batch, in an order that it is given.
+
+    A block of batches is one call of the backend. Keras's callbacks hear of a block as of its
+    first and last batch, as under `steps_per_execution`.
+    """
 
     def train_epoch(
         self,
@@ -30,8 +34,8 @@ class Engine(Protocol):
         Args:
             images: the training set.
             order: positions in it, shape (count,), of the whole epoch.
-            callbacks: told of every batch; they may set `model.stop_training`.
-            between: called before every batch, when the model's variables are all at rest, with
+            callbacks: told of every block; they may set `model.stop_training`.
+            between: called before every block, when the model's variables are all at rest, with
                 how many batches of the epoch are done; what it raises ends the epoch.
             first_batch: batches that are done; the metrics' variables then hold them already.
         Returns:

@@ -1,9 +1,10 @@
-"""TensorFlow: Keras's compiled functions over our own iterator of batches.
+"""TensorFlow: blocks of many batches, each a compiled call around Keras's own steps.
 
-What `keras/src/backend/tensorflow/trainer.py` does in `fit` and `evaluate`, without its own
-order of data.
+What `keras/src/backend/tensorflow/trainer.py` does in `fit`, `evaluate` and `predict` with
+`steps_per_execution`, but on images that lie on the device already, in our own order.
 """
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,10 +14,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from worker.trainer.data.sets import Images
+from worker.trainer.engine.feed import Block, Feed
 from worker.trainer.engine.interface import Logs
-
-# Batches prepared while one is being computed.
-_PREFETCH = 2
+from worker.trainer.engine.pace import Pace
+from worker.trainer.engine.program import Program
 
 
 class TensorFlowEngine:
@@ -25,12 +26,24 @@ class TensorFlowEngine:
     Args:
         model: built and compiled.
         batch_size: images in a batch; the last one of a set may be smaller.
+        example: a batch as `Images.example` gives it.
+        block_s: seconds that a block is to take.
     """
 
-    def __init__(self, model: keras.Model, batch_size: int) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        batch_size: int,
+        example: tuple[NDArray[Any], ...],
+        block_s: float,
+    ) -> None:
+        # Every variable has to be there before a loop is traced; what `fit` does too.
+        model._symbolic_build(data_batch=example)
         self._model = model
         self._batch_size = batch_size
-        self._held: dict[Images, _Batches] = {}
+        self._program = Program(model)
+        self._training, self._testing = Pace(block_s), Pace(block_s)
+        self._held: dict[Images, Feed] = {}
 
     def train_epoch(
         self,
@@ -42,20 +55,19 @@ class TensorFlowEngine:
         first_batch: int = 0,
     ) -> Logs:
         """See `Engine.train_epoch`."""
-        model, batches = self._model, self._batches(images)
-        model.make_train_function()
+        model, done, logs = self._model, first_batch, {}
         if first_batch == 0:
             model.reset_metrics()
-        logs: Logs = {}
-        iterator = batches.iterate(order[first_batch * self._batch_size :])
-        for step in range(first_batch, batches.steps):
-            between(step)
-            callbacks.on_train_batch_begin(step)
-            logs = model.train_function(iterator)
-            callbacks.on_train_batch_end(step, logs)
+        left = order[first_batch * self._batch_size :]
+        for block in self._feed(images).blocks(left, self._batch_size, self._training):
+            between(done)
+            callbacks.on_train_batch_begin(done)
+            logs = self._run(self._program.train, block, self._training)
+            done += block.batches
+            callbacks.on_train_batch_end(done - 1, logs)
             if model.stop_training:
                 break
-        return self._result(logs)
+        return logs
 
     def evaluate(
         self,
@@ -64,73 +76,44 @@ class TensorFlowEngine:
         check: Callable[[], None],
     ) -> Logs:
         """See `Engine.evaluate`."""
-        model, batches = self._model, self._batches(images)
-        model.make_test_function()
+        done, logs = 0, {}
         callbacks.on_test_begin()
-        model.reset_metrics()
-        logs: Logs = {}
-        iterator = batches.iterate(np.arange(len(images)))
-        for step in range(batches.steps):
+        self._model.reset_metrics()
+        in_turn = np.arange(len(images))
+        for block in self._feed(images).blocks(in_turn, self._batch_size, self._testing):
             check()
-            callbacks.on_test_batch_begin(step)
-            logs = model.test_function(iterator)
-            callbacks.on_test_batch_end(step, logs)
-        result = self._result(logs)
-        callbacks.on_test_end(result)
-        return result
+            callbacks.on_test_batch_begin(done)
+            logs = self._run(self._program.test, block, self._testing)
+            done += block.batches
+            callbacks.on_test_batch_end(done - 1, logs)
+        callbacks.on_test_end(logs)
+        return logs
 
     def predict(self, images: Images, check: Callable[[], None]) -> NDArray[np.float32]:
         """See `Engine.predict`."""
         outputs = []
-        for pixels, *_ in self._batches(images).iterate(np.arange(len(images))):
+        in_turn = np.arange(len(images))
+        for block in self._feed(images).blocks(in_turn, self._batch_size, self._testing):
             check()
-            outputs.append(self._model.predict_on_batch(pixels))
+            found = self._program.predict(*_arguments(block))
+            outputs.append(found.numpy())
         return np.concatenate(outputs)
 
-    def _batches(self, images: Images) -> "_Batches":
-        # The same sets come every epoch; the pipeline of each is traced once.
+    def _feed(self, images: Images) -> Feed:
+        # The same sets come every epoch.
         if images not in self._held:
-            self._held[images] = _Batches(images, self._batch_size)
+            self._held[images] = Feed(images, tf.constant)
         return self._held[images]
 
-    def _result(self, logs: Logs) -> dict[str, float]:
-        """Loss and metrics over the whole epoch, in the order in which `fit` has them."""
-        results = self._model.get_metrics_result()
-        chosen = results if set(results) == set(logs) else logs
-        return {name: float(value) for name, value in chosen.items()}
+    def _run(self, call: Callable[..., None], block: Block, pace: Pace) -> Logs:
+        """Compute a block; loss and metrics of the epoch so far."""
+        begin = time.monotonic()
+        call(*_arguments(block))
+        # Waits for the device, too.
+        logs = {name: float(value) for name, value in self._model.get_metrics_result().items()}
+        pace.took(block.batches, time.monotonic() - begin)
+        return logs
 
 
-class _Batches:
-    """Batches of one set as TensorFlow's iterator, in any order asked for.
-
-    Args:
-        images: gathered batch by batch, so that it may lie in a memory map.
-        batch_size: images in a batch.
-    """
-
-    def __init__(self, images: Images, batch_size: int) -> None:
-        self.steps = -(-len(images) // batch_size)
-        self._columns = [images.pixels, images.targets]
-        if images.weights is not None:
-            self._columns.append(images.weights)
-        self._batch_size = batch_size
-        self._order = np.arange(len(images))
-        starts = tf.data.Dataset.range(0, len(images), batch_size)
-        self._dataset = starts.map(self._batch).prefetch(_PREFETCH)
-
-    def iterate(self, order: NDArray[np.int64]) -> Any:
-        """A new iterator. The one before it must not be used any more."""
-        self._order = order
-        return iter(self._dataset)
-
-    def _batch(self, start: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        dtypes = [tf.as_dtype(column.dtype) for column in self._columns]
-        tensors = tf.numpy_function(self._gather, [start], dtypes)
-        for tensor, column in zip(tensors, self._columns, strict=True):
-            tensor.set_shape((None, *column.shape[1:]))
-        # Keras's reader gives float32 whatever the files hold.
-        return (tf.cast(tensors[0], tf.float32), *tensors[1:])
-
-    def _gather(self, start: np.int64) -> list[NDArray[Any]]:
-        chosen = self._order[start : start + self._batch_size]
-        return [column[chosen] for column in self._columns]
+def _arguments(block: Block) -> tuple[Any, ...]:
+    return block.columns, block.order, tf.constant(block.first), tf.constant(block.batches)

@@ -74,6 +74,12 @@ class Settings(BaseSettings):
     state_every_s: float = Field(
         60.0, gt=0, description="How often a trainer saves its state within an epoch."
     )
+    jobs_per_trainer: int = Field(
+        100,
+        ge=1,
+        description="Jobs that a trainer serves, one after the other, before a new process takes "
+        "its place; 1 gives each job a process of its own.",
+    )
     max_file_bytes: int = Field(
         256 * 2**30, gt=0, description="The largest file a trainer may write."
     )

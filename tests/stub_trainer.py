@@ -10,7 +10,8 @@ What it does stands in the job's name, before a dash:
 model that is not there, `loop` one whose path has no end.
 Any other name trains `fit.epochs` epochs in no time and succeeds.
 
-It keeps a state after each epoch, and goes on from the newest that it is given.
+It keeps a state after each epoch, and goes on from the newest that it is given. Like a trainer it
+serves one job after the other, where it may.
 """
 
 import ctypes
@@ -33,13 +34,11 @@ from worker.messages import (
     Finished,
     RestoredEpoch,
     Started,
-    Stop,
     Stopped,
     Train,
-    decode_down,
-    encode,
 )
 from worker.trainer.confine import confine
+from worker.trainer.pipes import Inbox, Order, Outbox, StopAsked
 
 # Seconds between two epochs of a job that waits.
 EPOCH_S = 0.2
@@ -50,22 +49,18 @@ STATE = "state.json"
 class Stub:
     """One job, from `train` to the last word."""
 
-    def __init__(self, up: int) -> None:
+    def __init__(self, up: int, outbox: Outbox, order: Order) -> None:
         self._up = up
-        self._stopped = threading.Event()
-        self._stop: Stop | None = None
+        self._say = outbox.tell
+        self._order = order
 
-    def run(self) -> None:
+    def verdict(self) -> Finished | Stopped:
         """Do what the name says."""
-        self._down = os.fdopen(os.dup(0), "rb", buffering=0)
-        line = self._down.readline()
-        if not line:
-            return
-        train = decode_down(line)
-        assert isinstance(train, Train)
-        threading.Thread(target=self._read, daemon=True).start()
+        with (self._order.job.folder / "train.log").open("ab", buffering=0) as self._log:
+            return self._bake(self._order.job)
+
+    def _bake(self, train: Train) -> Finished | Stopped:
         name, _, argument = str(train.spec["name"]).partition("-")
-        self._log = (train.folder / "train.log").open("ab", buffering=0)
         self._log.write(f"stub: {train.spec['name']}\n".encode())
         best = _best(train.folder)
         trained = _restored(train)
@@ -78,27 +73,22 @@ class Stub:
             if name == "chatter":
                 self._log.write(chatter(number, int(argument)))
             pause_s = EPOCH_S if name in ("wait", "chatter", "blunt") else 0.0
-            if self._stopped.wait(pause_s):
-                break
-        if self._stop is not None and name == "blunt":
-            signal.pause()
-        if self._stop is not None:
-            self._say(Stopped(reason=self._stop.reason, best=best, files=[best.file]))
-            return
+            if (stop := self._stop_within(pause_s)) is not None:
+                if name == "blunt":
+                    signal.pause()
+                return Stopped(reason=stop.reason, best=best, files=[best.file])
         if name in ("forge", "loop"):
             best.file.path.unlink()
         if name == "loop":
             best.file.path.symlink_to(best.file.path)
-        reason = StopReason.COMPLETED
-        self._say(Finished(stop_reason=reason, best=best, test=None, files=[best.file]))
+        return Finished(stop_reason=StopReason.COMPLETED, best=best, test=None, files=[best.file])
 
-    def _read(self) -> None:
-        while line := self._down.readline():
-            message = decode_down(line)
-            if isinstance(message, Stop):
-                self._stop = message
-                self._stopped.set()
-        os._exit(3)
+    def _stop_within(self, pause_s: float) -> StopAsked | None:
+        try:
+            self._order.asked.wait(pause_s)
+        except StopAsked as stop:
+            return stop
+        return None
 
     def _tell_started(
         self, train: Train, trained: list[dict[str, Any]], best: Best, parameters: int
@@ -132,9 +122,6 @@ class Stub:
         _keep(train.folder / STATE, trained)
         self._log.write(f"epoch {number}\n".encode())
         self._say(Epoch(**_epoch(number), best=best if number == 1 else None))
-
-    def _say(self, message: Started | Epoch | Finished | Stopped) -> None:
-        os.write(self._up, encode(message))
 
 
 def chatter(epoch: int, count: int) -> bytes:
@@ -193,6 +180,20 @@ def _best(folder: Path) -> Best:
     return Best(epoch=1, monitor="loss", value=1.0, file=record)
 
 
+def serve(up: int) -> None:
+    """Take one job after the other."""
+    inbox, outbox = Inbox(0), Outbox(up)
+    again = True
+    while again:
+        order = inbox.order()
+        verdict = Stub(up, outbox, order).verdict()
+        again = order.job.again
+        if not again:
+            inbox.let_go()
+        outbox.tell(verdict.model_copy(update={"again": again}))
+    os._exit(0)
+
+
 if __name__ == "__main__":
     confine()
-    Stub(int(sys.argv[sys.argv.index("--up-fd") + 1])).run()
+    serve(int(sys.argv[sys.argv.index("--up-fd") + 1]))

@@ -98,7 +98,8 @@ def run(options: Options) -> int:
     taken = slots.take(slots.devices(options.slots), settings.home, holder)
     log.info("worker %s: slots %s, data in %s", options.name, _names(taken), root)
     environment = scrubbed(os.environ, urls) | {"FORNADA_HOME": str(settings.home)}
-    trainers = Trainers(taken, environment)
+    most_jobs = options.jobs_per_trainer or settings.jobs_per_trainer
+    trainers = Trainers(taken, environment, most_jobs=most_jobs)
     try:
         # The first spares import Keras while we connect.
         for slot in taken:

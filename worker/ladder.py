@@ -4,7 +4,7 @@ import math
 import signal
 import time
 
-from worker.messages import Stop, WhyStop
+from worker.messages import WhyStop
 from worker.process import Trainer
 
 # Who cancels wants the slot back; a trainer saves its state in less.
@@ -50,7 +50,7 @@ class Ladder:
     def _hear(self, why: WhyStop, grace_s: float | None) -> None:
         if self.why is None:
             self.why = why
-            self._trainer.send(Stop(reason=why))
+            self._trainer.stop(why)
         self._requests.append((time.monotonic(), self._patience(why, grace_s)))
         self._heard = (why, grace_s)
 

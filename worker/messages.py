@@ -43,12 +43,19 @@ class Train(_Message):
     folder: Path
     # Folders of attempts whose training state it may go on from, to be tried in this order.
     resume_from: list[Path] = []
+    # Whether the trainer may wait for another job after this one.
+    again: bool = False
 
 
 class Stop(_Message):
-    """End at the next batch, save the training state, report `stopped`."""
+    """End this attempt at its next batch, save its state, report `stopped`.
+
+    It may come when the attempt has just ended, and the trainer has another: it is not for that.
+    """
 
     kind: Literal["stop"] = "stop"
+    job_id: int
+    attempt: int
     reason: WhyStop
 
 
@@ -157,6 +164,8 @@ class Finished(_Message):
     best: Best
     test: TestResult | None
     files: list[FileRecord]
+    # Whether the trainer waits for another job; else it ends.
+    again: bool = False
 
 
 class Stopped(_Message):
@@ -166,6 +175,8 @@ class Stopped(_Message):
     reason: WhyStop
     best: Best | None
     files: list[FileRecord]
+    # As in `Finished`.
+    again: bool = False
 
 
 class Failed(_Message):

@@ -37,6 +37,8 @@ class Options:
     name: str
     # Whether somebody chose the name.
     named: bool
+    # Jobs that a trainer serves at most; None leaves it to the setting.
+    jobs_per_trainer: int | None
     # Process id of the parent; None when run by hand.
     parent: int | None
     # Descriptor of the pulse's file, held by the parent; None when run by hand.
@@ -74,6 +76,13 @@ def parse(arguments: Sequence[str]) -> Options:
         "--name", help="name of this worker, unique among the living; default: HOST-PID"
     )
     parser.add_argument(
+        "--jobs-per-trainer",
+        type=int,
+        metavar="N",
+        help="jobs that a trainer serves, one after the other, before a new one takes its place; "
+        "default: FORNADA_JOBS_PER_TRAINER, or 100",
+    )
+    parser.add_argument(
         "--check",
         action="store_true",
         help="say whether the worker that runs in this home (or the one named) is well, and end: "
@@ -92,6 +101,8 @@ def parse(arguments: Sequence[str]) -> Options:
             f"--name {found.name!r} is no name for a worker; "
             f"expected up to 128 letters, digits, dots, dashes and underscores"
         )
+    if found.jobs_per_trainer is not None and found.jobs_per_trainer < 1:
+        parser.error(f"--jobs-per-trainer {found.jobs_per_trainer}: expected 1 or more")
     # The parent's number, so that the name outlives a restart of the Celery process.
     name = found.name or f"{socket.gethostname()}-{found.parent or os.getpid()}"
     return Options(
@@ -99,6 +110,7 @@ def parse(arguments: Sequence[str]) -> Options:
         queues,
         name,
         found.name is not None,
+        found.jobs_per_trainer,
         found.parent,
         found.pulse,
         found.check,

@@ -23,6 +23,7 @@ from worker.messages import (
     Stop,
     Stopped,
     Train,
+    WhyStop,
     decode_up,
     encode,
 )
@@ -45,21 +46,34 @@ class Garbled(Exception):  # it says what the trainer's line was
 
 
 class Trainer:
-    """One trainer process, its two pipes and its process group.
+    """One trainer process, its two pipes and its process group; it takes one job at a time.
 
-    Used by one thread at a time. As a context manager it leaves no process behind.
+    Used by one thread at a time. As a context manager it leaves no process behind, but one that
+    has been released.
+
+    Attributes:
+        pid: its process id.
+        exit: None until the process has ended.
+        jobs: that it has been given so far.
+        niced: whether it was started behind a running job.
+        again: whether it may take another job after the one that it has.
     """
 
     def __init__(self, process: "subprocess.Popen[bytes]", up: int) -> None:
         self.pid = process.pid
-        # None until the process has ended.
         self.exit: Exit | None = None
+        self.jobs = 0
+        self.niced = False
+        self.again = False
+        self._job: Train | None = None
+        self._released = False
+        self._signalled = False
         self._process = process
         self._up = up
         self._unread = b""
         self._unsent = b""
         self._closed = False
-        self._oom = OomCounter.of(process.pid)
+        self._oom: OomCounter | None = None
         assert process.stdin is not None  # noqa: S101 - asked for in `start`
         self._down = process.stdin
         # A spare that still imports Keras does not read: a large spec must not block us.
@@ -94,9 +108,27 @@ class Trainer:
             and os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
         )
 
-    def send(self, message: Train | Stop) -> None:
-        """Hand a message over; it is written when the trainer reads."""
-        self._unsent += encode(message)
+    def train(self, job: Train) -> None:
+        """Hand a job over; it is written when the trainer reads."""
+        self._job, self._released = job, False
+        # What the kernel killed before is not this job's.
+        self._oom = OomCounter.of(self.pid)
+        self._unsent += encode(job)
+
+    def stop(self, why: WhyStop) -> None:
+        """Ask it to stop the job that it has."""
+        if self._job is not None:
+            stop = Stop(job_id=self._job.job_id, attempt=self._job.attempt, reason=why)
+            self._unsent += encode(stop)
+
+    def release(self) -> bool:
+        """Let it wait for another job, if it has said that it does, and nobody signalled it.
+
+        Returns:
+            Whether it waits; if not it is to be ended.
+        """
+        self._released = self.again and self.running and not self._signalled
+        return self._released
 
     def listen(self, timeout_s: float) -> list[Up]:
         """Messages that came; returns early when some did or the trainer closed its pipe.
@@ -152,6 +184,7 @@ class Trainer:
     def signal(self, which: signal.Signals) -> None:
         """Signal the whole group."""
         if self.exit is None:
+            self._signalled = True
             try:
                 os.killpg(self.pid, which)
             except ProcessLookupError:
@@ -161,7 +194,8 @@ class Trainer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.kill()
+        if not self._released:
+            self.kill()
 
     def _receive(self) -> None:
         data = os.read(self._up, READ_BYTES)

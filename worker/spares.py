@@ -1,6 +1,7 @@
-"""Each slot's spare trainer: Keras imported, no device touched, ready for the next job.
+"""Each slot's spare trainer, ready for the next job: just started, or back from the last one.
 
-All trainers are started by one thread that lives as long as the worker: the parent-death signal
+One that has just started has imported Keras and touched no device; so only one of a slot's trainers
+ever has. All are started by one thread that lives as long as the worker: the parent-death signal
 follows the thread that started a process, so a shorter thread would take its trainers with it.
 """
 
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from worker.process import Trainer
@@ -21,48 +23,74 @@ log = logging.getLogger("fornada.worker")
 
 # Another program that speaks a trainer's messages, for measuring the queue without Keras.
 COMMAND_VARIABLE = "FORNADA_TRAINER_COMMAND"
-# Importing Keras takes seconds of a core; a running job goes before the next one's spare.
+# Importing Keras takes seconds of a core; a running job goes before the next one's spare. More
+# than the worker's own.
 NICE = 15
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a job asks of its trainer.
+
+    Attributes:
+        gpu: whether it may use the slot's GPU, where there is one.
+        alone: whether the trainer must serve no other job, before or after.
+    """
+
+    gpu: bool = True
+    alone: bool = False
 
 
 class Trainers:
     """Starts trainers, and keeps one ready for each slot."""
 
-    def __init__(self, slots: Sequence[Slot], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, slots: Sequence[Slot], environment: Mapping[str, str], *, most_jobs: int
+    ) -> None:
         """Start nothing yet.
 
         Args:
             slots: of this worker.
             environment: for trainers, without credentials.
+            most_jobs: that a trainer serves, at least 1.
         """
         self._command = trainer_command()
         self._environment = dict(environment)
         self._threads = threads(slots)
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="starter")
+        self._most_jobs = most_jobs
         self._spares: dict[str, Trainer] = {}
-        self._niced: set[int] = set()
+        self._closed = False
         self._lock = threading.Lock()
 
-    def take(self, slot: Slot, *, gpu: bool = True) -> Trainer:
-        """The slot's spare, or a trainer just started when there is none alive.
+    def take(self, slot: Slot, needs: Needs) -> Trainer:
+        """The slot's spare, or a trainer just started when there is none that will do.
 
         Args:
             slot: where the job runs.
-            gpu: whether the job may use the slot's GPU; the spare always may, so a job that must
-                not gets a trainer of its own.
+            needs: of the job; the spare always may use the slot's GPU.
         Raises:
             OSError: the host cannot start another process.
         """
-        if slot.has_gpu and not gpu:
-            return self._start(slot, gpu=False)
+        apart = slot.has_gpu and not needs.gpu
+        spare = None if apart else self._spare(slot, unused=needs.alone)
+        trainer = spare or self._start(slot, gpu=not apart)
+        trainer.jobs += 1
+        trainer.again = not (apart or needs.alone) and trainer.jobs < self._most_jobs
+        return trainer
+
+    def keep(self, slot: Slot, trainer: Trainer) -> None:
+        """Have a trainer that waits for another job be the slot's spare."""
         with self._lock:
-            spare = self._spares.pop(slot.name, None)
-        if spare is not None and spare.running:
-            self._hurry(spare)
-            return spare
-        if spare is not None:
-            log.warning("the spare trainer of slot %s ended: %s", slot.name, spare.kill())
-        return self._start(slot)
+            other = self._spares.pop(slot.name, None)
+            closed = self._closed
+            if not closed:
+                self._spares[slot.name] = trainer
+        if closed:
+            trainer.kill()
+        if other is not None:
+            # Started by whoever saw the slot just before it was taken.
+            other.kill()
 
     def prepare(self, slot: Slot, *, gently: bool) -> None:
         """Have a spare ready before it is needed.
@@ -84,12 +112,13 @@ class Trainers:
                 log.warning("no spare trainer for slot %s: %s", slot.name, exc)
                 return
         if gently and can_hurry_again():
-            os.setpriority(os.PRIO_PROCESS, trainer.pid, NICE)
-            self._niced.add(trainer.pid)
+            os.setpriority(os.PRIO_PROCESS, trainer.pid, _niceness(0) + NICE)
+            trainer.niced = True
 
     def close(self) -> None:
         """End all spares."""
         with self._lock:
+            self._closed = True
             spares, self._spares = list(self._spares.values()), {}
         for spare in spares:
             spare.kill()
@@ -98,14 +127,45 @@ class Trainers:
         environment = slot.environment(self._environment, self._threads, gpu=gpu)
         return self._starter.submit(Trainer.start, self._command, slot, environment).result()
 
-    def _hurry(self, trainer: Trainer) -> None:
-        if trainer.pid not in self._niced:
-            return
-        self._niced.discard(trainer.pid)
-        # Linux keeps the priority of each thread apart.
-        for thread in Path(f"/proc/{trainer.pid}/task").iterdir():
+    def _spare(self, slot: Slot, *, unused: bool) -> Trainer | None:
+        with self._lock:
+            spare = self._spares.pop(slot.name, None)
+        if spare is None:
+            return None
+        if not spare.running:
+            log.warning("the spare trainer of slot %s ended: %s", slot.name, spare.kill())
+            return None
+        if unused and spare.jobs:
+            spare.kill()
+            return None
+        if spare.niced:
+            hurry(spare.pid)
+            spare.niced = False
+        return spare
+
+
+def hurry(pid: int) -> None:
+    """Give a process that was niced this one's priority, in every thread."""
+    own = _niceness(0)
+    # Linux keeps the priority of each thread apart, and a thread inherits that of its starter:
+    # one that was started meanwhile may have the old one.
+    while slow := [thread for thread in _threads(pid) if _niceness(thread) > own]:
+        for thread in slow:
             with suppress(ProcessLookupError):
-                os.setpriority(os.PRIO_PROCESS, int(thread.name), 0)
+                os.setpriority(os.PRIO_PROCESS, thread, own)
+
+
+def _threads(pid: int) -> list[int]:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]
+    return []
+
+
+def _niceness(thread: int) -> int:
+    """Of a thread, or of the one that calls for 0; 0 when it is gone."""
+    with suppress(ProcessLookupError):
+        return os.getpriority(os.PRIO_PROCESS, thread)
+    return 0
 
 
 def trainer_command() -> tuple[str, ...]:
@@ -121,10 +181,10 @@ def can_hurry_again() -> bool:
 
     def probe() -> None:
         # In a thread of its own, whose priority goes with it.
-        own = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, own, 1)
+        before, own = _niceness(0), threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, own, before + 1)
         with suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, own, 0)
+            os.setpriority(os.PRIO_PROCESS, own, before)
             answer.append(True)
 
     thread = threading.Thread(target=probe, name="probe")

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from db.facts import Claim, Failure, Requests, Verdict
-from db.states import JobState
+from db.states import AttemptOutcome, JobState
 from fornada import artifacts
 from worker import reports
 from worker.bakery import Bakery
@@ -19,12 +19,22 @@ from worker.lease import Lease
 from worker.messages import Epoch, Started, Train, WhyStop
 from worker.process import Garbled, Trainer, Up
 from worker.slots import Slot
+from worker.spares import Needs
 from worker.verdict import LOG, Ending, not_begun, unsupervised, verdict
 
 log = logging.getLogger("fornada.worker")
 
 # How often the supervisor looks whether somebody wants its trainer to stop.
 TICK_S = 0.25
+# After any other outcome nobody knows what is left in the process.
+_ENDED_WELL = frozenset(
+    {
+        AttemptOutcome.SUCCEEDED,
+        AttemptOutcome.CANCELLED,
+        AttemptOutcome.PREEMPTED,
+        AttemptOutcome.TIMED_OUT,
+    }
+)
 
 
 class Supervisor:
@@ -89,19 +99,26 @@ class Supervisor:
         begin = time.monotonic()
         try:
             ending.folder.mkdir(parents=True, exist_ok=True)
-            started = self._bakery.trainers.take(self.slot, gpu=_wants_gpu(claim))
+            taken = self._bakery.trainers.take(self.slot, _needs(claim))
         except OSError as exc:
             return not_begun(exc)
-        with started as trainer:
-            trainer.send(self._order(claim, ending))
+        with taken as trainer:
+            trainer.train(self._order(claim, ending, again=taken.again))
             ladder = Ladder(trainer, settings.grace_s)
             while not (trainer.silent or ending.said or lease.over):
                 self._relay(trainer, lease, ending, claim)
                 asked = lease.requests
                 ladder.climb(self._why_stop(asked, claim, begin), asked.grace_s)
-            # Whoever lost the job has no time to wait for.
-            ending.exit, ending.asked = trainer.kill() if lease.over else trainer.end(), ladder.why
-        return verdict(ending, settings)
+            ending.asked = ladder.why
+            if lease.over:
+                # Whoever lost the job has no time to wait for.
+                ending.exit = trainer.kill()
+            elif not ending.again:
+                ending.exit = trainer.end()
+            found = verdict(ending, settings)
+            if ending.again and found.outcome in _ENDED_WELL and trainer.release():
+                self._bakery.trainers.keep(self.slot, trainer)
+        return found
 
     def _claim(self) -> Claim | None:
         claim = self._claimer.next()
@@ -118,7 +135,7 @@ class Supervisor:
             heartbeat_s=self._bakery.settings.heartbeat_s,
         )
 
-    def _order(self, claim: Claim, ending: Ending) -> Train:
+    def _order(self, claim: Claim, ending: Ending, *, again: bool) -> Train:
         return Train(
             job_id=claim.job_id,
             uid=claim.uid,
@@ -127,6 +144,7 @@ class Supervisor:
             data_root=self._bakery.settings.data_root_path,
             folder=ending.folder,
             resume_from=list(ending.earlier),
+            again=again,
         )
 
     def _folder(self, uid: str, attempt: int) -> Path:
@@ -144,18 +162,20 @@ class Supervisor:
     def _relay(self, trainer: Trainer, lease: Lease, ending: Ending, claim: Claim) -> None:
         try:
             for message in trainer.listen(TICK_S):
-                self._pass_on(message, lease, ending, claim)
+                self._pass_on(message, trainer, lease, ending, claim)
         except Garbled as exc:
             ending.garbled = str(exc)
             trainer.kill()
 
-    def _pass_on(self, message: Up, lease: Lease, ending: Ending, claim: Claim) -> None:
+    def _pass_on(
+        self, message: Up, trainer: Trainer, lease: Lease, ending: Ending, claim: Claim
+    ) -> None:
         settings = self._bakery.settings
         if isinstance(message, Started):
             ending.epoch, ending.best = message.first_epoch - 1, message.best
             lease.started(reports.started(message, claim, settings))
         elif isinstance(message, Epoch):
-            if not self._bakery.draining.is_set():
+            if not (trainer.again or self._bakery.draining.is_set()):
                 # Behind the running job, which is well on its way now.
                 self._bakery.trainers.prepare(self.slot, gently=True)
             ending.epoch, ending.best = message.number, message.best or ending.best
@@ -172,7 +192,11 @@ def _why(failure: Failure | None) -> str:
     return f": {failure.code}: {first}"
 
 
-def _wants_gpu(claim: Claim) -> bool:
-    # 0 is a job that must not use one, even on a GPU slot. What is no spec, the trainer refuses.
-    resources = claim.spec.get("resources") if isinstance(claim.spec, dict) else None
-    return not (isinstance(resources, dict) and resources.get("gpus") == 0)
+def _needs(claim: Claim) -> Needs:
+    # What is no spec, the trainer refuses.
+    spec = claim.spec if isinstance(claim.spec, dict) else {}
+    resources = spec.get("resources")
+    # 0 is a job that must not use one, even on a GPU slot.
+    gpu = not (isinstance(resources, dict) and resources.get("gpus") == 0)
+    # Deterministic operations are a switch of the process.
+    return Needs(gpu=gpu, alone=spec.get("reproducibility") == "deterministic")

@@ -54,7 +54,13 @@ class Ending:
     garbled: str | None = None
     # Why it was asked to stop.
     asked: WhyStop | None = None
+    # None while the trainer waits for another job.
     exit: Exit | None = None
+
+    @property
+    def again(self) -> bool:
+        """Whether the trainer said last that it waits for another job."""
+        return isinstance(self.said, Finished | Stopped) and self.said.again
 
 
 def verdict(ending: Ending, settings: Settings) -> Verdict:

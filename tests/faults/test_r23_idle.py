@@ -26,6 +26,23 @@ def test_r23_a_killed_spare_is_replaced(
         assert (job["state"], job["attempts"]) == ("succeeded", 1), worker.text()
 
 
+def test_r23_a_warm_trainer_that_is_killed_is_replaced(
+    postgres_server: PostgresServer, redis_server: RedisServer
+) -> None:
+    with (
+        Site.on(postgres_server, redis_server.url) as site,
+        site.worker("--slots", "1") as worker,
+    ):
+        warm = site.wait(site.add("fine"))["worker"]["trainer_pid"]
+        os.kill(warm, signal.SIGKILL)
+        print("R23: the trainer that waits for its second job is killed")
+
+        until(lambda: site.trainers() not in ([], [warm]), 20, saw=site.trainers)
+        job = site.wait(site.add("fine"))
+
+        assert (job["state"], job["attempts"]) == ("succeeded", 1), worker.text()
+
+
 def test_r23_an_idle_celery_process_is_replaced(
     postgres_server: PostgresServer, redis_server: RedisServer
 ) -> None:

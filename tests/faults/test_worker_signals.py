@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -69,7 +70,13 @@ def test_ctrl_c_and_a_closed_terminal_drain_too(
     assert site.processes() == []
 
 
-def test_the_next_spare_waits_behind_the_running_job(site: Site, worker: WorkerProcess) -> None:
+def test_the_next_spare_waits_behind_a_trainers_last_job(site: Site) -> None:
+    with site.worker("--slots", "1", "--jobs-per-trainer", "1") as worker:
+        _look_at_the_spare(site, worker)
+
+
+def _look_at_the_spare(site: Site, worker: WorkerProcess) -> None:
+    ordinary = os.getpriority(os.PRIO_PROCESS, worker.celery)
     job_id = site.in_epoch(1, "wait", retry_attempts=1)
     trainer = site.show(job_id)["worker"]["trainer_pid"]
     spare = next(pid for pid in site.live_trainers(2) if pid != trainer)
@@ -79,9 +86,10 @@ def test_the_next_spare_waits_behind_the_running_job(site: Site, worker: WorkerP
     after = _running(site, "wait")
 
     # Only where this account may take a low priority back is it given at all.
-    assert nice == (NICE if can_hurry_again() else 0)
+    assert nice == min(19, ordinary + (NICE if can_hurry_again() else 0))
     assert site.show(after)["worker"]["trainer_pid"] == spare, worker.text()
-    assert os.getpriority(os.PRIO_PROCESS, spare) == 0
+    threads = [int(each.name) for each in Path(f"/proc/{spare}/task").iterdir()]
+    assert {os.getpriority(os.PRIO_PROCESS, each) for each in threads} == {ordinary}
 
 
 def test_a_celery_process_that_cannot_start_is_not_started_for_ever(site: Site) -> None:

@@ -236,7 +236,7 @@ _EPOCH = encode(
     Epoch(number=1, seconds=1.0, images_per_s=1.0, learning_rate=0.1, metrics={"loss": 0.5})
 )
 _FAILED = encode(Failed(code="INTERNAL", message="m", traceback="t"))
-_STOP = encode(Stop(reason=WhyStop.DRAIN))
+_STOP = encode(Stop(job_id=1, attempt=1, reason=WhyStop.DRAIN))
 
 
 @given(damaged(_TRAIN) | damaged(_STOP) | JSON.map(lambda one: json.dumps(one).encode()))

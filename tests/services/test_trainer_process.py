@@ -145,7 +145,7 @@ def test_stop_in_mid_training(root: Path, tmp_path: Path, trainer: TrainerProces
     assert isinstance(next(messages), Started)
     assert isinstance(next(messages), Epoch)
     _is_confined(trainer.process.pid)
-    trainer.send(Stop(reason=WhyStop.TIME_LIMIT))
+    trainer.send(Stop(job_id=1, attempt=1, reason=WhyStop.TIME_LIMIT))
     stopped = next(message for message in messages if not isinstance(message, Epoch))
     # As a supervisor does that has its verdict: the trainer still ends well.
     trainer.hang_up()

@@ -105,7 +105,8 @@ def test_cancel_stops_a_running_job_and_keeps_its_best_model(site: Site) -> None
 
     assert (job["state"], job["stop_reason"]) == ("cancelled", "cancelled")
     assert job["best"]["bytes"] == 5
-    until(lambda: gone(trainer), 2)
+    # It did what it was asked, and waits for another job.
+    assert not gone(trainer)
 
 
 @pytest.mark.usefixtures("worker")

@@ -15,7 +15,7 @@ from db import jobs
 from fornada import artifacts
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
-from tests.worker_process import Site, WorkerProcess, gone
+from tests.worker_process import Site, WorkerProcess
 from tests.worker_training import SPEC, submit
 
 # Long enough for any fault of ours to fall into it.
@@ -50,7 +50,7 @@ def test_a_spec_becomes_a_model_and_its_record(site: Site, worker: WorkerProcess
         *("best_model", "history", "evaluation", "spec", "environment", "log", "tensorboard"),
         "training_state",
     }
-    assert job["worker"]["trainer_pid"] not in site.trainers()
+    assert job["worker"]["trainer_pid"] in site.trainers()
 
 
 def test_a_killed_trainer_is_a_crash_that_goes_on_from_its_state(
@@ -104,7 +104,8 @@ def test_cancel_ends_a_training_within_its_grace(site: Site) -> None:
 
     assert job["state"] == "cancelled"
     assert job["best"]["epoch"] >= 1
-    until(lambda: gone(trainer), 2)
+    after = site.wait(submit(site, "after", epochs=1), timeout_s=60)
+    assert (after["state"], after["worker"]["trainer_pid"]) == ("succeeded", trainer)
 
 
 def test_a_trainer_cannot_read_what_its_supervisor_knows(site: Site, worker: WorkerProcess) -> None:

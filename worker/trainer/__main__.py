@@ -1,6 +1,6 @@
-"""`python -P -m worker.trainer`: serve one job over pipes, or look at a spec.
+"""`python -P -m worker.trainer`: serve jobs over pipes, or look at a spec.
 
-    python -P -m worker.trainer --up-fd N                  serve a job; stdin is the down pipe
+    python -P -m worker.trainer --up-fd N                  serve jobs; stdin is the down pipe
     python -P -m worker.trainer build SPEC --data-root R   build the spec's model and weigh it
     python -P -m worker.trainer data SPEC --data-root R    decode the spec's images
 
@@ -11,7 +11,6 @@ spec whose model or data are wrong.
 import argparse
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -39,22 +38,11 @@ def _serve(up_fd: int) -> NoReturn:
     inbox = Inbox(sys.stdin.fileno())
     import_keras()
     from fornada.settings import Settings
-    from worker.trainer.run import Baking, failed
+    from worker.trainer.serve import serve
 
     settings = Settings()
     limit(settings)
-    job = inbox.job()
-    baking = Baking(job, settings, inbox.asked, outbox.tell)
-    try:
-        _log_to(job.folder / "train.log")
-        verdict = baking.verdict()
-    except OSError as error:
-        # Of the log alone: Baking has a verdict on all others.
-        verdict = failed(error)
-    inbox.let_go()
-    outbox.tell(verdict)
-    with suppress(OSError):
-        sys.stdout.flush()
+    serve(inbox, outbox, settings)
     # All is reported: neither a thread of a library nor a full disk may turn this into a failure.
     os._exit(0)
 
@@ -68,18 +56,6 @@ def _look(arguments: argparse.Namespace) -> int:
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     looks = {"build": look.build, "data": look.data}
     return looks[arguments.look](arguments.spec, arguments.data_root)
-
-
-def _log_to(path: Path) -> None:
-    """From here on all that is printed, by Python or by native code, is the job's log."""
-    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def _parser() -> argparse.ArgumentParser:

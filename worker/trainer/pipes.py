@@ -5,6 +5,7 @@ import queue
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from pydantic import ValidationError
@@ -58,8 +59,29 @@ class Asked:
         Raises:
             StopAsked: the supervisor asked.
         """
-        if self._event.is_set():
+        self.wait(0.0)
+
+    def wait(self, time_s: float) -> None:
+        """Do nothing for a time.
+
+        Raises:
+            StopAsked: the supervisor asked, before or meanwhile.
+        """
+        if self._event.wait(time_s):
             raise StopAsked(self._reason)
+
+
+@dataclass(frozen=True)
+class Order:
+    """A job to train, and whether the supervisor still wants that."""
+
+    job: Train
+    asked: Asked = field(default_factory=Asked)
+
+    def hear(self, stop: Stop) -> None:
+        """Take a stop that is for this attempt; one that came too late for another is dropped."""
+        if (stop.job_id, stop.attempt) == (self.job.job_id, self.job.attempt):
+            self.asked.ask(stop.reason)
 
 
 class Inbox:
@@ -73,30 +95,31 @@ class Inbox:
     """
 
     def __init__(self, fd: int) -> None:
-        self.asked = Asked()
         self._fd = fd
-        self._jobs: queue.SimpleQueue[Train] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
         self._over = threading.Event()
         threading.Thread(target=self._read, name="inbox", daemon=True).start()
 
-    def job(self) -> Train:
-        """Wait for the job to train."""
-        return self._jobs.get()
+    def order(self) -> Order:
+        """Wait for the next job to train."""
+        return self._orders.get()
 
     def let_go(self) -> None:
-        """The verdict is due: a supervisor that hangs up as soon as it has it ends nothing."""
+        """The last verdict is due: a supervisor that hangs up once it has it ends nothing."""
         self._over.set()
 
     def _read(self) -> None:
+        order: Order | None = None
         for line in self._lines():
             try:
                 message = decode_down(line)
             except ValidationError as error:
                 _leave(f"the supervisor sent what is no message: {error.error_count()} errors")
-            if isinstance(message, Stop):
-                self.asked.ask(message.reason)
-            else:
-                self._jobs.put(message)
+            if isinstance(message, Train):
+                order = Order(message)
+                self._orders.put(order)
+            elif order is not None:
+                order.hear(message)
         if not self._over.is_set():
             _leave("the supervisor closed the pipe")
 

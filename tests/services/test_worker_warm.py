@@ -1,0 +1,121 @@
+"""A worker whose trainers serve one job after the other; stubs stand in for Keras."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.servers import RedisServer
+from tests.until import until
+from tests.worker_process import Site, WorkerProcess, stub_spec
+
+# A drain that had to wait for anything would wait for its grace, or for a trainer's own end.
+AT_ONCE_S = 4.0
+
+
+@pytest.fixture
+def site(sqlite_database_url: str, redis_server: RedisServer) -> Iterator[Site]:
+    """A database, a home and a queue of the test's own."""
+    made = Site(sqlite_database_url, redis_server.url)
+    yield made
+    made.close()
+
+
+def test_a_trainer_serves_its_number_of_jobs_and_no_more(site: Site) -> None:
+    with site.worker("--slots", "1", FORNADA_JOBS_PER_TRAINER="3"):
+        pids = [_trainer(site, "fine") for _ in range(7)]
+
+    assert pids == [pids[0]] * 3 + [pids[3]] * 3 + [pids[6]]
+    assert len(set(pids)) == 3
+
+
+def test_a_spare_starts_beside_a_job_only_when_its_trainer_will_not_come_back(site: Site) -> None:
+    with site.worker("--slots", "1", "--jobs-per-trainer", "2"):
+        site.live_trainers(1)
+        first = site.in_epoch(3, "wait")
+        assert len(site.trainers()) == 1
+        site.cancel(first)
+
+        second = site.in_epoch(3, "wait")
+        site.live_trainers(2)
+        site.cancel(second)
+
+
+@pytest.mark.parametrize("bad", ["crash", "garble", "forge", "loop"])
+def test_after_any_failure_the_next_job_has_another_trainer(site: Site, bad: str) -> None:
+    with site.worker("--slots", "1"):
+        before = _trainer(site, "fine")
+        assert site.wait(site.add(bad, retry_attempts=1))["state"] == "failed"
+
+        assert _trainer(site, "fine") != before
+        until(lambda: before not in site.trainers(), 10, saw=site.trainers)
+
+
+def test_a_trainer_that_had_to_be_signalled_serves_no_other_job(site: Site) -> None:
+    with site.worker("--slots", "1", FORNADA_GRACE_S="2"):
+        job_id = site.in_epoch(1, "blunt")
+        trainer = site.show(job_id)["worker"]["trainer_pid"]
+        site.cancel(job_id)
+
+        assert _trainer(site, "fine") != trainer
+
+
+def test_a_deterministic_job_has_a_trainer_of_its_own(site: Site) -> None:
+    alone = stub_spec("fine") | {"reproducibility": "deterministic"}
+    with site.worker("--slots", "1"):
+        before = _trainer(site, "fine")
+        own = _trainer(site, "fine", spec=alone)
+        after = _trainer(site, "fine")
+
+    assert len({before, own, after}) == 3
+
+
+def test_a_job_without_a_gpu_leaves_the_warm_trainer_of_a_gpu_slot_alone(site: Site) -> None:
+    without = stub_spec("fine") | {"resources": {"gpus": 0}}
+    with site.worker("--slots", "gpu:0"):
+        before = _trainer(site, "fine")
+        own = _trainer(site, "fine", spec=without)
+        after = _trainer(site, "fine")
+
+    assert before == after != own
+
+
+def test_a_warm_trainer_that_dies_while_it_waits_is_replaced(site: Site) -> None:
+    with site.worker("--slots", "1") as worker:
+        warm = _trainer(site, "fine")
+        os.kill(warm, signal.SIGKILL)
+
+        until(lambda: site.trainers() not in ([], [warm]), 20, saw=site.trainers)
+        assert _trainer(site, "fine") != warm
+        assert "ended: SIGKILL" in worker.text()
+
+
+def test_a_worker_drains_at_once_with_a_warm_trainer(site: Site) -> None:
+    worker: WorkerProcess
+    with site.worker("--slots", "1", FORNADA_GRACE_S="60") as worker:
+        _trainer(site, "fine")
+        asked = time.monotonic()
+        assert worker.stop() == 0, worker.text()
+
+    assert time.monotonic() - asked < AT_ONCE_S
+    assert site.processes() == []
+
+
+def test_a_stop_of_one_job_leaves_the_next_alone(site: Site) -> None:
+    with site.worker("--slots", "1"):
+        for _ in range(10):
+            stopped = site.in_epoch(1, "wait")
+            site.cancel(stopped)
+            after = site.wait(site.add("fine"))
+            assert after["state"] == "succeeded"
+            assert after["worker"]["trainer_pid"] == site.show(stopped)["worker"]["trainer_pid"]
+
+
+def _trainer(site: Site, name: str, **changes: Any) -> int:
+    """Run a job; the process id of its trainer."""
+    job = site.wait(site.add(name, **changes))
+    assert job["state"] == "succeeded", job["failure"]
+    return int(job["worker"]["trainer_pid"])

@@ -1,22 +1,30 @@
-"""Folders of images: data check, data import."""
+"""Folders of images: data check, data import, data pack, data ls, data gc."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli import words
 from cli.exits import Exit, ExitWith
 from cli.jobs import specs
 from cli.options import output_options
-from cli.output import Output
+from cli.output import Column, Output
 from cli.specs import files_argument
+
+if TYPE_CHECKING:
+    from fornada.packs import Pack
+    from fornada.settings import Settings
+    from fornada.spec import Spec
 
 
 @click.group()
 def data() -> None:
-    """Check and import folders of images.
+    """Check, import and pack folders of images.
 
     \b
     Example:
@@ -113,15 +121,187 @@ def import_(  # noqa: PLR0913 - each is an option of its own
             output.line(f"{out_dir / half}: {images} images")
 
 
+@data.command()
+@click.argument(
+    "places",
+    nargs=-1,
+    required=True,
+    metavar="DIR|SPEC…",
+    type=click.Path(exists=True, path_type=Path),
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Change a field of the spec; of a folder's too, which has Keras's defaults.",
+)
+@output_options(quiet="Print the names of the packs only.")
+def pack(places: Sequence[Path], changes: Sequence[str], output: Output) -> None:
+    """Decode images once, into packs that the jobs of this host read.
+
+    A job makes the packs that it misses; this makes them before. Needs Keras here. Ends with 3
+    when an image, a class or a folder is wrong, with 5 when there is no room for a pack.
+
+    \b
+    Examples:
+      fornada data pack specs/digits.yaml
+      fornada data pack Data/Train --set data.image_size=[28,28] --set data.color_mode=grayscale
+    """
+    from fornada import examine
+    from fornada.settings import Settings
+
+    settings = Settings()
+    rows, wrong = [], []
+    for place, spec in zip(places, _specs(settings, places, changes), strict=True):
+        with _counting(output) as progress:
+            packed, failure = examine.pack(settings, spec, progress)
+        rows += [vars(one) for one in packed]
+        wrong += [f"{place}: {failure}"] if failure else []
+    if output.json:
+        output.document(rows)
+    else:
+        for row in rows:
+            if row["pack"] and output.quiet:
+                output.line(row["pack"])
+            elif row["pack"]:
+                images = f"{words.count(row['images'])} images, {words.size(row['bytes'])}"
+                output.line(f"{row['folder']}: {images}: {row['pack']}")
+    if wrong:
+        raise ExitWith(Exit.SPEC_INVALID, "\n".join(wrong))
+    if unpacked := [
+        f"{row['folder']}: not packed: {row['unpacked']}" for row in rows if not row["pack"]
+    ]:
+        raise ExitWith(Exit.WRONG_STATE, "\n".join(unpacked))
+
+
+def _specs(
+    settings: "Settings", places: Sequence[Path], changes: Sequence[str]
+) -> "Iterator[Spec]":
+    """The spec of each file, and one of nothing but the folder for each folder."""
+    from fornada.sources import load_all
+
+    for place in places:
+        if place.is_dir():
+            yield from load_all(settings, [_spec_of(place)], overrides=changes)
+        else:
+            yield from specs(settings, [str(place)], changes)
+
+
+def _spec_of(folder: Path) -> dict[str, Any]:
+    return {
+        "name": "pack",
+        "data": {"train": str(folder)},
+        "model": ["Flatten", {"Dense": {"units": "classes", "activation": "softmax"}}],
+        "compile": {"optimizer": "SGD", "loss": "SparseCategoricalCrossentropy"},
+    }
+
+
+_PACKS = (
+    Column("PACK"),
+    Column("IMAGES", right=True),
+    Column("CLASSES", right=True),
+    Column("LOOK"),
+    Column("KIND"),
+    Column("SIZE", right=True),
+    Column("USED"),
+    Column("IN USE"),
+    Column("MADE FROM", wraps=True),
+)
+
+
+@data.command()
+@output_options(quiet="Print names only.")
+def ls(output: Output) -> None:
+    """List the packs of this host, the one that was used last first.
+
+    \b
+    Example:
+      fornada data ls
+    """
+    from fornada.packs import Packs
+    from fornada.settings import Settings
+
+    rows = [_row(one) for one in Packs.of(Settings()).all()]
+    if output.for_programs(rows, key="name"):
+        return
+    output.table(
+        _PACKS,
+        [
+            (
+                row["name"],
+                words.count(row["images"]),
+                row["classes"],
+                f"{row['image_size'][0]}x{row['image_size'][1]} {row['color_mode']}",
+                row["kind"],
+                words.size(row["bytes"]),
+                words.local(row["used_at"]),
+                "yes" if row["in_use"] else None,
+                row["source"],
+            )
+            for row in rows
+        ],
+        empty="No pack here.",
+    )
+
+
+def _row(pack: "Pack") -> dict[str, Any]:
+    """For `--json`."""
+    facts = pack.facts
+    look = {key: value for key, value in facts.look.items() if key != "tensorflow"}
+    return {
+        "name": pack.name,
+        "images": facts.count,
+        "classes": len(facts.classes),
+        **look,
+        "kind": facts.kind,
+        "dtype": facts.dtype,
+        "bytes": pack.size_bytes,
+        "used_at": datetime.fromtimestamp(pack.used_s, UTC).isoformat(),
+        "in_use": pack.in_use,
+        "source": facts.source,
+    }
+
+
+@data.command()
+@click.option("--all", "everything", is_flag=True, help="Remove every pack that no job uses.")
+@output_options(quiet="Print the names of what went only.")
+def gc(everything: bool, output: Output) -> None:
+    """Remove what packs have left behind, and packs over FORNADA_MAX_PACK_BYTES.
+
+    Jobs make room themselves when they pack. What is in use or being made stays.
+
+    \b
+    Examples:
+      fornada data gc
+      fornada data gc --all
+    """
+    from fornada import digests
+    from fornada.packs import Packs
+    from fornada.settings import Settings
+
+    settings = Settings()
+    digests.forget_lost(settings)
+    gone = Packs.of(settings).gc(everything=everything)
+    rows = [{"name": name, "bytes": size} for name, size in gone]
+    if output.for_programs(rows, key="name"):
+        return
+    output.table(
+        (Column("REMOVED"), Column("SIZE", right=True)),
+        [(name, words.size(size)) for name, size in gone],
+        empty="Nothing to remove.",
+    )
+
+
 @contextmanager
 def _counting(output: Output) -> Iterator[Callable[[int, int], None]]:
-    """A way to show images written: a bar on a terminal, nothing elsewhere."""
+    """A way to show images done: a bar on a terminal, nothing elsewhere."""
     if output.quiet or not output.rich(sys.stderr):
         yield lambda done, total: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    columns = (TextColumn("images"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("IMAGES"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=output.console(sys.stderr)) as bars:
-        task = bars.add_task("")
+        task = bars.add_task("", total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)

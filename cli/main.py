@@ -32,7 +32,7 @@ COMMANDS = {
     "queue": ("cli.queues:queue", "List, pause and limit queues."),
     "up": ("cli.stack:up", "Start the embedded stack: a private Redis, SQLite and one worker."),
     "worker": ("cli.workers:worker", "Start, list and drain workers."),
-    "data": ("cli.data:data", "Check and import folders of images."),
+    "data": ("cli.data:data", "Check, import and pack folders of images."),
     "db": ("cli.database:db", "Upgrade and check the database's schema."),
     "doctor": ("cli.doctor:doctor", "Tell whether a job would run, and what to do if not."),
     "completion": ("cli.completion:completion", "Print the completion script of a shell."),

@@ -116,6 +116,10 @@ changed_at, changed_by}`.
 `fornada ps --json` is a list of `{id, uid, name, state, priority, queue, user, tags, worker, slot,
 epoch, epochs, monitor, best, submitted_at, started_at, elapsed_s, eta_s, cancel_requested,
 attempts, waits, starts_in_s}`.
+`fornada data pack --json` is a list of `{folder, images, pack, bytes, unpacked}`.
+`fornada data ls --json` is a list of `{name, images, classes, image_size, color_mode,
+interpolation, crop_to_aspect_ratio, kind, dtype, bytes, used_at, in_use, source}`, and
+`fornada data gc --json` one of `{name, bytes}`.
 `fornada doctor --json` is `{well, findings: [{what, well, found, todo}]}`.
 `fornada check --json` is `{problems: [{file, line, path, message, code}], specs: [{file, name,
 hash, problems}]}`, with `data` by `--data` and `model` by `--build`.

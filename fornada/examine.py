@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,17 +145,79 @@ def decode(settings: Settings, spec: Spec) -> Examination:
     return _ask("data", settings, spec)
 
 
-def _ask(what: Literal["build", "data"], settings: Settings, spec: Spec) -> Examination:
+@dataclass(frozen=True)
+class Packed:
+    """What became of one of a spec's folders.
+
+    Args:
+        folder: its path here.
+        images: how many files of it the spec uses.
+        pack: the name of the pack that holds them; None where there is none.
+        bytes: what the pack takes of the disk.
+        unpacked: why there is none.
+    """
+
+    folder: str
+    images: int
+    pack: str | None
+    bytes: int | None
+    unpacked: str | None
+
+
+def pack(
+    settings: Settings, spec: Spec, tell: Callable[[int, int], None]
+) -> tuple[list[Packed], str]:
+    """Pack the images of a spec on this host, in a process of its own.
+
+    Args:
+        settings: say where packs lie, and what they may take.
+        spec: whose `data` section says what is decoded to what.
+        tell: called with how many images of a folder are decoded, and how many it has.
+    Returns:
+        What became of each folder, and why a job would fail; empty when it would not.
+
+    Raises:
+        NoKeras: it is not installed here.
+    """
+    packed: list[Packed] = []
+    failure: list[str] = []
+    with _spec_file(spec) as file, tempfile.TemporaryFile("w+") as heard:
+        command = _command("pack", settings, file)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=heard, text=True) as process:
+            assert process.stdout is not None  # noqa: S101 - asked for above
+            for line in process.stdout:
+                said = json.loads(line) if line.startswith("{") else line.rstrip("\n")
+                if isinstance(said, str):
+                    failure.append(said)
+                elif "done" in said:
+                    tell(said["done"], said["total"])
+                else:
+                    packed.append(Packed(**said))
+        heard.seek(0)
+        if process.returncode not in {0, INVALID}:
+            failure = [_ended(process.returncode, heard.read())]
+    return packed, "\n".join(failure)
+
+
+def _command(what: Literal["build", "data", "pack"], settings: Settings, file: Path) -> list[str]:
     if importlib.util.find_spec("keras") is None:
         raise NoKeras(
             "Keras is not installed here, so no model can be built and no image decoded. "
             "Install it: pip install 'fornada[worker]'"
         )
+    command = [sys.executable, "-P", "-m", "worker.trainer", what, str(file)]
+    return [*command, "--data-root", str(settings.data_root_path)]
+
+
+def _ended(status: int, stderr: str) -> str:
+    said = stderr.strip().rpartition("\n")[2]
+    return f"the process that looked ended with {status}: {said}"
+
+
+def _ask(what: Literal["build", "data"], settings: Settings, spec: Spec) -> Examination:
     with _spec_file(spec) as file:
-        command = [sys.executable, "-P", "-m", "worker.trainer", what, str(file)]
-        command += ["--data-root", str(settings.data_root_path)]
         done = subprocess.run(
-            command,
+            _command(what, settings, file),
             env=os.environ | {"COLUMNS": COLUMNS},
             capture_output=True,
             text=True,
@@ -164,8 +226,7 @@ def _ask(what: Literal["build", "data"], settings: Settings, spec: Spec) -> Exam
     if done.returncode == INVALID:
         return Examination("", done.stdout.strip())
     if done.returncode:
-        said = done.stderr.strip().rpartition("\n")[2]
-        return Examination("", f"the process that looked ended with {done.returncode}: {said}")
+        return Examination("", _ended(done.returncode, done.stderr))
     return Examination(done.stdout, "")
 
 

@@ -5,12 +5,15 @@ The trainer makes it of what it decodes, the client of the files: both by the li
 
 import errno
 import hashlib
+import os
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from fornada.digests import Digests
 from fornada.errors import DataUnreadable
 from fornada.folders import Listing, list_images, subset
+from fornada.settings import Settings
 from fornada.spec import PathRefused, Spec
 from fornada.spec.paths import resolve
 
@@ -35,17 +38,17 @@ def fingerprint(files: Iterable[tuple[str, str, str]]) -> str:
     return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
-def of_spec(spec: Spec, data_root: Path) -> str:
+def of_spec(spec: Spec, settings: Settings) -> str:
     """The fingerprint of a spec's data, read here, without decoding an image.
 
     Args:
         spec: its `data` section.
-        data_root: what its paths are relative to.
+        settings: say what its paths are relative to, and which home remembers digests.
     Raises:
         DataUnreadable: a folder or a file of it cannot be read here.
     """
     try:
-        return fingerprint(_files(_listings(spec, data_root)))
+        return fingerprint(_files(_listings(spec, settings.data_root_path), settings))
     except PathRefused as error:
         raise DataUnreadable(f"the data of this spec cannot be compared here: {error}") from error
     except OSError as error:
@@ -70,14 +73,25 @@ def _listings(spec: Spec, data_root: Path) -> Iterator[tuple[str, Listing]]:
         yield "test", list_images(resolve(data.test, data_root), train.class_names)
 
 
-def _files(listings: Iterable[tuple[str, Listing]]) -> Iterator[tuple[str, str, str]]:
+def _files(
+    listings: Iterable[tuple[str, Listing]], settings: Settings
+) -> Iterator[tuple[str, str, str]]:
     for name, listing in listings:
+        digests = Digests(listing.folder, settings)
+        known = digests.known(listing.files)
         for file in listing.files:
-            yield name, file, digest(_content(listing.folder / file))
+            found = known.get(file)
+            if found is None:
+                path = listing.folder / file
+                status = path.stat()
+                found = digest(_content(path, status))
+                digests.add(file, status, found)
+            yield name, file, found
+        digests.save()
 
 
-def _content(file: Path) -> bytes:
+def _content(path: Path, status: os.stat_result) -> bytes:
     # A pipe that is named like an image would hold us here for ever.
-    if not stat.S_ISREG(file.stat().st_mode):
-        raise OSError(errno.EINVAL, "is no file of bytes", str(file))
-    return file.read_bytes()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "is no file of bytes", str(path))
+    return path.read_bytes()

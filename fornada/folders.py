@@ -9,6 +9,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -36,6 +37,7 @@ class Listing:
         missing: classes asked for that have no sub-folder.
         extra: sub-folders that are none of the classes asked for.
         empty: classes whose sub-folder holds no image.
+        links: files that are links; of the whole folder, whatever part of it is listed.
     """
 
     folder: Path
@@ -46,6 +48,7 @@ class Listing:
     missing: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
     empty: tuple[str, ...] = ()
+    links: frozenset[str] = field(default=frozenset(), repr=False)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -74,13 +77,15 @@ def list_images(folder: Path, class_names: Sequence[str] | None = None) -> Listi
     ignored = [f"{name}/" if name in found else name for name in entries if name not in classes]
     files: list[str] = []
     labels: list[int] = []
+    links: list[str] = []
     for label, name in enumerate(wanted):
         if name not in classes:
             continue
-        images, others = _walk(folder / name, name)
-        files += images
-        labels += [label] * len(images)
-        ignored += others
+        walked = _walk(folder / name, name)
+        files += walked.images
+        labels += [label] * len(walked.images)
+        ignored += walked.others
+        links += walked.links
     filled = set(labels)
     return Listing(
         folder=folder,
@@ -88,26 +93,59 @@ def list_images(folder: Path, class_names: Sequence[str] | None = None) -> Listi
         files=tuple(files),
         labels=tuple(labels),
         ignored=tuple(ignored),
+        links=frozenset(links),
         missing=tuple(name for name in wanted if name not in classes),
         extra=tuple(name for name in classes if name not in wanted),
         empty=tuple(n for i, n in enumerate(wanted) if n in classes and i not in filled),
     )
 
 
-def _walk(folder: Path, name: str) -> tuple[list[str], list[str]]:
-    """Images and other entries under one class folder, as `name/...`, in Keras's order."""
-    images: list[str] = []
-    others: list[str] = []
+@dataclass
+class _Walked:
+    """What lies under one class folder, as `name/...`, in Keras's order."""
+
+    images: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+
+
+def _walk(folder: Path, name: str) -> _Walked:
+    walked = _Walked()
     # Keras sorts the walk by the path of each folder as a string, not level by level.
-    for root, folders, files in sorted(os.walk(folder), key=lambda step: step[0]):
-        inside = os.path.relpath(root, folder)
-        prefix = name if inside == "." else f"{name}/{inside}"
-        for file in sorted(files):
-            kind = images if file.lower().endswith(EXTENSIONS) else others
-            kind.append(f"{prefix}/{file}")
-        links = [sub for sub in sorted(folders) if Path(root, sub).is_symlink()]
-        others += [f"{prefix}/{sub}/" for sub in links]
-    return images, others
+    for path, entries in sorted(_folders(folder), key=lambda step: step[0]):
+        prefix = name + path[len(str(folder)) :]
+        folders = {entry.name for entry in entries if _is_folder(entry)}
+        for entry in entries:
+            if entry.name not in folders:
+                image = entry.name.lower().endswith(EXTENSIONS)
+                (walked.images if image else walked.others).append(f"{prefix}/{entry.name}")
+                if image and entry.is_symlink():
+                    walked.links.append(f"{prefix}/{entry.name}")
+        links = [entry.name for entry in entries if entry.name in folders and entry.is_symlink()]
+        walked.others += [f"{prefix}/{link}/" for link in links]
+    return walked
+
+
+def _folders(folder: Path) -> Iterator[tuple[str, list["os.DirEntry[str]"]]]:
+    """Every folder under one, with its entries sorted; as `os.walk`, which keeps no entries.
+
+    An entry knows from its folder what it is: to ask 60,000 files takes a fifth of a second.
+    """
+    waiting = [str(folder)]
+    while waiting:
+        path = waiting.pop()
+        # What cannot be read is passed over, as in `os.walk`.
+        with suppress(OSError), os.scandir(path) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+            yield path, entries
+            waiting += [e.path for e in entries if _is_folder(e) and not e.is_symlink()]
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def shuffled(listing: Listing, seed: int) -> Listing:
@@ -166,17 +204,14 @@ def outside(listing: Listing, root: Path) -> tuple[str, ...]:
         for name in listing.class_names
         if not (listing.folder / name).resolve().is_relative_to(real_root)
     }
-    return tuple(
+    leading = {
         file
-        for file in listing.files
-        if file.split("/", 1)[0] in away or _leads_out(file, listing, real_root)
-    )
-
-
-def _leads_out(file: str, listing: Listing, real_root: Path) -> bool:
-    path = listing.folder / file
-    # Only a link can lead out; to resolve every file of a large folder takes seconds.
-    return path.is_symlink() and not path.resolve().is_relative_to(real_root)
+        for file in listing.links
+        if not (listing.folder / file).resolve().is_relative_to(real_root)
+    }
+    if not away and not leading:
+        return ()
+    return tuple(file for file in listing.files if file in leading or file.split("/", 1)[0] in away)
 
 
 def _pick(listing: Listing, positions: Sequence[int]) -> Listing:

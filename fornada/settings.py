@@ -101,6 +101,11 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(
         100_000_000, gt=0, description="The largest image a trainer decodes, in pixels."
     )
+    max_pack_bytes: int | None = Field(
+        None,
+        ge=0,
+        description="What the packs of a home may take together; default: a quarter of its disk.",
+    )
 
     def __init__(self, **values: Any) -> None:
         try:

@@ -165,7 +165,7 @@ class Submitting(Waking):
         """The job that has trained the same spec on the same data."""
         from fornada import fingerprint
 
-        found = fingerprint.of_spec(spec, self.settings.data_root_path)
+        found = fingerprint.of_spec(spec, self.settings)
         job_id = history.succeeded_like(self._database, spec.hash, found)
         if job_id is None:
             return None

@@ -103,6 +103,12 @@ DATA = Fields(
         "crop_to_aspect_ratio": Field(
             BOOLEAN, False, "Whether images are cropped, not stretched, to image_size."
         ),
+        "pack": Field(
+            Choice("exact", "uint8", "off"),
+            "exact",
+            "exact: decoded once and kept on the worker's disk; uint8: the same, rounded to bytes "
+            "where images are resized; off: decoded anew in each epoch.",
+        ),
     },
     {
         "directory": "Keras's directory is called train here.",

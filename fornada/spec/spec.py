@@ -45,6 +45,7 @@ class Data:
     class_names: tuple[str, ...] | None
     interpolation: str
     crop_to_aspect_ratio: bool
+    pack: Literal["exact", "uint8", "off"]
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,9 @@ class Spec:
         document = self.document()
         for name in ("name", "tags", "resources", "retry"):
             del document[name]
+        # Where images are packed exactly, or not at all, the numbers are the same.
+        if self.data.pack != "uint8":
+            del document["data"]["pack"]
         return document
 
     @property

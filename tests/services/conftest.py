@@ -22,3 +22,11 @@ def site(
         made = Site(f"sqlite:///{folder}/fornada.db", redis_server.url)
     with made as site:
         yield site
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Packs that tests make in this process lie in a home of theirs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FORNADA_HOME", str(tmp_path_factory.mktemp("home")))
+        yield

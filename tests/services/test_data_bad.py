@@ -35,7 +35,7 @@ def refusal(root: Path, **changes: Any) -> TrainingFailed:
     """Read the spec's folders and give what they are refused with."""
     settings = Settings(max_image_pixels=1_000_000)
     with pytest.raises(TrainingFailed) as caught:
-        read_sets(Spec.from_document(document(**changes)), root, settings, root)
+        read_sets(Spec.from_document(document(**changes)), root, settings)
     return caught.value
 
 
@@ -76,7 +76,7 @@ def test_all_bad_files_are_named_at_once(root: Path) -> None:
 
 def test_a_jpeg_called_png_is_read_as_keras_reads_it(root: Path) -> None:
     (root / "Train" / "a" / "x.png").write_bytes(tf.io.encode_jpeg(PIXELS).numpy())
-    sets = read_sets(Spec.from_document(document()), root, Settings(), root)
+    sets = read_sets(Spec.from_document(document()), root, Settings())
     assert len(sets.train) + len(sets.validation or ()) == 9
 
 

@@ -14,7 +14,6 @@ from fornada.settings import Settings
 from fornada.spec import Spec
 from fornada.spec.sections import NEVER_CROPPED
 from tests.services.trainer_jobs import BINARY, CATEGORICAL, document, png, write_images
-from worker.trainer.data import decode as decoding
 from worker.trainer.data.sets import Sets, read_sets
 
 SIZES = [(8, 8), (5, 11), (12, 6)]
@@ -60,7 +59,7 @@ def bmp(pixels: NDArray[np.uint8]) -> bytes:
 
 def read(root: Path, **data: Any) -> Sets:
     spec = Spec.from_document(document(**{f"data__{name}": value for name, value in data.items()}))
-    return read_sets(spec, root, Settings(), root)
+    return read_sets(spec, root, Settings())
 
 
 def from_keras(root: Path, folder: str, **arguments: Any) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -169,7 +168,7 @@ def _pairs(images: Any) -> Any:
 def test_labels_are_those_of_keras(root: Path, changes: dict[str, Any]) -> None:
     folder = {"data__train": "Two", "data__test": None, "data__validation_split": None}
     spec = Spec.from_document(document(**folder, data__shuffle=False, **changes))
-    found = read_sets(spec, root, Settings(), root).train.targets
+    found = read_sets(spec, root, Settings()).train.targets
     label_mode = spec.data.label_mode
     _, expected = from_keras(root, "Two", image_size=(8, 8), shuffle=False, label_mode=label_mode)
     np.testing.assert_array_equal(found, expected)
@@ -186,17 +185,6 @@ def test_classes_of_train_are_forced(root: Path, capsys: pytest.CaptureFixture[s
     np.testing.assert_array_equal(found.test.pixels, expected)
     assert found.classes == ("c", "a", "b")
     assert "Test: extra: d" in capsys.readouterr().out
-
-
-def test_large_sets_lie_in_a_file_without_a_name(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(decoding, "_IN_MEMORY_BYTES", 1000)
-    spec = Spec.from_document(document(data__image_size=[9, 9]))
-    found = read_sets(spec, root, Settings(), tmp_path)
-    assert isinstance(found.train.pixels, np.memmap)
-    np.testing.assert_array_equal(found.train.pixels, read(root, image_size=[9, 9]).train.pixels)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_fingerprint_is_of_content(root: Path, tmp_path: Path) -> None:

@@ -31,15 +31,16 @@ def spec_of(*overrides: str) -> Spec:
 def test_client_and_trainer_agree(overrides: tuple[str, ...], tmp_path: Path) -> None:
     spec = spec_of(*overrides)
     settings = Settings(home=tmp_path, data_root=ROOT)
-    trained = read_sets(spec, ROOT, settings, tmp_path).fingerprint
-    assert fingerprint.of_spec(spec, ROOT) == trained
+    trained = read_sets(spec, ROOT, settings).fingerprint
+    assert fingerprint.of_spec(spec, settings) == trained
 
 
 def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, data_root=tmp_path)
     with pytest.raises(DataUnreadable, match="Data/Train"):
-        fingerprint.of_spec(spec_of(), tmp_path)
+        fingerprint.of_spec(spec_of(), settings)
     folder = tmp_path / "Data" / "Train" / "a"
     folder.mkdir(parents=True)
     os.mkfifo(folder / "pipe.png")
     with pytest.raises(DataUnreadable, match=r"pipe\.png"):
-        fingerprint.of_spec(spec_of(), tmp_path)
+        fingerprint.of_spec(spec_of(), settings)

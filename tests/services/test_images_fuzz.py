@@ -120,9 +120,7 @@ def test_of_a_folder_of_damaged_images_exactly_those_that_cannot_be_read_are_nam
     assert 20 < len(expected) < FILES
 
     with pytest.raises(TrainingFailed) as caught:
-        read_sets(
-            Spec.from_document(document()), tmp_path, Settings(max_image_pixels=LIMIT), tmp_path
-        )
+        read_sets(Spec.from_document(document()), tmp_path, Settings(max_image_pixels=LIMIT))
 
     assert caught.value.code is FailureCode.DATA_INVALID
     first, *lines = str(caught.value).splitlines()

@@ -187,7 +187,7 @@ def variables(model: keras.Model) -> list[NDArray[Any]]:
 
 
 def compare(spec: Spec, root: Path, folder: Path) -> list[dict[str, float]]:
-    sets = read_sets(spec, root, Settings(), folder)
+    sets = read_sets(spec, root, Settings())
     spec = spec.with_classes(len(sets.classes))
     our_history, our_variables = ours(spec, sets, folder)
     their_history, their_variables = theirs(spec, sets, folder)
@@ -212,7 +212,7 @@ def test_settings_act_as_under_fit(name: str, root: Path, tmp_path: Path) -> Non
 
 
 def test_another_seed_ends_elsewhere(root: Path, tmp_path: Path) -> None:
-    sets = read_sets(spec_of(), root, Settings(), tmp_path)
+    sets = read_sets(spec_of(), root, Settings())
     histories = []
     for number, seed in enumerate((1, 1, 2)):
         spec = spec_of(data__seed=seed).with_classes(3)

@@ -320,6 +320,8 @@ def _known(site: Site, uid: str) -> bool:
 def test_the_home_holds_only_what_jobs_left(site: Site) -> None:
     assert {entry.name for entry in Path(site.home).iterdir() if entry.is_dir()} <= {
         "artifacts",
+        "digests",
         "locks",
+        "packs",
         "workers",
     }

@@ -3,8 +3,9 @@
     python -P -m worker.trainer --up-fd N                  serve jobs; stdin is the down pipe
     python -P -m worker.trainer build SPEC --data-root R   build the spec's model and weigh it
     python -P -m worker.trainer data SPEC --data-root R    decode the spec's images
+    python -P -m worker.trainer pack SPEC --data-root R    pack them
 
-SPEC is a file with the effective document as JSON. The last two exit with 0, or with 3 for a
+SPEC is a file with the effective document as JSON. The last three exit with 0, or with 3 for a
 spec whose model or data are wrong.
 """
 
@@ -22,7 +23,7 @@ def main() -> int:
     parser = _parser()
     arguments = parser.parse_args()
     if not arguments.look and arguments.up_fd < 0:
-        parser.error("--up-fd, build or data: one of them is needed")
+        parser.error("--up-fd, build, data or pack: one of them is needed")
     confine()
     if arguments.look:
         return _look(arguments)
@@ -54,15 +55,15 @@ def _look(arguments: argparse.Namespace) -> int:
     from worker.trainer import look
 
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    looks = {"build": look.build, "data": look.data}
+    looks = {"build": look.build, "data": look.data, "pack": look.pack}
     return looks[arguments.look](arguments.spec, arguments.data_root)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="worker.trainer", description=__doc__)
     parser.add_argument("--up-fd", type=int, default=-1, help="file descriptor of the up pipe")
-    looks = parser.add_subparsers(dest="look", metavar="build|data")
-    for name in ("build", "data"):
+    looks = parser.add_subparsers(dest="look", metavar="build|data|pack")
+    for name in ("build", "data", "pack"):
         look = looks.add_parser(name)
         look.add_argument("spec", type=Path)
         look.add_argument("--data-root", type=Path, default=Path("/"))

@@ -1,14 +1,16 @@
-"""Looks at a spec without training it: builds its model, or decodes its images."""
+"""Looks at a spec without training it: builds its model, decodes or packs its images."""
 
 import json
-import tempfile
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import TextIO
 
 from fornada.settings import Settings
 from fornada.spec import PathRefused, Spec, SpecProblems
-from worker.trainer.data.decode import CHANNELS
-from worker.trainer.data.sets import list_sets, read_sets
+from worker.trainer.data.decode import CHANNELS, Watch
+from worker.trainer.data.sets import list_sets, read_sets, read_sources
 from worker.trainer.failures import TrainingFailed, failure
 from worker.trainer.model import build as build_model
 from worker.trainer.model import weigh
@@ -41,6 +43,22 @@ def data(file: Path, data_root: Path) -> int:
     return _looked(lambda: _decode(_read(file), data_root))
 
 
+def pack(file: Path, data_root: Path) -> int:
+    """Pack all images of a spec; what it has done is told on stdout, a JSON object a line.
+
+    `{done, total}` while the images of a folder are decoded, `{folder, images, pack, bytes,
+    unpacked}` after each folder: `unpacked` says why, where `pack` is null.
+
+    Args:
+        file: the spec's effective document as JSON.
+        data_root: what its paths are relative to.
+    Returns:
+        The exit status.
+    """
+    answer = sys.stdout
+    return _looked(lambda: _pack(_read(file), data_root, answer))
+
+
 def _build(spec: Spec, data_root: Path) -> None:
     settings = Settings()
     classes = len(list_sets(spec, data_root)["train"].class_names)
@@ -60,11 +78,29 @@ def _build(spec: Spec, data_root: Path) -> None:
 
 
 def _decode(spec: Spec, data_root: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="fornada-") as scratch:
-        sets = read_sets(spec, data_root, Settings(), Path(scratch))
+    sets = read_sets(spec, data_root, Settings())
     summary = sets.summary()
     print(f"train {summary.train}, validation {summary.validation}, test {summary.test} images")
     print(f"fingerprint {summary.fingerprint}")
+
+
+def _pack(spec: Spec, data_root: Path, answer: TextIO) -> None:
+    def tell(**said: object) -> None:
+        print(json.dumps(said), file=answer, flush=True)
+
+    # What is said of the folders beside is for a job's log.
+    with redirect_stdout(sys.stderr):
+        listings = list_sets(spec, data_root)
+        watch = Watch(tell=lambda done, total: tell(done=done, total=total))
+        sources = read_sources(spec, listings, Settings(), watch)
+    for folder, source in sources.items():
+        tell(
+            folder=str(folder),
+            images=len(source.files),
+            pack=source.pack and source.pack.name,
+            bytes=source.pack and source.pack.size_bytes,
+            unpacked=source.unpacked or None,
+        )
 
 
 def _read(file: Path) -> Spec:

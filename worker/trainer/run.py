@@ -79,7 +79,7 @@ class Baking:
         artifacts.write_text(folder / "spec.yaml", to_yaml(spec, job.data_root))
         environment.write(folder, spec.data.seed, spec.reproducibility)
 
-        sets = read_sets(spec, job.data_root, self._settings, folder, self._check)
+        sets = read_sets(spec, job.data_root, self._settings, self._check)
         origin = self._origin(spec, sets)
         spec = spec.with_classes(len(sets.classes))
         if spec.reproducibility == "deterministic":

@@ -1,16 +1,14 @@
-"""Decodes all images of a listing with TensorFlow's decoder, as Keras's reader does.
+"""Decodes images with TensorFlow's decoder, as Keras's reader does, on all cores.
 
-One pass over the files: read, hash, look at the header, decode and resize in parallel, store.
-A file that cannot be decoded is remembered, so that all of them are named at once.
+A call of TensorFlow costs more than decoding a small image, so many images go in one: a graph in
+which each has its own operations, which TensorFlow runs side by side.
 """
 
 import os
-import stat
-import tempfile
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,25 +18,25 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from fornada.fingerprint import digest
-from fornada.folders import Listing
-from worker.trainer.data.headers import NoImage, pixels
+from worker.trainer.data.headers import NoImage
+from worker.trainer.data.reading import Read, read
 
 CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
 
-# Arrays above this many bytes lie in a scratch file, so that the kernel may drop their pages.
-_IN_MEMORY_BYTES = 2 * 1024**3
-# Decoded images travel from TensorFlow in groups of about this many bytes.
-_GROUP_BYTES = 8 * 1024**2
-# Files read ahead of the decoder at once, and their bytes: enough to keep it busy, few enough to
-# hold in memory. A larger file goes alone.
-_READ_AHEAD = 64
-_READ_AHEAD_BYTES = 32 * 1024**2
-# Threads that read. They wait for disks and networks; hashing and headers take little.
-_READERS = 4
-# No file of a listed format needs more bytes a pixel (16-bit RGBA), but for some header.
-_BYTES_A_PIXEL = 8
-_HEADER_BYTES = 1024**2
+# Files that a thread reads and decodes in one go: a power of two, less where images are large.
+_SPAN = 64
+_SPAN_BYTES = 32 * 1024**2
+# Images in one call of TensorFlow where they are resized: to build the graph takes a millisecond
+# for each, and a tenth of that for each that is not resized.
+_RESIZED = 16
+# Larger images go alone: a graph holds all its decoded images in memory at once.
+_PIXELS_TOGETHER = 2**22
+# These leave an image as it is that has the size already; others sharpen or blur it.
+_IDENTICAL = ("bilinear", "nearest")
+# Threads beside one a core, for files that disks and networks are slow to give.
+_WAITING = 2
+# How long the one who waits for the threads goes without asking whether it should end.
+_CHECK_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -63,198 +61,244 @@ class Look:
         return (*self.image_size, CHANNELS[self.color_mode])
 
 
-@dataclass
-class Decoded:
-    """The images of a listing.
-
-    Attributes:
-        images: shape (count, height, width, channels); uint8 while every value is a whole number
-            of 0-255, as it is where nothing was resized, else float32. Exactly Keras's values.
-        digests: `size sha256` of each file.
-        bad: reason of each file that is no image, by its path in the listing.
-    """
-
-    images: NDArray[Any]
-    digests: list[str]
-    bad: dict[str, str] = field(default_factory=dict)
-
-
-def decode(
-    listing: Listing,
-    look: Look,
-    *,
-    max_pixels: int,
-    scratch: Path,
-    check: Callable[[], None],
-) -> Decoded:
-    """Decode every file of a listing.
+class Decoder:
+    """Decodes images to one look; any thread may ask, and several at once.
 
     Args:
-        listing: its order is the order of the result.
         look: size and colours of the result.
         max_pixels: a larger image is refused by its header.
-        scratch: folder for a large array; the file has no name and vanishes with the process.
-        check: called between groups of images; what it raises ends the decoding.
     """
-    reader = _Reader(listing, max_pixels)
-    store = _Store(len(listing.files), look.shape, scratch)
-    seen = np.zeros(len(listing.files), bool)
-    for positions, images in _pipeline(reader, look):
-        check()
-        store.put(positions.numpy(), images.numpy())
-        seen[positions.numpy()] = True
-    for position in np.flatnonzero(~seen):
-        file = listing.files[position]
-        if file not in reader.bad:
-            reader.bad[file] = _why(listing.folder / file, look)
-    return Decoded(store.array, reader.digests, dict(sorted(reader.bad.items())))
 
+    def __init__(self, look: Look, max_pixels: int) -> None:
+        self.look = look
+        self.max_pixels = max_pixels
+        self._lock = threading.Lock()
+        self._graphs: dict[tuple[int, bool], Any] = {}
+        self._as_they_are = look.interpolation in _IDENTICAL and not look.crop_to_aspect_ratio
+        most = max(1, min(_SPAN, _SPAN_BYTES // (4 * int(np.prod(look.shape)))))
+        # Images that are best decoded in one go.
+        self.span = 2 ** (most.bit_length() - 1)
 
-class _Reader:
-    """Reads files ahead of the decoder, in threads, and looks at their headers."""
+    def decode(self, files: Sequence[Read]) -> tuple[NDArray[Any], dict[int, str]]:
+        """The images of some files, exactly as Keras's reader gives them.
 
-    def __init__(self, listing: Listing, max_pixels: int) -> None:
-        self.digests = [""] * len(listing.files)
-        self.bad: dict[str, str] = {}
-        self._folder = listing.folder
-        self._files = listing.files
-        self._max_pixels = max_pixels
+        Returns:
+            Array of shape (files, height, width, channels), uint8 or float32, whichever was
+            faster; and why a file cannot be decoded, by its place. The row of such a file is 0.
+        """
+        pixels = sum(file.pixels for file in files)
+        for size, resized in ((self.span, False), (min(_RESIZED, self.span), True)):
+            # The last graph is filled up with copies: not worth it where most would be.
+            if pixels > _PIXELS_TOGETHER or 2 * len(files) < size:
+                continue
+            if resized or self._as_they_are:
+                images = self._together(files, size, resized=resized)
+                if images is not None:
+                    return images, {}
+                # They have another size or one is broken: those to come are alike.
+                self._as_they_are = False
+        return self._alone(files)
 
-    def chunks(self) -> Iterator[tuple[list[int], list[bytes]]]:
-        """Positions and contents of the files that look like images, some at a time."""
-        ahead: deque[Future[tuple[list[int], list[bytes]]]] = deque()
-        with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
-            for span in self._spans():
-                ahead.append(pool.submit(self._read_span, span))
-                if len(ahead) > _READERS:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-
-    def _spans(self) -> Iterator[range]:
-        start, size = 0, 0
-        for position, file in enumerate(self._files):
-            # What cannot be asked cannot be read either, which says why.
-            with suppress(OSError):
-                size += os.stat(f"{self._folder}/{file}").st_size  # noqa: PTH116 - twice as fast
-            if size > _READ_AHEAD_BYTES or position + 1 - start == _READ_AHEAD:
-                yield range(start, position + 1)
-                start, size = position + 1, 0
-        yield range(start, len(self._files))
-
-    def _read_span(self, span: range) -> tuple[list[int], list[bytes]]:
-        # A task for many files: handing one over costs more than reading a small one.
-        contents = [self._read(position) for position in span]
-        good = [(i, content) for i, content in zip(span, contents, strict=True) if content]
-        return [i for i, _ in good], [content for _, content in good]
-
-    def _read(self, position: int) -> bytes | None:
-        file = self._files[position]
-        try:
-            content = _content(f"{self._folder}/{file}", self._max_pixels)
-            self._check(pixels(content))
-        except NoImage as finding:
-            self.bad[file] = str(finding)
-            return None
-        except OSError as error:
-            self.bad[file] = f"cannot be read: {error.strerror}"
-            return None
-        self.digests[position] = digest(content)
-        return content
-
-    def _check(self, count: int) -> None:
-        if count > self._max_pixels:
-            raise NoImage(
-                f"{count:,} pixels; at most {self._max_pixels:,} (FORNADA_MAX_IMAGE_PIXELS)"
-            )
-
-
-def _content(path: str, max_pixels: int) -> bytes:
-    """The bytes of a file that is small enough to be an image."""
-    # Without O_NONBLOCK a pipe that is named like an image would hold us here for ever.
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise NoImage("not a file")
-        if status.st_size > max_pixels * _BYTES_A_PIXEL + _HEADER_BYTES:
-            raise NoImage(f"{status.st_size:,} bytes are too many for an image")
+    def _together(self, files: Sequence[Read], size: int, *, resized: bool) -> NDArray[Any] | None:
+        """So many images a call; None where one cannot be decoded, or has another size."""
+        graph = self._graph(size, resized=resized)
         parts = []
-        while part := os.read(fd, status.st_size + 1):
-            parts.append(part)
-        return b"".join(parts)
-    finally:
-        os.close(fd)
+        try:
+            for start in range(0, len(files), size):
+                contents = [file.content for file in files[start : start + size]]
+                copies = [contents[0]] * (size - len(contents))
+                parts.append(graph(tf.constant(contents + copies)).numpy()[: len(contents)])
+        except (tf.errors.OpError, ValueError):
+            return None
+        images = np.concatenate(parts)
+        return images if images.shape[1:] == self.look.shape else None
+
+    def _alone(self, files: Sequence[Read]) -> tuple[NDArray[np.float32], dict[int, str]]:
+        images = np.zeros((len(files), *self.look.shape), np.float32)
+        bad = {}
+        graph = self._graph(1, resized=True)
+        for place, file in enumerate(files):
+            try:
+                images[place] = graph(tf.constant([file.content])).numpy()[0]
+            except tf.errors.OpError as error:
+                bad[place] = f"cannot be decoded: {_short(error.message)}"
+            except ValueError as error:
+                bad[place] = f"cannot be decoded: {_short(str(error))}"
+        return images, bad
+
+    def _graph(self, size: int, *, resized: bool) -> Any:
+        with self._lock:
+            if (size, resized) not in self._graphs:
+                self._graphs[size, resized] = self._build(size, resized=resized)
+            return self._graphs[size, resized]
+
+    def _build(self, size: int, *, resized: bool) -> Any:
+        one = _resized if resized else _decoded
+
+        def images(contents: tf.Tensor) -> tf.Tensor:
+            # A GPU resizes to other numbers.
+            with tf.device("/CPU:0"):
+                return tf.stack([one(content, self.look) for content in tf.unstack(contents)])
+
+        made = tf.function(
+            images, input_signature=[tf.TensorSpec([size], tf.string)], autograph=False
+        )
+        return made.get_concrete_function()
 
 
-class _Store:
-    """The array that grows full: bytes as long as that is exact, float32 from then on."""
+@dataclass
+class Seen:
+    """What was learned of files while they were decoded.
 
-    def __init__(self, count: int, shape: tuple[int, int, int], scratch: Path) -> None:
-        self._scratch = scratch
-        self.array = self._allocate((count, *shape), np.dtype(np.uint8))
+    Attributes:
+        files: what was read of each, but for its content and what could not be read.
+        bad: why a file is no image, by its path.
+        largest: pixels of the largest image.
+    """
 
-    def put(self, positions: NDArray[np.int64], images: NDArray[np.float32]) -> None:
-        if self.array.dtype == np.uint8:
-            exact = images.astype(np.uint8)
-            if np.array_equal(exact, images):
-                self.array[positions] = exact
-                return
-            wide = self._allocate(self.array.shape, np.dtype(np.float32))
-            wide[:] = self.array
-            self.array = wide
-        self.array[positions] = images
-
-    def _allocate(self, shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
-        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        if size <= _IN_MEMORY_BYTES:
-            return np.zeros(shape, dtype)
-        with tempfile.TemporaryFile(dir=self._scratch) as file:
-            # Asks for the room now: a full disk behind a map would end us by a signal.
-            os.posix_fallocate(file.fileno(), 0, size)
-            return np.memmap(file, dtype=dtype, mode="r+", shape=tuple(shape))
+    digests: dict[str, tuple[str, os.stat_result]] = field(default_factory=dict)
+    bad: dict[str, str] = field(default_factory=dict)
+    largest: int = 0
 
 
-def _pipeline(reader: _Reader, look: Look) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-    """Groups of (positions, float32 images); files that fail to decode are left out."""
-    contents = tf.data.Dataset.from_generator(
-        reader.chunks,
-        output_signature=(tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.string)),
-    ).unbatch()
-    group = max(1, min(512, _GROUP_BYTES // (4 * int(np.prod(look.shape)))))
-    decoded = contents.map(
-        tf.autograph.experimental.do_not_convert(
-            lambda position, content: (position, _image(content, look))
-        ),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=False,
-    )
-    return iter(decoded.ignore_errors().batch(group).prefetch(1))
+@dataclass(frozen=True)
+class Watch:
+    """Who looks on while many files are read.
+
+    Attributes:
+        check: called several times a second; what it raises ends the reading.
+        tell: called with how many files are done, and how many there are.
+    """
+
+    check: Callable[[], None] = lambda: None
+    tell: Callable[[int, int], None] = lambda done, total: None
 
 
-def _image(content: tf.Tensor, look: Look) -> tf.Tensor:
-    """One image as `keras/src/utils/image_dataset_utils.py` (`_load_image_tf`) makes it."""
-    image = tf.image.decode_image(
+def decode_all(
+    folder: Path,
+    files: Sequence[str],
+    decoder: Decoder,
+    store: Callable[[int, NDArray[Any]], None],
+    watch: Watch,
+) -> Seen:
+    """Read and decode files, each once.
+
+    Args:
+        folder: that the files lie in.
+        files: paths in it.
+        decoder: for their look.
+        store: called from several threads, one at a time, with the position in `files` of the
+            first image, and images for it and those that follow.
+        watch: is told how far it is.
+    Returns:
+        Digests, and every file that is no image.
+    """
+    seen, lock = Seen(), threading.Lock()
+
+    def span(positions: range) -> int:
+        names = [files[position] for position in positions]
+        start = positions.start
+        for found in _read_span(folder, names, decoder.max_pixels):
+            keep(start, found)
+            start += len(found)
+        return len(positions)
+
+    def keep(start: int, found: list[Read | str]) -> None:
+        good = [(place, one) for place, one in enumerate(found, start) if isinstance(one, Read)]
+        images, bad = decoder.decode([one for _, one in good]) if good else (None, {})
+        with lock:
+            for place, one in enumerate(found, start):
+                if isinstance(one, str):
+                    seen.bad[files[place]] = one
+            for row, why in bad.items():
+                seen.bad[files[good[row][0]]] = why
+            for place, one in good:
+                seen.digests[files[place]] = (one.digest, one.status)
+            seen.largest = max([seen.largest, *(one.pixels for _, one in good)])
+            # One bad file is enough: no image will be used, but all bad files are named.
+            if images is not None and not seen.bad:
+                store(start, images)
+
+    done = 0
+    for count in in_threads(span, spans(len(files), decoder.span), watch.check):
+        done += count
+        watch.tell(done, len(files))
+    return seen
+
+
+def in_threads(
+    work: Callable[[range], int], ranges: Iterator[range], check: Callable[[], None]
+) -> Iterator[int]:
+    """What the work on each range gives, in order; one thread a core, and some for slow disks."""
+    threads = len(os.sched_getaffinity(0)) + _WAITING
+    waiting: deque[Future[int]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+        try:
+            for each in ranges:
+                waiting.append(pool.submit(work, each))
+                if len(waiting) > 2 * threads:
+                    yield _result(waiting.popleft(), check)
+            while waiting:
+                yield _result(waiting.popleft(), check)
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _result(future: Future[int], check: Callable[[], None]) -> int:
+    while True:
+        check()
+        if wait([future], timeout=_CHECK_S).done:
+            return future.result()
+
+
+def spans(count: int, most: int) -> Iterator[range]:
+    """All positions, cut into ranges."""
+    return (range(start, min(start + most, count)) for start in range(0, count, most))
+
+
+def _read_span(folder: Path, files: Sequence[str], max_pixels: int) -> Iterator[list[Read | str]]:
+    """What was read of each file, or why it is no image; some at a time, where they are large."""
+    found: list[Read | str] = []
+    size = 0
+    for file in files:
+        try:
+            one = read(f"{folder}/{file}", max_pixels)
+            size += len(one.content)
+            found.append(one)
+        except NoImage as finding:
+            found.append(str(finding))
+        except OSError as error:
+            found.append(f"cannot be read: {error.strerror}")
+        if size > _SPAN_BYTES:
+            yield found
+            found, size = [], 0
+    if found:
+        yield found
+
+
+def _decoded(content: tf.Tensor, look: Look) -> tf.Tensor:
+    return tf.image.decode_image(
         content, channels=CHANNELS[look.color_mode], expand_animations=False
     )
+
+
+def _resized(content: tf.Tensor, look: Look) -> tf.Tensor:
+    """One image as `keras/src/utils/image_dataset_utils.py` (`_load_image_tf`) makes it."""
+    image = _decoded(content, look)
     if look.crop_to_aspect_ratio:
+        from keras.src.backend import tensorflow as backend
+
         image = keras.preprocessing.image.smart_resize(
-            image, look.image_size, interpolation=look.interpolation, data_format="channels_last"
+            image,
+            look.image_size,
+            interpolation=look.interpolation,
+            data_format="channels_last",
+            backend_module=backend,
         )
     else:
         image = tf.image.resize(image, look.image_size, method=look.interpolation)
     return tf.ensure_shape(tf.cast(image, tf.float32), look.shape)
-
-
-def _why(path: Path, look: Look) -> str:
-    """What TensorFlow says about a file that it did not decode."""
-    try:
-        _image(tf.constant(path.read_bytes()), look)
-    except tf.errors.OpError as error:
-        return f"cannot be decoded: {_short(error.message)}"
-    except ValueError as error:
-        return f"cannot be decoded: {_short(str(error))}"
-    return "cannot be decoded"
 
 
 def _short(message: str) -> str:

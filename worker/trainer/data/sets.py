@@ -1,9 +1,10 @@
 """The three sets of a job: training, validation and test, all with the classes of training."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,38 +16,18 @@ from fornada.settings import Settings
 from fornada.spec import Spec
 from fornada.spec.paths import resolve
 from worker.messages import DataSummary
-from worker.trainer.data.decode import Decoded, Look, decode
+from worker.trainer.data.decode import Decoder, Look, Watch
+from worker.trainer.data.pack import IN_MEMORY_BYTES, Packing, Source
+from worker.trainer.data.pixels import Pixels, Rows
 from worker.trainer.failures import TrainingFailed, printable
 
 # A failure names this many bad files; the log names all.
 _NAMED = 100
 
-_Part = Literal["training", "validation"]
-
-
-class Pixels(Protocol):
-    """The images of a set: an array, a map of a file, or files that are decoded when asked for.
-
-    Any thread may gather, and several may at once.
-    """
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Count, height, width, channels."""
-        ...
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """uint8 or float32; values lie in 0-255 in both."""
-        ...
-
-    def __len__(self) -> int:
-        """How many images there are."""
-        ...
-
-    def __getitem__(self, positions: NDArray[np.int64], /) -> NDArray[Any]:
-        """The images at these positions, in this order: shape (positions, ...), of `dtype`."""
-        ...
+_PARTS: tuple[tuple[str, Literal["training", "validation"]], ...] = (
+    ("train", "training"),
+    ("validation", "validation"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +35,8 @@ class Images:
     """One set, in its fixed order; equal to itself alone.
 
     Attributes:
-        pixels: shape (count, height, width, channels), uint8 or float32.
+        pixels: shape (count, height, width, channels), uint8 or float32; an array, or what an
+            engine gathers from block by block.
         labels: index of the class, int32, shape (count,).
         targets: what the loss compares with, by label mode: int32 (count,), or float32 (count, 1)
             for binary, or one-hot float32 (count, classes) for categorical.
@@ -111,7 +93,6 @@ def read_sets(
     spec: Spec,
     data_root: Path,
     settings: Settings,
-    scratch: Path,
     check: Callable[[], None] = lambda: None,
 ) -> Sets:
     """List, check and decode all folders of a spec.
@@ -119,8 +100,7 @@ def read_sets(
     Args:
         spec: its `data` section.
         data_root: what its paths are relative to.
-        settings: `max_image_pixels` is the limit.
-        scratch: folder for large arrays.
+        settings: the home, in which packs lie, and limits.
         check: called between groups of images; what it raises ends the reading.
 
     Raises:
@@ -128,24 +108,74 @@ def read_sets(
         PathRefused: a folder lies outside the data root.
     """
     listings = list_sets(spec, data_root)
-    data = spec.data
-    look = Look(data.image_size, data.color_mode, data.interpolation, data.crop_to_aspect_ratio)
-    decoded = {
-        name: decode(
-            listing, look, max_pixels=settings.max_image_pixels, scratch=scratch, check=check
-        )
+    sources = read_sources(spec, listings, settings, Watch(check, _Progress()))
+    sets = {
+        name: _images(spec, listing, _rows(sources[listing.folder], listing))
         for name, listing in listings.items()
     }
-    _refuse_bad_files({name: (listings[name], decoded[name].bad) for name in listings})
-    sets = {name: _images(spec, listings[name], decoded[name].images) for name in listings}
     classes = listings["train"].class_names
     return Sets(
         classes=classes,
         train=_weighted(sets["train"], spec, classes),
         validation=sets.get("validation"),
         test=sets.get("test"),
-        fingerprint=_fingerprint(spec, listings, decoded),
+        fingerprint=_fingerprint(spec, listings, sources),
     )
+
+
+def read_sources(
+    spec: Spec, listings: dict[str, Listing], settings: Settings, watch: Watch
+) -> dict[Path, Source]:
+    """The images of each folder, whichever sets they are for.
+
+    Args:
+        spec: its `data` section.
+        listings: of its sets, by `list_sets`.
+        settings: the home, in which packs lie, and limits.
+        watch: is asked and told while files are read.
+
+    Raises:
+        TrainingFailed: DATA_INVALID, naming every file that is no image.
+    """
+    data = spec.data
+    look = Look(data.image_size, data.color_mode, data.interpolation, data.crop_to_aspect_ratio)
+    decoder = Decoder(look, settings.max_image_pixels)
+    files: dict[Path, set[str]] = {}
+    for listing in listings.values():
+        files.setdefault(listing.folder, set()).update(listing.files)
+    sources = {
+        folder: Packing(folder, list(names), decoder, settings, watch).source(data.pack)
+        for folder, names in files.items()
+    }
+    _refuse_bad_files(sources)
+    return sources
+
+
+class _Progress:
+    """A line in the log every few seconds."""
+
+    EVERY_S = 10.0
+
+    def __init__(self) -> None:
+        self._last_s = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() - self._last_s >= self.EVERY_S:
+            self._last_s = time.monotonic()
+            print(f"decoded {done:,} of {total:,} images")
+
+
+def _rows(source: Source, listing: Listing) -> Pixels:
+    """The pixels of a listing's files, in its order."""
+    place = {file: position for position, file in enumerate(source.files)}
+    positions = np.array([place[file] for file in listing.files], np.int64)
+    if np.array_equal(positions, np.arange(len(source.files))):
+        return source.pixels
+    row_bytes = int(np.prod(source.pixels.shape[1:])) * source.pixels.dtype.itemsize
+    # A set that is copied once is gathered from faster than through two lists of positions.
+    if isinstance(source.pixels, np.ndarray) and row_bytes * len(positions) <= IN_MEMORY_BYTES:
+        return source.pixels[positions]
+    return Rows(source.pixels, positions)
 
 
 def list_sets(spec: Spec, data_root: Path) -> dict[str, Listing]:
@@ -164,8 +194,9 @@ def list_sets(spec: Spec, data_root: Path) -> dict[str, Listing]:
     sets = {"train": train}
     if data.validation_split:
         folders.check_split(train, data.validation_split)
-        sets["train"] = _part(spec, train, data.validation_split, "training")
-        sets["validation"] = _part(spec, train, data.validation_split, "validation")
+        both = shuffled(train, data.seed) if data.shuffle else train
+        for name, part in _PARTS:
+            sets[name] = subset(both, data.validation_split, part, data.seed, shuffle=False)
     elif data.shuffle:
         sets["train"] = shuffled(train, data.seed)
     if data.validation is not None:
@@ -173,7 +204,9 @@ def list_sets(spec: Spec, data_root: Path) -> dict[str, Listing]:
         sets["validation"] = folders.listing(folder, train.class_names)
         if split:
             folders.check_split(sets["validation"], split)
-            sets["validation"] = _part(spec, sets["validation"], split, "validation")
+            sets["validation"] = subset(
+                sets["validation"], split, "validation", data.seed, data.shuffle
+            )
     if data.test is not None:
         sets["test"] = folders.listing(data.test, train.class_names)
     folders.refuse_problems()
@@ -251,17 +284,12 @@ class _Folders:
         self._problems.append((FailureCode.DATA_MISSING, message))
 
 
-def _part(spec: Spec, listing: Listing, split: float, which: _Part) -> Listing:
-    return subset(listing, split, which, spec.data.seed, spec.data.shuffle)
-
-
-def _refuse_bad_files(found: dict[str, tuple[Listing, dict[str, str]]]) -> None:
-    # A file may be in two sets, where the validation set is a part of the test folder.
-    lines = {
-        printable(f"{listing.folder.name}/{file}: {why}")
-        for listing, bad in found.values()
-        for file, why in bad.items()
-    }
+def _refuse_bad_files(sources: dict[Path, Source]) -> None:
+    lines = [
+        printable(f"{folder.name}/{file}: {why}")
+        for folder, source in sources.items()
+        for file, why in source.bad.items()
+    ]
     if not lines:
         return
     names = sorted(lines)
@@ -276,7 +304,7 @@ def _refuse_bad_files(found: dict[str, tuple[Listing, dict[str, str]]]) -> None:
     )
 
 
-def _images(spec: Spec, listing: Listing, pixels: NDArray[Any]) -> Images:
+def _images(spec: Spec, listing: Listing, pixels: Pixels) -> Images:
     labels = np.asarray(listing.labels, np.int32)
     targets: NDArray[Any] = labels
     if spec.data.label_mode == "binary":
@@ -312,12 +340,12 @@ def class_weights(written: Mapping[str, float], classes: tuple[str, ...]) -> dic
     return {labels[name]: weight for name, weight in written.items()}
 
 
-def _fingerprint(spec: Spec, listings: dict[str, Listing], decoded: dict[str, Decoded]) -> str:
+def _fingerprint(spec: Spec, listings: dict[str, Listing], sources: dict[Path, Source]) -> str:
     """The same data have the same fingerprint wherever they lie and however they are split."""
     return fingerprint(
-        (role(spec, name), file, found)
+        (role(spec, name), file, sources[listing.folder].digests[file])
         for name, listing in listings.items()
-        for file, found in zip(listing.files, decoded[name].digests, strict=True)
+        for file in listing.files
     )
 
 

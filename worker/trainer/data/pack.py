@@ -1,0 +1,350 @@
+"""The pixels of a folder's files: from a pack, which is made where there is none, or without one.
+
+`fornada.packs` says how packs lie on disk and who may remove them.
+"""
+
+import mmap
+import os
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from fornada import packs
+from fornada.digests import Digests
+from fornada.packs import PIXELS, Facts, Kind, Making, NoRoom, Pack, Packs
+from fornada.settings import Settings
+from worker.trainer.data.decode import Decoder, Seen, Watch, decode_all, in_threads, spans
+from worker.trainer.data.files import Files, as_dtype
+from worker.trainer.data.headers import NoImage
+from worker.trainer.data.pixels import Pixels
+from worker.trainer.data.reading import read
+
+# What is not packed lies in memory up to so many bytes; more is decoded anew each time.
+IN_MEMORY_BYTES = 2 * 1024**3
+# A pack is compared with its checksums in parts of this many bytes, on all cores.
+_PART_BYTES = 16 * 1024**2
+# Files read in one go where they are hashed alone.
+_HASHED = 64
+
+
+@dataclass(frozen=True)
+class Source:
+    """The images of one folder's files.
+
+    Attributes:
+        files: paths in the folder, sorted.
+        pixels: of each file, in this order; of none where one is bad.
+        digests: of each file that could be read.
+        bad: why a file is no image, by its path.
+        pack: where the pixels lie, if they are packed.
+        unpacked: why they are not.
+    """
+
+    files: tuple[str, ...]
+    pixels: Pixels
+    digests: dict[str, str]
+    bad: dict[str, str] = field(default_factory=dict)
+    pack: Pack | None = None
+    unpacked: str = ""
+
+
+class Packing:
+    """Finds or makes the pack of some of a folder's files.
+
+    Args:
+        folder: of images.
+        files: paths in it, in any order.
+        decoder: for size and colours of the pixels.
+        settings: the home, and what packs may take.
+        watch: is asked and told while files are read.
+    """
+
+    def __init__(
+        self, folder: Path, files: Sequence[str], decoder: Decoder, settings: Settings, watch: Watch
+    ) -> None:
+        self._folder = folder
+        self._files = tuple(sorted(files))
+        self._settings = settings
+        self._watch = watch
+        self._packs = Packs.of(settings)
+        self._decoder, look = decoder, decoder.look
+        self._shape = (len(self._files), *look.shape)
+        # Another TensorFlow may decode or resize to other pixels.
+        version = ".".join(tf.__version__.split(".")[:2])
+        self._look = asdict(look) | {"image_size": list(look.image_size), "tensorflow": version}
+
+    def source(self, kind: Kind) -> Source:
+        """The pixels, packed where that is asked for and there is room.
+
+        Args:
+            kind: the spec's `data.pack`.
+        """
+        if kind == "off":
+            return self._streamed(kind, "data.pack is off")
+        try:
+            return self._packed(kind)
+        except NoRoom as reason:
+            unpacked = str(reason)
+        except OSError as error:
+            unpacked = f"{error.strerror}: {error.filename or self._packs.folder}"
+        print(f"{self._folder}: not packed: {unpacked}")
+        try:
+            return self._in_memory(kind, unpacked)
+        except NoRoom as reason:
+            print(f"{self._folder}: decoded anew in each epoch: {reason}")
+        return self._streamed(kind, unpacked)
+
+    def _streamed(self, kind: Kind, unpacked: str) -> Source:
+        """From the files; all are decoded once before, if they are not known to be good."""
+        try:
+            source = self._packed("off")
+        except (NoRoom, OSError):
+            source = self._told(self._decode(lambda start, images: None))
+        if source.bad:
+            return source
+        digests = {file: source.digests[file] for file in self._files}
+        files = Files(self._folder, digests, self._decoder, rounded=kind == "uint8")
+        return replace(source, pixels=files, pack=None, unpacked=unpacked)
+
+    def _packed(self, kind: Kind) -> Source:
+        """From the pack, which is made if need be.
+
+        Raises:
+            NoRoom: there is none, and no room for one.
+            OSError: no pack can be written or read in this home.
+        """
+        if found := self._existing(kind):
+            return found
+        # What the files hold is known when they have been decoded: too late to name a lock.
+        wanted = [str(self._folder.resolve()), *self._files, self._look, kind]
+        with self._packs.making(packs.key(wanted), self._watch.check) as making:
+            return self._existing(kind) or self._make(kind, making)
+
+    def _existing(self, kind: Kind) -> Source | None:
+        digests = Digests(self._folder, self._settings)
+        known = digests.known(self._files)
+        if len(known) < len(self._files) and self._packs.may_hold(
+            len(self._files), self._look, kind
+        ):
+            known |= self._hash([file for file in self._files if file not in known], digests)
+        if len(known) < len(self._files):
+            return None
+        pack = self._packs.find(packs.name(packs.content(known), self._look, kind))
+        if pack is None or pack.facts.largest > self._decoder.max_pixels:
+            return None
+        source = Source(self._files, _nothing(self._shape), known, pack=pack)
+        if kind != "off":
+            pixels = mapped(pack, self._shape, self._watch)
+            if pixels is None:
+                if pack.folder.is_dir():
+                    print(f"{self._folder}: the pack {pack.name} is damaged, and is made again")
+                    self._packs.remove(pack)
+                return None
+            source = replace(source, pixels=pixels)
+        self._packs.use(pack)
+        return source
+
+    def _hash(self, files: Sequence[str], digests: Digests) -> dict[str, str]:
+        """The digests of files, read for that alone."""
+        found = {}
+
+        def work(span: range) -> int:
+            for file in files[span.start : span.stop]:
+                try:
+                    one = read(f"{self._folder}/{file}", self._decoder.max_pixels)
+                except (OSError, NoImage):
+                    # Told when it is decoded.
+                    continue
+                found[file] = one.digest
+                digests.add(file, one.status, one.digest)
+            return len(span)
+
+        for _ in in_threads(work, spans(len(files), _HASHED), self._watch.check):
+            pass
+        digests.save()
+        return found
+
+    def _make(self, kind: Kind, making: Making) -> Source:
+        began = time.monotonic()
+        filling = None
+        if kind == "off":
+            seen = self._decode(lambda start, images: None)
+        else:
+            filling = _PackFilling(self._shape, kind, making, self._packs)
+            seen = self._decode(filling.put)
+        source = self._told(seen)
+        if source.bad:
+            return source
+        facts = Facts(
+            content=packs.content(source.digests),
+            look=self._look,
+            kind=kind,
+            classes=dict(Counter(file.split("/", 1)[0] for file in self._files)),
+            largest=seen.largest,
+            source=str(self._folder),
+        )
+        if filling is None:
+            return replace(source, pack=making.finish(facts))
+        pack = making.finish(filling.finish(facts, self._watch))
+        pixels = mapped(pack, self._shape, self._watch, verified=True)
+        if pixels is None:
+            raise FileNotFoundError(2, "the pack is gone again", str(pack.folder))
+        seconds = time.monotonic() - began
+        print(f"{self._folder}: packed {len(self._files)} images in {seconds:.1f} s: {pack.name}")
+        return replace(source, pixels=pixels, pack=pack)
+
+    def _in_memory(self, kind: Kind, unpacked: str) -> Source:
+        filling = _Filling(self._shape, kind)
+        source = self._told(self._decode(filling.put))
+        return source if source.bad else replace(source, pixels=filling.array, unpacked=unpacked)
+
+    def _decode(self, store: Callable[[int, NDArray[Any]], None]) -> Seen:
+        return decode_all(self._folder, self._files, self._decoder, store, self._watch)
+
+    def _told(self, seen: Seen) -> Source:
+        """Remember the digests of what was read."""
+        digests = Digests(self._folder, self._settings)
+        for file, (digest, status) in seen.digests.items():
+            digests.add(file, status, digest)
+        digests.save()
+        held = {file: digest for file, (digest, _) in seen.digests.items()}
+        return Source(self._files, _nothing(self._shape), held, dict(sorted(seen.bad.items())))
+
+
+def mapped(
+    pack: Pack, shape: tuple[int, ...], watch: Watch, *, verified: bool = False
+) -> NDArray[Any] | None:
+    """The pixels of a pack, mapped from its file; the pack is in use as long as they are.
+
+    Args:
+        pack: of any kind but `off`.
+        shape: that the pixels must have.
+        watch: is asked meanwhile whether to end.
+        verified: whether its bytes need not be compared with their checksums.
+    Returns:
+        A read-only array, or None where the pack is damaged.
+    """
+    try:
+        with (pack.folder / PIXELS).open("rb") as file:
+            packs.hold(file.fileno())
+            size = os.fstat(file.fileno()).st_size
+            if size != pack.facts.size_bytes:
+                return None
+            if not verified and _checks(file.fileno(), size, watch) != pack.facts.checks:
+                return None
+            np.lib.format.read_magic(file)
+            found, _, dtype = np.lib.format.read_array_header_1_0(file)
+            if found != shape:
+                return None
+            # The map keeps the open file, and that its lock, until the last array goes.
+            pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            return np.frombuffer(pages, dtype, offset=file.tell()).reshape(shape)
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _checks(descriptor: int, size: int, watch: Watch) -> tuple[int, ...]:
+    """CRC-32 of each part of a file."""
+    checks = [0] * -(-size // _PART_BYTES)
+
+    def work(parts: range) -> int:
+        for part in parts:
+            checks[part] = zlib.crc32(os.pread(descriptor, _PART_BYTES, part * _PART_BYTES))
+        return len(parts)
+
+    for _ in in_threads(work, spans(len(checks), 1), watch.check):
+        pass
+    return tuple(checks)
+
+
+class _Filling:
+    """The array that grows full: bytes as long as that is exact, float32 from then on."""
+
+    def __init__(self, shape: tuple[int, ...], kind: Kind) -> None:
+        self._shape = shape
+        self._kind = kind
+        self.array: NDArray[Any] = _nothing(shape)
+
+    def put(self, start: int, images: NDArray[Any]) -> None:
+        """Images for this position and those that follow."""
+        images = as_dtype(images, np.dtype(np.uint8)) if self._kind == "uint8" else images
+        empty = not len(self.array)
+        if images.dtype != np.uint8 and (empty or self.array.dtype == np.uint8):
+            images = _bytes_if_exact(images)
+        if empty:
+            self.array = self.allocate(images.dtype)
+        elif self.array.dtype == np.uint8 != images.dtype:
+            narrow, self.array = self.array, self.allocate(images.dtype)
+            self.array[:] = narrow
+        self.array[start : start + len(images)] = images
+
+    def allocate(self, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """An array of the whole shape.
+
+        Raises:
+            NoRoom: it is too large for memory.
+        """
+        size = _bytes(self._shape, dtype)
+        if size > IN_MEMORY_BYTES:
+            raise NoRoom(f"{size:,} bytes are more than is held in memory")
+        return np.zeros(self._shape, dtype)
+
+
+class _PackFilling(_Filling):
+    """The same in the file of a pack that is being made."""
+
+    def __init__(self, shape: tuple[int, ...], kind: Kind, making: Making, packs: Packs) -> None:
+        super().__init__(shape, kind)
+        self._making = making
+        self._packs = packs
+
+    def allocate(self, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """See `_Filling.allocate`; NoRoom says why it may not lie on disk."""
+        size = _bytes(self._shape, dtype)
+        path = self._making.folder / f"{dtype.name}.npy"
+        with self._packs.room(size):
+            array = np.lib.format.open_memmap(path, "w+", dtype, self._shape, version=(1, 0))
+            # Takes the room now: a full disk behind a map would end us by a signal.
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        return array
+
+    def finish(self, facts: Facts, watch: Watch) -> Facts:
+        """Bring the pixels to disk; the facts with what is to be known of them."""
+        dtype = self.array.dtype
+        assert isinstance(self.array, np.memmap)  # noqa: S101 - `allocate` made it
+        self.array.flush()
+        path = self._making.folder / PIXELS
+        (self._making.folder / f"{dtype.name}.npy").rename(path)
+        for rest in self._making.folder.glob("*.npy"):
+            if rest != path:
+                rest.unlink()
+        with path.open("r+b") as file:
+            os.fsync(file.fileno())
+            size = os.fstat(file.fileno()).st_size
+            checks = _checks(file.fileno(), size, watch)
+        return replace(
+            facts, dtype=dtype.name, size_bytes=size, checks=checks, part_bytes=_PART_BYTES
+        )
+
+
+def _bytes_if_exact(images: NDArray[Any]) -> NDArray[Any]:
+    with np.errstate(invalid="ignore"):
+        exact = images.astype(np.uint8)
+    return exact if np.array_equal(exact, images) else images
+
+
+def _bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    return int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+
+
+def _nothing(shape: tuple[int, ...]) -> NDArray[Any]:
+    return np.zeros((0, *shape[1:]), np.uint8)

@@ -1,0 +1,67 @@
+"""Reads the file of an image, and looks at it before a decoder does."""
+
+import os
+import stat
+from dataclasses import dataclass
+
+from fornada.fingerprint import digest
+from worker.trainer.data.headers import NoImage, pixels
+
+# No file of a listed format needs more bytes a pixel (16-bit RGBA), but for some header.
+_BYTES_A_PIXEL = 8
+_HEADER_BYTES = 1024**2
+
+
+@dataclass(frozen=True)
+class Read:
+    """A file that looks like an image.
+
+    Attributes:
+        content: all of it.
+        pixels: how many it claims to have.
+        digest: `size sha256`.
+        status: of the open file, before it was read.
+    """
+
+    content: bytes
+    pixels: int
+    digest: str
+    status: os.stat_result
+
+
+def read(path: str, max_pixels: int) -> Read:
+    """Read a file.
+
+    Args:
+        path: of the file.
+        max_pixels: a larger image is refused by its header.
+
+    Raises:
+        NoImage: it is no image, or too large.
+        OSError: it cannot be read.
+    """
+    # Without O_NONBLOCK a pipe that is named like an image would hold us here for ever.
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise NoImage("not a file")
+        if status.st_size > max_pixels * _BYTES_A_PIXEL + _HEADER_BYTES:
+            raise NoImage(f"{status.st_size:,} bytes are too many for an image")
+        content = _whole(fd, status.st_size)
+    finally:
+        os.close(fd)
+    count = pixels(content)
+    if count > max_pixels:
+        raise NoImage(f"{count:,} pixels; at most {max_pixels:,} (FORNADA_MAX_IMAGE_PIXELS)")
+    return Read(content, count, digest(content), status)
+
+
+def _whole(fd: int, size: int) -> bytes:
+    content = os.read(fd, size + 1)
+    if len(content) == size:
+        return content
+    parts = [content]
+    while part := os.read(fd, size + 1):
+        parts.append(part)
+    return b"".join(parts)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from worker.process import Trainer
@@ -39,8 +40,7 @@ class Trainers:
         self._environment = dict(environment)
         self._threads = threads(slots)
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="starter")
-        self._spares: dict[str, Trainer] = {}
-        self._niced: set[int] = set()
+        self._spares: dict[str, _Spare] = {}
         self._lock = threading.Lock()
 
     def take(self, slot: Slot, *, gpu: bool = True) -> Trainer:
@@ -57,11 +57,12 @@ class Trainers:
             return self._start(slot, gpu=False)
         with self._lock:
             spare = self._spares.pop(slot.name, None)
-        if spare is not None and spare.running:
-            self._hurry(spare)
-            return spare
+        if spare is not None and spare.trainer.running:
+            if spare.niced:
+                _hurry(spare.trainer)
+            return spare.trainer
         if spare is not None:
-            log.warning("the spare trainer of slot %s ended: %s", slot.name, spare.kill())
+            spare.bury(slot)
         return self._start(slot)
 
     def prepare(self, slot: Slot, *, gently: bool) -> None:
@@ -73,39 +74,50 @@ class Trainers:
         """
         with self._lock:
             spare = self._spares.get(slot.name)
-            if spare is not None and spare.running:
+            if spare is not None and spare.trainer.running:
                 return
             if spare is not None:
-                log.warning("the spare trainer of slot %s ended: %s", slot.name, spare.kill())
+                spare.bury(slot)
             try:
-                self._spares[slot.name] = trainer = self._start(slot)
+                self._spares[slot.name] = spare = _Spare(self._start(slot))
             except OSError as exc:
                 # The next job will start its own, or say why it cannot.
                 log.warning("no spare trainer for slot %s: %s", slot.name, exc)
                 return
-        if gently and can_hurry_again():
-            os.setpriority(os.PRIO_PROCESS, trainer.pid, NICE)
-            self._niced.add(trainer.pid)
+            if gently and can_hurry_again():
+                os.setpriority(os.PRIO_PROCESS, spare.trainer.pid, NICE)
+                spare.niced = True
 
     def close(self) -> None:
         """End all spares."""
         with self._lock:
             spares, self._spares = list(self._spares.values()), {}
         for spare in spares:
-            spare.kill()
+            spare.trainer.kill()
 
     def _start(self, slot: Slot, *, gpu: bool = True) -> Trainer:
         environment = slot.environment(self._environment, self._threads, gpu=gpu)
         return self._starter.submit(Trainer.start, self._command, slot, environment).result()
 
-    def _hurry(self, trainer: Trainer) -> None:
-        if trainer.pid not in self._niced:
-            return
-        self._niced.discard(trainer.pid)
-        # Linux keeps the priority of each thread apart.
-        for thread in Path(f"/proc/{trainer.pid}/task").iterdir():
-            with suppress(ProcessLookupError):
-                os.setpriority(os.PRIO_PROCESS, int(thread.name), 0)
+
+@dataclass
+class _Spare:
+    """A trainer that waits for a job."""
+
+    trainer: Trainer
+    # Behind a running job, until it is taken.
+    niced: bool = False
+
+    def bury(self, slot: Slot) -> None:
+        """It has ended before a job came."""
+        log.warning("the spare trainer of slot %s ended: %s", slot.name, self.trainer.kill())
+
+
+def _hurry(trainer: Trainer) -> None:
+    # Linux keeps the priority of each thread apart.
+    for thread in Path(f"/proc/{trainer.pid}/task").iterdir():
+        with suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, int(thread.name), 0)
 
 
 def trainer_command() -> tuple[str, ...]:

@@ -85,11 +85,14 @@ class Supervisor:
         """Have a trainer train it, until it ends or loses the job; what came of it."""
         settings = self._bakery.settings
         earlier = [self._folder(uid, attempt) for uid, attempt in claim.resume_from]
-        ending = Ending(self._folder(claim.uid, claim.attempt), claim.time_limit_s, earlier)
+        gpu = _wants_gpu(claim)
+        # As the trainer limits itself: CUDA reserves more addresses than any host has memory.
+        limit = None if self.slot.has_gpu and gpu else settings.max_memory_bytes
+        ending = Ending(self._folder(claim.uid, claim.attempt), claim.time_limit_s, earlier, limit)
         begin = time.monotonic()
         try:
             ending.folder.mkdir(parents=True, exist_ok=True)
-            started = self._bakery.trainers.take(self.slot, gpu=_wants_gpu(claim))
+            started = self._bakery.trainers.take(self.slot, gpu=gpu)
         except OSError as exc:
             return not_begun(exc)
         with started as trainer:

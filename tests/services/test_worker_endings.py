@@ -4,6 +4,8 @@ import errno
 import hashlib
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,51 @@ def test_a_kill_for_memory_is_told_from_any_other(ending: Ending, settings: Sett
     assert "in epoch 3" in other.failure.message
     assert other.failure.traceback == "epoch 1\nepoch 2"
     assert other.exit_status == -9
+
+
+@pytest.mark.parametrize(
+    ("most", "outcome", "code"),
+    [
+        (None, AttemptOutcome.CRASHED, FailureCode.HOST_OOM),
+        (2**30, AttemptOutcome.FAILED, FailureCode.RESOURCE_LIMIT),
+    ],
+)
+def test_native_code_that_dies_of_an_allocation_says_so(
+    ending: Ending,
+    settings: Settings,
+    most: int | None,
+    outcome: AttemptOutcome,
+    code: FailureCode,
+) -> None:
+    ending.memory_bytes = most
+    ending.exit = _native(ending, "_Znwm(ctypes.c_size_t(2**62))")
+
+    found = verdict(ending, settings)
+
+    assert found.failure is not None
+    assert (found.outcome, found.failure.code) == (outcome, code)
+    assert ("FORNADA_MAX_MEMORY_BYTES" in found.failure.message) == (most is not None)
+    assert "std::bad_alloc" in found.failure.traceback
+    assert found.exit_status == -signal.SIGABRT
+
+
+def test_any_other_abort_is_a_crash(ending: Ending, settings: Settings) -> None:
+    ending.memory_bytes = 2**30
+    ending.exit = _native(ending, "abort()")
+
+    found = verdict(ending, settings)
+
+    assert found.failure is not None
+    assert (found.outcome, found.failure.code) == (AttemptOutcome.CRASHED, FailureCode.CRASHED)
+    assert "SIGABRT" in found.failure.message
+
+
+def _native(ending: Ending, call: str) -> Exit:
+    """The end of a process that calls a function of C++, and logs where a trainer would."""
+    code = f"import ctypes; ctypes.CDLL('libstdc++.so.6').{call}"
+    with (ending.folder / "train.log").open("ab") as log:
+        done = subprocess.run([sys.executable, "-c", code], stderr=log, check=False)
+    return Exit(done.returncode, out_of_memory=False)
 
 
 def test_a_clean_exit_without_a_word_is_a_crash(ending: Ending, settings: Settings) -> None:

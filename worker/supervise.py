@@ -84,11 +84,10 @@ class Supervisor:
     def _train(self, claim: Claim, lease: Lease) -> Verdict:
         """Have a trainer train it, until it ends or loses the job; what came of it."""
         settings = self._bakery.settings
-        earlier = [self._folder(uid, attempt) for uid, attempt in claim.resume_from]
         gpu = _wants_gpu(claim)
         # As the trainer limits itself: CUDA reserves more addresses than any host has memory.
         limit = None if self.slot.has_gpu and gpu else settings.max_memory_bytes
-        ending = Ending(self._folder(claim.uid, claim.attempt), claim.time_limit_s, earlier, limit)
+        ending = Ending(self._folder(claim.uid, claim.attempt), claim.time_limit_s, limit)
         begin = time.monotonic()
         try:
             ending.folder.mkdir(parents=True, exist_ok=True)
@@ -129,7 +128,7 @@ class Supervisor:
             spec=claim.spec,
             data_root=self._bakery.settings.data_root_path,
             folder=ending.folder,
-            resume_from=list(ending.earlier),
+            resume_from=[self._folder(uid, attempt) for uid, attempt in claim.resume_from],
         )
 
     def _folder(self, uid: str, attempt: int) -> Path:

@@ -41,13 +41,11 @@ class Ending:
     Args:
         folder: where the attempt left its files.
         time_limit_s: of the job, for the message.
-        earlier: folders of the attempts that it may have gone on from.
         memory_bytes: what its trainer may allocate; None without a limit of ours.
     """
 
     folder: Path
     time_limit_s: float | None = None
-    earlier: Sequence[Path] = ()
     memory_bytes: int | None = None
     # What the trainer said last; None when it died without a word.
     said: Finished | Stopped | Failed | None = None
@@ -176,8 +174,7 @@ def _verdict(  # noqa: PLR0913 - the fields of a verdict
     test: TestResult | None = None,
 ) -> Verdict:
     best = best or ending.best
-    if best is not None and not files.is_there(best.file, ending.folder):
-        best = best if files.put_back(best.file, ending.folder, ending.earlier) else None
+    best = best and files.settled(best, ending.folder)
     left = [best.file] if best else []
     if ending.said is not None:
         left = ending.said.files

@@ -22,6 +22,7 @@ from tests.services.resuming import (
     same,
     write_noisy,
 )
+from worker.files import verify
 from worker.messages import Failed, Finished, Stopped
 from worker.trainer.state.contents import Facts, Place, State
 from worker.trainer.state.finding import states
@@ -121,8 +122,9 @@ def test_started_says_where_it_goes_on(site: Path, stopped: Run, expected: Outco
     assert [row.metrics for row in started.restored] == [e.metrics for e in stopped.epochs]
     assert started.inexact is None
     assert started.best is not None
-    assert started.best.file.path == run.folder / "best.keras"
     assert started.best.epoch == expected.best[0]
+    assert started.best.file.path == run.folder / f"best-{started.best.epoch}.keras"
+    verify(started.best.file, run.folder)
     assert [epoch.number for epoch in run.epochs] == [9, 10, 11, 12]
     same(outcome(run.folder, run.finished), expected)
 

@@ -147,45 +147,27 @@ def test_a_model_that_replaced_the_best_unreported_is_not_called_the_best(
     assert verdict(ending, settings).best is None
 
 
-def test_a_best_model_that_was_replaced_unreported_comes_back_from_the_state(
+def test_a_best_model_that_was_replaced_unreported_comes_back(
     ending: Ending, settings: Settings
 ) -> None:
-    ending.best, ending.exit = _best(ending), KILLED
-    for number, content in ((1, b"older"), (2, b"model"), (3, b"newer")):
-        kept = ending.folder / "state" / f"{number:06}-000000" / "best.keras"
-        kept.parent.mkdir(parents=True)
-        kept.write_bytes(content)
-    best = ending.folder / "best.keras"
+    lasting, best = ending.folder / "best-2.keras", ending.folder / "best.keras"
+    lasting.write_bytes(b"model")
+    newer = ending.folder / "best-3.keras"
+    newer.write_bytes(b"newer")
+    # As the trainer left it, which had two names for each.
     best.unlink()
-    # As the trainer left it: the newest state keeps the same file.
-    best.hardlink_to(kept)
-
-    found = verdict(ending, settings)
-
-    assert found.best is not None
-    assert found.best.sha256 == hashlib.sha256(b"model").hexdigest()
-    assert best.read_bytes() == b"model"
-    assert kept.read_bytes() == b"newer"
-    assert {file.name for file in ending.folder.iterdir()} == {"best.keras", "state", "train.log"}
-
-
-def test_a_restored_best_model_comes_back_from_the_attempt_that_had_it(
-    ending: Ending, settings: Settings
-) -> None:
-    ending.best, ending.exit = _best(ending), KILLED
-    # Replaced in the first epoch after the restore, before a state of this attempt was saved.
-    (ending.folder / "best.keras").write_bytes(b"newer")
-    first = ending.folder.with_name("attempt-0")
-    kept = first / "state" / "000002-000000" / "best.keras"
-    kept.parent.mkdir(parents=True)
-    kept.write_bytes(b"model")
-    ending.earlier = [ending.folder.with_name("attempt-none"), first]
+    best.hardlink_to(newer)
+    ending.best, ending.exit = _best(ending, lasting), KILLED
 
     found = verdict(ending, settings)
 
     assert found.best is not None
     assert found.best.uri == "artifacts:uid/attempt-1/best.keras"
-    assert (ending.folder / "best.keras").read_bytes() == b"model"
+    assert found.best.sha256 == hashlib.sha256(b"model").hexdigest()
+    assert best.read_bytes() == b"model"
+    assert newer.read_bytes() == b"newer"
+    names = {"best.keras", "best-2.keras", "best-3.keras", "train.log"}
+    assert {file.name for file in ending.folder.iterdir()} == names
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ class Training:
             first_epoch=self._place.epochs + 1,
             first_batch=self._place.batch,
             restored=restored[-_MOST_RESTORED:],
-            best=self.best,
+            best=self._best_model.lasting,
             inexact=self._inexact,
         )
 
@@ -229,7 +229,7 @@ class Training:
             images_per_s=len(self._sets.train) / self._place.trained_s,
             learning_rate=learning_rate,
             metrics=self._records.logs,
-            best=None if self.best is before else self.best,
+            best=None if self.best is before else self._best_model.lasting,
         )
         self._place, self._since = Place(epochs=epoch + 1), None
         return message

@@ -48,7 +48,7 @@ class Supervisor:
         baked = False
         try:
             while not self._bakery.draining.is_set() and (claim := self._claim()) is not None:
-                self.bake(claim)
+                self._bake_or_leave(claim)
                 baked = True
         finally:
             self.job = None
@@ -56,6 +56,14 @@ class Supervisor:
             # A job that failed before its first epoch left none.
             self._bakery.trainers.prepare(self.slot, gently=False)
         return baked
+
+    def _bake_or_leave(self, claim: Claim) -> None:
+        state = None
+        try:
+            state = self.bake(claim)
+        finally:
+            if state is None:
+                self._claimer.unended(claim)
 
     def bake(self, claim: Claim) -> JobState | None:
         """Tell one attempt from claim to verdict.

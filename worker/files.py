@@ -91,7 +91,12 @@ def outdone(folder: Path, epoch: int | None = None) -> None:
         folder: of the attempt.
         epoch: of the one that it names; None when it names `best.keras`.
     """
-    for path in folder.glob("best-*.keras"):
+    try:
+        paths = list(folder.glob("best-*.keras"))
+    except OSError as exc:
+        log.warning("best models are not removed: %s", exc)
+        return
+    for path in paths:
         number = path.stem.removeprefix("best-")
         if number.isdecimal() and (epoch is None or int(number) < epoch):
             remove(path)

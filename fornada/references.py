@@ -10,12 +10,12 @@ _UID = re.compile(r"[0-9a-f]{8}-")
 
 
 def refuse_malformed(reference: str) -> None:
-    """Refuse a range that runs backwards, lacks an end, or is not of ids.
+    """Refuse a range that runs backwards, lacks an end, or is not of ids; and a list by commas.
 
     Args:
         reference: of one job or several, as a person wrote it.
     Raises:
-        BadReference: it is such a range.
+        BadReference: it is such a range or list.
     """
     text = reference.strip().lower()
     found = _RANGE.fullmatch(text)
@@ -25,6 +25,9 @@ def refuse_malformed(reference: str) -> None:
             raise BadReference(
                 f'"{reference}" names no jobs: the range runs backwards. Write {last}-{first}.'
             )
+    elif "," in text:
+        apart = " ".join(part.strip() for part in reference.split(","))
+        raise BadReference(f'"{reference}" names no job: set jobs apart by spaces, "{apart}".')
     elif "-" in text and not _UID.match(text):
         raise BadReference(
             f'"{reference}" names no jobs: a range is written with the ids of its first and its '

@@ -81,7 +81,7 @@ def extend(
     from fornada.submission import AT_ONCE
 
     with Client() as client, ended_by_sigterm():
-        old = client.find([reference])[0]
+        old = client.find_one(reference)
         job = client.extend(old, epochs, wait_for_worker=wait_for_worker)
         accepted = Accepted(client.recorded(job.id), job, f"goes on from job {old}")
         conclude(client, announce([accepted], AT_ONCE, output), output, follow=follow)

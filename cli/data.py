@@ -38,7 +38,8 @@ def data() -> None:
 def check(files: Sequence[str], output: Output) -> None:
     """Decode every image of the specs and name all that cannot be read.
 
-    Needs Keras here. Ends with 3 when an image, a class or a folder is wrong.
+    Needs Keras here. Ends with 3 when an image, a class or a folder is wrong; where folders are
+    missing, the images of the others are looked at all the same.
 
     \b
     Example:

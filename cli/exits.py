@@ -88,6 +88,7 @@ def of_error(error: Exception) -> Exit | None:
         (db.errors.SchemaMismatch, Exit.UNREACHABLE),
         (fornada.errors.BrokerUnreachable, Exit.UNREACHABLE),
         (fornada.errors.SettingsError, Exit.USAGE),
+        (fornada.errors.BadReference, Exit.USAGE),
         (fornada.errors.NoKeras, Exit.USAGE),
         (fornada.errors.StackRunning, Exit.WRONG_STATE),
         (fornada.errors.NotStarted, Exit.WRONG_STATE),

@@ -164,7 +164,7 @@ def show(reference: str, whole: bool, output: Output) -> None:
     if events:
         output.line("")
         output.heading("What happened")
-        timeline(events[-LATEST:], output)
+        timeline(events[-LATEST:], output, known=_failures(sight.job))
         if len(events) > LATEST:
             output.line(f"all {len(events)} events: fornada show {sight.job['id']} --events")
 
@@ -204,6 +204,11 @@ def metrics(reference: str, output: Output) -> None:
         ],
         empty="no epoch has ended yet",
     )
+
+
+def _failures(job: Mapping[str, Any]) -> set[str]:
+    """Why the job and its attempts ended badly, as `report` and `attempts` have told."""
+    return {one["failure"]["message"] for one in (job, *job["executions"]) if one.get("failure")}
 
 
 def _alive_row(row: Mapping[str, Any]) -> list[object]:

@@ -38,7 +38,7 @@ def logs(reference: str, follow: bool, attempt: int | None) -> None:
 
     with Client() as client, ended_by_sigterm():
         # The job that is meant now: @last may be another one soon.
-        job_id = client.find([reference])[0]
+        job_id = client.find_one(reference)
         read = client.follow_log if follow else client.log
         try:
             _write(job_id, read(job_id, attempt=attempt, tell=_say))

@@ -101,7 +101,15 @@ def _report(error: Exception, debug: bool) -> int:
             "  FORNADA_DEBUG=1 (or fornada --debug …) shows where; please report it.",
             Exit.INTERNAL,
         )
-    return _say(str(error), code)
+    return _say(_told(error), code)
+
+
+def _told(error: Exception) -> str:
+    # Neither loads more than names.
+    from db.errors import DatabaseUnreachable
+    from fornada.patience import outage
+
+    return outage(error) if isinstance(error, DatabaseUnreachable) else str(error)
 
 
 def _say(message: str, code: Exit) -> int:

@@ -129,7 +129,8 @@ def term_options(command: Command) -> Command:
                      help="Held until these jobs have succeeded; cancelled if one does not."),
         click.option("--after-any", is_flag=True, help="Any end of the jobs of --after will do."),
         click.option("--not-before", type=coming, metavar="WHEN",
-                     help="Not earlier: 22:00 (the next one here), 2026-03-01T22:00, or +2h."),
+                     help="Not earlier: 22:00 (the next one here; its day is said), "
+                     "2026-03-01T22:00, or +2h."),
         click.option("--hold", "held", is_flag=True, help="Wait until fornada release."),
         click.option("--key", metavar="KEY", callback=_key,
                      help="Any text; where a job has it already, that job is meant and none made."),

@@ -28,8 +28,9 @@ in every command.
   pipe they are rows separated by tabs, without heads, `-` for what is not there. `--json` prints a
   document instead, `-q` ids alone: `id=$(fornada submit -q a.yaml)`.
 - **A job** is named by its id (`12`), by the beginning of its uid (four digits or more), or by
-  `@last`. Commands that take several take ranges too: `12-20`; those that move jobs also take all
-  that carry a tag: `--tag owner=ana`. To do again what is done already is no error.
+  `@last`. Commands that take several take ranges too: `12-20`, every job there is from 12 to 20;
+  those that move jobs also take all that carry a tag: `--tag owner=ana`. To do again what is done
+  already is no error.
 - **Colours** follow `--color`, `NO_COLOR` and whether the stream is a terminal.
 - **Ctrl-C** stops watching, never a job that runs elsewhere. A database that goes away while a
   command watches is asked again until it is back.
@@ -44,7 +45,7 @@ allows an estimate.
 | reason | the job waits |
 | --- | --- |
 | `Held(by ana)` | until `fornada release` |
-| `After(#41)` | for the end of job 41 |
+| `After(#41,#42)` | for the end of jobs 41 and 42 |
 | `NotBefore(22:00)` | for its time |
 | `Backoff(attempt 2 in 40 s)` | after an attempt that crashed or was lost, before the next |
 | `QueuePaused` | until `fornada queue resume` |

@@ -5,7 +5,7 @@ from typing import Any
 
 from cli.output import Output
 from cli.progress import began_at, epochs_wanted
-from cli.words import duration, number, since
+from cli.words import brief, duration, number, since
 
 Job = Mapping[str, Any]
 # Confusion matrices with more classes do not fit a screen; `--json` has them whole.
@@ -38,10 +38,11 @@ def report(job: Job, output: Output) -> None:
 
 
 def attempts(job: Job, output: Output) -> None:
-    """Write what became of each attempt, a line each: of a job that ran more than once, or went on
-    from a state."""
+    """Write what became of each attempt, a line each: of a job that ran more than once, went on
+    from a state, or is to be tried again."""
     executions = job["executions"]
-    if len(executions) < 2 and not any(one.get("resumed") for one in executions):
+    told = len(executions) > 1 or any(one.get("resumed") for one in executions)
+    if not told and (job["failure"] or not any(one.get("failure") for one in executions)):
         return
     output.line("")
     output.heading("Attempts")
@@ -62,8 +63,7 @@ def _attempt(one: Mapping[str, Any]) -> Iterator[str]:
         yield f"     exactness lost: {resumed['inexact']}"
     failure = one.get("failure")
     if failure:
-        first = failure["message"].splitlines()[0] if failure["message"] else ""
-        yield f"     {failure['code']}: {first}"
+        yield f"     {failure['code']}: {brief(failure['message'] or '')}"
 
 
 def _seconds(job: Job) -> float | None:

@@ -1,12 +1,18 @@
 """Commands that move jobs: hold, release, move, retry, cancel."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from cli.options import output_options, seconds
 from cli.output import Output
 from cli.targets import chosen, each, targets
+from cli.waiting import sentence
+
+if TYPE_CHECKING:
+    from db.states import JobState
+    from fornada.client import Client
 
 Tags = Sequence[tuple[str, str]]
 
@@ -38,7 +44,8 @@ def hold(references: Sequence[str], tags: Tags, output: Output) -> None:
 def release(references: Sequence[str], tags: Tags, output: Output) -> None:
     """Let held jobs go.
 
-    A job that waits for others (`submit --after`) stays held until they have ended.
+    A job that waits for others (`submit --after`) stays held until they have ended; the answer
+    names them.
 
     \b
     Examples:
@@ -50,7 +57,21 @@ def release(references: Sequence[str], tags: Tags, output: Output) -> None:
 
     with Client() as client:
         ids = chosen(client, references, tags, [JobState.HELD])
-        each(ids, client.release, output, nothing="no held job carries this tag")
+        each(
+            ids,
+            client.release,
+            output,
+            nothing="no held job carries this tag",
+            said=lambda job_id, state: _still_held(client, job_id, state),
+        )
+
+
+def _still_held(client: "Client", job_id: int, state: "JobState") -> str | None:
+    """Why a job that was released is held still: others have to end."""
+    if state != "held":
+        return None
+    why = sentence(next(client.follow(job_id)).waits)
+    return None if why is None else f"held, waits {why}"
 
 
 @click.command()
@@ -99,7 +120,7 @@ def move(  # noqa: PLR0913 - each is an option of its own
             lambda job_id: client.move(job_id, priority=priority, queue=queue, top=top),
             output,
             nothing="no job that waits carries this tag",
-            done="moved",
+            said=lambda job_id, state: "moved",
         )
         if queue is not None and not any(queue in one["queues"] for one in client.workers()):
             output.note(f"no worker serves queue {queue} yet; see fornada worker ls")

@@ -2,16 +2,21 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from cli.output import Output
-from cli.waiting import NEVER_SO_FAR, clock, sentence
+from cli.waiting import NEVER_SO_FAR, dated, sentence
 from cli.watch import end_all
 
 if TYPE_CHECKING:
     from fornada.client import Client
     from fornada.spec import Spec
     from fornada.submission import Submitted, Terms
+
+
+# What was `+1s` when the command was typed may be over when the job is accepted, and no mistake.
+JUST_NOW = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,11 @@ def announce(accepted: Iterable[Accepted], terms: "Terms", output: Output) -> li
     """Say of each job as soon as it is accepted, ids on stdout if that is all that is wanted."""
     jobs: list[Submitted] = []
     warned: set[str] = set()
+    if terms.not_before is not None and _is_past(terms.not_before):
+        output.warn(
+            f"--not-before {dated(terms.not_before)} is past, so it keeps no job waiting. "
+            "If another day is meant: cancel, and name the day to come."
+        )
     for one in accepted:
         jobs.append(one.job)
         if output.quiet and not output.json:
@@ -77,6 +87,10 @@ def conclude(
         _note_unserved(client, jobs, output)
 
 
+def _is_past(at: datetime) -> bool:
+    return at < datetime.now(UTC) - JUST_NOW
+
+
 def _accepted(one: Accepted, terms: "Terms") -> str:
     job = one.job
     if job.known_by == "key":
@@ -86,7 +100,7 @@ def _accepted(one: Accepted, terms: "Terms") -> str:
     parts = [f"job {job.id}: {one.spec.name}, in queue {one.spec.resources.queue}"]
     parts += [one.also] if one.also else []
     parts += ["held"] if terms.held else []
-    parts += [f"not before {clock(terms.not_before)}"] if terms.not_before else []
+    parts += [f"not before {dated(terms.not_before)}"] if terms.not_before else []
     if terms.after:
         others = ", ".join(map(str, terms.after))
         parts.append(f"after {'any end of ' if terms.after_any else ''}{others}")

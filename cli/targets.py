@@ -57,7 +57,7 @@ def each(
     output: Output,
     *,
     nothing: str,
-    done: str | None = None,
+    said: "Callable[[int, JobState], str | None]" = lambda job_id, state: None,
 ) -> None:
     """Move every job, say what became of each, and refuse at the end.
 
@@ -65,7 +65,7 @@ def each(
         ids: of the jobs.
         move: does it, and returns the job's state.
         output: how to answer.
-        done: what to say of each; default: its state.
+        said: what to say of each, by its id and state; None for the state.
         nothing: said when there is no job: a tag that nothing carries (any more) is no error.
     Raises:
         ExitWith: some could not be moved; all others were.
@@ -84,7 +84,7 @@ def each(
         if output.quiet:
             output.line(str(job_id))
         elif not output.json:
-            output.line(f"job {job_id}: {done or WORDS.get(state, state)}")
+            output.line(f"job {job_id}: {said(job_id, state) or WORDS.get(state, state)}")
     if output.json:
         output.document(moved)
     if refused:

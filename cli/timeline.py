@@ -1,20 +1,33 @@
 """What happened to a job, a line an event: when, what and why, and who did it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from cli.output import Output
 from cli.progress import began_at
 from cli.waiting import clock
-from cli.words import duration, local
+from cli.words import brief, duration, jobs, local
 
 Detail = dict[str, Any]
+# What an event tells of why an attempt ended badly.
+FAILURE = ("code", "message")
 
 
-def timeline(events: Iterable[Mapping[str, Any]], output: Output) -> None:
-    """Write events, oldest first."""
+def timeline(
+    events: Iterable[Mapping[str, Any]], output: Output, *, known: Collection[str] = ()
+) -> None:
+    """Write events, oldest first.
+
+    Args:
+        events: of a job.
+        output: how to write.
+        known: messages of failures that the reader has above.
+    """
     for event in events:
-        said = told(event["kind"], event.get("detail") or {})
+        detail = event.get("detail") or {}
+        if detail.get("message") in known:
+            detail = {key: value for key, value in detail.items() if key not in FAILURE}
+        said = told(event["kind"], detail)
         output.line(f"{local(event['at'])}  {said}  (by {event['actor']})")
 
 
@@ -40,7 +53,7 @@ def _submitted(facts: Detail) -> str:
         said.append(f"not before {clock(not_before)}")
     if after := facts.pop("after", None):
         any_end = "any end of " if facts.pop("after_any", None) else ""
-        said.append(f"after {any_end}{_jobs(after)}")
+        said.append(f"after {any_end}{jobs(after)}")
     if continues := facts.pop("continues", None):
         said.append(f"goes on from job {continues}")
     if key := facts.pop("key", None):
@@ -67,13 +80,14 @@ def _resumed(facts: Detail) -> str:
 
 
 def _ended(facts: Detail) -> str:
-    """`attempt 2 crashed on oven-1: CRASHED: signal 9`."""
-    said = f"attempt {facts.pop('attempt')} {_plain(facts.pop('outcome', 'ended'))}"
+    """`attempt 2 crashed on oven-1: the trainer ended in epoch 7 without a verdict: SIGKILL`."""
+    outcome = _plain(facts.pop("outcome", "ended"))
+    said = f"attempt {facts.pop('attempt')} {outcome}"
     host = facts.pop("host", None)
     said += f" on {host}" if host else ""
-    why = [str(facts.pop(key)) for key in ("code", "message") if key in facts]
-    # The rest of a message is in the log and in the document.
-    return ": ".join([said, *(text.partition("\n")[0] for text in why)])
+    why = [str(facts.pop(key)) for key in FAILURE if key in facts]
+    # `crashed` is the whole of CRASHED.
+    return ": ".join([said, *(brief(text) for text in why if text.lower() != outcome)])
 
 
 def _queued(facts: Detail) -> str:
@@ -91,15 +105,15 @@ def _queued(facts: Detail) -> str:
 
 def _released(facts: Detail) -> str:
     if after := facts.pop("after", None):
-        return f"released: {_jobs(after)} ended"
+        return f"released: {jobs(after)} ended"
     if waits_for := facts.pop("waits_for", None):
-        return f"released; waits for {_jobs(waits_for)}"
+        return f"released; waits for {jobs(waits_for)}"
     return "released"
 
 
 def _held(facts: Detail) -> str:
     if waits_for := facts.pop("waits_for", None):
-        return f"held: waits for {_jobs(waits_for)}"
+        return f"held: waits for {jobs(waits_for)}"
     return "held"
 
 
@@ -127,7 +141,7 @@ def _cancel_requested(facts: Detail) -> str:
 def _retried(facts: Detail) -> str:
     said = "retried, from the first epoch" if facts.pop("fresh", False) else "retried"
     waived = facts.pop("waived", None)
-    return f"{said}; no longer for the success of {_jobs(waived)}" if waived else said
+    return f"{said}; no longer for the success of {jobs(waived)}" if waived else said
 
 
 def _moved(facts: Detail) -> str:
@@ -156,11 +170,6 @@ WORDS: Mapping[str, Callable[[Detail], str]] = {
     "retried": _retried,
     "moved": _moved,
 }
-
-
-def _jobs(ids: Iterable[object]) -> str:
-    found = list(ids)
-    return f"job{'s' if len(found) > 1 else ''} {', '.join(map(str, found))}"
 
 
 def _plain(value: object) -> str:

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from cli.words import duration
+from cli.words import duration, jobs
 
 # Why a job waits that no passing of time will start.
 NEVER_SO_FAR = ("NoWorker", "NeedsGpu")
@@ -38,6 +38,15 @@ def about_when(starts_in_s: float | None) -> str | None:
     return None if starts_in_s is None else f"~{duration(starts_in_s)}"
 
 
+def dated(at: datetime) -> str:
+    """A moment in this machine's zone with its day, said also by name where it has one."""
+    at = at.astimezone()
+    today = datetime.now().astimezone().date()
+    names = {today: " (today)", today + timedelta(days=1): " (tomorrow)"}
+    seconds = ":%S" if at.second else ""
+    return at.strftime(f"%Y-%m-%d %H:%M{seconds}") + names.get(at.date(), "")
+
+
 def clock(stamp: str | datetime) -> str:
     """A moment in this machine's zone: its time, and its day where that is not today."""
     try:
@@ -67,7 +76,7 @@ WHY: dict[str, Callable[[str], str]] = {
     "NeedsGpu": lambda what: "no worker of its queue has a GPU",
     "SlotsBusy": lambda what: "next, when a slot is free",
     "Priority": _ahead,
-    "After": lambda what: f"for the end of job {what.replace('#', '')}",
+    "After": lambda what: f"for the end of {jobs(what.replace('#', '').split(','))}",
     "NotBefore": lambda what: f"its time, {clock(what)}, has not come",
     "Held": lambda what: f"held {what}; let it go: fornada release",
     "QueuePaused": lambda what: "its queue is paused; open it: fornada queue resume",

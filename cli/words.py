@@ -1,5 +1,6 @@
 """Numbers and times as people read them."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 
@@ -34,6 +35,24 @@ def size(value: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1024
     return f"{amount:.1f} TiB"
+
+
+# Characters of a failure that are shown in a list; the whole is in the log and in the document.
+BRIEF = 120
+# How a worker begins to quote the log of a trainer that died.
+QUOTE = "; its log ends with: "
+
+
+def brief(text: str) -> str:
+    """The first line of a failure without the log that it quotes, cut where it is long."""
+    line = next(iter(text.strip().splitlines()), "").partition(QUOTE)[0]
+    return line if len(line) <= BRIEF else line[: BRIEF - 1].rstrip() + "…"
+
+
+def jobs(ids: Iterable[object]) -> str:
+    """`job 4`, or `jobs 4, 5`."""
+    found = list(ids)
+    return f"job{'s' if len(found) > 1 else ''} {', '.join(map(str, found))}"
 
 
 def _moment(stamp: str | None) -> datetime | None:

@@ -96,7 +96,8 @@ def drain(name_or_host: str, waits: bool, timeout: float | None, output: Output)
     """Ask a worker, or all workers of a host, to end in order.
 
     They take no more jobs; running ones are saved and queued again. A worker hears of it within one
-    beat of upkeep (`FORNADA_UPKEEP_S`).
+    beat of upkeep (`FORNADA_UPKEEP_S`). Where a container's engine starts it again by itself, a
+    fresh one comes: docs/operations.md says how to take it out of service.
 
     \b
     Examples:

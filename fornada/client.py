@@ -21,6 +21,8 @@ from fornada.steering import Steering
 from fornada.submission import Submitted, Terms
 
 __all__ = ["Client", "Piece", "Sight", "Submitted", "Terms"]
+# The one state of a worker that is not told by its jobs.
+DRAINING = "draining"
 
 
 class Client(Again, Steering, Following, Logs):
@@ -77,17 +79,30 @@ class Client(Again, Steering, Following, Logs):
 
     def alive(self) -> list[dict[str, Any]]:
         """Jobs that wait or run, with why they wait."""
-        return history.alive(self._database)
+        return history.alive(self._database, within_s=self.settings.alive_s)
 
     def metrics(self, reference: str | int) -> dict[str, Any]:
         """Every epoch of a job: the document of `fornada metrics --json`."""
-        job_id = self._id(reference)
+        job_id = self.find_one(reference)
         return {"id": job_id, "epochs": history.epochs(self._database, job_id)}
 
     def events(self, reference: str | int) -> list[dict[str, Any]]:
         """What happened to a job, oldest first: at, kind, actor, detail."""
-        return history.events(self._database, self._id(reference))
+        return history.events(self._database, self.find_one(reference))
 
     def workers(self) -> list[dict[str, Any]]:
-        """Workers that are alive: heard of within three beats of upkeep."""
-        return workers.alive(self._database, self.settings.alive_s)
+        """Workers that are alive: heard of within three beats of upkeep.
+
+        `state` is `draining`, `busy` when no slot is free, or `idle`.
+        """
+        return [
+            {**row, "state": _standing(row)}
+            for row in workers.alive(self._database, self.settings.alive_s)
+        ]
+
+
+def _standing(worker: Mapping[str, Any]) -> str:
+    """A worker's state by the jobs that run on it: its own word is as old as its last beat."""
+    if worker["state"] == DRAINING:
+        return DRAINING
+    return "busy" if len(worker["running"]) >= len(worker["slots"]) else "idle"

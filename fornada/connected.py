@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from db import history, session
 from fornada import artifacts
+from fornada.references import refuse_malformed, refuse_range
 from fornada.settings import Settings
 from fornada.submission import user
 
@@ -26,10 +27,25 @@ class Connected:
         """The ids of ids, uid prefixes, ranges `12-20` and `@last`.
 
         Raises:
+            BadReference: one is no range that goes up, and could be nothing else.
             JobNotFound: one names no job.
             AmbiguousReference: a prefix names several.
         """
-        return history.resolve(self._database, [str(reference) for reference in references])
+        named = [str(reference) for reference in references]
+        for one in named:
+            refuse_malformed(one)
+        return history.resolve(self._database, named)
+
+    def find_one(self, reference: str | int) -> int:
+        """The id of the one job that an id, a uid prefix or `@last` names.
+
+        Raises:
+            BadReference: it is a range.
+            JobNotFound: it names no job.
+            AmbiguousReference: a prefix names several.
+        """
+        refuse_range(str(reference))
+        return history.find(self._database, str(reference))
 
     def show(self, reference: str | int) -> dict[str, Any]:
         """All that is known of a job: the document of `fornada show --json`.
@@ -37,7 +53,7 @@ class Connected:
         Raises:
             JobNotFound: there is none.
         """
-        return self._document(self._id(reference))
+        return self._document(self.find_one(reference))
 
     @property
     def actor(self) -> str:
@@ -68,9 +84,6 @@ class Connected:
         database = session.Database(self.settings.sql_url)
         session.prepare(database, upgrade=self.settings.embedded)
         return database
-
-    def _id(self, reference: str | int) -> int:
-        return history.find(self._database, str(reference))
 
     def _document(self, job_id: int) -> dict[str, Any]:
         document: dict[str, Any] = history.job(self._database, job_id)

@@ -36,6 +36,12 @@ class StackRunning(StackError):
     code = "STACK_RUNNING"
 
 
+class BadReference(FornadaError):
+    """What was given names no job and could name none, or several where one is meant."""
+
+    code = "BAD_REFERENCE"
+
+
 class WaitTimedOut(FornadaError):
     """The job was not final in time; it goes on."""
 

@@ -6,10 +6,11 @@ What needs Keras or a decoder is asked of a trainer process; this package loads 
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,10 @@ TAKEN_FROM = "A path in a spec is taken from the folder in which the command run
 COLUMNS = "120"
 # What a trainer process ends with when the spec's model or data are wrong, and it says why.
 INVALID = 3
+# What it says when it came to the images, and found some that are none.
+BAD_FILES = "cannot be decoded as images"
+# How it begins to say why a job would fail.
+_CODE = re.compile(r"^[A-Z_]+: ", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -133,16 +138,30 @@ def build(settings: Settings, spec: Spec) -> Examination:
     Raises:
         NoKeras: it is not installed here.
     """
-    return _ask("build", settings, spec)
+    return _ask("build", settings, spec.document())
 
 
 def decode(settings: Settings, spec: Spec) -> Examination:
     """Decode every image of the spec, in a process of its own.
 
+    A job with a folder or a class missing never comes to its images; here those that are there
+    are looked at all the same, so that everything wrong is told at once.
+
     Raises:
         NoKeras: it is not installed here.
     """
-    return _ask("data", settings, spec)
+    whole = _ask("data", settings, spec.document())
+    if not whole.failure or BAD_FILES in whole.failure:
+        return whole
+    alone = [
+        _alone(spec, folder.role, folder.listing)
+        for folder in folders(spec, settings.data_root_path)
+        if folder.listing and folder.listing.files
+    ]
+    # A folder may have two roles.
+    looked = {str(one): _ask("data", settings, one).failure for one in alone}
+    bad = [failure for failure in looked.values() if BAD_FILES in failure]
+    return Examination("", "\n".join([whole.failure, *bad]))
 
 
 @dataclass(frozen=True)
@@ -181,7 +200,7 @@ def pack(
     """
     packed: list[Packed] = []
     failure: list[str] = []
-    with _spec_file(spec) as file, tempfile.TemporaryFile("w+") as heard:
+    with _spec_file(spec.document()) as file, tempfile.TemporaryFile("w+") as heard:
         command = _command("pack", settings, file)
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=heard, text=True) as process:
             assert process.stdout is not None  # noqa: S101 - asked for above
@@ -199,6 +218,28 @@ def pack(
     return packed, "\n".join(failure)
 
 
+def _alone(spec: Spec, role: str, listing: Listing) -> dict[str, Any]:
+    """A spec that trains on nothing but what a folder has, whatever else is wrong."""
+    data = spec.data
+    validation = data.validation.folder if data.validation else None
+    stored = {"train": data.train, "validation": validation, "test": data.test}[role]
+    filled = [name for name, images in listing.counts.items() if images]
+    return {
+        "data": {
+            "train": stored,
+            # A spec names two or more, or none.
+            "class_names": filled if len(filled) > 1 else None,
+            "image_size": list(data.image_size),
+            "color_mode": data.color_mode,
+            "interpolation": data.interpolation,
+            "crop_to_aspect_ratio": data.crop_to_aspect_ratio,
+        },
+        "model": ["Flatten", {"Dense": {"units": "classes"}}],
+        "compile": {"optimizer": "Adam", "loss": "SparseCategoricalCrossentropy"},
+        "fit": {"epochs": 1},
+    }
+
+
 def _command(what: Literal["build", "data", "pack"], settings: Settings, file: Path) -> list[str]:
     if importlib.util.find_spec("keras") is None:
         raise NoKeras(
@@ -214,7 +255,9 @@ def _ended(status: int, stderr: str) -> str:
     return f"the process that looked ended with {status}: {said}"
 
 
-def _ask(what: Literal["build", "data"], settings: Settings, spec: Spec) -> Examination:
+def _ask(
+    what: Literal["build", "data"], settings: Settings, spec: Mapping[str, Any]
+) -> Examination:
     with _spec_file(spec) as file:
         done = subprocess.run(
             _command(what, settings, file),
@@ -224,15 +267,18 @@ def _ask(what: Literal["build", "data"], settings: Settings, spec: Spec) -> Exam
             check=False,
         )
     if done.returncode == INVALID:
-        return Examination("", done.stdout.strip())
+        said = done.stdout.strip()
+        # What it noted of folders before is no failure.
+        begin = _CODE.search(said)
+        return Examination("", said[begin.start() :] if begin else said)
     if done.returncode:
         return Examination("", _ended(done.returncode, done.stderr))
     return Examination(done.stdout, "")
 
 
 @contextmanager
-def _spec_file(spec: Spec) -> Iterator[Path]:
+def _spec_file(spec: Mapping[str, Any]) -> Iterator[Path]:
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        json.dump(spec.document(), file)
+        json.dump(spec, file)
         file.flush()
         yield Path(file.name)

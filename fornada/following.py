@@ -10,7 +10,7 @@ from db.errors import DatabaseUnreachable
 from db.states import FINAL_STATES, JobState
 from fornada.connected import Connected
 from fornada.errors import WaitTimedOut
-from fornada.patience import Patience, Tell, unheard
+from fornada.patience import Patience, Tell, outage, unheard
 
 # Seconds between two looks at a job: an epoch is in the database within two.
 LOOK_S = 0.5
@@ -60,7 +60,7 @@ class Following(Connected):
         Raises:
             WaitTimedOut: it was not final in time.
         """
-        job_id = self._id(reference)
+        job_id = self.find_one(reference)
         end = None if timeout_s is None else time.monotonic() + timeout_s
         ask = Patience(tell, end)
         shown = _Shown()
@@ -69,7 +69,7 @@ class Following(Connected):
             try:
                 sight = ask(lambda: self._sight(job_id, shown))
             except DatabaseUnreachable as error:
-                raise WaitTimedOut(f"job {job_id} was last {state}; {error}") from error
+                raise WaitTimedOut(f"job {job_id} was last {state}; {outage(error)}") from error
             state = sight.job["state"]
             shown.seen(sight)
             yield sight
@@ -106,7 +106,7 @@ class Following(Connected):
             epochs = history.epochs(self._database, job_id, shown.after)
         waits: Mapping[str, Any] = {}
         if job["state"] in WAITING:
-            waits = history.waits(self._database, job_id)
+            waits = history.waits(self._database, job_id, within_s=self.settings.alive_s)
         return Sight(job, epochs, waits.get("waits"), ended, waits.get("starts_in_s"))
 
 

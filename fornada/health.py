@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from db import migrations, session, workers
-from db.errors import StoreError
+from db.errors import DatabaseUnreachable, NotPermitted
 from fornada import broker, local
 from fornada.errors import FornadaError, StackError
+from fornada.patience import why
 from fornada.settings import Settings, strangers
 
 # Bytes free in the folder of artifacts below which a job may end as DISK_FULL.
@@ -63,9 +64,13 @@ def _database(settings: Settings) -> list[Finding]:
             return [Finding("database", False, said, "fornada db upgrade")]
         schema = Finding("database", True, f"{database.dialect}, schema {found}")
         return [schema, *_workers(settings, database)]
-    except StoreError as error:
+    except DatabaseUnreachable as error:
         todo = "is it running, and is FORNADA_DATABASE_URL right?"
-        return [Finding("database", False, str(error), todo)]
+        return [Finding("database", False, f"{error.where} does not answer: {why(error)}", todo)]
+    except NotPermitted as error:
+        todo = "give the user its rights: deploy/postgres/grants.sql"
+        found = f"{error.where} does not let this user look: {error.reason}"
+        return [Finding("database", False, found, todo)]
     finally:
         database.dispose()
 

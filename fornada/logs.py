@@ -63,7 +63,7 @@ class Logs(Connected):
             NotStarted: no such attempt has begun to write one.
             LogElsewhere: all of it lies on a worker's host whose artifacts are not mounted here.
         """
-        job_id = self._id(reference)
+        job_id = self.find_one(reference)
         return self._pieces(job_id, attempt, follow=False, ask=Patience(tell), look_s=LOOK_S)
 
     def follow_log(
@@ -88,7 +88,7 @@ class Logs(Connected):
             NotStarted: it ended and no attempt had begun a log.
             LogElsewhere: as of `log`.
         """
-        job_id = self._id(reference)
+        job_id = self.find_one(reference)
         return self._pieces(job_id, attempt, follow=True, ask=Patience(tell), look_s=look_s)
 
     def log_file(self, reference: str | int) -> Path:
@@ -98,7 +98,7 @@ class Logs(Connected):
             NotStarted: no attempt has begun to write it.
             LogElsewhere: it lies on a worker's host whose artifacts are not mounted here.
         """
-        job_id = self._id(reference)
+        job_id = self.find_one(reference)
         places = self._places(job_id, None)
         if not places:
             raise self._not_started(job_id, None)

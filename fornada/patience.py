@@ -1,5 +1,6 @@
 """Goes on asking a database that went away, for what only looks and can look again."""
 
+import re
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -11,6 +12,32 @@ T = TypeVar("T")
 Tell = Callable[[str], None]
 # Seconds between two tries; a server takes a few to restart.
 PAUSE_S = 1.0
+
+
+# What a driver says around the reason: whom it asked, how often, and a question to the reader.
+_FAILED = re.compile(
+    r'(?:port \d+|socket "[^"]*") failed: (.*?)(?= Is the server running| - host:|$)'
+)
+
+
+def why(error: DatabaseUnreachable) -> str:
+    """Why a database does not answer, in the driver's own few words.
+
+    >>> why(DatabaseUnreachable("db", 'connection failed: connection to server at "::1", port 9 '
+    ...     "failed: Connection refused Is the server running on that host?"))
+    'Connection refused'
+    """
+    reasons = dict.fromkeys(_FAILED.findall(error.reason))
+    return "; ".join(reasons) or error.reason
+
+
+def outage(error: DatabaseUnreachable) -> str:
+    """What to tell a person of it: a line that says what and why, and one that says what to do."""
+    if error.where.startswith("sqlite"):
+        todo = "Check that the file is Fornada's, that it is yours, and that its disk has room."
+    else:
+        todo = "Check that it runs, and that FORNADA_DATABASE_URL names it."
+    return f"The database {error.where} does not answer: {why(error)}.\n  {todo}"
 
 
 def unheard(said: str) -> None:
@@ -43,7 +70,8 @@ class Patience:
                 if self._end is not None and time.monotonic() >= self._end:
                     raise
                 if not self._away:
-                    self._tell(f"lost the database ({error.reason}); trying again until it is back")
+                    said = f"lost the database ({why(error)}); trying again until it is back"
+                    self._tell(said)
                 self._away = True
                 time.sleep(PAUSE_S)
                 continue

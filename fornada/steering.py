@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from db import history, jobs, queues, upkeep, workers
+from db.errors import WrongState
 from db.states import JobState
 from fornada.errors import WorkerNotFound
 from fornada.waking import Waking
@@ -32,7 +33,7 @@ class Steering(Waking):
         Raises:
             WrongState: it has ended otherwise.
         """
-        job_id = self._id(reference)
+        job_id = self.find_one(reference)
         grace_s = 0.0 if force else grace_s
         return jobs.cancel(self._database, job_id, self.actor, reason, grace_s=grace_s)
 
@@ -42,7 +43,7 @@ class Steering(Waking):
         Raises:
             WrongState: it runs or has ended.
         """
-        return jobs.hold(self._database, self._id(reference), self.actor)
+        return jobs.hold(self._database, self.find_one(reference), self.actor)
 
     def release(self, reference: str | int) -> JobState:
         """Let a held job go.
@@ -74,7 +75,7 @@ class Steering(Waking):
         Raises:
             WrongState: it runs or has ended.
         """
-        job_id = self._id(reference)
+        job_id = self.find_one(reference)
         jobs.move(self._database, job_id, self.actor, priority=priority, queue=queue, top=top)
         return self._wake_for(job_id)
 
@@ -87,7 +88,18 @@ class Steering(Waking):
         Raises:
             WrongState: it waits, runs or has succeeded.
         """
-        return self._moved(reference, jobs.retry, fresh=fresh)
+        try:
+            return self._moved(reference, jobs.retry, fresh=fresh)
+        except WrongState as error:
+            if error.state is not JobState.SUCCEEDED:
+                raise
+            job_id = error.job_id
+            because = (
+                "there is nothing to retry. "
+                f"Train it further: fornada extend {job_id} --epochs +N. "
+                f"Train it anew: fornada clone {job_id}"
+            )
+            raise WrongState(job_id, error.state, error.wanted, because) from None
 
     def queues(self) -> list[dict[str, Any]]:
         """Every queue that has jobs, workers or a rule: the rows of `fornada queue ls`."""
@@ -132,7 +144,7 @@ class Steering(Waking):
         return asked
 
     def _moved(self, reference: str | int, move: Callable[..., JobState], **how: Any) -> JobState:
-        job_id = self._id(reference)
+        job_id = self.find_one(reference)
         state = move(self._database, job_id, self.actor, **how)
         self._wake_for(job_id)
         return state

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from db.states import StopReason
+from worker.files import lasting
 from worker.messages import (
     Best,
     DataSummary,
@@ -113,7 +114,7 @@ class Stub:
                 data=data,
                 first_epoch=len(trained) + 1,
                 restored=restored,
-                best=best if trained else None,
+                best=_lasting(best) if trained else None,
             )
         )
 
@@ -121,7 +122,7 @@ class Stub:
         trained.append({"number": number, "attempt": train.attempt})
         _keep(train.folder / STATE, trained)
         self._log.write(f"epoch {number}\n".encode())
-        self._say(Epoch(**_epoch(number), best=best if number == 1 else None))
+        self._say(Epoch(**_epoch(number), best=_lasting(best) if number == 1 else None))
 
 
 def chatter(epoch: int, count: int) -> bytes:
@@ -175,9 +176,16 @@ def _restored(train: Train) -> list[dict[str, Any]]:
 def _best(folder: Path) -> Best:
     file = folder / "best.keras"
     file.write_bytes(MODEL)
+    lasting(folder, 1).hardlink_to(file)
     sha256 = hashlib.sha256(MODEL).hexdigest()
     record = FileRecord(kind="best_model", path=file, bytes=len(MODEL), sha256=sha256)
     return Best(epoch=1, monitor="loss", value=1.0, file=record)
+
+
+def _lasting(best: Best) -> Best:
+    """The best model under the name that it has until the job ends."""
+    path = lasting(best.file.path.parent, best.epoch)
+    return best.model_copy(update={"file": best.file.model_copy(update={"path": path})})
 
 
 def serve(up: int) -> None:

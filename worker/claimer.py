@@ -3,8 +3,8 @@
 import logging
 
 from db import jobs
-from db.errors import DatabaseUnreachable
-from db.facts import Claim
+from db.errors import DatabaseUnreachable, Fenced
+from db.facts import Claim, Fence
 from worker.bakery import Bakery
 from worker.slots import Slot
 
@@ -19,10 +19,15 @@ class Claimer:
         self._bakery = bakery
         # The last claim had no answer: it may have been committed all the same.
         self._in_doubt = False
+        # Attempts that ended here, and may be running by the record.
+        self._unended: set[Fence] = set()
 
     def next(self) -> Claim | None:
         """The best job that the slot can run; None when there is none, or no answer."""
         try:
+            if self._in_doubt and self._holds_unended():
+                # It would be taken for what the claim took, and begin again under its number.
+                return None
             claim = (self._unanswered() if self._in_doubt else None) or self._claim()
         except DatabaseUnreachable as exc:
             # Upkeep looks again at its next beat.
@@ -31,6 +36,18 @@ class Claimer:
             return None
         self._in_doubt = False
         return claim
+
+    def unended(self, claim: Claim) -> None:
+        """An attempt is over, and its end could not be recorded: its lease will tell."""
+        self._unended.add(claim.fence)
+
+    def _holds_unended(self) -> bool:
+        for fence in tuple(self._unended):
+            try:
+                jobs.requests(self._bakery.database, fence)
+            except Fenced:
+                self._unended.discard(fence)
+        return bool(self._unended)
 
     def _claim(self) -> Claim | None:
         bakery, settings = self._bakery, self._bakery.settings

@@ -3,14 +3,14 @@
 import hashlib
 import logging
 import shutil
-from collections.abc import Iterable
-from itertools import chain
 from pathlib import Path
 
-from worker.messages import FileRecord
+from worker.messages import Best, FileRecord
 
 log = logging.getLogger("fornada.worker")
 
+# The best model, as people know it.
+BEST = "best.keras"
 # Lines of a log that go into the record of a crash, and bytes looked at to find them.
 LAST_LINES = 20
 LAST_BYTES = 2**14
@@ -50,32 +50,64 @@ def is_there(record: FileRecord, folder: Path) -> bool:
     return True
 
 
-def put_back(record: FileRecord, folder: Path, earlier: Iterable[Path]) -> bool:
-    """Bring back a file that a trainer replaced and could tell of no more.
+def lasting(folder: Path, epoch: int) -> Path:
+    """Where the best model of an epoch lies from before it is told until a better is on record.
 
-    Training states keep the best model of their time. The trainer has ended.
+    A trainer replaces `best.keras` when it likes. What the record names while the job runs, and
+    for good when nobody is left to tell of the end, is this.
+    """
+    return folder / f"best-{epoch}.keras"
+
+
+def settled(best: Best, folder: Path) -> Best | None:
+    """The best model as `best.keras`, put back where its trainer could tell no more of a better.
 
     Args:
-        record: of the file.
+        best: as the trainer, which has ended, reported it.
         folder: of the attempt.
-        earlier: folders of attempts that it may have gone on from, and have the file from.
     Returns:
-        Whether one of them had the file as it was reported.
+        None where there is no such file.
     """
-    places = (folder, *earlier)
-    for kept in chain.from_iterable(each.glob(f"state/*/{record.path.name}") for each in places):
+    file = best.file.model_copy(update={"path": folder / BEST})
+    if not is_there(file, folder):
+        kept = file.model_copy(update={"path": lasting(folder, best.epoch)})
         try:
-            verify(record.model_copy(update={"path": kept}), kept.parent)
+            verify(kept, folder)
             # A copy: a file system may have no links.
-            beside = record.path.with_name(f"{record.path.name}.kept")
-            shutil.copyfile(kept, beside)
-            beside.replace(record.path)
-            verify(record, folder)
+            beside = folder / f"{BEST}.kept"
+            shutil.copyfile(kept.path, beside)
+            beside.replace(file.path)
+            verify(file, folder)
         except (Missing, OSError):
-            continue
-        log.info("%s is the reported one again, from %s", record.path, kept.parent)
-        return True
-    return False
+            return None
+        log.info("%s is the reported one again, from %s", file.path, kept.path)
+    return best.model_copy(update={"file": file})
+
+
+def outdone(folder: Path, epoch: int | None = None) -> None:
+    """Remove the lasting best models that the record names no more.
+
+    Args:
+        folder: of the attempt.
+        epoch: of the one that it names; None when it names `best.keras`.
+    """
+    try:
+        paths = list(folder.glob("best-*.keras"))
+    except OSError as exc:
+        log.warning("best models are not removed: %s", exc)
+        return
+    for path in paths:
+        number = path.stem.removeprefix("best-")
+        if number.isdecimal() and (epoch is None or int(number) < epoch):
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file that is not needed; where that fails it only takes room."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as exc:
+        log.warning("not removed: %s", exc)
 
 
 def record(kind: str, path: Path) -> FileRecord:

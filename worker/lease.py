@@ -7,6 +7,7 @@ nor the ladder: the supervisor leaves what it has and looks at two flags.
 import logging
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +16,7 @@ from db.errors import DatabaseUnreachable, Fenced
 from db.facts import EpochRow, Fence, Requests, StartedFacts, Verdict
 from db.session import Database
 from db.states import JobState
+from worker import files
 from worker.shipping import Shipping
 
 log = logging.getLogger("fornada.worker")
@@ -47,6 +49,7 @@ class Lease:
         self._database = database
         self._fence = fence
         self._log = Shipping(database, fence, log)
+        self._folder = log.parent
         self._lease_s = lease_s
         self._heartbeat_s = heartbeat_s
         self._confirmed = time.monotonic()
@@ -57,6 +60,8 @@ class Lease:
         self._lock = threading.Lock()
         self._facts: StartedFacts | None = None
         self._epochs: dict[int, EpochRow] = {}
+        # The last epoch that the database may know of.
+        self._sent = 0
         self._woken = threading.Event()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"lease-{fence.job_id}", daemon=True)
@@ -70,6 +75,8 @@ class Lease:
     def epoch(self, row: EpochRow) -> None:
         """Record an epoch; it waits here while the database is away."""
         with self._lock:
+            if row.best is not None:
+                self._outdo()
             self._epochs[row.number] = row
         self._woken.set()
 
@@ -88,13 +95,17 @@ class Lease:
                 while not self._write():
                     # A long log takes its time.
                     jobs.renew(self._database, self._fence, self._lease_s)
-                return jobs.finish(self._database, self._fence, verdict, pause_s=pause_s)
+                state = jobs.finish(self._database, self._fence, verdict, pause_s=pause_s)
             except Fenced:
                 # Lost, or finished by a commit whose answer was cut off.
                 self.over = True
             except DatabaseUnreachable:
                 self._report_away()
                 time.sleep(LOOK_S)
+            else:
+                # The record names `best.keras` now, or none.
+                files.outdone(self._folder)
+                return state
         return None
 
     def __enter__(self) -> Self:
@@ -148,16 +159,30 @@ class Lease:
         """Record what waits; whether nothing of the log is left."""
         with self._lock:
             facts, epochs = self._facts, dict(self._epochs)
+            self._sent = max(epochs, default=self._sent)
         if facts is not None:
             jobs.started(self._database, self._fence, facts)
             with self._lock:
                 self._facts = None
         if epochs:
             jobs.record_epochs(self._database, self._fence, list(epochs.values()))
+            if bests := [row.best.epoch for row in epochs.values() if row.best is not None]:
+                # Not before: a lost attempt keeps the best model that the record names.
+                files.outdone(self._folder, max(bests))
             with self._lock:
                 for number in epochs:
                     del self._epochs[number]
         return self._log.ship()
+
+    def _outdo(self) -> None:
+        """Let go of best models that were outdone before the record could name them.
+
+        While the database is away they would fill the disk.
+        """
+        for number, row in self._epochs.items():
+            if row.best is not None and number > self._sent:
+                files.remove(files.lasting(self._folder, row.best.epoch))
+                self._epochs[number] = replace(row, best=None)
 
     def _report_away(self) -> None:
         if not self._away:

@@ -58,7 +58,7 @@ class Supervisor:
         baked = False
         try:
             while not self._bakery.draining.is_set() and (claim := self._claim()) is not None:
-                self.bake(claim)
+                self._bake_or_leave(claim)
                 baked = True
         finally:
             self.job = None
@@ -66,6 +66,14 @@ class Supervisor:
             # A job that failed before its first epoch left none.
             self._bakery.trainers.prepare(self.slot, gently=False)
         return baked
+
+    def _bake_or_leave(self, claim: Claim) -> None:
+        state = None
+        try:
+            state = self.bake(claim)
+        finally:
+            if state is None:
+                self._claimer.unended(claim)
 
     def bake(self, claim: Claim) -> JobState | None:
         """Tell one attempt from claim to verdict.
@@ -94,12 +102,14 @@ class Supervisor:
     def _train(self, claim: Claim, lease: Lease) -> Verdict:
         """Have a trainer train it, until it ends or loses the job; what came of it."""
         settings = self._bakery.settings
-        earlier = [self._folder(uid, attempt) for uid, attempt in claim.resume_from]
-        ending = Ending(self._folder(claim.uid, claim.attempt), claim.time_limit_s, earlier)
+        needs = _needs(claim)
+        # As the trainer limits itself: CUDA reserves more addresses than any host has memory.
+        limit = None if self.slot.has_gpu and needs.gpu else settings.max_memory_bytes
+        ending = Ending(self._folder(claim.uid, claim.attempt), claim.time_limit_s, limit)
         begin = time.monotonic()
         try:
             ending.folder.mkdir(parents=True, exist_ok=True)
-            taken = self._bakery.trainers.take(self.slot, _needs(claim))
+            taken = self._bakery.trainers.take(self.slot, needs)
         except OSError as exc:
             return not_begun(exc)
         with taken as trainer:
@@ -143,7 +153,7 @@ class Supervisor:
             spec=claim.spec,
             data_root=self._bakery.settings.data_root_path,
             folder=ending.folder,
-            resume_from=list(ending.earlier),
+            resume_from=[self._folder(uid, attempt) for uid, attempt in claim.resume_from],
             again=again,
         )
 

@@ -1,6 +1,7 @@
 """What an attempt came to: from its trainer's last words and exit to the row's verdict."""
 
 import errno
+import signal
 import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ _HOST = {
     errno.ENOMEM: FailureCode.HOST_OOM,
     errno.EAGAIN: FailureCode.HOST_OOM,
 }
+# What a C++ library says when it dies of an allocation: of its own, no exception of Python's.
+_BAD_ALLOC = "terminate called after throwing an instance of 'std::bad_alloc'"
 _ASKED = {
     WhyStop.CANCEL: (AttemptOutcome.CANCELLED, StopReason.CANCELLED),
     WhyStop.DRAIN: (AttemptOutcome.PREEMPTED, None),
@@ -38,12 +41,12 @@ class Ending:
     Args:
         folder: where the attempt left its files.
         time_limit_s: of the job, for the message.
-        earlier: folders of the attempts that it may have gone on from.
+        memory_bytes: what its trainer may allocate; None without a limit of ours.
     """
 
     folder: Path
     time_limit_s: float | None = None
-    earlier: Sequence[Path] = ()
+    memory_bytes: int | None = None
     # What the trainer said last; None when it died without a word.
     said: Finished | Stopped | Failed | None = None
     # The best model by the epochs so far.
@@ -134,9 +137,20 @@ def _failed(ending: Ending, said: Failed, settings: Settings) -> Verdict:
 def _crashed(ending: Ending, settings: Settings) -> Verdict:
     tail = files.last_lines(ending.folder / LOG)
     where = f"in epoch {ending.epoch + 1}" if ending.epoch else "before the end of its first epoch"
+    outcome = AttemptOutcome.CRASHED
     if ending.exit is not None and ending.exit.killed_for_memory:
         code = FailureCode.HOST_OOM
         message = f"the kernel killed the trainer (SIGKILL) {where}: the host was out of memory"
+    elif _found_no_memory(ending.exit, tail) and ending.memory_bytes is not None:
+        # Another host of the same settings has no more: the failure that Python's own would be.
+        code, outcome = FailureCode.RESOURCE_LIMIT, AttemptOutcome.FAILED
+        message = (
+            f"the trainer may allocate {ending.memory_bytes:,} bytes (FORNADA_MAX_MEMORY_BYTES) "
+            f"and needed more {where}; try a smaller batch_size or model"
+        )
+    elif _found_no_memory(ending.exit, tail):
+        code = FailureCode.HOST_OOM
+        message = f"the trainer found no memory {where}; try a smaller batch_size or model"
     elif ending.garbled is not None:
         code = FailureCode.CRASHED
         message = f"the trainer wrote what is no message {where}: {ending.garbled}"
@@ -146,7 +160,13 @@ def _crashed(ending: Ending, settings: Settings) -> Verdict:
     if tail:
         message += f"; its log ends with: {tail[-1]}"
     failure = Failure(code, message, "\n".join(tail))
-    return _verdict(ending, settings, AttemptOutcome.CRASHED, failure=failure)
+    return _verdict(ending, settings, outcome, failure=failure)
+
+
+def _found_no_memory(end: Exit | None, tail: Sequence[str]) -> bool:
+    """Whether native code aborted the trainer for want of memory."""
+    aborted = end is not None and end.status == -signal.SIGABRT
+    return aborted and any(_BAD_ALLOC in line for line in tail)
 
 
 def _verdict(  # noqa: PLR0913 - the fields of a verdict
@@ -160,8 +180,7 @@ def _verdict(  # noqa: PLR0913 - the fields of a verdict
     test: TestResult | None = None,
 ) -> Verdict:
     best = best or ending.best
-    if best is not None and not files.is_there(best.file, ending.folder):
-        best = best if files.put_back(best.file, ending.folder, ending.earlier) else None
+    best = best and files.settled(best, ending.folder)
     left = [best.file] if best else []
     if ending.said is not None:
         left = ending.said.files

@@ -77,6 +77,26 @@ def test_data_check_names_every_bad_image(fornada: Fornada, tmp_path: Path) -> N
     assert "1/text.png" in done.stderr
 
 
+def test_data_check_names_bad_images_and_missing_folders_at_once(
+    fornada: Fornada, tmp_path: Path
+) -> None:
+    train = tmp_path / "Train"
+    for label in "01":
+        source = REPOSITORY / "Data" / "Train" / label
+        (train / label).mkdir(parents=True)
+        for image in sorted(source.iterdir())[:5]:
+            shutil.copy(image, train / label)
+    (train / "1" / "text.png").write_text("not an image")
+    (train / "2").mkdir()
+    spec = small(tmp_path, train=str(train))
+    spec.write_text(spec.read_text().replace("Data/Test", "Data/None"))
+    said = fornada("data", "check", spec, code=3).stderr
+    assert "Data/None: no folder" in said
+    assert "no images in the classes 2" in said
+    assert said.count("1/text.png: not a PNG") == 1
+    assert said.startswith(f"{spec}: DATA_MISSING: ")
+
+
 def test_data_import_writes_folders_that_train(fornada: Fornada, tmp_path: Path) -> None:
     source = tmp_path / "idx"
     source.mkdir()

@@ -188,4 +188,9 @@ def test_progress_goes_on_through_a_retry(fleet: Fleet, tmp_path: Path) -> None:
     assert f"job {job}: attempt 2 on " in progress.told()
     shown = fleet.fornada("show", job).stdout
     assert "crashed" in shown
+    # Once: among the attempts, and not again in what happened; of the log not a word.
+    assert shown.count("without a verdict: SIGKILL") == 1
+    told = fleet.fornada("show", job, "--events").stdout
+    assert told.count("without a verdict: SIGKILL; queued again") == 1
+    assert "its log ends with" not in shown + told
     assert "goes on at epoch" in shown

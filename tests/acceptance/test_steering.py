@@ -1,6 +1,7 @@
 """Steering the queue by the command, as people do it, on a server with a worker."""
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,9 @@ def test_what_is_done_already_is_no_error_and_what_cannot_be_is_5(
         said = fornada(words[0], job, running, *words[1:], code=5).stderr
         assert f"job {job} has ended as succeeded" in said
         assert f"job {running} is running" in said
+    said = fornada("retry", job, code=5).stderr
+    assert f"fornada extend {job} --epochs +N" in said
+    assert f"fornada clone {job}" in said
     assert f"job {job} has ended" in fornada("cancel", job, code=5).stderr
     assert fornada("cancel", running, "--force").stdout == f"job {running}: asked to stop\n"
     fleet.ended(running)
@@ -136,7 +140,10 @@ def test_dependents_follow_the_fate_of_what_they_wait_for(fleet: Fleet, tmp_path
     chain = fleet.submit(tmp_path, "chain", "--after", f"{after},{any_end}")
     assert fleet.waits(after) == f"After(#{bad})"
     assert f"for the end of job {bad}" in fornada("show", after).stdout
-    assert fornada("release", after).stdout == f"job {after}: held\n"
+    assert fornada("release", after, chain).stdout.splitlines() == [
+        f"job {after}: held, waits for the end of job {bad}",
+        f"job {chain}: held, waits for the end of jobs {after}, {any_end}",
+    ]
     fleet.runs(bad)
     fornada("cancel", bad)
     assert fleet.ended(bad)["state"] == "cancelled"
@@ -163,13 +170,27 @@ def test_a_job_waits_for_its_hour(fleet: Fleet, tmp_path: Path) -> None:
     done = fornada("submit", small(tmp_path, "later"), "--not-before", "+30m")
     assert ", not before " in done.stderr
     job = int(fornada("show", "@last", "--json").document["id"])
-    hour = done.stderr.strip().rpartition("not before ")[2]
+    said = done.stderr.strip().rpartition("not before ")[2]
+    # Its day is said, though it goes without saying afterwards.
+    day, hour = said.removesuffix(" (today)").removesuffix(" (tomorrow)").split()
+    off = datetime.fromisoformat(f"{day} {hour}") - datetime.now()
+    assert timedelta(minutes=20) < off <= timedelta(minutes=30)
+    hour = hour if said.endswith("(today)") else f"{day} {hour}"
     rows = [row.split("\t") for row in fornada("ps").stdout.splitlines()]
     assert [row[10] for row in rows if row[0] == str(job)] == [f"NotBefore({hour})"]
     assert f"its time, {hour}, has not come" in fornada("show", job).stdout
     fornada("cancel", job)
     soon = fleet.submit(tmp_path, "soon", "--not-before", "+1s")
     assert fleet.ended(soon)["state"] == "succeeded"
+
+
+def test_a_moment_that_is_past_is_told_and_keeps_no_job(fleet: Fleet, tmp_path: Path) -> None:
+    file = small(tmp_path, "late")
+    done = fleet.fornada("submit", "-q", file, "--not-before", "2020-03-01T22:00")
+    assert "--not-before 2020-03-01 22:00 is past" in done.stderr
+    assert fleet.ended(int(done.stdout))["state"] == "succeeded"
+    assert "past" not in fleet.fornada("submit", file, "--not-before", "+0s").stderr
+    fleet.ended(int(fleet.fornada("ls", "-q", "--limit", 1).stdout))
 
 
 def test_a_key_makes_one_job(fleet: Fleet, tmp_path: Path) -> None:
@@ -230,6 +251,14 @@ def test_a_clone_is_a_new_job_of_the_recorded_spec(fleet: Fleet, tmp_path: Path)
         (("move", "1", "--queue", "a b"), 2, "names no queue"),
         (("hold", "999999"), 4, "no job 999999"),
         (("release", "999990-999999"), 4, "no job"),
+        (("cancel", "20-4"), 2, "Write 4-20"),
+        (("hold", "4-"), 2, "for example 4-20"),
+        (("retry", "a-b"), 2, "for example 4-20"),
+        (("wait", "1", "4-"), 2, "for example 4-20"),
+        (("submit", "--after", "4-", "specs/digits.yaml"), 2, "for example 4-20"),
+        (("show", "4-20"), 2, "one is expected here"),
+        (("logs", "4-20"), 2, "one is expected here"),
+        (("extend", "4-20", "--epochs", "+1"), 2, "one is expected here"),
         (("move", "zzzz", "--top"), 4, "no job zzzz"),
         (("retry", "999999"), 4, "no job"),
         (("clone", "999999"), 4, "no job"),

@@ -98,7 +98,8 @@ class Audit:
                 # Asked for only.
                 to = None
             if kind == "submitted":
-                to = JobState.HELD if job["after"] else JobState.QUEUED
+                # Not held where what it comes after had succeeded already.
+                to = JobState(detail.get("state", JobState.QUEUED))
             if kind == "held":
                 to = JobState.HELD
             if kind == "released":

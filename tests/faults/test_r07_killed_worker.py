@@ -3,10 +3,12 @@
 import os
 import signal
 import time
+from hashlib import sha256
 
 import pytest
 
 from db import history
+from fornada import artifacts
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
 from tests.worker_process import Site
@@ -67,6 +69,28 @@ def test_r07_a_killed_celery_process_goes_on_with_its_job_at_once(
         print(f"R7: {job['state']} {time.monotonic() - killed:.1f} s after")
         assert worker.celery != before
         assert "its attempt ended with the process before this one" in worker.text()
+
+
+def test_r07_a_job_that_is_lost_for_good_has_the_best_model_that_its_record_names(
+    postgres_server: PostgresServer, redis_server: RedisServer
+) -> None:
+    with Site.on(postgres_server, redis_server.url) as site:
+        worker = site.worker("--slots", "1").ready()
+        job_id = site.in_epoch(5, "wait-40", retry_attempts=1)
+        worker.process.send_signal(signal.SIGKILL)
+        worker.process.wait()
+        until(lambda: not site.processes(), TRAINER_GONE_S, saw=site.processes)
+        # As by a trainer that was killed before it could tell of a better one.
+        folder = artifacts.attempt_folder(site.settings, site.show(job_id)["uid"], 1)
+        (folder / "better").write_bytes(b"better")
+        (folder / "better").replace(folder / "best.keras")
+
+        with site.worker("--slots", "1"):
+            job = site.wait(job_id, timeout_s=60)
+            assert (job["state"], job["failure"]["code"]) == ("failed", "WORKER_LOST")
+            best = artifacts.path(site.settings, job["best"]["uri"])
+            print(f"R7: lost for good, and the best model is {best.name}")
+            assert sha256(best.read_bytes()).hexdigest() == job["best"]["sha256"]
 
 
 def _went_on(site: Site, job_id: int, seen: int) -> None:

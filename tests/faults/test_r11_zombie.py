@@ -30,6 +30,9 @@ def test_r11_a_zombie_changes_nothing_of_the_attempt_that_replaced_it(
         job = site.wait(job_id, timeout_s=60)
         assert (job["state"], job["attempts"]) == ("succeeded", 2)
         assert job["worker"]["name"] == second.name
+        folder = artifacts.attempt_folder(site.settings, job["uid"], 2)
+        # Removed once the verdict is on record.
+        until(lambda: not list(folder.glob("best-*.keras")), 5)
         before = _all_of_it(site, job_id)
 
         for pid in zombie:

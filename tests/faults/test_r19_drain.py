@@ -14,9 +14,14 @@ from tests.servers import PostgresServer, RedisServer
 from tests.until import until
 from tests.worker_process import QUICK, Site, WorkerProcess
 from tests.worker_training import RICH, submit
+from worker.app import DRAIN_EXTRA_S
 
 GRACE_S = float(QUICK["GRACE_S"])
+# Nobody here waits for a lease, and a busy disk does not end one.
+LONG = {"FORNADA_LEASE_S": "60"}
 EPOCHS = 40
+# Keras is imported three times, on cores that others use too.
+TRAINS_S = 180.0
 SAME = ("epoch", "learning_rate", "metrics")
 
 
@@ -27,25 +32,27 @@ def site(postgres_server: PostgresServer, redis_server: RedisServer) -> Iterator
         yield made
 
 
+@pytest.mark.timeout(1200)
 def test_r19_a_drained_job_resumes_exactly(site: Site) -> None:
-    with site.baker("--slots", "1"):
+    with site.baker("--slots", "1", **LONG):
         straight = submit(site, "straight", epochs=EPOCHS, text=RICH)
-        assert site.wait(straight, timeout_s=120)["attempts"] == 1
+        assert site.wait(straight, timeout_s=TRAINS_S)["attempts"] == 1
 
     drained = submit(site, "drained", epochs=EPOCHS, text=RICH)
     for attempt in (1, 2):
-        worker = site.baker("--slots", "1", FORNADA_GRACE_S="60").ready()
-        until(lambda: site.training(drained, attempt), 60, saw=worker.text)  # noqa: B023
+        worker = site.baker("--slots", "1", **LONG, FORNADA_GRACE_S="60").ready()
+        until(lambda: site.training(drained, attempt), TRAINS_S, saw=worker.text)  # noqa: B023
         begun = site.show(drained)["epochs_run"]
-        until(lambda: site.show(drained)["epochs_run"] >= begun + 5, 60)  # noqa: B023
+        until(lambda: site.show(drained)["epochs_run"] >= begun + 5, TRAINS_S)  # noqa: B023
         seen = site.show(drained)["epochs_run"]
-        assert worker.stop(60) == 0, worker.text()
+        # It ends by itself when its grace is over, and then not with 0.
+        assert worker.stop(90) == 0, worker.text()
         job = site.show(drained)
         print(f"R19: SIGTERM in epoch {seen + 1}: {job['state']}, {job['epochs_run']} epochs")
         assert (job["state"], job["tries"]) == ("queued", 0), job["failure"]
         assert job["executions"][-1]["outcome"] == "preempted"
-    with site.baker("--slots", "1"):
-        job = site.wait(drained, timeout_s=120)
+    with site.baker("--slots", "1", **LONG):
+        job = site.wait(drained, timeout_s=TRAINS_S)
 
     print(f"R19: {[each['resumed'] for each in job['executions']]}")
     assert (job["state"], job["attempts"]) == ("succeeded", 3)
@@ -81,14 +88,15 @@ def test_r19_a_drain_ends_within_its_grace_whatever_the_trainer_does(
     site: Site, stuck_in: str
 ) -> None:
     grace_s = 3 * GRACE_S
-    worker = site.worker("--slots", "1", FORNADA_GRACE_S=str(grace_s)).ready()
+    worker = site.worker("--slots", "1", **LONG, FORNADA_GRACE_S=str(grace_s)).ready()
     job_id = site.add(stuck_in)
-    until(lambda: site.training(job_id, 1), 30)
+    until(lambda: site.training(job_id, 1), 60, saw=worker.text)
 
     worker.process.send_signal(signal.SIGTERM)
     asked = time.monotonic()
-    # Of so short a grace the tenth for the verdict is little on two busy cores.
-    assert worker.process.wait(grace_s + 5.0) == 0, worker.text()
+    # Of so short a grace the tenth for the verdict is little on two busy cores. It ends by itself
+    # soon after the grace, and then not with 0.
+    assert worker.process.wait(grace_s + DRAIN_EXTRA_S + 10.0) == 0, worker.text()
 
     job = site.show(job_id)
     print(f"R19: {stuck_in}: {job['state']} after {time.monotonic() - asked:.1f} s")

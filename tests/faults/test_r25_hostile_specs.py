@@ -104,7 +104,7 @@ def test_r25_a_message_that_brings_a_hostile_spec_changes_nothing(
         brought = asdict(replace(good, uid=new_job(Spec.from_document(GOOD)).uid))
         broker.publish(site.app, site.queue, brought["uid"], brought | {"spec": row.document})
     until(lambda: broker.queue_length(site.app, site.queue) == 0, 120, saw=worker.text)
-    site.wait(jobs.add(site.database, good, "test"), timeout_s=60)
+    site.wait(jobs.add(site.database, good, "test"), timeout_s=180)
 
     print(f"R25: {len(DOCUMENTS)} messages taken, {count(site) - before - 1} jobs recorded of them")
     assert count(site) == before + 1
@@ -136,7 +136,7 @@ def test_r25_a_row_with_a_hostile_spec_fails_with_its_code_and_the_worker_lives_
 
     print(f"R25: most that a trainer held: {max(peaks.values())} MiB")
     assert max(peaks.values()) < MOST_MIB
-    assert site.wait(jobs.add(site.database, good, "test"), timeout_s=60)["state"] == "succeeded"
+    assert site.wait(jobs.add(site.database, good, "test"), timeout_s=180)["state"] == "succeeded"
     assert worker.celery == celery
 
 
@@ -156,7 +156,7 @@ def test_r25_a_row_with_a_spec_of_another_shape_fails_alone(
         print(f"R25: {name}: {job['failure']}")
         assert (job["failure"]["code"], job["attempts"]) == ("SPEC_INVALID", 1)
     again = replace(good, uid=new_job(Spec.from_document(GOOD)).uid)
-    assert site.wait(jobs.add(site.database, again, "test"), timeout_s=60)["state"] == "succeeded"
+    assert site.wait(jobs.add(site.database, again, "test"), timeout_s=180)["state"] == "succeeded"
     assert worker.celery == celery
 
 
@@ -175,7 +175,7 @@ def test_r25_a_worker_with_less_room_refuses_what_a_client_accepts(site: Site) -
     try:
         with site.baker("--slots", "1"):
             new = replace(new_job(Spec.from_document(GOOD)), queue=site.queue)
-            job = site.wait(jobs.add(site.database, new, "test"), timeout_s=60)
+            job = site.wait(jobs.add(site.database, new, "test"), timeout_s=180)
     finally:
         del os.environ["FORNADA_MAX_PARAMETERS"]
 

@@ -18,6 +18,7 @@ from db.states import AttemptOutcome
 from db.workers import WorkerFacts
 from fornada import Client, broker
 from fornada.errors import (
+    BadReference,
     NeverScheduled,
     NotExtendable,
     NotStarted,
@@ -133,6 +134,11 @@ def test_jobs_are_found_by_id_uid_last_and_range(client: Client) -> None:
         client.show(one.uid[:4])
     with pytest.raises(JobNotFound):
         client.show(three.id + 1)
+    with pytest.raises(BadReference, match=f"Write {one.id}-{three.id}"):
+        client.find([one.id, f"{three.id}-{one.id}"])
+    with pytest.raises(BadReference, match="one is expected"):
+        client.cancel(f"{one.id}-{three.id}")
+    assert {row["state"] for row in client.alive()} == {"queued"}
 
 
 def test_waiting_ends_by_the_job_or_by_the_clock(client: Client) -> None:
@@ -277,9 +283,33 @@ def test_workers_are_drained_by_name_or_host(client: Client, settings: Settings)
 
 def test_workers_say_that_they_live_at_beats_of_upkeep(client: Client, settings: Settings) -> None:
     register(client, settings, "default")
-    for changed, alive in (({"heartbeat_s": 1e-6}, 1), ({"upkeep_s": 1e-6}, 0)):
+    job = client.submit(SPEC)
+    for changed, alive, waits in (
+        ({"heartbeat_s": 1e-6}, 1, None),
+        ({"upkeep_s": 1e-6}, 0, "NoWorker"),
+    ):
         with Client(settings.model_copy(update=changed)) as other:
             assert len(other.workers()) == alive
+            # A job waits for a worker as long as none of those is there.
+            assert [row["waits"] for row in other.alive()] == [waits]
+            assert next(other.follow(job.id)).waits == waits
+
+
+def test_a_worker_is_as_busy_as_its_jobs_say(client: Client, settings: Settings) -> None:
+    # Its own word is idle, and as old as its last beat.
+    register(client, settings, "default")
+    (before,) = client.workers()
+    assert (before["state"], before["running"]) == ("idle", [])
+    job = client.submit(SPEC)
+    database = Database(settings.sql_url)
+    claimed = jobs.claim(
+        database, worker="oven", host="host-1", slot="cpu:0", queues=["default"], has_gpu=False,
+        lease_s=60.0,
+    )  # fmt: skip
+    database.dispose()
+    assert claimed is not None
+    (after,) = client.workers()
+    assert (after["state"], after["running"]) == ("busy", [job.id])
 
 
 def test_a_clone_has_the_recorded_spec_with_changes(client: Client) -> None:

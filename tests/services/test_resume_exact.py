@@ -22,7 +22,8 @@ from tests.services.resuming import (
     same,
     write_noisy,
 )
-from worker.messages import Finished, Stopped
+from worker.files import verify
+from worker.messages import Failed, Finished, Stopped
 from worker.trainer.state.contents import Facts, Place, State
 from worker.trainer.state.finding import states
 from worker.trainer.state.tensors import Arrays
@@ -121,8 +122,9 @@ def test_started_says_where_it_goes_on(site: Path, stopped: Run, expected: Outco
     assert [row.metrics for row in started.restored] == [e.metrics for e in stopped.epochs]
     assert started.inexact is None
     assert started.best is not None
-    assert started.best.file.path == run.folder / "best.keras"
     assert started.best.epoch == expected.best[0]
+    assert started.best.file.path == run.folder / f"best-{started.best.epoch}.keras"
+    verify(started.best.file, run.folder)
     assert [epoch.number for epoch in run.epochs] == [9, 10, 11, 12]
     same(outcome(run.folder, run.finished), expected)
 
@@ -286,6 +288,63 @@ def test_the_last_state_stays_where_its_successor_found_no_room(site: Path) -> N
     assert "no room (1 of 3)" in second.log
     assert "training_state" not in {file.kind for file in second.finished.files}
     assert [kept.order for kept in states(first.folder)][-1] == (1, 0)
+
+
+def test_an_epoch_whose_state_found_no_room_is_told(site: Path) -> None:
+    folder = attempt(site, 1, "roomless")
+    folder.mkdir(parents=True)
+    (folder / "state").symlink_to("/sys")
+    run = bake(noisy(5), site, folder)
+    assert isinstance(run.verdict, Failed)
+    assert (run.verdict.code, run.verdict.epoch) == ("DISK_FULL", 3)
+    assert [epoch.number for epoch in run.epochs] == [1, 2, 3]
+    rows = (folder / "history.csv").read_text().splitlines()[1:]
+    assert [row.partition(",")[0] for row in rows] == ["1", "2", "3"]
+
+
+def test_an_epoch_whose_state_cannot_be_written_is_told(site: Path) -> None:
+    folder = attempt(site, 1, "unwritable")
+    folder.mkdir(parents=True)
+    (folder / "state").touch()
+    run = bake(noisy(5), site, folder)
+    assert isinstance(run.verdict, Failed)
+    assert (run.verdict.code, run.verdict.epoch) == ("ARTIFACT_WRITE", 1)
+    assert [epoch.number for epoch in run.epochs] == [1]
+
+
+@pytest.mark.parametrize("uid", ["unread", "continues"])
+def test_a_state_that_cannot_be_read_is_no_reason_to_begin_anew(uid: str, site: Path) -> None:
+    first = bake(noisy(3), site, attempt(site, 1, "unread"), stop=(2, 2))
+    assert isinstance(first.verdict, Stopped)
+    file = states(first.folder)[-1].file
+    good = file.rename(first.folder / "good")
+    # An error of reading: of a process's own memory nothing is mapped at 0.
+    file.symlink_to("/proc/self/mem")
+    run = bake(noisy(3), site, attempt(site, 2, uid), resume_from=[first.folder])
+    assert isinstance(run.verdict, Failed)
+    assert run.verdict.code == "ARTIFACT_WRITE"
+    assert "a training state could not be read: OSError: [Errno 5]" in run.verdict.message
+    good.rename(file)
+    run = bake(noisy(3), site, attempt(site, 3, uid), resume_from=[first.folder])
+    assert (run.started.first_epoch, run.started.first_batch) == (3, 2)
+    shutil.rmtree(first.folder)
+
+
+def test_two_states_of_its_own_take_the_place_of_all_earlier_ones(site: Path) -> None:
+    def left() -> list[int]:
+        return [len(states(folder)) for folder in folders]
+
+    other = bake(noisy(2), site, attempt(site, 1, "elsewhere"))
+    folders = [attempt(site, number, "frequent") for number in (1, 2, 3)]
+    bake(noisy(8), site, folders[0], resume_from=[other.folder], stop=(4, 1))
+    bake(noisy(8), site, folders[1], resume_from=[folders[0], other.folder], stop=(4, 3))
+    # One alone may be broken.
+    assert left() == [2, 1, 0]
+    third = bake(noisy(8), site, folders[2], resume_from=folders[1::-1], stop=(6, 2))
+    assert isinstance(third.verdict, Stopped)
+    assert left() == [0, 0, 2]
+    # Another job's are its own.
+    assert len(states(other.folder)) == 1
 
 
 def test_other_states_are_not_used(site: Path, stopped: Run) -> None:

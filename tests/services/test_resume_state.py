@@ -229,6 +229,41 @@ def test_the_furthest_state_is_found(tmp_path: Path) -> None:
     assert find([tmp_path / "nowhere"], own, print, said.append) is None
 
 
+@pytest.mark.parametrize("spoilt", ["the file", "the state", "all states"])
+def test_what_cannot_be_read_may_be_the_furthest(spoilt: str, tmp_path: Path) -> None:
+    (tmp_path / "attempt-1").mkdir()
+    for epochs in (1, 2):
+        Keeper(tmp_path / "attempt-1", 60).save(state(epochs))
+    newest = states(tmp_path / "attempt-1")[-1]
+    path = {"the file": newest.file, "the state": newest.folder}.get(spoilt, newest.folder.parent)
+    path.rename(tmp_path / "kept")
+    # Not missing, and not to be opened.
+    path.symlink_to(path)
+    with pytest.raises(OSError, match="Too many levels"):
+        find([tmp_path / "attempt-1"], tmp_path, lambda _: None, print)
+
+
+@pytest.mark.parametrize("missing", ["the file", "the model", "the folder"])
+def test_what_is_not_there_is_passed_over(missing: str, tmp_path: Path) -> None:
+    (tmp_path / "best.keras").write_text("best")
+    keeper = Keeper(tmp_path, 60)
+    keeper.save(state(1))
+    keeper.save(state(2, files={"best.keras": hashlib.sha256(b"best").hexdigest()}))
+    newest = states(tmp_path)[-1]
+    if missing == "the folder":
+        file = newest.file.rename(tmp_path / "aside")
+        newest.folder.joinpath("best.keras").unlink()
+        newest.folder.rmdir()
+        file.rename(newest.folder)
+    else:
+        (newest.file if missing == "the file" else newest.folder / "best.keras").unlink()
+    said: list[str] = []
+    found = find([tmp_path], tmp_path, lambda _: None, said.append)
+    assert found is not None
+    assert found[0].facts.place.epochs == 1
+    assert len(said) == 1
+
+
 def test_earlier_attempts_are_cleared_and_later_ones_left(tmp_path: Path) -> None:
     for number in (1, 2, 3):
         folder = tmp_path / f"attempt-{number}"

@@ -111,6 +111,9 @@ def test_many_claimers_at_once_keep_the_limit(database_url: str, limit: int) -> 
     failed: list[BaseException] = []
     # Nobody ends a job before as many run as may: else a slow machine might never have so many.
     reached = threading.Event()
+    # Who finds nothing looks again when a job has ended, as a worker does: looking all the time
+    # keeps those out that would end one.
+    freed = threading.Condition()
 
     def work(name: str) -> None:
         own = Database(database_url)
@@ -119,6 +122,8 @@ def test_many_claimers_at_once_keep_the_limit(database_url: str, limit: int) -> 
             while len(ended) <= len(ids):
                 claimed = store.claim(own, worker=name, queues=["default", "free"])
                 if claimed is None:
+                    with freed:
+                        freed.wait(1.0)
                     continue
                 with own.read() as connection:
                     most.append(queues.running_in(connection, ["default"]).get("default", 0))
@@ -126,7 +131,9 @@ def test_many_claimers_at_once_keep_the_limit(database_url: str, limit: int) -> 
                     reached.set()
                 assert reached.wait(60), most
                 jobs.finish(own, claimed.fence, store.SUCCEEDED)
-                ended.append(claimed.job_id)
+                with freed:
+                    ended.append(claimed.job_id)
+                    freed.notify_all()
         except BaseException as error:
             failed.append(error)
             raise

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from fornada.spec import Monitor, Spec
 from tests.services.trainer_jobs import document
+from worker.files import verify
 from worker.messages import Epoch
 from worker.trainer import artifacts
 from worker.trainer.callbacks import BestModel, EventFiles, from_spec
@@ -56,7 +57,23 @@ def test_what_is_best(tmp_path: Path, mode: Any, values: list[float], kept: list
         assert best.best.epoch == kept[-1]
         loaded = keras.models.load_model(tmp_path / "best.keras", compile=False)
         assert loaded.layers[0].bias.numpy() == kept[-1]
-    assert [path.name for path in tmp_path.iterdir()] == ["best.keras"][: len(kept)]
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {*["best.keras"][: len(kept)], *(f"best-{epoch}.keras" for epoch in kept)}
+
+
+def test_a_best_model_that_was_told_outlives_the_next(tmp_path: Path) -> None:
+    best = BestModel(tmp_path, Monitor("x", "min"))
+    told = []
+    for epoch, value in enumerate((3.0, 2.0)):
+        best.set_model(model())
+        best.on_epoch_end(epoch, {"x": value})
+        told.append(best.lasting)
+    for each in told:
+        assert each is not None
+        verify(each.file, tmp_path)
+    assert best.best is not None
+    assert best.best.file.path == tmp_path / "best.keras"
+    verify(best.best.file, tmp_path)
 
 
 def test_a_model_that_overflowed_is_not_kept(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ import errno
 import hashlib
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,51 @@ def test_a_kill_for_memory_is_told_from_any_other(ending: Ending, settings: Sett
     assert "in epoch 3" in other.failure.message
     assert other.failure.traceback == "epoch 1\nepoch 2"
     assert other.exit_status == -9
+
+
+@pytest.mark.parametrize(
+    ("most", "outcome", "code"),
+    [
+        (None, AttemptOutcome.CRASHED, FailureCode.HOST_OOM),
+        (2**30, AttemptOutcome.FAILED, FailureCode.RESOURCE_LIMIT),
+    ],
+)
+def test_native_code_that_dies_of_an_allocation_says_so(
+    ending: Ending,
+    settings: Settings,
+    most: int | None,
+    outcome: AttemptOutcome,
+    code: FailureCode,
+) -> None:
+    ending.memory_bytes = most
+    ending.exit = _native(ending, "_Znwm(ctypes.c_size_t(2**62))")
+
+    found = verdict(ending, settings)
+
+    assert found.failure is not None
+    assert (found.outcome, found.failure.code) == (outcome, code)
+    assert ("FORNADA_MAX_MEMORY_BYTES" in found.failure.message) == (most is not None)
+    assert "std::bad_alloc" in found.failure.traceback
+    assert found.exit_status == -signal.SIGABRT
+
+
+def test_any_other_abort_is_a_crash(ending: Ending, settings: Settings) -> None:
+    ending.memory_bytes = 2**30
+    ending.exit = _native(ending, "abort()")
+
+    found = verdict(ending, settings)
+
+    assert found.failure is not None
+    assert (found.outcome, found.failure.code) == (AttemptOutcome.CRASHED, FailureCode.CRASHED)
+    assert "SIGABRT" in found.failure.message
+
+
+def _native(ending: Ending, call: str) -> Exit:
+    """The end of a process that calls a function of C++, and logs where a trainer would."""
+    code = f"import ctypes; ctypes.CDLL('libstdc++.so.6').{call}"
+    with (ending.folder / "train.log").open("ab") as log:
+        done = subprocess.run([sys.executable, "-c", code], stderr=log, check=False)
+    return Exit(done.returncode, out_of_memory=False)
 
 
 def test_a_clean_exit_without_a_word_is_a_crash(ending: Ending, settings: Settings) -> None:
@@ -100,45 +147,27 @@ def test_a_model_that_replaced_the_best_unreported_is_not_called_the_best(
     assert verdict(ending, settings).best is None
 
 
-def test_a_best_model_that_was_replaced_unreported_comes_back_from_the_state(
+def test_a_best_model_that_was_replaced_unreported_comes_back(
     ending: Ending, settings: Settings
 ) -> None:
-    ending.best, ending.exit = _best(ending), KILLED
-    for number, content in ((1, b"older"), (2, b"model"), (3, b"newer")):
-        kept = ending.folder / "state" / f"{number:06}-000000" / "best.keras"
-        kept.parent.mkdir(parents=True)
-        kept.write_bytes(content)
-    best = ending.folder / "best.keras"
+    lasting, best = ending.folder / "best-2.keras", ending.folder / "best.keras"
+    lasting.write_bytes(b"model")
+    newer = ending.folder / "best-3.keras"
+    newer.write_bytes(b"newer")
+    # As the trainer left it, which had two names for each.
     best.unlink()
-    # As the trainer left it: the newest state keeps the same file.
-    best.hardlink_to(kept)
-
-    found = verdict(ending, settings)
-
-    assert found.best is not None
-    assert found.best.sha256 == hashlib.sha256(b"model").hexdigest()
-    assert best.read_bytes() == b"model"
-    assert kept.read_bytes() == b"newer"
-    assert {file.name for file in ending.folder.iterdir()} == {"best.keras", "state", "train.log"}
-
-
-def test_a_restored_best_model_comes_back_from_the_attempt_that_had_it(
-    ending: Ending, settings: Settings
-) -> None:
-    ending.best, ending.exit = _best(ending), KILLED
-    # Replaced in the first epoch after the restore, before a state of this attempt was saved.
-    (ending.folder / "best.keras").write_bytes(b"newer")
-    first = ending.folder.with_name("attempt-0")
-    kept = first / "state" / "000002-000000" / "best.keras"
-    kept.parent.mkdir(parents=True)
-    kept.write_bytes(b"model")
-    ending.earlier = [ending.folder.with_name("attempt-none"), first]
+    best.hardlink_to(newer)
+    ending.best, ending.exit = _best(ending, lasting), KILLED
 
     found = verdict(ending, settings)
 
     assert found.best is not None
     assert found.best.uri == "artifacts:uid/attempt-1/best.keras"
-    assert (ending.folder / "best.keras").read_bytes() == b"model"
+    assert found.best.sha256 == hashlib.sha256(b"model").hexdigest()
+    assert best.read_bytes() == b"model"
+    assert newer.read_bytes() == b"newer"
+    names = {"best.keras", "best-2.keras", "best-3.keras", "train.log"}
+    assert {file.name for file in ending.folder.iterdir()} == names
 
 
 @pytest.mark.parametrize(

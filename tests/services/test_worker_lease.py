@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from db import history, jobs
+from db.facts import Fence
 from db.session import Database
 from tests.services import store
 from tests.until import until
@@ -91,6 +92,58 @@ def test_an_epoch_is_recorded_when_it_is_told(
             lease.epoch(store.epoch(number))
             until(lambda: history.epochs(database, fence.job_id, after=number - 1), 2.0)  # noqa: B023
     assert caplog.text == ""
+
+
+def test_a_best_model_stays_until_the_record_names_a_better(
+    database: Database, tmp_path: Path
+) -> None:
+    fence = store.running(database)
+    log = tmp_path / "train.log"
+    with Lease(database, fence, log, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S) as lease:
+        _tell_best(lease, tmp_path, 1)
+        until(lambda: _recorded(database, fence) == 1, 5)
+        _rename(database, "job", "elsewhere")
+        for number in (2, 3, 4, 5):
+            _tell_best(lease, tmp_path, number)
+        # What the record names, the newest, and at most one that it was about to name.
+        assert {"best-1.keras", "best-5.keras"} <= _bests(tmp_path)
+        assert len(_bests(tmp_path)) <= 3
+        _rename(database, "elsewhere", "job")
+        until(lambda: _recorded(database, fence) == 5, 5)
+        until(lambda: _bests(tmp_path) == {"best-5.keras"}, 5)
+        assert len(history.epochs(database, fence.job_id)) == 5
+        assert lease.finish(store.SUCCEEDED, pause_s=0.0) == "succeeded"
+    # It is `best.keras` that the verdict names.
+    assert _bests(tmp_path) == set()
+
+
+def test_a_lost_attempt_removes_no_best_model(database: Database, tmp_path: Path) -> None:
+    fence = store.running(database, retry_attempts=1)
+    log = tmp_path / "train.log"
+    with Lease(database, fence, log, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S) as lease:
+        _tell_best(lease, tmp_path, 1)
+        until(lambda: _recorded(database, fence) == 1, 5)
+        assert jobs.abandon(database, worker="w1", host="w1") == [fence.job_id]
+        _tell_best(lease, tmp_path, 2)
+        assert lease.finish(store.SUCCEEDED, pause_s=0.0) is None
+    job = history.job(database, fence.job_id)
+    assert (job["state"], job["best"]["epoch"]) == ("failed", 1)
+    assert _bests(tmp_path) == {"best-1.keras", "best-2.keras"}
+
+
+def _tell_best(lease: Lease, folder: Path, number: int) -> None:
+    (folder / f"best-{number}.keras").touch()
+    lease.epoch(store.epoch(number, store.best(number, 1.0 / number)))
+
+
+def _bests(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("best*")}
+
+
+def _recorded(database: Database, fence: Fence) -> int | None:
+    """The epoch of the best model that the record names."""
+    best = history.job(database, fence.job_id)["best"]
+    return int(best["epoch"]) if best else None
 
 
 def _rename(database: Database, old: str, new: str) -> None:

@@ -37,7 +37,7 @@ def worker(site: Site) -> Iterator[WorkerProcess]:
 
 
 def test_a_spec_becomes_a_model_and_its_record(site: Site, worker: WorkerProcess) -> None:
-    job = site.wait(submit(site, "digits", epochs=2), timeout_s=60)
+    job = site.wait(submit(site, "digits", epochs=2), timeout_s=180)
 
     assert job["state"] == "succeeded", (job["failure"], worker.text())
     assert (job["epochs_run"], job["attempts"], job["backend"]) == (2, 1, "tensorflow")
@@ -67,14 +67,14 @@ def test_a_killed_trainer_is_a_crash_that_goes_on_from_its_state(
     assert "SIGKILL" in first["failure"]["message"]
     assert second["resumed"]["epoch"] >= seen
     site.cancel(crashed)
-    after = site.wait(submit(site, "next", epochs=1), timeout_s=60)
+    after = site.wait(submit(site, "next", epochs=1), timeout_s=180)
     assert after["state"] == "succeeded", worker.text()
 
 
 def test_what_only_keras_knows_fails_with_its_code(site: Site, worker: WorkerProcess) -> None:
     bad = SPEC.replace("  - Flatten\n", "  - Conv2D: {{filters: 2, kernel_size: 9}}\n  - Flatten\n")
 
-    job = site.wait(submit(site, "bad", epochs=1, text=bad), timeout_s=60)
+    job = site.wait(submit(site, "bad", epochs=1, text=bad), timeout_s=180)
 
     assert job["failure"]["code"] == "MODEL_INVALID", worker.text()
 

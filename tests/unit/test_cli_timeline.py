@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from cli.timeline import told
+from cli.output import Output
+from cli.timeline import timeline, told
 
-LOST = {
+LOST: Mapping[str, Any] = {
     "attempt": 1,
     "outcome": "lost",
     "code": "WORKER_LOST",
@@ -34,14 +35,24 @@ LOST = {
         ),
         (
             "requeued",
-            LOST | {"pause_s": 10.0, "avoid_host": "oven-1"},
+            {**LOST, "pause_s": 10.0, "avoid_host": "oven-1"},
             "attempt 1 lost on oven-1: WORKER_LOST: worker w was not heard of for longer than its "
             "lease; queued again for try 2 of 3 in 10.0 s, on another host if there is one",
         ),
         (
             "failed",
-            LOST | {"tries": 3, "message": "gone"},
+            {**LOST, "tries": 3, "message": "gone"},
             "failed; attempt 1 lost on oven-1: WORKER_LOST: gone, after 3 of 3 tries",
+        ),
+        (
+            "requeued",
+            {"attempt": 1, "outcome": "crashed", "code": "CRASHED", "message": "SIGKILL\nmore"},
+            "attempt 1 crashed: SIGKILL; queued again",
+        ),
+        (
+            "failed",
+            {"attempt": 1, "outcome": "failed", "code": "INTERNAL", "message": "long " * 100},
+            f"failed; attempt 1 failed: INTERNAL: {('long ' * 100)[:119].rstrip()}…",
         ),
         ("requeued", {"attempt": 3, "outcome": "preempted"}, "attempt 3 preempted; queued again"),
         ("released", {"after": [41]}, "released: job 41 ended"),
@@ -75,3 +86,19 @@ LOST = {
 )
 def test_an_event_is_a_sentence(kind: str, detail: Mapping[str, Any] | None, said: str) -> None:
     assert told(kind, detail or {}) == said
+
+
+def test_a_failure_that_was_told_above_is_not_told_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    at = {"at": "2026-03-01T22:00:00Z", "actor": "worker w"}
+    events: list[dict[str, Any]] = [
+        {**at, "kind": "failed", "detail": LOST},
+        {**at, "kind": "held", "detail": None},
+    ]
+    timeline(events, Output(), known={"another"})
+    assert "WORKER_LOST: worker w was not heard of" in capsys.readouterr().out
+    timeline(events, Output(), known={LOST["message"]})
+    failed, held = capsys.readouterr().out.splitlines()
+    assert failed.endswith("failed; attempt 1 lost on oven-1, after 1 of 3 tries  (by worker w)")
+    assert held.endswith("held  (by worker w)")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cli.waiting import WHY, clock, sentence, word
+from cli.waiting import WHY, clock, dated, sentence, word
 
 # As the record spells them.
 WORDS = [
@@ -35,7 +35,8 @@ def test_every_word_has_a_sentence_of_its_own(waits: str) -> None:
     [
         ("Priority(3 ahead)", "3 jobs go first"),
         ("Priority(1 ahead)", "1 job goes first"),
-        ("After(#41)", "job 41"),
+        ("After(#41)", "the end of job 41"),
+        ("After(#41,#42)", "the end of jobs 41, 42"),
         ("Held(by ana)", "held by ana"),
         ("QueueFull(max 2)", "max 2"),
         ("Backoff(attempt 2 in 40 s)", "attempt 2 in 40 s"),
@@ -62,3 +63,11 @@ def test_moments_are_of_this_machine_and_today_goes_without_saying() -> None:
     assert word(f"NotBefore({stamp})") == f"NotBefore({here:%H:%M})"
     assert word("SlotsBusy") == "SlotsBusy"
     assert word(None) is None
+
+
+def test_a_moment_to_come_is_told_with_its_day() -> None:
+    here = datetime.now().astimezone().replace(hour=22, minute=0, second=0)
+    assert dated(here) == f"{here:%Y-%m-%d} 22:00 (today)"
+    assert dated(here + timedelta(days=1)).endswith(" 22:00 (tomorrow)")
+    assert dated(here.astimezone(UTC) + timedelta(days=2)).endswith(" 22:00")
+    assert dated(here.replace(second=7)).endswith(" 22:00:07 (today)")

@@ -99,3 +99,12 @@ def test_uids_sort_by_time_and_never_meet() -> None:
     assert [uid[:13] for uid in made] == sorted(uid[:13] for uid in made)
     assert {uid[14] for uid in made} == {"7"}
     assert {uid[19] for uid in made} <= set("89ab")
+
+
+def test_a_failure_is_one_line_in_a_list() -> None:
+    assert words.brief("one\ntwo") == "one"
+    assert words.brief("") == ""
+    assert words.brief(f"SIGKILL{words.QUOTE}epoch 8/20  loss 0.2") == "SIGKILL"
+    assert len(words.brief("a" * 500)) == words.BRIEF
+    assert words.brief("a" * 500).endswith("a…")
+    assert words.brief("a" * words.BRIEF) == "a" * words.BRIEF

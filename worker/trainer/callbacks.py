@@ -11,9 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from fornada.spec import Monitor, Spec
+from worker.files import BEST, lasting
 from worker.messages import Best, Epoch, FileRecord
 from worker.trainer import artifacts
-from worker.trainer.artifacts import link
+from worker.trainer.artifacts import link, sync_folder
 from worker.trainer.catalogue import make
 
 Metrics = dict[str, float]
@@ -23,6 +24,9 @@ _CHECKPOINT = "ModelCheckpoint"
 
 class BestModel(keras.callbacks.Callback):  # type: ignore[misc]
     """Keeps the model of the best epoch as `best.keras`, written in one piece.
+
+    Each has a second name, `files.lasting`, which the record has of it until the job ends; the
+    supervisor removes it.
 
     Keras's ModelCheckpoint as to when it saves and what it says, but for two things: its saves
     are atomic and have a checksum, and what is not finite, value or weight, is never the best.
@@ -63,12 +67,21 @@ class BestModel(keras.callbacks.Callback):  # type: ignore[misc]
             self._say(epoch, f"{self._monitor} improved from {self._so_far()} to {value:.5f}")
             if self._weights:
                 self._save("best.weights.h5", self.model.save_weights)
-            file = self._save("best.keras", self.model.save)
-            self.best = Best(epoch=epoch + 1, monitor=self._monitor, value=value, file=file)
+            file = self._save(BEST, self.model.save)
+            self._take(Best(epoch=epoch + 1, monitor=self._monitor, value=value, file=file))
         else:
             self._say(epoch, f"{self._monitor} did not improve from {self._so_far()}")
         if self._last:
             self._save("last.keras", self.model.save)
+
+    @property
+    def lasting(self) -> Best | None:
+        """The best model under its second name."""
+        if self.best is None:
+            return None
+        path = lasting(self._folder, self.best.epoch)
+        file = self.best.file.model_copy(update={"path": path})
+        return self.best.model_copy(update={"file": file})
 
     def restore(self, best: Best | None, names: Iterable[str], source: Path) -> None:
         """Take over the best model of a state.
@@ -80,8 +93,13 @@ class BestModel(keras.callbacks.Callback):  # type: ignore[misc]
         """
         for name in names:
             self._save(name, partial(link, source / name))
-        file = self.files.get("best.keras")
-        self.best = best and best.model_copy(update={"file": file})
+        if best is not None:
+            self._take(best.model_copy(update={"file": self.files[BEST]}))
+
+    def _take(self, best: Best) -> None:
+        link(best.file.path, lasting(self._folder, best.epoch))
+        sync_folder(self._folder)
+        self.best = best
 
     def _save(self, name: str, save: Callable[[Path], object]) -> FileRecord:
         self.files[name] = file = artifacts.write(self._folder / name, save)

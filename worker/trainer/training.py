@@ -17,7 +17,7 @@ from worker.trainer.catalogue import reason
 from worker.trainer.data.order import epoch_order
 from worker.trainer.data.sets import Sets
 from worker.trainer.engine import BLOCK_S, Logs, engine_for
-from worker.trainer.failures import TrainingFailed
+from worker.trainer.failures import TrainingFailed, first_line
 from worker.trainer.history import History, HistoryFile
 from worker.trainer.state.contents import Facts, Origin, Place, State
 from worker.trainer.state.finding import find
@@ -120,14 +120,15 @@ class Training:
             attempts: folders of earlier attempts, or of those of a job that this one continues.
 
         Raises:
-            TrainingFailed: DATA_MISSING, where a job is continued of which no state can be used.
+            TrainingFailed: DATA_MISSING, where a job is continued of which no state can be used;
+                ARTIFACT_WRITE, where a state may be good and cannot be read.
         """
         self._model.stop_training = False
         # Before the state: it has the callbacks forget what they know.
         self._callbacks.on_train_begin()
         jobs = self._folder.parent
         restored: list[RestoredEpoch] = []
-        if found := find(attempts, jobs, self._fits, print):
+        if found := self._find(attempts):
             restored = self._restore(*found)
         elif strangers := [folder for folder in attempts if folder.parent != jobs]:
             raise TrainingFailed(
@@ -140,7 +141,7 @@ class Training:
             first_epoch=self._place.epochs + 1,
             first_batch=self._place.batch,
             restored=restored[-_MOST_RESTORED:],
-            best=self.best,
+            best=self._best_model.lasting,
             inexact=self._inexact,
         )
 
@@ -151,11 +152,18 @@ class Training:
 
         Raises:
             TrainingFailed: DIVERGED, or MODEL_INVALID where the model does not fit its loss;
-                DISK_FULL.
+                DISK_FULL, once the epoch whose state found no room has been told.
         """
         while self._place.epochs < self._spec.fit.epochs and not self._model.stop_training:
             self.epoch = self._place.epochs + 1
-            yield self._run(self._place.epochs)
+            epoch = self._run(self._place.epochs)
+            try:
+                self._write(epoch)
+                self.keep()
+            finally:
+                # Told when its state is saved, so that nobody who goes on forgets it; and also
+                # where that fails, since it is trained.
+                yield epoch
         # Again where the last epoch's found no room, or another attempt trained it.
         self.keep()
 
@@ -197,6 +205,8 @@ class Training:
             inexact=self._inexact,
         )
         self._keeper.save(State(facts, arrays))
+        if self._keeper.has_all:
+            remove_earlier(self._folder, self._origin.attempt)
 
     def succeed(self) -> list[FileRecord]:
         """Remove every state of the job but the last, which another job may continue."""
@@ -222,11 +232,9 @@ class Training:
             images_per_s=len(self._sets.train) / self._place.trained_s,
             learning_rate=learning_rate,
             metrics=self._records.logs,
-            best=None if self.best is before else self.best,
+            best=None if self.best is before else self._best_model.lasting,
         )
-        self._write(message)
         self._place, self._since = Place(epochs=epoch + 1), None
-        self.keep()
         return message
 
     def _train(self, epoch: int) -> Logs:
@@ -264,6 +272,17 @@ class Training:
         self._check()
         if self._keeper.due:
             self.keep()
+
+    def _find(self, attempts: Sequence[Path]) -> tuple[State, Path] | None:
+        try:
+            return find(attempts, self._folder.parent, self._fits, print)
+        except OSError as error:
+            # Never from the start instead: that would be the end of all that is trained.
+            raise TrainingFailed(
+                FailureCode.ARTIFACT_WRITE,
+                f"a training state could not be read: {first_line(error)}. It is kept: retry when "
+                "its disk is well, or --fresh to train from the start.",
+            ) from error
 
     def _fits(self, state: State) -> None:
         """Compare a state with this training.

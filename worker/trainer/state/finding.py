@@ -14,6 +14,8 @@ from worker.trainer.state.tensors import Broken
 FOLDER = "state"
 SUFFIX = ".safetensors"
 _NAME = re.compile(r"(\d+)-(\d+)")
+# What says that there is no such file; after any other error there may be one.
+MISSING = (FileNotFoundError, NotADirectoryError)
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,10 @@ class Kept:
 
         Raises:
             Broken: there is not exactly one.
+            OSError: the folder cannot be read.
         """
-        found = sorted(self.folder.glob(f"*{SUFFIX}"))
+        # Not by glob, to which a folder that cannot be read is an empty one.
+        found = [path for path in self.folder.iterdir() if path.suffix == SUFFIX]
         if len(found) != 1:
             raise Broken(f"it holds {len(found)} files of numbers")
         return found[0]
@@ -66,12 +70,16 @@ def states(attempt: Path) -> list[Kept]:
 
     Args:
         attempt: its folder.
+
+    Raises:
+        OSError: the folder is there and cannot be read.
     """
-    folder = attempt / FOLDER
-    if not folder.is_dir():
+    try:
+        paths = list((attempt / FOLDER).iterdir())
+    except MISSING:
         return []
     found = []
-    for path in folder.iterdir():
+    for path in paths:
         if match := _NAME.fullmatch(path.name):
             found.append(Kept(path, (int(match[1]), int(match[2]))))
     return sorted(found, key=lambda kept: kept.order)
@@ -89,6 +97,9 @@ def find(
         say: hears why a state is not used.
     Returns:
         The state, and the folder that holds it and its models.
+
+    Raises:
+        OSError: one cannot be read. It may be good all the same, and the furthest.
     """
     candidates = [kept for attempt in attempts for kept in reversed(states(attempt))]
     # Stable: the order of folders decides between equals.
@@ -98,7 +109,7 @@ def find(
         try:
             state = kept.read()
             fits(state)
-        except (Broken, OSError) as error:
+        except (Broken, *MISSING) as error:
             say(f"state: {kept.folder} is not used: {error}")
         else:
             return state, kept.folder

@@ -58,6 +58,11 @@ class Keeper:
         """Whether the newest state was saved here."""
         return self._place == place.order
 
+    @property
+    def has_all(self) -> bool:
+        """Whether there are as many states as are kept."""
+        return len(states(self._attempt)) == _KEPT
+
     def save(self, state: State) -> None:
         """Save a state; where there is no room for it, say so and keep what is there.
 

@@ -226,24 +226,24 @@ def ls(output: Output) -> None:
     rows = [_row(one) for one in Packs.of(Settings()).all()]
     if output.for_programs(rows, key="name"):
         return
-    output.table(
-        _PACKS,
-        [
-            (
-                row["name"],
-                words.count(row["images"]),
-                row["classes"],
-                f"{row['image_size'][0]}x{row['image_size'][1]} {row['color_mode']}",
-                row["kind"],
-                words.size(row["bytes"]),
-                words.local(row["used_at"]),
-                "yes" if row["in_use"] else None,
-                row["source"],
-            )
-            for row in rows
-        ],
-        empty="No pack here.",
-    )
+    cells = [
+        (
+            row["name"],
+            words.count(row["images"]),
+            row["classes"],
+            f"{row['image_size'][0]}x{row['image_size'][1]} {row['color_mode']}",
+            row["kind"],
+            words.size(row["bytes"]),
+            words.minute(row["used_at"]),
+            "yes" if row["in_use"] else None,
+            row["source"],
+        )
+        for row in rows
+    ]
+    # No command asks for a name: on a narrow terminal its beginning tells packs apart.
+    short = [(name[:8], *rest[:1], *rest[2:6], *rest[7:]) for name, *rest in cells]
+    narrow = [*_PACKS[:2], *_PACKS[3:7], *_PACKS[8:]]
+    output.table(_PACKS, cells, empty="No pack here.", narrow=(narrow, short))
 
 
 def _row(pack: "Pack") -> dict[str, Any]:

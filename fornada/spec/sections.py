@@ -10,7 +10,7 @@ from fornada.spec.kinds.compound import ListOf, Nullable, Pair
 from fornada.spec.kinds.fields import Field, Fields
 from fornada.spec.kinds.kind import Kind, any_of
 from fornada.spec.kinds.named import Tags, Weights
-from fornada.spec.kinds.plain import Choice, Integer, Number
+from fornada.spec.kinds.plain import AutoOrBoolean, Choice, Integer, Number
 from fornada.spec.kinds.reading import At, Refused
 from fornada.spec.kinds.text import ClassName, Duration, Label
 from fornada.spec.paths import DataPath
@@ -147,6 +147,17 @@ FIT = Fields(
         "epochs": Field(Integer(1, 1_000_000), 1, "How often training sees all images, at most."),
         "class_weight": Field(
             Nullable(Weights()), None, "How much an image of each class counts; 1 if not given."
+        ),
+        "precision": Field(
+            Choice("float32", "mixed_bfloat16", "mixed_float16"),
+            "float32",
+            "Keras's dtype policy: mixed ones compute in 16 bits, and keep weights in 32.",
+        ),
+        "jit": Field(
+            AutoOrBoolean(),
+            "auto",
+            "Whether XLA compiles the training steps; auto: on a GPU, and on a CPU for nets of "
+            "dense layers that train long enough.",
         ),
     },
     {

@@ -63,6 +63,8 @@ class Fit:
 
     epochs: int
     class_weight: Mapping[str, float] | None
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
+    jit: Literal["auto"] | bool
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,10 @@ class Spec:
         # Where images are packed exactly, or not at all, the numbers are the same.
         if self.data.pack != "uint8":
             del document["data"]["pack"]
+        # As they were before these fields: a job's state outlives an upgrade.
+        for name in ("precision", "jit"):
+            if document["fit"][name] == FIT.fields[name].default:
+                del document["fit"][name]
         return document
 
     @property

@@ -87,6 +87,18 @@ CHANGES: dict[str, dict[str, Any]] = {
     "plateau": {
         "callbacks": [{"ReduceLROnPlateau": {"monitor": "val_loss", "patience": 1, "min_delta": 9}}]
     },
+    "bfloat16": {"fit__precision": "mixed_bfloat16"},
+    "float16": {"fit__precision": "mixed_float16"},
+    "accumulated": {
+        "compile__optimizer": {"Adam": {"learning_rate": 0.01, "gradient_accumulation_steps": 2}}
+    },
+    "several metrics": {
+        "compile__metrics": [
+            "accuracy",
+            {"SparseTopKCategoricalAccuracy": {"k": 2}},
+            "sparse_categorical_accuracy",
+        ]
+    },
     "no shuffle": {"data__shuffle": False},
     "early stopping": {
         "callbacks": [
@@ -115,29 +127,36 @@ def spec_of(**changes: Any) -> Spec:
     return Spec.from_document(spec)
 
 
-def ours(spec: Spec, sets: Sets, folder: Path) -> tuple[list[dict[str, float]], list[Any]]:
+def ours(
+    spec: Spec, sets: Sets, folder: Path, *, jit: bool = False
+) -> tuple[list[dict[str, float]], list[Any]]:
     model = build(spec, sets.input_shape, len(sets.classes), Settings())
-    training = training_of(spec, model, sets, folder)
+    training = training_of(spec, model, sets, folder, jit=jit)
     training.begin()
     history = [epoch.metrics for epoch in training.epochs()]
     training.finish()
     return history, variables(model)
 
 
-def training_of(spec: Spec, model: keras.Model, sets: Sets, folder: Path) -> Training:
+def training_of(
+    spec: Spec, model: keras.Model, sets: Sets, folder: Path, *, jit: bool = False
+) -> Training:
     origin = Origin(
         uid="u1",
         attempt=1,
         spec=spec.epoch_hash,
         data=sets.fingerprint,
-        maker=maker(),
+        maker=maker(jit=jit),
         reproducibility="seeded",
     )
     return Training(spec, model, sets, origin, folder=folder, every_s=60, check=lambda: None)
 
 
-def theirs(spec: Spec, sets: Sets, folder: Path) -> tuple[list[dict[str, float]], list[Any]]:
+def theirs(
+    spec: Spec, sets: Sets, folder: Path, *, jit: bool = False
+) -> tuple[list[dict[str, float]], list[Any]]:
     model = build(spec, sets.input_shape, len(sets.classes), Settings())
+    model.jit_compile = jit
     assert sets.validation is not None
     callbacks, best = from_spec(spec, folder)
     train = InOrder(spec, sets.train, shuffle=spec.data.shuffle)

@@ -13,17 +13,14 @@ from worker.messages import Stopped
 # Keras converts its variables in a way that this NumPy warns about and the next refuses.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-# Gradients added up over two batches, of which one is behind.
-ACCUMULATED = {"Adam": {"learning_rate": 0.01, "gradient_accumulation_steps": 2}}
 KINDS: dict[str, dict[str, Any]] = {
     **{name: {"model": model} for name, model in MODELS.items()},
     **CHANGES,
-    "accumulated": {"compile__optimizer": ACCUMULATED},
     "weights and last": {
         "callbacks": [{"ModelCheckpoint": {"monitor": "val_loss", "save_weights_only": True}}]
     },
 }
-# In the second of three epochs of four batches.
+# In the second of three epochs of four batches; between two whose gradients are added up.
 PLACE = (1, 1)
 
 

@@ -221,7 +221,12 @@ def _scheduled(optimizer: Any) -> bool:
 
 def _fit() -> SearchStrategy[Any]:
     weights = st.none() | st.dictionaries(st.sampled_from("01"), st.floats(0, 9), min_size=1)
-    given = {"epochs": st.integers(1, 99), "class_weight": weights}
+    given = {
+        "epochs": st.integers(1, 99),
+        "class_weight": weights,
+        "precision": st.sampled_from(["float32", "mixed_bfloat16", "mixed_float16"]),
+        "jit": st.sampled_from(["auto", True, False]),
+    }
     return st.none() | st.fixed_dictionaries({}, optional=given)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from fornada import __version__
+from fornada.spec import Spec
 from worker.trainer import artifacts
 from worker.trainer.state.contents import Maker
 
@@ -41,10 +42,30 @@ def device() -> str:
     return f"CPU ({len(os.sched_getaffinity(0))} cores, {platform.machine()})"
 
 
-def maker() -> Maker:
-    """What numbers depend on: another one computes others, if only in their last bits."""
+def maker(*, jit: bool = False) -> Maker:
+    """What numbers depend on: another one computes others, if only in their last bits.
+
+    Args:
+        jit: whether XLA compiles the training steps.
+    """
     decides = {name: version for name, version in versions().items() if name not in _INDIFFERENT}
-    return Maker(backend=keras.backend.backend(), device=_arithmetic(), versions=decides)
+    return Maker(
+        backend=keras.backend.backend(),
+        device=_arithmetic(),
+        versions=decides,
+        onednn=_onednn(),
+        jit=jit,
+    )
+
+
+def devices() -> set[str]:
+    """The kinds of device that the backend has: `CPU`, and `GPU` where there is one."""
+    return {device.device_type for device in tf.config.list_physical_devices()}
+
+
+def _onednn() -> bool:
+    # As TensorFlow reads it, when its library is loaded; a worker sets it for its slots.
+    return os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
 
 
 def _arithmetic() -> str:
@@ -57,20 +78,24 @@ def _arithmetic() -> str:
     return f"CPU ({threads} threads, {found[1] if found else platform.machine()})"
 
 
-def write(folder: Path, seed: int, reproducibility: str) -> None:
+def write(folder: Path, spec: Spec, *, jit: bool | None = None) -> None:
     """Write `environment.json`.
 
     Args:
         folder: of the attempt.
-        seed: of Python, NumPy and Keras.
-        reproducibility: as the spec asks for it.
+        spec: its seed, of Python, NumPy and Keras; precision, and how it is to be reproduced.
+        jit: whether XLA compiles the training steps; None before that is known.
     """
+    seed = spec.data.seed
     value: dict[str, Any] = {
         "versions": versions(),
         "device": device(),
         "backend": keras.backend.backend(),
         "seeds": {"python": seed, "numpy": seed, "keras": seed},
-        "reproducibility": reproducibility,
+        "reproducibility": spec.reproducibility,
+        "precision": spec.fit.precision,
+        "onednn": _onednn(),
+        "jit": jit,
         "platform": platform.platform(),
         "host": platform.node(),
     }

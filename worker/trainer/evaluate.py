@@ -1,7 +1,6 @@
-"""Measures the best model, as it lies on disk, on the test set."""
+"""Measures a model on the test set."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,28 +9,26 @@ from numpy.typing import NDArray
 from fornada.spec import Spec
 from worker.messages import PerClass, TestResult
 from worker.trainer.data.sets import Images
-from worker.trainer.engine import engine_for
+from worker.trainer.engine import Engine
 
 
 def evaluate(
-    model_file: Path,
+    engine: Engine,
     spec: Spec,
     images: Images,
     classes: tuple[str, ...],
     check: Callable[[], None],
 ) -> TestResult:
-    """Load a model and measure it on a set in its fixed order.
+    """Measure a model on a set in its fixed order.
 
     Args:
-        model_file: `best.keras` of this attempt.
-        spec: its batch size and loss.
+        engine: of the model.
+        spec: its loss.
         images: the test set.
         classes: names in the order of labels.
         check: called between blocks of batches; what it raises ends the evaluation.
     """
-    model = keras.models.load_model(model_file)
-    engine = engine_for(model, spec.data.batch_size, images.example())
-    logs = engine.evaluate(images, keras.callbacks.CallbackList(model=model), check)
+    logs = engine.evaluate(images, keras.callbacks.CallbackList(), check)
     logits = bool(spec.compile.loss.arguments["from_logits"])
     predicted = predicted_labels(engine.predict(images, check), from_logits=logits)
     matrix = confusion_matrix(images.labels, predicted, len(classes))

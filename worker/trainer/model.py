@@ -51,6 +51,7 @@ def build(
     """
     weight = weigh(spec, input_shape, settings)
     check_output(spec, weight.output_shape, classes)
+    keras.config.set_dtype_policy(spec.fit.precision)
     # After the trial objects above, which drew seeds of their own: a plain script that sets this
     # seed and builds the same layers gets the same weights.
     keras.utils.set_random_seed(spec.data.seed)

@@ -13,6 +13,7 @@ from worker.messages import Best, Epoch, Failed, FileRecord, Finished, Started, 
 from worker.trainer import artifacts, environment
 from worker.trainer.data.sets import Sets, read_sets
 from worker.trainer.engine import make_deterministic
+from worker.trainer.engine.rule import compiles
 from worker.trainer.evaluate import evaluate
 from worker.trainer.failures import EXPECTED, TrainingFailed, failure, printable, trace
 from worker.trainer.model import build
@@ -43,15 +44,17 @@ class Baking:
     def verdict(self) -> Finished | Stopped | Failed:
         """Bake, and say how it ended."""
         try:
-            return self._bake()
+            verdict: Finished | Stopped = self._bake()
         except StopAsked as stop:
             with suppress(OSError):
                 print(f"stopped: {stop.reason}")
             self._keep()
-            return Stopped(reason=stop.reason, best=self._best, files=self._files())
+            verdict = Stopped(reason=stop.reason, best=self._best, files=self._files())
         except Exception as error:  # noqa: BLE001 - the last resort, and the only one: whatever a
             # job does wrong must reach its record with a code, and not end as a silent crash.
             return self._failed(error)
+        self._release()
+        return verdict
 
     def _keep(self) -> None:
         """Save where the training stands, if that is possible: it was asked to end, and ends."""
@@ -61,6 +64,11 @@ class Baking:
         except (OSError, TrainingFailed) as error:
             with suppress(OSError):
                 print(f"state: not saved: {error}")
+
+    def _release(self) -> None:
+        """Leave what was compiled to the next job of this process."""
+        if self._training:
+            self._training.engine.release()
 
     def _failed(self, error: Exception) -> Failed:
         found = failed(error)
@@ -77,20 +85,22 @@ class Baking:
         job, folder = self._job, self._job.folder
         spec = Spec.from_document(job.spec)
         artifacts.write_text(folder / "spec.yaml", to_yaml(spec, job.data_root))
-        environment.write(folder, spec.data.seed, spec.reproducibility)
+        environment.write(folder, spec)
 
         sets = read_sets(spec, job.data_root, self._settings, self._check)
-        origin = self._origin(spec, sets)
-        spec = spec.with_classes(len(sets.classes))
+        written, spec = spec, spec.with_classes(len(sets.classes))
         if spec.reproducibility == "deterministic":
             make_deterministic()
         model = build(spec, sets.input_shape, len(sets.classes), self._settings)
+        jit = compiles(spec, model, len(sets.train), environment.devices())
+        origin = self._origin(written, sets, jit=jit)
 
         every_s = self._settings.state_every_s
         self._training = training = Training(
             spec, model, sets, origin, folder=folder, every_s=every_s, check=self._check
         )
         begun = training.begin(job.resume_from)
+        environment.write(folder, spec, jit=training.jit)
         self._tell(self._started(spec, sets, model, begun))
         for epoch in training.epochs():
             self._tell(epoch)
@@ -98,18 +108,20 @@ class Baking:
 
         test = None
         if sets.test is not None:
-            test = evaluate(best.file.path, spec, sets.test, sets.classes, self._check)
+            # What is measured lies on disk; a model that is loaded would be compiled once more.
+            model.load_weights(best.file.path)
+            test = evaluate(training.engine, spec, sets.test, sets.classes, self._check)
             artifacts.write_json(folder / "evaluation.json", test.model_dump())
         files = [*training.succeed(), *self._files()]
         return Finished(stop_reason=training.stop_reason, best=best, test=test, files=files)
 
-    def _origin(self, spec: Spec, sets: Sets) -> Origin:
+    def _origin(self, spec: Spec, sets: Sets, *, jit: bool) -> Origin:
         return Origin(
             uid=self._job.uid,
             attempt=self._job.attempt,
             spec=spec.epoch_hash,
             data=sets.fingerprint,
-            maker=environment.maker(),
+            maker=environment.maker(jit=jit),
             reproducibility=spec.reproducibility,
         )
 

@@ -19,7 +19,7 @@ from worker.trainer.data.sets import Sets
 from worker.trainer.engine import BLOCK_S, Logs, engine_for
 from worker.trainer.failures import TrainingFailed, first_line
 from worker.trainer.history import History, HistoryFile
-from worker.trainer.state.contents import Facts, Origin, Place, State
+from worker.trainer.state.contents import Facts, Maker, Origin, Place, State
 from worker.trainer.state.finding import find
 from worker.trainer.state.keeper import Keeper, remove_earlier
 from worker.trainer.state.live import Live
@@ -81,7 +81,8 @@ class Training:
         example = sets.train.example()
         # A state can be saved between two blocks alone.
         block_s = min(BLOCK_S, every_s)
-        self._engine = engine_for(model, spec.data.batch_size, example, block_s=block_s)
+        self.engine = engine_for(model, spec.data.batch_size, example, block_s=block_s)
+        self.engine.jit = origin.maker.jit
         self._check = check
         made, self._best_model = callbacks.from_spec(spec, folder)
         self._records = callbacks.Records()
@@ -106,6 +107,11 @@ class Training:
     def best(self) -> Best | None:
         """The best model so far."""
         return self._best_model.best
+
+    @property
+    def jit(self) -> bool:
+        """Whether XLA compiles the training steps."""
+        return self.engine.jit
 
     @property
     def stop_reason(self) -> StopReason:
@@ -244,7 +250,7 @@ class Training:
         data = self._spec.data
         order = epoch_order(len(self._sets.train), data.seed, epoch, shuffle=data.shuffle)
         try:
-            logs = self._engine.train_epoch(
+            logs = self.engine.train_epoch(
                 self._sets.train,
                 order,
                 self._callbacks,
@@ -312,11 +318,20 @@ class Training:
         self._events.add(*rows)
         self._records.logs = rows[-1].metrics if rows else {}
         self._place, self.epoch = facts.place, facts.place.epochs
+        self._follow(facts.origin.maker)
         self._inexact = _inexact(facts, self._origin)
         print(f"state: goes on after epoch {self.epoch}, batch {facts.place.batch}: {folder}")
         if self._inexact:
             print(f"state: {self._inexact}")
         return rows
+
+    def _follow(self, maker: Maker) -> None:
+        """Have the steps compiled as a state's maker had, whatever the rule says of this job."""
+        mine = self._origin.maker
+        if maker.device == mine.device:
+            self.engine.jit = maker.jit
+            followed = mine.model_copy(update={"jit": maker.jit})
+            self._origin = self._origin.model_copy(update={"maker": followed})
 
     def _elapsed_s(self) -> float:
         return 0.0 if self._since is None else time.monotonic() - self._since
@@ -324,7 +339,7 @@ class Training:
     def _validate(self) -> Logs:
         if self._sets.validation is None:
             return {}
-        logs = self._engine.evaluate(self._sets.validation, self._callbacks, self._pause)
+        logs = self.engine.evaluate(self._sets.validation, self._callbacks, self._pause)
         return {f"val_{name}": value for name, value in logs.items()}
 
     def _write(self, epoch: Epoch) -> None:

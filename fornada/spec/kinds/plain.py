@@ -36,6 +36,22 @@ class Boolean(Kind):
 
 
 @dataclass(frozen=True)
+class AutoOrBoolean(Kind):
+    """true, false, or auto: whoever trains decides."""
+
+    words = "auto, true or false"
+
+    def parse(self, node: Node, at: At) -> bool | str:
+        value = node.value if isinstance(node, Scalar) else None
+        if isinstance(value, bool) or value == "auto":
+            return value
+        raise self.refuse(node, at, f"{found(node)} is not accepted.")
+
+    def schema(self) -> dict[str, Json]:
+        return {"enum": ["auto", True, False]}
+
+
+@dataclass(frozen=True)
 class Integer(Kind):
     """A whole number between two bounds, both included; `classes` where allowed."""
 

@@ -18,7 +18,12 @@ class Engine(Protocol):
 
     A block of batches is one call of the backend. Keras's callbacks hear of a block as of its
     first and last batch, as under `steps_per_execution`.
+
+    Attributes:
+        jit: whether XLA compiles the training steps; set before the first of them.
     """
+
+    jit: bool
 
     def train_epoch(
         self,
@@ -54,4 +59,11 @@ class Engine(Protocol):
 
     def predict(self, images: Images, check: Callable[[], None]) -> NDArray[np.float32]:
         """The model's outputs on a set, shape (count, outputs)."""
+        ...
+
+    def release(self) -> None:
+        """Leave what was compiled to a later model of the same structure.
+
+        The model must not be used any more: its variables become the other's.
+        """
         ...

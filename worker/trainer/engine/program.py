@@ -20,17 +20,37 @@ class Program:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        self._model = model
+        self.model = model
+
+    @property
+    def bytes(self) -> int:
+        """What its variables take."""
+        return sum(v.dtype.size * v.shape.num_elements() for v in _variables(self.model))
+
+    def adopt(self, model: keras.Model) -> None:
+        """Have a model of the same structure trained by this program.
+
+        Its variables become this program's, which take over their numbers. So it is saved and
+        read as ever, and whatever ran here before is forgotten.
+        """
+        for mine, its in zip(_variables(self.model), _keras_variables(model), strict=True):
+            mine.assign(its._value)
+            its._value = mine
 
     @cached_property
     def train(self) -> Callable[..., None]:
         """Train on each batch."""
-        return self._over_batches(self._model.train_step)
+        return self._over_batches(self.model.train_step)
+
+    @cached_property
+    def train_jit(self) -> Callable[..., None]:
+        """As `train`, the whole block compiled by XLA."""
+        return self._over_batches(self.model.train_step, jit=True)
 
     @cached_property
     def test(self) -> Callable[..., None]:
         """Have the metrics see each batch."""
-        return self._over_batches(self._model.test_step)
+        return self._over_batches(self.model.test_step)
 
     @cached_property
     def predict(self) -> Callable[..., Any]:
@@ -38,11 +58,11 @@ class Program:
 
         def predict(columns: Any, order: Any, first: Any, batches: Any) -> Any:
             def body(row: Any, found: Any) -> tuple[Any, Any]:
-                output = self._model.predict_step(_batch(columns, order, row))
+                output = self.model.predict_step(_batch(columns, order, row))
                 return row + 1, found.write(row - first, tf.cast(output, tf.float32))
 
             found = tf.TensorArray(
-                tf.float32, batches, infer_shape=False, element_shape=self._model.output_shape
+                tf.float32, batches, infer_shape=False, element_shape=self.model.output_shape
             )
             end = first + batches
             _, found = tf.while_loop(lambda row, _: row < end, body, [first, found])
@@ -50,7 +70,9 @@ class Program:
 
         return self._compiled(predict)
 
-    def _over_batches(self, step: Callable[[Any], Any]) -> Callable[..., None]:
+    def _over_batches(
+        self, step: Callable[[Any], Any], *, jit: bool = False
+    ) -> Callable[..., None]:
         def run(columns: Any, order: Any, first: Any, batches: Any) -> None:
             def body(row: Any) -> tuple[Any]:
                 step(_batch(columns, order, row))
@@ -60,9 +82,9 @@ class Program:
             # Each step needs the last one's weights.
             tf.while_loop(lambda row: row < end, body, [first], parallel_iterations=1)
 
-        return self._compiled(run)
+        return self._compiled(run, jit=jit)
 
-    def _compiled(self, run: Callable[..., Any]) -> Callable[..., Any]:
+    def _compiled(self, run: Callable[..., Any], *, jit: bool = False) -> Callable[..., Any]:
         """The call; traced once for each kind of columns."""
         traced: dict[Any, Callable[..., Any]] = {}
 
@@ -72,11 +94,19 @@ class Program:
                 order_kind = tf.TensorSpec([None, None], order.dtype)
                 number = tf.TensorSpec([], first.dtype)
                 traced[kinds] = tf.function(
-                    run, [kinds, order_kind, number, number], autograph=False
+                    run, [kinds, order_kind, number, number], autograph=False, jit_compile=jit
                 )
             return traced[kinds](columns, order, first, batches)
 
         return call
+
+
+def _keras_variables(model: keras.Model) -> list[Any]:
+    return [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+
+
+def _variables(model: keras.Model) -> list[tf.Variable]:
+    return [variable._value for variable in _keras_variables(model)]
 
 
 def _batch(columns: tuple[Any, ...], order: Any, row: Any) -> tuple[Any, ...]:

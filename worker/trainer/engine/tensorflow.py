@@ -17,7 +17,7 @@ from worker.trainer.data.sets import Images
 from worker.trainer.engine.feed import Block, Feed
 from worker.trainer.engine.interface import Logs
 from worker.trainer.engine.pace import Pace
-from worker.trainer.engine.program import Program
+from worker.trainer.engine.programs import PROGRAMS
 
 
 class TensorFlowEngine:
@@ -41,7 +41,8 @@ class TensorFlowEngine:
         model._symbolic_build(data_batch=example)
         self._model = model
         self._batch_size = batch_size
-        self._program = Program(model)
+        self._program = PROGRAMS.take(model)
+        self.jit = False
         self._training, self._testing = Pace(block_s), Pace(block_s)
         self._held: dict[Images, Feed] = {}
 
@@ -56,13 +57,14 @@ class TensorFlowEngine:
     ) -> Logs:
         """See `Engine.train_epoch`."""
         model, done, logs = self._model, first_batch, {}
+        train = self._program.train_jit if self.jit else self._program.train
         if first_batch == 0:
             model.reset_metrics()
         left = order[first_batch * self._batch_size :]
         for block in self._feed(images).blocks(left, self._batch_size, self._training):
             between(done)
             callbacks.on_train_batch_begin(done)
-            logs = self._run(self._program.train, block, self._training)
+            logs = self._run(train, block, self._training)
             done += block.batches
             callbacks.on_train_batch_end(done - 1, logs)
             if model.stop_training:
@@ -98,6 +100,10 @@ class TensorFlowEngine:
             found = self._program.predict(*_arguments(block))
             outputs.append(found.numpy())
         return np.concatenate(outputs)
+
+    def release(self) -> None:
+        """See `Engine.release`."""
+        PROGRAMS.give_back(self._program)
 
     def _feed(self, images: Images) -> Feed:
         # The same sets come every epoch.

@@ -32,11 +32,15 @@ class Maker(BaseModel):
     device: str
     # Of keras, numpy and the backend's own library.
     versions: dict[str, str]
+    # Whether oneDNN computes on a CPU, and whether XLA compiles the training steps. Who goes on
+    # from a state on an equal device does the second as it was done.
+    onednn: bool = False
+    jit: bool = False
 
     def differs(self, other: "Maker") -> list[str]:
         """What is not as it was under `other`, each in a few words."""
         found = []
-        for what in ("backend", "device"):
+        for what in ("backend", "device", "onednn", "jit"):
             mine, its = getattr(self, what), getattr(other, what)
             if mine != its:
                 found.append(f"{what} {its}, now {mine}")

@@ -1,0 +1,137 @@
+"""Whether XLA compiles the training steps: the rule, its numbers, and a state's choice."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fornada.settings import Settings
+from fornada.spec import Spec
+from fornada.spec.catalogue import layers
+from tests.services.resuming import attempt, bake, last_state, noisy, outcome, same, write_noisy
+from tests.services.test_parity import ours, theirs
+from tests.services.trainer_jobs import document
+from worker.messages import Stopped
+from worker.trainer.data.sets import Images, Sets
+from worker.trainer.engine import rule
+from worker.trainer.engine.rule import compiles
+from worker.trainer.model import build
+
+# Keras converts its variables in a way that this NumPy warns about and the next refuses.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+CONVOLUTION = [
+    {"Conv2D": {"filters": 2, "kernel_size": 3}},
+    "Flatten",
+    {"Dense": {"units": "classes", "activation": "softmax"}},
+]
+TURNING = [{"RandomRotation": {"factor": 0.1}}, *CONVOLUTION]
+DENSE: list[Any] = [
+    {"Rescaling": {"scale": 1 / 255}},
+    "Flatten",
+    {"Dropout": {"rate": 0.2}},
+    "BatchNormalization",
+    {"Dense": {"units": "classes", "activation": "softmax"}},
+]
+# Of batches of eight.
+LONG, SHORT = 8 * 4000, 8 * 3999
+CPU, GPU = {"CPU"}, {"CPU", "GPU"}
+
+
+@pytest.mark.parametrize(
+    ("model", "jit", "images", "devices", "expected"),
+    [
+        (DENSE, "auto", LONG, CPU, True),
+        (DENSE, "auto", SHORT, CPU, False),
+        (CONVOLUTION, "auto", LONG, CPU, False),
+        (CONVOLUTION, "auto", SHORT, GPU, True),
+        (TURNING, "auto", LONG, GPU, False),
+        (DENSE, True, SHORT, CPU, True),
+        (CONVOLUTION, True, SHORT, CPU, True),
+        (DENSE, False, LONG, CPU, False),
+        (DENSE, False, LONG, GPU, False),
+    ],
+)
+def test_the_rule(
+    model: list[Any], jit: Any, images: int, devices: set[str], expected: bool
+) -> None:
+    spec = Spec.from_document(document(model=model, fit={"epochs": 1, "jit": jit}))
+    built = build(spec.with_classes(3), (8, 8, 3), 3, Settings())
+    assert compiles(spec, built, images, devices) == expected
+
+
+def test_layers_that_xla_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
+    spec = Spec.from_document(document(model=TURNING, fit={"epochs": 1, "jit": True}))
+    built = build(spec.with_classes(3), (8, 8, 3), 3, Settings())
+    assert not compiles(spec, built, LONG, CPU)
+    assert "fit.jit: off" in capsys.readouterr().out
+
+
+def test_the_rule_knows_its_layers() -> None:
+    assert set(layers.FAMILY.arguments) >= rule._DENSE
+
+
+def sets() -> Sets:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (37, 8, 8, 3), np.uint8)
+    labels = rng.integers(0, 3, 37).astype(np.int32)
+    train, validation = (
+        Images(pixels[p], labels[p], labels[p]) for p in (slice(28), slice(28, 37))
+    )
+    return Sets(("a", "b", "c"), train, validation, None, "data")
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_numbers_are_near_those_of_fit_under_xla(precision: str, tmp_path: Path) -> None:
+    # Sums in another order: some last bits of a number of 24, or 8, or 11. Dropout draws its own
+    # numbers under XLA, and the same in both.
+    within = {"float32": 1e-4, "mixed_bfloat16": 0.05, "mixed_float16": 0.01}[precision]
+    fit = {"epochs": 3, "jit": True, "precision": precision}
+    spec = Spec.from_document(document(model=DENSE, fit=fit)).with_classes(3)
+    our_history, our_variables = ours(spec, sets(), tmp_path, jit=True)
+    their_history, their_variables = theirs(spec, sets(), tmp_path, jit=True)
+    for our, their in zip(our_history, their_history, strict=True):
+        assert our == pytest.approx(their, rel=within, abs=within)
+    for mine, its in zip(our_variables, their_variables, strict=True):
+        np.testing.assert_allclose(mine, its, rtol=within, atol=within)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    site = tmp_path_factory.mktemp("xla")
+    write_noisy(site)
+    return site
+
+
+def test_resuming_with_xla_is_exact(site: Path) -> None:
+    spec = noisy(4, model=DENSE, fit={"epochs": 4, "jit": True})
+    straight = bake(spec, site, attempt(site, 1, "straight"))
+    first = bake(spec, site, attempt(site, 1, "again"), stop=(2, 3))
+    assert isinstance(first.verdict, Stopped), first.verdict
+    second = bake(spec, site, attempt(site, 2, "again"), resume_from=[first.folder])
+    same(outcome(second.folder, second.finished), outcome(straight.folder, straight.finished))
+    environment = json.loads((second.folder / "environment.json").read_text())
+    assert environment["jit"] is True
+    assert environment["precision"] == "float32"
+    assert last_state(second.folder).facts.origin.maker.jit
+
+
+def test_the_choice_of_a_state_wins(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Twenty steps do not earn a compilation; the forty of the job that continues it would.
+    monkeypatch.setattr(rule, "_EARNS_STEPS", 40)
+    short, long = (noisy(epochs, model=DENSE, callbacks=[]) for epochs in (4, 8))
+    first = bake(short, site, attempt(site, 1, "short"))
+    more = bake(long, site, attempt(site, 1, "long"), resume_from=[first.folder])
+    assert more.started.inexact is None
+    fresh = bake(long, site, attempt(site, 1, "fresh"))
+    makers = [last_state(run.folder).facts.origin.maker for run in (first, more, fresh)]
+    assert [maker.jit for maker in makers] == [False, False, True]
+    assert more.finished.best is not None
+    straight = bake(
+        noisy(8, model=DENSE, callbacks=[], fit={"epochs": 8, "jit": False}),
+        site,
+        attempt(site, 1, "without"),
+    )
+    same(outcome(more.folder, more.finished), outcome(straight.folder, straight.finished))

@@ -212,6 +212,23 @@ def test_uint8_is_keras_rounded(interpolation: str, root: Path, settings: Settin
     )
 
 
+@pytest.mark.parametrize("odd", [None, (8, 8, 1), (5, 9, 3)])
+def test_many_images_at_once_are_those_of_keras(
+    odd: tuple[int, int, int] | None, root: Path, settings: Settings
+) -> None:
+    if odd is not None:
+        # Of other colours, or of another size, among many that need no resizing.
+        pixels = np.random.default_rng(5).integers(0, 256, odd, np.uint8)
+        (root / "Train" / "b" / "020.png").write_bytes(png(pixels))
+    data = keras.utils.image_dataset_from_directory(
+        root / "Train", image_size=(8, 8), shuffle=False, verbose=False
+    )
+    expected = np.concatenate([images for images, _ in data])
+    for pack in ("exact", "off"):
+        found = read(root, settings, pack=pack, shuffle=False, validation_split=None)
+        np.testing.assert_array_equal(found.train.pixels[np.arange(120)], expected)
+
+
 def test_files_are_decoded_anew_and_must_not_change(root: Path, settings: Settings) -> None:
     sets = read(root, settings, pack="off", validation_split=None, shuffle=False)
     assert isinstance(sets.train.pixels, Files)

@@ -23,7 +23,8 @@ from worker.trainer.data.reading import Read, read
 
 CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
 
-# Files that a thread reads and decodes in one go: a power of two, less where images are large.
+# Files that a thread reads and decodes in one go: a power of two, less where images are large:
+# neither what is read nor what is decoded takes many more bytes than this in each thread.
 _SPAN = 64
 _SPAN_BYTES = 32 * 1024**2
 # Images in one call of TensorFlow where they are resized: to build the graph takes a millisecond
@@ -151,7 +152,7 @@ class Seen:
     """What was learned of files while they were decoded.
 
     Attributes:
-        files: what was read of each, but for its content and what could not be read.
+        digests: of each file that could be read, and its status before.
         bad: why a file is no image, by its path.
         largest: pixels of the largest image.
     """

@@ -1,6 +1,7 @@
 """Fixtures of every kind of test: private servers, and a fresh database of each kind."""
 
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 NAME = "fornada_test"
 
 # SQLAlchemy is imported inside the fixtures: most unit tests do without.
+
+# A shell starts what runs in the background with Ctrl-C ignored, and all that it starts inherits
+# that; tests send it to commands and workers.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -153,6 +153,8 @@ def test_a_process_that_has_kept_too_much_has_no_room_for_another_job() -> None:
 
 
 def test_what_a_job_switches_is_switched_back() -> None:
+    # What other tests of this process left.
+    forget()
     keras.config.set_dtype_policy("mixed_bfloat16")
     names = [keras.layers.Dense(1).name for _ in range(2)]
 

@@ -17,9 +17,10 @@ NAME = "fornada_test"
 
 # SQLAlchemy is imported inside the fixtures: most unit tests do without.
 
-# A shell starts what runs in the background with Ctrl-C ignored, and all that it starts inherits
-# that; tests send it to commands and workers.
+# Tests send these to commands and workers. A shell starts what runs in the background with Ctrl-C
+# ignored, and nohup what outlives a terminal with its end ignored; a child inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

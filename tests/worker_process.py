@@ -156,6 +156,10 @@ class Site:
         mark = f"FORNADA_HOME={self.home}\0".encode()
         return [pid for pid in _pids() if mark in _environ(pid)]
 
+    def living(self) -> dict[int, str]:
+        """Command lines of the living processes, for what a test says of them."""
+        return {pid: " ".join(command(pid)) for pid in self.processes()}
+
     def trainers(self) -> list[int]:
         """Living trainers of this site, spares too."""
         return [pid for pid in self.processes() if "--up-fd" in command(pid)]
@@ -168,7 +172,7 @@ class Site:
     def close(self) -> None:
         """Forget the database and the home; every worker must be gone."""
         self.database.dispose()
-        left = self.processes()
+        left = self.living()
         for pid in left:
             os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.home)

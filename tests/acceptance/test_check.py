@@ -60,13 +60,18 @@ def test_render_is_a_spec_of_the_same_hash(fornada: Fornada, tmp_path: Path) -> 
     assert first["spec"] == second["spec"]
 
 
-def test_data_check_names_every_bad_image(fornada: Fornada, tmp_path: Path) -> None:
-    train = tmp_path / "Train"
+def _copied(train: Path, count: int) -> Path:
+    """A folder with so many images of the first two digits."""
     for label in "01":
         source = REPOSITORY / "Data" / "Train" / label
         (train / label).mkdir(parents=True)
-        for image in sorted(source.iterdir())[:20]:
+        for image in sorted(source.iterdir())[:count]:
             shutil.copy(image, train / label)
+    return train
+
+
+def test_data_check_names_every_bad_image(fornada: Fornada, tmp_path: Path) -> None:
+    train = _copied(tmp_path / "Train", 20)
     spec = small(tmp_path, train=str(train))
     spec.write_text(spec.read_text().replace("  test: Data/Test\n", ""))
     assert "train 36, validation 4" in fornada("data", "check", spec).stdout
@@ -80,12 +85,7 @@ def test_data_check_names_every_bad_image(fornada: Fornada, tmp_path: Path) -> N
 def test_data_check_names_bad_images_and_missing_folders_at_once(
     fornada: Fornada, tmp_path: Path
 ) -> None:
-    train = tmp_path / "Train"
-    for label in "01":
-        source = REPOSITORY / "Data" / "Train" / label
-        (train / label).mkdir(parents=True)
-        for image in sorted(source.iterdir())[:5]:
-            shutil.copy(image, train / label)
+    train = _copied(tmp_path / "Train", 5)
     (train / "1" / "text.png").write_text("not an image")
     (train / "2").mkdir()
     spec = small(tmp_path, train=str(train))

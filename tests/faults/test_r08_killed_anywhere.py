@@ -52,6 +52,7 @@ def test_r08_random_moments(site: Path, reference: tuple[Outcome, Attempt]) -> N
             else:
                 run = job.start(last=True)
             same(outcome(run.folder, run.finish()), reference[0])
+            assert list((site / f"random-{jobs}").rglob("writing*")) == []
             print(f"job {jobs}: equal after {len(job.folders)} attempts, {killed} kills in all")
 
 

@@ -133,9 +133,10 @@ def test_cut_off_for_one_worker_its_job_moves_and_the_old_attempt_ends(
             # It serves again.
             jobs.cancel(site.database, job_id, "test")
             site.wait(job_id)
-            ran = [site.add("wait-5"), site.add("wait-5")]
-            found = [site.wait(each) for each in ran]
+            both = [site.add("wait"), site.add("wait")]
+            found = [site.wait(each, "running", timeout_s=MOVED_S) for each in both]
             assert {each["worker"]["name"] for each in found} == {alone.name, other.name}
+            site.cancel(*both)
 
 
 def _running(site: Site, name: str, worker: WorkerProcess) -> int:

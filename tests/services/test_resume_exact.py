@@ -83,6 +83,9 @@ def test_stopped_again_and_again(site: Path, expected: Outcome) -> None:
         print("stopped at", place, "state", found.place.order, "logs", found.place.logs is not None)
         assert found.place.order == (place[0], min(place[1], 5) if place[0] < 12 else 0)
         assert (found.place.logs is None) == (place[1] < 5)
+    # As a kill in the middle of a save leaves it.
+    half = folders[-1] / "writing.best.keras"
+    half.touch()
     last = bake(noisy(), site, attempt(site, 9, "again"), resume_from=folders)
     assert last.epochs == []
     assert last.started.first_epoch == 13
@@ -91,6 +94,7 @@ def test_stopped_again_and_again(site: Path, expected: Outcome) -> None:
     # Who trained what is known, and who is done has tidied up.
     assert [row.attempt for row in last.started.restored] == [1, 2, 2, 3, 4, 5, 5, 6, 6, 6, 7, 7]
     assert [states(folder) for folder in folders] == [[]] * 8
+    assert not half.exists()
     assert [path.name for path in (last.folder / "state").iterdir()] == ["0000012-0000000"]
 
 

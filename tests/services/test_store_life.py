@@ -10,6 +10,7 @@ import pytest
 
 from db import history, jobs
 from db.errors import Fenced, JobNotFound, WrongState
+from db.facts import Claim
 from db.session import Database
 from db.states import AttemptOutcome, FailureCode, JobState, StopReason
 from tests.services import store
@@ -232,33 +233,34 @@ def test_a_best_model_that_its_attempt_did_not_leave_is_not_recorded(database: D
     assert history.job(database, fence.job_id)["best"] is None
 
 
-def test_a_best_model_of_an_earlier_attempt_outlives_one_that_left_none(
-    database: Database,
-) -> None:
+def _claimed_after_a_best_model(database: Database) -> Claim:
+    """A job's second attempt, whose first was preempted with a best model."""
     fence = store.running(database)
     jobs.started(database, fence, store.STARTED)
     jobs.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5))])
     jobs.finish(database, fence, replace(store.PREEMPTED, best=store.best(1, 0.5)))
     again = store.claim(database)
     assert again is not None
+    return again
+
+
+def test_a_best_model_of_an_earlier_attempt_outlives_one_that_left_none(
+    database: Database,
+) -> None:
+    again = _claimed_after_a_best_model(database)
     jobs.finish(database, again.fence, store.FAILED)
-    assert history.job(database, fence.job_id)["best"]["epoch"] == 1
+    assert history.job(database, again.fence.job_id)["best"]["epoch"] == 1
 
 
 def test_a_restored_best_model_that_its_attempt_did_not_leave_is_not_recorded(
     database: Database,
 ) -> None:
-    fence = store.running(database)
-    jobs.started(database, fence, store.STARTED)
-    jobs.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5))])
-    jobs.finish(database, fence, replace(store.PREEMPTED, best=store.best(1, 0.5)))
-    again = store.claim(database)
-    assert again is not None
+    again = _claimed_after_a_best_model(database)
     # In the folder of this attempt now, where it was replaced when its trainer was killed.
     resumed = replace(store.STARTED, first_epoch=2, best=store.best(1, 0.5))
     jobs.started(database, again.fence, resumed)
     jobs.finish(database, again.fence, store.FAILED)
-    assert history.job(database, fence.job_id)["best"] is None
+    assert history.job(database, again.fence.job_id)["best"] is None
 
 
 def test_numbers_that_are_none_survive(database: Database) -> None:

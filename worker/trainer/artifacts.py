@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ _KINDS = {
     "train.log": "log",
 }
 
+# In front of a name while the file is written.
+_WRITING = "writing."
+
 # What a file system says that cannot link.
 _NO_LINK = frozenset({errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS})
 
@@ -38,7 +42,7 @@ def write(path: Path, save: Callable[[Path], object]) -> FileRecord:
     Raises:
         OSError: the file at `path`, if there was one, is untouched.
     """
-    beside = path.with_name(f"writing.{path.name}")
+    beside = path.with_name(f"{_WRITING}{path.name}")
     try:
         save(beside)
         with beside.open("rb") as file:
@@ -77,6 +81,14 @@ def records(folder: Path, known: FileRecord | None = None) -> list[FileRecord]:
         elif path.exists():
             found.append(record(kind, path))
     return found
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what the trainer of an attempt was writing when it was killed."""
+    for path in folder.glob(f"{_WRITING}*"):
+        # Where it cannot be removed it only takes room.
+        with suppress(OSError):
+            path.unlink()
 
 
 def link(source: Path, target: Path) -> None:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from db.states import FailureCode, StopReason
 from fornada.spec import Spec
 from worker.messages import Best, Epoch, FileRecord, RestoredEpoch
-from worker.trainer import callbacks
+from worker.trainer import artifacts, callbacks
 from worker.trainer.catalogue import reason
 from worker.trainer.data.order import epoch_order
 from worker.trainer.data.sets import Sets
@@ -21,7 +21,7 @@ from worker.trainer.failures import TrainingFailed, first_line
 from worker.trainer.history import History, HistoryFile
 from worker.trainer.state.contents import Facts, Maker, Origin, Place, State
 from worker.trainer.state.finding import find
-from worker.trainer.state.keeper import Keeper, remove_earlier
+from worker.trainer.state.keeper import Keeper, earlier_attempts, remove_earlier
 from worker.trainer.state.live import Live
 from worker.trainer.state.tensors import Broken
 
@@ -215,11 +215,16 @@ class Training:
             remove_earlier(self._folder, self._origin.attempt)
 
     def succeed(self) -> list[FileRecord]:
-        """Remove every state of the job but the last, which another job may continue."""
+        """Remove every state of the job but the last, which another job may continue.
+
+        And what the kills of earlier attempts left half written.
+        """
         kept = self._keeper.close()
         # Where no state of this attempt found room, the last one is an earlier attempt's.
         if kept:
             remove_earlier(self._folder, self._origin.attempt)
+        for earlier in earlier_attempts(self._folder, self._origin.attempt):
+            artifacts.remove_unfinished(earlier)
         return kept
 
     def _run(self, epoch: int) -> Epoch:

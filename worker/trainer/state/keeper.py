@@ -152,5 +152,10 @@ def remove_earlier(folder: Path, attempt: int) -> None:
         folder: of this attempt, `<uid>/attempt-<number>`.
         attempt: its number.
     """
-    for number in range(1, attempt):
-        shutil.rmtree(folder.with_name(f"attempt-{number}") / FOLDER, ignore_errors=True)
+    for earlier in earlier_attempts(folder, attempt):
+        shutil.rmtree(earlier / FOLDER, ignore_errors=True)
+
+
+def earlier_attempts(folder: Path, attempt: int) -> list[Path]:
+    """Folders of the attempts before this one; arguments as of `remove_earlier`."""
+    return [folder.with_name(f"attempt-{number}") for number in range(1, attempt)]

@@ -10,9 +10,9 @@ from tests.services.trainer_jobs import write_images
 
 pytestmark = pytest.mark.timeout(1200)
 
-# Some hundred batches an epoch, so that states fall within it.
+# Some thousand batches an epoch: many blocks, so that states fall within it.
 LONG = noisy(2, data__batch_size=1, data__test=None)
-COUNT = 200
+COUNT = 1200
 EVERY_S = 0.05
 
 

@@ -149,8 +149,7 @@ class Site:
 
     def alive(self) -> list[tuple[str, int]]:
         """Names of the workers that were heard of lately, each with its Celery process."""
-        rows = workers.alive(self.database, 10.0)
-        return [(row["name"], row["pid"]) for row in rows if row["state"] != workers.STARTING]
+        return [(row["name"], row["pid"]) for row in workers.alive(self.database, 10.0)]
 
     def processes(self) -> list[int]:
         """Living processes with this home in their environment."""

@@ -119,7 +119,8 @@ def ours(spec: Spec, sets: Sets, folder: Path) -> tuple[list[dict[str, float]], 
     model = build(spec, sets.input_shape, len(sets.classes), Settings())
     training = training_of(spec, model, sets, folder)
     training.begin()
-    history = [epoch.metrics for epoch in training.epochs()]
+    history: list[dict[str, float]] = []
+    training.run(lambda epoch: history.append(epoch.metrics))
     training.finish()
     return history, variables(model)
 

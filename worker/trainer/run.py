@@ -30,7 +30,7 @@ class Baking:
         job: what the supervisor sent.
         settings: limits.
         asked: whether the supervisor wants it to end.
-        tell: how it hears.
+        tell: how it hears; of epochs in a thread beside the training.
     """
 
     def __init__(self, job: Train, settings: Settings, asked: Asked, tell: Tell) -> None:
@@ -47,22 +47,23 @@ class Baking:
         except StopAsked as stop:
             with suppress(OSError):
                 print(f"stopped: {stop.reason}")
-            self._keep()
+            self._on_disk(Training.keep)
             return Stopped(reason=stop.reason, best=self._best, files=self._files())
         except Exception as error:  # noqa: BLE001 - the last resort, and the only one: whatever a
             # job does wrong must reach its record with a code, and not end as a silent crash.
             return self._failed(error)
 
-    def _keep(self) -> None:
-        """Save where the training stands, if that is possible: it was asked to end, and ends."""
+    def _on_disk(self, save: Callable[[Training], None]) -> None:
+        """Save where the training stands, if that is possible: it is to end, and ends."""
         try:
             if self._training:
-                self._training.keep()
+                save(self._training)
         except (OSError, TrainingFailed) as error:
             with suppress(OSError):
                 print(f"state: not saved: {error}")
 
     def _failed(self, error: Exception) -> Failed:
+        self._on_disk(Training.settle)
         found = failed(error)
         # The log may be on the disk that is full.
         with suppress(OSError):
@@ -92,8 +93,7 @@ class Baking:
         )
         begun = training.begin(job.resume_from)
         self._tell(self._started(spec, sets, model, begun))
-        for epoch in training.epochs():
-            self._tell(epoch)
+        training.run(self._tell)
         best = training.finish()
 
         test = None

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -142,25 +143,28 @@ class Training:
             inexact=self._inexact,
         )
 
-    def epochs(self) -> Iterator[Epoch]:
-        """Train, one epoch a step, until the spec's number or a callback ends it.
+    def run(self, tell: Callable[[Epoch], object]) -> None:
+        """Train until the spec's number of epochs, or a callback, ends it.
 
         The callbacks have not heard of the end yet: `finish` tells them.
 
+        Args:
+            tell: called with each epoch, in order, in a thread beside the training: once its
+                state is saved, so that nobody who goes on forgets it, and also where that
+                fails, since it is trained.
+
         Raises:
             TrainingFailed: DIVERGED, or MODEL_INVALID where the model does not fit its loss;
-                DISK_FULL, once the epoch whose state found no room has been told.
+                DISK_FULL, at the latest when the next epoch is trained.
         """
         while self._place.epochs < self._spec.fit.epochs and not self._model.stop_training:
             self.epoch = self._place.epochs + 1
             epoch = self._run(self._place.epochs)
             try:
                 self._write(epoch)
-                self.keep()
+                self._save()
             finally:
-                # Told when its state is saved, so that nobody who goes on forgets it; and also
-                # where that fails, since it is trained.
-                yield epoch
+                self._keeper.after(partial(tell, epoch))
         # Again where the last epoch's found no room, or another attempt trained it.
         self.keep()
 
@@ -181,27 +185,21 @@ class Training:
         return self.best
 
     def keep(self) -> None:
-        """Save the state, if there is one that is not saved yet.
+        """Have the state on disk, and every epoch told.
 
         Raises:
             TrainingFailed: DISK_FULL, after three times without room.
         """
-        place = self._place
-        if self._over or place.order == (0, 0) or self._keeper.has(place):
-            return
-        arrays = self._live.arrays(inside=place.inside)
-        columns = self._history.columns()
-        arrays |= {f"history/{name}": column for name, column in columns.items()}
-        facts = Facts(
-            origin=self._origin,
-            place=place.model_copy(update={"seconds": place.seconds + self._elapsed_s()}),
-            stop=bool(self._model.stop_training),
-            callbacks=self._live.callback_facts(),
-            best=self.best,
-            files={name: str(file.sha256) for name, file in self._best_model.files.items()},
-            inexact=self._inexact,
-        )
-        self._keeper.save(State(facts, arrays))
+        self._save()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait for what is being saved, and told after it.
+
+        Raises:
+            TrainingFailed: DISK_FULL, after three times without room.
+        """
+        self._keeper.settle()
         if self._keeper.has_all:
             remove_earlier(self._folder, self._origin.attempt)
 
@@ -217,6 +215,28 @@ class Training:
         for earlier in earlier_attempts(self._folder, self._origin.attempt):
             artifacts.remove_unfinished(earlier)
         return kept
+
+    def _save(self) -> None:
+        """Begin to save the state, if there is one that is not saved yet."""
+        place = self._place
+        if self._over or place.order == (0, 0):
+            return
+        self.settle()
+        if self._keeper.has(place):
+            return
+        arrays = self._live.arrays(inside=place.inside)
+        columns = self._history.columns()
+        arrays |= {f"history/{name}": column for name, column in columns.items()}
+        facts = Facts(
+            origin=self._origin,
+            place=place.model_copy(update={"seconds": place.seconds + self._elapsed_s()}),
+            stop=bool(self._model.stop_training),
+            callbacks=self._live.callback_facts(),
+            best=self.best,
+            files={name: str(file.sha256) for name, file in self._best_model.files.items()},
+            inexact=self._inexact,
+        )
+        self._keeper.save(State(facts, arrays))
 
     def _run(self, epoch: int) -> Epoch:
         self._since = time.monotonic()
@@ -273,7 +293,7 @@ class Training:
         """Wherever the training may end, and its state be saved."""
         self._check()
         if self._keeper.due:
-            self.keep()
+            self._save()
 
     def _find(self, attempts: Sequence[Path]) -> tuple[State, Path] | None:
         try:

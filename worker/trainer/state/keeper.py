@@ -4,13 +4,19 @@
     state/000012-000340/best.keras              the best model at that moment, by a hard link
 
 A state is written in `state/writing`, brought to disk, and then given its name, so that no
-moment at which a process can die leaves half of one under a name that is read.
+moment at which a process can die leaves half of one under a name that is read. A thread does so
+beside the training, which goes on as soon as its numbers are copied: a large model takes longer
+to reach the disk than an epoch may be held up.
 """
 
 import errno
 import shutil
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 from db.states import FailureCode
 from worker.files import record
@@ -48,14 +54,19 @@ class Keeper:
         self._last = time.monotonic()
         self._misses = 0
         self._place: tuple[int, int] | None = None
+        # One thread: what it is given is done in that order.
+        self._beside = ThreadPoolExecutor(1, "keeper")
+        self._under_way: list[Future[Any]] = []
 
     @property
     def due(self) -> bool:
         """Whether it is time for a state within an epoch."""
+        if not all(each.done() for each in self._under_way):
+            return False
         return time.monotonic() - self._last > max(self._every_s, _PATIENCE * self._cost_s)
 
     def has(self, place: Place) -> bool:
-        """Whether the newest state was saved here."""
+        """Whether the newest state was saved here; what is under way does not count."""
         return self._place == place.order
 
     @property
@@ -64,23 +75,38 @@ class Keeper:
         return len(states(self._attempt)) == _KEPT
 
     def save(self, state: State) -> None:
-        """Save a state; where there is no room for it, say so and keep what is there.
+        """Begin to save a state, once the one before is saved; `settle` waits for its end.
+
+        Where there is no room for it that is said, and what is there is kept.
+
+        Args:
+            state: its arrays are the keeper's from here on.
+
+        Raises:
+            TrainingFailed: DISK_FULL, of the one before: the third in a row without room.
+            OSError: of the one before: it could not be written for another reason.
+        """
+        self.settle()
+        linked = threading.Event()
+        self._under_way = [self._beside.submit(self._save, state, linked)]
+        # The training may find a better model as soon as it goes on.
+        linked.wait()
+
+    def after(self, call: Callable[[], object]) -> None:
+        """Call something once what is under way is saved, in the thread that saves."""
+        self._under_way.append(self._beside.submit(call))
+
+    def settle(self) -> None:
+        """Wait until all that is under way has ended.
 
         Raises:
             TrainingFailed: DISK_FULL, after three times without room.
             OSError: it cannot be written for another reason.
         """
-        begin = time.monotonic()
-        try:
-            self._save(state)
-        except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            self._missed(str(error))
-        else:
-            self._misses, self._place = 0, state.facts.place.order
-        self._last = time.monotonic()
-        self._cost_s = self._last - begin
+        ended, self._under_way = self._under_way, []
+        wait(ended)
+        for each in ended:
+            each.result()
 
     def close(self) -> list[FileRecord]:
         """Keep the newest state alone; the file to report, if one could be saved."""
@@ -88,7 +114,22 @@ class Keeper:
         kept = states(self._attempt)
         return [record("training_state", each.file) for each in kept]
 
-    def _save(self, state: State) -> None:
+    def _save(self, state: State, linked: threading.Event) -> None:
+        begin = time.monotonic()
+        try:
+            self._write(state, linked)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            self._missed(str(error))
+        else:
+            self._misses, self._place = 0, state.facts.place.order
+        finally:
+            linked.set()
+            self._last = time.monotonic()
+            self._cost_s = self._last - begin
+
+    def _write(self, state: State, linked: threading.Event) -> None:
         facts = state.facts.model_dump_json()
         self._folder.mkdir(exist_ok=True)
         self._check_room(tensors.size(facts, state.arrays))
@@ -97,6 +138,7 @@ class Keeper:
             writing.mkdir()
             for name in state.facts.files:
                 artifacts.link(self._attempt / name, writing / name)
+            linked.set()
             beside = writing / f"writing{SUFFIX}"
             _, sha256 = tensors.write(beside, facts, state.arrays)
             beside.rename(writing / f"{sha256}{SUFFIX}")

@@ -134,7 +134,9 @@ def training_of(spec: Spec, model: keras.Model, sets: Sets, folder: Path) -> Tra
         maker=maker(),
         reproducibility="seeded",
     )
-    return Training(spec, model, sets, origin, folder=folder, every_s=60, check=lambda: None)
+    return Training(
+        spec, model, sets, origin, folder=folder, every_s=60, share=1, check=lambda: None
+    )
 
 
 def theirs(spec: Spec, sets: Sets, folder: Path) -> tuple[list[dict[str, float]], list[Any]]:

@@ -87,9 +87,15 @@ class Baking:
             make_deterministic()
         model = build(spec, sets.input_shape, len(sets.classes), self._settings)
 
-        every_s = self._settings.state_every_s
         self._training = training = Training(
-            spec, model, sets, origin, folder=folder, every_s=every_s, check=self._check
+            spec,
+            model,
+            sets,
+            origin,
+            folder=folder,
+            every_s=self._settings.state_every_s,
+            share=self._settings.state_share,
+            check=self._check,
         )
         begun = training.begin(job.resume_from)
         self._tell(self._started(spec, sets, model, begun))

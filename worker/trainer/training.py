@@ -60,6 +60,7 @@ class Training:
         origin: of the states it saves.
         folder: of the attempt; the callbacks and the states write there.
         every_s: how often the state is saved within an epoch.
+        share: of the time, that saving may take.
         check: called between batches; what it raises ends the training.
     """
 
@@ -72,6 +73,7 @@ class Training:
         *,
         folder: Path,
         every_s: float,
+        share: float,
         check: Callable[[], None],
     ) -> None:
         self._spec = spec
@@ -89,7 +91,7 @@ class Training:
         )
         keras_own = tuple(callback for callback in made if callback is not self._best_model)
         self._live = Live(model, sets.train.example(), keras_own)
-        self._keeper = Keeper(folder, every_s)
+        self._keeper = Keeper(folder, every_s, share)
         self._history = History()
         self._file = HistoryFile(folder)
         self._events = callbacks.EventFiles(folder)
@@ -150,8 +152,8 @@ class Training:
 
         Args:
             tell: called with each epoch, in order, in a thread beside the training: once its
-                state is saved, so that nobody who goes on forgets it, and also where that
-                fails, since it is trained.
+                state is saved, so that nobody who goes on forgets it; also where that fails, or
+                costs too much to be done every epoch, since it is trained.
 
         Raises:
             TrainingFailed: DIVERGED, or MODEL_INVALID where the model does not fit its loss;
@@ -162,7 +164,8 @@ class Training:
             epoch = self._run(self._place.epochs)
             try:
                 self._write(epoch)
-                self._save()
+                if self._keeper.affordable:
+                    self._save()
             finally:
                 self._keeper.after(partial(tell, epoch))
         # Again where the last epoch's found no room, or another attempt trained it.
@@ -190,6 +193,7 @@ class Training:
         Raises:
             TrainingFailed: DISK_FULL, after three times without room.
         """
+        self.settle()
         self._save()
         self.settle()
 
@@ -200,8 +204,6 @@ class Training:
             TrainingFailed: DISK_FULL, after three times without room.
         """
         self._keeper.settle()
-        if self._keeper.has_all:
-            remove_earlier(self._folder, self._origin.attempt)
 
     def succeed(self) -> list[FileRecord]:
         """Remove every state of the job but the last, which another job may continue.
@@ -218,12 +220,13 @@ class Training:
 
     def _save(self) -> None:
         """Begin to save the state, if there is one that is not saved yet."""
+        if self._over or self._place.order == (0, 0) or self._keeper.has(self._place):
+            return
+        self._keeper.save(self._state)
+        self._keeper.after(self._remove_earlier)
+
+    def _state(self) -> State:
         place = self._place
-        if self._over or place.order == (0, 0):
-            return
-        self.settle()
-        if self._keeper.has(place):
-            return
         arrays = self._live.arrays(inside=place.inside)
         columns = self._history.columns()
         arrays |= {f"history/{name}": column for name, column in columns.items()}
@@ -236,7 +239,11 @@ class Training:
             files={name: str(file.sha256) for name, file in self._best_model.files.items()},
             inexact=self._inexact,
         )
-        self._keeper.save(State(facts, arrays))
+        return State(facts, arrays)
+
+    def _remove_earlier(self) -> None:
+        if self._keeper.has_all:
+            remove_earlier(self._folder, self._origin.attempt)
 
     def _run(self, epoch: int) -> Epoch:
         self._since = time.monotonic()

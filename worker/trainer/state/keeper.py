@@ -33,8 +33,8 @@ _KEPT = 2
 _MARGIN_BYTES = 2**20
 # Saves in a row that found no room before the job fails.
 _MOST_MISSES = 3
-# Within an epoch a save waits for so many times what the last one took: 2 % of the time at most.
-_PATIENCE = 50
+# The shortest epochs, in seconds, that the share of the time holds for.
+_EPOCH_S = 5.0
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -43,14 +43,17 @@ class Keeper:
 
     Args:
         folder: of the attempt; its model files lie in it.
-        every_s: how often `due` says so.
+        every_s: how often within an epoch.
+        share: of the time, that saving may take.
     """
 
-    def __init__(self, folder: Path, every_s: float) -> None:
+    def __init__(self, folder: Path, every_s: float, share: float) -> None:
         self._attempt = folder
         self._folder = folder / FOLDER
         self._every_s = every_s
-        self._cost_s = 0.0
+        self._share = share
+        # Of the last save: how long the training waited, and computing time beside it.
+        self._held_s = self._beside_s = 0.0
         self._last = time.monotonic()
         self._misses = 0
         self._place: tuple[int, int] | None = None
@@ -63,7 +66,12 @@ class Keeper:
         """Whether it is time for a state within an epoch."""
         if not all(each.done() for each in self._under_way):
             return False
-        return time.monotonic() - self._last > max(self._every_s, _PATIENCE * self._cost_s)
+        return self._since_s > max(self._every_s, self._cost_s / self._share)
+
+    @property
+    def affordable(self) -> bool:
+        """Whether one more state at the end of an epoch keeps within the share of the time."""
+        return self._cost_s <= _EPOCH_S * self._share or self._since_s > self._cost_s / self._share
 
     def has(self, place: Place) -> bool:
         """Whether the newest state was saved here; what is under way does not count."""
@@ -74,23 +82,26 @@ class Keeper:
         """Whether there are as many states as are kept."""
         return len(states(self._attempt)) == _KEPT
 
-    def save(self, state: State) -> None:
+    def save(self, state: Callable[[], State]) -> None:
         """Begin to save a state, once the one before is saved; `settle` waits for its end.
 
         Where there is no room for it that is said, and what is there is kept.
 
         Args:
-            state: its arrays are the keeper's from here on.
+            state: gives it as it is now, its arrays copied.
 
         Raises:
             TrainingFailed: DISK_FULL, of the one before: the third in a row without room.
             OSError: of the one before: it could not be written for another reason.
         """
+        begin = time.monotonic()
         self.settle()
         linked = threading.Event()
-        self._under_way = [self._beside.submit(self._save, state, linked)]
+        self._under_way = [self._beside.submit(self._save, state(), linked)]
         # The training may find a better model as soon as it goes on.
         linked.wait()
+        self._last = time.monotonic()
+        self._held_s = self._last - begin
 
     def after(self, call: Callable[[], object]) -> None:
         """Call something once what is under way is saved, in the thread that saves."""
@@ -114,8 +125,16 @@ class Keeper:
         kept = states(self._attempt)
         return [record("training_state", each.file) for each in kept]
 
+    @property
+    def _cost_s(self) -> float:
+        return self._held_s + self._beside_s
+
+    @property
+    def _since_s(self) -> float:
+        return time.monotonic() - self._last
+
     def _save(self, state: State, linked: threading.Event) -> None:
-        begin = time.monotonic()
+        begin = time.thread_time()
         try:
             self._write(state, linked)
         except OSError as error:
@@ -126,8 +145,7 @@ class Keeper:
             self._misses, self._place = 0, state.facts.place.order
         finally:
             linked.set()
-            self._last = time.monotonic()
-            self._cost_s = self._last - begin
+            self._beside_s = time.thread_time() - begin
 
     def _write(self, state: State, linked: threading.Event) -> None:
         facts = state.facts.model_dump_json()

@@ -14,6 +14,8 @@ from db.tables import Job, Worker
 from db.upsert import insert_for
 
 GONE = "gone"
+# It has its name, and is about to say what it offers.
+STARTING = "starting"
 # A worker beats every ten seconds: three missed, and it is not there.
 WORKER_IS_GONE_S = 30.0
 
@@ -31,8 +33,42 @@ class WorkerFacts:
     queues: Sequence[str]
     devices: Sequence[Any]
     versions: Mapping[str, str]
-    # idle, busy, draining: the worker's own word; `gone` is ours.
+    # idle, busy, draining: the worker's own word; `starting` and `gone` are ours.
     state: str
+
+
+def take_name(
+    database: Database,
+    name: str,
+    holder: tuple[str, int],
+    *,
+    within_s: float,
+    instead_of: tuple[str, int] | None = None,
+) -> bool:
+    """Take a name in the record, unless a living worker has it; one of several at once gets it.
+
+    Args:
+        holder: host and process id of the worker that takes it.
+        within_s: how long ago another may have been heard of to be alive.
+        instead_of: host and process id of the one that is known to have ended.
+    Returns:
+        Whether it is taken.
+    """
+    host, pid = holder
+    nothing: dict[str, Any] = {"slots": [], "queues": [], "devices": [], "versions": {}}
+    values = nothing | {"host": host, "pid": pid, "state": STARTING}
+    values |= {"started_at": now(), "seen_at": now()}
+    ended = or_(Worker.seen_at < later(now(), -within_s), Worker.state == GONE)
+    if instead_of is not None:
+        ended = or_(ended, and_(Worker.host == instead_of[0], Worker.pid == instead_of[1]))
+    with database.begin() as connection:
+        taken = (
+            insert_for(connection, Worker)
+            .values(values | {"name": name})
+            .on_conflict_do_update(index_elements=["name"], set_=values, where=ended)
+            .returning(Worker.name)
+        )
+        return connection.execute(taken).one_or_none() is not None
 
 
 def register(database: Database, facts: WorkerFacts) -> None:

@@ -1,6 +1,7 @@
 """How a Celery process comes under its name: no living worker has it, nothing runs under it."""
 
 import logging
+import os
 import socket
 import time
 from typing import Any
@@ -27,21 +28,27 @@ def enlist(database: Database, settings: Settings, name: str, before: Pulse | No
         name: of this worker, held in this home.
         before: the last pulse of the process that held it in this home.
     Raises:
-        NameHeld: a worker elsewhere beats under it.
+        NameHeld: a worker elsewhere beats under it, or took it just now.
         DatabaseUnreachable: the database does not answer.
     """
     host = socket.gethostname()
-    _refuse_namesake(database, settings, name, host, before)
+    ended = (host, before.pid) if before else None
+    _refuse_namesake(database, settings, name, ended)
+    us = (host, os.getpid())
+    if not workers.take_name(database, name, us, within_s=settings.alive_s, instead_of=ended):
+        raise NameHeld(
+            f"another worker took the name {name} just now; give this one another --name"
+        )
     pause_s = settings.retry_pause_s
     for job_id in jobs.abandon(database, worker=name, host=host, pause_s=pause_s):
         log.warning("job %d: its attempt ended with the process before this one", job_id)
 
 
 def _refuse_namesake(
-    database: Database, settings: Settings, name: str, host: str, before: Pulse | None
+    database: Database, settings: Settings, name: str, ended: tuple[str, int] | None
 ) -> None:
     first = _row(database, settings, name)
-    if first is None or (before and (first["host"], first["pid"]) == (host, before.pid)):
+    if first is None or (first["host"], first["pid"]) == ended:
         return
     log.info("a worker %s was heard of on %s; waiting whether it still beats", name, first["host"])
     while (row := _row(database, settings, name)) is not None:

@@ -29,15 +29,18 @@ def test_a_worker_is_known_while_it_beats(database: Database) -> None:
 
 def test_a_name_is_taken_once(database: Database) -> None:
     def take(host: str, **more: Any) -> bool:
-        return workers.take_name(database, "w1", (host, 7), **{"within_s": store.LONG_S} | more)
+        facts = store.worker(host=host, pid=more.pop("pid", 7))
+        return workers.register(database, facts, **{"within_s": store.LONG_S} | more)
 
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(take, "abcd"))
     assert sorted(found) == [False, False, False, True]
     (row,) = workers.alive(database, store.LONG_S)
-    assert (row["state"], row["slots"], row["pid"]) == ("starting", [], 7)
     assert row["host"] == "abcd"[found.index(True)]
 
+    # Again, as after an answer that was cut off; and another of that host.
+    assert take(row["host"])
+    assert not take(row["host"], pid=9)
     assert not take("e", instead_of=(row["host"], 8))
     assert take("e", instead_of=(row["host"], 7))
     # Of those that were heard of too long ago, and of those that have ended.

@@ -4,12 +4,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    insert,
+    literal,
+    or_,
+    select,
+    true,
+    union_all,
+    update,
+)
 
 from db import queues
 from db.clock import later, now
 from db.facts import Claim
-from db.fences import QUEUED, RUNNING
+from db.fences import QUEUED, RUNNING, queued
 from db.fleet import GPUS, NEEDS_GPU, Fleet
 from db.moves import moved
 from db.session import Database
@@ -17,6 +30,14 @@ from db.states import JobState
 from db.tables import Attempt, Job, Worker
 from db.workers import WORKER_IS_GONE_S, heard_of
 
+# Of each kind of job a claim reads the best ones, and takes the best that no other claim has
+# locked: more can hardly be locked than a server has connections. Written into the statement, as
+# the state is: a plan that is kept would expect a tenth of the queue.
+LOOKED_AT = 100
+_FEW = literal(LOOKED_AT, literal_execute=True)
+# Whether a job is queued and has no time to wait for; whether its time has come.
+AT_ONCE = and_(queued(), Job.not_before.is_(None))
+TIME_HAS_COME = and_(queued(), Job.not_before <= now())
 # Of a job that was claimed.
 _TAKEN = tuple(
     Job.__table__.c[name]
@@ -38,9 +59,9 @@ class Place:
     lease_s: float
 
     @property
-    def fits(self) -> ColumnElement[bool]:
-        """Whether a job's wish for a GPU can be met."""
-        return Job.gpus.in_(gpus for gpus in GPUS if self.has_gpu or gpus != NEEDS_GPU)
+    def gpus(self) -> tuple[str, ...]:
+        """What a job that fits may ask for: auto, 0 or 1."""
+        return tuple(gpus for gpus in GPUS if self.has_gpu or gpus != NEEDS_GPU)
 
 
 def claim(  # noqa: PLR0913
@@ -111,13 +132,41 @@ def ready() -> ColumnElement[bool]:
     return and_(Job.state == QUEUED, or_(Job.not_before.is_(None), Job.not_before <= now()))
 
 
-def claimable(names: Sequence[str], fits: ColumnElement[bool]) -> Select[int]:
-    """Ids of the jobs of these queues that fit and could be run now, best first."""
+def claimable(
+    names: Sequence[str], gpus: Sequence[str], which: ColumnElement[bool] | None = None
+) -> Select[int]:
+    """Ids of jobs that fit and could be run now, best first; `LOOKED_AT` or more, if there are.
+
+    However many others wait, none of them is read: see `kinds`.
+
+    Args:
+        names: the jobs' queues.
+        gpus: what they may ask for: auto, 0 or 1.
+        which: only these of them; None for all.
+    """
+    wanted = true() if which is None else which
+    best = [kind.where(wanted).limit(_FEW).subquery() for kind in kinds(names, gpus)]
+    found = union_all(*(select(each) for each in best)).subquery()
     return (
         select(Job.id)
-        .where(ready(), Job.queue.in_(names), fits)
-        .order_by(Job.priority.desc(), Job.id)
+        .join(found, found.c.id == Job.id)
+        # Looked at again when the row is locked: it may have been moved.
+        .where(queued(), Job.queue.in_(names))
+        .order_by(found.c.priority.desc(), found.c.id)
     )
+
+
+def kinds(names: Sequence[str], gpus: Sequence[str]) -> list[Select[int, int]]:
+    """Jobs that fit and could be run now, best first: each kind in an index of its own.
+
+    A kind is a queue and a wish for GPUs; those that had to wait for their time are one more.
+    """
+    best = select(Job.id, Job.priority).order_by(Job.priority.desc(), Job.id)
+    had_to_wait = best.where(Job.queue.in_(names), TIME_HAS_COME, Job.gpus.in_(gpus))
+    each = [
+        best.where(AT_ONCE, Job.queue == name, Job.gpus == gpu) for name in names for gpu in gpus
+    ]
+    return [*each, had_to_wait]
 
 
 def _handed_over(connection: Connection, row: Row[Any]) -> Claim:
@@ -148,7 +197,7 @@ def _take(
     if row is not None:
         return row
     avoiding = Job.avoid_host == place.host
-    if connection.scalar(claimable(served.names, and_(place.fits, avoiding)).limit(1)) is None:
+    if connection.scalar(claimable(served.names, place.gpus, avoiding).limit(1)) is None:
         return None
     alone = _no_other(connection, place, served.names, within_s)
     return _best(connection, place, served, and_(avoiding, alone))
@@ -158,26 +207,28 @@ def _best(
     connection: Connection, place: Place, served: queues.Served, which: ColumnElement[bool]
 ) -> Row[Any] | None:
     """Take the best of the jobs; of a queue that is full meanwhile, undo it and look further."""
-    fits = and_(place.fits, which)
     while served.limited:
         with connection.begin_nested() as undo:
-            row = connection.execute(_claim(place, claimable(served.names, fits))).one_or_none()
+            row = _first(connection, place, served, which)
             if row is None or row.queue not in served.limited:
                 return row
             if not queues.overfull(connection, row.queue):
                 return row
             undo.rollback()
         served = served.without(row.queue)
-    return connection.execute(_claim(place, claimable(served.names, fits))).one_or_none()
+    return _first(connection, place, served, which)
 
 
-def _claim(place: Place, candidates: Select[int]) -> Any:
+def _first(
+    connection: Connection, place: Place, served: queues.Served, which: ColumnElement[bool]
+) -> Row[Any] | None:
     # The CTE locks the row it finds, or looks further: two workers never wait for one job.
     # SQLite has no such lock and needs none, there is one writer.
-    best = candidates.limit(1).with_for_update(skip_locked=True).cte("best")
-    return (
+    found = claimable(served.names, place.gpus, which)
+    best = found.limit(1).with_for_update(of=Job, skip_locked=True).cte("best")
+    taken = (
         update(Job)
-        .where(Job.id == select(best.c.id).scalar_subquery(), Job.state == QUEUED)
+        .where(Job.id == select(best.c.id).scalar_subquery())
         .values(
             state=JobState.RUNNING,
             attempt=Job.attempt + 1,
@@ -190,6 +241,7 @@ def _claim(place: Place, candidates: Select[int]) -> Any:
         )
         .returning(*_TAKEN)
     )
+    return connection.execute(taken).one_or_none()
 
 
 def _no_other(

@@ -13,7 +13,7 @@ from sqlalchemy import (
     Select,
     and_,
     delete,
-    exists,
+    func,
     insert,
     or_,
     select,
@@ -23,11 +23,14 @@ from sqlalchemy.orm import aliased
 
 from db.clock import now
 from db.errors import JobNotFound
-from db.fences import HELD
+from db.fences import HELD, unindexed
 from db.moves import UPKEEP, moved
 from db.session import Database
 from db.states import FINAL_STATES, LIVE_STATES, JobState, StopReason
-from db.tables import Dependency, Job
+from db.tables import Dependency, Job, Upkeep
+
+# Held jobs that a beat of upkeep looks at: all of them, at most sites, and in some milliseconds.
+LOOKED_AT = 2000
 
 
 def needs(connection: Connection, after: Iterable[int]) -> Sequence[Row[int, JobState]]:
@@ -140,14 +143,21 @@ def decide(connection: Connection, job_id: int, actor: str | None = None) -> Job
     return JobState.QUEUED
 
 
-def release_due(database: Database) -> list[int]:
+def release_due(database: Database, *, most: int = LOOKED_AT) -> list[int]:
     """Settle the jobs whose needs have ended while nobody settled them; a backstop.
 
+    Args:
+        most: how many held jobs it looks at; of more the next ones are the next call's.
     Returns:
         Ids of those that wait no longer.
     """
     with database.read() as connection:
-        ids = list(connection.scalars(due()))
+        after = connection.scalar(select(Upkeep.settled_to))
+        to = connection.scalar(_held(after).offset(most - 1).limit(1))
+        ids = list(connection.scalars(due(after, to)))
+    if to != after:
+        with database.begin() as connection:
+            connection.execute(update(Upkeep).values(settled_to=to))
     settled = []
     for job_id in ids:
         with database.begin() as connection:
@@ -187,12 +197,20 @@ def waiting_for(job_id: int) -> Select[int]:
     return select(Dependency.job_id).where(Dependency.needs_id == job_id)
 
 
-def due() -> Select[int]:
-    """Ids of held jobs whose needs have ended."""
+def due(after: int | None, to: int | None) -> Select[int]:
+    """Ids of held jobs whose needs have ended, from behind an id to another one; None: all."""
     need = aliased(Job)
     of_job = [Dependency.job_id == Job.id, need.id == Dependency.needs_id]
-    unfinished = exists().where(*of_job, need.state.in_(sorted(LIVE_STATES)))
+    # Counted: what only has to exist PostgreSQL would look for among all needs of all jobs.
+    needs = select(func.count()).where(*of_job).correlate(Job)
+    unfinished = needs.where(unindexed(need).in_(sorted(LIVE_STATES))).scalar_subquery()
     bad = [state for state in sorted(FINAL_STATES) if state is not JobState.SUCCEEDED]
-    in_vain = exists().where(*of_job, need.state.in_(bad), Dependency.any_end.is_(False))
-    met = and_(Job.held_by.is_(None), ~unfinished)
-    return select(Job.id).where(Job.state == HELD, or_(met, in_vain)).order_by(Job.id)
+    in_vain = needs.where(unindexed(need).in_(bad), Dependency.any_end.is_(False))
+    met = and_(Job.held_by.is_(None), unfinished == 0)
+    found = _held(after).where(or_(met, in_vain.scalar_subquery() > 0))
+    return found if to is None else found.where(Job.id <= to)
+
+
+def _held(after: int | None) -> Select[int]:
+    held = select(Job.id).where(Job.state == HELD).order_by(Job.id)
+    return held if after is None else held.where(Job.id > after)

@@ -2,7 +2,17 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, literal, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    func,
+    literal,
+    literal_column,
+    select,
+    update,
+)
 
 from db.errors import Fenced
 from db.facts import BestModel, Fence
@@ -23,6 +33,20 @@ _KNOWN = tuple(
         *("cancel_requested_at", "cancel_requested_by", "cancel_reason", "cancel_grace_s"),
     )
 )
+
+
+def unindexed(job: type[Job] = Job) -> ColumnElement[JobState]:
+    """A job's state, spelled so that no index serves it.
+
+    For a job that is found otherwise: planners that think few are in a state, because few were
+    when they last counted, would rather read all of those.
+    """
+    return func.coalesce(job.state, literal_column("''"))
+
+
+def queued() -> ColumnElement[bool]:
+    """Whether a job is queued: served by the indexes that are made for the claim, and no other."""
+    return unindexed() == QUEUED
 
 
 def holds(fence: Fence) -> ColumnElement[bool]:

@@ -4,10 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Select,
+    func,
+    select,
+    union,
+)
 
 from db.clock import iso, now
-from db.fences import RUNNING
+from db.fences import RUNNING, queued
 from db.session import Database
 from db.states import LIVE_STATES, JobState
 from db.tables import Job, Queue
@@ -58,6 +66,20 @@ def overfull(connection: Connection, name: str) -> bool:
     locked = select(Queue.max_running).where(Queue.name == name).with_for_update()
     most = connection.scalar(locked)
     return most is not None and running_in(connection, [name]).get(name, 0) > most
+
+
+def waiting() -> CompoundSelect[str]:
+    """Names of the queues that have queued jobs, each once."""
+    return union(_names(Job.not_before.is_(None)), _names(Job.not_before.is_not(None)))
+
+
+def _names(which: ColumnElement[bool]) -> Select[str]:
+    """Of the queues that have such jobs: for each one step along an index."""
+    first = select(Job.queue).where(queued(), which).order_by(Job.queue).limit(1)
+    names = select(first.scalar_subquery().label("name")).cte(recursive=True)
+    following = first.where(Job.queue > names.c.name).scalar_subquery()
+    names = names.union_all(select(following).where(names.c.name.is_not(None)))
+    return select(names.c.name).where(names.c.name.is_not(None))
 
 
 def running_in(connection: Connection, names: Sequence[str]) -> dict[str, int]:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, case, func, or_, select, union_all
 
 from db import queues
-from db.claims import ready
+from db.claims import AT_ONCE, TIME_HAS_COME
 from db.clock import later, now
 from db.dependents import release_due
 from db.logs import forget_logs
@@ -16,6 +16,8 @@ from db.upsert import insert_for
 __all__ = ["claimable", "forget_logs", "release_due", "take"]
 
 _ROW = 1
+# More jobs than there are slots to wake for; to count on takes as long as the queue is.
+MOST = 1000
 
 
 def take(database: Database, holder: str, ttl_s: float) -> bool:
@@ -54,14 +56,30 @@ def take(database: Database, holder: str, ttl_s: float) -> bool:
 def claimable(database: Database) -> dict[str, int]:
     """How many jobs could be claimed now, by queue; queues without any are left out.
 
-    None of a queue that is paused, and of one with a limit no more than may still start.
+    None of a queue that is paused, of one with a limit no more than may still start, and of none
+    more than `MOST`.
     """
     with database.read() as connection:
-        counted = select(Job.queue, func.count()).where(ready()).group_by(Job.queue)
-        waiting: dict[str, int] = dict(connection.execute(counted).all())
-        room = queues.room(connection, list(waiting))
-    could = {queue: min(count, room.get(queue, count)) for queue, count in waiting.items()}
-    return {queue: count for queue, count in could.items() if count}
+        names = list(connection.scalars(queues.waiting()))
+        room = queues.room(connection, names)
+        could = {name: _count(connection, name, room.get(name, MOST)) for name in names}
+    return {name: count for name, count in could.items() if count}
+
+
+def ready_in(queue: str, most: int) -> list[Select[int]]:
+    """Jobs of a queue that could be claimed now; of those that had to wait apart from the others.
+
+    Each along an index of its own.
+    """
+    of_queue = select(Job.id).where(Job.queue == queue).limit(most)
+    return [of_queue.where(AT_ONCE), of_queue.where(TIME_HAS_COME)]
+
+
+def _count(connection: Connection, queue: str, room: int) -> int:
+    most = min(room, MOST)
+    parts = [select(part.subquery()) for part in ready_in(queue, most)]
+    counted = select(func.count()).select_from(union_all(*parts).limit(most).subquery())
+    return int(connection.scalar(counted) or 0)
 
 
 def _if(condition: ColumnElement[bool], then: Any, otherwise: Any) -> Any:

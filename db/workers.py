@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, true, update
 
 from db.clock import iso, later, now
 from db.fences import RUNNING
@@ -14,6 +14,8 @@ from db.tables import Job, Worker
 from db.upsert import insert_for
 
 GONE = "gone"
+# It has its name, and is about to say what it offers.
+STARTING = "starting"
 # A worker beats every ten seconds: three missed, and it is not there.
 WORKER_IS_GONE_S = 30.0
 
@@ -31,13 +33,33 @@ class WorkerFacts:
     queues: Sequence[str]
     devices: Sequence[Any]
     versions: Mapping[str, str]
-    # idle, busy, draining: the worker's own word; `gone` is ours.
+    # idle, busy, draining: the worker's own word; `starting` and `gone` are ours.
     state: str
 
 
-def register(database: Database, facts: WorkerFacts) -> None:
-    """Record a worker that has come up."""
-    _write(database, facts, came_up=True)
+def register(
+    database: Database,
+    facts: WorkerFacts,
+    *,
+    within_s: float | None = None,
+    instead_of: tuple[str, int] | None = None,
+) -> bool:
+    """Record a worker that has come up, unless a living one has its name; of several at once, one.
+
+    Args:
+        within_s: how long ago another may have been heard of to be alive; None asks for none.
+        instead_of: host and process id of the one that is known to have ended.
+    Returns:
+        Whether it is recorded.
+    """
+    ended: ColumnElement[bool] = true()
+    if within_s is not None:
+        ended = or_(Worker.seen_at < later(now(), -within_s), Worker.state == GONE)
+    # A commit whose answer was cut off is ours already.
+    for host, pid in [(facts.host, facts.pid), *([instead_of] if instead_of else [])]:
+        ended = or_(ended, and_(Worker.host == host, Worker.pid == pid))
+    anew = {"started_at": now(), "drain_requested_at": None, "drain_requested_by": None}
+    return _write(database, facts, anew, ended) is not None
 
 
 def beat(database: Database, facts: WorkerFacts) -> bool:
@@ -46,7 +68,8 @@ def beat(database: Database, facts: WorkerFacts) -> bool:
     Returns:
         Whether a person has asked it to drain since it came up.
     """
-    return _write(database, facts, came_up=False)
+    row = _write(database, facts, {}, true())
+    return row is not None and row.drain_requested_at is not None
 
 
 def request_drain(
@@ -141,7 +164,10 @@ def _running(connection: Connection) -> Sequence[Row[int, str | None]]:
     return connection.execute(select(Job.id, Job.worker).where(Job.state == RUNNING)).all()
 
 
-def _write(database: Database, facts: WorkerFacts, *, came_up: bool) -> bool:
+def _write(
+    database: Database, facts: WorkerFacts, anew: Mapping[str, Any], where: ColumnElement[bool]
+) -> Row[Any] | None:
+    """Insert a worker's row, or change the one of its name, where that is so; what it is then."""
     values = {
         "host": facts.host,
         "pid": facts.pid,
@@ -152,14 +178,12 @@ def _write(database: Database, facts: WorkerFacts, *, came_up: bool) -> bool:
         "state": facts.state,
         "seen_at": now(),
     }
+    row = values | {"name": facts.name, "started_at": now()}
     with database.begin() as connection:
-        row = values | {"name": facts.name, "started_at": now()}
-        anew = {"started_at": now(), "drain_requested_at": None, "drain_requested_by": None}
-        changed = values | (anew if came_up else {})
         written = (
             insert_for(connection, Worker)
             .values(row)
-            .on_conflict_do_update(index_elements=["name"], set_=changed)
+            .on_conflict_do_update(index_elements=["name"], set_={**values, **anew}, where=where)
             .returning(Worker.drain_requested_at)
         )
-        return connection.execute(written).scalar_one() is not None
+        return connection.execute(written).one_or_none()

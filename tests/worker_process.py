@@ -33,6 +33,8 @@ QUICK = {
     "UPKEEP_S": "2",
     "GRACE_S": "5",
     "RETRY_PAUSE_S": "0.5",
+    # Every epoch has its state, however busy the machine.
+    "STATE_SHARE": "1",
 }
 # Importing TensorFlow and Celery on two cores that others use too.
 START_S = 60.0
@@ -149,7 +151,8 @@ class Site:
 
     def alive(self) -> list[tuple[str, int]]:
         """Names of the workers that were heard of lately, each with its Celery process."""
-        return [(row["name"], row["pid"]) for row in workers.alive(self.database, 10.0)]
+        rows = workers.alive(self.database, 10.0)
+        return [(row["name"], row["pid"]) for row in rows if row["state"] != workers.STARTING]
 
     def processes(self) -> list[int]:
         """Living processes with this home in their environment."""

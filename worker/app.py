@@ -104,37 +104,39 @@ def run(options: Options) -> int:
         # The first spares import Keras while we connect.
         for slot in taken:
             trainers.prepare(slot, gently=False)
-        database = _database(settings, options.name, heart)
-        host = socket.gethostname()
-        bakery = Bakery(options.name, host, settings, database, options.queues, trainers)
-        return _serve(Crew(taken, bakery), heart)
+        database = Database(settings.sql_url)
+        us = (options.name, socket.gethostname())
+        bakery = Bakery(*us, settings, database, options.queues, trainers, _versions())
+        crew = Crew(taken, bakery)
+        _enlist(crew, heart)
+        return _serve(crew, heart)
     finally:
         trainers.close()
 
 
-def _database(settings: Settings, name: str, heart: Heart) -> Database:
+def _enlist(crew: Crew, heart: Heart) -> None:
     """Wait for the database, and for our name in it."""
-    database = Database(settings.sql_url)
+    database, settings = crew.bakery.database, crew.bakery.settings
     pause = threading.Event()
     told = False
     while True:
         try:
             session.prepare(database, upgrade=settings.embedded)
-            enlist.enlist(database, settings, name, heart.before)
+            enlist.enlist(database, settings, crew.facts(), heart.before)
         except DatabaseUnreachable as exc:
             if not told:
                 log.warning("waiting for the database: %s", exc)
             told = True
             pause.wait(DATABASE_PAUSE_S)
         else:
-            return database
+            return
 
 
 def _serve(crew: Crew, heart: Heart) -> int:
     bakery = crew.bakery
     app = broker.make_app(bakery.settings)
     app.conf.task_queues = [broker.queue(name) for name in bakery.queues]
-    upkeep = Upkeep(crew, app, _versions(), heart)
+    upkeep = Upkeep(crew, app, heart)
 
     def drain(**_: object) -> None:
         heart.draining()

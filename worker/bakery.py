@@ -1,7 +1,7 @@
 """What all supervisors of a worker share."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from db.session import Database
@@ -19,6 +19,8 @@ class Bakery:
     database: Database
     queues: Sequence[str]
     trainers: Trainers
+    # Of what trains here, by package.
+    versions: Mapping[str, str] = field(default_factory=dict)
     draining: threading.Event = field(default_factory=threading.Event)
     # Somebody asked from afar that the worker drains, and ends.
     sent_home: threading.Event = field(default_factory=threading.Event)

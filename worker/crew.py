@@ -1,9 +1,12 @@
 """The supervisors of a worker, and which of them are free."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from db.workers import WorkerFacts
+from worker import slots
 from worker.bakery import Bakery
 from worker.slots import Slot
 from worker.supervise import Supervisor
@@ -37,6 +40,22 @@ class Crew:
         """How many slots run a job; and when, of the others, the last one looked for work."""
         idle = [each.looked for each in self.supervisors if each.job is None]
         return len(self.supervisors) - len(idle), min(idle, default=None)
+
+    def facts(self) -> WorkerFacts:
+        """The worker as it is now, for its row."""
+        bakery = self.bakery
+        state = "idle" if self.idle() else "busy"
+        busy = {each.slot.name: each.job for each in self.supervisors if each.job is not None}
+        return WorkerFacts(
+            name=bakery.name,
+            host=bakery.host,
+            pid=os.getpid(),
+            slots=slots.facts([each.slot for each in self.supervisors], busy),
+            queues=list(bakery.queues),
+            devices=[each.slot.device.model or each.slot.name for each in self.supervisors],
+            versions=bakery.versions,
+            state="draining" if bakery.draining.is_set() else state,
+        )
 
     def when_freed(self, call: Callable[[], None]) -> None:
         """Have `call` called, in the thread that did it, whenever a slot becomes free."""

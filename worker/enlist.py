@@ -1,12 +1,14 @@
 """How a Celery process comes under its name: no living worker has it, nothing runs under it."""
 
 import logging
-import socket
 import time
+from collections.abc import Container
+from dataclasses import replace
 from typing import Any
 
 from db import jobs, workers
 from db.session import Database
+from db.workers import WorkerFacts
 from fornada.settings import Settings
 from worker.pulse import NameHeld, Pulse
 
@@ -15,7 +17,9 @@ log = logging.getLogger("fornada.worker")
 LOOK_S = 0.5
 
 
-def enlist(database: Database, settings: Settings, name: str, before: Pulse | None) -> None:
+def enlist(
+    database: Database, settings: Settings, facts: WorkerFacts, before: Pulse | None
+) -> None:
     """Take the name in the record, and give up what an earlier process left under it.
 
     Call it when the slots are locked: no trainer of that process lives then, and its jobs need
@@ -24,24 +28,33 @@ def enlist(database: Database, settings: Settings, name: str, before: Pulse | No
     Args:
         database: of all workers.
         settings: say how often workers beat.
-        name: of this worker, held in this home.
+        facts: of this worker, whose name is held in this home.
         before: the last pulse of the process that held it in this home.
     Raises:
-        NameHeld: a worker elsewhere beats under it.
+        NameHeld: a worker elsewhere beats under it, or took it just now.
         DatabaseUnreachable: the database does not answer.
     """
-    host = socket.gethostname()
-    _refuse_namesake(database, settings, name, host, before)
+    name, host = facts.name, facts.host
+    ended = (host, before.pid) if before else None
+    _refuse_namesake(database, settings, name, (ended, (host, facts.pid)))
+    up = replace(facts, state=workers.STARTING)
+    if not workers.register(database, up, within_s=settings.alive_s, instead_of=ended):
+        raise NameHeld(
+            f"another worker took the name {name} just now; give this one another --name"
+        )
     pause_s = settings.retry_pause_s
     for job_id in jobs.abandon(database, worker=name, host=host, pause_s=pause_s):
         log.warning("job %d: its attempt ended with the process before this one", job_id)
 
 
 def _refuse_namesake(
-    database: Database, settings: Settings, name: str, host: str, before: Pulse | None
+    database: Database,
+    settings: Settings,
+    name: str,
+    known: Container[tuple[str, int] | None],
 ) -> None:
     first = _row(database, settings, name)
-    if first is None or (before and (first["host"], first["pid"]) == (host, before.pid)):
+    if first is None or (first["host"], first["pid"]) in known:
         return
     log.info("a worker %s was heard of on %s; waiting whether it still beats", name, first["host"])
     while (row := _row(database, settings, name)) is not None:

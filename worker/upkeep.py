@@ -7,17 +7,14 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from celery import Celery
 
 from db import jobs, upkeep, workers
 from db.errors import DatabaseUnreachable
-from db.workers import WorkerFacts
 from fornada import broker
 from fornada.errors import BrokerUnreachable
-from worker import slots
 from worker.crew import Crew
 from worker.heart import Heart
 
@@ -36,16 +33,14 @@ class Upkeep:
     Args:
         crew: the worker's supervisors.
         app: to publish through.
-        versions: of what trains here, for the worker's row.
         heart: is told of each round.
     """
 
-    def __init__(self, crew: Crew, app: Celery, versions: Mapping[str, str], heart: Heart) -> None:
+    def __init__(self, crew: Crew, app: Celery, heart: Heart) -> None:
         self._crew = crew
         self._heart = heart
         self._bakery = crew.bakery
         self._app = app
-        self._versions = dict(versions)
         self._away: set[str] = set()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
@@ -53,11 +48,7 @@ class Upkeep:
         self._self_woken = ThreadPoolExecutor(len(crew.supervisors), "self-woken")
 
     def start(self) -> None:
-        """Begin with a beat at once: a claim needs the worker's row, and jobs may wait already."""
-        try:
-            workers.register(self._bakery.database, self._facts())
-        except DatabaseUnreachable as exc:
-            self._report_away("database", exc)
+        """Begin with a beat at once: jobs may wait already."""
         self._heart.begin(self._crew.pulse)
         self.beat()
         self._thread.start()
@@ -87,7 +78,7 @@ class Upkeep:
         if not self._bakery.draining.is_set():
             self._crew.prepare()
         try:
-            if workers.beat(self._bakery.database, self._facts()):
+            if workers.beat(self._bakery.database, self._crew.facts()):
                 self._go_home()
             if self._holds_office():
                 self._keep()
@@ -150,22 +141,6 @@ class Upkeep:
         for _ in range(wanted - broker.queue_length(self._app, queue)):
             broker.publish(self._app, queue, None, None)
         self._report_back("broker")
-
-    def _facts(self) -> WorkerFacts:
-        bakery = self._bakery
-        state = "idle" if self._crew.idle() else "busy"
-        supervisors = self._crew.supervisors
-        busy = {each.slot.name: each.job for each in supervisors if each.job is not None}
-        return WorkerFacts(
-            name=bakery.name,
-            host=bakery.host,
-            pid=os.getpid(),
-            slots=slots.facts([each.slot for each in supervisors], busy),
-            queues=list(bakery.queues),
-            devices=[each.slot.device.model or each.slot.name for each in supervisors],
-            versions=self._versions,
-            state="draining" if bakery.draining.is_set() else state,
-        )
 
     def _report_away(self, what: str, error: Exception) -> None:
         if what not in self._away:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 # Oldest first; their files never change once they are released.
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 HEAD = REVISIONS[-1]
 # Any number: who upgrades one database takes turns by it.
 _ADVISORY_LOCK = 0x466F726E616461

@@ -128,7 +128,7 @@ class Job:
         root: of its images.
         site: where attempts' folders lie.
         uid: of the job.
-        settings: of its trainers.
+        settings: of its trainers; each epoch is saved, however busy the machine.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Job:
     ) -> None:
         self.folders: list[Path] = []
         self._spec, self._root, self._site, self._uid = spec, root, site, uid
-        self._settings = settings
+        self._settings = {"state_share": 1} | settings
         self._spare = self._trainer()
         self._attempts: list[Attempt] = []
 

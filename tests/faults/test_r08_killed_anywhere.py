@@ -135,6 +135,19 @@ def test_r08_each_step_of_an_epoch(site: Path, reference: tuple[Outcome, Attempt
         same(outcome(run.folder, finished), reference[0])
 
 
+def test_r08_where_states_cost_too_much_for_each_epoch(
+    site: Path, reference: tuple[Outcome, Attempt]
+) -> None:
+    with Job(noisy(), site, site, "costly", state_share=1e-9) as job:
+        for done in (1, 2):
+            _kill_when(job.start(), "epochs after its last state", lambda run: run.epoch >= 4)
+            assert places(job.folders[-1]) == [(done, 0)]
+        run = job.start(last=True)
+        finished = run.finish()
+        assert run.started.first_epoch == 3
+        same(outcome(run.folder, finished), reference[0])
+
+
 def _kill_when(run: Attempt, name: str, condition: Callable[[Attempt], bool]) -> None:
     # Not in the first epoch of the process, so that each attempt gets on.
     run.wait(lambda: run.epochs)

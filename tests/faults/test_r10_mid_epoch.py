@@ -31,6 +31,7 @@ def test_r10_in_mid_epoch(tmp_path: Path) -> None:
         finished = last.finish()
         epoch, batch = last.started.first_epoch, last.started.first_batch
         print(f"went on in epoch {epoch} at batch {batch} of {STEPS}")
+        assert epoch >= KILLS
         assert batch > 0
         same(outcome(last.folder, finished), reference)
 
@@ -39,6 +40,7 @@ def _kill_within(run: Attempt, epoch: int) -> None:
     run.wait(lambda: run.messages)
     run.catch(lambda: _within(run, epoch))
     run.kill("in mid-epoch")
+    assert run.epoch == places(run.folder)[-1][0]
 
 
 def _within(run: Attempt, epoch: int) -> bool:

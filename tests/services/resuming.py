@@ -97,23 +97,29 @@ class AskedAt(Asked):
     test set.
     """
 
-    def __init__(self, epochs: int, batch: int, why: WhyStop = WhyStop.DRAIN) -> None:
+    def __init__(self, folder: Path, epochs: int, batch: int, why: WhyStop = WhyStop.DRAIN) -> None:
         super().__init__()
         self.place = (epochs, batch)
         self.why = why
+        # A row an epoch: it is there before the next one begins, and told beside it.
+        self.history = folder / "history.csv"
         self.now: tuple[int, int] | None = None
 
     def heard(self, message: Started | Epoch) -> None:
-        done = message.number if isinstance(message, Epoch) else message.first_epoch - 1
-        first = message.first_batch if isinstance(message, Started) else 0
-        self.now = (done, first)
+        if isinstance(message, Started):
+            self.now = (message.first_epoch - 1, message.first_batch)
 
     def check(self) -> None:
-        if self.now == self.place:
-            self.ask(self.why)
-        super().check()
         if self.now is not None:
-            self.now = (self.now[0], self.now[1] + 1)
+            done = self._rows()
+            self.now = self.now if done == self.now[0] else (done, 0)
+            if self.now == self.place:
+                self.ask(self.why)
+            self.now = (done, self.now[1] + 1)
+        super().check()
+
+    def _rows(self) -> int:
+        return self.history.read_text().count("\n") - 1 if self.history.exists() else 0
 
 
 def bake(
@@ -132,7 +138,7 @@ def bake(
     number = int(folder.name.removeprefix("attempt-"))
     order = job(spec, root, folder, attempt=number, resume_from=resume_from)
     told: list[Started | Epoch] = []
-    asked = AskedAt(*stop or (-1, 0))
+    asked = AskedAt(folder, *stop or (-1, 0))
 
     def tell(message: Started | Epoch) -> None:
         told.append(message)

@@ -133,7 +133,8 @@ def ours(
     model = build(spec, sets.input_shape, len(sets.classes), Settings())
     training = training_of(spec, model, sets, folder, jit=jit)
     training.begin()
-    history = [epoch.metrics for epoch in training.epochs()]
+    history: list[dict[str, float]] = []
+    training.run(lambda epoch: history.append(epoch.metrics))
     training.finish()
     return history, variables(model)
 
@@ -149,7 +150,9 @@ def training_of(
         maker=maker(jit=jit),
         reproducibility="seeded",
     )
-    return Training(spec, model, sets, origin, folder=folder, every_s=60, check=lambda: None)
+    return Training(
+        spec, model, sets, origin, folder=folder, every_s=60, share=1, check=lambda: None
+    )
 
 
 def theirs(

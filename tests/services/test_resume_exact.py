@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fornada.settings import Settings
 from tests.services.resuming import (
     Outcome,
     Run,
@@ -22,8 +24,11 @@ from tests.services.resuming import (
     same,
     write_noisy,
 )
+from tests.services.trainer_jobs import job
 from worker.files import verify
-from worker.messages import Failed, Finished, Stopped
+from worker.messages import Epoch, Failed, Finished, Started, Stopped
+from worker.trainer.pipes import Asked
+from worker.trainer.run import Baking
 from worker.trainer.state.contents import Facts, Place, State
 from worker.trainer.state.finding import states
 from worker.trainer.state.tensors import Arrays
@@ -96,6 +101,31 @@ def test_stopped_again_and_again(site: Path, expected: Outcome) -> None:
     assert [states(folder) for folder in folders] == [[]] * 8
     assert not half.exists()
     assert [path.name for path in (last.folder / "state").iterdir()] == ["0000012-0000000"]
+
+
+def test_an_epoch_is_saved_and_told_beside_the_next(site: Path, expected: Outcome) -> None:
+    folder = attempt(site, 1, "beside")
+    under_way = threading.Event()
+
+    class Watch(Asked):
+        def check(self) -> None:
+            # In an epoch that begins before the one before it is told.
+            if (folder / "history.csv").exists():
+                under_way.set()
+
+    def tell(message: Started | Epoch) -> None:
+        told.append(message)
+        if isinstance(message, Epoch) and not under_way.wait(60):
+            alone.append(message.number)
+
+    told: list[Started | Epoch] = []
+    alone: list[int] = []
+    baking = Baking(job(noisy(), site, folder), Settings(), Watch(), tell)
+    verdict = baking.verdict()
+    assert isinstance(verdict, Finished), verdict
+    assert alone == []
+    assert [each.number for each in told[1:] if isinstance(each, Epoch)] == list(range(1, 13))
+    same(outcome(folder, verdict), expected)
 
 
 def _is_whole(run: Run) -> None:
@@ -300,10 +330,11 @@ def test_an_epoch_whose_state_found_no_room_is_told(site: Path) -> None:
     (folder / "state").symlink_to("/sys")
     run = bake(noisy(5), site, folder)
     assert isinstance(run.verdict, Failed)
-    assert (run.verdict.code, run.verdict.epoch) == ("DISK_FULL", 3)
-    assert [epoch.number for epoch in run.epochs] == [1, 2, 3]
+    # The third was saved beside the fourth.
+    assert (run.verdict.code, run.verdict.epoch) == ("DISK_FULL", 4)
+    assert [epoch.number for epoch in run.epochs] == [1, 2, 3, 4]
     rows = (folder / "history.csv").read_text().splitlines()[1:]
-    assert [row.partition(",")[0] for row in rows] == ["1", "2", "3"]
+    assert [row.partition(",")[0] for row in rows] == ["1", "2", "3", "4"]
 
 
 def test_an_epoch_whose_state_cannot_be_written_is_told(site: Path) -> None:
@@ -312,8 +343,8 @@ def test_an_epoch_whose_state_cannot_be_written_is_told(site: Path) -> None:
     (folder / "state").touch()
     run = bake(noisy(5), site, folder)
     assert isinstance(run.verdict, Failed)
-    assert (run.verdict.code, run.verdict.epoch) == ("ARTIFACT_WRITE", 1)
-    assert [epoch.number for epoch in run.epochs] == [1]
+    assert (run.verdict.code, run.verdict.epoch) == ("ARTIFACT_WRITE", 2)
+    assert [epoch.number for epoch in run.epochs] == [1, 2]
 
 
 @pytest.mark.parametrize("uid", ["unread", "continues"])

@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import struct
+import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,14 @@ def state(epochs: int, batch: int = 0, *, arrays: Arrays | None = None, **facts:
         "inexact": None,
     }
     return State(Facts(**values | facts), ARRAYS if arrays is None else arrays)
+
+
+def saved(keeper: Keeper, *found: State) -> Keeper:
+    """Save states, each to its end."""
+    for each in found:
+        keeper.save(partial(State, each.facts, each.arrays))
+        keeper.settle()
+    return keeper
 
 
 def names(folder: Path) -> list[str]:
@@ -129,9 +139,9 @@ def test_facts_hold_what_is_no_number() -> None:
 
 
 def test_the_newest_two_are_kept(tmp_path: Path) -> None:
-    keeper = Keeper(tmp_path, 60)
+    keeper = Keeper(tmp_path, 60, 1)
     for epochs, batch in ((1, 0), (1, 700), (2, 0), (10, 0)):
-        keeper.save(state(epochs, batch))
+        saved(keeper, state(epochs, batch))
         assert keeper.has(Place(epochs=epochs, batch=batch))
     assert names(tmp_path) == ["0000002-0000000", "0000010-0000000"]
     kept = states(tmp_path)
@@ -152,14 +162,14 @@ def test_what_was_left_in_the_middle_is_swept(tmp_path: Path) -> None:
         (tmp_path / "state" / name).mkdir(parents=True)
         (tmp_path / "state" / name / "half").touch()
     assert states(tmp_path) == []
-    Keeper(tmp_path, 60).save(state(1))
+    saved(Keeper(tmp_path, 60, 1), state(1))
     assert names(tmp_path) == ["0000001-0000000"]
 
 
 def test_a_place_that_was_named_without_being_counted_is_saved_again(tmp_path: Path) -> None:
     # As after a disk that was full once the state had its name.
-    Keeper(tmp_path, 60).save(state(1))
-    Keeper(tmp_path, 60).save(state(1, inexact="again"))
+    saved(Keeper(tmp_path, 60, 1), state(1))
+    saved(Keeper(tmp_path, 60, 1), state(1, inexact="again"))
     assert names(tmp_path) == ["0000001-0000000"]
     (kept,) = states(tmp_path)
     assert kept.read().facts.inexact == "again"
@@ -169,12 +179,14 @@ def test_the_best_model_of_the_moment_is_kept_with_it(tmp_path: Path) -> None:
     model = tmp_path / "best.keras"
     model.write_text("first")
     sha256 = hashlib.sha256(b"first").hexdigest()
-    Keeper(tmp_path, 60).save(state(1, files={"best.keras": sha256}))
-    (kept,) = states(tmp_path)
-    assert (kept.folder / "best.keras").samefile(model)
+    keeper = Keeper(tmp_path, 60, 1)
+    keeper.save(lambda: state(1, files={"best.keras": sha256}))
+    # The training goes on, and finds a better one.
     beside = tmp_path / "beside"
     beside.write_text("better")
     beside.replace(model)
+    keeper.settle()
+    (kept,) = states(tmp_path)
     assert (kept.folder / "best.keras").read_text() == "first"
     assert kept.read().facts.files == {"best.keras": sha256}
     (kept.folder / "best.keras").write_text("other")
@@ -190,11 +202,37 @@ def test_a_copy_where_links_cannot_be(tmp_path: Path) -> None:
 
 
 def test_within_an_epoch_a_save_costs_little(tmp_path: Path) -> None:
-    keeper = Keeper(tmp_path, 1e-9)
+    keeper = Keeper(tmp_path, 1e-9, 0.02)
     assert keeper.due
-    keeper.save(state(1, arrays={"large": np.zeros(2**20)}))
+    saved(keeper, state(1, arrays={"large": np.zeros(2**20)}))
     # However often the setting asks for it.
     assert not keeper.due
+
+
+@pytest.mark.parametrize(("share", "affordable"), [(1.0, True), (1e-9, False)])
+def test_after_an_epoch_a_save_may_cost_its_share(
+    share: float, affordable: bool, tmp_path: Path
+) -> None:
+    keeper = Keeper(tmp_path, 60, share)
+    assert keeper.affordable
+    saved(keeper, state(1))
+    assert keeper.affordable is affordable
+
+
+def test_one_thing_after_the_other_beside_the_training(tmp_path: Path) -> None:
+    keeper = Keeper(tmp_path, 1e-9, 0.02)
+    seen: list[list[str]] = []
+    for epochs in (1, 2):
+        keeper.save(partial(state, epochs))
+        keeper.after(lambda: seen.append(names(tmp_path)))
+    keeper.settle()
+    first, second = (f"000000{epochs}-0000000" for epochs in (1, 2))
+    assert seen == [[first], [first, second]]
+    go_on = threading.Event()
+    keeper.after(go_on.wait)
+    assert not keeper.due
+    go_on.set()
+    keeper.settle()
 
 
 def test_the_furthest_state_is_found(tmp_path: Path) -> None:
@@ -205,7 +243,7 @@ def test_the_furthest_state_is_found(tmp_path: Path) -> None:
     ):
         folder.mkdir(parents=True)
         for place in sorted(places):
-            Keeper(folder, 60).save(state(*place))
+            saved(Keeper(folder, 60, 1), state(*place))
     said: list[str] = []
 
     def look(*unfit: tuple[int, int]) -> str | None:
@@ -233,7 +271,7 @@ def test_the_furthest_state_is_found(tmp_path: Path) -> None:
 def test_what_cannot_be_read_may_be_the_furthest(spoilt: str, tmp_path: Path) -> None:
     (tmp_path / "attempt-1").mkdir()
     for epochs in (1, 2):
-        Keeper(tmp_path / "attempt-1", 60).save(state(epochs))
+        saved(Keeper(tmp_path / "attempt-1", 60, 1), state(epochs))
     newest = states(tmp_path / "attempt-1")[-1]
     path = {"the file": newest.file, "the state": newest.folder}.get(spoilt, newest.folder.parent)
     path.rename(tmp_path / "kept")
@@ -246,9 +284,8 @@ def test_what_cannot_be_read_may_be_the_furthest(spoilt: str, tmp_path: Path) ->
 @pytest.mark.parametrize("missing", ["the file", "the model", "the folder"])
 def test_what_is_not_there_is_passed_over(missing: str, tmp_path: Path) -> None:
     (tmp_path / "best.keras").write_text("best")
-    keeper = Keeper(tmp_path, 60)
-    keeper.save(state(1))
-    keeper.save(state(2, files={"best.keras": hashlib.sha256(b"best").hexdigest()}))
+    sha256 = hashlib.sha256(b"best").hexdigest()
+    saved(Keeper(tmp_path, 60, 1), state(1), state(2, files={"best.keras": sha256}))
     newest = states(tmp_path)[-1]
     if missing == "the folder":
         file = newest.file.rename(tmp_path / "aside")
@@ -268,35 +305,32 @@ def test_earlier_attempts_are_cleared_and_later_ones_left(tmp_path: Path) -> Non
     for number in (1, 2, 3):
         folder = tmp_path / f"attempt-{number}"
         folder.mkdir()
-        Keeper(folder, 60).save(state(number))
+        saved(Keeper(folder, 60, 1), state(number))
     remove_earlier(tmp_path / "attempt-2", 2)
     assert [len(states(tmp_path / f"attempt-{n}")) for n in (1, 2, 3)] == [0, 1, 1]
 
 
 def test_a_save_that_fails_leaves_the_ones_before(tmp_path: Path) -> None:
-    keeper = Keeper(tmp_path, 60)
-    keeper.save(state(1))
+    keeper = saved(Keeper(tmp_path, 60, 1), state(1))
     # A model that the facts name and that is not there.
+    keeper.save(lambda: state(2, files={"best.keras": "x"}))
     with pytest.raises(FileNotFoundError):
-        keeper.save(state(2, files={"best.keras": "x"}))
+        keeper.settle()
     assert names(tmp_path) == ["0000001-0000000"]
     assert not keeper.has(Place(epochs=2))
 
 
 def test_no_room_is_said_three_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    keeper = Keeper(tmp_path, 60)
-    keeper.save(state(1))
+    keeper = saved(Keeper(tmp_path, 60, 1), state(1))
     free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
     # More than the disk has, and no byte of it in memory.
     large = {"large": np.broadcast_to(np.zeros(1), (free // 8,))}
-    for _ in range(2):
-        keeper.save(state(2, arrays=large))
     # Room in between: counted anew.
-    keeper.save(state(3))
-    for _ in range(2):
-        keeper.save(state(4, arrays=large))
+    without = state(2, arrays=large)
+    saved(keeper, without, without, state(3), without, without)
+    keeper.save(lambda: without)
     with pytest.raises(TrainingFailed, match="3 training states in a row found no room") as failed:
-        keeper.save(state(4, arrays=large))
+        keeper.settle()
     assert failed.value.code is FailureCode.DISK_FULL
     assert names(tmp_path) == ["0000001-0000000", "0000003-0000000"]
     said = capsys.readouterr().out

@@ -9,15 +9,17 @@ from sqlalchemy import Connection, Executable, select, text
 from sqlalchemy.sql import ClauseElement
 
 from db.alive import walks
-from db.claims import claimable
+from db.claims import claimable, kinds
 from db.dependents import due, waiting_for
 from db.estimates import equal_specs, same_name
 from db.history import like
 from db.logs import forgettable
 from db.losses import lost
 from db.pages import Order, with_value, without_value
+from db.queues import waiting
 from db.session import Database
 from db.tables import Job, LogChunk
+from db.upkeep import ready_in
 from tests.services import store
 
 Explain = Callable[[Any], str]
@@ -58,9 +60,33 @@ def explain(database: Database) -> Explain:
     return explained
 
 
-def test_the_claim_walks_its_partial_index(explain: Explain) -> None:
-    found = explain(claimable(["default"], Job.gpus.in_(("auto", "0"))).limit(1))
-    assert_walks(found, "job_claim")
+def test_the_claim_walks_an_index_of_its_own_for_each_kind(explain: Explain) -> None:
+    *at_once, had_to_wait = kinds(["default", "night"], ["auto", "0"])
+    assert len(at_once) == 4
+    for kind in at_once:
+        found = explain(kind.limit(1))
+        assert_walks(found, "job_kind")
+        assert re.search(r"queue ?= ?.*gpus ?= ?", found), found
+    # Of those whose time has come the best is sorted out.
+    assert "job_time" in explain(had_to_wait.limit(1))
+
+
+def test_the_claim_reads_what_it_may_take_and_nothing_else(
+    explain: Explain, database: Database
+) -> None:
+    found = explain(claimable(["default"], ["auto", "0"]).limit(1))
+    by_id = "job_pkey" if database.dialect == "postgresql" else "INTEGER PRIMARY KEY"
+    assert {"job_kind", "job_time"} <= set(re.findall(r"job_\w+", found)), found
+    assert by_id in found, found
+    assert not re.search(r"SCAN job\b|Seq Scan|job_claim|job_state", found), found
+
+
+def test_what_could_be_claimed_is_counted_along_indexes(explain: Explain) -> None:
+    assert_walks(explain(ready_in("default", 10)[0]), "job_kind")
+    assert_walks(explain(ready_in("default", 10)[1]), "job_time")
+    names = explain(waiting())
+    assert {"job_kind", "job_time"} <= set(re.findall(r"job_\w+", names)), names
+    assert not re.search(r"Seq Scan|job_claim|job_state", names), names
 
 
 def test_expired_leases_are_looked_for_among_what_runs(explain: Explain) -> None:
@@ -130,8 +156,10 @@ def test_what_is_alive_walks_an_index(explain: Explain) -> None:
 
 
 def test_what_is_due_is_looked_for_among_what_is_held(explain: Explain) -> None:
-    found = explain(due())
+    found = explain(due(3, 30))
     assert_walks(found, "job_state")
+    # From one id to another, and no other held job.
+    assert re.search(r"id ?> ?.* AND .*id ?<", found), found
     assert "dependency_pkey" in found or "sqlite_autoindex_dependency_1" in found, found
 
 

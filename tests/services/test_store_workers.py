@@ -1,6 +1,8 @@
 """Workers: who lives, who is asked to drain, who does the upkeep."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from db import history, jobs, upkeep, workers
 from db.session import Database
@@ -23,6 +25,28 @@ def test_a_worker_is_known_while_it_beats(database: Database) -> None:
 
     workers.gone(database, "w1")
     assert workers.alive(database, store.LONG_S) == []
+
+
+def test_a_name_is_taken_once(database: Database) -> None:
+    def take(host: str, **more: Any) -> bool:
+        facts = store.worker(host=host, pid=more.pop("pid", 7))
+        return workers.register(database, facts, **{"within_s": store.LONG_S} | more)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(take, "abcd"))
+    assert sorted(found) == [False, False, False, True]
+    (row,) = workers.alive(database, store.LONG_S)
+    assert row["host"] == "abcd"[found.index(True)]
+
+    # Again, as after an answer that was cut off; and another of that host.
+    assert take(row["host"])
+    assert not take(row["host"], pid=9)
+    assert not take("e", instead_of=(row["host"], 8))
+    assert take("e", instead_of=(row["host"], 7))
+    # Of those that were heard of too long ago, and of those that have ended.
+    assert take("f", within_s=-1.0)
+    workers.gone(database, "w1")
+    assert take("g")
 
 
 def test_a_beat_brings_a_forgotten_worker_back(database: Database) -> None:

@@ -40,6 +40,18 @@ def test_a_second_worker_of_a_name_on_another_host_is_refused(site: Site) -> Non
         site.cancel(job_id)
 
 
+def test_of_two_of_a_name_that_start_at_once_one_is_refused(site: Site) -> None:
+    with site.neighbour() as elsewhere:
+        both = [each.worker("--slots", "1", "--name", "twin") for each in (site, elsewhere)]
+        refused = until(lambda: [each for each in both if each.process.poll() is not None], 60)[0]
+        (other,) = [each for each in both if each is not refused]
+
+        assert refused.process.poll() == 5, refused.text()
+        assert "give this one another --name" in refused.text()
+        assert site.wait(site.add("fine"), timeout_s=60)["state"] == "succeeded"
+        assert other.stop() == 0
+
+
 def test_a_name_whose_worker_was_killed_is_free_again(site: Site) -> None:
     first = site.worker("--slots", "1").ready()
     job_id = site.in_epoch(1, "wait-15")

@@ -31,7 +31,7 @@ class Baking:
         job: what the supervisor sent.
         settings: limits.
         asked: whether the supervisor wants it to end.
-        tell: how it hears.
+        tell: how it hears; of epochs in a thread beside the training.
     """
 
     def __init__(self, job: Train, settings: Settings, asked: Asked, tell: Tell) -> None:
@@ -48,7 +48,7 @@ class Baking:
         except StopAsked as stop:
             with suppress(OSError):
                 print(f"stopped: {stop.reason}")
-            self._keep()
+            self._on_disk(Training.keep)
             verdict = Stopped(reason=stop.reason, best=self._best, files=self._files())
         except Exception as error:  # noqa: BLE001 - the last resort, and the only one: whatever a
             # job does wrong must reach its record with a code, and not end as a silent crash.
@@ -56,11 +56,11 @@ class Baking:
         self._release()
         return verdict
 
-    def _keep(self) -> None:
-        """Save where the training stands, if that is possible: it was asked to end, and ends."""
+    def _on_disk(self, save: Callable[[Training], None]) -> None:
+        """Save where the training stands, if that is possible: it is to end, and ends."""
         try:
             if self._training:
-                self._training.keep()
+                save(self._training)
         except (OSError, TrainingFailed) as error:
             with suppress(OSError):
                 print(f"state: not saved: {error}")
@@ -71,6 +71,7 @@ class Baking:
             self._training.engine.release()
 
     def _failed(self, error: Exception) -> Failed:
+        self._on_disk(Training.settle)
         found = failed(error)
         # The log may be on the disk that is full.
         with suppress(OSError):
@@ -95,15 +96,20 @@ class Baking:
         jit = compiles(spec, model, len(sets.train), environment.devices())
         origin = self._origin(written, sets, jit=jit)
 
-        every_s = self._settings.state_every_s
         self._training = training = Training(
-            spec, model, sets, origin, folder=folder, every_s=every_s, check=self._check
+            spec,
+            model,
+            sets,
+            origin,
+            folder=folder,
+            every_s=self._settings.state_every_s,
+            share=self._settings.state_share,
+            check=self._check,
         )
         begun = training.begin(job.resume_from)
         environment.write(folder, spec, jit=training.jit)
         self._tell(self._started(spec, sets, model, begun))
-        for epoch in training.epochs():
-            self._tell(epoch)
+        training.run(self._tell)
         best = training.finish()
 
         test = None

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -59,6 +60,7 @@ class Training:
         origin: of the states it saves.
         folder: of the attempt; the callbacks and the states write there.
         every_s: how often the state is saved within an epoch.
+        share: of the time, that saving may take.
         check: called between blocks of batches; what it raises ends the training.
     """
 
@@ -71,6 +73,7 @@ class Training:
         *,
         folder: Path,
         every_s: float,
+        share: float,
         check: Callable[[], None],
     ) -> None:
         self._spec = spec
@@ -92,7 +95,7 @@ class Training:
         )
         keras_own = tuple(callback for callback in made if callback is not self._best_model)
         self._live = Live(model, example, keras_own)
-        self._keeper = Keeper(folder, every_s)
+        self._keeper = Keeper(folder, every_s, share)
         self._history = History()
         self._file = HistoryFile(folder)
         self._events = callbacks.EventFiles(folder)
@@ -151,25 +154,29 @@ class Training:
             inexact=self._inexact,
         )
 
-    def epochs(self) -> Iterator[Epoch]:
-        """Train, one epoch a step, until the spec's number or a callback ends it.
+    def run(self, tell: Callable[[Epoch], object]) -> None:
+        """Train until the spec's number of epochs, or a callback, ends it.
 
         The callbacks have not heard of the end yet: `finish` tells them.
 
+        Args:
+            tell: called with each epoch, in order, in a thread beside the training: once its
+                state is saved, so that nobody who goes on forgets it; also where that fails, or
+                costs too much to be done every epoch, since it is trained.
+
         Raises:
             TrainingFailed: DIVERGED, or MODEL_INVALID where the model does not fit its loss;
-                DISK_FULL, once the epoch whose state found no room has been told.
+                DISK_FULL, at the latest when the next epoch is trained.
         """
         while self._place.epochs < self._spec.fit.epochs and not self._model.stop_training:
             self.epoch = self._place.epochs + 1
             epoch = self._run(self._place.epochs)
             try:
                 self._write(epoch)
-                self.keep()
+                if self._keeper.affordable:
+                    self._save()
             finally:
-                # Told when its state is saved, so that nobody who goes on forgets it; and also
-                # where that fails, since it is trained.
-                yield epoch
+                self._keeper.after(partial(tell, epoch))
         # Again where the last epoch's found no room, or another attempt trained it.
         self.keep()
 
@@ -190,29 +197,22 @@ class Training:
         return self.best
 
     def keep(self) -> None:
-        """Save the state, if there is one that is not saved yet.
+        """Have the state on disk, and every epoch told.
 
         Raises:
             TrainingFailed: DISK_FULL, after three times without room.
         """
-        place = self._place
-        if self._over or place.order == (0, 0) or self._keeper.has(place):
-            return
-        arrays = self._live.arrays(inside=place.inside)
-        columns = self._history.columns()
-        arrays |= {f"history/{name}": column for name, column in columns.items()}
-        facts = Facts(
-            origin=self._origin,
-            place=place.model_copy(update={"seconds": place.seconds + self._elapsed_s()}),
-            stop=bool(self._model.stop_training),
-            callbacks=self._live.callback_facts(),
-            best=self.best,
-            files={name: str(file.sha256) for name, file in self._best_model.files.items()},
-            inexact=self._inexact,
-        )
-        self._keeper.save(State(facts, arrays))
-        if self._keeper.has_all:
-            remove_earlier(self._folder, self._origin.attempt)
+        self.settle()
+        self._save()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait for what is being saved, and told after it.
+
+        Raises:
+            TrainingFailed: DISK_FULL, after three times without room.
+        """
+        self._keeper.settle()
 
     def succeed(self) -> list[FileRecord]:
         """Remove every state of the job but the last, which another job may continue.
@@ -226,6 +226,33 @@ class Training:
         for earlier in earlier_attempts(self._folder, self._origin.attempt):
             artifacts.remove_unfinished(earlier)
         return kept
+
+    def _save(self) -> None:
+        """Begin to save the state, if there is one that is not saved yet."""
+        if self._over or self._place.order == (0, 0) or self._keeper.has(self._place):
+            return
+        self._keeper.save(self._state)
+        self._keeper.after(self._remove_earlier)
+
+    def _state(self) -> State:
+        place = self._place
+        arrays = self._live.arrays(inside=place.inside)
+        columns = self._history.columns()
+        arrays |= {f"history/{name}": column for name, column in columns.items()}
+        facts = Facts(
+            origin=self._origin,
+            place=place.model_copy(update={"seconds": place.seconds + self._elapsed_s()}),
+            stop=bool(self._model.stop_training),
+            callbacks=self._live.callback_facts(),
+            best=self.best,
+            files={name: str(file.sha256) for name, file in self._best_model.files.items()},
+            inexact=self._inexact,
+        )
+        return State(facts, arrays)
+
+    def _remove_earlier(self) -> None:
+        if self._keeper.has_all:
+            remove_earlier(self._folder, self._origin.attempt)
 
     def _run(self, epoch: int) -> Epoch:
         self._since = time.monotonic()
@@ -282,7 +309,7 @@ class Training:
         """Wherever the training may end, and its state be saved."""
         self._check()
         if self._keeper.due:
-            self.keep()
+            self._save()
 
     def _find(self, attempts: Sequence[Path]) -> tuple[State, Path] | None:
         try:

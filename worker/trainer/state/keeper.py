@@ -4,13 +4,19 @@
     state/000012-000340/best.keras              the best model at that moment, by a hard link
 
 A state is written in `state/writing`, brought to disk, and then given its name, so that no
-moment at which a process can die leaves half of one under a name that is read.
+moment at which a process can die leaves half of one under a name that is read. A thread does so
+beside the training, which goes on as soon as its numbers are copied: a large model takes longer
+to reach the disk than an epoch may be held up.
 """
 
 import errno
 import shutil
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 from db.states import FailureCode
 from worker.files import record
@@ -27,8 +33,8 @@ _KEPT = 2
 _MARGIN_BYTES = 2**20
 # Saves in a row that found no room before the job fails.
 _MOST_MISSES = 3
-# Within an epoch a save waits for so many times what the last one took: 2 % of the time at most.
-_PATIENCE = 50
+# The shortest epochs, in seconds, that the share of the time holds for.
+_EPOCH_S = 5.0
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -37,25 +43,38 @@ class Keeper:
 
     Args:
         folder: of the attempt; its model files lie in it.
-        every_s: how often `due` says so.
+        every_s: how often within an epoch.
+        share: of the time, that saving may take.
     """
 
-    def __init__(self, folder: Path, every_s: float) -> None:
+    def __init__(self, folder: Path, every_s: float, share: float) -> None:
         self._attempt = folder
         self._folder = folder / FOLDER
         self._every_s = every_s
-        self._cost_s = 0.0
+        self._share = share
+        # Of the last save: how long the training waited, and computing time beside it.
+        self._held_s = self._beside_s = 0.0
         self._last = time.monotonic()
         self._misses = 0
         self._place: tuple[int, int] | None = None
+        # One thread: what it is given is done in that order.
+        self._beside = ThreadPoolExecutor(1, "keeper")
+        self._under_way: list[Future[Any]] = []
 
     @property
     def due(self) -> bool:
         """Whether it is time for a state within an epoch."""
-        return time.monotonic() - self._last > max(self._every_s, _PATIENCE * self._cost_s)
+        if not all(each.done() for each in self._under_way):
+            return False
+        return self._since_s > max(self._every_s, self._cost_s / self._share)
+
+    @property
+    def affordable(self) -> bool:
+        """Whether one more state at the end of an epoch keeps within the share of the time."""
+        return self._cost_s <= _EPOCH_S * self._share or self._since_s > self._cost_s / self._share
 
     def has(self, place: Place) -> bool:
-        """Whether the newest state was saved here."""
+        """Whether the newest state was saved here; what is under way does not count."""
         return self._place == place.order
 
     @property
@@ -63,24 +82,42 @@ class Keeper:
         """Whether there are as many states as are kept."""
         return len(states(self._attempt)) == _KEPT
 
-    def save(self, state: State) -> None:
-        """Save a state; where there is no room for it, say so and keep what is there.
+    def save(self, state: Callable[[], State]) -> None:
+        """Begin to save a state, once the one before is saved; `settle` waits for its end.
+
+        Where there is no room for it that is said, and what is there is kept.
+
+        Args:
+            state: gives it as it is now, its arrays copied.
+
+        Raises:
+            TrainingFailed: DISK_FULL, of the one before: the third in a row without room.
+            OSError: of the one before: it could not be written for another reason.
+        """
+        begin = time.monotonic()
+        self.settle()
+        linked = threading.Event()
+        self._under_way = [self._beside.submit(self._save, state(), linked)]
+        # The training may find a better model as soon as it goes on.
+        linked.wait()
+        self._last = time.monotonic()
+        self._held_s = self._last - begin
+
+    def after(self, call: Callable[[], object]) -> None:
+        """Call something once what is under way is saved, in the thread that saves."""
+        self._under_way.append(self._beside.submit(call))
+
+    def settle(self) -> None:
+        """Wait until all that is under way has ended.
 
         Raises:
             TrainingFailed: DISK_FULL, after three times without room.
             OSError: it cannot be written for another reason.
         """
-        begin = time.monotonic()
-        try:
-            self._save(state)
-        except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            self._missed(str(error))
-        else:
-            self._misses, self._place = 0, state.facts.place.order
-        self._last = time.monotonic()
-        self._cost_s = self._last - begin
+        ended, self._under_way = self._under_way, []
+        wait(ended)
+        for each in ended:
+            each.result()
 
     def close(self) -> list[FileRecord]:
         """Keep the newest state alone; the file to report, if one could be saved."""
@@ -88,7 +125,29 @@ class Keeper:
         kept = states(self._attempt)
         return [record("training_state", each.file) for each in kept]
 
-    def _save(self, state: State) -> None:
+    @property
+    def _cost_s(self) -> float:
+        return self._held_s + self._beside_s
+
+    @property
+    def _since_s(self) -> float:
+        return time.monotonic() - self._last
+
+    def _save(self, state: State, linked: threading.Event) -> None:
+        begin = time.thread_time()
+        try:
+            self._write(state, linked)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            self._missed(str(error))
+        else:
+            self._misses, self._place = 0, state.facts.place.order
+        finally:
+            linked.set()
+            self._beside_s = time.thread_time() - begin
+
+    def _write(self, state: State, linked: threading.Event) -> None:
         facts = state.facts.model_dump_json()
         self._folder.mkdir(exist_ok=True)
         self._check_room(tensors.size(facts, state.arrays))
@@ -97,6 +156,7 @@ class Keeper:
             writing.mkdir()
             for name in state.facts.files:
                 artifacts.link(self._attempt / name, writing / name)
+            linked.set()
             beside = writing / f"writing{SUFFIX}"
             _, sha256 = tensors.write(beside, facts, state.arrays)
             beside.rename(writing / f"{sha256}{SUFFIX}")

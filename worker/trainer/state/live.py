@@ -51,7 +51,7 @@ class Live:
         self.model._symbolic_build(data_batch=self.batch)
 
     def arrays(self, *, inside: bool) -> Arrays:
-        """All numbers of now.
+        """All numbers of now, copied.
 
         Args:
             inside: whether an epoch is under way, whose metrics are then part of it.

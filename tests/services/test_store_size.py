@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, insert, select
+from sqlalchemy import Connection, event, insert, literal, select
 
 from db import history, jobs, queues, upkeep, workers
 from db.clock import later, now
@@ -173,7 +173,7 @@ def hold_after(database: Database, count: int) -> None:
     if not queues.ls(database, store.LONG_S):
         store.running(database)
     fill(database, count, state=JobState.HELD)
-    held = select(Job.id, 1, False).where(Job.state == JobState.HELD)
+    held = select(Job.id, literal(1), literal(False)).where(Job.state == JobState.HELD)
     new = held.where(~select(Dependency).where(Dependency.job_id == Job.id).exists())
     with database.begin() as connection:
         columns = ["job_id", "needs_id", "any_end"]

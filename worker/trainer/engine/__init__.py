@@ -1,5 +1,7 @@
 """What runs epochs: one engine, and a module for the programs of each backend."""
 
+import os
+
 import keras
 
 from worker.trainer.engine.blocks import Engine
@@ -14,6 +16,10 @@ def make_deterministic() -> None:
 
     Before anything is built; the seeds are set where the model is.
     """
+    if keras.backend.backend() == "jax":
+        # Read when JAX first looks for devices; on a CPU it is so anyway.
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

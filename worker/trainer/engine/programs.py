@@ -56,7 +56,11 @@ def _compiled(model: keras.Model) -> Program:
         from worker.trainer.engine.tensorflow import TensorFlowProgram
 
         return TensorFlowProgram(model)
-    message = f"KERAS_BACKEND={backend} is not supported; use tensorflow."
+    if backend == "jax":
+        from worker.trainer.engine.jax import JaxProgram
+
+        return JaxProgram(model)
+    message = f"KERAS_BACKEND={backend} is not supported; use tensorflow or jax."
     raise TrainingFailed(FailureCode.INTERNAL, message)
 
 

@@ -81,8 +81,9 @@ lock: ## Resolve the lock files again; needs uv.
 	$(compile) -o lock/client.txt
 	$(compile) --extra worker -o lock/worker.txt
 	$(compile) --extra worker --extra cuda -o lock/worker-cuda.txt
+	$(compile) --extra worker --extra jax -o lock/worker-jax.txt
 	$(compile) --extra worker --extra embedded --group build -o lock/demo.txt
-	$(compile) --extra worker --extra embedded --group dev -o lock/dev.txt
+	$(compile) --extra worker --extra jax --extra embedded --group dev -o lock/dev.txt
 	$(patsubst pyproject.toml,,$(compile)) --group build -o lock/build.txt
 compile = uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --no-annotate \
 	--python-version 3.11 pyproject.toml

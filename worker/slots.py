@@ -67,7 +67,8 @@ class Slot:
         else:
             visible = "-1"
             # Several CPU slots that each use all cores are slower than one.
-            chosen |= {"OMP_NUM_THREADS": str(threads), "TF_NUM_INTRAOP_THREADS": str(threads)}
+            names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "PJRT_NPROC")
+            chosen |= dict.fromkeys(names, str(threads))
             # Off by default on AMD, where convolutions take half as long with it.
             chosen["TF_ENABLE_ONEDNN_OPTS"] = "1"
         # Without this order CUDA counts GPUs by speed, and NVML by bus.

@@ -12,7 +12,7 @@ from fornada.settings import Settings
 from fornada.spec import Spec
 from tests.services.trainer_jobs import document
 from worker.trainer.data.sets import Images
-from worker.trainer.engine import engine_for, feed
+from worker.trainer.engine import Engine, feed
 from worker.trainer.model import build
 
 # Keras converts its variables in a way that this NumPy warns about and the next refuses.
@@ -70,7 +70,7 @@ def trained(
 ) -> tuple[dict[str, float], list[NDArray[Any]], NDArray[np.float32]]:
     """Two epochs, an evaluation and the outputs of a small net."""
     model = build(Spec.from_document(document()).with_classes(3), (8, 8, 3), 3, Settings())
-    engine = engine_for(model, BATCH, of.example(), block_s=block_s)
+    engine = Engine(model, BATCH, of.example(), block_s=block_s)
     callbacks = keras.callbacks.CallbackList([heard or Heard()], model=model)
     order = np.random.default_rng(1).permutation(COUNT)
     between: list[int] = []

@@ -53,6 +53,7 @@ def test_cpu_slots_share_the_cores_and_see_no_gpu(site: Site) -> None:
     for each in environments:
         assert each["CUDA_VISIBLE_DEVICES"] == "-1"
         assert each["OMP_NUM_THREADS"] == each["TF_NUM_INTRAOP_THREADS"] == share
+        assert each["PJRT_NPROC"] == share
         assert each["KERAS_BACKEND"] == "tensorflow"
         assert "FORNADA_DATABASE_URL" not in each
         assert "FORNADA_BROKER_URL" not in each

@@ -1,8 +1,10 @@
 """Where a job was trained: versions, device, seeds; `environment.json`."""
 
+import importlib
 import os
 import platform
 import re
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,9 @@ def versions() -> dict[str, str]:
         "tensorflow": tf.__version__,
         "numpy": np.__version__,
     }
-    if tf.config.list_physical_devices("GPU"):
+    if _jax():
+        found |= {"jax": _jax().__version__, "jaxlib": version("jaxlib")}
+    elif tf.config.list_physical_devices("GPU"):
         build = tf.sysconfig.get_build_info()
         found |= {part: str(build.get(f"{part}_version")) for part in ("cuda", "cudnn")}
     return found
@@ -36,7 +40,10 @@ def versions() -> dict[str, str]:
 
 def device() -> str:
     """The name of the device that trains."""
-    if gpus := tf.config.list_physical_devices("GPU"):
+    if _jax():
+        if "GPU" in devices():
+            return str(_jax().devices()[0].device_kind)
+    elif gpus := tf.config.list_physical_devices("GPU"):
         details = tf.config.experimental.get_device_details(gpus[0])
         return str(details.get("device_name", gpus[0].name))
     return f"CPU ({len(os.sched_getaffinity(0))} cores, {platform.machine()})"
@@ -60,20 +67,28 @@ def maker(*, jit: bool = False) -> Maker:
 
 def devices() -> set[str]:
     """The kinds of device that the backend has: `CPU`, and `GPU` where there is one."""
+    if _jax():
+        return {"CPU", _jax().default_backend().upper()}
     return {device.device_type for device in tf.config.list_physical_devices()}
+
+
+def _jax() -> Any:
+    """JAX, where it is the backend."""
+    return importlib.import_module("jax") if keras.backend.backend() == "jax" else None
 
 
 def _onednn() -> bool:
     # As TensorFlow reads it, when its library is loaded; a worker sets it for its slots.
-    return os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
+    return not _jax() and os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
 
 
 def _arithmetic() -> str:
     """The device as sums see it: on a CPU, how many threads share one, and with what vectors."""
-    if tf.config.list_physical_devices("GPU"):
+    if "GPU" in devices():
         return device()
-    # As TensorFlow reads it; a worker sets it for each of its slots.
-    threads = int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0) or len(os.sched_getaffinity(0))
+    # As the backend reads it; a worker sets it for each of its slots.
+    variable = "PJRT_NPROC" if _jax() else "TF_NUM_INTRAOP_THREADS"
+    threads = int(os.environ.get(variable) or 0) or len(os.sched_getaffinity(0))
     found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return f"CPU ({threads} threads, {found[1] if found else platform.machine()})"
 

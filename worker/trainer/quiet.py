@@ -26,7 +26,7 @@ def import_keras() -> None:
         os.dup2(heard.fileno(), 2)
         try:
             keras = importlib.import_module("keras")
-            importlib.import_module("tensorflow")
+            tensorflow = importlib.import_module("tensorflow")
         finally:
             os.dup2(kept, 2)
             os.close(kept)
@@ -34,6 +34,23 @@ def import_keras() -> None:
             _repeat(heard.readlines())
     # A job's record wants the whole traceback, and Keras's reasons without its wrapping.
     keras.config.disable_traceback_filtering()
+    if keras.backend.backend() == "jax":
+        # It only decodes images then, and would take the GPU's memory from JAX.
+        tensorflow.config.set_visible_devices([], "GPU")
+        _keep_programs(Settings().home / "jax")
+
+
+# Compiled programs of a home, of some 100 kB each; the one unused for longest goes first.
+_PROGRAMS_BYTES = 2**30
+
+
+def _keep_programs(folder: Path) -> None:
+    """Have JAX find again what any trainer of this home has compiled."""
+    jax = importlib.import_module("jax")
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_compilation_cache_max_size", _PROGRAMS_BYTES)
+    # A dense net's steps take less than the second that is the default.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def _repeat(lines: list[bytes]) -> None:

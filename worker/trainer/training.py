@@ -17,7 +17,7 @@ from worker.trainer import artifacts, callbacks
 from worker.trainer.catalogue import reason
 from worker.trainer.data.order import epoch_order
 from worker.trainer.data.sets import Sets
-from worker.trainer.engine import BLOCK_S, Logs, engine_for
+from worker.trainer.engine import BLOCK_S, Engine, Logs
 from worker.trainer.failures import TrainingFailed, first_line
 from worker.trainer.history import History, HistoryFile
 from worker.trainer.state.contents import Facts, Maker, Origin, Place, State
@@ -84,7 +84,7 @@ class Training:
         example = sets.train.example()
         # A state can be saved between two blocks alone.
         block_s = min(BLOCK_S, every_s)
-        self.engine = engine_for(model, spec.data.batch_size, example, block_s=block_s)
+        self.engine = Engine(model, spec.data.batch_size, example, block_s=block_s)
         self.engine.jit = origin.maker.jit
         self._check = check
         made, self._best_model = callbacks.from_spec(spec, folder)
@@ -360,7 +360,7 @@ class Training:
     def _follow(self, maker: Maker) -> None:
         """Have the steps compiled as a state's maker had, whatever the rule says of this job."""
         mine = self._origin.maker
-        if maker.device == mine.device:
+        if (maker.backend, maker.device) == (mine.backend, mine.device):
             self.engine.jit = maker.jit
             followed = mine.model_copy(update={"jit": maker.jit})
             self._origin = self._origin.model_copy(update={"maker": followed})

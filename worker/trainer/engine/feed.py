@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.trainer.data.sets import Images
+from worker.trainer.engine.interface import Block
 from worker.trainer.engine.pace import Pace
 from worker.trainer.failures import memory_limit
 
@@ -22,24 +22,6 @@ _CHUNK_BYTES = 2**26
 
 # Puts an array where the device reads it.
 Put = Callable[[NDArray[Any]], Any]
-
-
-@dataclass(frozen=True)
-class Block:
-    """Batches that are computed in one call.
-
-    Attributes:
-        columns: pixels, targets, and weights where there are some: on the device, each of shape
-            (count, …).
-        order: positions in them, on the device, int64 of shape (batches, images in a batch).
-        first: which row of `order` is the first of this block.
-        batches: how many rows are of this block.
-    """
-
-    columns: tuple[Any, ...]
-    order: Any
-    first: int
-    batches: int
 
 
 class Feed:
@@ -59,28 +41,35 @@ class Feed:
         if isinstance(images.pixels, np.ndarray) and images.pixels.nbytes <= _most_resident():
             self._resident = tuple(put(column) for column in self._columns)
 
-    def blocks(self, order: NDArray[np.int64], batch_size: int, pace: Pace) -> Iterator[Block]:
+    def blocks(
+        self, order: NDArray[np.int64], batch_size: int, pace: Pace, *, first_batch: int = 0
+    ) -> Iterator[Block]:
         """Blocks of whole batches; last, one of the batch that is left.
+
+        Whichever batch is the first, the arrays have the same shapes: a backend may compile a
+        program for each.
 
         Args:
             order: positions, shape (count,).
             batch_size: images in a batch.
             pace: asked before each block how long it may be.
+            first_batch: batches that are passed over.
         """
-        whole = len(order) // batch_size * batch_size
-        if whole:
-            yield from self._blocks(order[:whole].reshape(-1, batch_size), pace)
-        if whole < len(order):
-            yield from self._blocks(order[None, whole:], pace)
+        batches, left = divmod(len(order), batch_size)
+        whole = batches * batch_size
+        if first_batch < batches:
+            yield from self._blocks(order[:whole].reshape(-1, batch_size), first_batch, pace)
+        if left and first_batch <= batches:
+            yield from self._blocks(order[None, whole:], 0, pace)
 
-    def _blocks(self, order: NDArray[np.int64], pace: Pace) -> Iterator[Block]:
+    def _blocks(self, order: NDArray[np.int64], first: int, pace: Pace) -> Iterator[Block]:
         if self._resident is not None:
-            yield from _paced(self._resident, self._put(order), len(order), pace)
+            yield from _paced(self._resident, self._put(order), first, len(order), pace)
             return
         batch_bytes = _bytes_each(self._columns[0]) * order.shape[1]
         rows = min(max(1, _CHUNK_BYTES // batch_bytes), len(order))
         in_turn = self._put(np.arange(rows * order.shape[1]).reshape(rows, -1))
-        chunks = [order[first : first + rows] for first in range(0, len(order), rows)]
+        chunks = [order[begin : begin + rows] for begin in range(first, len(order), rows)]
         # One thread reads ahead; it ends with its chunk where the epoch is left.
         with ThreadPoolExecutor(1, thread_name_prefix="gather") as ahead:
             coming = ahead.submit(self._gather, chunks[0], rows)
@@ -88,7 +77,7 @@ class Feed:
                 columns = coming.result()
                 if following is not None:
                     coming = ahead.submit(self._gather, following, rows)
-                yield from _paced(columns, in_turn, len(chunk), pace)
+                yield from _paced(columns, in_turn, 0, len(chunk), pace)
 
     def _gather(self, chunk: NDArray[np.int64], rows: int) -> tuple[Any, ...]:
         """The rows of a chunk, one after the other."""
@@ -97,10 +86,9 @@ class Feed:
         return tuple(self._put(column[filled]) for column in self._columns)
 
 
-def _paced(columns: Sequence[Any], order: Any, batches: int, pace: Pace) -> Iterator[Block]:
-    first = 0
-    while first < batches:
-        block = Block(tuple(columns), order, first, min(pace.batches, batches - first))
+def _paced(columns: Sequence[Any], order: Any, first: int, end: int, pace: Pace) -> Iterator[Block]:
+    while first < end:
+        block = Block(tuple(columns), order, first, min(pace.batches, end - first))
         yield block
         first += block.batches
 

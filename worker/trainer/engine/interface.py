@@ -1,69 +1,74 @@
 """The interface between the training loop and a backend."""
 
-from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import keras
-import numpy as np
 from numpy.typing import NDArray
-
-from worker.trainer.data.sets import Images
 
 # Names as `fit` gives them, without `val_`.
 Logs = dict[str, float]
 
 
-class Engine(Protocol):
-    """Runs a compiled model over images, batch by batch, in an order that it is given.
-
-    A block of batches is one call of the backend. Keras's callbacks hear of a block as of its
-    first and last batch, as under `steps_per_execution`.
+@dataclass(frozen=True)
+class Block:
+    """Batches that are computed in one call.
 
     Attributes:
-        jit: whether XLA compiles the training steps; set before the first of them.
+        columns: pixels, targets, and weights where there are some: on the device, each of shape
+            (count, …).
+        order: positions in them, on the device, integers of shape (batches, images in a batch).
+        first: which row of `order` is the first of this block.
+        batches: how many rows are of this block.
     """
 
-    jit: bool
+    columns: tuple[Any, ...]
+    order: Any
+    first: int
+    batches: int
 
-    def train_epoch(
-        self,
-        images: Images,
-        order: NDArray[np.int64],
-        callbacks: keras.callbacks.CallbackList,
-        between: Callable[[int], None],
-        *,
-        first_batch: int = 0,
-    ) -> Logs:
-        """Train on every image once, or on those that are left of an epoch.
+
+class Program(Protocol):
+    """The compiled side of a model: Keras's own three steps, each as a call over a block.
+
+    Each is compiled when it is first called. How many batches a block has is no part of what is
+    compiled. Between two calls all numbers are in the variables of the model.
+
+    Attributes:
+        model: the one that is compiled, with all of its variables.
+    """
+
+    model: keras.Model
+
+    @property
+    def bytes(self) -> int:
+        """What its variables take."""
+        ...
+
+    def adopt(self, model: keras.Model) -> None:
+        """Train a model of the same structure from now on.
+
+        It is saved and read as ever, and whatever ran here before is forgotten.
+        """
+        ...
+
+    def put(self, array: NDArray[Any]) -> Any:
+        """Put an array where the device reads it."""
+        ...
+
+    def train(self, block: Block, *, jit: bool) -> None:
+        """Train on each batch.
 
         Args:
-            images: the training set.
-            order: positions in it, shape (count,), of the whole epoch.
-            callbacks: told of every block; they may set `model.stop_training`.
-            between: called before every block, when the model's variables are all at rest, with
-                how many batches of the epoch are done; what it raises ends the epoch.
-            first_batch: batches that are done; the metrics' variables then hold them already.
-        Returns:
-            Loss and metrics of the epoch.
+            block: what is trained on.
+            jit: whether XLA compiles it, where the backend has a choice.
         """
         ...
 
-    def evaluate(
-        self,
-        images: Images,
-        callbacks: keras.callbacks.CallbackList,
-        check: Callable[[], None],
-    ) -> Logs:
-        """Loss and metrics on a set, in its fixed order."""
+    def test(self, block: Block) -> None:
+        """Have the metrics see each batch."""
         ...
 
-    def predict(self, images: Images, check: Callable[[], None]) -> NDArray[np.float32]:
-        """The model's outputs on a set, shape (count, outputs)."""
-        ...
-
-    def release(self) -> None:
-        """Leave what was compiled to a later model of the same structure.
-
-        The model must not be used any more: its variables become the other's.
-        """
+    def predict(self, block: Block) -> NDArray[Any]:
+        """Outputs, float32 of shape (images, …), in the order of the images."""
         ...

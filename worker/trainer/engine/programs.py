@@ -8,7 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from worker.trainer.engine.program import Program
+from db.states import FailureCode
+from worker.trainer.engine.interface import Program
+from worker.trainer.failures import TrainingFailed
 
 # Structures that a process remembers, and how many bytes of variables at most.
 _MOST = 8
@@ -25,12 +27,15 @@ class Programs:
         """A program for a model: a kept one of its structure, or a new one.
 
         Args:
-            model: built and compiled, with all of its variables. With a kept program it moves
-                into that one's variables, with its own numbers.
+            model: built and compiled, with all of its variables. A kept program goes on with
+                its numbers.
+
+        Raises:
+            TrainingFailed: there is none for the backend.
         """
         program = self._kept.pop(structure(model), None)
         if program is None:
-            return Program(model)
+            return _compiled(model)
         program.adopt(model)
         return program
 
@@ -43,6 +48,20 @@ class Programs:
     @property
     def _bytes(self) -> int:
         return sum(program.bytes for program in self._kept.values())
+
+
+def _compiled(model: keras.Model) -> Program:
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        from worker.trainer.engine.tensorflow import TensorFlowProgram
+
+        return TensorFlowProgram(model)
+    if backend == "jax":
+        from worker.trainer.engine.jax import JaxProgram
+
+        return JaxProgram(model)
+    message = f"KERAS_BACKEND={backend} is not supported; use tensorflow or jax."
+    raise TrainingFailed(FailureCode.INTERNAL, message)
 
 
 # Of this process.

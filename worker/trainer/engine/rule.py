@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
+import keras
 from keras.src.trainers.trainer import model_supports_jit
 
 from fornada.spec import Spec
@@ -32,7 +33,8 @@ _EARNS_STEPS = 4000
 def compiles(spec: Spec, model: Any, images: int, devices: Collection[str]) -> bool:
     """Whether XLA is to compile the training steps.
 
-    Evaluation has too few steps to earn a compilation of its own, and does without.
+    Evaluation has too few steps to earn a compilation of its own, and does without. JAX computes
+    by XLA alone.
 
     Args:
         spec: `fit.jit` decides, unless it is `auto`.
@@ -41,6 +43,10 @@ def compiles(spec: Spec, model: Any, images: int, devices: Collection[str]) -> b
         devices: kinds of device that the backend has, `CPU` among them.
     """
     wanted = spec.fit.jit
+    if keras.backend.backend() == "jax":
+        if wanted is False:
+            print("fit.jit: on; JAX has no other way")
+        return True
     if wanted == "auto":
         # On a GPU as Keras decides: there XLA is fast with all that it supports.
         wanted = set(devices) != {"CPU"} or _earns(spec, images)

@@ -1,125 +1,133 @@
-"""TensorFlow: blocks of many batches, each a compiled call around Keras's own steps.
+"""TensorFlow: each step of a model as one compiled loop over the batches of a block.
 
 What `keras/src/backend/tensorflow/trainer.py` does in `fit`, `evaluate` and `predict` with
 `steps_per_execution`, but on images that lie on the device already, in our own order.
 """
 
-import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from worker.trainer.data.sets import Images
-from worker.trainer.engine.feed import Block, Feed
-from worker.trainer.engine.interface import Logs
-from worker.trainer.engine.pace import Pace
-from worker.trainer.engine.programs import PROGRAMS
+from worker.trainer.engine.interface import Block
 
 
-class TensorFlowEngine:
-    """Trains and evaluates one compiled Keras model.
+class TensorFlowProgram:
+    """See `Program`.
+
+    Calls are traced when they are first asked for; how many images there are is no part of it.
 
     Args:
-        model: built and compiled.
-        batch_size: images in a batch; the last one of a set may be smaller.
-        example: a batch as `Images.example` gives it.
-        block_s: seconds that a block is to take.
+        model: built and compiled, with all of its variables.
     """
 
-    def __init__(
-        self,
-        model: keras.Model,
-        batch_size: int,
-        example: tuple[NDArray[Any], ...],
-        block_s: float,
-    ) -> None:
-        # Every variable has to be there before a loop is traced; what `fit` does too.
-        model._symbolic_build(data_batch=example)
-        self._model = model
-        self._batch_size = batch_size
-        self._program = PROGRAMS.take(model)
-        self.jit = False
-        self._training, self._testing = Pace(block_s), Pace(block_s)
-        self._held: dict[Images, Feed] = {}
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
 
-    def train_epoch(
-        self,
-        images: Images,
-        order: NDArray[np.int64],
-        callbacks: keras.callbacks.CallbackList,
-        between: Callable[[int], None],
-        *,
-        first_batch: int = 0,
-    ) -> Logs:
-        """See `Engine.train_epoch`."""
-        model, done, logs = self._model, first_batch, {}
-        train = self._program.train_jit if self.jit else self._program.train
-        if first_batch == 0:
-            model.reset_metrics()
-        left = order[first_batch * self._batch_size :]
-        for block in self._feed(images).blocks(left, self._batch_size, self._training):
-            between(done)
-            callbacks.on_train_batch_begin(done)
-            logs = self._run(train, block, self._training)
-            done += block.batches
-            callbacks.on_train_batch_end(done - 1, logs)
-            if model.stop_training:
-                break
-        return logs
+    @property
+    def bytes(self) -> int:
+        """See `Program.bytes`."""
+        return sum(v.dtype.size * v.shape.num_elements() for v in _variables(self.model))
 
-    def evaluate(
-        self,
-        images: Images,
-        callbacks: keras.callbacks.CallbackList,
-        check: Callable[[], None],
-    ) -> Logs:
-        """See `Engine.evaluate`."""
-        done, logs = 0, {}
-        callbacks.on_test_begin()
-        self._model.reset_metrics()
-        in_turn = np.arange(len(images))
-        for block in self._feed(images).blocks(in_turn, self._batch_size, self._testing):
-            check()
-            callbacks.on_test_batch_begin(done)
-            logs = self._run(self._program.test, block, self._testing)
-            done += block.batches
-            callbacks.on_test_batch_end(done - 1, logs)
-        callbacks.on_test_end(logs)
-        return logs
+    def adopt(self, model: keras.Model) -> None:
+        """See `Program.adopt`: its variables become this program's, with its numbers."""
+        for mine, its in zip(_variables(self.model), _keras_variables(model), strict=True):
+            mine.assign(its._value)
+            its._value = mine
 
-    def predict(self, images: Images, check: Callable[[], None]) -> NDArray[np.float32]:
-        """See `Engine.predict`."""
-        outputs = []
-        in_turn = np.arange(len(images))
-        for block in self._feed(images).blocks(in_turn, self._batch_size, self._testing):
-            check()
-            found = self._program.predict(*_arguments(block))
-            outputs.append(found.numpy())
-        return np.concatenate(outputs)
+    def put(self, array: NDArray[Any]) -> Any:
+        """See `Program.put`."""
+        return tf.constant(array)
 
-    def release(self) -> None:
-        """See `Engine.release`."""
-        PROGRAMS.give_back(self._program)
+    def train(self, block: Block, *, jit: bool) -> None:
+        """See `Program.train`."""
+        (self._train_jit if jit else self._train)(*_arguments(block))
 
-    def _feed(self, images: Images) -> Feed:
-        # The same sets come every epoch.
-        if images not in self._held:
-            self._held[images] = Feed(images, tf.constant)
-        return self._held[images]
+    def test(self, block: Block) -> None:
+        """See `Program.test`."""
+        self._test(*_arguments(block))
 
-    def _run(self, call: Callable[..., None], block: Block, pace: Pace) -> Logs:
-        """Compute a block; loss and metrics of the epoch so far."""
-        begin = time.monotonic()
-        call(*_arguments(block))
-        # Waits for the device, too.
-        logs = {name: float(value) for name, value in self._model.get_metrics_result().items()}
-        pace.took(block.batches, time.monotonic() - begin)
-        return logs
+    def predict(self, block: Block) -> NDArray[Any]:
+        """See `Program.predict`."""
+        outputs: NDArray[Any] = self._predict(*_arguments(block)).numpy()
+        return outputs
+
+    @cached_property
+    def _train(self) -> Callable[..., None]:
+        return self._over_batches(self.model.train_step)
+
+    @cached_property
+    def _train_jit(self) -> Callable[..., None]:
+        return self._over_batches(self.model.train_step, jit=True)
+
+    @cached_property
+    def _test(self) -> Callable[..., None]:
+        return self._over_batches(self.model.test_step)
+
+    @cached_property
+    def _predict(self) -> Callable[..., Any]:
+        def predict(columns: Any, order: Any, first: Any, batches: Any) -> Any:
+            def body(row: Any, found: Any) -> tuple[Any, Any]:
+                output = self.model.predict_step(_batch(columns, order, row))
+                return row + 1, found.write(row - first, tf.cast(output, tf.float32))
+
+            found = tf.TensorArray(
+                tf.float32, batches, infer_shape=False, element_shape=self.model.output_shape
+            )
+            end = first + batches
+            _, found = tf.while_loop(lambda row, _: row < end, body, [first, found])
+            return found.concat()
+
+        return self._compiled(predict)
+
+    def _over_batches(
+        self, step: Callable[[Any], Any], *, jit: bool = False
+    ) -> Callable[..., None]:
+        def run(columns: Any, order: Any, first: Any, batches: Any) -> None:
+            def body(row: Any) -> tuple[Any]:
+                step(_batch(columns, order, row))
+                return (row + 1,)
+
+            end = first + batches
+            # Each step needs the last one's weights.
+            tf.while_loop(lambda row: row < end, body, [first], parallel_iterations=1)
+
+        return self._compiled(run, jit=jit)
+
+    def _compiled(self, run: Callable[..., Any], *, jit: bool = False) -> Callable[..., Any]:
+        """The call; traced once for each kind of columns."""
+        traced: dict[Any, Callable[..., Any]] = {}
+
+        def call(columns: Any, order: Any, first: Any, batches: Any) -> Any:
+            kinds = tuple(tf.TensorSpec([None, *c.shape[1:]], c.dtype) for c in columns)
+            if kinds not in traced:
+                order_kind = tf.TensorSpec([None, None], order.dtype)
+                number = tf.TensorSpec([], first.dtype)
+                traced[kinds] = tf.function(
+                    run, [kinds, order_kind, number, number], autograph=False, jit_compile=jit
+                )
+            return traced[kinds](columns, order, first, batches)
+
+        return call
+
+
+def _keras_variables(model: keras.Model) -> list[Any]:
+    return [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+
+
+def _variables(model: keras.Model) -> list[tf.Variable]:
+    return [variable._value for variable in _keras_variables(model)]
 
 
 def _arguments(block: Block) -> tuple[Any, ...]:
     return block.columns, block.order, tf.constant(block.first), tf.constant(block.batches)
+
+
+def _batch(columns: tuple[Any, ...], order: Any, row: Any) -> tuple[Any, ...]:
+    chosen = tf.gather(order, row)
+    pixels, *others = (tf.gather(column, chosen) for column in columns)
+    # Keras's reader gives float32 whatever the files hold.
+    return (tf.cast(pixels, tf.float32), *others)

@@ -1,0 +1,44 @@
+"""A training on JAX that was killed and went on against one that never was: equal, bit for bit."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.services.resuming import attempt, noisy, outcome, same, write_noisy
+from tests.services.trainer_jobs import TrainerProcess, job
+from worker.messages import Epoch, Finished, Started
+from worker.trainer.state.finding import states
+
+pytestmark = pytest.mark.timeout(1200)
+
+
+def start(monkeypatch: pytest.MonkeyPatch, backend: str, root: Path) -> TrainerProcess:
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    return TrainerProcess(root / "home", state_every_s=1e-9)
+
+
+def test_resuming_on_jax_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_noisy(tmp_path)
+    straight = attempt(tmp_path, 1, "straight")
+    with start(monkeypatch, "jax", tmp_path) as trainer:
+        trainer.send(job(noisy(6), tmp_path, straight))
+        *_, reference = trainer.messages()
+    assert isinstance(reference, Finished), reference
+
+    folders = [attempt(tmp_path, number, "killed") for number in (1, 2)]
+    with start(monkeypatch, "jax", tmp_path) as trainer:
+        trainer.send(job(noisy(6), tmp_path, folders[0]))
+        while not (isinstance(said := trainer.next(), Epoch) and said.number == 3):
+            assert said is not None
+        trainer.process.kill()
+    assert states(folders[0])
+    order = job(noisy(6), tmp_path, folders[1], attempt=2, resume_from=folders[:1])
+    with start(monkeypatch, "jax", tmp_path) as trainer:
+        trainer.send(order)
+        started, *_, finished = trainer.messages()
+
+    assert isinstance(started, Started), started
+    assert isinstance(finished, Finished), finished
+    assert started.first_epoch > 3
+    assert started.inexact is None
+    same(outcome(folders[1], finished), outcome(straight, reference))

@@ -20,7 +20,7 @@ from tests.until import until
 HERE = Path(__file__).parent
 PROGRAM = Path(sys.executable).with_name("fornada")
 # For a stack to come up or to go.
-PATIENCE_S = 120.0
+PATIENCE_S = 600.0
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}
 
 

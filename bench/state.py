@@ -1,19 +1,18 @@
 """What saving the training state costs, as a share of training time.
 
-    python -P bench/state.py [--json FILE]
+    python -P -m bench.state [--models convolutional] [--epoch-s 5]
 
 Trains models of several sizes over images made up in memory, in epochs of five seconds and more,
 and prints the medians. The promise is under 2 %.
 """
 
-import argparse
 import contextlib
 import io
-import json
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,6 +23,8 @@ import_keras()
 
 import numpy as np  # noqa: E402 - after the backend is chosen
 
+from bench import report  # noqa: E402
+from bench.report import Report  # noqa: E402
 from fornada.settings import Settings  # noqa: E402
 from fornada.spec import Spec  # noqa: E402
 from worker.trainer import environment  # noqa: E402
@@ -35,6 +36,8 @@ from worker.trainer.training import Training  # noqa: E402
 
 # The shortest epoch that the promise is about.
 EPOCH_S = 5.0
+# Percent of training time, at most.
+PROMISED = 2.0
 EPOCHS = 4
 CLASSES = 10
 SIZE = (28, 28)
@@ -59,16 +62,13 @@ MODELS: dict[str, list[Any]] = {
 
 
 @dataclass(frozen=True)
-class Row:
-    """One model; seconds are medians over epochs and saves."""
+class Measured:
+    """One model: the seconds of its epochs, and of the saves of its state."""
 
-    model: str
     parameters: int
     state_bytes: int
-    epoch_s: float
-    save_s: float
-    saves: int
-    share: float
+    epochs: list[float]
+    saves: list[float]
 
 
 class Timed(Training):
@@ -126,7 +126,7 @@ def train(layers: list[Any], count: int, epochs: int, folder: Path) -> tuple[Tim
         return training, [epoch.seconds for epoch in training.epochs()]
 
 
-def measure(name: str, layers: list[Any], scratch: Path) -> Row:
+def measure(layers: list[Any], least_s: float, scratch: Path) -> Measured:
     """One model, on as many images as make an epoch long enough."""
     count = 64 * BATCH
     for trial in range(8):
@@ -134,48 +134,61 @@ def measure(name: str, layers: list[Any], scratch: Path) -> Row:
         folder.mkdir(parents=True)
         # The first epoch of a model compiles it.
         _, seconds = train(layers, count, 2, folder)
-        if seconds[-1] > EPOCH_S:
+        if seconds[-1] > least_s:
             break
-        count = int(count * min(8.0, 1.3 * EPOCH_S / seconds[-1]))
+        count = int(count * min(8.0, 1.3 * least_s / seconds[-1]))
     folder = scratch / "measured" / "attempt-1"
     folder.mkdir(parents=True)
     training, seconds = train(layers, count, EPOCHS, folder)
-    # The last look finds its state saved already.
-    saves = training.saves[:-1]
     kept = states(folder)[-1]
-    return Row(
-        model=name,
+    return Measured(
         parameters=int(training._model.count_params()),
         state_bytes=kept.file.stat().st_size,
-        epoch_s=median(seconds[1:]),
-        save_s=median(saves),
-        saves=len(saves),
-        share=median(saves) / median(seconds[1:]),
+        epochs=seconds[1:],
+        # The last look finds its state saved already.
+        saves=training.saves[:-1],
     )
+
+
+def rows(name: str, measured: Measured) -> list[report.Row]:
+    """What a save of this model costs, in time and as a share of an epoch."""
+    parameters, size = f"{measured.parameters:,} parameters", measured.state_bytes / 1e6
+    group = f"{name}: {parameters}, a state of {size:.1f} MB"
+    epoch_s = median(measured.epochs)
+    shares = [save / epoch_s * 100 for save in measured.saves]
+    return [
+        report.row(group, "an epoch", "s", measured.epochs),
+        report.row(group, "a save", "ms", [save * 1e3 for save in measured.saves]),
+        report.row(group, "a save, of an epoch", "%", shares, bound=PROMISED),
+    ]
 
 
 def main() -> int:
-    """Measure all, print a table, and write the figures where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    arguments = parser.parse_args()
-    rows = []
-    print(
-        f"{'model':<16}{'parameters':>12}{'state MB':>10}{'epoch s':>9}{'save ms':>9}{'share':>8}"
+    """Measure, print, and write."""
+    parser = report.parser(__doc__)
+    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--epoch-s", type=float, default=EPOCH_S, help="the shortest epoch")
+    asked = parser.parse_args()
+    measured: dict[str, list[Measured]] = report.interleaved(
+        {name: partial(_one, MODELS[name], asked.epoch_s) for name in asked.models.split(",")}, 1
     )
-    for name, layers in MODELS.items():
-        with tempfile.TemporaryDirectory(prefix="fornada-bench-") as scratch:
-            row = measure(name, layers, Path(scratch))
-        rows.append(row)
-        print(
-            f"{row.model:<16}{row.parameters:>12,}{row.state_bytes / 1e6:>10.1f}"
-            f"{row.epoch_s:>9.2f}{row.save_s * 1e3:>9.1f}{row.share:>8.2%}",
-            flush=True,
-        )
-    if arguments.json:
-        figures = {"maker": environment.maker().model_dump(), "rows": [asdict(r) for r in rows]}
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    report.publish(
+        Report(
+            name="state",
+            title="What saving the training state costs",
+            about="A state is saved at the end of every epoch, and about every minute within one. "
+            "Noise in colour, in memory; epochs as long as the shortest that the promise is about.",
+            rows=[row for name, (one,) in measured.items() for row in rows(name, one)],
+            sizes={"epochs": EPOCHS - 1, "epoch_s": asked.epoch_s},
+        ),
+        asked.out,
+    )
     return 0
+
+
+def _one(layers: list[Any], least_s: float) -> Measured:
+    with tempfile.TemporaryDirectory(prefix="fornada-bench-") as scratch:
+        return measure(layers, least_s, Path(scratch))
 
 
 if __name__ == "__main__":

@@ -47,6 +47,17 @@ chaos: $(VENV)/.dev ## Play faults at random over real jobs, on each database (M
 	@for database in sqlite postgres; do $(BIN)/python -m tests.faults.chaos \
 		$$database $$(($(MINUTES) * 60)) $(SEED) .chaos/$$database-$(SEED) || exit 1; done
 
+# One table each, in this order; FULL=1 for a million jobs of history, DATA=… for MNIST's own images,
+# `make bench-epochs OPTIONS="--rounds 1"` for one of them, with options of its own.
+OUT ?= build/bench
+BENCHES := epochs job sweep queueing history packs state
+bench_options = --out $(OUT) $(if $(filter epochs job packs,$*),$(if $(DATA),--data $(DATA)))
+.PHONY: bench $(BENCHES:%=bench-%)
+bench: $(BENCHES:%=bench-%) ## Run every benchmark: tables, JSON and plots in build/bench (OUT=…), hours.
+	$(BIN)/python -P -m bench.page $(OUT) $(OUT)/performance.md
+$(BENCHES:%=bench-%): bench-%: $(VENV)/.torch
+	$(if $(FULL),FULL=1) $(BIN)/python -P -m bench.$* $(bench_options) $(OPTIONS)
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style.
 	$(BIN)/ruff check
@@ -84,6 +95,7 @@ lock: ## Resolve the lock files again; needs uv.
 	$(compile) --extra worker --extra jax -o lock/worker-jax.txt
 	$(compile) --extra worker --extra embedded --group build -o lock/demo.txt
 	$(compile) --extra worker --extra jax --extra embedded --group dev -o lock/dev.txt
+	$(compile) --extra worker --extra jax --extra embedded --group bench --constraint lock/dev.txt -o lock/bench.txt
 	$(patsubst pyproject.toml,,$(compile)) --group build -o lock/build.txt
 compile = uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --no-annotate \
 	--python-version 3.11 pyproject.toml
@@ -93,10 +105,15 @@ clean: ## Remove what the commands above made.
 	rm -rf $(VENV) build dist .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .chaos
 
 # A stamp for each lock: pip runs again only when the lock or the project's metadata changed.
-$(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: lock/%.txt pyproject.toml
+$(VENV)/.demo $(VENV)/.dev $(VENV)/.bench: $(VENV)/.%: lock/%.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name one with PYTHON=…" >&2; exit 1; }
 	@echo "Installing lock/$*.txt into $(VENV) (TensorFlow is large: a few minutes the first time)"
 	@$(create_venv)
 	@$(install) --require-hashes -r lock/$*.txt
 	@$(install) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# On Linux the registry's build of PyTorch brings 3 GB of CUDA, which this does not need.
+$(VENV)/.torch: $(VENV)/.bench
+	@$(install) torch==2.13.0+cpu || echo "No CPU build of PyTorch here: the tables lack its rows" >&2
 	@touch $@

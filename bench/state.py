@@ -1,6 +1,6 @@
 """What saving the training state costs, as a share of training time.
 
-    python -P bench/state.py [--json FILE]
+    python -P -m bench.state [--models convolutional] [--epoch-s 5]
 
 Trains models of several sizes over images made up in memory, in epochs of five seconds and more,
 with the settings as they are. The cost is the time that the training waits while its numbers are
@@ -8,16 +8,14 @@ copied, and all computing time of the thread that then writes them, as if that c
 beside. The promise is under 2 %.
 """
 
-import argparse
 import contextlib
 import io
-import json
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from worker.trainer.quiet import import_keras
@@ -26,6 +24,8 @@ import_keras()
 
 import numpy as np  # noqa: E402 - after the backend is chosen
 
+from bench import report  # noqa: E402
+from bench.report import Report  # noqa: E402
 from fornada.settings import Settings  # noqa: E402
 from fornada.spec import Spec  # noqa: E402
 from worker.trainer import environment  # noqa: E402
@@ -38,6 +38,8 @@ from worker.trainer.training import Training  # noqa: E402
 
 # The shortest epoch that the promise is about.
 EPOCH_S = 5.0
+# Percent of training time, at most.
+PROMISED = 2.0
 EPOCHS = 20
 CLASSES = 10
 SIZE = (28, 28)
@@ -61,28 +63,6 @@ MODELS: dict[str, list[Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class Row:
-    """One model.
-
-    Attributes:
-        held_s: how long the training waited for a save, in the median.
-        beside_s: computing time of the thread for a save, in the median.
-        states: how many were saved while it trained; one more is saved at its end.
-        share: of the whole training, without its first epoch, which compiles.
-    """
-
-    model: str
-    parameters: int
-    state_bytes: int
-    epochs: int
-    epoch_s: float
-    states: int
-    held_s: float
-    beside_s: float
-    share: float
-
-
 class Timed(Keeper):
     """A keeper that notes what its saves took."""
 
@@ -100,9 +80,10 @@ class Timed(Keeper):
 
 @dataclass(frozen=True)
 class Trained:
-    """A model's size, the seconds of its epochs, and its keeper."""
+    """A model's size and its state's, the seconds of its epochs, and its keeper."""
 
     parameters: int
+    state_bytes: int
     seconds: list[float]
     keeper: Timed
 
@@ -152,57 +133,66 @@ def train(layers: list[Any], count: int, epochs: int, folder: Path) -> Trained:
     seconds: list[float] = []
     with contextlib.redirect_stdout(io.StringIO()):
         training.run(lambda epoch: seconds.append(epoch.seconds))
-    return Trained(model.count_params(), seconds, keeper)
+    size = states(folder)[-1].file.stat().st_size
+    return Trained(model.count_params(), size, seconds, keeper)
 
 
-def measure(name: str, layers: list[Any], scratch: Path) -> Row:
+def measure(layers: list[Any], least_s: float, scratch: Path) -> Trained:
     """One model, on as many images as make an epoch long enough."""
     count = 64 * BATCH
     for trial in range(8):
         found = train(layers, count, 2, scratch / f"trial-{trial}" / "attempt-1")
-        if found.seconds[-1] > EPOCH_S:
+        if found.seconds[-1] > least_s:
             break
-        count = int(count * min(8.0, 1.3 * EPOCH_S / found.seconds[-1]))
-    folder = scratch / "measured" / "attempt-1"
-    found = train(layers, count, EPOCHS, folder)
-    held, beside = found.keeper.held, found.keeper.beside
-    return Row(
-        model=name,
-        parameters=found.parameters,
-        state_bytes=states(folder)[-1].file.stat().st_size,
-        epochs=EPOCHS,
-        epoch_s=median(found.seconds[1:]),
-        states=len(held) - 1,
-        held_s=median(held),
-        beside_s=median(beside),
-        share=sum(held + beside) / sum(found.seconds[1:]),
-    )
+        count = int(count * min(8.0, 1.3 * least_s / found.seconds[-1]))
+    return train(layers, count, EPOCHS, scratch / "measured" / "attempt-1")
+
+
+def rows(name: str, trained: Trained) -> list[report.Row]:
+    """What the states of this model cost, in time and as a share of the training's."""
+    parameters, size = f"{trained.parameters:,} parameters", trained.state_bytes / 1e6
+    group = f"{name}: {parameters}, a state of {size:.1f} MB"
+    # The first epoch compiles.
+    epochs, held, beside = trained.seconds[1:], trained.keeper.held, trained.keeper.beside
+    share = sum(held + beside) / sum(epochs) * 100
+    return [
+        report.row(group, "an epoch", "s", epochs),
+        report.row(group, "held by a save", "ms", [each * 1e3 for each in held]),
+        report.row(group, "computing beside", "ms", [each * 1e3 for each in beside]),
+        report.row(
+            group, f"{len(held)} saves, of all time", "%", [share], bound=PROMISED, of="share"
+        ),
+    ]
 
 
 def main() -> int:
-    """Measure all, print a table, and write the figures where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, help="file for the figures")
-    arguments = parser.parse_args()
-    rows = []
-    print(
-        f"{'model':<16}{'parameters':>12}{'state MB':>10}{'epoch s':>9}{'states':>8}"
-        f"{'held ms':>9}{'beside ms':>11}{'share':>8}"
+    """Measure, print, and write."""
+    parser = report.parser(__doc__)
+    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--epoch-s", type=float, default=EPOCH_S, help="the shortest epoch")
+    asked = parser.parse_args()
+    measured: dict[str, list[Trained]] = report.interleaved(
+        {name: partial(_one, MODELS[name], asked.epoch_s) for name in asked.models.split(",")}, 1
     )
-    for name, layers in MODELS.items():
-        with tempfile.TemporaryDirectory(prefix="fornada-bench-") as scratch:
-            row = measure(name, layers, Path(scratch))
-        rows.append(row)
-        print(
-            f"{row.model:<16}{row.parameters:>12,}{row.state_bytes / 1e6:>10.1f}"
-            f"{row.epoch_s:>9.2f}{row.states:>5}/{row.epochs}{row.held_s * 1e3:>9.1f}"
-            f"{row.beside_s * 1e3:>11.1f}{row.share:>8.2%}",
-            flush=True,
-        )
-    if arguments.json:
-        figures = {"maker": environment.maker().model_dump(), "rows": [asdict(r) for r in rows]}
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    report.publish(
+        Report(
+            name="state",
+            title="What saving the training state costs",
+            about="A state is saved at the end of every epoch, beside the next, and less often "
+            "where that costs more than its share of the time. Counted are the time that the "
+            "training waits and all computing beside it. Noise in colour, in memory; epochs as "
+            "long as the shortest that the promise is about.",
+            rows=[row for name, (one,) in measured.items() for row in rows(name, one)],
+            sizes={"epochs": EPOCHS, "epoch_s": asked.epoch_s},
+        ),
+        asked.out,
+    )
     return 0
+
+
+def _one(layers: list[Any], least_s: float) -> Trained:
+    with tempfile.TemporaryDirectory(prefix="fornada-bench-") as scratch:
+        return measure(layers, least_s, Path(scratch))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,138 @@
+"""Steady epochs: images a second, once all is compiled.
+
+    python -P -m bench.epochs [--data DIR] [--nets dense,conv] [--batches 64,1024]
+
+The plain script, the same with `cache().prefetch()` and `steps_per_execution`, a PyTorch loop over
+tensors in memory, and Fornada on each backend that is here. An epoch is all of it: training on nine
+tenths, validation on a tenth, the best model saved. The first epoch of a process is not counted.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from bench import pictures, report, running
+from bench.nets import NETS, Training
+from bench.report import Report, Row
+
+# On convolutions its rate on a CPU is a hundredth of the others', and does not depend on how many
+# images there are: a tenth of them tells it.
+SLOW = {("conv", "jax")}
+# At least, times as fast: as the plain script, as PyTorch.
+PROMISED = {"dense": (8.0, 3.0), "conv": (2.0, 2.0)}
+
+
+def main() -> int:
+    """Measure, print, and write."""
+    parser = report.parser(__doc__)
+    pictures.add_options(parser)
+    parser.add_argument("--nets", default="dense,conv")
+    parser.add_argument("--batches", default="64,1024")
+    parser.add_argument("--epochs", type=int, default=3, help="the first is not counted")
+    parser.add_argument("--backends", default="tensorflow,jax")
+    asked = parser.parse_args()
+    data, about = pictures.folder(asked.data, asked.images)
+    small = {"": data}
+    backends = [name for name in asked.backends.split(",") if running.supported(name)]
+    if "jax" in backends and asked.data is None:
+        small["jax"] = pictures.folder(None, asked.images // 10)[0]
+    rows: list[Row] = []
+    for net in asked.nets.split(","):
+        for batch in map(int, asked.batches.split(",")):
+            training = Training(net, data, batch, asked.epochs)
+            rows += compare(training, backends, small.get("jax", data), asked.rounds)
+    notes = [about, *_missing(backends)]
+    sizes = {"images": pictures.count(data / "Train"), "epochs": asked.epochs}
+    report.publish(
+        Report(
+            name="epochs",
+            title="Steady epochs, images a second",
+            about="Images of the training set by the seconds of a whole epoch: training, "
+            "validation on a tenth, the best model saved. The share is of what this machine's "
+            "best float32 matrix product reaches.",
+            rows=rows,
+            sizes={**sizes, "rounds": asked.rounds},
+            notes=notes,
+        ),
+        asked.out,
+    )
+    return 0
+
+
+def compare(training: Training, backends: list[str], tenth: Path, rounds: int) -> list[Row]:
+    """All contenders on one net at one batch size."""
+    runs: dict[str, Callable[[], tuple[list[float], int]]] = {}
+    images = pictures.count(training.data / "Train")
+    keras = partial(running.epochs_of_script, "plain_keras", training)
+    runs["plain Keras script"] = lambda: (keras(), images)
+    runs["the same, cached and prefetched"] = lambda: (keras("--fast"), images)
+    if not running.missing("torch"):
+        torch = partial(running.epochs_of_script, "plain_torch", training)
+        runs["PyTorch loop in memory"] = lambda: (torch(), images)
+    homes = [running.Home(backend) for backend in backends]
+    for backend, home in zip(backends, homes, strict=True):
+        of = training
+        if (training.net, backend) in SLOW:
+            of = Training(training.net, tenth, training.batch, 2)
+        of_images = pictures.count(of.data / "Train")
+        runs[f"Fornada on {running.BACKENDS[backend]}"] = partial(_fornada, home, of, of_images)
+    rates: list[float] = []
+
+    def machine() -> tuple[list[float], int]:
+        rates.append(report.matrix_rate())
+        return [], 0
+
+    measured = report.interleaved({**runs, "matrix product": machine}, rounds)
+    for home in homes:
+        with home:
+            pass
+    group = f"{training.net}, batch {training.batch}"
+    return _rows(group, {name: measured[name] for name in runs}, training.net, median(rates))
+
+
+def _fornada(home: running.Home, training: Training, images: int) -> tuple[list[float], int]:
+    home("run", home.spec(training))
+    return home.epochs(), images
+
+
+def _rows(
+    group: str, measured: dict[str, list[tuple[list[float], int]]], net: str, matrix_rate: float
+) -> list[Row]:
+    rows = []
+    for name, runs in measured.items():
+        rates, flops = [], []
+        for seconds, images in runs:
+            epoch_s = median(seconds[1:] or seconds)
+            # As Keras splits: a tenth, rounded down.
+            validation = images // 10
+            rates.append((images - validation) / epoch_s)
+            flops.append(NETS[net].epoch_flop(images - validation, validation) / epoch_s)
+        share = median(flops) / matrix_rate
+        rows.append(report.row(group, name, "images/s", rates, more_is_better=True, share=share))
+    return report.compared(_promised(rows, net))
+
+
+def _promised(rows: list[Row], net: str) -> list[Row]:
+    """With what Fornada on TensorFlow promised: a multiple of the plain script and of PyTorch."""
+    by_name = {row.name: row.value for row in rows}
+    plain, torch = PROMISED[net]
+    bound = plain * by_name["plain Keras script"]
+    bound = max(bound, torch * by_name.get("PyTorch loop in memory", 0.0))
+    mine = "Fornada on TensorFlow"
+    return [replace(row, bound=bound) if row.name == mine else row for row in rows]
+
+
+def _missing(backends: list[str]) -> list[str]:
+    notes = []
+    if running.missing("torch"):
+        notes.append("PyTorch is not installed: its row is missing")
+    if "jax" not in backends:
+        notes.append("JAX is not installed, or no trainer runs on it: its rows are missing")
+    return notes
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""A whole job: from the command to the recorded best model, cold and warm.
+
+    python -P -m bench.job [--data DIR] [--nets dense,conv] [--epochs 17]
+
+Cold is `fornada run` in a new home: the stack starts, the images are packed, the stack stops. Warm
+is `fornada submit --wait` to a stack that is up and has trained on these images. Then one epoch of
+the dense net on Data/, as the first job of somebody who tries something.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+
+from bench import pictures, report, running
+from bench.nets import Training
+from bench.report import Report, Row
+
+PLAIN = "plain Keras script"
+
+
+def main() -> int:
+    """Measure, print, and write."""
+    parser = report.parser(__doc__)
+    pictures.add_options(parser)
+    # A conv net of 17 epochs takes the plain script six minutes.
+    parser.add_argument("--nets", default="dense,conv" if report.FULL else "dense")
+    parser.add_argument("--epochs", type=int, default=17)
+    asked = parser.parse_args()
+    data, about = pictures.folder(asked.data, asked.images)
+    rows: list[Row] = []
+    with running.Home() as home, home.up():
+        for net in asked.nets.split(","):
+            training = Training(net, data, epochs=asked.epochs)
+            home("submit", "--quiet", "--wait", home.spec(training), "--set", "fit.epochs=1")
+            group = f"{net}, {asked.epochs} epochs"
+            runs = _both(home, training)
+            runs["Fornada, cold"] = partial(cold, training)
+            rows += _rows(group, report.interleaved(runs, asked.rounds))
+        small = Training("dense", pictures.DATA)
+        home("submit", "--quiet", "--wait", home.spec(small))
+        runs = _both(home, small)
+        first = _rows("dense, 1 epoch on Data/", report.interleaved(runs, asked.rounds))
+    rows += first
+    report.publish(
+        Report(
+            name="job",
+            title="Whole jobs, seconds",
+            about="From the command to its end, when the best model is recorded. Cold: a new home, "
+            "the stack starts, the images are packed, the stack stops. Warm: a stack that is up "
+            "and has trained this net on these images.",
+            rows=rows,
+            sizes={"images": pictures.count(data / "Train"), "rounds": asked.rounds},
+            notes=[about],
+        ),
+        asked.out,
+    )
+    return 0
+
+
+def _both(home: running.Home, training: Training) -> dict[str, Callable[[], float]]:
+    spec = home.spec(training)
+    return {
+        PLAIN: partial(running.seconds, running.script("plain_keras", training)),
+        "Fornada, warm": lambda: running.timed(lambda: home("submit", "--quiet", "--wait", spec)),
+    }
+
+
+def cold(training: Training) -> float:
+    """Seconds of `fornada run` in a new home."""
+    with running.Home() as home:
+        spec = home.spec(training)
+        return running.timed(lambda: home("run", "--quiet", spec))
+
+
+def _rows(group: str, measured: dict[str, list[float]]) -> list[Row]:
+    return report.compared(
+        [report.row(group, name, "s", seconds) for name, seconds in measured.items()]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

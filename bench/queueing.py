@@ -1,0 +1,207 @@
+"""The queue's own cost, with a trainer that only pretends to train; on PostgreSQL with Redis.
+
+    python -P -m bench.queueing [--jobs 2000] [--specs 1000]
+
+The servers are private, and started here. A worker host's own cost is measured beside: a real
+worker that waits for work, and the memory of a worker without its trainers.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, insert, select
+
+from bench import pictures, report, running
+from bench.nets import Training
+from bench.report import Report, Row
+from db import jobs
+from db.states import JobState
+from db.tables import Attempt, Job
+from fornada import broker
+from tests.servers import PostgresServer, RedisServer
+from tests.until import until
+from tests.worker_process import Site, stub_job
+
+# Slots of all workers together, and the processes that they are spread over.
+SLOTS, WORKERS = 50, 2
+# As a host has them; the tests' own are shorter.
+SETTINGS = {"LEASE_S": "60", "HEARTBEAT_S": "10", "UPKEEP_S": "10", "GRACE_S": "60"}
+PATIENCE_S = 600.0
+# The ends of a run, where not every slot is busy, are left out of its rate.
+SETTLED = (0.1, 0.9)
+TICKS_S = os.sysconf("SC_CLK_TCK")
+
+
+def main() -> int:
+    """Measure, print, and write."""
+    parser = report.parser(__doc__)
+    parser.add_argument("--jobs", type=int, default=2_000, help="stub jobs of a round")
+    parser.add_argument("--one-by-one", type=int, default=300, help="stub jobs, one at a time")
+    parser.add_argument("--specs", type=int, default=1_000, help="specs of one command")
+    parser.add_argument("--slots", type=int, default=SLOTS)
+    parser.add_argument("--idle-s", type=float, default=60.0, help="how long an idle host is seen")
+    asked = parser.parse_args()
+    rows: list[Row] = []
+    with PostgresServer() as postgres, RedisServer() as redis:
+        with Site.on(postgres, redis.url) as site, _workers(site, 1, 1):
+            report.say("jobs one by one")
+            rows += starts([one_start(site) for _ in range(asked.one_by_one)])
+        with Site.on(postgres, redis.url) as site, _workers(site, WORKERS, asked.slots):
+            runs = report.interleaved({"jobs at once": lambda: rate(site, asked)}, asked.rounds)
+            many = f"{asked.slots} slots in {WORKERS} processes"
+            rows.append(
+                report.row(
+                    "stub jobs through one database",
+                    many,
+                    "jobs/s",
+                    runs["jobs at once"],
+                    bound=200.0,
+                    more_is_better=True,
+                )
+            )
+        with Site.on(postgres, redis.url) as site:
+            runs = report.interleaved({"submit": lambda: submit(site, asked.specs)}, asked.rounds)
+            name = f"{asked.specs:,} specs in one command"
+            rows.append(report.row("fornada submit", name, "s", runs["submit"], bound=5.0))
+        with Site.on(postgres, redis.url) as site:
+            rows += idle(site, asked.idle_s)
+    report.publish(
+        Report(
+            name="queueing",
+            title="The queue's own cost",
+            about="A stub trainer that ends at once, PostgreSQL and Redis on the same machine. "
+            "From submit to started is by the database's clock. An idle host is a real worker "
+            "with its trainer loaded, all its processes together.",
+            rows=rows,
+            sizes={"jobs": asked.jobs, "slots": asked.slots, "rounds": asked.rounds},
+            notes=["the private PostgreSQL runs with fsync off"],
+        ),
+        asked.out,
+    )
+    return 0
+
+
+@contextmanager
+def _workers(site: Site, count: int, slots: int) -> Iterator[None]:
+    """Workers with stub trainers, spread over homes, all their slots idle."""
+    with ExitStack() as stack:
+        more = {f"FORNADA_{name}": value for name, value in SETTINGS.items()}
+        homes = [site, *(stack.enter_context(site.neighbour()) for _ in range(count - 1))]
+        for home in homes:
+            stack.enter_context(home.worker("--slots", str(slots // count), **more))
+        # A stub that has started waits for a job.
+        for home in homes:
+            until(partial(_has_trainers, home, slots // count), PATIENCE_S)
+        yield
+
+
+def _has_trainers(home: Site, count: int) -> bool:
+    return len(home.trainers()) == count
+
+
+def one_start(site: Site) -> float:
+    """Seconds from submit to started of a job that finds an idle slot."""
+    job_id = site.add("quick")
+    site.wait(job_id, timeout_s=PATIENCE_S)
+    wanted = select(Job.submitted_at, Attempt.started_at).join(Attempt, Attempt.job_id == Job.id)
+    with site.database.read() as connection:
+        submitted, started = connection.execute(wanted.where(Job.id == job_id)).one()
+    if started is None:
+        raise RuntimeError(f"job {job_id} ended without a start")
+    return (started - submitted).total_seconds()
+
+
+def starts(seconds: Iterable[float]) -> list[Row]:
+    """The median and the last percent."""
+    ms = [each * 1e3 for each in seconds]
+    group, name = "submit to started", "an idle slot waits"
+    return [
+        report.at_quantile(0.5, group, name, "ms", ms, bound=60.0),
+        report.at_quantile(0.99, group, name, "ms", ms, bound=250.0),
+    ]
+
+
+def rate(site: Site, asked: Any) -> float:
+    """Jobs a second, of so many that are there at once."""
+    first = max(_ended(site), default=0.0)
+    rows = [jobs.row_of(stub_job("quick", site.queue)) for _ in range(asked.jobs)]
+    with site.database.begin() as connection:
+        uids = connection.scalars(insert(Job).values(rows).returning(Job.uid)).all()
+    for uid in uids[: asked.slots]:
+        broker.publish(site.app, site.queue, uid, None)
+    until(lambda: not _left(site), PATIENCE_S)
+    ended = sorted(at for at in _ended(site) if at > first)
+    low, high = (int(share * (len(ended) - 1)) for share in SETTLED)
+    return (high - low) / (ended[high] - ended[low])
+
+
+def _left(site: Site) -> int:
+    with site.database.read() as connection:
+        wanted = select(func.count()).where(Job.state != JobState.SUCCEEDED)
+        return connection.scalar(wanted.select_from(Job)) or 0
+
+
+def _ended(site: Site) -> list[float]:
+    with site.database.read() as connection:
+        found = connection.scalars(select(Job.finished_at).where(Job.finished_at.is_not(None)))
+        return [at.timestamp() for at in found if at is not None]
+
+
+def submit(site: Site, count: int) -> float:
+    """Seconds of one `fornada submit` of so many files."""
+    text = Training("dense", pictures.DATA).text()
+    files = [site.home / f"{number}.yaml" for number in range(count)]
+    for number, file in enumerate(files):
+        file.write_text(text.replace("seed: 1", f"seed: {number}"))
+    words = ["submit", "--quiet", "--wait-for-worker", "--queue", site.queue]
+    return running.seconds([running.PROGRAM, *words, *files], **site.environment())
+
+
+def idle(site: Site, seconds: float) -> list[Row]:
+    """What a worker host costs that waits for work."""
+    group = "an idle worker host, one slot"
+    with site.baker("--slots", "1", **{f"FORNADA_{k}": v for k, v in SETTINGS.items()}) as worker:
+        until(lambda: len(site.trainers()) == 1, PATIENCE_S)
+        # Until the spare has loaded Keras, and nothing moves.
+        until(lambda: _cpu_s(site.processes(), 2.0) < 0.1, PATIENCE_S, saw=worker.text)
+        report.say(f"an idle host, {seconds:g} s")
+        share = _cpu_s(site.processes(), seconds) / seconds * 100
+        trainers = site.trainers()
+        bare = [pid for pid in site.processes() if pid not in trainers]
+        memory = sum(map(_resident_bytes, bare)) / 1e6
+    return [
+        report.row(group, "processor, of one core", "%", [share], bound=1.0),
+        report.row(group, "memory without trainers", "MB", [memory], bound=150.0),
+    ]
+
+
+def _cpu_s(pids: list[int], seconds: float) -> float:
+    """Processor seconds that processes use meanwhile."""
+    before = sum(map(_spent_s, pids))
+    time.sleep(seconds)
+    return sum(map(_spent_s, pids)) - before
+
+
+def _spent_s(pid: int) -> float:
+    try:
+        # After the name in brackets, which may hold anything: state is the first, utime the 12th.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICKS_S
+
+
+def _resident_bytes(pid: int) -> int:
+    """Memory of a process, what it shares with others divided among them."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

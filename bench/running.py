@@ -1,0 +1,139 @@
+"""Runs what is compared, as a person would: the plain scripts and the installed `fornada`."""
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.nets import Training
+from tests.until import until
+
+HERE = Path(__file__).parent
+PROGRAM = Path(sys.executable).with_name("fornada")
+# For a stack to come up or to go.
+PATIENCE_S = 600.0
+BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}
+
+
+def seconds(command: Sequence[str | Path], **environment: str) -> float:
+    """How long a command takes, to its end."""
+    return timed(lambda: output(command, **environment))
+
+
+def timed(work: Callable[[], object]) -> float:
+    """How long it takes, in seconds."""
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def output(command: Sequence[str | Path], **environment: str) -> str:
+    """What a command prints.
+
+    Raises:
+        RuntimeError: it failed; with what it said.
+    """
+    done = subprocess.run(
+        [*map(str, command)],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        words = " ".join(map(str, command[:4]))
+        raise RuntimeError(f"{words} … ended with {done.returncode}:\n{done.stderr[-3000:]}")
+    return done.stdout
+
+
+def script(name: str, training: Training, *more: str) -> list[str | Path]:
+    """The command of a plain script."""
+    return [sys.executable, HERE / f"{name}.py", *training.options(), *more]
+
+
+def epochs_of_script(name: str, training: Training, *more: str) -> list[float]:
+    """Seconds of each epoch of a plain script."""
+    printed = output(script(name, training, *more)).splitlines()[-1]
+    found: list[float] = json.loads(printed)["epochs"]
+    return found
+
+
+def missing(package: str) -> bool:
+    """Whether a package is not installed here."""
+    return importlib.util.find_spec(package) is None
+
+
+def supported(backend: str) -> bool:
+    """Whether a trainer runs on this backend here."""
+    made = HERE.parent / "worker" / "trainer" / "engine" / f"{backend}.py"
+    return made.exists() and not missing(backend)
+
+
+class Home:
+    """A home of Fornada of its own, with the embedded stack, for one benchmark."""
+
+    def __init__(self, backend: str = "tensorflow") -> None:
+        # Short: a socket lies in it.
+        self.folder = Path(tempfile.mkdtemp(prefix="fb-", dir="/tmp"))
+        self.environment = {"FORNADA_HOME": str(self.folder), "KERAS_BACKEND": backend}
+
+    def __enter__(self) -> "Home":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.folder)
+
+    def spec(self, training: Training) -> Path:
+        """A training's spec as a file."""
+        text = training.text()
+        folder = self.folder / "specs"
+        folder.mkdir(exist_ok=True)
+        file = folder / f"{training.net}-{training.rate}-{training.seed}.yaml"
+        file.write_text(text)
+        return file
+
+    def __call__(self, *words: object) -> str:
+        """What `fornada` with these words prints."""
+        return output([PROGRAM, *map(str, words)], **self.environment)
+
+    def json(self, *words: object) -> Any:
+        """What `fornada` with these words and `--json` prints."""
+        return json.loads(self(*words, "--json"))
+
+    def epochs(self, job: int | str = "@last") -> list[float]:
+        """Seconds of each epoch of a job, validation, callbacks and saved states included."""
+        return [epoch["seconds"] for epoch in self.json("metrics", job)["epochs"]]
+
+    @contextmanager
+    def up(self) -> Iterator[None]:
+        """The stack, with one slot and a trainer that waits for its first job."""
+        with subprocess.Popen(
+            [PROGRAM, "up", "--slots", "1", "--quiet"],
+            env={**os.environ, **self.environment},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as stack:
+            try:
+                until(lambda: self._idle(stack), PATIENCE_S)
+                yield
+            finally:
+                stack.send_signal(signal.SIGINT)
+                stack.wait(PATIENCE_S)
+
+    def _idle(self, stack: "subprocess.Popen[bytes]") -> bool:
+        if stack.poll() is not None:
+            raise AssertionError(f"the stack ended with {stack.returncode}")
+        try:
+            workers = self.json("worker", "ls")
+        except RuntimeError:
+            return False
+        return any(row["state"] == "idle" for row in workers)

@@ -1,5 +1,6 @@
 """Commands that make jobs and wait for them: run, submit, wait."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -175,6 +176,13 @@ def _preview(read: Sequence["Spec"], output: Output) -> None:
         }
         for spec in read
     ]
+    # Our own stack's backend is ours; a server's is its workers', and doctor's to look at.
+    if os.environ.get("KERAS_BACKEND") == "jax":
+        from fornada.health import JAX_ON_A_CPU
+
+        for spec in read:
+            if spec.convolves and spec.resources.gpus != 1:
+                output.warn(f"{spec.name}: {JAX_ON_A_CPU}")
     if output.json:
         output.document(documents)
         return

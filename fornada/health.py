@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,11 @@ from fornada.settings import Settings, strangers
 
 # Bytes free in the folder of artifacts below which a job may end as DISK_FULL.
 ROOM = 1 << 30
+# XLA has no fast convolution for CPUs.
+JAX_ON_A_CPU = (
+    "without a GPU JAX takes many times as long for convolutions as TensorFlow: "
+    "KERAS_BACKEND=tensorflow for those"
+)
 
 
 @dataclass(frozen=True)
@@ -84,8 +89,16 @@ def _workers(settings: Settings, database: session.Database) -> list[Finding]:
     devices = ", ".join(slot["name"] for slot in slots)
     return [
         Finding("worker", True, names),
-        Finding("devices", bool(slots), devices or "no slot", "" if slots else "--slots"),
+        Finding("devices", bool(slots), devices or "no slot", _about_devices(rows)),
     ]
+
+
+def _about_devices(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not any(row["slots"] for row in rows):
+        return "--slots"
+    without = [row for row in rows if not any(slot["gpu"] for slot in row["slots"])]
+    slow = [row["name"] for row in without if "jax" in row["versions"]]
+    return f"{', '.join(slow)}: {JAX_ON_A_CPU}" if slow else ""
 
 
 def _how_to_work(settings: Settings) -> str:

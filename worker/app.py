@@ -44,8 +44,8 @@ DATABASE_PAUSE_S = 1.0
 # the verdicts; then the process ends anyway, and leases tell.
 DRAIN_EXTRA_S = 5.0
 EXIT_STUCK = 70
-# What a worker's row tells of what trains on it.
-PACKAGES = ("fornada", "keras", "tensorflow", "jax")
+# What a worker's row tells of what trains on it; of JAX where that is its backend.
+PACKAGES = ("fornada", "keras", "tensorflow")
 
 
 def main() -> int:
@@ -200,7 +200,8 @@ def _names(taken: list[Slot]) -> str:
 
 def _versions() -> dict[str, str]:
     found = {"python": sys.version.split()[0]}
-    for package in PACKAGES:
+    backend = ("jax",) if os.environ.get("KERAS_BACKEND") == "jax" else ()
+    for package in (*PACKAGES, *backend):
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

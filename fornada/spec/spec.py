@@ -180,6 +180,11 @@ class Spec:
         """What decides the best model."""
         return monitors.deciding(self.callbacks, validates=self.validates)
 
+    @property
+    def convolves(self) -> bool:
+        """Whether the model has convolutions."""
+        return any("Conv" in layer.class_name for layer in self.model)
+
     def with_classes(self, count: int) -> "Spec":
         """This spec with every "classes" replaced by the number.
 

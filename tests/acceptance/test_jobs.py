@@ -149,6 +149,19 @@ def test_dry_run_queues_nothing(stack: Fornada, tmp_path: Path) -> None:
     assert stack("ls", "-q").stdout == before
 
 
+def test_dry_run_warns_of_convolutions_on_jax(stack: Fornada, tmp_path: Path) -> None:
+    words = ("submit", "--dry-run", small(tmp_path, "dry"))
+    conv = tmp_path / "conv.yaml"
+    text = small(tmp_path, "conv").read_text()
+    conv.write_text(
+        text.replace("- Flatten", "- Conv2D: {filters: 2, kernel_size: 3}\n  - Flatten")
+    )
+    jax = stack.with_settings(KERAS_BACKEND="jax")
+    assert jax(*words).stderr == ""
+    assert "KERAS_BACKEND=tensorflow" in jax(*words, conv).stderr
+    assert stack(*words, conv).stderr == ""
+
+
 def test_options_change_the_spec(stack: Fornada, tmp_path: Path) -> None:
     done = stack(
         *("submit", "--dry-run", "--json", small(tmp_path, "plain"), "--name", "other"),

@@ -1,5 +1,8 @@
 """A training on JAX that was killed and went on against one that never was: equal, bit for bit."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,20 @@ pytestmark = pytest.mark.timeout(1200)
 def start(monkeypatch: pytest.MonkeyPatch, backend: str, root: Path) -> TrainerProcess:
     monkeypatch.setenv("KERAS_BACKEND", backend)
     return TrainerProcess(root / "home", state_every_s=1e-9)
+
+
+def test_memory_that_is_exhausted_on_jax(tmp_path: Path) -> None:
+    code = (
+        "from worker.trainer.quiet import import_keras; import_keras(); import jax.numpy as jnp\n"
+        "from worker.trainer.failures import failure\n"
+        "try: jnp.zeros(1 << 44)\n"
+        "except Exception as error: print(failure(error).code)"
+    )
+    environment = dict(os.environ, KERAS_BACKEND="jax", FORNADA_HOME=str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], env=environment, capture_output=True, check=True
+    )
+    assert done.stdout == b"HOST_OOM\n"
 
 
 def test_resuming_on_jax_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import errno
 import re
 import resource
+import sys
 import traceback
 
 from db.states import FailureCode
@@ -105,6 +106,9 @@ def _code(error: BaseException) -> FailureCode:
         return FailureCode.HOST_OOM
     if type(error).__name__ == "ResourceExhaustedError":
         return FailureCode.GPU_OOM if re.search(r"device:GPU:\d", text) else FailureCode.HOST_OOM
+    if type(error).__name__ == "JaxRuntimeError" and text.startswith("RESOURCE_EXHAUSTED"):
+        on_gpu = sys.modules["jax"].default_backend() == "gpu"
+        return FailureCode.GPU_OOM if on_gpu else FailureCode.HOST_OOM
     if isinstance(error, OSError):
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         return FailureCode.DISK_FULL if full else FailureCode.ARTIFACT_WRITE

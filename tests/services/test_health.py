@@ -1,0 +1,28 @@
+"""What `doctor` says of workers that live."""
+
+from dataclasses import replace
+
+from db import workers
+from db.session import Database
+from fornada import health
+from fornada.settings import Settings
+from tests.services import store
+
+
+def devices(database: Database) -> health.Finding:
+    found = {one.what: one for one in health._workers(Settings(), database)}
+    return found["devices"]
+
+
+def test_what_jax_is_slow_at_is_told(database: Database) -> None:
+    facts = store.worker(slots=[{"name": "cpu:0", "gpu": False, "job": None}])
+    workers.register(database, facts)
+    assert devices(database).todo == ""
+    on_jax = replace(facts, name="w2", versions={"jax": "0.10.2"})
+    workers.register(database, on_jax)
+    told = devices(database)
+    assert told.well
+    assert told.todo.startswith("w2: without a GPU JAX takes many times as long")
+    slots = [{"name": "gpu:0", "gpu": True, "job": None}]
+    workers.register(database, replace(on_jax, slots=slots))
+    assert devices(database).todo == ""

@@ -162,7 +162,7 @@ def test_following_outlives_a_restart_of_the_database(
     progress = Reader(fleet.fornada, tmp_path / "progress", "wait", job)
     until(lambda: len(log.read()) > BYTES, SOON_S, saw=log.told)
     # Who never reached the database is told so, and not kept waiting.
-    until(lambda: "loss 1\n" in progress.told(), SOON_S, saw=progress.told)
+    until(lambda: "epoch   1/" in progress.told(), SOON_S, saw=progress.told)
     print(f"database killed after epoch {fleet.site.show(job)['epochs_run']}")
     server.kill()
     for reader in (log, progress):

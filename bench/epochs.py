@@ -36,7 +36,7 @@ def main() -> int:
     asked = parser.parse_args()
     data, about = pictures.folder(asked.data, asked.images)
     small = {"": data}
-    backends = [name for name in asked.backends.split(",") if running.supported(name)]
+    backends = [name for name in asked.backends.split(",") if not running.missing(name)]
     if "jax" in backends and asked.data is None:
         small["jax"] = pictures.folder(None, asked.images // 10)[0]
     rows: list[Row] = []

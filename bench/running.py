@@ -72,12 +72,6 @@ def missing(package: str) -> bool:
     return importlib.util.find_spec(package) is None
 
 
-def supported(backend: str) -> bool:
-    """Whether a trainer runs on this backend here."""
-    made = HERE.parent / "worker" / "trainer" / "engine" / f"{backend}.py"
-    return made.exists() and not missing(backend)
-
-
 class Home:
     """A home of Fornada of its own, with the embedded stack, for one benchmark."""
 

@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 from fornada.fingerprint import fingerprint
 from fornada.settings import Settings
+from fornada.sync import sync_folder
 
 PIXELS = "pixels.npy"
 FACTS = "pack.json"
@@ -309,7 +310,7 @@ class Making:
         with suppress(OSError):
             self.folder.rename(target)
             self.done = True
-        _sync(self._packs.folder)
+        sync_folder(self._packs.folder)
         pack = self._packs.find(named)
         if pack is None:
             raise FileNotFoundError(2, "the pack is gone again", str(target))
@@ -375,14 +376,6 @@ def _taken(folder: Path) -> int:
         for entry in os.scandir(folder):
             taken += entry.stat().st_blocks * 512
     return taken
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _why(size_bytes: int, bound: int, free: int) -> str:

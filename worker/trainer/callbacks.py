@@ -11,10 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from fornada.spec import Monitor, Spec
+from fornada.sync import sync_folder
 from worker.files import BEST, lasting
 from worker.messages import Best, Epoch, FileRecord
 from worker.trainer import artifacts
-from worker.trainer.artifacts import link, sync_folder
+from worker.trainer.artifacts import link
 from worker.trainer.catalogue import make
 
 Metrics = dict[str, float]

@@ -166,7 +166,7 @@ class Training:
 
         Raises:
             TrainingFailed: DIVERGED, or MODEL_INVALID where the model does not fit its loss;
-                DISK_FULL, at the latest when the next epoch is trained.
+                DISK_FULL, at the latest when the next state is due, or all epochs are trained.
         """
         while self._place.epochs < self._spec.fit.epochs and not self._model.stop_training:
             self.epoch = self._place.epochs + 1

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from db.states import FailureCode
+from fornada.sync import sync_folder
 from worker.files import record
 from worker.messages import FileRecord
 from worker.trainer import artifacts
@@ -160,7 +161,7 @@ class Keeper:
             beside = writing / f"writing{SUFFIX}"
             _, sha256 = tensors.write(beside, facts, state.arrays)
             beside.rename(writing / f"{sha256}{SUFFIX}")
-            artifacts.sync_folder(writing)
+            sync_folder(writing)
             final = self._folder / name_of(state.facts.place)
             if final.exists():
                 # Renamed before, and the disk was full for what comes after.
@@ -169,8 +170,8 @@ class Keeper:
         except BaseException:
             shutil.rmtree(writing, ignore_errors=True)
             raise
-        artifacts.sync_folder(self._folder)
-        artifacts.sync_folder(self._attempt)
+        sync_folder(self._folder)
+        sync_folder(self._attempt)
         self._clear(_KEPT)
 
     def _check_room(self, size: int) -> None:

@@ -154,6 +154,10 @@ class Failure:
     traceback: str = ""
 
 
+# The kind of the file that a job left to go on from.
+TRAINING_STATE = "training_state"
+
+
 @dataclass(frozen=True)
 class ArtifactRow:
     """A file that the attempt left; of a folder no sha256."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from db.facts import TRAINING_STATE
 from db.states import JobState, StopReason
 from fornada import artifacts
 from fornada.errors import NotExtendable
@@ -12,9 +13,6 @@ from fornada.submitting import Submitting
 
 if TYPE_CHECKING:
     from fornada.spec import Spec
-
-# The kind under which the record names a training state.
-STATE = "training_state"
 
 
 class Again(Submitting):
@@ -104,7 +102,7 @@ class Again(Submitting):
             )
 
     def _has_state(self, job: Mapping[str, Any]) -> bool:
-        found = [one for one in job["artifacts"] if one["kind"] == STATE]
+        found = [one for one in job["artifacts"] if one["kind"] == TRAINING_STATE]
         paths = [artifacts.path(self.settings, one["uri"]) for one in found]
         # Where the folder of artifacts is not mounted here, the record is all there is to go by.
         return any(path.exists() or not _mounted(path) for path in paths)

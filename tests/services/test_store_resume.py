@@ -3,8 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from db import history, jobs
-from db.facts import Claim, EpochRow, Fence, StartedFacts
+from db.facts import TRAINING_STATE, Claim, EpochRow, Fence, StartedFacts
 from db.session import Database
 from tests.services import store
 
@@ -30,6 +32,11 @@ def row(number: int, attempt: int | None, loss: float) -> EpochRow:
 def resumed(first_epoch: int, **changes: Any) -> StartedFacts:
     """What a trainer says that goes on at an epoch."""
     return replace(store.STARTED, first_epoch=first_epoch, **changes)
+
+
+def recorded(database: Database, job_id: int) -> dict[str, str]:
+    """Kinds of a job's files by their URIs."""
+    return {one["uri"]: one["kind"] for one in history.job(database, job_id)["artifacts"]}
 
 
 def losses(database: Database, job_id: int) -> list[tuple[int, int, float]]:
@@ -64,6 +71,21 @@ def test_a_fresh_retry_goes_on_from_nothing_that_was_before(database: Database) 
     jobs.finish(database, Fence(fence.job_id, 4), store.PREEMPTED)
     jobs.retry(database, fence.job_id, "ana")
     assert claimed(database).resume_from == ((claim.uid, 4), (claim.uid, 3))
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_retried_job_has_no_state_on_record(database: Database, fresh: bool) -> None:
+    """The next attempt removes it: of one that had trained it all when its job was cancelled."""
+    fence = store.running(database)
+    jobs.cancel(database, fence.job_id, "bob")
+    state = jobs.ArtifactRow(TRAINING_STATE, "artifacts:job/attempt-1/state", 1002, f"{2:064x}")
+    files = (*store.FILES, state)
+    jobs.finish(database, fence, replace(store.SUCCEEDED, artifacts=files))
+    assert recorded(database, fence.job_id)[state.uri] == TRAINING_STATE
+
+    jobs.retry(database, fence.job_id, "ana", fresh=fresh)
+
+    assert recorded(database, fence.job_id) == {each.uri: each.kind for each in store.FILES}
 
 
 def test_a_job_goes_on_where_another_ended(database: Database) -> None:

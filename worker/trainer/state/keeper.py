@@ -18,6 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+from db.facts import TRAINING_STATE
 from db.states import FailureCode
 from fornada.sync import sync_folder
 from worker.files import record
@@ -124,7 +125,7 @@ class Keeper:
         """Keep the newest state alone; the file to report, if one could be saved."""
         self._clear(1)
         kept = states(self._attempt)
-        return [record("training_state", each.file) for each in kept]
+        return [record(TRAINING_STATE, each.file) for each in kept]
 
     @property
     def _cost_s(self) -> float:

@@ -11,8 +11,8 @@ from tests.services.resuming import Outcome, attempt, noisy, outcome, same, writ
 from tests.services.trainer_jobs import TrainerProcess, document, job
 from worker.messages import Epoch, Failed, Finished, Started, Stop, Stopped, Train, WhyStop
 from worker.trainer import memory
+from worker.trainer.anew import forget
 from worker.trainer.pipes import EXIT_ABANDONED, Order, StopAsked
-from worker.trainer.serve import forget
 
 # Everything random, averaged or counted, and a plain net beside it.
 RICH = noisy(epochs=8)

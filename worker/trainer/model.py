@@ -10,6 +10,7 @@ import keras
 from db.states import FailureCode
 from fornada.settings import Settings
 from fornada.spec import KerasObject, Spec
+from worker.trainer import anew
 from worker.trainer.catalogue import make, reason
 from worker.trainer.failures import TrainingFailed, memory_limit
 
@@ -54,7 +55,7 @@ def build(
     keras.config.set_dtype_policy(spec.fit.precision)
     # After the trial objects above, which drew seeds of their own: a plain script that sets this
     # seed and builds the same layers gets the same weights.
-    keras.utils.set_random_seed(spec.data.seed)
+    anew.seed(spec.data.seed)
     layers = [layer for _, layer in _layers(spec)]
     try:
         model = keras.Sequential([keras.Input(input_shape), *layers])
@@ -93,7 +94,7 @@ def weigh(spec: Spec, input_shape: tuple[int, int, int], settings: Settings) -> 
             largest = max(largest, spec.data.batch_size * math.prod(flow.shape[1:]))
             _check_size(where, parameters, largest, settings)
     # Forgets the variables that must never be allocated, and the names that the trial used up.
-    keras.utils.clear_session()
+    anew.forget()
     return Weight(
         parameters=parameters,
         training_bytes=parameters * _FLOAT_BYTES * _COPIES_IN_TRAINING,

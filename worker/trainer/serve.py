@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import keras
-
 from fornada.settings import Settings
 from worker.messages import Failed, Finished, Stopped
-from worker.trainer import memory
+from worker.trainer import anew, memory
 from worker.trainer.pipes import Inbox, Order, Outbox
 from worker.trainer.run import Baking, failed
 
@@ -33,25 +31,14 @@ def serve(inbox: Inbox, outbox: Outbox, settings: Settings) -> None:
         verdict = _bake(order, outbox, settings)
         # A failure may have left anything behind.
         if order.job.again and not isinstance(verdict, Failed):
-            forget()
+            anew.forget()
+            memory.give_back()
             if room.left:
                 outbox.tell(verdict.model_copy(update={"again": True}))
                 continue
         inbox.let_go()
         outbox.tell(verdict)
         return
-
-
-def forget() -> None:
-    """Bring the process back to where it was before its first job, as far as numbers depend on it.
-
-    Seeds are set where a model is built; a job that switches operations to deterministic ones is
-    the only one of its process.
-    """
-    # Names, policies and settings of Keras, and kernels of TensorFlow.
-    keras.utils.clear_session(free_memory=False)
-    keras.config.disable_traceback_filtering()
-    memory.give_back()
 
 
 def _bake(order: Order, outbox: Outbox, settings: Settings) -> Finished | Stopped | Failed:

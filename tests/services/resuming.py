@@ -154,6 +154,13 @@ def last_state(folder: Path) -> State:
     return states(folder)[-1].read()
 
 
+def history(state: State) -> tuple[dict[str, float], ...]:
+    """A state's rows, an epoch each, without what depends on the clock."""
+    columns = {k: v for k, v in state.columns().items() if k not in CLOCK}
+    length = len(columns["number"])
+    return tuple({k: float(v[i]) for k, v in columns.items()} for i in range(length))
+
+
 def rewrite(kept: Kept, facts: Facts, arrays: Arrays) -> None:
     """Put another content in a saved state's place, with a checksum that is right."""
     kept.file.unlink()
@@ -183,12 +190,10 @@ class Outcome:
 def outcome(folder: Path, finished: Finished) -> Outcome:
     """What a job came to: its last state, its history, its best model, its test."""
     state = last_state(folder)
-    columns = {k: v for k, v in state.columns().items() if k not in CLOCK}
-    length = len(columns["number"])
     place = state.facts.place
     best = finished.best
     return Outcome(
-        history=tuple({k: float(v[i]) for k, v in columns.items()} for i in range(length)),
+        history=history(state),
         numbers={
             name: f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes()
             for name, array in state.arrays.items()

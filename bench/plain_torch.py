@@ -1,4 +1,4 @@
-"""A loop over tensors in memory, as one writes it by hand in PyTorch.
+"""A loop over tensors in memory, as one writes it by hand in PyTorch; on a GPU where there is one.
 
     python bench/plain_torch.py --data DIR --net dense --epochs 17
 
@@ -17,6 +17,8 @@ import torch
 from PIL import Image
 from torch import nn
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
 
 def read(folder):
     """Pixels as (count, 3, 28, 28) in 0..1, and labels; in a random order."""
@@ -26,7 +28,7 @@ def read(folder):
     labels = torch.tensor([names.index(file.parent.name) for file in files])
     order = torch.randperm(len(files))
     shaped = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div(255).contiguous()
-    return shaped[order], labels[order]
+    return shaped[order].to(DEVICE), labels[order].to(DEVICE)
 
 
 def build(net):
@@ -56,7 +58,7 @@ def build(net):
 def train(model, optimizer, loss, data, batch):
     images, labels = data
     model.train()
-    order = torch.randperm(len(images))
+    order = torch.randperm(len(images), device=DEVICE)
     for begin in range(0, len(images), batch):
         chosen = order[begin : begin + batch]
         optimizer.zero_grad()
@@ -88,7 +90,7 @@ def main():
     images, labels = read(arguments.data / "Train")
     held = len(images) // 10
     learned, unseen = (images[held:], labels[held:]), (images[:held], labels[:held])
-    model, loss = build(arguments.net), nn.CrossEntropyLoss()
+    model, loss = build(arguments.net).to(DEVICE), nn.CrossEntropyLoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=arguments.rate)
     best, seconds = float("inf"), []
     with tempfile.TemporaryDirectory() as folder:

@@ -23,7 +23,6 @@ from bench.report import Report, Row
 from db import jobs
 from db.states import JobState
 from db.tables import Attempt, Job
-from fornada import broker
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
 from tests.worker_process import Site, stub_job
@@ -134,7 +133,7 @@ def rate(site: Site, asked: Any) -> float:
     with site.database.begin() as connection:
         uids = connection.scalars(insert(Job).values(rows).returning(Job.uid)).all()
     for uid in uids[: asked.slots]:
-        broker.publish(site.app, site.queue, uid, None)
+        site.publisher.publish(site.queue, uid, None)
     until(lambda: not _left(site), PATIENCE_S)
     ended = sorted(at for at in _ended(site) if at > first)
     low, high = (int(share * (len(ended) - 1)) for share in SETTLED)

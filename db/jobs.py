@@ -5,7 +5,7 @@ How a job comes to be stands here; what people do to it, in `db.steering`; how i
 what becomes of those that nobody hears of, in `db.losses`. All are called by this module's name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, or_, select
@@ -54,6 +54,7 @@ __all__ = [
     "Verdict",
     "abandon",
     "add",
+    "add_all",
     "cancel",
     "claim",
     "expire_leases",
@@ -84,28 +85,45 @@ def add(database: Database, new: NewJob, actor: str) -> int:
     Raises:
         JobNotFound: a job that it waits for, or goes on from, is none.
     """
+    return add_all(database, [new], actor)[0]
+
+
+def add_all(database: Database, news: Sequence[NewJob], actor: str) -> list[int]:
+    """Record jobs, all of them or none; each as `add` does.
+
+    A database brings each transaction to disk, which takes longer than a job takes otherwise.
+
+    Returns:
+        Their ids, in order.
+    Raises:
+        JobNotFound: a job that one of them waits for, or goes on from, is none.
+    """
     with database.begin() as connection:
-        known = _known(connection, new)
-        if known is not None:
-            return known
-        needs = dependents.needs(connection, new.after)
-        _see(connection, new.continues)
-        waits = not all(dependents.met(need.state, new.after_any) for need in needs)
-        state = JobState.HELD if new.held or waits else JobState.QUEUED
-        row = row_of(new) | {"state": state, "held_by": actor if new.held else None}
-        statement = insert_for(connection, Job).values(row).on_conflict_do_nothing()
-        job_id: int | None = connection.scalar(statement.returning(Job.id))
-        if job_id is None:
-            # Another connection recorded it since we looked.
-            return _first(connection, new)
-        if new.tags:
-            tags = [{"job_id": job_id, "name": k, "value": v} for k, v in new.tags.items()]
-            connection.execute(insert(JobTag), tags)
-        moved(connection, job_id, (None, state), actor, _wishes(new, state))
-        dependents.wait_for(connection, job_id, new.after, new.after_any)
-        if waits:
-            dependents.decide(connection, job_id)
-        return job_id
+        return [_add(connection, new, actor) for new in news]
+
+
+def _add(connection: Connection, new: NewJob, actor: str) -> int:
+    known = _known(connection, new)
+    if known is not None:
+        return known
+    needs = dependents.needs(connection, new.after)
+    _see(connection, new.continues)
+    waits = not all(dependents.met(need.state, new.after_any) for need in needs)
+    state = JobState.HELD if new.held or waits else JobState.QUEUED
+    row = row_of(new) | {"state": state, "held_by": actor if new.held else None}
+    statement = insert_for(connection, Job).values(row).on_conflict_do_nothing()
+    job_id: int | None = connection.scalar(statement.returning(Job.id))
+    if job_id is None:
+        # Another connection recorded it since we looked.
+        return _first(connection, new)
+    if new.tags:
+        tags = [{"job_id": job_id, "name": k, "value": v} for k, v in new.tags.items()]
+        connection.execute(insert(JobTag), tags)
+    moved(connection, job_id, (None, state), actor, _wishes(new, state))
+    dependents.wait_for(connection, job_id, new.after, new.after_any)
+    if waits:
+        dependents.decide(connection, job_id)
+    return job_id
 
 
 def row_of(new: NewJob) -> dict[str, Any]:

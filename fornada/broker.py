@@ -86,37 +86,76 @@ def queue(name: str) -> Queue:
     return Queue(name, exchange="", routing_key=name)
 
 
-def publish(
-    app: Celery, queue_name: str, uid: str | None, document: Mapping[str, Any] | None
-) -> None:
-    """Wake some worker of a queue.
+class Publisher:
+    """Wakes workers, over a connection that is kept from the first time on.
+
+    A Redis that starts again in between is found again. What it raises is told after at most 10
+    seconds; the next call opens another connection.
 
     Args:
         app: from `make_app`.
-        queue_name: the job's queue.
-        uid: of the job, or None for a wake-up that names none.
-        document: the fields of `db.jobs.NewJob`, from which a worker can record the job.
-    Raises:
-        BrokerUnreachable: Redis did not take it, after at most 10 seconds.
     """
-    with _connection(app) as connection:
-        app.send_task(
-            TASK,
-            kwargs={"uid": uid, "document": None if document is None else dict(document)},
-            queue=queue(queue_name),
-            connection=connection,
-            retry=False,
-        )
 
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._client: redis.Redis | None = None
+        self._connection: Connection | None = None
 
-def queue_length(app: Celery, queue_name: str) -> int:
-    """How many wake-ups wait in a queue.
+    def publish(self, queue_name: str, uid: str | None, document: Mapping[str, Any] | None) -> None:
+        """Wake some worker of a queue.
 
-    Raises:
-        BrokerUnreachable: Redis did not answer, after at most 10 seconds.
-    """
-    with _connection(app) as connection:
-        return int(connection.default_channel.client.llen(queue_name))
+        Args:
+            queue_name: the job's queue.
+            uid: of the job, or None for a wake-up that names none.
+            document: the fields of `db.jobs.NewJob`, from which a worker can record the job.
+        Raises:
+            BrokerUnreachable: Redis did not take it.
+        """
+        with self._connected() as connection:
+            self._app.send_task(
+                TASK,
+                kwargs={"uid": uid, "document": None if document is None else dict(document)},
+                queue=queue(queue_name),
+                connection=connection,
+                retry=False,
+                # For whom Celery's events are shown; it takes as long as the sending.
+                kwargsrepr="",
+            )
+
+    def queue_length(self, queue_name: str) -> int:
+        """How many wake-ups wait in a queue.
+
+        Raises:
+            BrokerUnreachable: Redis did not answer.
+        """
+        with self._connected() as connection:
+            return int(connection.default_channel.client.llen(queue_name))
+
+    def close(self) -> None:
+        """Close the connection; another call opens one again."""
+        for kept in (self._client, self._connection):
+            if kept is not None:
+                kept.close()
+        self._client = self._connection = None
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        try:
+            with _translated(self._app):
+                if self._client is None:
+                    self._client = _client(self._app.conf.broker_url)
+                # First: kombu's own client repeats a refused connection for 6 seconds.
+                self._client.ping()
+                if self._connection is None:
+                    options = self._app.conf.broker_transport_options | {
+                        "socket_timeout": ANSWER_S,
+                        "socket_connect_timeout": ANSWER_S,
+                    }
+                    self._connection = self._app.connection_for_write(transport_options=options)
+                yield self._connection
+        except BrokerUnreachable:
+            self.close()
+            raise
 
 
 def ping(app: Celery) -> None:
@@ -131,7 +170,7 @@ def ping(app: Celery) -> None:
 
 
 def _client(url: str) -> redis.Redis:
-    # Not kombu's: that one repeats a refused connection for 6 seconds, and cannot be told not to.
+    # Not kombu's, which cannot be told not to repeat what was refused.
     parts = urlsplit(url)
     options: dict[str, Any] = {
         "socket_timeout": ANSWER_S,
@@ -145,17 +184,6 @@ def _client(url: str) -> redis.Redis:
         # A Unix socket has no such option.
         del options["socket_connect_timeout"]
     return redis.Redis.from_url(url, **options)
-
-
-@contextmanager
-def _connection(app: Celery) -> Iterator[Connection]:
-    ping(app)
-    options = app.conf.broker_transport_options | {
-        "socket_timeout": ANSWER_S,
-        "socket_connect_timeout": ANSWER_S,
-    }
-    with _translated(app), app.connection_for_write(transport_options=options) as connection:
-        yield connection
 
 
 @contextmanager

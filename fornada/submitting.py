@@ -1,7 +1,6 @@
 """Queueing jobs."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,9 @@ from fornada.waking import Waking
 if TYPE_CHECKING:
     from fornada.sources import Source
     from fornada.spec import Spec
+
+# Jobs of one transaction; an SQLite file is locked for a tenth of a second by it.
+BATCH = 100
 
 
 class Submitting(Waking):
@@ -126,12 +128,16 @@ class Submitting(Waking):
         trained = [self._trained(spec) if needed else None for spec in read]
         if not wait_for_worker:
             self._refuse_never(spec for spec, job in zip(read, trained, strict=True) if not job)
-        for spec, job in zip(read, trained, strict=True):
-            yield job or self._add(spec, terms)
+        done = list(zip(read, trained, strict=True))
+        for begin in range(0, len(done), BATCH):
+            part = done[begin : begin + BATCH]
+            news = [new_job(spec, terms) for spec, job in part if not job]
+            ids = self._accept(news)
+            added = zip(news, ids, strict=True)
+            for _, job in part:
+                yield job or self._added(*next(added), terms)
 
-    def _add(self, spec: "Spec", terms: Terms) -> Submitted:
-        new = new_job(spec, terms)
-        job_id = self._accept(new)
+    def _added(self, new: jobs.NewJob, job_id: int, terms: Terms) -> Submitted:
         if terms.key is not None:
             known = history.job(self._database, job_id)
             if known["uid"] != new.uid:
@@ -141,18 +147,18 @@ class Submitting(Waking):
         if terms.waits:
             # Nobody can claim it now; upkeep tells the workers when somebody can.
             return Submitted(job_id, new.uid, self._called_off(job_id) if terms.after else None)
-        return Submitted(job_id, new.uid, self._wake(new.queue, new.uid, asdict(new)))
+        return Submitted(job_id, new.uid, self._wake(new.queue, new.uid, vars(new)))
 
-    def _accept(self, new: jobs.NewJob) -> int:
-        """Add a job, once more when nobody answered.
+    def _accept(self, news: Sequence[jobs.NewJob]) -> list[int]:
+        """Add jobs, once more when nobody answered.
 
-        Its commit may have been done and only the answer lost: the same uid again changes
-        nothing, and tells. Otherwise a job would run of which was said that it is refused.
+        Their commit may have been done and only the answer lost: the same uids again change
+        nothing, and tell. Otherwise jobs would run of which was said that they are refused.
         """
         try:
-            return jobs.add(self._database, new, self.actor)
+            return jobs.add_all(self._database, news, self.actor)
         except DatabaseUnreachable:
-            return jobs.add(self._database, new, self.actor)
+            return jobs.add_all(self._database, news, self.actor)
 
     def _called_off(self, job_id: int) -> str | None:
         """Why a job was cancelled as soon as it was accepted, if it was."""

@@ -62,6 +62,7 @@ class Site:
             data_root=REPOSITORY,
         )
         self.app: Celery = broker.make_app(self.settings)
+        self.publisher = broker.Publisher(self.app)
 
     @classmethod
     def on(cls, server: PostgresServer, broker_url: str) -> Self:
@@ -107,12 +108,12 @@ class Site:
         new = stub_job(name, **{"queue": self.queue} | changes)
         job_id = jobs.add(self.database, new, "test")
         if wake:
-            broker.publish(self.app, new.queue, new.uid, None)
+            self.publisher.publish(new.queue, new.uid, None)
         return job_id
 
     def publish(self, job_id: int) -> None:
         """Wake a worker for a job."""
-        broker.publish(self.app, self.queue, str(self.show(job_id)["uid"]), None)
+        self.publisher.publish(self.queue, str(self.show(job_id)["uid"]), None)
 
     def show(self, job_id: int) -> dict[str, Any]:
         """The job's document."""
@@ -174,6 +175,7 @@ class Site:
 
     def close(self) -> None:
         """Forget the database and the home; every worker must be gone."""
+        self.publisher.close()
         self.database.dispose()
         left = self.living()
         for pid in left:

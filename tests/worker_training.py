@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from db import jobs
-from fornada import broker
 from fornada.spec import loads
 from tests.worker_process import REPOSITORY, Site, stub_job
 
@@ -66,5 +65,5 @@ def submit(site: Site, name: str, *, epochs: int, text: str = SPEC) -> int:
         monitor_mode=spec.monitor.mode,
     )
     job_id = jobs.add(site.database, new, "test")
-    broker.publish(site.app, site.queue, new.uid, None)
+    site.publisher.publish(site.queue, new.uid, None)
     return job_id

@@ -41,6 +41,7 @@ class Upkeep:
         self._heart = heart
         self._bakery = crew.bakery
         self._app = app
+        self._publisher = broker.Publisher(app)
         self._away: set[str] = set()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
@@ -60,6 +61,7 @@ class Upkeep:
         if self._thread.is_alive():
             self._thread.join()
         self._self_woken.shutdown(wait=True)
+        self._publisher.close()
         try:
             workers.gone(self._bakery.database, self._bakery.name)
         except DatabaseUnreachable as exc:
@@ -138,8 +140,8 @@ class Upkeep:
     def _publish(self, queue: str, wanted: int) -> None:
         if wanted == 0:
             return
-        for _ in range(wanted - broker.queue_length(self._app, queue)):
-            broker.publish(self._app, queue, None, None)
+        for _ in range(wanted - self._publisher.queue_length(queue)):
+            self._publisher.publish(queue, None, None)
         self._report_back("broker")
 
     def _report_away(self, what: str, error: Exception) -> None:

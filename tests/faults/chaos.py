@@ -20,7 +20,6 @@ from db import jobs, workers
 from db.errors import DatabaseUnreachable, WrongState
 from db.states import FINAL_STATES, JobState
 from db.tables import Job
-from fornada import broker
 from fornada.errors import BrokerUnreachable
 from tests.faults import cast
 from tests.faults.audit import Audit
@@ -171,7 +170,7 @@ class Chaos:
     def _accept(self, part: Part, new: Any) -> int:
         job_id = jobs.add(self._site.database, new, ACTOR)
         with contextlib.suppress(BrokerUnreachable):
-            broker.publish(self._site.app, new.queue, new.uid, None)
+            self._site.publisher.publish(new.queue, new.uid, None)
         return job_id
 
     # Faults of processes
@@ -289,7 +288,7 @@ class Chaos:
             return "nobody"
         part = chosen(known, what.pick)
         for _ in range(10):
-            broker.publish(self._site.app, self._site.queue, part.uid, None)
+            self._site.publisher.publish(self._site.queue, part.uid, None)
         return f"ten wake-ups for job {part.job_id}"
 
     def _garbage(self, what: Happening) -> str:

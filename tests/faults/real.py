@@ -7,7 +7,7 @@ from typing import Any
 
 from db import history, jobs
 from db.facts import NewJob
-from fornada import artifacts, broker
+from fornada import artifacts
 from fornada.spec import loads
 from fornada.submission import new_job
 from tests.worker_process import REPOSITORY, Site
@@ -55,7 +55,7 @@ def submit_real(site: Site, seed: int = 1) -> int:
     """Submit one to the site's queue; its id."""
     new = real_job(site.queue, seed)
     job_id = jobs.add(site.database, new, "test")
-    broker.publish(site.app, site.queue, new.uid, None)
+    site.publisher.publish(site.queue, new.uid, None)
     return job_id
 
 

@@ -49,8 +49,8 @@ def _die_with_wake_up(site: Site, redis: RedisServer, first: WorkerProcess, uid:
             # Its BRPOP ends after a second, also while it is stopped: this must be quick.
             until(waiting, 20)
             os.kill(first.celery, signal.SIGSTOP)
-            broker.publish(site.app, site.queue, uid, None)
-            if broker.queue_length(site.app, site.queue) == 0:
+            site.publisher.publish(site.queue, uid, None)
+            if site.publisher.queue_length(site.queue) == 0:
                 break
             client.delete(f"{broker.KEY_PREFIX}{site.queue}")
             os.kill(first.celery, signal.SIGCONT)

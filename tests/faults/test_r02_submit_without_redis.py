@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from fornada import broker
 from tests.acceptance.installed import Fornada
 from tests.acceptance.specs import small
 from tests.faults.telling import tell, tell_only
@@ -83,4 +82,4 @@ def _back(redis: RedisServer, fault: str) -> None:
 
 def _nothing_waits(site: Site) -> None:
     """Whatever was published has been taken: no further wake-up could start the job again."""
-    until(lambda: broker.queue_length(site.app, site.queue) == 0, 20)
+    until(lambda: site.publisher.queue_length(site.queue) == 0, 20)

@@ -11,7 +11,6 @@ from functools import partial
 import pytest
 
 from db import history
-from fornada import broker
 from tests.faults.telling import tell
 from tests.servers import RedisServer
 from tests.until import until
@@ -53,9 +52,9 @@ def test_epochs_keep_coming_and_the_worker_resumes(
         tell("Redis is back", site, running)
 
         # A wake-up for nobody: only a worker that listens takes it out of the queue.
-        broker.publish(site.app, site.queue, None, None)
+        site.publisher.publish(site.queue, None, None)
         begin = time.monotonic()
-        until(lambda: broker.queue_length(site.app, site.queue) == 0, RESUMED_S, saw=worker.text)
+        until(lambda: site.publisher.queue_length(site.queue) == 0, RESUMED_S, saw=worker.text)
         tell(f"listening again after {time.monotonic() - begin:.1f} s", site, running)
         assert (site.state(running), site.show(running)["attempts"]) == ("running", 1)
         numbers = [row["epoch"] for row in history.epochs(site.database, running)]

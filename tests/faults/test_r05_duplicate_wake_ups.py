@@ -1,6 +1,5 @@
 """R5: a hundred copies of every wake-up start each job once."""
 
-from fornada import broker
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
 from tests.worker_process import Site
@@ -17,11 +16,11 @@ def test_r05_a_hundred_wake_ups_a_job_start_one_attempt_each(
         for _ in range(COPIES):
             for job_id in ids:
                 site.publish(job_id)
-        print(f"R5: {broker.queue_length(site.app, site.queue)} wake-ups for {len(ids)} jobs")
+        print(f"R5: {site.publisher.queue_length(site.queue)} wake-ups for {len(ids)} jobs")
 
         with site.worker("--slots", str(SLOTS)) as worker:
             ended = [site.wait(job_id, timeout_s=90) for job_id in ids]
-            until(lambda: broker.queue_length(site.app, site.queue) == 0, 60)
+            until(lambda: site.publisher.queue_length(site.queue) == 0, 60)
             assert [site.show(job_id) for job_id in ids] == ended
 
         assert {(job["state"], job["attempts"]) for job in ended} == {("succeeded", 1)}

@@ -61,7 +61,7 @@ def test_r22_no_hostile_element_runs_code_changes_a_job_or_ends_a_worker(
 
     for name, pushed in hostile(f"touch {ran}").items():
         push(site, redis_server, pushed)
-        until(lambda: broker.queue_length(site.app, site.queue) == 0, 10)
+        until(lambda: site.publisher.queue_length(site.queue) == 0, 10)
         print(f"R22: {name}: taken; Celery process {worker.celery}")
     taken = site.wait(site.add("fine"), timeout_s=10)
 
@@ -81,7 +81,7 @@ def test_r22_no_element_makes_a_worker_hoard(
     push(site, redis_server, *[later] * LATER)
 
     # Each is a wake-up like any other: it finds nothing, and is gone.
-    until(lambda: broker.queue_length(site.app, site.queue) == 0, 60)
+    until(lambda: site.publisher.queue_length(site.queue) == 0, 60)
     taken = site.wait(site.add("fine"), timeout_s=10)
 
     print(f"R22: pushed {LATER} elements for the year 2099; job {taken['id']} {taken['state']}")
@@ -95,7 +95,7 @@ def test_r22_a_queue_named_like_a_key_of_kombus_harms_no_worker(
 ) -> None:
     celery = worker.celery
     for queue in ("unacked", "unacked_index", "unacked_mutex", "_kombu.binding."):
-        broker.publish(site.app, queue, None, None)
+        site.publisher.publish(queue, None, None)
 
     # With kombu's book each wake-up would have been written into one of these lists.
     taken = [site.wait(site.add("fine"), timeout_s=10) for _ in range(3)]
@@ -140,8 +140,8 @@ def _answered_unseen(site: Site, redis: RedisServer, worker: WorkerProcess) -> b
     """Stop the Celery process; whether Redis then answers it with garbage. If not, go on."""
     os.kill(worker.celery, signal.SIGSTOP)
     push(site, redis, b"no json")
-    if broker.queue_length(site.app, site.queue) == 0:
+    if site.publisher.queue_length(site.queue) == 0:
         return True
     os.kill(worker.celery, signal.SIGCONT)
-    until(lambda: broker.queue_length(site.app, site.queue) == 0, 10, saw=worker.text)
+    until(lambda: site.publisher.queue_length(site.queue) == 0, 10, saw=worker.text)
     return False

@@ -12,7 +12,6 @@ from sqlalchemy import func, select
 
 from db import jobs
 from db.tables import Job
-from fornada import broker
 from fornada.spec import Spec
 from fornada.submission import new_job
 from tests.acceptance.installed import Fornada
@@ -101,8 +100,8 @@ def test_r25_a_message_that_brings_a_hostile_spec_changes_nothing(
 
     for row in DOCUMENTS.values():
         brought = asdict(replace(good, uid=new_job(Spec.from_document(GOOD)).uid))
-        broker.publish(site.app, site.queue, brought["uid"], brought | {"spec": row.document})
-    until(lambda: broker.queue_length(site.app, site.queue) == 0, 120, saw=worker.text)
+        site.publisher.publish(site.queue, brought["uid"], brought | {"spec": row.document})
+    until(lambda: site.publisher.queue_length(site.queue) == 0, 120, saw=worker.text)
     site.wait(jobs.add(site.database, good, "test"), timeout_s=180)
 
     print(f"R25: {len(DOCUMENTS)} messages taken, {count(site) - before - 1} jobs recorded of them")

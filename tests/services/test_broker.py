@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,10 @@ def settings(redis_server: RedisServer) -> Settings:
     return Settings(broker_url=SecretStr(redis_server.url))
 
 
+def publisher(settings: Settings) -> broker.Publisher:
+    return broker.Publisher(broker.make_app(settings))
+
+
 @pytest.fixture
 def hung(settings: Settings, redis_server: RedisServer) -> Iterator[None]:
     os.kill(redis_server.pid, signal.SIGSTOP)
@@ -33,11 +38,11 @@ def hung(settings: Settings, redis_server: RedisServer) -> Iterator[None]:
 
 
 def test_a_wake_up_lies_in_its_own_queue(settings: Settings, redis_server: RedisServer) -> None:
-    app = broker.make_app(settings)
-    broker.publish(app, "gpu", "0199-uid", {"name": "digits"})
-    broker.publish(app, "gpu", None, None)
-    assert broker.queue_length(app, "gpu") == 2
-    assert broker.queue_length(app, "default") == 0
+    with closing(publisher(settings)) as one:
+        one.publish("gpu", "0199-uid", {"name": "digits"})
+        one.publish("gpu", None, None)
+        assert one.queue_length("gpu") == 2
+        assert one.queue_length("default") == 0
     newest, oldest = redis_server.client().lrange("fornada:gpu", 0, -1)
     assert json.loads(newest)["headers"]["task"] == broker.TASK
     assert json.loads(oldest)["content-type"] == "application/json"
@@ -45,10 +50,9 @@ def test_a_wake_up_lies_in_its_own_queue(settings: Settings, redis_server: Redis
 
 def test_redis_away_is_told_at_once(tmp_path: Path) -> None:
     url = f"redis+socket://:s3cret@{tmp_path}/none.sock"
-    app = broker.make_app(Settings(broker_url=SecretStr(url)))
     begin = time.monotonic()
     with pytest.raises(BrokerUnreachable) as told:
-        broker.publish(app, "default", None, None)
+        publisher(Settings(broker_url=SecretStr(url))).publish("default", None, None)
     assert time.monotonic() - begin < 1
     assert "s3cret" not in str(told.value)
 
@@ -57,7 +61,7 @@ def test_redis_away_is_told_at_once(tmp_path: Path) -> None:
 def test_a_hung_redis_is_told_in_time(settings: Settings) -> None:
     begin = time.monotonic()
     with pytest.raises(BrokerUnreachable, match="did not answer"):
-        broker.publish(broker.make_app(settings), "default", None, None)
+        publisher(settings).publish("default", None, None)
     assert time.monotonic() - begin < TOLD_WITHIN_S
 
 
@@ -71,11 +75,39 @@ def test_a_wrong_password_is_told_without_it(redis_server: RedisServer) -> None:
 def test_another_database_of_redis_is_another_broker(
     settings: Settings, redis_server: RedisServer
 ) -> None:
-    second = broker.make_app(Settings(broker_url=SecretStr(f"{redis_server.url}?virtual_host=2")))
-    broker.ping(second)
-    broker.publish(second, "default", None, None)
-    assert broker.queue_length(broker.make_app(settings), "default") == 0
-    assert broker.queue_length(second, "default") == 1
+    second = Settings(broker_url=SecretStr(f"{redis_server.url}?virtual_host=2"))
+    broker.ping(broker.make_app(second))
+    with closing(publisher(settings)) as one, closing(publisher(second)) as other:
+        other.publish("default", None, None)
+        assert one.queue_length("default") == 0
+        assert other.queue_length("default") == 1
+
+
+def test_many_wake_ups_take_one_connection(settings: Settings, redis_server: RedisServer) -> None:
+    def connections() -> int:
+        return int(redis_server.client().info("stats")["total_connections_received"])
+
+    with closing(publisher(settings)) as one:
+        one.publish("default", None, None)
+        before = connections()
+        for _ in range(10):
+            one.publish("default", None, None)
+        # The one that looks.
+        assert connections() == before + 1
+
+
+def test_a_redis_that_starts_again_is_found_again() -> None:
+    with RedisServer() as server, closing(publisher(Settings(broker_url=server.url))) as one:
+        one.publish("default", None, None)
+        server.stop()
+        with pytest.raises(BrokerUnreachable):
+            one.publish("default", None, None)
+        server.start()
+        one.publish("default", None, None)
+        server.stop()
+        server.start()
+        one.publish("default", None, None)
+        assert one.queue_length("default") == 1
 
 
 def test_embedded_socket_is_short_and_private(

@@ -70,7 +70,7 @@ def test_submit_records_the_job_and_wakes_a_worker(client: Client, settings: Set
     assert document["spec"]["resources"]["time_limit"] == 90
     # Relative to the data root, so that every host reads it in its own.
     assert document["spec"]["data"]["train"] == "Data/Train"
-    assert broker.queue_length(broker.make_app(settings), "gpu") == 1
+    assert broker.Publisher(broker.make_app(settings)).queue_length("gpu") == 1
 
 
 def test_a_file_a_document_and_a_spec_are_the_same_job(client: Client) -> None:

@@ -148,13 +148,13 @@ def test_upkeep_wakes_as_many_as_there_are_idle_slots(site: Site, worker: Worker
         jobs.add(site.database, stub_job("fine", elsewhere), "test")
 
     workers.register(site.database, facts)
-    until(lambda: broker.queue_length(site.app, elsewhere) == 2, 10)
+    until(lambda: site.publisher.queue_length(elsewhere) == 2, 10)
     # What waits already is not published again.
     for _ in range(2):
         workers.beat(site.database, facts)
         _wait_for_beat(site, worker)
 
-    assert broker.queue_length(site.app, elsewhere) == 2
+    assert site.publisher.queue_length(elsewhere) == 2
     workers.gone(site.database, "other")
 
 
@@ -170,17 +170,17 @@ def test_a_busy_worker_leaves_wake_ups_to_others(
         with redis_server.client() as client:
             until(lambda: client.info("clients")["blocked_clients"] == 0, 10)
 
-        waiting = broker.queue_length(site.app, site.queue) + 3
+        waiting = site.publisher.queue_length(site.queue) + 3
         for _ in range(3):
-            broker.publish(site.app, site.queue, None, None)
+            site.publisher.publish(site.queue, None, None)
         for _ in range(2):
             _wait_for_beat(site, worker)
 
-        assert broker.queue_length(site.app, site.queue) == waiting
+        assert site.publisher.queue_length(site.queue) == waiting
     finally:
         for job_id in running:
             jobs.cancel(site.database, job_id, "test")
-    until(lambda: broker.queue_length(site.app, site.queue) == 0, 20)
+    until(lambda: site.publisher.queue_length(site.queue) == 0, 20)
 
 
 @pytest.mark.usefixtures("worker")
@@ -188,10 +188,10 @@ def test_a_hundred_wake_ups_start_one_attempt(site: Site) -> None:
     new = stub_job("fine", site.queue)
     job_id = jobs.add(site.database, new, "test")
     for _ in range(100):
-        broker.publish(site.app, site.queue, new.uid, None)
+        site.publisher.publish(site.queue, new.uid, None)
 
     job = site.wait(job_id)
-    until(lambda: broker.queue_length(site.app, site.queue) == 0, 20)
+    until(lambda: site.publisher.queue_length(site.queue) == 0, 20)
 
     assert site.show(job_id) == job
     assert job["attempts"] == 1
@@ -202,7 +202,7 @@ def test_an_unknown_job_is_recorded_from_its_message(site: Site) -> None:
     new = replace(_digits(site), user="ana")
 
     for _ in range(2):
-        broker.publish(site.app, site.queue, new.uid, asdict(new))
+        site.publisher.publish(site.queue, new.uid, asdict(new))
     until(lambda: _known(site, new.uid), 20)
 
     job = site.wait(history.find(site.database, new.uid))
@@ -217,7 +217,7 @@ def test_of_a_message_only_spec_and_user_are_believed(site: Site) -> None:
     loud = replace(_digits(site), user="ana\x1b[2J")
 
     for new in (loud, forged):
-        broker.publish(site.app, site.queue, new.uid, asdict(new))
+        site.publisher.publish(site.queue, new.uid, asdict(new))
     until(lambda: _known(site, forged.uid), 20)
 
     job = site.wait(history.find(site.database, forged.uid))
@@ -245,7 +245,7 @@ def test_garbage_in_the_queue_harms_nothing(
     for payload in payloads:
         site.app.send_task(broker.TASK, kwargs=payload, queue=broker.queue(site.queue))
     forged = stub_job("forged", site.queue)
-    broker.publish(site.app, site.queue, forged.uid, asdict(forged))
+    site.publisher.publish(site.queue, forged.uid, asdict(forged))
     site.app.send_task("os.system", args=["true"], queue=broker.queue(site.queue))
 
     assert site.wait(site.add("fine"))["state"] == "succeeded"

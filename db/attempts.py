@@ -13,11 +13,11 @@ from sqlalchemy import Connection, case, delete, select
 from db import summaries
 from db.clock import later, now
 from db.errors import Fenced
-from db.facts import EpochRow, Fence, Requests, StartedFacts
+from db.facts import TRAINING_STATE, EpochRow, Fence, Requests, StartedFacts
 from db.fences import best_columns, holds, write_attempt, write_job
 from db.moves import tell
 from db.session import Database
-from db.tables import Attempt, Dataset, Epoch, Job
+from db.tables import Artifact, Attempt, Dataset, Epoch, Job
 from db.upsert import insert_for, upsert
 
 
@@ -92,6 +92,9 @@ def started(database: Database, fence: Fence, facts: StartedFacts) -> None:
         )
         _forget(connection, fence, facts.first_epoch)
         upsert(connection, Epoch, _rows(fence, facts.restored), key=("job_id", "number"))
+        # Earlier states, of a job that was cancelled at its end, are now this attempt's to remove.
+        states = delete(Artifact).where(Artifact.job_id == fence.job_id)
+        connection.execute(states.where(Artifact.kind == TRAINING_STATE))
         summaries.rebuild(connection, fence.job_id)
         _dataset(connection, facts, data)
         tell(connection, fence.job_id, "started", attempt.worker, {"attempt": fence.attempt})

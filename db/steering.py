@@ -2,17 +2,16 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from db import dependents
 from db.clock import now
 from db.errors import JobNotFound, WrongState
-from db.facts import TRAINING_STATE
 from db.fences import QUEUED
 from db.moves import moved, tell
 from db.session import Database
 from db.states import JobState
-from db.tables import Artifact, Job
+from db.tables import Job
 
 # What it needs to know of the job.
 _KNOWN = tuple(
@@ -179,9 +178,6 @@ def retry(database: Database, job_id: int, actor: str, *, fresh: bool = False) -
         if fresh:
             values["resume_after"] = job.attempt
         _write(connection, job_id, **values)
-        # From here on the next attempt's to go on from, and to remove.
-        states = delete(Artifact).where(Artifact.job_id == job_id)
-        connection.execute(states.where(Artifact.kind == TRAINING_STATE))
         detail: dict[str, Any] = {"fresh": fresh} | ({"waived": waived} if waived else {})
         moved(connection, job_id, (job.state, JobState.QUEUED), actor, detail)
         unmet = dependents.unmet_of(connection, [job_id]).get(job_id)

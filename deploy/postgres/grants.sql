@@ -11,9 +11,9 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO fornada_worker, fornada_client, f
 -- Workers: everything but taking jobs out of the record, and what people decide.
 GRANT INSERT, UPDATE ON job, attempt, metric_summary, artifact, epoch, worker, upkeep TO fornada_worker;
 GRANT INSERT ON job_tag, dependency, event, dataset, log_chunk TO fornada_worker;
--- An attempt that starts anew forgets the epochs of the one before; logs are dropped when they lie
+-- An attempt that starts anew forgets the epochs and the state of the one before; logs are dropped when they lie
 -- in a file.
-GRANT DELETE ON epoch, metric_summary, log_chunk TO fornada_worker;
+GRANT DELETE ON epoch, metric_summary, artifact, log_chunk TO fornada_worker;
 -- To lock the row while it counts who runs: no such lock without a column to write.
 GRANT UPDATE (changed_at) ON queue TO fornada_worker;
 GRANT USAGE ON SEQUENCE job_id_seq, event_id_seq TO fornada_worker;

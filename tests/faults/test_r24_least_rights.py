@@ -36,7 +36,7 @@ TABLE_RIGHTS: dict[str, dict[str, set[str]]] = {
         "attempt": {"INSERT", "UPDATE"},
         "epoch": {"INSERT", "UPDATE", "DELETE"},
         "metric_summary": {"INSERT", "UPDATE", "DELETE"},
-        "artifact": {"INSERT", "UPDATE"},
+        "artifact": {"INSERT", "UPDATE", "DELETE"},
         "event": {"INSERT"},
         "dataset": {"INSERT"},
         "log_chunk": {"INSERT", "DELETE"},

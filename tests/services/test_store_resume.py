@@ -74,8 +74,10 @@ def test_a_fresh_retry_goes_on_from_nothing_that_was_before(database: Database) 
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-def test_a_retried_job_has_no_state_on_record(database: Database, fresh: bool) -> None:
-    """The next attempt removes it: of one that had trained it all when its job was cancelled."""
+def test_an_attempt_that_starts_takes_earlier_states_off_the_record(
+    database: Database, fresh: bool
+) -> None:
+    """It removes them: of one that had trained it all when its job was cancelled."""
     fence = store.running(database)
     jobs.cancel(database, fence.job_id, "bob")
     state = jobs.ArtifactRow(TRAINING_STATE, "artifacts:job/attempt-1/state", 1002, f"{2:064x}")
@@ -84,6 +86,8 @@ def test_a_retried_job_has_no_state_on_record(database: Database, fresh: bool) -
     assert recorded(database, fence.job_id)[state.uri] == TRAINING_STATE
 
     jobs.retry(database, fence.job_id, "ana", fresh=fresh)
+    assert recorded(database, fence.job_id)[state.uri] == TRAINING_STATE
+    jobs.started(database, claimed(database).fence, store.STARTED)
 
     assert recorded(database, fence.job_id) == {each.uri: each.kind for each in store.FILES}
 

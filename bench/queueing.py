@@ -6,18 +6,15 @@ The servers are private, and started here. A worker host's own cost is measured 
 worker that waits for work, and the memory of a worker without its trainers.
 """
 
-import os
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, insert, select
 
-from bench import pictures, report, running
+from bench import pictures, processes, report, running
 from bench.nets import Training
 from bench.report import Report, Row
 from db import jobs
@@ -34,7 +31,6 @@ SETTINGS = {"LEASE_S": "60", "HEARTBEAT_S": "10", "UPKEEP_S": "10", "GRACE_S": "
 PATIENCE_S = 600.0
 # The ends of a run, where not every slot is busy, are left out of its rate.
 SETTLED = (0.1, 0.9)
-TICKS_S = os.sysconf("SC_CLK_TCK")
 
 
 def main() -> int:
@@ -168,38 +164,16 @@ def idle(site: Site, seconds: float) -> list[Row]:
     with site.baker("--slots", "1", **{f"FORNADA_{k}": v for k, v in SETTINGS.items()}) as worker:
         until(lambda: len(site.trainers()) == 1, PATIENCE_S)
         # Until the spare has loaded Keras, and nothing moves.
-        until(lambda: _cpu_s(site.processes(), 2.0) < 0.1, PATIENCE_S, saw=worker.text)
+        until(lambda: processes.at_rest(site.home), PATIENCE_S, saw=worker.text)
         report.say(f"an idle host, {seconds:g} s")
-        share = _cpu_s(site.processes(), seconds) / seconds * 100
+        share = processes.cpu_s(site.home, seconds) / seconds * 100
         trainers = site.trainers()
         bare = [pid for pid in site.processes() if pid not in trainers]
-        memory = sum(map(_resident_bytes, bare)) / 1e6
+        memory = sum(map(processes.resident_bytes, bare)) / 1e6
     return [
         report.row(group, "processor, of one core", "%", [share], bound=1.0),
         report.row(group, "memory without trainers", "MB", [memory], bound=150.0),
     ]
-
-
-def _cpu_s(pids: list[int], seconds: float) -> float:
-    """Processor seconds that processes use meanwhile."""
-    before = sum(map(_spent_s, pids))
-    time.sleep(seconds)
-    return sum(map(_spent_s, pids)) - before
-
-
-def _spent_s(pid: int) -> float:
-    try:
-        # After the name in brackets, which may hold anything: state is the first, utime the 12th.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / TICKS_S
-
-
-def _resident_bytes(pid: int) -> int:
-    """Memory of a process, what it shares with others divided among them."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 if __name__ == "__main__":

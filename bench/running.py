@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench import processes
 from bench.nets import Training
 from tests.until import until
 
@@ -109,7 +110,7 @@ class Home:
 
     @contextmanager
     def up(self) -> Iterator[None]:
-        """The stack, with one slot and a trainer that waits for its first job."""
+        """The stack, with one slot and a trainer that waits, loaded, for its first job."""
         with subprocess.Popen(
             [PROGRAM, "up", "--slots", "1", "--quiet"],
             env={**os.environ, **self.environment},
@@ -130,4 +131,5 @@ class Home:
             workers = self.json("worker", "ls")
         except RuntimeError:
             return False
-        return any(row["state"] == "idle" for row in workers)
+        idle = any(row["state"] == "idle" for row in workers)
+        return idle and processes.at_rest(self.folder)

@@ -20,6 +20,7 @@ from db.facts import NewJob
 from db.session import Database
 from fornada import broker
 from fornada.settings import Settings
+from tests import processes
 from tests.servers import PostgresServer
 from tests.until import until
 
@@ -157,16 +158,15 @@ class Site:
 
     def processes(self) -> list[int]:
         """Living processes with this home in their environment."""
-        mark = f"FORNADA_HOME={self.home}\0".encode()
-        return [pid for pid in _pids() if mark in _environ(pid)]
+        return processes.of_home(self.home)
 
     def living(self) -> dict[int, str]:
         """Command lines of the living processes, for what a test says of them."""
-        return {pid: " ".join(command(pid)) for pid in self.processes()}
+        return {pid: " ".join(processes.command(pid)) for pid in self.processes()}
 
     def trainers(self) -> list[int]:
         """Living trainers of this site, spares too."""
-        return [pid for pid in self.processes() if "--up-fd" in command(pid)]
+        return [pid for pid in self.processes() if "--up-fd" in processes.command(pid)]
 
     def live_trainers(self, count: int) -> list[int]:
         """Wait until there are so many."""
@@ -214,8 +214,8 @@ class WorkerProcess:
     @property
     def celery(self) -> int:
         """Process id of the Celery process; 0 while there is none."""
-        found = [pid for pid in _pids() if _parent(pid) == self.process.pid]
-        return next((pid for pid in found if "--parent" in command(pid)), 0)
+        found = processes.children(self.process.pid)
+        return next((pid for pid in found if "--parent" in processes.command(pid)), 0)
 
     def stop(self, timeout_s: float = 20.0) -> int:
         """Drain it; its exit code."""
@@ -270,36 +270,6 @@ def stub_spec(name: str) -> dict[str, Any]:
     return {"name": name, "data": {"train": "Data/Train"}, "fit": {"epochs": 2}}
 
 
-def command(pid: int) -> list[str]:
-    """Its argument list; empty when it is gone or a zombie."""
-    return _read(pid, "cmdline").decode().split("\0")[:-1]
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended, or is a zombie."""
-    return not _read(pid, "cmdline")
-
-
 def _name(arguments: Sequence[str]) -> str | None:
     given = [after for before, after in itertools.pairwise(arguments) if before == "--name"]
     return given[-1] if given else None
-
-
-def _pids() -> list[int]:
-    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
-
-
-def _environ(pid: int) -> bytes:
-    return _read(pid, "environ")
-
-
-def _parent(pid: int) -> int:
-    stat = _read(pid, "stat").decode()
-    return int(stat.rpartition(")")[2].split()[1]) if stat else 0
-
-
-def _read(pid: int, what: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/{what}").read_bytes()
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return b""

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from db import history
 from fornada import artifacts
+from tests.processes import gone
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
-from tests.worker_process import Site, gone
+from tests.worker_process import Site
 
 
 def test_r11_a_zombie_changes_nothing_of_the_attempt_that_replaced_it(

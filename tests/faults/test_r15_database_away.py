@@ -15,9 +15,10 @@ from db import history, jobs
 from fornada import artifacts
 from tests.faults.databases import durable_site, epochs_in_order, proxied
 from tests.faults.telling import tell
+from tests.processes import gone
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
-from tests.worker_process import QUICK, Site, WorkerProcess, gone
+from tests.worker_process import QUICK, Site, WorkerProcess
 
 LEASE_S = float(QUICK["LEASE_S"])
 AWAY_S = 1.5 * LEASE_S

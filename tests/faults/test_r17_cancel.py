@@ -14,9 +14,10 @@ import pytest
 
 from db import jobs
 from fornada import artifacts
+from tests.processes import gone
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
-from tests.worker_process import QUICK, Site, WorkerProcess, gone
+from tests.worker_process import QUICK, Site, WorkerProcess
 from tests.worker_training import submit
 
 PROMISED_S = float(QUICK["HEARTBEAT_S"]) + float(QUICK["GRACE_S"])

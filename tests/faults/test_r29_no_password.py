@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.house import NAME, House
+from tests.processes import command
 from tests.until import until
-from tests.worker_process import command
 
 # All of it happens before the first test.
 pytestmark = pytest.mark.timeout(900)

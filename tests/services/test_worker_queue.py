@@ -18,9 +18,10 @@ from db.workers import WorkerFacts
 from fornada import artifacts, broker
 from fornada.spec import load
 from fornada.submission import new_job
+from tests.processes import gone
 from tests.servers import RedisServer
 from tests.until import until
-from tests.worker_process import REPOSITORY, Site, WorkerProcess, gone, stub_job
+from tests.worker_process import REPOSITORY, Site, WorkerProcess, stub_job
 
 
 @pytest.fixture(scope="module")

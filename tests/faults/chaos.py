@@ -311,6 +311,8 @@ class Chaos:
         return [self._site.show(each) for each in self._ids(*set(JobState) - FINAL_STATES)]
 
     def _all_there(self) -> bool:
+        if self._stage.leaving:
+            return False
         self._stage.keep_workers()
         alive = dict(self._site.alive())
         there = self._stage.workers.items()

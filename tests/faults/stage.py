@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import sqlite3
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -56,6 +57,7 @@ class Stage:
         self.workers: dict[str, WorkerProcess] = {}
         self._again: dict[str, float] = {}
         self._frozen: list[int] = []
+        self._sent_home: list[subprocess.Popen[bytes]] = []
         self._lock: sqlite3.Connection | None = None
 
     def keep_workers(self) -> None:
@@ -103,7 +105,13 @@ class Stage:
         for _ in range(times):
             if worker.process.poll() is None:
                 worker.process.send_signal(signal.SIGTERM)
+        self._sent_home.append(worker.process)
         return name
+
+    @property
+    def leaving(self) -> bool:
+        """Whether a worker that was asked to end has not ended yet."""
+        return any(process.poll() is None for process in self._sent_home)
 
     def freeze(self, pick: float) -> tuple[str, Callable[[], None]]:
         """Stop all processes of a worker; how they go on."""

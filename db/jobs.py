@@ -8,9 +8,9 @@ what becomes of those that nobody hears of, in `db.losses`. All are called by th
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, or_, select
+from sqlalchemy import Connection, insert, or_, select
 
-from db import dependents
+from db import dependents, moves
 from db.attempts import record_epochs, renew, requests, started
 from db.claims import claim, unanswered
 from db.clock import iso, now
@@ -31,7 +31,6 @@ from db.facts import (
 )
 from db.logs import record_log
 from db.losses import abandon, expire_leases
-from db.moves import moved
 from db.session import Database
 from db.states import JobState
 from db.steering import cancel, hold, move, release, retry
@@ -99,31 +98,65 @@ def add_all(database: Database, news: Sequence[NewJob], actor: str) -> list[int]
         JobNotFound: a job that one of them waits for, or goes on from, is none.
     """
     with database.begin() as connection:
-        return [_add(connection, new, actor) for new in news]
+        ids = _known(connection, news)
+        fresh = [new for new in news if new.uid not in ids]
+        waiting = _waiting(connection, fresh)
+        states = {
+            new.uid: JobState.HELD if new.held or new.uid in waiting else JobState.QUEUED
+            for new in fresh
+        }
+        ids |= _insert(connection, fresh, states, actor)
+        added = [new for new in fresh if new.uid in ids]
+        _tag(connection, {ids[new.uid]: new.tags for new in added})
+        begun = [(ids[new.uid], states[new.uid], _wishes(new, states[new.uid])) for new in added]
+        moves.begun(connection, begun, actor)
+        for new in added:
+            dependents.wait_for(connection, ids[new.uid], new.after, new.after_any)
+            if new.uid in waiting:
+                dependents.decide(connection, ids[new.uid])
+        if len(added) < len(fresh):
+            # Another connection recorded the others since we looked, or they share a key.
+            ids |= _known(connection, fresh)
+        return [ids[new.uid] for new in news]
 
 
-def _add(connection: Connection, new: NewJob, actor: str) -> int:
-    known = _known(connection, new)
-    if known is not None:
-        return known
-    needs = dependents.needs(connection, new.after)
-    _see(connection, new.continues)
-    waits = not all(dependents.met(need.state, new.after_any) for need in needs)
-    state = JobState.HELD if new.held or waits else JobState.QUEUED
-    row = row_of(new) | {"state": state, "held_by": actor if new.held else None}
-    statement = insert_for(connection, Job).values(row).on_conflict_do_nothing()
-    job_id: int | None = connection.scalar(statement.returning(Job.id))
-    if job_id is None:
-        # Another connection recorded it since we looked.
-        return _first(connection, new)
-    if new.tags:
-        tags = [{"job_id": job_id, "name": k, "value": v} for k, v in new.tags.items()]
-        connection.execute(insert(JobTag), tags)
-    moved(connection, job_id, (None, state), actor, _wishes(new, state))
-    dependents.wait_for(connection, job_id, new.after, new.after_any)
-    if waits:
-        dependents.decide(connection, job_id)
-    return job_id
+def _waiting(connection: Connection, news: Sequence[NewJob]) -> set[str]:
+    """Uids of new jobs that wait for others, none of which ends before this transaction does."""
+    needs = {after: dependents.needs(connection, after) for after in {new.after for new in news}}
+    for continued in {new.continues for new in news}:
+        _see(connection, continued)
+    return {
+        new.uid
+        for new in news
+        if not all(dependents.met(need.state, new.after_any) for need in needs[new.after])
+    }
+
+
+def _insert(
+    connection: Connection, news: Sequence[NewJob], states: Mapping[str, JobState], actor: str
+) -> dict[str, int]:
+    """Ids of the jobs that nobody had recorded yet, by uid."""
+    if not news:
+        return {}
+    rows = [
+        row_of(new) | {"state": states[new.uid], "held_by": actor if new.held else None}
+        for new in news
+    ]
+    # SQLAlchemy keeps the statement for one row compiled.
+    values = rows if len(rows) > 1 else rows[0]
+    statement = insert_for(connection, Job).values(values).on_conflict_do_nothing()
+    found = connection.execute(statement.returning(Job.uid, Job.id))
+    return {row.uid: row.id for row in found}
+
+
+def _tag(connection: Connection, tags: Mapping[int, Mapping[str, str]]) -> None:
+    rows = [
+        {"job_id": job_id, "name": name, "value": value}
+        for job_id, of_job in tags.items()
+        for name, value in of_job.items()
+    ]
+    if rows:
+        connection.execute(insert(JobTag), rows)
 
 
 def row_of(new: NewJob) -> dict[str, Any]:
@@ -154,16 +187,18 @@ def row_of(new: NewJob) -> dict[str, Any]:
     }
 
 
-def _known(connection: Connection, new: NewJob) -> int | None:
-    same = Job.uid == new.uid if new.key is None else or_(Job.uid == new.uid, Job.key == new.key)
-    return connection.scalar(select(func.min(Job.id)).where(same))
-
-
-def _first(connection: Connection, new: NewJob) -> int:
-    known = _known(connection, new)
-    if known is None:
-        raise RuntimeError(f"job {new.uid} was neither recorded nor known")
-    return known
+def _known(connection: Connection, news: Sequence[NewJob]) -> dict[str, int]:
+    """The first job with the uid of each, or with its key, by its uid."""
+    keys = [new.key for new in news if new.key is not None]
+    same = [Job.uid.in_([new.uid for new in news]), *([Job.key.in_(keys)] if keys else [])]
+    wanted = select(Job.uid, Job.key, Job.id).where(or_(*same)).order_by(Job.id)
+    rows = connection.execute(wanted).all()
+    found: dict[str, int] = {}
+    for new in news:
+        for row in rows:
+            if row.uid == new.uid or (new.key is not None and row.key == new.key):
+                found.setdefault(new.uid, row.id)
+    return found
 
 
 def _see(connection: Connection, job_id: int | None) -> None:

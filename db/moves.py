@@ -1,6 +1,6 @@
 """A change of a job's state, and the event that tells of it: never one without the other."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, insert
@@ -41,13 +41,34 @@ def moved(
     Raises:
         WrongState: no such move is legal; nothing of the transaction remains.
     """
-    before, after = change
-    if after not in LEGAL_MOVES[before]:
-        raise WrongState(job_id, before or after, after)
-    tell(connection, job_id, _KINDS.get(change, after), actor, detail)
+    tell(connection, job_id, _kind(job_id, change), actor, detail)
+
+
+def begun(connection: Connection, jobs: Iterable[tuple[int, JobState, Detail]], actor: str) -> None:
+    """Record that this transaction has made jobs; see `moved`.
+
+    Args:
+        jobs: id, state and detail of each.
+    """
+    rows = [
+        _event(job_id, _kind(job_id, (None, state)), actor, detail)
+        for job_id, state, detail in jobs
+    ]
+    if rows:
+        connection.execute(insert(Event).values(rows))
 
 
 def tell(connection: Connection, job_id: int, kind: str, actor: str, detail: Detail = None) -> None:
     """Record what happened to a job in the transaction that did it."""
-    row = {"job_id": job_id, "at": now(), "kind": kind, "actor": actor, "detail": detail}
-    connection.execute(insert(Event).values(row))
+    connection.execute(insert(Event).values(_event(job_id, kind, actor, detail)))
+
+
+def _event(job_id: int, kind: str, actor: str, detail: Detail) -> dict[str, Any]:
+    return {"job_id": job_id, "at": now(), "kind": kind, "actor": actor, "detail": detail}
+
+
+def _kind(job_id: int, change: tuple[JobState | None, JobState]) -> str:
+    before, after = change
+    if after not in LEGAL_MOVES[before]:
+        raise WrongState(job_id, before or after, after)
+    return _KINDS.get(change, after)

@@ -324,6 +324,40 @@ def test_a_uid_is_recorded_once_by_many_at_once(database_url: str) -> None:
     assert len(set(found)) == 1
 
 
+def test_jobs_are_recorded_together_in_their_order(database: Database) -> None:
+    known = store.new_job()
+    first = jobs.add(database, known, "ana")
+    news = [
+        store.new_job(tags={"a": "1", "b": "2"}),
+        known,
+        store.new_job(key="k"),
+        store.new_job(key="k"),
+        store.new_job(held=True),
+        store.new_job(after=(first,)),
+    ]
+
+    ids = jobs.add_all(database, news, "ana")
+
+    assert ids == [first + 1, first, *[ids[2]] * 2, *ids[4:]]
+    assert ids[0] < ids[2] < ids[4] < ids[5]
+    shown = [history.job(database, job_id) for job_id in ids]
+    assert [each["uid"] for each in shown] == [
+        new.uid for new in (news[0], known, news[2], news[2], *news[4:])
+    ]
+    states = ["queued", "queued", "queued", "queued", "held", "held"]
+    assert [each["state"] for each in shown] == states
+    assert shown[0]["tags"] == {"a": "1", "b": "2"}
+    for job_id in ids:
+        assert [event["kind"] for event in history.events(database, job_id)] == ["submitted"]
+
+
+def test_jobs_of_which_one_waits_for_none_are_not_recorded(database: Database) -> None:
+    with pytest.raises(JobNotFound):
+        jobs.add_all(database, [store.new_job(), store.new_job(after=(7,))], "ana")
+
+    assert store.claim(database) is None
+
+
 def test_a_waiting_job_is_cancelled_at_once(database: Database) -> None:
     job_id = store.add(database)
     assert jobs.cancel(database, job_id, "bob", "wrong data") is JobState.CANCELLED

@@ -46,13 +46,12 @@ def main() -> int:
     if "jax" in backends and asked.data is None:
         small["jax"] = pictures.folder(None, asked.images // 10)[0]
     rows: list[Row] = []
-    nets = asked.nets.split(",")
-    for net in nets:
+    epochs = {net: asked.epochs or EPOCHS[net] for net in asked.nets.split(",")}
+    for net, count in epochs.items():
         for batch in map(int, asked.batches.split(",")):
-            training = Training(net, data, batch, asked.epochs or EPOCHS[net])
+            training = Training(net, data, batch, count)
             rows += compare(training, backends, small.get("jax", data), asked.rounds)
     notes = [about, *_missing(wanted)]
-    epochs = {net: asked.epochs or EPOCHS[net] for net in nets}
     sizes = {"images": pictures.count(data / "Train"), "epochs": epochs}
     report.publish(
         Report(

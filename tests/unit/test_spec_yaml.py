@@ -1,6 +1,7 @@
 """YAML as a spec may use it: YAML 1.2's scalars, and the limits."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,28 @@ import pytest
 from db.states import FailureCode
 from fornada.spec import Spec, SpecProblems, loads
 from fornada.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES
+from fornada.spec.source import text as source
+from fornada.spec.source.nodes import Node
 from fornada.spec.source.scalars import NumberError, resolve
+
+CASES = Path(__file__).with_name("spec_cases")
+
+
+@pytest.mark.parametrize("case", sorted(each.name for each in CASES.glob("*.yaml")))
+def test_a_spec_reads_the_same_with_libyaml_and_without(
+    case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found() -> Node | str:
+        try:
+            return source.read((CASES / case).read_bytes(), case)
+        except SpecProblems as problems:
+            return str(problems)
+
+    assert source._FAST is not None
+    fast = found()
+    monkeypatch.setattr(source, "_FAST", None)
+
+    assert fast == found()
 
 
 @pytest.mark.parametrize(

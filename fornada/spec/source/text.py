@@ -26,8 +26,8 @@ from fornada.spec.source.nodes import Mapping, Mark, Node, Scalar, Sequence
 from fornada.spec.source.scalars import NumberError, resolve
 from fornada.spec.wording import clip
 
-# LibYAML's parser takes a tenth of the time. What it refuses PyYAML's own reads again, and says in
-# its words what is wrong: the same ones where LibYAML is not.
+# LibYAML's parser takes a twentieth of the time. What it refuses PyYAML's own reads again, and says
+# in its words what is wrong: the same ones where LibYAML is not.
 _FAST = getattr(yaml, "CSafeLoader", None)
 
 

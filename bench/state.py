@@ -12,7 +12,6 @@ import contextlib
 import io
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +30,7 @@ from fornada.spec import Spec  # noqa: E402
 from worker.trainer import environment  # noqa: E402
 from worker.trainer.data.sets import Images, Sets  # noqa: E402
 from worker.trainer.model import build  # noqa: E402
-from worker.trainer.state.contents import Origin, State  # noqa: E402
+from worker.trainer.state.contents import Origin  # noqa: E402
 from worker.trainer.state.finding import states  # noqa: E402
 from worker.trainer.state.keeper import Keeper  # noqa: E402
 from worker.trainer.training import Training  # noqa: E402
@@ -63,21 +62,6 @@ MODELS: dict[str, list[Any]] = {
 }
 
 
-class Timed(Keeper):
-    """A keeper that notes what its saves took."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.held: list[float] = []
-        self.beside: list[float] = []
-
-    def save(self, state: Callable[[], State]) -> None:
-        """Save, and note how long the training waited."""
-        super().save(state)
-        self.held.append(self._held_s)
-        self.after(lambda: self.beside.append(self._beside_s))
-
-
 @dataclass(frozen=True)
 class Trained:
     """A model's size and its state's, the seconds of its epochs, and its keeper."""
@@ -85,7 +69,7 @@ class Trained:
     parameters: int
     state_bytes: int
     seconds: list[float]
-    keeper: Timed
+    keeper: Keeper
 
 
 def spec_of(layers: list[Any], epochs: int) -> Spec:
@@ -128,13 +112,12 @@ def train(layers: list[Any], count: int, epochs: int, folder: Path) -> Trained:
     training = Training(
         spec, model, sets, origin, folder=folder, every_s=every_s, share=share, check=lambda: None
     )
-    training._keeper = keeper = Timed(folder, every_s, share)
     training.begin()
     seconds: list[float] = []
     with contextlib.redirect_stdout(io.StringIO()):
         training.run(lambda epoch: seconds.append(epoch.seconds))
     size = states(folder)[-1].file.stat().st_size
-    return Trained(model.count_params(), size, seconds, keeper)
+    return Trained(model.count_params(), size, seconds, training._keeper)
 
 
 def measure(layers: list[Any], least_s: float, scratch: Path) -> Trained:

@@ -75,12 +75,13 @@ class Settings(BaseSettings):
         60.0, gt=0, description="How often a trainer saves its state within an epoch."
     )
     state_share: float = Field(
-        0.015,
+        0.018,
         gt=0,
         le=1,
         description="The share of a training's time that saving its state may take, in epochs of "
         "five seconds and more: a model that takes longer to copy is saved less often than every "
-        "epoch. With 1 every epoch is saved.",
+        "epoch, and first when the time so far has paid for it and for the last one. With 1 every "
+        "epoch is saved.",
     )
     jobs_per_trainer: int = Field(
         100,

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from tests.services.resuming import Outcome, attempt, outcome
 from tests.services.trainer_jobs import TrainerProcess, job
-from worker.messages import Epoch, Failed, Finished, Started, Stopped
+from worker.messages import Epoch, Failed, Finished, Started, Stop, Stopped, WhyStop
 from worker.trainer.state.finding import FOLDER, states
 
 # Importing Keras takes seconds on an idle core, and minutes where many share one.
@@ -102,6 +102,13 @@ class Attempt:
         self._trainer.process.wait()
         self.over.wait(PATIENCE_S)
         print(f"killed {why}: {self.folder.name}, epoch {self.epoch}; left {self.left()}")
+
+    def drain(self) -> None:
+        """Have it save its state and end, as a worker that is drained does."""
+        number = int(self.folder.name.removeprefix("attempt-"))
+        self.send(Stop(job_id=1, attempt=number, reason=WhyStop.DRAIN))
+        assert self.over.wait(PATIENCE_S), self.messages[-1:]
+        assert isinstance(self.verdict, Stopped), self.verdict
 
     def left(self) -> list[str]:
         """The names in its folder of states."""

@@ -139,12 +139,18 @@ def test_r08_where_states_cost_too_much_for_each_epoch(
     site: Path, reference: tuple[Outcome, Attempt]
 ) -> None:
     with Job(noisy(), site, site, "costly", state_share=1e-9) as job:
-        for done in (1, 2):
-            _kill_when(job.start(), "epochs after its last state", lambda run: run.epoch >= 4)
-            assert places(job.folders[-1]) == [(done, 0)]
+        run = job.start()
+        run.wait(lambda: run.epoch >= 1)
+        run.drain()
+        (saved,) = places(run.folder)
+        later = saved[0] + 3
+        for _ in range(2):
+            run = job.start()
+            _kill_when(run, "epochs after its last state", lambda run: run.epoch >= later)
+            assert places(run.folder) == []
         run = job.start(last=True)
         finished = run.finish()
-        assert run.started.first_epoch == 3
+        assert (run.started.first_epoch - 1, run.started.first_batch) == saved
         same(outcome(run.folder, finished), reference[0])
 
 

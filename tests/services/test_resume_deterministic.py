@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.killed import PATIENCE_S, Job
+from tests.faults.killed import Job
 from tests.services.resuming import last_state, noisy, outcome, same, write_noisy
-from worker.messages import Stop, Stopped, WhyStop
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -33,9 +32,7 @@ def test_two_runs_give_the_same_bits(tmp_path: Path) -> None:
         runs = [one.start(last=True), two.start()]
         # One of them on the way through a state.
         runs[1].wait(lambda: runs[1].epoch == 2)
-        runs[1].send(Stop(job_id=1, attempt=1, reason=WhyStop.DRAIN))
-        assert runs[1].over.wait(PATIENCE_S)
-        assert isinstance(runs[1].verdict, Stopped)
+        runs[1].drain()
         runs[1] = two.start(last=True)
         outcomes = [outcome(run.folder, run.finish()) for run in runs]
         same(*outcomes)

@@ -219,6 +219,16 @@ def test_after_an_epoch_a_save_may_cost_its_share(
     assert keeper.affordable is affordable
 
 
+def test_the_first_save_waits_until_the_time_pays_for_it(tmp_path: Path) -> None:
+    large = Keeper(tmp_path, 1e-9, 0.02, lambda: 10**9)
+    assert Keeper(tmp_path, 1e-9, 0.02, lambda: 1).affordable
+    assert not large.affordable
+    assert not large.due
+    # Once it is timed, it is what it was.
+    saved(large, state(1))
+    assert large.affordable
+
+
 def test_one_thing_after_the_other_beside_the_training(tmp_path: Path) -> None:
     keeper = Keeper(tmp_path, 1e-9, 0.02)
     seen: list[list[str]] = []

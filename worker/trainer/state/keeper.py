@@ -37,6 +37,8 @@ _MARGIN_BYTES = 2**20
 _MOST_MISSES = 3
 # The shortest epochs, in seconds, that the share of the time holds for.
 _EPOCH_S = 5.0
+# Numbers that are copied, summed and written in a second, until a save has been timed.
+_NUMBERS_PER_S = 5e7
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -47,16 +49,25 @@ class Keeper:
         folder: of the attempt; its model files lie in it.
         every_s: how often within an epoch.
         share: of the time, that saving may take.
+        size: how many numbers a state has, for what the first one will cost.
+
+    Attributes:
+        held: seconds that the training waited, for each save.
+        beside: seconds of computing beside it, for each save that has ended.
     """
 
-    def __init__(self, folder: Path, every_s: float, share: float) -> None:
+    def __init__(
+        self, folder: Path, every_s: float, share: float, size: Callable[[], int] = lambda: 0
+    ) -> None:
         self._attempt = folder
         self._folder = folder / FOLDER
         self._every_s = every_s
         self._share = share
-        # Of the last save: how long the training waited, and computing time beside it.
-        self._held_s = self._beside_s = 0.0
-        self._last = time.monotonic()
+        self._size = size
+        # Each by a thread of its own.
+        self.held: list[float] = []
+        self.beside: list[float] = []
+        self._begun = self._last = time.monotonic()
         self._misses = 0
         self._place: tuple[int, int] | None = None
         # One thread: what it is given is done in that order.
@@ -68,12 +79,12 @@ class Keeper:
         """Whether it is time for a state within an epoch."""
         if not all(each.done() for each in self._under_way):
             return False
-        return self._since_s > max(self._every_s, self._cost_s / self._share)
+        return time.monotonic() - self._last > self._every_s and self._earned
 
     @property
     def affordable(self) -> bool:
         """Whether one more state at the end of an epoch keeps within the share of the time."""
-        return self._cost_s <= _EPOCH_S * self._share or self._since_s > self._cost_s / self._share
+        return self._cost_s <= _EPOCH_S * self._share or self._earned
 
     def has(self, place: Place) -> bool:
         """Whether the newest state was saved here; what is under way does not count."""
@@ -103,7 +114,7 @@ class Keeper:
         # The training may find a better model as soon as it goes on.
         linked.wait()
         self._last = time.monotonic()
-        self._held_s = self._last - begin
+        self.held.append(self._last - begin)
 
     def after(self, call: Callable[[], object]) -> None:
         """Call something once what is under way is saved, in the thread that saves."""
@@ -129,11 +140,15 @@ class Keeper:
 
     @property
     def _cost_s(self) -> float:
-        return self._held_s + self._beside_s
+        if not self.held:
+            return self._size() / _NUMBERS_PER_S
+        return self.held[-1] + sum(self.beside[-1:])
 
     @property
-    def _since_s(self) -> float:
-        return time.monotonic() - self._last
+    def _earned(self) -> bool:
+        """Whether the time so far pays for each save, one more, and the one that ends it all."""
+        spent_s = sum(self.held) + sum(self.beside) + 2 * self._cost_s
+        return spent_s <= (time.monotonic() - self._begun) * self._share
 
     def _save(self, state: State, linked: threading.Event) -> None:
         begin = time.thread_time()
@@ -147,7 +162,7 @@ class Keeper:
             self._misses, self._place = 0, state.facts.place.order
         finally:
             linked.set()
-            self._beside_s = time.thread_time() - begin
+            self.beside.append(time.thread_time() - begin)
 
     def _write(self, state: State, linked: threading.Event) -> None:
         facts = state.facts.model_dump_json()

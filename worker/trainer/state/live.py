@@ -3,6 +3,7 @@
 Nothing here knows a backend: a state that one has saved another can go on from.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,6 +50,18 @@ class Live:
     def build(self) -> None:
         """Make every variable that a state holds: Keras makes most of them at the first batch."""
         self.model._symbolic_build(data_batch=self.batch)
+
+    @property
+    def size(self) -> int:
+        """How many numbers a state holds between two epochs, as far as their variables are made."""
+        variables = [*self.model.variables, *self.model.optimizer.variables]
+        kept = [
+            array
+            for callback in self.callbacks
+            for name in _kept(callback).arrays
+            for array in getattr(callback, name) or ()
+        ]
+        return sum(math.prod(each.shape) for each in [*variables, *kept])
 
     def arrays(self, *, inside: bool) -> Arrays:
         """All numbers of now, copied.

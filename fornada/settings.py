@@ -75,7 +75,7 @@ class Settings(BaseSettings):
         60.0, gt=0, description="How often a trainer saves its state within an epoch."
     )
     state_share: float = Field(
-        0.018,
+        0.015,
         gt=0,
         le=1,
         description="The share of a training's time that saving its state may take, in epochs of "

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, select
+from sqlalchemy import Connection, and_, case, delete, select
 
 from db import summaries
 from db.clock import later, now
@@ -90,12 +90,8 @@ def started(database: Database, fence: Fence, facts: StartedFacts) -> None:
             inexact=facts.inexact,
             reproducibility=facts.reproducibility,
         )
-        _forget(connection, fence, facts.first_epoch)
-        upsert(connection, Epoch, _rows(fence, facts.restored), key=("job_id", "number"))
-        # Earlier states, of a job that was cancelled at its end, are now this attempt's to remove.
-        states = delete(Artifact).where(Artifact.job_id == fence.job_id)
-        connection.execute(states.where(Artifact.kind == TRAINING_STATE))
-        summaries.rebuild(connection, fence.job_id)
+        if fence.attempt > 1 or facts.resumed:
+            _replace(connection, fence, facts)
         _dataset(connection, facts, data)
         tell(connection, fence.job_id, "started", attempt.worker, {"attempt": fence.attempt})
         if facts.resumed:
@@ -126,21 +122,28 @@ def _requests(asked_at: datetime | None, grace_s: float | None) -> Requests:
 
 def _known(connection: Connection, fence: Fence) -> bool:
     """Lock the job; whether the attempt has said already that it started."""
-    locked = select(Job.id).where(holds(fence)).with_for_update()
-    if connection.scalar(locked) is None:
+    own = and_(Attempt.job_id == Job.id, Attempt.number == Job.attempt)
+    locked = select(Attempt.started_at).join(Job, own).where(holds(fence)).with_for_update(of=Job)
+    attempt = connection.execute(locked).one_or_none()
+    if attempt is None:
         raise Fenced(fence.job_id, fence.attempt)
-    own = [Attempt.job_id == fence.job_id, Attempt.number == fence.attempt]
-    return connection.scalar(select(Attempt.started_at).where(*own)) is not None
+    return attempt.started_at is not None
 
 
-def _forget(connection: Connection, fence: Fence, first_epoch: int) -> None:
+def _replace(connection: Connection, fence: Fence, facts: StartedFacts) -> None:
+    """Make the history what this attempt goes on from, of whichever attempts it was."""
     connection.execute(
         delete(Epoch).where(
             Epoch.job_id == fence.job_id,
             Epoch.attempt != fence.attempt,
-            Epoch.number >= first_epoch,
+            Epoch.number >= facts.first_epoch,
         )
     )
+    upsert(connection, Epoch, _rows(fence, facts.restored), key=("job_id", "number"))
+    # Earlier states, of a job that was cancelled at its end, are now this attempt's to remove.
+    states = delete(Artifact).where(Artifact.job_id == fence.job_id)
+    connection.execute(states.where(Artifact.kind == TRAINING_STATE))
+    summaries.rebuild(connection, fence.job_id)
 
 
 def _rows(fence: Fence, epochs: Iterable[EpochRow]) -> list[dict[str, Any]]:

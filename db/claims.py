@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Float,
     Row,
     Select,
+    Update,
     and_,
+    bindparam,
     insert,
     literal,
     or_,
@@ -38,6 +42,14 @@ _FEW = literal(LOOKED_AT, literal_execute=True)
 # Whether a job is queued and has no time to wait for; whether its time has come.
 AT_ONCE = and_(queued(), Job.not_before.is_(None))
 TIME_HAS_COME = and_(queued(), Job.not_before <= now())
+# Values of a claim that are known when it is made; what it says else is built, and compiled, once.
+_WORKER, _SLOT, _HOST = (
+    bindparam(f"its_{name}", type_=Job.worker.type) for name in ("worker", "slot", "host")
+)
+_LEASE_S = bindparam("its_lease_s", type_=Float())
+# Whether no attempt on this host crashed a job, or the last one did.
+_WELCOME = or_(Job.avoid_host.is_(None), Job.avoid_host != _HOST)
+_AVOIDING = Job.avoid_host == _HOST
 # Of a job that was claimed.
 _TAKEN = tuple(
     Job.__table__.c[name]
@@ -62,6 +74,12 @@ class Place:
     def gpus(self) -> tuple[str, ...]:
         """What a job that fits may ask for: auto, 0 or 1."""
         return tuple(gpus for gpus in GPUS if self.has_gpu or gpus != NEEDS_GPU)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """For the statements of a claim."""
+        known = ((_WORKER, self.worker), (_SLOT, self.slot), (_HOST, self.host))
+        return {each.key: value for each, value in (*known, (_LEASE_S, self.lease_s))}
 
 
 def claim(  # noqa: PLR0913
@@ -192,21 +210,24 @@ def _take(
     connection: Connection, place: Place, names: Sequence[str], within_s: float
 ) -> Row[Any] | None:
     served = queues.served(connection, names)
-    welcome = or_(Job.avoid_host.is_(None), Job.avoid_host != place.host)
-    row = _best(connection, place, served, welcome)
+    row = _best(connection, place, served, None)
     if row is not None:
         return row
-    avoiding = Job.avoid_host == place.host
-    if connection.scalar(claimable(served.names, place.gpus, avoiding).limit(1)) is None:
+    avoided = claimable(served.names, place.gpus, _AVOIDING).limit(1)
+    if connection.scalar(avoided, place.values) is None:
         return None
     alone = _no_other(connection, place, served.names, within_s)
-    return _best(connection, place, served, and_(avoiding, alone))
+    return _best(connection, place, served, and_(_AVOIDING, alone))
 
 
 def _best(
-    connection: Connection, place: Place, served: queues.Served, which: ColumnElement[bool]
+    connection: Connection, place: Place, served: queues.Served, which: ColumnElement[bool] | None
 ) -> Row[Any] | None:
-    """Take the best of the jobs; of a queue that is full meanwhile, undo it and look further."""
+    """Take the best of the jobs; of a queue that is full meanwhile, undo it and look further.
+
+    Args:
+        which: None for those that no attempt on this host crashed.
+    """
     while served.limited:
         with connection.begin_nested() as undo:
             row = _first(connection, place, served, which)
@@ -220,28 +241,40 @@ def _best(
 
 
 def _first(
-    connection: Connection, place: Place, served: queues.Served, which: ColumnElement[bool]
+    connection: Connection, place: Place, served: queues.Served, which: ColumnElement[bool] | None
 ) -> Row[Any] | None:
+    if which is None:
+        taking = _welcome(served.names, place.gpus)
+    else:
+        taking = _taking(claimable(served.names, place.gpus, which))
+    return connection.execute(taking, place.values).one_or_none()
+
+
+@cache
+def _welcome(names: tuple[str, ...], gpus: tuple[str, ...]) -> Update:
+    """Takes the best job of all that no attempt on this host crashed."""
+    return _taking(claimable(names, gpus, _WELCOME))
+
+
+def _taking(found: Select[int]) -> Update:
     # The CTE locks the row it finds, or looks further: two workers never wait for one job.
     # SQLite has no such lock and needs none, there is one writer.
-    found = claimable(served.names, place.gpus, which)
     best = found.limit(1).with_for_update(of=Job, skip_locked=True).cte("best")
-    taken = (
+    return (
         update(Job)
         .where(Job.id == select(best.c.id).scalar_subquery())
         .values(
             state=JobState.RUNNING,
             attempt=Job.attempt + 1,
             not_before=None,
-            worker=place.worker,
-            slot=place.slot,
+            worker=_WORKER,
+            slot=_SLOT,
             started_at=now(),
-            lease_until=later(now(), place.lease_s),
-            lease_s=place.lease_s,
+            lease_until=later(now(), _LEASE_S),
+            lease_s=_LEASE_S,
         )
         .returning(*_TAKEN)
     )
-    return connection.execute(taken).one_or_none()
 
 
 def _no_other(

@@ -8,9 +8,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from db.tables import Base
 
-# In one statement: it takes 65,535 values on PostgreSQL, 32,766 on SQLite, some a row.
-_ROWS = 1000
-
 
 def insert_for(connection: Connection, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
     """An INSERT of the connection's dialect."""
@@ -28,10 +25,10 @@ def upsert(
     if not rows:
         return
     key = list(key)
-    changed = [name for name in rows[0] if name not in key]
-    for start in range(0, len(rows), _ROWS):
-        statement = insert_for(connection, table).values(
-            [dict(row) for row in rows[start : start + _ROWS]]
-        )
-        values = {name: statement.excluded[name] for name in changed}
-        connection.execute(statement.on_conflict_do_update(index_elements=key, set_=values))
+    statement = insert_for(connection, table)
+    values = {name: statement.excluded[name] for name in rows[0] if name not in key}
+    # One statement a row, which SQLAlchemy compiles once; one of many rows it would each time.
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=key, set_=values),
+        [dict(row) for row in rows],
+    )

@@ -56,6 +56,8 @@ class Lease:
         # When a round last went as it should, or failed for what is the database's reason alone.
         self._well = self._confirmed
         self._renew_at = self._confirmed + heartbeat_s
+        # As of now: the claim has just told.
+        self._look_at = self._confirmed + LOOK_S
         self._away = False
         self._lock = threading.Lock()
         self._facts: StartedFacts | None = None
@@ -123,7 +125,7 @@ class Lease:
     def _run(self) -> None:
         while not self._closed.is_set() and not self.over:
             self._round()
-            self._woken.wait(LOOK_S)
+            self._woken.wait(max(0.0, self._look_at - time.monotonic()))
             self._woken.clear()
 
     def _round(self) -> None:
@@ -148,6 +150,9 @@ class Lease:
 
     def _confirm(self) -> None:
         now = time.monotonic()
+        if not self._away and now < min(self._renew_at, self._look_at):
+            return
+        self._look_at = now + LOOK_S
         if self._away or now >= self._renew_at:
             self.requests = jobs.renew(self._database, self._fence, self._lease_s)
             self._confirmed = now

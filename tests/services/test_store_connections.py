@@ -13,10 +13,12 @@ from sqlalchemy import text
 
 from db import history, jobs, migrations
 from db.errors import DatabaseUnreachable, SchemaMismatch
+from db.postgresql import ALIVE_S
 from db.session import Database, prepare
 from db.sqlite import journal_mode
 from tests.servers import PostgresServer
 from tests.services import store
+from tests.until import until
 
 SECRET = "s3cr3t-w0rd"
 
@@ -47,6 +49,19 @@ def test_a_stopped_server_is_unreachable_and_then_there_again(server: PostgresSe
         assert "***" in str(away.value)
         assert away.value.code == "DATABASE_UNREACHABLE"
     server.start()
+    assert not jobs.renew(database, fence, 60.0).cancel
+    database.dispose()
+
+
+def test_nobody_who_comes_later_notices_that_a_server_was_restarted(
+    server: PostgresServer,
+) -> None:
+    database = Database(server.url("store"))
+    fence = store.running(database)
+    used = time.monotonic()
+    server.kill()
+    server.start()
+    until(lambda: time.monotonic() > used + ALIVE_S, 2 * ALIVE_S)
     assert not jobs.renew(database, fence, 60.0).cancel
     database.dispose()
 

@@ -111,7 +111,7 @@ class Decoder:
                 parts.append(graph(tf.constant(contents + copies)).numpy()[: len(contents)])
         except (tf.errors.OpError, ValueError):
             return None
-        images = np.concatenate(parts)
+        images = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return images if images.shape[1:] == self.look.shape else None
 
     def _alone(self, files: Sequence[Read]) -> tuple[NDArray[np.float32], dict[int, str]]:

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fornada.fingerprint import digest
 from worker.trainer.data.headers import NoImage, pixels
@@ -12,8 +12,7 @@ _BYTES_A_PIXEL = 8
 _HEADER_BYTES = 1024**2
 
 
-@dataclass(frozen=True)
-class Read:
+class Read(NamedTuple):
     """A file that looks like an image.
 
     Attributes:

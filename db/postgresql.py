@@ -11,9 +11,6 @@ from typing import Any, TypeVar
 
 import psycopg
 from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import InvalidatePoolError
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 # A server that has not answered a connection by then hangs.
 CONNECT_TIMEOUT_S = 5
@@ -23,10 +20,6 @@ LOCK_TIMEOUT_S = 10
 # Connections of a process, made as they are needed and kept: to make one takes longer than a short
 # job's statements.
 MOST_CONNECTIONS = 15
-# One that was used so many seconds ago is taken for alive; whoever is wrong about that tries again.
-ALIVE_S = 1.0
-
-_LEFT_AT = "left_at"
 
 T = TypeVar("T")
 
@@ -36,6 +29,8 @@ def connected(url: URL, answer_timeout_s: float) -> Engine:
     engine = create_engine(
         url,
         hide_parameters=True,
+        # A server that was restarted leaves dead connections in the pool.
+        pool_pre_ping=True,
         pool_timeout=CONNECT_TIMEOUT_S,
         pool_size=MOST_CONNECTIONS,
         max_overflow=0,
@@ -52,30 +47,7 @@ def connected(url: URL, answer_timeout_s: float) -> Engine:
         return connection
 
     event.listen(engine, "do_connect", connect)
-    _look_before_use(engine)
     return engine
-
-
-def _look_before_use(engine: Engine) -> None:
-    """Replace connections that a server which was restarted has left dead in the pool.
-
-    As `pool_pre_ping` does before each use, where most follow within milliseconds.
-    """
-
-    @event.listens_for(engine, "checkin")
-    def left(connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
-        record.info[_LEFT_AT] = time.monotonic()
-
-    @event.listens_for(engine, "checkout")
-    def taken(
-        connection: DBAPIConnection, record: ConnectionPoolEntry, proxy: PoolProxiedConnection
-    ) -> None:
-        if time.monotonic() - record.info.get(_LEFT_AT, math.inf) < ALIVE_S:
-            return
-        try:
-            engine.dialect.do_ping(connection)
-        except psycopg.Error as error:
-            raise InvalidatePoolError(str(error)) from error
 
 
 @contextmanager

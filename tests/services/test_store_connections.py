@@ -13,12 +13,10 @@ from sqlalchemy import text
 
 from db import history, jobs, migrations
 from db.errors import DatabaseUnreachable, SchemaMismatch
-from db.postgresql import ALIVE_S
 from db.session import Database, prepare
 from db.sqlite import journal_mode
 from tests.servers import PostgresServer
 from tests.services import store
-from tests.until import until
 
 SECRET = "s3cr3t-w0rd"
 
@@ -53,15 +51,13 @@ def test_a_stopped_server_is_unreachable_and_then_there_again(server: PostgresSe
     database.dispose()
 
 
-def test_nobody_who_comes_later_notices_that_a_server_was_restarted(
+def test_nobody_notices_that_a_server_was_restarted_in_between(
     server: PostgresServer,
 ) -> None:
     database = Database(server.url("store"))
     fence = store.running(database)
-    used = time.monotonic()
     server.kill()
     server.start()
-    until(lambda: time.monotonic() > used + ALIVE_S, 2 * ALIVE_S)
     assert not jobs.renew(database, fence, 60.0).cancel
     database.dispose()
 

@@ -6,6 +6,7 @@ error end the whole worker, and with it every job that runs there.
 """
 
 import logging
+import os
 from collections.abc import Callable
 from types import MethodType
 from typing import Any
@@ -34,8 +35,13 @@ def intake(
 
     class Intake(bootsteps.StartStopStep):  # type: ignore[misc]
         requires = ("celery.worker.consumer.tasks:Tasks",)
+        # Never readable. A loop that listens to nothing, as while no slot is free, sleeps for a
+        # tenth of a second at a time, and nobody can wake it.
+        listened: int | None = None
 
         def start(self, consumer: Any) -> None:
+            self.listened = os.eventfd(0)
+            consumer.hub.add_reader(self.listened, lambda: None)
             channel = consumer.task_consumer.channel
             _only_with_room(channel.qos, has_room)
             only_wake_ups(channel)
@@ -47,6 +53,10 @@ def intake(
 
         def stop(self, consumer: Any) -> None:
             heart.disconnected()
+            if self.listened is not None:
+                consumer.hub.remove(self.listened)
+                os.close(self.listened)
+                self.listened = None
 
     return Intake
 

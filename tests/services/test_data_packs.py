@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from tests.services.trainer_jobs import TrainerProcess, document, job, png, writ
 from worker.messages import Epoch, Finished
 from worker.trainer.data import pack as packing
 from worker.trainer.data import sets as reading
-from worker.trainer.data.decode import Watch
+from worker.trainer.data.decode import Turns, Watch
 from worker.trainer.data.files import Files
 from worker.trainer.data.pixels import Rows
 from worker.trainer.data.sets import Sets, read_sets
@@ -63,6 +65,29 @@ def assert_same(one: Sets, other: Sets) -> None:
     assert one.fingerprint == other.fingerprint
     for mine, theirs in zip(everything(one), everything(other), strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def meet_while_reading(turns: Turns, timeout_s: float) -> None:
+    """Two threads that read, each until the other one does."""
+    both = threading.Barrier(2, timeout=timeout_s)
+
+    def read_one() -> None:
+        with turns.take(files=1):
+            both.wait()
+
+    with ThreadPoolExecutor(2) as pool:
+        for reading in [pool.submit(read_one) for _ in range(2)]:
+            reading.result()
+
+
+def test_files_that_are_slow_to_come_are_read_side_by_side() -> None:
+    turns = Turns()
+    with pytest.raises(threading.BrokenBarrierError):
+        meet_while_reading(turns, 0.2)
+    with turns.take(files=1):
+        # As a disk has one wait.
+        threading.Event().wait(0.01)
+    meet_while_reading(turns, 60)
 
 
 def test_shuffles_and_splits_share_a_pack(root: Path, settings: Settings) -> None:

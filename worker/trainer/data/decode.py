@@ -6,9 +6,11 @@ which each has its own operations, which TensorFlow runs side by side.
 
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,8 @@ _PIXELS_TOGETHER = 2**22
 _IDENTICAL = ("bilinear", "nearest")
 # Threads beside one a core, for files that disks and networks are slow to give.
 _WAITING = 2
+# A file that is waited for so long, in seconds, does not come from memory.
+_SLOW_S = 1e-4
 # How long the one who waits for the threads goes without asking whether it should end.
 _CHECK_S = 0.2
 
@@ -194,12 +198,12 @@ def decode_all(
     Returns:
         Digests, and every file that is no image.
     """
-    seen, lock = Seen(), threading.Lock()
+    seen, lock, turns = Seen(), threading.Lock(), Turns()
 
     def span(positions: range) -> int:
         names = [files[position] for position in positions]
         start = positions.start
-        for found in _read_span(folder, names, decoder.max_pixels):
+        for found in _read_span(folder, names, decoder.max_pixels, turns):
             keep(start, found)
             start += len(found)
         return len(positions)
@@ -258,8 +262,42 @@ def spans(count: int, most: int) -> Iterator[range]:
     return (range(start, min(start + most, count)) for start in range(0, count, most))
 
 
-def _read_span(folder: Path, files: Sequence[str], max_pixels: int) -> Iterator[list[Read | str]]:
+class Turns:
+    """Lets one thread read at a time while files come from memory; the others decode.
+
+    Where a disk or a network is slow to give them, all read at once.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._slow = False
+
+    @contextmanager
+    def take(self, files: int) -> Iterator[None]:
+        """While so many files are read."""
+        if self._slow:
+            yield
+            return
+        with self._lock:
+            begin, begin_busy = time.monotonic(), time.thread_time()
+            yield
+            waited_s = time.monotonic() - begin - (time.thread_time() - begin_busy)
+        self._slow = waited_s > files * _SLOW_S
+
+
+def _read_span(
+    folder: Path, files: Sequence[str], max_pixels: int, turns: Turns
+) -> Iterator[list[Read | str]]:
     """What was read of each file, or why it is no image; some at a time, where they are large."""
+    done = 0
+    while done < len(files):
+        with turns.take(len(files) - done):
+            found = _read_some(folder, files[done:], max_pixels)
+        done += len(found)
+        yield found
+
+
+def _read_some(folder: Path, files: Sequence[str], max_pixels: int) -> list[Read | str]:
     found: list[Read | str] = []
     size = 0
     for file in files:
@@ -272,10 +310,8 @@ def _read_span(folder: Path, files: Sequence[str], max_pixels: int) -> Iterator[
         except OSError as error:
             found.append(f"cannot be read: {error.strerror}")
         if size > _SPAN_BYTES:
-            yield found
-            found, size = [], 0
-    if found:
-        yield found
+            break
+    return found
 
 
 def _decoded(content: tf.Tensor, look: Look) -> tf.Tensor:

@@ -8,9 +8,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 UV := $(shell command -v uv 2>/dev/null)
 # Kinds of tests to run, for `make test KIND=unit`.
 KIND ?=
-# A file of tests a core, each with servers of its own; most tests wait for processes. In their order,
-# which ends with the short ones, so that no core waits long for another.
-parallel := --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+# A file of tests a core and one more, each with servers of its own: most tests wait for processes. In
+# their order, which ends with the short ones, so that no core waits long for another.
+parallel := --numprocesses=$$(($$(nproc) + 1)) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 ifdef UV
 create_venv = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)

@@ -1,6 +1,6 @@
 """Which job a slot takes, and that no two take one. Callers find it in `db.jobs`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -50,6 +50,8 @@ _LEASE_S = bindparam("its_lease_s", type_=Float())
 # Whether no attempt on this host crashed a job, or the last one did.
 _WELCOME = or_(Job.avoid_host.is_(None), Job.avoid_host != _HOST)
 _AVOIDING = Job.avoid_host == _HOST
+# Makes the statement that takes the best job of some queues, with some wishes for GPUs.
+_Taking = Callable[[tuple[str, ...], tuple[str, ...]], Update]
 # Of a job that was claimed.
 _TAKEN = tuple(
     Job.__table__.c[name]
@@ -210,44 +212,39 @@ def _take(
     connection: Connection, place: Place, names: Sequence[str], within_s: float
 ) -> Row[Any] | None:
     served = queues.served(connection, names)
-    row = _best(connection, place, served, None)
+    row = _best(connection, place, served, _welcome)
     if row is not None:
         return row
     avoided = claimable(served.names, place.gpus, _AVOIDING).limit(1)
     if connection.scalar(avoided, place.values) is None:
         return None
     alone = _no_other(connection, place, served.names, within_s)
-    return _best(connection, place, served, and_(_AVOIDING, alone))
+    which = and_(_AVOIDING, alone)
+    return _best(
+        connection, place, served, lambda names, gpus: _taking(claimable(names, gpus, which))
+    )
 
 
 def _best(
-    connection: Connection, place: Place, served: queues.Served, which: ColumnElement[bool] | None
+    connection: Connection, place: Place, served: queues.Served, taking: _Taking
 ) -> Row[Any] | None:
-    """Take the best of the jobs; of a queue that is full meanwhile, undo it and look further.
-
-    Args:
-        which: None for those that no attempt on this host crashed.
-    """
+    """Take the best of the jobs; of a queue that is full meanwhile, undo it and look further."""
     while served.limited:
         with connection.begin_nested() as undo:
-            row = _first(connection, place, served, which)
+            row = _first(connection, place, served, taking)
             if row is None or row.queue not in served.limited:
                 return row
             if not queues.overfull(connection, row.queue):
                 return row
             undo.rollback()
         served = served.without(row.queue)
-    return _first(connection, place, served, which)
+    return _first(connection, place, served, taking)
 
 
 def _first(
-    connection: Connection, place: Place, served: queues.Served, which: ColumnElement[bool] | None
+    connection: Connection, place: Place, served: queues.Served, taking: _Taking
 ) -> Row[Any] | None:
-    if which is None:
-        taking = _welcome(served.names, place.gpus)
-    else:
-        taking = _taking(claimable(served.names, place.gpus, which))
-    return connection.execute(taking, place.values).one_or_none()
+    return connection.execute(taking(served.names, place.gpus), place.values).one_or_none()
 
 
 @cache

@@ -1,8 +1,9 @@
-"""Two things that Celery's consumer of a Redis queue should do, and does not.
+"""Three things that Celery's consumer of a Redis queue should do, and does not.
 
 It should take a message only while a slot is free: `worker_disable_prefetch` counts tasks, but a
-slot may be busy without one. And it should survive an element that is no message: kombu lets the
-error end the whole worker, and with it every job that runs there.
+slot may be busy without one. It should hear at once that one is free again. And it should survive
+an element that is no message: kombu lets the error end the whole worker, and with it every job that
+runs there.
 """
 
 import logging
@@ -25,7 +26,7 @@ TURN_S = 1.0
 def intake(
     has_room: Callable[[], bool], when_freed: Callable[[Callable[[], None]], None], heart: Heart
 ) -> type[bootsteps.StartStopStep]:
-    """The consumer's step that adds both; started anew after each reconnect.
+    """The consumer's step that adds them; started anew after each reconnect.
 
     Args:
         has_room: whether some slot would take a job now.
@@ -33,15 +34,15 @@ def intake(
         heart: is told that the loop turns, and when it has lost Redis.
     """
 
+    # A loop that listens to nothing, as while no slot is free, sleeps for a tenth of a second at a
+    # time, and nobody can wake it: it listens to this, where nothing ever comes.
+    silence = os.eventfd(0)
+
     class Intake(bootsteps.StartStopStep):  # type: ignore[misc]
         requires = ("celery.worker.consumer.tasks:Tasks",)
-        # Never readable. A loop that listens to nothing, as while no slot is free, sleeps for a
-        # tenth of a second at a time, and nobody can wake it.
-        listened: int | None = None
 
         def start(self, consumer: Any) -> None:
-            self.listened = os.eventfd(0)
-            consumer.hub.add_reader(self.listened, lambda: None)
+            consumer.hub.add_reader(silence, lambda: None)
             channel = consumer.task_consumer.channel
             _only_with_room(channel.qos, has_room)
             only_wake_ups(channel)
@@ -53,10 +54,6 @@ def intake(
 
         def stop(self, consumer: Any) -> None:
             heart.disconnected()
-            if self.listened is not None:
-                consumer.hub.remove(self.listened)
-                os.close(self.listened)
-                self.listened = None
 
     return Intake
 

@@ -51,9 +51,7 @@ def test_a_stopped_server_is_unreachable_and_then_there_again(server: PostgresSe
     database.dispose()
 
 
-def test_nobody_notices_that_a_server_was_restarted_in_between(
-    server: PostgresServer,
-) -> None:
+def test_nobody_notices_that_a_server_was_restarted_in_between(server: PostgresServer) -> None:
     database = Database(server.url("store"))
     fence = store.running(database)
     server.kill()

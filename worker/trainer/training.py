@@ -95,7 +95,7 @@ class Training:
         )
         keras_own = tuple(callback for callback in made if callback is not self._best_model)
         self._live = Live(model, example, keras_own)
-        self._keeper = Keeper(folder, every_s, share, lambda: self._live.size)
+        self._keeper = Keeper(folder, every_s, share, self._live.size)
         self._history = History()
         self._file = HistoryFile(folder)
         self._events = callbacks.EventFiles(folder)

@@ -4,7 +4,7 @@ Nothing here knows a backend: a state that one has saved another can go on from.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,16 +51,10 @@ class Live:
         """Make every variable that a state holds: Keras makes most of them at the first batch."""
         self.model._symbolic_build(data_batch=self.batch)
 
-    @property
     def size(self) -> int:
         """How many numbers a state holds between two epochs, as far as their variables are made."""
         variables = [*self.model.variables, *self.model.optimizer.variables]
-        kept = [
-            array
-            for callback in self.callbacks
-            for name in _kept(callback).arrays
-            for array in getattr(callback, name) or ()
-        ]
+        kept = [array for _, arrays in self._callback_arrays() for array in arrays]
         return sum(math.prod(each.shape) for each in [*variables, *kept])
 
     def arrays(self, *, inside: bool) -> Arrays:
@@ -73,9 +67,8 @@ class Live:
         found |= grouped("optimizer", _values(self.model.optimizer.variables))
         if inside:
             found |= grouped("metrics", _values(self.model.metrics_variables))
-        for index, callback in enumerate(self.callbacks):
-            for name in _kept(callback).arrays:
-                found |= grouped(f"callbacks/{index}/{name}", getattr(callback, name) or ())
+        for name, arrays in self._callback_arrays():
+            found |= grouped(name, arrays)
         return found
 
     def callback_facts(self) -> list[CallbackFacts]:
@@ -117,6 +110,11 @@ class Live:
             for name in _kept(callback).arrays:
                 setattr(callback, name, state.group(f"callbacks/{index}/{name}") or None)
         self.model.stop_training = state.facts.stop
+
+    def _callback_arrays(self) -> Iterator[tuple[str, Sequence[Any]]]:
+        for index, callback in enumerate(self.callbacks):
+            for name in _kept(callback).arrays:
+                yield f"callbacks/{index}/{name}", getattr(callback, name) or ()
 
 
 def _kept(callback: Any) -> _Kept:

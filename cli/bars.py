@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from cli.progress import epochs_wanted, numbers, standing
+from cli.progress import Began, epochs_wanted, numbers, standing
 
 if TYPE_CHECKING:
     from fornada.client import Sight
@@ -29,6 +29,7 @@ class Bars(Progress):
     def __init__(self, console: Console) -> None:
         # Before the base class, which draws at once.
         self._below = ""
+        self._began = Began()
         super().__init__(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
@@ -48,6 +49,8 @@ class Bars(Progress):
     def __call__(self, sight: "Sight") -> None:
         """Show it."""
         job = sight.job
+        if said := self._began(job):
+            self.console.print(said, markup=False, highlight=False)
         if sight.epochs:
             self._below = "  " + numbers(job, sight.epochs[-1])
         elif sight.waits or not job["epochs_run"]:

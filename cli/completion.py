@@ -2,16 +2,11 @@
 
 import click
 
-# How each shell loads what the command prints.
-LOADED_BY = {
-    "bash": 'eval "$(fornada completion bash)" in ~/.bashrc',
-    "zsh": 'eval "$(fornada completion zsh)" in ~/.zshrc',
-    "fish": "fornada completion fish > ~/.config/fish/completions/fornada.fish",
-}
+SHELLS = ("bash", "zsh", "fish")
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(list(LOADED_BY)))
+@click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
     """Print the completion script of a shell.
 

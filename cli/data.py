@@ -115,6 +115,8 @@ def import_(  # noqa: PLR0913 - each is an option of its own
         raise ExitWith(Exit.WRONG_STATE, str(error)) from error
     except IdxError as error:
         raise ExitWith(Exit.NOT_FOUND, str(error)) from error
+    except OSError as error:
+        raise ExitWith(Exit.WRONG_STATE, f"{error.filename}: {error.strerror}") from error
     if output.json:
         output.document({"folder": str(out_dir.absolute()), **written})
     elif not output.quiet:
@@ -154,7 +156,9 @@ def pack(places: Sequence[Path], changes: Sequence[str], output: Output) -> None
 
     settings = Settings()
     rows, wrong = [], []
-    for place, spec in zip(places, _specs(settings, places, changes), strict=True):
+    # All are read before the first is packed, which may take an hour.
+    read = list(_specs(settings, places, changes))
+    for place, spec in zip(places, read, strict=True):
         with _counting(output) as progress:
             packed, failure = examine.pack(settings, spec, progress)
         rows += [vars(one) for one in packed]

@@ -31,8 +31,8 @@ MEANINGS: Mapping[Exit, str] = {
     Exit.SPEC_INVALID: "A spec, its data or its model is invalid, or its file cannot be read; "
     "every problem is listed.",
     Exit.NOT_FOUND: "No such job, worker or log; no usable IDX files to import.",
-    Exit.WRONG_STATE: "The job's state, a stack already up, a folder that exists, or too little "
-    "room for a pack does not allow it.",
+    Exit.WRONG_STATE: "The job's state, a stack already up, a folder that exists or cannot be "
+    "written, or too little room for a pack does not allow it.",
     Exit.UNREACHABLE: "The database (or, where it is needed, the broker) is unreachable, has "
     "another schema, or does not let this user do that.",
     Exit.JOB_FAILED: "The job failed.",

@@ -1,5 +1,6 @@
 """Commands that read the record: ps, ls, show, metrics."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -71,7 +72,7 @@ def ps(output: Output) -> None:
 @click.option(
     "--limit", default=50, show_default=True, type=click.IntRange(1, 1000), help="Rows of a page."
 )
-@click.option("--after", metavar="CURSOR", help="The next page: what the last one ended with.")
+@click.option("--cursor", metavar="CURSOR", help="The next page: what the last one ended with.")
 @output_options(quiet="Print ids alone.")
 def ls(  # noqa: PLR0913 - each is a filter of its own
     *,
@@ -82,7 +83,7 @@ def ls(  # noqa: PLR0913 - each is a filter of its own
     sort: str,
     ascending: bool,
     limit: int,
-    after: str | None,
+    cursor: str | None,
     output: Output,
 ) -> None:
     """List jobs of the past and present, a page at a time.
@@ -94,7 +95,7 @@ def ls(  # noqa: PLR0913 - each is a filter of its own
     """
     from fornada.client import Client
 
-    if sort not in {"time", "duration"} and not sort.startswith("metric:"):
+    if sort not in {"time", "duration"} and not re.fullmatch("metric:.+", sort):
         raise click.BadParameter(
             f'"{sort}"; expected time, duration or metric:NAME, for example metric:val_loss',
             param_hint="--sort",
@@ -107,7 +108,7 @@ def ls(  # noqa: PLR0913 - each is a filter of its own
             since=since_,
             sort=sort,
             descending=not ascending,
-            after=after,
+            after=cursor,
             limit=limit,
         )
     if output.json:
@@ -127,7 +128,7 @@ def ls(  # noqa: PLR0913 - each is a filter of its own
         output.table(columns, rows, empty="no job is recorded that fits")
         _note_strange(metric, page.rows, output)
     if page.next:
-        output.note(f"more: --after {page.next}")
+        output.note(f"more: --cursor {page.next}")
 
 
 @click.command()
@@ -171,7 +172,7 @@ def show(reference: str, whole: bool, output: Output) -> None:
 
 @click.command()
 @job_argument
-@output_options(quiet="Say nothing.")
+@output_options()
 def metrics(reference: str, output: Output) -> None:
     """Print a job's metrics, one epoch a row.
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.exits import Exit, ExitWith
 from cli.keeper import Keeper
 from cli.options import (
     job_arguments,
@@ -17,13 +16,14 @@ from cli.options import (
     term_options,
 )
 from cli.output import Output
-from cli.submitting import Accepted, announce, conclude, told_terms
+from cli.submitting import Accepted, announce, conclude, conditions, told_terms
 from cli.watch import answer, end_all, ended_by_sigterm, watch
 
 if TYPE_CHECKING:
     from fornada.client import Client
     from fornada.settings import Settings
     from fornada.spec import Spec
+    from fornada.submission import Terms
 
 
 @click.command()
@@ -103,8 +103,11 @@ def submit(  # noqa: PLR0913 - each is an option of its own
 
     if terms["key"] is not None and len(files) > 1:
         raise click.UsageError("a key is of one job: give --key with one spec")
+    if dry_run and needed:
+        raise click.UsageError("a dry run does not look for --needed: leave one of them out")
     if dry_run:
-        _preview(specs(Settings(), files, overrides), output)
+        read = specs(Settings(), files, overrides)
+        _preview(read, _terms_alone(terms), output)
         return
     from fornada.client import Client
 
@@ -143,15 +146,11 @@ def specs(settings: "Settings", files: Sequence[str], overrides: Sequence[str]) 
     """Read all files (`-`: stdin), so that every problem of every file is told at once.
 
     Raises:
-        SpecProblems: with all of them.
-        ExitWith: a file cannot be read.
+        SpecProblems: with all of them, and with each file that cannot be read.
     """
     from fornada.sources import load_all
 
-    try:
-        return load_all(settings, files, overrides=overrides)
-    except OSError as error:
-        raise ExitWith(Exit.NOT_FOUND, f"{error.filename}: {error.strerror}") from error
+    return load_all(settings, files, overrides=overrides)
 
 
 def _absent(client: "Client", read: Sequence["Spec"], output: Output) -> None:
@@ -164,13 +163,28 @@ def _absent(client: "Client", read: Sequence["Spec"], output: Output) -> None:
                 output.warn(missing)
 
 
-def _preview(read: Sequence["Spec"], output: Output) -> None:
+def _terms_alone(told: Mapping[str, Any]) -> "Terms":
+    """The terms; the record is asked only for the jobs of `--after`."""
+    from fornada.client import Client
+    from fornada.submission import Terms
+
+    if not told["after"]:
+        return Terms(**{**told, "after": ()})
+    with Client() as client:
+        return told_terms(client, told)
+
+
+def _preview(read: Sequence["Spec"], terms: "Terms", output: Output) -> None:
     documents = [
         {
             "name": spec.name,
             "queue": spec.resources.queue,
             "priority": spec.resources.priority,
             "tags": dict(spec.tags),
+            "key": terms.key,
+            "held": terms.held,
+            "not_before": terms.not_before and terms.not_before.isoformat(),
+            "after": list(terms.after),
             "spec_hash": spec.hash,
             "spec": spec.document(),
         }
@@ -186,5 +200,6 @@ def _preview(read: Sequence["Spec"], output: Output) -> None:
     if output.json:
         output.document(documents)
         return
-    for one in documents:
-        output.line(f"would queue {one['name']} in {one['queue']}, priority {one['priority']}")
+    for one in [] if output.quiet else documents:
+        said = f"would queue {one['name']} in {one['queue']}, priority {one['priority']}"
+        output.line(", ".join([said, *conditions(terms)]))

@@ -6,14 +6,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from cli.exits import Exit, ExitWith
+from db.states import Unfit
 
 if TYPE_CHECKING:
     from fornada.client import Sight
     from fornada.local import LocalStack
     from fornada.settings import Settings
-
-# How `ps` begins the reason of a job that no passing of time will start on one machine.
-NEEDS_GPU = "NeedsGpu"
 
 
 class Keeper:
@@ -43,7 +41,7 @@ class Keeper:
             ExitWith: no worker of ours can ever run the job.
         """
         self._keep_up()
-        if self._stack is not None and (sight.waits or "").startswith(NEEDS_GPU):
+        if self._stack is not None and (sight.waits or "").startswith(Unfit.NEEDS_GPU):
             job_id = sight.job["id"]
             raise ExitWith(
                 Exit.NEVER_SCHEDULED,

@@ -41,16 +41,14 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="fornada")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.pass_context
-def fornada(ctx: click.Context, debug: bool) -> None:
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+def fornada() -> None:
     """Train Keras models from specs: queue them, run them, ask the history.
 
     \b
     Example:
       fornada run specs/digits.yaml
     """
-    ctx.obj = {"debug": debug}
 
 
 def main() -> None:
@@ -88,11 +86,10 @@ def _run(arguments: list[str]) -> int:
 
 def _report(error: Exception, debug: bool) -> int:
     code = of_error(error)
-    if debug or os.environ.get("FORNADA_DEBUG"):
-        if not isinstance(error, ExitWith):
-            import traceback
+    if (debug or os.environ.get("FORNADA_DEBUG")) and not isinstance(error, ExitWith):
+        import traceback
 
-            traceback.print_exception(error)
+        traceback.print_exception(error)
         return Exit.INTERNAL if code is None else code
     if code is None:
         first = str(error).strip().splitlines() or [""]

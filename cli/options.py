@@ -208,14 +208,20 @@ def queues_option(command: Command) -> Command:
 
 # Seconds of each unit a person writes.
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+# Twenty years: what any clock can add and take away.
+LONGEST_S = 1040 * UNITS["w"]
 
 
 def seconds(text: str) -> float:
-    """A span of time, 90, 90s, 30m, 2h, 1d or 1w, in seconds; the type of an option."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", text)
-    if not found:
-        raise click.BadParameter(f'"{text}" is no time; for example 90s, 30m, 2h or 7d')
-    return float(found[1]) * UNITS[found[2]]
+    """A span of time, 90, 90s, 30m, 1h30m, 1d or 1w, in seconds; the type of an option."""
+    number, unit = r"\d+(?:\.\d+)?", "[smhdw]"
+    if not re.fullmatch(rf"{number}|(?:{number}\s*{unit})+", text):
+        raise click.BadParameter(f'"{text}" is no time; for example 90s, 30m, 1h30m or 7d')
+    parts = re.findall(rf"({number})\s*({unit}?)", text)
+    span_s = sum(float(count) * UNITS[each] for count, each in parts)
+    if span_s > LONGEST_S:
+        raise click.BadParameter(f'"{text}" is too long; at most {LONGEST_S // UNITS["w"]}w')
+    return span_s
 
 
 def moment(text: str) -> datetime:

@@ -42,7 +42,7 @@ class _Lines:
 
     def __init__(self) -> None:
         self._said: object = None
-        self._attempt = 0
+        self._began = Began()
 
     def __call__(self, sight: "Sight") -> None:
         job = sight.job
@@ -52,14 +52,27 @@ class _Lines:
         if key != self._said and not sight.final:
             click.echo(f"job {job['id']}: {state}", err=True)
             self._said = key
-        began = beginning(job)
-        if began and job["attempts"] != self._attempt:
-            self._attempt = job["attempts"]
-            click.echo(f"job {job['id']}: {began}", err=True)
+        if began := self._began(job):
+            click.echo(began, err=True)
         for epoch in sight.epochs:
             # The best is today's: beside an epoch of the past it would be a lie.
             latest = epoch is sight.epochs[-1]
             click.echo(_epoch_line(job if latest else job | {"best": None}, epoch), err=True)
+
+
+class Began:
+    """A line for each attempt that is not the job's first, once it has begun."""
+
+    def __init__(self) -> None:
+        self._attempt = 0
+
+    def __call__(self, job: Mapping[str, Any]) -> str | None:
+        """The line, the first time; None when there is nothing new to say."""
+        began = beginning(job)
+        if began is None or job["attempts"] == self._attempt:
+            return None
+        self._attempt = job["attempts"]
+        return f"job {job['id']}: {began}"
 
 
 def standing(sight: "Sight") -> str:

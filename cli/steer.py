@@ -9,6 +9,7 @@ from cli.options import output_options, seconds
 from cli.output import Output
 from cli.targets import chosen, each, targets
 from cli.waiting import sentence
+from db.states import PRIORITIES
 
 if TYPE_CHECKING:
     from db.states import JobState
@@ -76,7 +77,9 @@ def _still_held(client: "Client", job_id: int, state: "JobState") -> str | None:
 
 @click.command()
 @targets
-@click.option("--priority", type=int, help="Higher runs first.")
+@click.option(
+    "--priority", type=click.IntRange(PRIORITIES[0], PRIORITIES[-1]), help="Higher runs first."
+)
 @click.option("--queue", metavar="QUEUE", help="Queue to go to.")
 @click.option("--top", is_flag=True, help="Before all others of the queue.")
 @output_options(quiet="Print ids alone.")

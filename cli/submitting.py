@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from cli.output import Output
-from cli.waiting import NEVER_SO_FAR, dated, sentence
+from cli.waiting import dated, sentence
 from cli.watch import end_all
+from db.states import Unfit
 
 if TYPE_CHECKING:
     from fornada.client import Client
@@ -99,17 +100,22 @@ def _accepted(one: Accepted, terms: "Terms") -> str:
         return f"job {job.id} has trained this spec on these data already: no job was made"
     parts = [f"job {job.id}: {one.spec.name}, in queue {one.spec.resources.queue}"]
     parts += [one.also] if one.also else []
-    parts += ["held"] if terms.held else []
+    return ", ".join([*parts, *conditions(terms)])
+
+
+def conditions(terms: "Terms") -> list[str]:
+    """What jobs on these terms wait for, apart from a slot."""
+    parts = ["held"] if terms.held else []
     parts += [f"not before {dated(terms.not_before)}"] if terms.not_before else []
     if terms.after:
         others = ", ".join(map(str, terms.after))
         parts.append(f"after {'any end of ' if terms.after_any else ''}{others}")
-    return ", ".join(parts)
+    return parts
 
 
 def _note_unserved(client: "Client", jobs: Iterable["Submitted"], output: Output) -> None:
     """Say which jobs no worker there is would take: a queue may be misspelt."""
     waits = {row["id"]: row["waits"] for row in client.alive()}
     for job in jobs:
-        if waits.get(job.id) in NEVER_SO_FAR:
+        if waits.get(job.id) in tuple(Unfit):
             output.note(f"job {job.id} waits: {sentence(waits[job.id])}; see fornada worker ls")

@@ -90,17 +90,15 @@ def _ended(facts: Detail) -> str:
     return ": ".join([said, *(brief(text) for text in why if text.lower() != outcome)])
 
 
-def _queued(facts: Detail) -> str:
-    if "attempt" in facts:
-        said = f"{_ended(facts)}; queued again"
-        tries, most = facts.pop("tries", None), facts.pop("retry_attempts", None)
-        said += f" for try {tries + 1} of {most}" if tries and most else ""
-        pause = facts.pop("pause_s", None)
-        said += f" in {duration(pause)}" if pause else ""
-        if facts.pop("avoid_host", None):
-            said += ", on another host if there is one"
-        return said
-    return "queued"
+def _requeued(facts: Detail) -> str:
+    said = f"{_ended(facts)}; queued again"
+    tries, most = facts.pop("tries", None), facts.pop("retry_attempts", None)
+    said += f" for try {tries + 1} of {most}" if tries and most else ""
+    pause = facts.pop("pause_s", None)
+    said += f" in {duration(pause)}" if pause else ""
+    if facts.pop("avoid_host", None):
+        said += ", on another host if there is one"
+    return said
 
 
 def _released(facts: Detail) -> str:
@@ -159,8 +157,7 @@ WORDS: Mapping[str, Callable[[Detail], str]] = {
     "claimed": _claimed,
     "started": _started,
     "resumed": _resumed,
-    "requeued": _queued,
-    "queued": _queued,
+    "requeued": _requeued,
     "released": _released,
     "held": _held,
     "succeeded": _final("succeeded"),

@@ -5,9 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from cli.words import duration, jobs
-
-# Why a job waits that no passing of time will start.
-NEVER_SO_FAR = ("NoWorker", "NeedsGpu")
+from db.states import Unfit
 
 
 def word(waits: str | None) -> str | None:
@@ -72,8 +70,8 @@ def _ahead(what: str) -> str:
 
 # By the record's word, what it says of the word's argument.
 WHY: dict[str, Callable[[str], str]] = {
-    "NoWorker": lambda what: "no worker serves its queue yet",
-    "NeedsGpu": lambda what: "no worker of its queue has a GPU",
+    Unfit.NO_WORKER: lambda what: "no worker serves its queue yet",
+    Unfit.NEEDS_GPU: lambda what: "no worker of its queue has a GPU",
     "SlotsBusy": lambda what: "next, when a slot is free",
     "Priority": _ahead,
     "After": lambda what: f"for the end of {jobs(what.replace('#', '').split(','))}",

@@ -11,6 +11,7 @@ from cli.exits import Exit, ExitWith
 from cli.options import output_options, queues_option, seconds, slots_option
 from cli.output import Column, Output
 from cli.words import duration, since
+from db.states import WorkerState
 
 if TYPE_CHECKING:
     from fornada.client import Client
@@ -140,5 +141,5 @@ def _row(worker: Mapping[str, Any]) -> list[object]:
 
 def _standing(worker: Mapping[str, Any]) -> str:
     state = str(worker["state"])
-    asked = worker.get("drain_requested_at") and state != "draining"
+    asked = worker.get("drain_requested_at") and state != WorkerState.DRAINING
     return f"{state}, to drain" if asked else state

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import DateTime, Dialect, Float
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.expression import ColumnElement, FunctionElement
+from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 # As SQLAlchemy writes a DateTime on SQLite, six decimals, so that times compare as text.
@@ -100,6 +100,3 @@ def _arguments(
 ) -> tuple[str, str]:
     first, second = element.clauses
     return compiler.process(first, **kw), compiler.process(second, **kw)
-
-
-Time = ColumnElement[datetime]

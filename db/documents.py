@@ -7,7 +7,6 @@ from sqlalchemy import Connection, Row, select
 
 from db.clock import iso
 from db.errors import JobNotFound
-from db.logs import FOLDER
 from db.session import Database
 from db.tables import Artifact, Attempt, Dependency, Job, JobTag, MetricSummary
 from db.values import plain
@@ -44,24 +43,6 @@ def job(database: Database, job_id: int) -> dict[str, Any]:
             "spec": row.spec,
         }
     return {key: plain(value) for key, value in document.items()}
-
-
-def log_location(database: Database, job_id: int) -> dict[str, Any] | None:
-    """Where the log of a job's last attempt lies; None before the first.
-
-    Returns:
-        host; folder: its URI among the artifacts; state: the job's.
-    Raises:
-        JobNotFound: no job has this id.
-    """
-    with database.read() as connection:
-        row = _row(connection, job_id)
-        last = select(Attempt.number, Attempt.host).where(Attempt.job_id == job_id)
-        attempt = connection.execute(last.order_by(Attempt.number.desc()).limit(1)).one_or_none()
-    if attempt is None:
-        return None
-    folder = FOLDER.format(uid=row.uid, attempt=attempt.number)
-    return {"host": attempt.host, "folder": folder, "state": row.state}
 
 
 def tags_of(connection: Connection, job_ids: Sequence[int]) -> dict[int, dict[str, str]]:

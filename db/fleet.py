@@ -8,6 +8,7 @@ from sqlalchemy import Row, select
 
 from db.clock import later, now
 from db.session import Database
+from db.states import Unfit, WorkerState
 from db.tables import Worker
 from db.workers import has_gpu
 
@@ -42,7 +43,7 @@ class Fleet:
     @classmethod
     def taking(cls, workers: Iterable[Row[Any]]) -> Self:
         """Of those that take jobs now: one that drains takes none."""
-        return cls(worker for worker in workers if worker.state != "draining")
+        return cls(worker for worker in workers if worker.state != WorkerState.DRAINING)
 
     def serving(self, queue: str) -> Sequence[Slot]:
         """All slots of the workers that serve a queue."""
@@ -67,7 +68,7 @@ class Fleet:
 
 def never_runs(
     database: Database, queue: str, gpus: str, *, within_s: float = FORGOTTEN_S
-) -> str | None:
+) -> Unfit | None:
     """Why no worker could ever run a job, alive or gone for a while.
 
     Args:
@@ -75,8 +76,7 @@ def never_runs(
         gpus: what it asks for: auto, 0 or 1.
         within_s: how long ago a worker may last have been heard of.
     Returns:
-        NoWorker: none serves the queue. NeedsGpu: none that does has a GPU. None: one could, or
-        no worker is known at all, so that the first may well be the one.
+        None: one could, or no worker is known at all, so that the first may well be the one.
     """
     with database.read() as connection:
         known = select(*Worker.__table__.c).where(Worker.seen_at >= later(now(), -within_s))
@@ -84,4 +84,4 @@ def never_runs(
     fleet = Fleet(workers)
     if not workers or fleet.fitting(queue, gpus):
         return None
-    return "NeedsGpu" if fleet.serving(queue) else "NoWorker"
+    return Unfit.NEEDS_GPU if fleet.serving(queue) else Unfit.NO_WORKER

@@ -9,7 +9,7 @@ from sqlalchemy import Select, select
 
 from db.alive import alive, waits
 from db.clock import iso
-from db.documents import job, log_location
+from db.documents import job
 from db.errors import JobNotFound
 from db.fences import SUCCEEDED
 from db.fleet import never_runs
@@ -29,7 +29,6 @@ __all__ = [
     "find",
     "job",
     "log_chunks",
-    "log_location",
     "log_places",
     "never_runs",
     "page",

@@ -45,6 +45,31 @@ LEGAL_MOVES: dict[JobState | None, frozenset[JobState]] = {
 }
 
 
+# What a person may give a job; `move --top` may go beyond.
+PRIORITIES = range(-100, 101)
+
+
+class WorkerState(StrEnum):
+    """What a worker does, by its own word; that it is gone is also said by others."""
+
+    # It has its name, and is about to say what it offers.
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+    # Takes nothing any more.
+    DRAINING = "draining"
+    GONE = "gone"
+
+
+class Unfit(StrEnum):
+    """Why no worker could ever run a job: no passing of time will start it."""
+
+    # None serves its queue.
+    NO_WORKER = "NoWorker"
+    # None that does has a GPU.
+    NEEDS_GPU = "NeedsGpu"
+
+
 class AttemptOutcome(StrEnum):
     """How one execution of a job ended."""
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, select
 from db.clock import iso
 from db.dependents import unmet_of
 from db.fleet import Fleet, Slot
-from db.states import JobState
+from db.states import JobState, Unfit
 from db.tables import Queue
 
 
@@ -93,8 +93,8 @@ class Reasons:
         if self._known.paused(job.queue):
             return "QueuePaused"
         if not self._known.fleet.serving(job.queue):
-            return "NoWorker"
-        return None if self._known.fleet.fitting(job.queue, job.gpus) else "NeedsGpu"
+            return Unfit.NO_WORKER
+        return None if self._known.fleet.fitting(job.queue, job.gpus) else Unfit.NEEDS_GPU
 
     def _busy(self, job: Row[Any], ahead: int | None) -> str | None:
         before = self._ahead[job.queue] if ahead is None else ahead

@@ -1,6 +1,6 @@
 """Workers: who they are, and whether they were heard of."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +10,10 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, true, 
 from db.clock import iso, later, now
 from db.fences import RUNNING
 from db.session import Database
+from db.states import WorkerState
 from db.tables import Job, Worker
 from db.upsert import insert_for
 
-GONE = "gone"
-# It has its name, and is about to say what it offers.
-STARTING = "starting"
 # A worker beats every ten seconds: three missed, and it is not there.
 WORKER_IS_GONE_S = 30.0
 
@@ -33,8 +31,7 @@ class WorkerFacts:
     queues: Sequence[str]
     devices: Sequence[Any]
     versions: Mapping[str, str]
-    # idle, busy, draining: the worker's own word; `starting` and `gone` are ours.
-    state: str
+    state: WorkerState
 
 
 def register(
@@ -54,7 +51,7 @@ def register(
     """
     ended: ColumnElement[bool] = true()
     if within_s is not None:
-        ended = or_(Worker.seen_at < later(now(), -within_s), Worker.state == GONE)
+        ended = or_(Worker.seen_at < later(now(), -within_s), Worker.state == WorkerState.GONE)
     # A commit whose answer was cut off is ours already.
     for host, pid in [(facts.host, facts.pid), *([instead_of] if instead_of else [])]:
         ended = or_(ended, and_(Worker.host == host, Worker.pid == pid))
@@ -97,29 +94,33 @@ def request_drain(
 def gone(database: Database, name: str) -> None:
     """Record that a worker has ended; its row stays."""
     with database.begin() as connection:
-        connection.execute(update(Worker).where(Worker.name == name).values(state=GONE))
+        connection.execute(update(Worker).where(Worker.name == name).values(state=WorkerState.GONE))
 
 
 def alive(database: Database, within_s: float) -> list[dict[str, Any]]:
     """Workers heard of within so many seconds, by name.
 
     Returns:
-        Their facts, with `running` (ids of jobs), `started_at` and `seen_at`.
+        Their facts, with `running` (ids of jobs), `started_at` and `seen_at`; `state` is
+        `starting`, `draining`, `busy` when no slot is free, or `idle`.
     """
     with database.read() as connection:
         workers = heard_of(connection, within_s)
         running = _running(connection)
+    jobs: dict[str | None, list[int]] = defaultdict(list)
+    for job in running:
+        jobs[job.worker].append(job.id)
     return [
         {
             "name": worker.name,
             "host": worker.host,
             "pid": worker.pid,
-            "state": worker.state,
+            "state": _standing(worker, len(jobs[worker.name])),
             "slots": worker.slots,
             "queues": worker.queues,
             "devices": worker.devices,
             "versions": worker.versions,
-            "running": [job.id for job in running if job.worker == worker.name],
+            "running": jobs[worker.name],
             "drain_requested_at": iso(worker.drain_requested_at),
             "drain_requested_by": worker.drain_requested_by,
             "started_at": iso(worker.started_at),
@@ -127,6 +128,14 @@ def alive(database: Database, within_s: float) -> list[dict[str, Any]]:
         }
         for worker in workers
     ]
+
+
+def _standing(worker: Row[Any], running: int) -> WorkerState:
+    """By the jobs that run on it: its own word is as old as its last beat."""
+    said = WorkerState(worker.state)
+    if said in (WorkerState.STARTING, WorkerState.DRAINING):
+        return said
+    return WorkerState.IDLE if running < len(worker.slots) else WorkerState.BUSY
 
 
 def idle_slots(database: Database, within_s: float) -> dict[str, int]:
@@ -139,7 +148,7 @@ def idle_slots(database: Database, within_s: float) -> dict[str, int]:
         busy = Counter(job.worker for job in _running(connection))
     idle: Counter[str] = Counter()
     for worker in workers:
-        if worker.state != "draining":
+        if worker.state != WorkerState.DRAINING:
             free = max(0, len(worker.slots) - busy[worker.name])
             idle.update(dict.fromkeys(worker.queues, free))
     return dict(idle)
@@ -157,7 +166,7 @@ def heard_of(connection: Connection, within_s: float) -> Sequence[Row[Any]]:
 
 
 def _alive(within_s: float) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return Worker.seen_at >= later(now(), -within_s), Worker.state != GONE
+    return Worker.seen_at >= later(now(), -within_s), Worker.state != WorkerState.GONE
 
 
 def _running(connection: Connection) -> Sequence[Row[int, str | None]]:

@@ -21,8 +21,6 @@ from fornada.steering import Steering
 from fornada.submission import Submitted, Terms
 
 __all__ = ["Client", "Piece", "Sight", "Submitted", "Terms"]
-# The one state of a worker that is not told by its jobs.
-DRAINING = "draining"
 
 
 class Client(Again, Steering, Following, Logs):
@@ -93,16 +91,6 @@ class Client(Again, Steering, Following, Logs):
     def workers(self) -> list[dict[str, Any]]:
         """Workers that are alive: heard of within three beats of upkeep.
 
-        `state` is `draining`, `busy` when no slot is free, or `idle`.
+        `state` is `starting`, `draining`, `busy` when no slot is free, or `idle`.
         """
-        return [
-            {**row, "state": _standing(row)}
-            for row in workers.alive(self._database, self.settings.alive_s)
-        ]
-
-
-def _standing(worker: Mapping[str, Any]) -> str:
-    """A worker's state by the jobs that run on it: its own word is as old as its last beat."""
-    if worker["state"] == DRAINING:
-        return DRAINING
-    return "busy" if len(worker["running"]) >= len(worker["slots"]) else "idle"
+        return workers.alive(self._database, self.settings.alive_s)

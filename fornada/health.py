@@ -9,6 +9,7 @@ from typing import Any
 
 from db import migrations, session, workers
 from db.errors import DatabaseUnreachable, NotPermitted
+from db.states import WorkerState
 from fornada import broker, local
 from fornada.errors import FornadaError, StackError
 from fornada.patience import why
@@ -53,8 +54,8 @@ def examine(settings: Settings) -> list[Finding]:
 def _settings(settings: Settings) -> list[Finding]:
     # A job may run all the same, only not as somebody wanted it to.
     said = strangers(os.environ)
-    place = "embedded, all of it" if settings.embedded else "a server's; ours"
-    return [Finding("settings", True, "; ".join([f"{place} in {settings.home}", *said]))]
+    place = "embedded, all in" if settings.embedded else "a server's; locks and packs in"
+    return [Finding("settings", True, "; ".join([f"{place} {settings.home}", *said]))]
 
 
 def _database(settings: Settings) -> list[Finding]:
@@ -81,10 +82,12 @@ def _database(settings: Settings) -> list[Finding]:
 
 
 def _workers(settings: Settings, database: session.Database) -> list[Finding]:
-    rows = workers.alive(database, settings.alive_s)
+    known = workers.alive(database, settings.alive_s)
+    rows = [row for row in known if row["state"] != WorkerState.DRAINING]
+    names = ", ".join(f"{row['name']} ({row['state']})" for row in known)
     if not rows:
-        return [Finding("worker", False, "none is alive", _how_to_work(settings))]
-    names = ", ".join(f"{row['name']} ({row['state']})" for row in rows)
+        said = f"none takes jobs: {names}" if names else "none is alive"
+        return [Finding("worker", False, said, _how_to_work(settings))]
     slots = [slot for row in rows for slot in row["slots"]]
     devices = ", ".join(slot["name"] for slot in slots)
     return [
@@ -95,7 +98,7 @@ def _workers(settings: Settings, database: session.Database) -> list[Finding]:
 
 def _about_devices(rows: Sequence[Mapping[str, Any]]) -> str:
     if not any(row["slots"] for row in rows):
-        return "--slots"
+        return "start one with --slots cpu, or with the GPUs it is to use"
     without = [row for row in rows if not any(slot["gpu"] for slot in row["slots"])]
     slow = [row["name"] for row in without if "jax" in row["versions"]]
     return f"{', '.join(slow)}: {JAX_ON_A_CPU}" if slow else ""

@@ -163,8 +163,10 @@ def _read(path: Path, rank: int) -> tuple[tuple[int, ...], memoryview]:
     expected = 1
     for size in sizes:
         expected *= size
-    if len(body) != expected or expected == 0:
+    if len(body) != expected:
         raise IdxError(f"{path} holds {len(body)} bytes after its header, not {expected}.")
+    if expected == 0:
+        raise IdxError(f"{path} is an IDX file of nothing: its header says so.")
     return sizes, body
 
 

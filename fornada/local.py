@@ -138,10 +138,6 @@ class LocalStack:
                 process.wait()
         self._free()
 
-    def running(self) -> bool:
-        """Whether some process holds the stack of this home."""
-        return running(self.settings)
-
     def __enter__(self) -> Self:
         self.start()
         return self

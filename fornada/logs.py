@@ -91,22 +91,6 @@ class Logs(Connected):
         job_id = self.find_one(reference)
         return self._pieces(job_id, attempt, follow=True, ask=Patience(tell), look_s=look_s)
 
-    def log_file(self, reference: str | int) -> Path:
-        """The training log of a job's latest attempt, on this host.
-
-        Raises:
-            NotStarted: no attempt has begun to write it.
-            LogElsewhere: it lies on a worker's host whose artifacts are not mounted here.
-        """
-        job_id = self.find_one(reference)
-        places = self._places(job_id, None)
-        if not places:
-            raise self._not_started(job_id, None)
-        readers = _Reader(self, job_id, places[-1])
-        if readers.file.exists():
-            return readers.file
-        raise readers.elsewhere()
-
     def _pieces(
         self, job_id: int, attempt: int | None, *, follow: bool, ask: Patience, look_s: float
     ) -> Iterator[Piece]:

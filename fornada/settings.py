@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -27,6 +27,9 @@ __all__ = ["Settings", "SettingsError"]
 DEFAULT_HOME = Path("~/.fornada")
 # A worker that has missed so many beats of upkeep is dead, or as good as.
 ALIVE_BEATS = 3
+# What keeps a lease beats so often, at least, before it would run out.
+BEATS_OF_A_LEASE = 4
+DATABASES = ("sqlite", "postgresql")
 # Kinds of Redis that both Celery and our own look at it can talk to.
 BROKERS = ("redis", "rediss", "redis+socket")
 # Variables of ours that are no settings: they steer one process, not the service.
@@ -46,7 +49,11 @@ class Settings(BaseSettings):
         env_prefix="FORNADA_", env_ignore_empty=True, frozen=True, extra="forbid"
     )
 
-    home: Path = Field(DEFAULT_HOME, description="Embedded database, packs, artifacts and locks.")
+    home: Path = Field(
+        DEFAULT_HOME,
+        description="Embedded database, packs, artifacts, locks and config.toml, in which it "
+        "cannot be set.",
+    )
     database_url: SecretStr | None = Field(
         None, description="SQLAlchemy URL of the database; default: SQLite in the home."
     )
@@ -60,8 +67,17 @@ class Settings(BaseSettings):
         None, description="Folder that all data lie under; default: / when embedded."
     )
     lease_s: float = Field(60.0, gt=0, description="How long an attempt may go unheard of.")
-    heartbeat_s: float = Field(10.0, gt=0, description="How often an attempt renews its lease.")
-    upkeep_s: float = Field(10.0, gt=0, description="How often upkeep looks at the queue.")
+    heartbeat_s: float = Field(
+        10.0,
+        gt=0,
+        description="How often an attempt renews its lease: at most a quarter of that.",
+    )
+    upkeep_s: float = Field(
+        10.0,
+        gt=0,
+        description="How often upkeep looks at the queue: at most a quarter of the lease as well, "
+        "so that an outage is told from a silence.",
+    )
     grace_s: float = Field(
         60.0, ge=0, description="How long a trainer may take to stop before it is killed."
     )
@@ -133,6 +149,28 @@ class Settings(BaseSettings):
             raise ValueError("Input should be like redis://:password@host:6379/0")
         return url
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_known(cls, url: SecretStr | None) -> SecretStr | None:
+        scheme = "" if url is None else urlsplit(url.get_secret_value()).scheme
+        if url is not None and scheme.partition("+")[0] not in DATABASES:
+            raise ValueError(
+                "Input should be like postgresql://user:password@host/database or "
+                "sqlite:////folder/file; only sqlite and postgresql are supported"
+            )
+        return url
+
+    @model_validator(mode="after")
+    def _beats_in_time(self) -> Self:
+        for name in ("heartbeat_s", "upkeep_s"):
+            if getattr(self, name) > self.lease_s / BEATS_OF_A_LEASE:
+                raise SettingsError(
+                    f"FORNADA_{name.upper()} is {getattr(self, name):g} and FORNADA_LEASE_S "
+                    f"{self.lease_s:g}: expected at most a quarter of that, "
+                    f"{self.lease_s / BEATS_OF_A_LEASE:g}"
+                )
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -142,7 +180,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _file())
+        file = TomlConfigSettingsSource(settings_cls, _file())
+        if "home" in file.toml_data:
+            raise SettingsError(
+                f"{_file()}: home is no setting of this file, which lies in it; set FORNADA_HOME"
+            )
+        return init_settings, env_settings, file
 
     def model_post_init(self, context: Any) -> None:
         object.__setattr__(self, "home", self.home.expanduser().absolute())

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from fornada.settings import Settings
 from fornada.spec import Spec, SpecProblems, loads
 from fornada.spec import load as load_file
+from fornada.spec.limits import MAX_BYTES
 
 # What stands for a spec that comes through a pipe.
 STDIN = "-"
@@ -34,7 +35,8 @@ def load(settings: Settings, source: Source, *, overrides: Sequence[str] = ()) -
     if isinstance(source, Mapping):
         return loads(json.dumps(source), overrides=overrides, data_root=root)
     if str(source) == STDIN:
-        text = sys.stdin.read()
+        # One byte more than allowed tells a text that is too long.
+        text = sys.stdin.buffer.read(MAX_BYTES + 1)
         return loads(text, file="<stdin>", overrides=overrides, data_root=root)
     return load_file(Path(source), overrides=overrides, data_root=root)
 

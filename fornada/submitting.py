@@ -1,12 +1,13 @@
 """Queueing jobs."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from db import history, jobs, workers
 from db.errors import DatabaseUnreachable
-from db.states import JobState
+from db.states import JobState, Unfit
 from fornada.errors import NeverScheduled
 from fornada.submission import AT_ONCE, Submitted, Terms, new_job
 from fornada.waking import Waking
@@ -35,16 +36,6 @@ class Submitting(Waking):
         from fornada import sources
 
         return sources.load(self.settings, source, overrides=overrides)
-
-    def load_all(self, given: Iterable["Source"], *, overrides: Sequence[str] = ()) -> list["Spec"]:
-        """Read and check several specs.
-
-        Raises:
-            SpecProblems: with all problems of all of them.
-        """
-        from fornada import sources
-
-        return sources.load_all(self.settings, given, overrides=overrides)
 
     def submit(  # noqa: PLR0913 - each is a field of its own
         self,
@@ -99,7 +90,7 @@ class Submitting(Waking):
             tags=tags,
             queue=queue,
             priority=priority,
-            time_limit=None if time_limit_s is None else f"{time_limit_s:g}",
+            time_limit=None if time_limit_s is None else repr(float(time_limit_s)),
         )
         terms = Terms(key, held, not_before, tuple(self.find(after)), after_any)
         read = self.load(spec, overrides=changes)
@@ -189,17 +180,20 @@ class Submitting(Waking):
         if self.settings.embedded and not local.running(self.settings):
             # Whatever comes up next on this machine is not known yet.
             return
-        wants = {(spec.resources.queue, str(spec.resources.gpus)): spec.name for spec in specs}
+        wants: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for spec in specs:
+            wants[spec.resources.queue, str(spec.resources.gpus)].append(spec.name)
         refused = [
             self._never(queue, name, why)
-            for (queue, gpus), name in wants.items()
+            for (queue, gpus), names in wants.items()
             if (why := history.never_runs(self._database, queue, gpus))
+            for name in names
         ]
         if refused:
             raise NeverScheduled("\n".join([*refused, self._fleet(), NEVER_MIND]))
 
-    def _never(self, queue: str, name: str, why: str) -> str:
-        if why == "NeedsGpu":
+    def _never(self, queue: str, name: str, why: Unfit) -> str:
+        if why is Unfit.NEEDS_GPU:
             return f'"{name}" needs a GPU, and no worker of queue {queue} has one.'
         return f'"{name}" goes to queue {queue}, and no worker serves that.'
 

@@ -18,6 +18,7 @@ from celery import Celery
 from db import history, jobs, session, workers
 from db.facts import NewJob
 from db.session import Database
+from db.states import WorkerState
 from fornada import broker
 from fornada.settings import Settings
 from tests import processes
@@ -154,7 +155,7 @@ class Site:
     def alive(self) -> list[tuple[str, int]]:
         """Names of the workers that were heard of lately, each with its Celery process."""
         rows = workers.alive(self.database, 10.0)
-        return [(row["name"], row["pid"]) for row in rows if row["state"] != workers.STARTING]
+        return [(row["name"], row["pid"]) for row in rows if row["state"] != WorkerState.STARTING]
 
     def processes(self) -> list[int]:
         """Living processes with this home in their environment."""

@@ -12,7 +12,7 @@ from celery import signals
 from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 
 from db import session
-from db.errors import DatabaseUnreachable, SchemaMismatch
+from db.errors import DatabaseUnreachable, NotPermitted, SchemaMismatch
 from db.session import Database
 from fornada import broker
 from fornada.errors import SettingsError
@@ -60,7 +60,7 @@ def main() -> int:
     log_to_stderr()
     try:
         code = run(options)
-    except (SettingsError, DatabaseUnreachable) as exc:
+    except (SettingsError, DatabaseUnreachable, NotPermitted) as exc:
         # Of a database that is only away, `run` waits; here its URL is none.
         log.error("%s", exc)  # noqa: TRY400 - for an operator
         code = EXIT_USAGE

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from db.states import WorkerState
 from db.workers import WorkerFacts
 from worker import slots
 from worker.bakery import Bakery
@@ -44,7 +45,7 @@ class Crew:
     def facts(self) -> WorkerFacts:
         """The worker as it is now, for its row."""
         bakery = self.bakery
-        state = "idle" if self.idle() else "busy"
+        state = WorkerState.IDLE if self.idle() else WorkerState.BUSY
         busy = {each.slot.name: each.job for each in self.supervisors if each.job is not None}
         return WorkerFacts(
             name=bakery.name,
@@ -54,7 +55,7 @@ class Crew:
             queues=list(bakery.queues),
             devices=[each.slot.device.model or each.slot.name for each in self.supervisors],
             versions=bakery.versions,
-            state="draining" if bakery.draining.is_set() else state,
+            state=WorkerState.DRAINING if bakery.draining.is_set() else state,
         )
 
     def when_freed(self, call: Callable[[], None]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from db import jobs, workers
 from db.session import Database
+from db.states import WorkerState
 from db.workers import WorkerFacts
 from fornada.settings import Settings
 from worker.pulse import NameHeld, Pulse
@@ -37,7 +38,7 @@ def enlist(
     name, host = facts.name, facts.host
     ended = (host, before.pid) if before else None
     _refuse_namesake(database, settings, name, (ended, (host, facts.pid)))
-    up = replace(facts, state=workers.STARTING)
+    up = replace(facts, state=WorkerState.STARTING)
     if not workers.register(database, up, within_s=settings.alive_s, instead_of=ended):
         raise NameHeld(
             f"another worker took the name {name} just now; give this one another --name"

@@ -52,7 +52,7 @@ def load(
 
 
 def loads(
-    content: str,
+    content: str | bytes,
     *,
     file: str = "<spec>",
     overrides: Sequence[str] = (),

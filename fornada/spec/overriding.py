@@ -38,6 +38,11 @@ def apply(root: Node, overrides: SequenceOf[str], reading: Reading) -> Node:
 def _lay(root: Node, path: str, value: str, mark: Mark) -> None:
     if not path or not value.strip():
         raise _Misplaced("is not PLACE=VALUE.\n  Expected, for example, data.batch_size=128.")
+    if value.lstrip().startswith("#"):
+        raise _Misplaced(
+            "has no value: # begins a comment.\n"
+            f"  Expected quotes around it, which the shell must leave: '\"{clip(value.strip())}\"'."
+        )
     # PyYAML takes longer to import than all of this package.
     from fornada.spec.source import text
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from db.states import PRIORITIES
 from fornada.spec.catalogue import callbacks, layers, losses, metrics, optimizers
 from fornada.spec.catalogue.arguments import BOOLEAN
 from fornada.spec.catalogue.objects import Object, ObjectList
@@ -192,7 +193,9 @@ RESOURCES = Fields(
             "auto: any slot, its GPU if it has one; 0: any slot, no GPU; 1: a GPU slot.",
         ),
         "queue": Field(Label(), "default", "The queue that the job waits in."),
-        "priority": Field(Integer(-100, 100), 0, "Higher ones go first, then older ones."),
+        "priority": Field(
+            Integer(PRIORITIES[0], PRIORITIES[-1]), 0, "Higher ones go first, then older ones."
+        ),
         "time_limit": Field(Nullable(Duration()), None, "How long the job may run."),
     },
 )

@@ -2,13 +2,15 @@
 
 import json
 import os
+import re
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.installed import PATIENCE_S, Fornada, end
+from tests.acceptance.installed import PATIENCE_S, PROGRAM, Fornada, end
 from tests.acceptance.specs import ENDLESS, small
 
 
@@ -146,6 +148,11 @@ def test_dry_run_queues_nothing(stack: Fornada, tmp_path: Path) -> None:
     before = stack("ls", "-q").stdout
     done = stack("submit", "--dry-run", small(tmp_path, "dry"))
     assert done.stdout == "would queue dry in default, priority 0\n"
+    waits = stack(
+        *("submit", "--dry-run", small(tmp_path, "dry"), "--hold"),
+        *("--after", stack("ls", "-q", "--limit", "1").stdout.strip()),
+    )
+    assert re.fullmatch(r"would queue dry in default, priority 0, held, after \d+\n", waits.stdout)
     assert stack("ls", "-q").stdout == before
 
 
@@ -179,6 +186,11 @@ def test_a_spec_comes_through_a_pipe(stack: Fornada, tmp_path: Path) -> None:
     text = small(tmp_path, "piped").read_text()
     (document,) = stack("submit", "--dry-run", "--json", "-", stdin=text).document
     assert document["name"] == "piped"
+    # No text at all: an image, say.
+    done = subprocess.run(
+        [PROGRAM, "check", "-"], input=b"\xff\xd8\xff", capture_output=True, check=False
+    )
+    assert (done.returncode, b"<stdin>" in done.stderr) == (3, True), done.stderr
 
 
 def test_a_running_job_is_seen_left_and_cancelled(stack: Fornada, tmp_path: Path) -> None:
@@ -246,7 +258,7 @@ def test_history_is_filtered_sorted_and_paged(stack: Fornada, tmp_path: Path) ->
         paged += [str(row["id"]) for row in page["jobs"]]
         if page["next"] is None:
             break
-        after = ["--after", page["next"]]
+        after = ["--cursor", page["next"]]
     assert paged == ids
     by_loss = stack("ls", "--json", "--sort", "metric:val_loss", "--ascending").document["jobs"]
     losses = [row["metrics"]["val_loss"]["min"] for row in by_loss if "val_loss" in row["metrics"]]
@@ -271,9 +283,16 @@ def test_a_second_stack_in_one_home_is_refused(stack: Fornada) -> None:
         (("wait", "zzzz"), 4, "no job zzzz"),
         (("cancel", "900000-900009"), 4, "no job 900000-900009"),
         (("logs", "999999"), 4, "no job 999999"),
-        (("ls", "--after", "nonsense"), 2, "no cursor"),
+        (("ls", "--cursor", "nonsense"), 2, "no cursor"),
         (("ls", "--sort", "beauty"), 2, "metric:NAME"),
+        (("ls", "--sort", "metric:"), 2, "metric:NAME"),
         (("ls", "--since", "someday"), 2, "2026-03-01"),
+        (("ls", "--since", "99999999w"), 2, "2026-03-01"),
+        (("submit", "--not-before", "+99999999w", "specs/digits.yaml"), 2, "at most 1040w"),
+        (("move", "1", "--priority", "101"), 2, "-100<=x<=100"),
+        (("submit", "--set", "tags.color=#ff0000", "specs/digits.yaml"), 3, "# begins a comment"),
+        (("submit", "--dry-run", "--after", "999999", "specs/digits.yaml"), 4, "no job 999999"),
+        (("submit", "--dry-run", "--needed", "specs/digits.yaml"), 2, "--needed"),
         (("submit", "--tag", "nothing", "specs/digits.yaml"), 2, "--tag owner=ana"),
         (("submit", "--set", "nothing", "specs/digits.yaml"), 2, "--set data.batch_size=128"),
         (("submit", "none.yaml"), 3, "none.yaml"),

@@ -166,6 +166,15 @@ def test_an_unexpected_error_is_one_line_and_a_way_to_see_more(tmp_path: Path) -
         assert "Traceback" in told.stderr
 
 
+def test_what_is_wrong_is_told_also_to_who_wants_tracebacks(
+    fornada: Fornada, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.yaml").write_text("name: bad\n")
+    told = fornada.with_settings(FORNADA_DEBUG="1")("check", tmp_path / "bad.yaml", code=3)
+    assert "bad.yaml" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
 def test_a_queue_without_a_name_is_a_mistake(fornada: Fornada) -> None:
     for words in (("up",), ("worker", "start")):
         for queues in ("a b", "default,"):

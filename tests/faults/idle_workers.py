@@ -10,6 +10,7 @@ import time
 
 from db import jobs, upkeep, workers
 from db.session import Database
+from db.states import WorkerState
 from db.workers import WorkerFacts
 
 # As `FORNADA_UPKEEP_S` is by default.
@@ -39,7 +40,7 @@ def main() -> None:
 
 def _beat(database: Database, number: int) -> None:
     name = f"idle-{number}"
-    facts = WorkerFacts(name, name, 1, [{"name": "cpu:0"}], ["elsewhere"], [], {}, "idle")
+    facts = WorkerFacts(name, name, 1, [{"name": "cpu:0"}], ["elsewhere"], [], {}, WorkerState.IDLE)
     workers.beat(database, facts)
     upkeep.take(database, name, 2 * BEAT_S)
     jobs.claim(

@@ -14,7 +14,7 @@ from db import jobs, workers
 from db.errors import AmbiguousReference, DatabaseUnreachable, JobNotFound, WrongState
 from db.facts import EpochRow, Fence, StartedFacts, Verdict
 from db.session import Database
-from db.states import AttemptOutcome
+from db.states import AttemptOutcome, WorkerState
 from db.workers import WorkerFacts
 from fornada import Client, broker
 from fornada.errors import (
@@ -27,6 +27,7 @@ from fornada.errors import (
     WorkerNotFound,
 )
 from fornada.settings import Settings
+from fornada.sources import load_all
 from fornada.spec import SpecProblems
 from tests.servers import RedisServer
 
@@ -93,7 +94,7 @@ def test_a_bad_spec_is_refused_with_every_problem_of_every_file(
     for file, layer in zip(files, ("Flaten", "Lambda"), strict=True):
         file.write_text(SPEC.read_text().replace("- Flatten", f"- {layer}"))
     with pytest.raises(SpecProblems) as refused:
-        client.load_all(files)
+        load_all(client.settings, files)
     assert {problem.file for problem in refused.value.problems} == set(map(str, files))
     with pytest.raises(SpecProblems):
         client.submit(files[0])
@@ -180,16 +181,16 @@ def test_pages_of_history(client: Client) -> None:
 def test_a_log_that_is_not_begun(client: Client) -> None:
     job = client.submit(SPEC)
     with pytest.raises(NotStarted, match="queued and has no log"):
-        client.log_file(job.id)
+        list(client.log(job.id))
     client.cancel(job.id)
     with pytest.raises(NotStarted, match="cancelled and began no log"):
-        client.log_file(job.id)
+        list(client.log(job.id))
     assert client.metrics(job.id) == {"id": job.id, "epochs": []}
 
 
 def register(client: Client, settings: Settings, *queues: str) -> None:
     """A worker with one CPU slot that serves these queues, as far as the record knows."""
-    facts = WorkerFacts("oven", "host-1", 1, [{"name": "cpu:0"}], queues, [], {}, "idle")
+    facts = WorkerFacts("oven", "host-1", 1, [{"name": "cpu:0"}], queues, [], {}, WorkerState.IDLE)
     database = Database(settings.sql_url)
     workers.register(database, facts)
     database.dispose()

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from db import workers
 from db.session import Database
+from db.states import WorkerState
 from fornada import health
 from fornada.settings import Settings
 from tests.services import store
@@ -26,3 +27,11 @@ def test_what_jax_is_slow_at_is_told(database: Database) -> None:
     slots = [{"name": "gpu:0", "gpu": True, "job": None}]
     workers.register(database, replace(on_jax, slots=slots))
     assert devices(database).todo == ""
+
+
+def test_a_worker_that_drains_takes_no_job(database: Database) -> None:
+    workers.register(database, store.worker())
+    workers.beat(database, store.worker(state=WorkerState.DRAINING))
+    (worker,) = health._workers(Settings(), database)
+    assert not worker.well
+    assert "none takes jobs: w1 (draining)" in worker.found

@@ -464,23 +464,11 @@ def test_a_second_verdict_is_fenced(database: Database, verdict: jobs.Verdict) -
 
 
 def test_no_job_no_answer(database: Database) -> None:
-    for ask in (history.job, history.epochs, history.events, history.log_location):
+    for ask in (history.job, history.epochs, history.events):
         with pytest.raises(JobNotFound, match="no job 99"):
             ask(database, 99)
     with pytest.raises(JobNotFound):
         jobs.cancel(database, 99, "bob")
-
-
-def test_the_log_lies_with_the_last_attempt(database: Database) -> None:
-    job_id = store.add(database)
-    assert history.log_location(database, job_id) is None
-    claimed = store.claim(database)
-    assert claimed is not None
-    assert history.log_location(database, job_id) == {
-        "host": "w1",
-        "folder": f"artifacts:{claimed.uid}/attempt-1",
-        "state": "running",
-    }
 
 
 @pytest.mark.parametrize("after", [JobState.HELD, JobState.RUNNING])

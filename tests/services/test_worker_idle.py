@@ -12,6 +12,11 @@ from tests.worker_process import Site
 IDLE_S = 20.0
 SHARE = 0.01
 # The parent and the Celery process, without trainers, in bytes.
+AS_BY_DEFAULT = {
+    "FORNADA_LEASE_S": "60",
+    "FORNADA_UPKEEP_S": "10",
+    "FORNADA_HEARTBEAT_S": "10",
+}
 MOST_MEMORY = 150 * 10**6
 
 
@@ -20,7 +25,7 @@ def test_an_idle_worker_costs_next_to_nothing(
 ) -> None:
     with (
         Site.on(postgres_server, redis_server.url) as site,
-        site.worker("--slots", "1", FORNADA_UPKEEP_S="10", FORNADA_HEARTBEAT_S="10") as worker,
+        site.worker("--slots", "1", **AS_BY_DEFAULT) as worker,
     ):
         assert site.wait(site.add("fine"))["state"] == "succeeded"
         own = [worker.process.pid, worker.celery]

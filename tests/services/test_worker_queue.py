@@ -13,7 +13,7 @@ import pytest
 from db import history, jobs, workers
 from db.errors import JobNotFound
 from db.facts import NewJob
-from db.states import JobState
+from db.states import JobState, WorkerState
 from db.workers import WorkerFacts
 from fornada import artifacts, broker
 from fornada.spec import load
@@ -144,7 +144,7 @@ def test_upkeep_wakes_as_many_as_there_are_idle_slots(site: Site, worker: Worker
     # A worker that only its row knows: nobody takes its wake-ups, so they can be counted.
     elsewhere = f"{site.queue}-elsewhere"
     two = [{"name": "cpu:0"}, {"name": "cpu:1"}]
-    facts = WorkerFacts("other", "host", 1, two, [elsewhere], [], {}, "idle")
+    facts = WorkerFacts("other", "host", 1, two, [elsewhere], [], {}, WorkerState.IDLE)
     for _ in range(3):
         jobs.add(site.database, stub_job("fine", elsewhere), "test")
 

@@ -73,6 +73,7 @@ def test_a_choice_is_stable_and_of_each_class(tmp_path: Path) -> None:
             idx((3, 2, 3), b"short"),
             "holds 5 bytes after its header, not 18",
         ),
+        ("train-images-idx3-ubyte", idx((0, 2, 3), b""), "an IDX file of nothing"),
         ("train-labels-idx1-ubyte", idx((2,), b"ab"), "3 images and 2 labels"),
         ("t10k-labels-idx1-ubyte", None, "is missing"),
     ],

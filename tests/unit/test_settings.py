@@ -83,6 +83,34 @@ def test_a_file_that_cannot_be_read_is_told_with_its_place(home: Path) -> None:
         Settings()
 
 
+def test_the_home_cannot_be_set_in_a_file_that_lies_in_it(home: Path) -> None:
+    (home / "config.toml").write_text('home = "/srv/f"\n')
+    with pytest.raises(SettingsError, match=f"{home}/config.toml: home .* FORNADA_HOME"):
+        Settings()
+
+
+def test_a_lease_is_renewed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORNADA_LEASE_S", "16")
+    monkeypatch.setenv("FORNADA_UPKEEP_S", "4")
+    with pytest.raises(SettingsError, match=r"FORNADA_HEARTBEAT_S is 10 .* at most a quarter"):
+        Settings()
+    monkeypatch.setenv("FORNADA_HEARTBEAT_S", "4")
+    assert Settings().heartbeat_s == 4
+    monkeypatch.setenv("FORNADA_UPKEEP_S", "5")
+    with pytest.raises(SettingsError, match=r"FORNADA_UPKEEP_S is 5 .* at most a quarter"):
+        Settings()
+
+
+def test_a_database_that_is_none_of_ours_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for url in ("mysql://ana:s3cret@db/", "s3cret"):
+        monkeypatch.setenv("FORNADA_DATABASE_URL", url)
+        with pytest.raises(SettingsError, match=r"FORNADA_DATABASE_URL .*: expected") as told:
+            Settings()
+        assert "s3cret" not in str(told.value)
+
+
 def test_an_empty_variable_is_no_setting(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     for name in ("DATABASE_URL", "BROKER_URL", "ARTIFACTS", "LEASE_S"):
         monkeypatch.setenv(f"FORNADA_{name}", "")

@@ -13,7 +13,6 @@ from fornada.spec.catalogue.arguments import (
     NAME,
     NO_DTYPE,
     NO_GENERATION,
-    NONE_OR_MORE,
     NOT_NEGATIVE,
     NUMBERS,
     PADDING,
@@ -61,7 +60,7 @@ class Margins(Kind):
 
     words = "an integer, 0 or more; or [rows, columns]; or [[top, bottom], [left, right]]"
     # Two for either axis; kept as pairs of pairs.
-    side = Pair(NONE_OR_MORE)
+    side = Pair(Integer(minimum=0))
 
     def parse(self, node: Node, at: At) -> tuple[tuple[int, int], ...]:
         if isinstance(node, Sequence) and len(node.items) != 2:
@@ -71,7 +70,7 @@ class Margins(Kind):
         return (self.side.parse(node, at),) * 2
 
     def schema(self) -> dict[str, Json]:
-        return any_of(NONE_OR_MORE.schema(), ListOf(self.side, 2, 2).schema())
+        return any_of(self.side.kind.schema(), ListOf(self.side, 2, 2).schema())
 
 
 _LAYER: dict[str, Kind] = {"name": NAME, "trainable": BOOLEAN}

@@ -87,6 +87,7 @@ def of_error(error: Exception) -> Exit | None:
         (db.errors.NotPermitted, Exit.UNREACHABLE),
         (db.errors.SchemaMismatch, Exit.UNREACHABLE),
         (fornada.errors.BrokerUnreachable, Exit.UNREACHABLE),
+        (fornada.errors.Undecided, Exit.UNREACHABLE),
         (fornada.errors.SettingsError, Exit.USAGE),
         (fornada.errors.BadReference, Exit.USAGE),
         (fornada.errors.NoKeras, Exit.USAGE),

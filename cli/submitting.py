@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from cli.output import Output
 from cli.waiting import dated, sentence
 from cli.watch import end_all
+from db.errors import DatabaseUnreachable, StoreError
 from db.states import Unfit
+from fornada.errors import FornadaError
 
 if TYPE_CHECKING:
     from fornada.client import Client
@@ -49,16 +51,22 @@ def announce(accepted: Iterable[Accepted], terms: "Terms", output: Output) -> li
             f"--not-before {dated(terms.not_before)} is past, so it keeps no job waiting. "
             "If another day is meant: cancel, and name the day to come."
         )
-    for one in accepted:
-        jobs.append(one.job)
-        if output.quiet and not output.json:
-            output.line(str(one.job.id))
-        elif not output.json:
-            output.note(_accepted(one, terms))
-        # Redis is away of all of them; said once.
-        if one.job.warning and one.job.warning not in warned:
-            output.warn(one.job.warning)
-            warned.add(one.job.warning)
+    try:
+        for one in accepted:
+            jobs.append(one.job)
+            if output.quiet and not output.json:
+                output.line(str(one.job.id))
+            elif not output.json:
+                output.note(_accepted(one, terms))
+            # Redis is away of all of them; said once.
+            if one.job.warning and one.job.warning not in warned:
+                output.warn(one.job.warning)
+                warned.add(one.job.warning)
+    except (StoreError, FornadaError):
+        # The rest was not accepted; of these a program must hear all the same.
+        if output.json and jobs:
+            output.document([asdict(job) for job in jobs])
+        raise
     return jobs
 
 
@@ -115,7 +123,11 @@ def conditions(terms: "Terms") -> list[str]:
 
 def _note_unserved(client: "Client", jobs: Iterable["Submitted"], output: Output) -> None:
     """Say which jobs no worker there is would take: a queue may be misspelt."""
-    waits = {row["id"]: row["waits"] for row in client.alive()}
+    try:
+        waits = {row["id"]: row["waits"] for row in client.alive()}
+    except DatabaseUnreachable:
+        # They are accepted, and that was said.
+        return
     for job in jobs:
         if waits.get(job.id) in tuple(Unfit):
             output.note(f"job {job.id} waits: {sentence(waits[job.id])}; see fornada worker ls")

@@ -80,5 +80,5 @@ WHY: dict[str, Callable[[str], str]] = {
     "QueuePaused": lambda what: "its queue is paused; open it: fornada queue resume",
     "QueueFull": lambda what: f"its queue runs no more at a time ({what})",
     "Backoff": lambda what: f"a pause after an attempt that ended badly ({what})",
-    "HostAvoided": lambda what: "only the host that its last attempt ended badly on is there",
+    "HostAvoided": lambda what: "for a slot on another host than its last attempt ended badly on",
 }

@@ -12,7 +12,13 @@ class StoreError(Exception):
 
 
 class DatabaseUnreachable(StoreError):
-    """The database does not answer, or not in time. Nothing is known to have been written."""
+    """The database does not answer, or not in time. Nothing is known to have been written.
+
+    Attributes:
+        where: the database, without a password, fit for a screen or a log.
+        reason: the driver's own.
+        in_doubt: whether it went away during a commit, which may have been done.
+    """
 
     code = "DATABASE_UNREACHABLE"
 
@@ -21,9 +27,9 @@ class DatabaseUnreachable(StoreError):
             f"the database {where} does not answer: {reason}. "
             "Check that it runs and that FORNADA_DATABASE_URL names it."
         )
-        # Without a password, fit for a screen or a log.
         self.where = where
         self.reason = reason
+        self.in_doubt = False
 
 
 class NotPermitted(StoreError):

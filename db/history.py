@@ -27,6 +27,7 @@ __all__ = [
     "epochs",
     "events",
     "find",
+    "has_key",
     "job",
     "log_chunks",
     "log_places",
@@ -90,6 +91,12 @@ def state(database: Database, job_id: int) -> JobState:
     if found is None:
         raise JobNotFound(job_id)
     return found
+
+
+def has_key(database: Database, key: str) -> bool:
+    """Whether some job has it."""
+    with database.read() as connection:
+        return connection.scalar(select(Job.id).where(Job.key == key)) is not None
 
 
 def succeeded_like(database: Database, spec_hash: str, fingerprint: str) -> int | None:

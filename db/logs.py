@@ -1,6 +1,6 @@
 """A running job's log for readers on other hosts: pieces of it, until it is a file they can get."""
 
-from sqlalchemy import ColumnElement, and_, delete, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, or_, select
 
 from db.clock import later, now
 from db.errors import JobNotFound
@@ -13,6 +13,11 @@ from db.upsert import insert_for
 
 # What the log and all other files of an attempt lie under: see `fornada.artifacts`.
 FOLDER = "artifacts:{uid}/attempt-{attempt}"
+# Of a log, for who asks why an attempt failed.
+LAST_LINES = 20
+LAST_BYTES = 2**14
+# A chunk may be a line alone, where one trains slowly.
+LAST_CHUNKS = 20
 
 
 def record_log(database: Database, fence: Fence, chunk: LogChunk) -> None:
@@ -72,6 +77,20 @@ def log_chunks(
     with database.read() as connection:
         rows = connection.execute(wanted.order_by(Chunk.number)).all()
     return [LogChunk(row.number, row.start, bytes(row.data)) for row in rows]
+
+
+def last_lines(connection: Connection, fence: Fence) -> list[str]:
+    """The last lines of an attempt's log that came here; none when none did."""
+    of_attempt = [Chunk.job_id == fence.job_id, Chunk.attempt == fence.attempt]
+    newest = select(Chunk.data).where(*of_attempt).order_by(Chunk.number.desc()).limit(LAST_CHUNKS)
+    data = b"".join(bytes(one) for one in reversed(connection.scalars(newest).all()))
+    return lines_of(data[-LAST_BYTES:])
+
+
+def lines_of(data: bytes) -> list[str]:
+    """The last lines of a piece of a log, without empty ones."""
+    lines = data.decode(errors="replace").splitlines()
+    return [line.rstrip() for line in lines if line.strip()][-LAST_LINES:]
 
 
 def forget_logs(database: Database, older_than_s: float) -> int:

@@ -1,10 +1,11 @@
 """Attempts that nobody will end: their lease ran out, or their worker has started anew."""
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select
 
 from db.clock import later, now
 from db.facts import Failure, Fence, Verdict
 from db.fences import RUNNING
+from db.logs import last_lines
 from db.moves import UPKEEP
 from db.session import Database
 from db.states import AttemptOutcome, FailureCode
@@ -69,11 +70,20 @@ def _lose(
             job = connection.execute(row.with_for_update(skip_locked=True)).one_or_none()
             if job is None:
                 continue
-            failure = Failure(FailureCode.WORKER_LOST, message.format(job.worker))
+            fence = Fence(job.id, job.attempt)
+            tail = last_lines(connection, fence)
+            said = message.format(f"{job.worker} on {_host(connection, fence)}")
+            said += f"; its log ends with: {tail[-1]}" if tail else ""
+            failure = Failure(FailureCode.WORKER_LOST, said, "\n".join(tail))
             verdict = Verdict(AttemptOutcome.LOST, failure=failure)
-            end(connection, Fence(job.id, job.attempt), verdict, pause_s=pause_s, actor=actor)
+            end(connection, fence, verdict, pause_s=pause_s, actor=actor)
             ended.append(job_id)
     return ended
+
+
+def _host(connection: Connection, fence: Fence) -> str | None:
+    of_attempt = [Attempt.job_id == fence.job_id, Attempt.number == fence.attempt]
+    return connection.scalar(select(Attempt.host).where(*of_attempt))
 
 
 def _running(which: ColumnElement[bool]) -> Select[int]:

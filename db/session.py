@@ -58,16 +58,22 @@ class Database:
         Args:
             patient: wait for locks and answers as long as they take; for changes of schema.
         Raises:
-            DatabaseUnreachable: it does not answer; of a commit, it may have been done.
+            DatabaseUnreachable: it does not answer; a commit that is `in_doubt` may be done.
         """
-        with self._translated(), self._engine.begin() as connection:
-            if patient and self.dialect == "postgresql":
-                from db import postgresql
+        commits = False
+        try:
+            with self._translated(), self._engine.begin() as connection:
+                if patient and self.dialect == "postgresql":
+                    from db import postgresql
 
-                with postgresql.patient(connection):
+                    with postgresql.patient(connection):
+                        yield connection
+                else:
                     yield connection
-            else:
-                yield connection
+                commits = True
+        except DatabaseUnreachable as error:
+            error.in_doubt = commits
+            raise
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, or_, select, true, update
 
 from db.clock import iso, later, now
 from db.fences import RUNNING
@@ -40,12 +40,15 @@ def register(
     *,
     within_s: float | None = None,
     instead_of: tuple[str, int] | None = None,
+    begun_s: float = 0.0,
 ) -> bool:
     """Record a worker that has come up, unless a living one has its name; of several at once, one.
 
     Args:
         within_s: how long ago another may have been heard of to be alive; None asks for none.
         instead_of: host and process id of the one that is known to have ended.
+        begun_s: how long ago it was begun; that somebody asked it to drain since then holds still,
+            though its process is another one now.
     Returns:
         Whether it is recorded.
     """
@@ -55,7 +58,12 @@ def register(
     # A commit whose answer was cut off is ours already.
     for host, pid in [(facts.host, facts.pid), *([instead_of] if instead_of else [])]:
         ended = or_(ended, and_(Worker.host == host, Worker.pid == pid))
-    anew = {"started_at": now(), "drain_requested_at": None, "drain_requested_by": None}
+    meant = Worker.drain_requested_at >= later(now(), -begun_s)
+    anew = {
+        "started_at": now(),
+        "drain_requested_at": case((meant, Worker.drain_requested_at)),
+        "drain_requested_by": case((meant, Worker.drain_requested_by)),
+    }
     return _write(database, facts, anew, ended) is not None
 
 

@@ -42,6 +42,12 @@ class BadReference(FornadaError):
     code = "BAD_REFERENCE"
 
 
+class Undecided(FornadaError):
+    """The database went away as it recorded jobs: nobody knows whether it did."""
+
+    code = "UNDECIDED"
+
+
 class WaitTimedOut(FornadaError):
     """The job was not final in time; it goes on."""
 

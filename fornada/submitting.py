@@ -1,5 +1,6 @@
 """Queueing jobs."""
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -8,7 +9,8 @@ from typing import TYPE_CHECKING
 from db import history, jobs, workers
 from db.errors import DatabaseUnreachable
 from db.states import JobState, Unfit
-from fornada.errors import NeverScheduled
+from fornada.errors import NeverScheduled, Undecided
+from fornada.patience import why
 from fornada.submission import AT_ONCE, Submitted, Terms, new_job
 from fornada.waking import Waking
 
@@ -18,6 +20,13 @@ if TYPE_CHECKING:
 
 # Jobs of one transaction; an SQLite file is locked for a tenth of a second by it.
 BATCH = 100
+# How long a database that went away during a commit is asked what became of it, and how often.
+IN_DOUBT_S = 10.0
+PAUSE_S = 0.5
+UNDECIDED = (
+    "The database went away as it recorded the jobs: {why}. Nobody knows whether they are queued.\n"
+    "  When it is back `fornada ls` shows; with --key, to submit again queues none twice."
+)
 
 
 class Submitting(Waking):
@@ -77,6 +86,8 @@ class Submitting(Waking):
         Raises:
             SpecProblems: the spec is invalid; nothing was accepted.
             DatabaseUnreachable: nothing was accepted.
+            Undecided: the database went away for longer during the commit; `key` makes it safe
+                to submit again.
             SettingsError: there is no broker for this database; nothing was accepted.
             NeverScheduled: no worker there is could ever run it; nothing was accepted.
             JobNotFound: one of `after` names none; nothing was accepted.
@@ -108,7 +119,8 @@ class Submitting(Waking):
     ) -> Iterator[Submitted]:
         """Queue one job for each spec, all on the same terms; see `submit`.
 
-        What refuses one of them refuses all, before any is queued.
+        What refuses one of them refuses all, before any is queued; a database that goes away
+        between two transactions of a hundred leaves those that were returned.
         """
         from fornada import broker
 
@@ -117,7 +129,8 @@ class Submitting(Waking):
             # Refused now, rather than accepted and never told to any worker.
             broker.broker_url(self.settings)
         trained = [self._trained(spec) if needed else None for spec in read]
-        if not wait_for_worker:
+        known = terms.key is not None and history.has_key(self._database, terms.key)
+        if not (wait_for_worker or known):
             self._refuse_never(spec for spec, job in zip(read, trained, strict=True) if not job)
         done = list(zip(read, trained, strict=True))
         for begin in range(0, len(done), BATCH):
@@ -129,6 +142,14 @@ class Submitting(Waking):
                 yield job or self._added(*next(added), terms)
 
     def _added(self, new: jobs.NewJob, job_id: int, terms: Terms) -> Submitted:
+        try:
+            return self._told(new, job_id, terms)
+        except DatabaseUnreachable as error:
+            # It is queued, and must not be called refused.
+            return Submitted(job_id, new.uid, f"the database went away then: {why(error)}")
+
+    def _told(self, new: jobs.NewJob, job_id: int, terms: Terms) -> Submitted:
+        """What there is to say of a job that was recorded now, or was known by its key."""
         if terms.key is not None:
             known = history.job(self._database, job_id)
             if known["uid"] != new.uid:
@@ -145,11 +166,26 @@ class Submitting(Waking):
 
         Their commit may have been done and only the answer lost: the same uids again change
         nothing, and tell. Otherwise jobs would run of which was said that they are refused.
+
+        Raises:
+            DatabaseUnreachable: none was added.
+            Undecided: after a lost answer the database stayed away.
         """
-        try:
-            return jobs.add_all(self._database, news, self.actor)
-        except DatabaseUnreachable:
-            return jobs.add_all(self._database, news, self.actor)
+        end: float | None = None
+        again = True
+        while True:
+            try:
+                return jobs.add_all(self._database, news, self.actor)
+            except DatabaseUnreachable as error:
+                if error.in_doubt and end is None:
+                    end = time.monotonic() + IN_DOUBT_S
+                if end is not None and time.monotonic() > end:
+                    raise Undecided(UNDECIDED.format(why=why(error))) from error
+                if end is None and not again:
+                    raise
+                again = False
+            if end is not None:
+                time.sleep(PAUSE_S)
 
     def _called_off(self, job_id: int) -> str | None:
         """Why a job was cancelled as soon as it was accepted, if it was."""
@@ -184,16 +220,16 @@ class Submitting(Waking):
         for spec in specs:
             wants[spec.resources.queue, str(spec.resources.gpus)].append(spec.name)
         refused = [
-            self._never(queue, name, why)
+            self._never(queue, name, reason)
             for (queue, gpus), names in wants.items()
-            if (why := history.never_runs(self._database, queue, gpus))
+            if (reason := history.never_runs(self._database, queue, gpus))
             for name in names
         ]
         if refused:
             raise NeverScheduled("\n".join([*refused, self._fleet(), NEVER_MIND]))
 
-    def _never(self, queue: str, name: str, why: Unfit) -> str:
-        if why is Unfit.NEEDS_GPU:
+    def _never(self, queue: str, name: str, reason: Unfit) -> str:
+        if reason is Unfit.NEEDS_GPU:
             return f'"{name}" needs a GPU, and no worker of queue {queue} has one.'
         return f'"{name}" goes to queue {queue}, and no worker serves that.'
 

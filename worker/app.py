@@ -108,13 +108,13 @@ def run(options: Options) -> int:
         us = (options.name, socket.gethostname())
         bakery = Bakery(*us, settings, database, options.queues, trainers, _versions())
         crew = Crew(taken, bakery)
-        _enlist(crew, heart)
+        _enlist(crew, heart, options.begun)
         return _serve(crew, heart)
     finally:
         trainers.close()
 
 
-def _enlist(crew: Crew, heart: Heart) -> None:
+def _enlist(crew: Crew, heart: Heart, begun: float) -> None:
     """Wait for the database, and for our name in it."""
     database, settings = crew.bakery.database, crew.bakery.settings
     pause = threading.Event()
@@ -122,7 +122,7 @@ def _enlist(crew: Crew, heart: Heart) -> None:
     while True:
         try:
             session.prepare(database, upgrade=settings.embedded)
-            enlist.enlist(database, settings, crew.facts(), heart.before)
+            enlist.enlist(database, settings, crew.facts(), heart.before, begun)
         except DatabaseUnreachable as exc:
             if not told:
                 log.warning("waiting for the database: %s", exc)

@@ -19,7 +19,11 @@ LOOK_S = 0.5
 
 
 def enlist(
-    database: Database, settings: Settings, facts: WorkerFacts, before: Pulse | None
+    database: Database,
+    settings: Settings,
+    facts: WorkerFacts,
+    before: Pulse | None,
+    begun: float,
 ) -> None:
     """Take the name in the record, and give up what an earlier process left under it.
 
@@ -31,6 +35,7 @@ def enlist(
         settings: say how often workers beat.
         facts: of this worker, whose name is held in this home.
         before: the last pulse of the process that held it in this home.
+        begun: when the worker was, by the monotonic clock: perhaps before this process.
     Raises:
         NameHeld: a worker elsewhere beats under it, or took it just now.
         DatabaseUnreachable: the database does not answer.
@@ -39,7 +44,10 @@ def enlist(
     ended = (host, before.pid) if before else None
     _refuse_namesake(database, settings, name, (ended, (host, facts.pid)))
     up = replace(facts, state=WorkerState.STARTING)
-    if not workers.register(database, up, within_s=settings.alive_s, instead_of=ended):
+    begun_s = time.monotonic() - begun
+    if not workers.register(
+        database, up, within_s=settings.alive_s, instead_of=ended, begun_s=begun_s
+    ):
         raise NameHeld(
             f"another worker took the name {name} just now; give this one another --name"
         )

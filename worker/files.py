@@ -12,8 +12,6 @@ log = logging.getLogger("fornada.worker")
 # The best model, as people know it.
 BEST = "best.keras"
 # Lines of a log that go into the record of a crash, and bytes looked at to find them.
-LAST_LINES = 20
-LAST_BYTES = 2**14
 
 
 class Missing(Exception):  # a file that was reported and is not there
@@ -119,17 +117,6 @@ def record(kind: str, path: Path) -> FileRecord:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         # Of what was read: the log may grow meanwhile.
         return FileRecord(kind=kind, path=path, bytes=file.tell(), sha256=digest)
-
-
-def last_lines(file: Path) -> list[str]:
-    """The last lines of a log; none when there is no log."""
-    try:
-        with file.open("rb") as stream:
-            stream.seek(max(0, file.stat().st_size - LAST_BYTES))
-            text = stream.read().decode(errors="replace")
-    except FileNotFoundError:
-        return []
-    return [line.rstrip() for line in text.splitlines() if line.strip()][-LAST_LINES:]
 
 
 def sha256(path: Path) -> str:

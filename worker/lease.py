@@ -1,7 +1,8 @@
 """An attempt's right to write, and the thread that keeps it and writes.
 
 All SQL of a running attempt happens here, so that a database that hangs delays neither the relay
-nor the ladder: the supervisor leaves what it has and looks at two flags.
+nor the ladder: the supervisor leaves what it has and looks at two flags. What waits for files has
+a thread of its own, `worker.folder`: a disk that hangs delays no renewal.
 """
 
 import logging
@@ -17,7 +18,7 @@ from db.facts import EpochRow, Fence, Requests, StartedFacts, Verdict
 from db.session import Database
 from db.states import JobState
 from worker import files
-from worker.shipping import Shipping
+from worker.folder import Folder
 
 log = logging.getLogger("fornada.worker")
 
@@ -48,8 +49,8 @@ class Lease:
         self.over = False
         self._database = database
         self._fence = fence
-        self._log = Shipping(database, fence, log)
-        self._folder = log.parent
+        self._folder = Folder(database, fence, log, self._lost)
+        self._path = log.parent
         self._lease_s = lease_s
         self._heartbeat_s = heartbeat_s
         self._confirmed = time.monotonic()
@@ -91,12 +92,13 @@ class Lease:
         Returns:
             What the row says afterwards; None when the attempt holds the job no longer.
         """
-        self._close()
+        # While these wait, the lease is renewed: for a disk that hangs, for a long log.
+        self._folder.close()
         while not self.over:
             try:
-                while not self._write():
-                    # A long log takes its time.
-                    jobs.renew(self._database, self._fence, self._lease_s)
+                self._folder.ship()
+                self._close()
+                self._write()
                 state = jobs.finish(self._database, self._fence, verdict, pause_s=pause_s)
             except Fenced:
                 # Lost, or finished by a commit whose answer was cut off.
@@ -106,16 +108,21 @@ class Lease:
                 time.sleep(LOOK_S)
             else:
                 # The record names `best.keras` now, or none.
-                files.outdone(self._folder)
+                files.outdone(self._path)
                 return state
         return None
 
     def __enter__(self) -> Self:
         self._thread.start()
+        self._folder.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._folder.close()
         self._close()
+
+    def _lost(self) -> None:
+        self.over = True
 
     def _close(self) -> None:
         self._closed.set()
@@ -160,8 +167,8 @@ class Lease:
         else:
             self.requests = jobs.requests(self._database, self._fence)
 
-    def _write(self) -> bool:
-        """Record what waits; whether nothing of the log is left."""
+    def _write(self) -> None:
+        """Record what waits."""
         with self._lock:
             facts, epochs = self._facts, dict(self._epochs)
             self._sent = max(epochs, default=self._sent)
@@ -173,11 +180,10 @@ class Lease:
             jobs.record_epochs(self._database, self._fence, list(epochs.values()))
             if bests := [row.best.epoch for row in epochs.values() if row.best is not None]:
                 # Not before: a lost attempt keeps the best model that the record names.
-                files.outdone(self._folder, max(bests))
+                self._folder.outdone(max(bests))
             with self._lock:
                 for number in epochs:
                     del self._epochs[number]
-        return self._log.ship()
 
     def _outdo(self) -> None:
         """Let go of best models that were outdone before the record could name them.
@@ -186,7 +192,7 @@ class Lease:
         """
         for number, row in self._epochs.items():
             if row.best is not None and number > self._sent:
-                files.remove(files.lasting(self._folder, row.best.epoch))
+                self._folder.unwanted(row.best.epoch)
                 self._epochs[number] = replace(row, best=None)
 
     def _report_away(self) -> None:

@@ -79,7 +79,7 @@ class Parent:
         os.set_inheritable(descriptor, True)
         # -P: the current folder must not be able to replace a module.
         self._command = [sys.executable, "-P", "-m", "worker", "--parent", str(os.getpid())]
-        self._command += ["--pulse", str(descriptor), *arguments]
+        self._command += ["--begun", str(time.monotonic()), "--pulse", str(descriptor), *arguments]
         self._pulse = descriptor
         self._asked: list[signal.Signals] = []
         self._stopping = set(STOPPING)

@@ -41,6 +41,8 @@ class Options:
     jobs_per_trainer: int | None
     # Process id of the parent; None when run by hand.
     parent: int | None
+    # When the worker was begun, by the monotonic clock.
+    begun: float
     # Descriptor of the pulse's file, held by the parent; None when run by hand.
     pulse: int | None
     # Ask after the health of the workers that run, and end.
@@ -90,6 +92,7 @@ def parse(arguments: Sequence[str]) -> Options:
     )
     parser.add_argument("--parent", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--pulse", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--begun", type=float, default=time.monotonic(), help=argparse.SUPPRESS)
     found = parser.parse_args(arguments)
     queues = tuple(dict.fromkeys(part.strip() for part in found.queues.split(",") if part.strip()))
     if not queues:
@@ -112,6 +115,7 @@ def parse(arguments: Sequence[str]) -> Options:
         found.name is not None,
         found.jobs_per_trainer,
         found.parent,
+        found.begun,
         found.pulse,
         found.check,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from db.facts import ArtifactRow, Failure, Verdict
+from db.logs import LAST_BYTES, lines_of
 from db.states import AttemptOutcome, FailureCode, StopReason
 from fornada import artifacts
 from fornada.settings import Settings
@@ -135,7 +136,7 @@ def _failed(ending: Ending, said: Failed, settings: Settings) -> Verdict:
 
 
 def _crashed(ending: Ending, settings: Settings) -> Verdict:
-    tail = files.last_lines(ending.folder / LOG)
+    tail = _last_lines(ending.folder / LOG)
     where = f"in epoch {ending.epoch + 1}" if ending.epoch else "before the end of its first epoch"
     outcome = AttemptOutcome.CRASHED
     if ending.exit is not None and ending.exit.killed_for_memory:
@@ -161,6 +162,16 @@ def _crashed(ending: Ending, settings: Settings) -> Verdict:
         message += f"; its log ends with: {tail[-1]}"
     failure = Failure(code, message, "\n".join(tail))
     return _verdict(ending, settings, outcome, failure=failure)
+
+
+def _last_lines(file: Path) -> list[str]:
+    """The last lines of a log; none when there is no log."""
+    try:
+        with file.open("rb") as stream:
+            stream.seek(max(0, file.stat().st_size - LAST_BYTES))
+            return lines_of(stream.read())
+    except FileNotFoundError:
+        return []
 
 
 def _found_no_memory(end: Exit | None, tail: Sequence[str]) -> bool:

@@ -45,7 +45,7 @@ class Proxy:
         self._lock = threading.Lock()
         self._passing: set[_Passing] = set()
         self._listener: socket.socket | None = None
-        self._wanted: tuple[Callable[[bytes], bool], Cut] | None = None
+        self._wanted: tuple[Callable[[bytes], bool], Cut, bool] | None = None
 
     def open(self) -> None:
         """Let clients connect, again too."""
@@ -59,17 +59,20 @@ class Proxy:
 
     def cut(self) -> None:
         """End every connection, and refuse new ones until it is opened again."""
+        self._refuse()
+        with self._lock:
+            passing = list(self._passing)
+        for each in passing:
+            each.end()
+        self._flowing.set()
+
+    def _refuse(self) -> None:
         if self._listener is not None:
             self.socket.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
             self._listener = None
-        with self._lock:
-            passing = list(self._passing)
-        for each in passing:
-            each.end()
-        self._flowing.set()
 
     def stall(self) -> None:
         """From now on nothing passes: clients connect, ask and wait."""
@@ -79,12 +82,17 @@ class Proxy:
         """Let pass what was stalled, and what comes."""
         self._flowing.set()
 
-    def cut_at_commit(self, of: Callable[[bytes], bool], where: Cut) -> None:
+    def cut_at_commit(self, of: Callable[[bytes], bool], where: Cut, *, away: bool = False) -> None:
         """Cut the next connection that commits a transaction whose statements are such.
 
         Only PostgreSQL's are understood.
+
+        Args:
+            of: whether the statements are such.
+            where: before the commit or after it.
+            away: also refuse new connections from then on, until it is opened again.
         """
-        self._wanted = (of, where)
+        self._wanted = (of, where, away)
 
     def __enter__(self) -> Self:
         self.open()
@@ -123,8 +131,10 @@ class Proxy:
         with self._lock:
             if self._wanted is None or not self._wanted[0](transaction):
                 return None
-            _, where = self._wanted
+            _, where, away = self._wanted
             self._wanted = None
+            if away:
+                self._refuse()
             self.commits.append(transaction)
             return where
 

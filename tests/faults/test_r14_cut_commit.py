@@ -106,6 +106,35 @@ def test_a_submit_that_is_answered_for_is_one(
             assert list(connection.scalars(select(Job.id).where(Job.name == name))) == [job_id]
 
 
+@pytest.mark.usefixtures("proxy")
+@pytest.mark.parametrize("back", [True, False], ids=["back in time", "away"])
+def test_a_submit_whose_answer_is_lost_is_never_called_refused(
+    site: Site, postgres_server: PostgresServer, tmp_path: Path, back: bool
+) -> None:
+    with proxied(postgres_server, site) as (stands, environment):
+        ours = {key: value for key, value in site.environment().items() if "FORNADA_" in key}
+        fornada = Fornada(site.home, ours | environment)
+        of_jobs = re.compile(rb"INSERT INTO job ")
+        stands.cut_at_commit(lambda said: bool(of_jobs.search(said)), Cut.AFTER, away=True)
+        name = f"doubt-{back}".lower()
+        command = fornada.start("submit", "-q", small(tmp_path, name, queue=site.queue))
+        until(lambda: stands.commits, 30)
+        if back:
+            stands.open()
+        told, why = command.communicate(timeout=60)
+
+        with site.database.read() as connection:
+            (job_id,) = connection.scalars(select(Job.id).where(Job.name == name))
+        tell("cut AFTER the commit of its submission, and refused connections", site, job_id)
+        if back:
+            assert (command.returncode, told) == (0, f"{job_id}\n"), why
+        else:
+            assert (command.returncode, told) == (6, "")
+            assert "Nobody knows whether they are queued" in why
+            assert "--key" in why
+        assert site.wait(job_id)["state"] == "succeeded"
+
+
 def _cut(
     site: Site,
     proxy: tuple[Proxy, WorkerProcess],

@@ -13,7 +13,7 @@ from typing import Self
 
 import pytest
 
-from db import history
+from db import history, workers
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
 from tests.worker_process import START_S, Site
@@ -60,6 +60,20 @@ def test_a_celery_process_that_does_not_stir_is_replaced_and_its_job_goes_on(sit
         )
         assert (job["state"], job["attempts"]) == ("succeeded", 2)
         assert [row["attempt"] for row in history.epochs(site.database, job_id)][:5] == [1] * 5
+
+
+def test_a_worker_that_was_asked_to_drain_does_so_though_its_process_ends(site: Site) -> None:
+    with site.worker("--slots", "1", **LONG) as worker:
+        (name,) = [name for name, _ in site.alive()]
+        os.kill(worker.celery, signal.SIGSTOP)
+        asked = workers.request_drain(site.database, name, "ana")
+        os.kill(worker.celery, signal.SIGKILL)
+        print(f"asked {asked} to drain, and killed its Celery process before it saw that")
+
+        until(lambda: worker.process.poll() is not None, START_S, saw=worker.text)
+
+        assert worker.process.returncode == 0
+        assert "asked from afar to drain" in worker.text()
 
 
 def test_a_consumer_that_hangs_is_drained_and_replaced(site: Site, redis: RedisServer) -> None:

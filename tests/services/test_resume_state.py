@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import struct
 import threading
 from functools import partial
@@ -289,6 +290,21 @@ def test_what_cannot_be_read_may_be_the_furthest(spoilt: str, tmp_path: Path) ->
     path.symlink_to(path)
     with pytest.raises(OSError, match="Too many levels"):
         find([tmp_path / "attempt-1"], tmp_path, lambda _: None, print)
+
+
+def test_states_that_a_lost_attempt_replaces_meanwhile_hide_no_later_one(tmp_path: Path) -> None:
+    saved(Keeper(tmp_path, 60, 1), state(1))
+
+    def fits(found: State) -> None:
+        if found.facts.place.epochs == 1:
+            # It trains on, and keeps its newest alone.
+            saved(Keeper(tmp_path, 60, 1), state(2))
+            shutil.rmtree(states(tmp_path)[0].folder)
+            raise Broken("it goes")
+
+    found = find([tmp_path], tmp_path, fits, print)
+    assert found is not None
+    assert found[0].facts.place.epochs == 2
 
 
 @pytest.mark.parametrize("missing", ["the file", "the model", "the folder"])

@@ -8,7 +8,7 @@ import pytest
 
 from db import history, jobs, upkeep, workers
 from db.errors import Fenced
-from db.facts import Claim, Failure, Verdict
+from db.facts import Claim, Failure, LogChunk, Verdict
 from db.session import Database
 from db.states import AttemptOutcome, FailureCode, JobState
 from tests.services import store
@@ -135,13 +135,18 @@ def test_a_cancel_ends_what_would_be_tried_again(database: Database) -> None:
 
 def test_a_lost_lease_is_tried_again(database: Database) -> None:
     fence = store.expired(database)
+    for number, data in enumerate([b"epoch 1\nepo", b"ch 2\n\n"], start=1):
+        jobs.record_log(database, fence, LogChunk(number, 0, data))
     assert jobs.expire_leases(database, pause_s=store.LONG_S) == [fence.job_id]
     shown = history.job(database, fence.job_id)
     assert (shown["state"], shown["tries"], shown["failure"]) == ("queued", 1, None)
-    assert shown["executions"][0]["failure"]["code"] == "WORKER_LOST"
+    failure = shown["executions"][0]["failure"]
+    assert (failure["code"], failure["traceback"]) == ("WORKER_LOST", "epoch 1\nepoch 2")
     last = history.events(database, fence.job_id)[-1]
     assert (last["kind"], last["actor"]) == ("requeued", "upkeep")
-    assert "w1 was not heard of" in last["detail"]["message"]
+    message = last["detail"]["message"]
+    assert message.startswith("worker w1 on w1 was not heard of")
+    assert message.endswith("; its log ends with: epoch 2")
 
 
 def test_a_best_model_on_record_outlives_the_loss_of_its_worker(database: Database) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from db import history, jobs, upkeep, workers
 from db.session import Database
+from db.states import WorkerState
 from tests.services import store
 
 
@@ -16,9 +17,9 @@ def test_a_worker_is_known_while_it_beats(database: Database) -> None:
     for name in ("name", "host", "pid", "slots", "queues", "devices", "versions", "state"):
         assert shown[name] == getattr(store.worker(slots=[store.CPU, store.GPU]), name)
 
-    workers.beat(database, store.worker(state="busy"))
+    workers.beat(database, store.worker(state=WorkerState.DRAINING))
     (again,) = workers.alive(database, store.LONG_S)
-    assert (again["state"], again["slots"]) == ("busy", [store.CPU])
+    assert (again["state"], again["slots"]) == ("draining", [store.CPU])
     assert again["started_at"] == shown["started_at"]
     assert again["seen_at"] >= shown["seen_at"]
     assert workers.alive(database, -1.0) == []
@@ -131,8 +132,13 @@ def test_a_worker_is_asked_to_drain_until_it_comes_up_again(database: Database) 
     # Who asked first stays.
     assert workers.request_drain(database, "w1", "bob@laptop") == ["w1"]
     assert workers.alive(database, store.LONG_S)[0]["drain_requested_by"] == "ana@laptop"
+    # Its process was another one when it was asked: the request holds.
+    workers.register(database, store.worker(pid=78), begun_s=store.LONG_S)
+    assert workers.beat(database, store.worker(pid=78))
+    assert workers.alive(database, store.LONG_S)[0]["drain_requested_by"] == "ana@laptop"
     workers.register(database, store.worker())
     assert not workers.beat(database, store.worker())
+    assert workers.alive(database, store.LONG_S)[0]["drain_requested_by"] is None
 
 
 def test_all_workers_of_a_host_are_asked_to_drain(database: Database) -> None:

@@ -21,11 +21,11 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_environment_goes_before_file_and_an_argument_before_both(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (home / "config.toml").write_text("lease_s = 30\nupkeep_s = 7\nheartbeat_s = 3\n")
+    (home / "config.toml").write_text("lease_s = 40\nupkeep_s = 7\nheartbeat_s = 3\n")
     monkeypatch.setenv("FORNADA_UPKEEP_S", "8")
     monkeypatch.setenv("FORNADA_HEARTBEAT_S", "4")
     found = Settings(heartbeat_s=5)
-    assert (found.lease_s, found.upkeep_s, found.heartbeat_s) == (30, 8, 5)
+    assert (found.lease_s, found.upkeep_s, found.heartbeat_s) == (40, 8, 5)
 
 
 def test_embedded_everything_lies_in_the_home_and_data_anywhere(home: Path) -> None:

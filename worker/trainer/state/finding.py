@@ -1,5 +1,6 @@
 """Finds the state that a training goes on from."""
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -101,16 +102,25 @@ def find(
     Raises:
         OSError: one cannot be read. It may be good all the same, and the furthest.
     """
-    candidates = [kept for attempt in attempts for kept in reversed(states(attempt))]
-    # Stable: the order of folders decides between equals.
-    candidates.sort(key=lambda kept: kept.order, reverse=True)
-    candidates.sort(key=lambda kept: kept.folder.parents[2] != own)
-    for kept in candidates:
-        try:
-            state = kept.read()
-            fits(state)
-        except (Broken, *MISSING) as error:
-            say(f"state: {kept.folder} is not used: {error}")
-        else:
-            return state, kept.folder
+    gone = True
+    while gone:
+        gone = False
+        for kept in _candidates(attempts, own):
+            try:
+                state = kept.read()
+                fits(state)
+            except (Broken, *MISSING) as error:
+                say(f"state: {kept.folder} is not used: {error}")
+                # Of an attempt that was lost and trains on: it has saved another since.
+                gone = gone or not os.path.lexists(kept.folder)
+            else:
+                return state, kept.folder
     return None
+
+
+def _candidates(attempts: Sequence[Path], own: Path) -> list[Kept]:
+    found = [kept for attempt in attempts for kept in reversed(states(attempt))]
+    # Stable: the order of folders decides between equals.
+    found.sort(key=lambda kept: kept.order, reverse=True)
+    found.sort(key=lambda kept: kept.folder.parents[2] != own)
+    return found

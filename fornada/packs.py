@@ -206,6 +206,7 @@ class Packs:
             NoRoom: there is none and none can be made.
         """
         with self._locked(), ExitStack() as held:
+            self._sweep()
             bound, victims = self.max_bytes, []
             taken, free = self.taken_bytes(), shutil.disk_usage(self.folder).free
             unused = iter(sorted(self.all(), key=lambda pack: pack.used_s))
@@ -228,14 +229,10 @@ class Packs:
         Returns:
             Name and size in bytes of each folder that went.
         """
-        gone: list[tuple[str, int]] = []
         if not self.folder.is_dir():
-            return gone
+            return []
         with self._locked():
-            for entry in self._entries():
-                if self.find(entry.name) is None and _abandoned(entry):
-                    gone.append((entry.name, _taken(entry)))
-                    _remove(entry)
+            gone = self._sweep()
             over = self.taken_bytes() - self.max_bytes
             for pack in reversed(self.all()):
                 with _unused(pack.folder) as unused:
@@ -243,6 +240,16 @@ class Packs:
                         gone.append((pack.name, pack.size_bytes))
                         over -= pack.size_bytes
                         _remove(pack.folder)
+        return gone
+
+    def _sweep(self) -> list[tuple[str, int]]:
+        """Remove what makers that were killed have left; name and size of each."""
+        gone = []
+        for entry in self._entries():
+            with _abandoned(entry) as abandoned:
+                if abandoned and self.find(entry.name) is None:
+                    gone.append((entry.name, _taken(entry)))
+                    _remove(entry)
         return gone
 
     def taken_bytes(self) -> int:
@@ -338,15 +345,18 @@ def _unused(folder: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _abandoned(folder: Path) -> bool:
-    """Whether no living process makes a pack in this folder."""
-    with suppress(OSError):
+@contextmanager
+def _abandoned(folder: Path) -> Iterator[bool]:
+    """Whether no living process makes a pack in this folder; none begins to within the block."""
+    try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            return _lock(descriptor, fcntl.LOCK_EX)
-        finally:
-            os.close(descriptor)
-    return False
+    except OSError:
+        yield False
+        return
+    try:
+        yield _lock(descriptor, fcntl.LOCK_EX)
+    finally:
+        os.close(descriptor)
 
 
 def _lock(descriptor: int, how: int) -> bool:

@@ -7,22 +7,94 @@ from pathlib import Path
 
 import pytest
 
+from tests.services.trainer_jobs import TrainerProcess, document, job, write_images
+from worker.messages import Epoch, Finished, Started
+
 pytestmark = pytest.mark.timeout(1800)
 
 HERE = Path(__file__).parent
-AGAIN = tuple(
-    f"test_parity.py::test_models_end_as_under_fit[{name}]"
-    for name in ("dense", "conv", "batch norm", "dropout")
+ON_JAX = os.environ | {"KERAS_BACKEND": "jax"}
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        "test_parity.py",
+        "test_engine_blocks.py",
+        "test_engine_programs.py",
+        "test_trainer_again.py::test_every_job_of_a_trainer_ends_as_in_a_fresh_process",
+        "test_trainer_again.py::test_many_jobs_leave_nothing_behind",
+    ],
 )
-
-
-def test_on_jax() -> None:
+def test_on_jax(again: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *AGAIN],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", again],
         cwd=HERE,
-        env=os.environ | {"KERAS_BACKEND": "jax"},
+        env=ON_JAX,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_programs_are_found_again_by_later_trainers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    write_images(tmp_path / "Train", {"a": 12, "b": 12})
+    write_images(tmp_path / "Test", {"a": 4, "b": 4})
+
+    def programs(uid: str) -> set[str]:
+        with TrainerProcess(tmp_path / "home") as trainer:
+            trainer.send(job(document(), tmp_path, tmp_path / uid / "attempt-1"))
+            while isinstance(said := trainer.next(), Started | Epoch):
+                continue
+            assert isinstance(said, Finished), said
+        # What follows the dash is when it was read.
+        return {path.name for path in (tmp_path / "home" / "jax").glob("*-cache")}
+
+    first = programs("one")
+    assert first
+    assert programs("two") == first
+
+
+def test_what_is_to_be_deterministic_is_so_before_jax_looks_for_devices(tmp_path: Path) -> None:
+    write_images(tmp_path / "Train", {"a": 12, "b": 12})
+    write_images(tmp_path / "Test", {"a": 4, "b": 4})
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", DETERMINISTIC, str(tmp_path)],
+        env=ON_JAX | {"FORNADA_HOME": str(tmp_path / "home"), "PYTHONPATH": str(HERE.parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "looked before: False" in done.stdout
+    assert "verdict: Finished" in done.stdout
+
+
+# A trainer in this process, watched: on a CPU the flag changes nothing that could be measured.
+DETERMINISTIC = """
+import sys
+from pathlib import Path
+from fornada.settings import Settings
+from worker.trainer.quiet import import_keras
+import_keras()
+from jax._src import xla_bridge
+from tests.services.trainer_jobs import document, job
+from worker.trainer import run
+from worker.trainer.pipes import Asked
+
+begin = run.make_deterministic
+
+def watched():
+    print("looked before:", xla_bridge.backends_are_initialized())
+    begin()
+
+run.make_deterministic = watched
+root = Path(sys.argv[1])
+order = job(document(reproducibility="deterministic"), root, root / "uid" / "attempt-1")
+said = run.Baking(order, Settings(), Asked(), lambda told: None).verdict()
+print("verdict:", type(said).__name__)
+"""

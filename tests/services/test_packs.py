@@ -103,6 +103,16 @@ def test_room_is_made_by_the_pack_unused_for_longest(packs: Packs) -> None:
     assert names(packs) == {made[0].name, made[2].name, new.name}
 
 
+def test_what_a_killed_maker_left_gives_way_before_any_pack(packs: Packs) -> None:
+    kept = {make(packs, text, 4 * SIZE).name for text in ("one", "two")}
+    left = packs.folder / "making-left"
+    left.mkdir()
+    (left / PIXELS).write_bytes(bytes(2 * SIZE))
+    new = make(packs, "new", SIZE)
+    assert not left.exists()
+    assert names(packs) == {*kept, new.name}
+
+
 def test_a_pack_in_use_stays_and_what_has_no_room_is_not_made(packs: Packs) -> None:
     used, idle = make(packs, "used", 5 * SIZE), make(packs, "idle", 5 * SIZE, 2_000_000)
     with process(HOLD, used.folder / PIXELS):

@@ -1,5 +1,6 @@
 """A trainer that serves one job after the other: each is as if it were its first."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ RICH = noisy(epochs=8)
 PLAIN = document(compile__optimizer="SGD", fit__epochs=4, data__seed=7)
 # Small jobs in one trainer, and what one of them may leave behind, in bytes: a fifth of what its
 # compiled steps take.
-MANY = 12
+MANY = 200 if os.environ.get("FORNADA_TEST_FULL") else 12
 LEFT_BY_EACH = 2**18
 
 

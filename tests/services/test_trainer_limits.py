@@ -1,6 +1,8 @@
 """What a trainer may use at most, and what it says when that is not enough."""
 
 import resource
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +83,17 @@ def test_a_file_beyond_its_size(root: Path, tmp_path: Path) -> None:
     assert last.code is FailureCode.RESOURCE_LIMIT
     assert "FORNADA_MAX_FILE_BYTES" in last.message
     assert not (tmp_path / "attempt-1" / "best.keras").exists()
+
+
+def test_one_set_takes_a_share_of_the_memory_that_a_trainer_may_have() -> None:
+    code = (
+        "import resource; from worker.trainer.memory import share\n"
+        "print(share(2**27))\n"
+        "_, hard = resource.getrlimit(resource.RLIMIT_DATA)\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (2**29, hard))\n"
+        "print(share(2**27))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert list(map(int, done.stdout.split())) == [2**27, 2**26]

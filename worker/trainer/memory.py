@@ -2,16 +2,22 @@
 
 import ctypes
 import gc
+import os
 import re
 from pathlib import Path
 
 from tensorflow.python.framework import ops
+
+from worker.trainer.failures import memory_limit
 
 # What a trainer may have kept of its jobs, beyond what it had before the first, in bytes; more is
 # had back by a new process, which takes seconds to start.
 MOST_KEPT = 2**30
 # The same, as a share of a limit that each job is to find whole.
 SHARE_KEPT = 1 / 8
+
+# What one set's images may take of all that a process has.
+SHARE = 1 / 8
 
 # As `tensorflow/python/ops/custom_gradient.py` names them.
 _CUSTOM_GRADIENT = "CustomGradient-"
@@ -40,6 +46,17 @@ def held(process: int | str = "self") -> int:
     found = _ANONYMOUS.search(Path(f"/proc/{process}/status").read_text())
     assert found is not None  # noqa: S101 - since Linux 4.5
     return int(found[1]) * 1024
+
+
+def share(most: int) -> int:
+    """How many bytes one thing may take of a process that needs its memory for others too.
+
+    Args:
+        most: bytes it may take where there is plenty.
+    """
+    limit = memory_limit()
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(most, int((there if limit is None else min(limit, there)) * SHARE))
 
 
 def settle() -> None:

@@ -86,12 +86,13 @@ class Baking:
         job, folder = self._job, self._job.folder
         spec = Spec.from_document(job.spec)
         artifacts.write_text(folder / "spec.yaml", to_yaml(spec, job.data_root))
+        if spec.reproducibility == "deterministic":
+            # Before JAX is asked for its devices.
+            make_deterministic()
         environment.write(folder, spec)
 
         sets = read_sets(spec, job.data_root, self._settings, self._check)
         written, spec = spec, spec.with_classes(len(sets.classes))
-        if spec.reproducibility == "deterministic":
-            make_deterministic()
         model = build(spec, sets.input_shape, len(sets.classes), self._settings)
         jit = compiles(spec, model, len(sets.train), environment.devices())
         origin = self._origin(written, sets, jit=jit)

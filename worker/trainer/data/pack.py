@@ -26,8 +26,10 @@ from worker.trainer.data.files import Files, as_dtype
 from worker.trainer.data.headers import NoImage
 from worker.trainer.data.pixels import Pixels
 from worker.trainer.data.reading import read
+from worker.trainer.memory import share
 
-# What is not packed lies in memory up to so many bytes; more is decoded anew each time.
+# What is not packed lies in memory up to so many bytes, where there is plenty; more is decoded anew
+# each time.
 IN_MEMORY_BYTES = 2 * 1024**3
 # A pack is compared with its checksums in parts of this many bytes, on all cores.
 _PART_BYTES = 16 * 1024**2
@@ -293,7 +295,7 @@ class _Filling:
             NoRoom: it is too large for memory.
         """
         size = _bytes(self._shape, dtype)
-        if size > IN_MEMORY_BYTES:
+        if size > share(IN_MEMORY_BYTES):
             raise NoRoom(f"{size:,} bytes are more than is held in memory")
         return np.zeros(self._shape, dtype)
 

@@ -20,6 +20,7 @@ from worker.trainer.data.decode import Decoder, Look, Watch
 from worker.trainer.data.pack import IN_MEMORY_BYTES, Packing, Source
 from worker.trainer.data.pixels import Pixels, Rows
 from worker.trainer.failures import TrainingFailed, printable
+from worker.trainer.memory import share
 
 # A failure names this many bad files; the log names all.
 _NAMED = 100
@@ -173,7 +174,9 @@ def _rows(source: Source, listing: Listing) -> Pixels:
         return source.pixels
     row_bytes = int(np.prod(source.pixels.shape[1:])) * source.pixels.dtype.itemsize
     # A set that is copied once is gathered from faster than through two lists of positions.
-    if isinstance(source.pixels, np.ndarray) and row_bytes * len(positions) <= IN_MEMORY_BYTES:
+    if isinstance(source.pixels, np.ndarray) and row_bytes * len(positions) <= share(
+        IN_MEMORY_BYTES
+    ):
         return source.pixels[positions]
     return Rows(source.pixels, positions)
 

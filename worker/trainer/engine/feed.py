@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from worker.trainer.data.sets import Images
 from worker.trainer.engine.interface import Block
 from worker.trainer.engine.pace import Pace
-from worker.trainer.failures import memory_limit
+from worker.trainer.memory import share
 
 # A set of no more bytes goes to the device as a whole, once. Not too large a share of the memory
 # that a trainer has, of which the set as it was read is one part already.
 _RESIDENT_BYTES = 2**30
-_RESIDENT_SHARE = 1 / 8
 # Of a larger set so many bytes at a time; and as many more, which are gathered meanwhile.
 _CHUNK_BYTES = 2**26
 
@@ -38,7 +37,7 @@ class Feed:
         if images.weights is not None:
             self._columns.append(images.weights)
         self._resident: tuple[Any, ...] | None = None
-        if isinstance(images.pixels, np.ndarray) and images.pixels.nbytes <= _most_resident():
+        if isinstance(images.pixels, np.ndarray) and images.pixels.nbytes <= share(_RESIDENT_BYTES):
             self._resident = tuple(put(column) for column in self._columns)
 
     def blocks(
@@ -95,8 +94,3 @@ def _paced(columns: Sequence[Any], order: Any, first: int, end: int, pace: Pace)
 
 def _bytes_each(pixels: Any) -> int:
     return int(math.prod(pixels.shape[1:]) * pixels.dtype.itemsize)
-
-
-def _most_resident() -> int:
-    limit = memory_limit()
-    return _RESIDENT_BYTES if limit is None else min(_RESIDENT_BYTES, int(limit * _RESIDENT_SHARE))

@@ -176,13 +176,13 @@ def test_only_one_makes_a_pack_and_one_who_waits_may_stop(packs: Packs) -> None:
 
 
 def test_what_a_killed_maker_left_is_removed(packs: Packs) -> None:
+    kept = make(packs, "kept")
     with process(MAKE, packs.folder, "key") as maker:
         maker.send_signal(signal.SIGKILL)
         maker.wait()
     junk = packs.folder / "half-removed"
     junk.mkdir()
     (junk / PIXELS).write_bytes(bytes(10))
-    kept = make(packs, "kept")
     assert {gone for gone, _ in packs.gc()} == {"making-key", "half-removed"}
     assert names(packs) == {kept.name}
 

@@ -172,11 +172,9 @@ def _rows(source: Source, listing: Listing) -> Pixels:
     positions = np.array([place[file] for file in listing.files], np.int64)
     if np.array_equal(positions, np.arange(len(source.files))):
         return source.pixels
-    row_bytes = int(np.prod(source.pixels.shape[1:])) * source.pixels.dtype.itemsize
+    size = int(np.prod(source.pixels.shape[1:])) * source.pixels.dtype.itemsize * len(positions)
     # A set that is copied once is gathered from faster than through two lists of positions.
-    if isinstance(source.pixels, np.ndarray) and row_bytes * len(positions) <= share(
-        IN_MEMORY_BYTES
-    ):
+    if isinstance(source.pixels, np.ndarray) and size <= share(IN_MEMORY_BYTES):
         return source.pixels[positions]
     return Rows(source.pixels, positions)
 

@@ -21,7 +21,7 @@ from bench.report import Report, Row
 from db import history, session
 from db.session import Database
 from db.states import JobState
-from db.tables import Attempt, Base, Epoch, Job, JobTag, MetricSummary
+from db.tables import Artifact, Attempt, Base, Epoch, Event, Job, JobTag, MetricSummary
 from tests.servers import PostgresServer
 
 PROMISED_MS = 50.0
@@ -127,6 +127,8 @@ def fill(database: Database, size: int, epochs: int) -> None:
             MetricSummary,
             [row for number in numbers for row in _summaries(number, epochs)],
         )
+        _write(database, Event, [row for number in numbers for row in _events(number)])
+        _write(database, Artifact, [row for number in numbers for row in _artifacts(number)])
     waiting = range(size + 1, size + 1 + WAITING)
     _write(database, Job, [_job(number, epochs, waits=True) for number in waiting])
     with database.begin(patient=True) as connection:
@@ -250,6 +252,39 @@ def _summaries(number: int, epochs: int) -> list[dict[str, Any]]:
     ]
 
 
+KINDS = ("submitted", "claimed", "started", "succeeded")
+
+
+def _events(number: int) -> list[dict[str, Any]]:
+    at, first = BEGIN + number * BETWEEN, number * len(KINDS)
+    return [
+        {
+            "id": first + place,
+            "job_id": number,
+            "at": at + timedelta(seconds=place),
+            "kind": kind,
+            "actor": f"worker-{number % 8}",
+            "detail": {"attempt": 1, "slot": "cpu:0"},
+        }
+        for place, kind in enumerate(KINDS)
+    ]
+
+
+def _artifacts(number: int) -> list[dict[str, Any]]:
+    names = ("best_model", "best.keras"), ("log", "train.log"), ("spec", "spec.yaml")
+    return [
+        {
+            "job_id": number,
+            "attempt": 1,
+            "uri": f"artifacts:{number:032x}/attempt-1/{name}",
+            "kind": kind,
+            "bytes": 100_000,
+            "sha256": f"{number:064x}",
+        }
+        for kind, name in names
+    ]
+
+
 def _spread(number: int) -> float:
     """A number of 0..1 that looks random, and never twice the same."""
     return number * 0x9E3779B1 % 2**32 / 2**32
@@ -289,11 +324,17 @@ def questions(database: Database, size: int) -> dict[str, Callable[[int], object
         "ls --tag --sort metric, of every job": page(tags=common, **lowest),
         "ls --tag --sort metric, of few": page(tags=rare, **lowest),
         "ls --state failed --sort metric": page(states=[JobState.FAILED], **lowest),
-        "ls --after, in the middle": deep(),
-        "ls --after --sort metric, in the middle": deep(**lowest),
-        "show": lambda turn: history.job(database, some(turn)),
+        "ls --cursor, in the middle": deep(),
+        "ls --cursor --sort metric, in the middle": deep(**lowest),
+        "show": lambda turn: _shown(database, some(turn)),
         "metrics": lambda turn: history.epochs(database, some(turn)),
     }
+
+
+def _shown(database: Database, job_id: int) -> object:
+    """All that the command reads of a job."""
+    document = history.state(database, job_id), history.job(database, job_id)
+    return document, history.epochs(database, job_id), history.events(database, job_id)
 
 
 def _halfway(database: Database, size: int, asked: dict[str, Any]) -> str | None:

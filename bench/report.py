@@ -51,6 +51,7 @@ class Row:
         more_is_better: rates, not times.
         of: what the value is, where it is no median.
         share: of the machine's matrix product rate.
+        share_bound: what was promised of that, at least.
         size: jobs of the history it was measured on, for a curve.
     """
 
@@ -66,6 +67,7 @@ class Row:
     more_is_better: bool = False
     of: str = "median"
     share: float | None = None
+    share_bound: float | None = None
     size: int | None = None
 
     @property
@@ -74,6 +76,13 @@ class Row:
         if self.bound is None:
             return None
         return self.value >= self.bound if self.more_is_better else self.value <= self.bound
+
+    @property
+    def share_kept(self) -> bool | None:
+        """Whether the share is what was promised; None without a promise."""
+        if self.share is None or self.share_bound is None:
+            return None
+        return self.share >= self.share_bound
 
 
 @dataclass(frozen=True)
@@ -258,8 +267,17 @@ def cells(row: Row) -> tuple[str, ...]:
         str(row.runs),
         "" if row.ratio is None else f"{row.ratio:.2f}",
         bound,
-        "" if row.share is None else f"{row.share:.0%}".replace("%", " %"),
+        _share(row),
     )
+
+
+def _share(row: Row) -> str:
+    if row.share is None:
+        return ""
+    promised = ""
+    if row.share_bound is not None:
+        promised = f", ≥ {row.share_bound:.0%}{'' if row.share_kept else ': missed'}"
+    return f"{row.share:.0%}{promised}".replace("%", " %")
 
 
 def number(value: float) -> str:

@@ -61,10 +61,10 @@ def script(name: str, training: Training, *more: str) -> list[str | Path]:
     return [sys.executable, HERE / f"{name}.py", *training.options(), *more]
 
 
-def epochs_of_script(name: str, training: Training, *more: str) -> list[float]:
-    """Seconds of each epoch of a plain script."""
+def told_by_script(name: str, training: Training, *more: str) -> dict[str, Any]:
+    """What a plain script prints at its end: `epochs`, their seconds; perhaps `accuracy`."""
     printed = output(script(name, training, *more)).splitlines()[-1]
-    found: list[float] = json.loads(printed)["epochs"]
+    found: dict[str, Any] = json.loads(printed)
     return found
 
 
@@ -107,6 +107,12 @@ class Home:
     def epochs(self, job: int | str = "@last") -> list[float]:
         """Seconds of each epoch of a job, validation, callbacks and saved states included."""
         return [epoch["seconds"] for epoch in self.json("metrics", job)["epochs"]]
+
+    def accuracy(self, job: int | str = "@last") -> float:
+        """Of a job's best model, on what it validates on."""
+        epochs = [epoch["metrics"] for epoch in self.json("metrics", job)["epochs"]]
+        best = min(epochs, key=lambda metrics: float(metrics["val_loss"]))
+        return float(best["val_sparse_categorical_accuracy"])
 
     @contextmanager
     def up(self) -> Iterator[None]:

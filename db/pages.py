@@ -92,11 +92,11 @@ def page(  # noqa: PLR0913 - filters of one command
     order = Order(sort, descending)
     if sort not in (TIME, DURATION) and not order.metric:
         raise ValueError(f"sort {sort!r}: expected time, duration or metric:NAME")
-    filters = _filters(states, tags, name, since)
+    wanted = filters(states, tags, name, since)
     cursor = _decoded(after, order) if after else None
     with database.read() as connection:
         # One more than asked for tells whether there is a page after.
-        found = _walk(connection, order, filters, cursor, limit + 1)
+        found = _walk(connection, order, wanted, cursor, limit + 1)
         rows = _rows(connection, [row for _, row in found[:limit]])
     last = found[limit - 1] if len(found) > limit else None
     return Page(rows, _encoded(order, (last[0], last[1].id)) if last else None)
@@ -165,26 +165,27 @@ def _past(
     return here < there if order.descending else here > there
 
 
-def _filters(
+def filters(
     states: Sequence[JobState] | None,
     tags: Mapping[str, str] | None,
     name: str | None,
     since: datetime | None,
 ) -> list[ColumnElement[bool]]:
-    filters: list[ColumnElement[bool]] = []
+    """What only the jobs that `page` is asked for have."""
+    found: list[ColumnElement[bool]] = []
     if states:
-        filters.append(Job.state.in_(states))
+        found.append(Job.state.in_(states))
     if name and "*" in name:
         pattern = name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        filters.append(Job.name.like(pattern.replace("*", "%"), escape="\\"))
+        found.append(Job.name.like(pattern.replace("*", "%"), escape="\\"))
     elif name:
-        filters.append(Job.name == name)
+        found.append(Job.name == name)
     if since:
-        filters.append(Job.submitted_at >= since)
+        found.append(Job.submitted_at >= since)
     for tag, value in (tags or {}).items():
         carries = [JobTag.job_id == Job.id, JobTag.name == tag, JobTag.value == value]
-        filters.append(exists().where(*carries))
-    return filters
+        found.append(exists().where(*carries))
+    return found
 
 
 def _rows(connection: Connection, found: Sequence[Row[Any]]) -> list[dict[str, Any]]:

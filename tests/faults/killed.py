@@ -104,9 +104,11 @@ class Attempt:
         print(f"killed {why}: {self.folder.name}, epoch {self.epoch}; left {self.left()}")
 
     def drain(self) -> None:
-        """Have it save its state and end, as a worker that is drained does."""
+        """Have it save its state and end, as a worker that is drained does; caught or not."""
         number = int(self.folder.name.removeprefix("attempt-"))
         self.send(Stop(job_id=1, attempt=number, reason=WhyStop.DRAIN))
+        # If it was caught.
+        self.signal(signal.SIGCONT)
         assert self.over.wait(PATIENCE_S), self.messages[-1:]
         assert isinstance(self.verdict, Stopped), self.verdict
 

@@ -3,6 +3,7 @@
 Then `DISK_FULL`, and with room again the job goes on as if nothing had been.
 """
 
+import signal
 from pathlib import Path
 
 import keras
@@ -35,8 +36,9 @@ def test_r20_disk_full(left: int, tmp_path: Path, request: pytest.FixtureRequest
         Job(noisy(), tmp_path, disk.folder, "full") as job,
     ):
         run = job.start()
-        run.wait(lambda: run.epoch == 2)
+        run.catch(lambda: run.epoch == 2)
         disk.fill(but_bytes=left)
+        run.signal(signal.SIGCONT)
         print(f"filled up in epoch {run.epoch + 1}, {disk.free_bytes:,} bytes left")
         assert run.over.wait(PATIENCE_S)
         _has_lost_nothing(run, left)

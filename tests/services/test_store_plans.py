@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,9 +16,10 @@ from db.estimates import equal_specs, same_name
 from db.history import like
 from db.logs import forgettable
 from db.losses import lost
-from db.pages import Order, with_value, without_value
+from db.pages import Order, filters, with_value, without_value
 from db.queues import waiting
 from db.session import Database
+from db.states import JobState
 from db.tables import Base, Job, LogChunk
 from db.upkeep import ready_in
 from tests.services import store
@@ -170,3 +172,44 @@ def test_what_is_due_is_looked_for_among_what_is_held(explain: Explain) -> None:
 
 def test_who_waits_for_a_job_is_found_by_index(explain: Explain) -> None:
     assert_walks(explain(waiting_for(7)), "dependency_needs_id")
+
+
+@pytest.mark.parametrize(
+    ("asked", "index"),
+    [
+        ({"states": [JobState.FAILED]}, "job_state"),
+        ({"name": "digits"}, "job_name"),
+        ({"name": "digits*"}, "job_name"),
+        ({"tags": {"keep": "yes"}}, "job_tag_value"),
+        ({"since": datetime(2026, 1, 1, tzinfo=UTC)}, "job_submitted"),
+    ],
+    ids=["state", "name", "names", "tag", "since"],
+)
+def test_an_index_can_serve_each_filter(
+    explain: Explain, database: Database, asked: dict[str, Any], index: str
+) -> None:
+    nothing = dict.fromkeys(("states", "tags", "name", "since"))
+    statement = with_value(Order("time"), None)
+    assert statement is not None
+    found = explain(statement.where(*filters(**nothing | asked)).limit(50))
+    if index in ("job_state", "job_name") and asked != {"name": "digits*"}:
+        assert_walks(found, index)
+    elif database.dialect == "postgresql":
+        assert index in found, found
+    else:
+        # From the latest back, until a page is full: SQLite has counted nothing, and sorts nothing.
+        assert found.startswith("SCAN job"), found
+        assert "TEMP B-TREE" not in found, found
+
+
+@pytest.mark.parametrize("asked", [{}, {"tags": {"keep": "yes"}}, {"states": [JobState.FAILED]}])
+def test_filtered_metrics_are_looked_up_and_nothing_is_scanned(
+    explain: Explain, database: Database, asked: dict[str, Any]
+) -> None:
+    nothing = dict.fromkeys(("states", "tags", "name", "since"))
+    statement = with_value(Order("metric:val_loss"), None)
+    assert statement is not None
+    found = explain(statement.where(*filters(**nothing | asked)).limit(50))
+    assert not re.search(r"\bSCAN\b|Seq Scan", found), found
+    if not asked or database.dialect == "sqlite":
+        assert_walks(found, "metric_summary_max")

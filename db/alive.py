@@ -163,10 +163,11 @@ def _ahead_of(job: Row[Any]) -> Select[int]:
 
 def _left(connection: Connection, running: Sequence[Row[Any]]) -> dict[int, float]:
     """Seconds left by job, if every epoch is run: early stopping may come before."""
+    # By their ids: else SQLite may look through all epochs for those of jobs that run.
     pace = (
         select(Epoch.job_id, func.avg(Epoch.seconds))
         .join(Job, Job.id == Epoch.job_id)
-        .where(Job.state == RUNNING, Epoch.attempt == Job.attempt)
+        .where(Epoch.job_id.in_([job.id for job in running]), Epoch.attempt == Job.attempt)
         .group_by(Epoch.job_id)
     )
     paces: dict[int, float] = dict(connection.execute(pace).all())

@@ -5,21 +5,12 @@ The work is bounded: some jobs, of each some history.
 
 import heapq
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    CompoundSelect,
-    Connection,
-    Row,
-    Select,
-    func,
-    literal,
-    select,
-    union_all,
-)
+from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy.orm import aliased
 
 from db.fences import SUCCEEDED
 from db.fleet import NEEDS_GPU, Slot
@@ -50,22 +41,32 @@ class Durations:
 
 def durations(connection: Connection, jobs: Sequence[Row[Any]]) -> Durations:
     """What earlier jobs tell of these."""
-    hashes = _first(job.spec_hash for job in jobs)
-    by_hash = _averages(connection, [(value, equal_specs(value)) for value in hashes])
-    names = _first(job.name for job in jobs if job.spec_hash not in by_hash)
-    by_name = _averages(connection, [(value, same_name(value)) for value in names])
+    hashes: dict[str, int] = {}
+    names: dict[str, int] = {}
+    for job in jobs:
+        hashes.setdefault(job.spec_hash, job.id)
+    by_hash = _averages(connection, _ONE.spec_hash, equal_specs(_ONE.spec_hash), hashes.values())
+    for job in jobs:
+        if job.spec_hash not in by_hash:
+            names.setdefault(job.name, job.id)
+    by_name = _averages(connection, _ONE.name, same_name(_ONE.name), names.values())
     return Durations(by_hash, by_name)
 
 
-def equal_specs(spec_hash: str) -> Select[Any]:
+# A job that waits, for which others are looked up.
+_ONE = aliased(Job, name="one")
+
+
+def equal_specs(spec_hash: Any) -> Select[Any]:
     """How long the last jobs of this spec took."""
     like_it = [Job.spec_hash == spec_hash, Job.state == SUCCEEDED]
-    return select(Job.duration_s).where(*like_it).order_by(Job.id.desc()).limit(MOST_LIKE_IT)
+    last = select(Job.duration_s).where(*like_it).order_by(Job.id.desc()).limit(MOST_LIKE_IT)
+    return last.correlate(_ONE)
 
 
-def same_name(name: str) -> Select[Any]:
+def same_name(name: Any) -> Select[Any]:
     """How long those of the last jobs of this name took that succeeded."""
-    last = select(Job.duration_s, Job.state).where(Job.name == name)
+    last = select(Job.duration_s, Job.state).where(Job.name == name).correlate(_ONE)
     found = last.order_by(Job.id.desc()).limit(MOST_OF_A_NAME).subquery()
     return select(found.c.duration_s).where(found.c.state == JobState.SUCCEEDED)
 
@@ -149,21 +150,13 @@ class Starts:
         heapq.heappush(self._ends.setdefault(job.queue, []), end)
 
 
-def _first(values: Any) -> list[str]:
-    """The first of them, each once."""
-    return list(dict.fromkeys(values))[:MOST_JOBS]
-
-
-def _averages(connection: Connection, walks: Sequence[tuple[str, Select[Any]]]) -> dict[str, float]:
-    if not walks:
+def _averages(
+    connection: Connection, value: Any, last: Select[Any], jobs: Iterable[int]
+) -> dict[str, float]:
+    """How long the last ones took, by the value that they share with one of these jobs."""
+    ids = list(jobs)[:MOST_JOBS]
+    if not ids:
         return {}
-    rows = connection.execute(_all(walks))
+    average = select(func.avg(last.subquery().c.duration_s)).scalar_subquery()
+    rows = connection.execute(select(value, average).where(_ONE.id.in_(ids)))
     return {value: float(average) for value, average in rows if average is not None}
-
-
-def _all(walks: Sequence[tuple[str, Select[Any]]]) -> CompoundSelect[Any]:
-    averages = []
-    for value, walk in walks:
-        took: ColumnElement[Any] = walk.subquery().c.duration_s
-        averages.append(select(literal(value), func.avg(took)))
-    return union_all(*averages)

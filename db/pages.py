@@ -1,6 +1,7 @@
 """Pages of history by key: a page costs the same however deep it lies.
 
 A page is read in two walks along an index: jobs that have the sorted value, then those without.
+Where a filter leaves few jobs, those are looked up and sorted: to walk would be to pass all others.
 """
 
 import json
@@ -20,6 +21,8 @@ from db.states import JobState
 from db.tables import Job, JobTag, MetricSummary
 
 TIME, DURATION, METRIC = "time", "duration", "metric:"
+# So many are sorted in less time than an index is walked past all that does not fit.
+FEW = 1000
 
 
 @dataclass(frozen=True)
@@ -96,22 +99,35 @@ def page(  # noqa: PLR0913 - filters of one command
     cursor = _decoded(after, order) if after else None
     with database.read() as connection:
         # One more than asked for tells whether there is a page after.
-        found = _walk(connection, order, wanted, cursor, limit + 1)
+        few = None if order.sort == TIME and not tags else _few(connection, states, tags, name)
+        wanted += [] if few is None else [Job.id.in_(few)]
+        walks = with_value(order, cursor, few), without_value(order, cursor)
+        found = _walk(connection, walks, wanted, limit + 1)
         rows = _rows(connection, [row for _, row in found[:limit]])
     last = found[limit - 1] if len(found) > limit else None
     return Page(rows, _encoded(order, (last[0], last[1].id)) if last else None)
 
 
-def with_value(order: Order, cursor: Cursor | None) -> Select[Any] | None:
-    """Jobs that have the sorted value, in order, after the cursor; None when it is past them."""
+def with_value(
+    order: Order, cursor: Cursor | None, few: Sequence[int] | None = None
+) -> Select[Any] | None:
+    """Jobs that have the sorted value, in order, after the cursor; None when it is past them.
+
+    Args:
+        few: ids of the only ones that are asked for; None without such a list.
+    """
     value, job_id = order.value, Job.__table__.c.id
     if value is None:
         walked = select(*Job.__table__.c).order_by(_towards(job_id, order.descending))
         return walked if cursor is None else walked.where(_past(order, (job_id,), cursor[1:]))
     if cursor is not None and cursor[0] is None:
         return None
+    if order.metric and few is not None:
+        # Of each job its own; never a walk along the values of all.
+        of_job = [MetricSummary.job_id == Job.id, MetricSummary.name == order.metric]
+        value = select(value).where(*of_job).scalar_subquery()
     chosen = select(*Job.__table__.c, value.label("sorted")).where(value.is_not(None))
-    if order.metric:
+    if order.metric and few is None:
         # The id of the same index as the value, so that one walk yields both in order.
         job_id = MetricSummary.__table__.c.job_id
         joined = chosen.join(MetricSummary, Job.id == job_id)
@@ -139,19 +155,38 @@ def without_value(order: Order, cursor: Cursor | None) -> Select[Any] | None:
 
 def _walk(
     connection: Connection,
-    order: Order,
+    walks: Sequence[Select[Any] | None],
     filters: Sequence[ColumnElement[bool]],
-    cursor: Cursor | None,
     limit: int,
 ) -> list[tuple[float | None, Row[Any]]]:
     found: list[tuple[float | None, Row[Any]]] = []
-    for walk in (with_value(order, cursor), without_value(order, cursor)):
+    for walk in walks:
         if walk is None or len(found) >= limit:
             continue
         limited = walk.where(*filters).limit(limit - len(found))
         rows = connection.execute(limited)
         found += [(row._mapping.get("sorted"), row) for row in rows]
     return found
+
+
+def _few(
+    connection: Connection,
+    states: Sequence[JobState] | None,
+    tags: Mapping[str, str] | None,
+    name: str | None,
+) -> Sequence[int] | None:
+    """The jobs that one of the filters leaves, where it is so few; None where each leaves more."""
+    walks = [
+        select(JobTag.job_id).where(JobTag.name == tag, JobTag.value == value)
+        for tag, value in (tags or {}).items()
+    ]
+    walks += [select(Job.id).where(Job.name == name)] if name and "*" not in name else []
+    walks += [select(Job.id).where(Job.state.in_(states))] if states else []
+    for walk in walks:
+        ids = connection.scalars(walk.limit(FEW + 1)).all()
+        if len(ids) <= FEW:
+            return ids
+    return None
 
 
 def _towards(key: ColumnElement[Any], descending: bool) -> ColumnElement[Any]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import product
 from typing import Any
 
 import pytest
 
-from db import history, jobs
+from db import history, jobs, pages
 from db.errors import BadCursor
 from db.session import Database
 from db.states import JobState
@@ -27,7 +28,8 @@ def fill(database: Database) -> None:
 
     # Equal values, so that the id must decide; the third has only NaN, the last no epoch.
     for number, loss in enumerate((0.5, 0.3, "NaN", 0.3, 0.9, 0.5, None)):
-        fence = store.running(database, tags={"parity": str(number % 2)})
+        parity = str(number % 2)
+        fence = store.running(database, tags={"parity": parity}, name=f"parity-{parity}")
         if loss is not None:
             jobs.record_epochs(
                 database,
@@ -85,6 +87,29 @@ def test_pages_equal_a_full_sort(
     expected = sorted(everything, key=lambda row: key(row, sort, descending))
     assert walk(database, size, sort=sort, descending=descending) == expected
     assert len(expected) == 11
+
+
+@pytest.mark.parametrize(("sort", "descending"), ORDERS)
+def test_few_are_sorted_as_many_are_walked(
+    database: Database, sort: str, descending: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(database)
+    rows = walk(database, 50)
+    filters: list[dict[str, Any]] = [
+        {"tags": {"parity": "1"}},
+        {"states": [JobState.SUCCEEDED]},
+        {"name": "parity-1"},
+    ]
+    for asked, few in product(filters, (0, 1000)):
+        monkeypatch.setattr(pages, "FEW", few)
+        fits = {row["id"] for row in walk(database, 50, **asked)}
+        assert 2 < len(fits) < len(rows)
+        wanted = sorted(
+            (row for row in rows if row["id"] in fits),
+            key=lambda row: key(row, sort, descending),
+        )
+        found = walk(database, 2, sort=sort, descending=descending, **asked)
+        assert [row["id"] for row in found] == [row["id"] for row in wanted], (asked, few)
 
 
 @pytest.mark.parametrize(("sort", "descending"), ORDERS)

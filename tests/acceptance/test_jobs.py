@@ -205,7 +205,10 @@ def test_a_running_job_is_seen_left_and_cancelled(stack: Fornada, tmp_path: Path
     assert waiting.split("\t")[:3] == [behind, "behind", "queued"]
     assert waiting.split("\t")[10] == "SlotsBusy"
     assert [row["id"] for row in stack("ps", "--json").document] == [int(job), int(behind)]
-    assert stack("worker", "ls").stdout.split("\t")[2] == "busy"
+    worker = stack("worker", "ls").stdout.strip().split("\t")
+    assert worker[2] == "busy"
+    # When it was last heard of: at its last beat, of one every ten seconds.
+    assert re.fullmatch(r"[1-3]?\d\.\d s ago", worker[6]), worker
     # Epochs and the best are live.
     document = stack.show(job)
     assert document["epochs_run"] >= 2

@@ -36,3 +36,8 @@ def test_a_worker_has_time_to_drain(
     monkeypatch.setenv("FORNADA_HOME", str(tmp_path))
     seconds = int(services[name]["stop_grace_period"].removesuffix("s"))
     assert seconds >= Settings().grace_s + 15
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_a_worker_is_asked_whether_it_is_well(services: dict[str, Any], name: str) -> None:
+    assert services[name]["healthcheck"]["test"] == ["CMD", "fornada-worker", "--check"]

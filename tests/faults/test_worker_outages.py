@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from db import history
+from tests.faults.telling import tell
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
 from tests.worker_process import Site, WorkerProcess
@@ -42,6 +43,7 @@ def test_a_redis_that_restarts_empty_is_whole_again(site: Site, redis: RedisServ
     running = _running(site)
     waiting = [site.add("fine", wake=False)]
 
+    tell("Redis is killed, with all that it holds", site, running, *waiting)
     redis.kill()
     waiting.append(site.add("fine", wake=False))
     redis.start()
@@ -54,6 +56,7 @@ def test_a_redis_that_restarts_empty_is_whole_again(site: Site, redis: RedisServ
 @pytest.mark.usefixtures("workers")
 def test_jobs_run_while_redis_is_away(site: Site, redis: RedisServer) -> None:
     running = _running(site)
+    tell("Redis is stopped", site, running)
     redis.stop()
     try:
         seen = site.show(running)["epochs_run"]
@@ -70,6 +73,7 @@ def test_epochs_wait_for_a_database_that_is_away_longer_than_the_lease(
 ) -> None:
     running = _running(site)
     seen = site.show(running)["epochs_run"]
+    tell(f"PostgreSQL is killed for {AWAY_S} s", site, running)
     postgres.kill()
     back_at = time.monotonic() + AWAY_S
     until(lambda: time.monotonic() > back_at, AWAY_S + 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fornada import broker
+from tests.faults.telling import tell
 from tests.servers import RedisServer
 from tests.until import until
 from tests.worker_process import Site, WorkerProcess
@@ -37,6 +38,7 @@ def test_sigterm_drains_from_the_first_moment_on(site: Site) -> None:
     worker = site.worker("--slots", "1")
     site.wait(job_id, "running", timeout_s=60)
 
+    tell("SIGTERM to a worker that has just come up", site, job_id)
     worker.process.send_signal(signal.SIGTERM)
 
     assert worker.process.wait(15) == 0, worker.text()
@@ -50,6 +52,7 @@ def test_an_error_that_celery_cannot_cure_drains_and_it_starts_again(
         job_id = _running(site, "wait")
         before = worker.celery
         key = f"{broker.KEY_PREFIX}{site.queue}"
+        tell("the queue's key is no list any more", site, job_id)
         client.set(key, "no list")
 
         until(lambda: site.state(job_id) == "queued", 20, saw=worker.text)
@@ -65,6 +68,7 @@ def test_an_error_that_celery_cannot_cure_drains_and_it_starts_again(
 def test_ctrl_c_and_a_closed_terminal_drain_too(
     site: Site, worker: WorkerProcess, which: signal.Signals
 ) -> None:
+    tell(f"{which.name} to an idle worker", site)
     worker.process.send_signal(which)
 
     assert worker.process.wait(15) == 0, worker.text()
@@ -82,6 +86,7 @@ def _look_at_the_spare(site: Site, worker: WorkerProcess) -> None:
     trainer = site.show(job_id)["worker"]["trainer_pid"]
     spare = next(pid for pid in site.live_trainers(2) if pid != trainer)
     nice = os.getpriority(os.PRIO_PROCESS, spare)
+    tell("SIGKILL to the trainer, whose spare waits", site, job_id)
     os.kill(trainer, signal.SIGKILL)
     site.wait(job_id)
     after = _running(site, "wait")

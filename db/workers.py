@@ -140,9 +140,8 @@ def alive(database: Database, within_s: float) -> list[dict[str, Any]]:
 
 def _standing(worker: Row[Any], running: int) -> WorkerState:
     """By the jobs that run on it: its own word is as old as its last beat."""
-    said = WorkerState(worker.state)
-    if said in (WorkerState.STARTING, WorkerState.DRAINING):
-        return said
+    if worker.state in (WorkerState.STARTING, WorkerState.DRAINING):
+        return WorkerState(worker.state)
     return WorkerState.IDLE if running < len(worker.slots) else WorkerState.BUSY
 
 

@@ -19,7 +19,9 @@ def run(name: str, out: Path, *options: str) -> dict[str, Any]:
     )
     assert done.returncode == 0, done.stderr
     document: dict[str, Any] = json.loads((out / f"{name}.json").read_text())
-    assert all(row["value"] > 0 for row in document["rows"]), document["rows"]
+    # An idle host may do nothing at all for as long as one looks.
+    wrong = [row for row in document["rows"] if not row["value"] > 0 and row["unit"] != "%"]
+    assert wrong == []
     return document
 
 

@@ -141,7 +141,9 @@ def settings_page() -> str:
     rows = []
     for name, field in Settings.model_fields.items():
         default = "" if field.default is None else f"`{field.default}`"
-        rows.append(f"| `FORNADA_{name.upper()}` | `{name}` | {default} | {field.description} |")
+        # The file lies in the home.
+        key = "" if name == "home" else f"`{name}`"
+        rows.append(f"| `FORNADA_{name.upper()}` | {key} | {default} | {field.description} |")
     preface = inspect.cleandoc(Settings.__doc__ or "")
     return "\n".join(
         [

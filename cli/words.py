@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from db.states import QUOTE
+
 
 def duration(seconds: float | None) -> str | None:
     """`9.4 s`, `3:07`, `2:03:07`: short spans with tenths, long ones as clocks."""
@@ -39,8 +41,6 @@ def size(value: int) -> str:
 
 # Characters of a failure that are shown in a list; the whole is in the log and in the document.
 BRIEF = 120
-# How a worker begins to quote the log of a trainer that died.
-QUOTE = "; its log ends with: "
 
 
 def brief(text: str) -> str:

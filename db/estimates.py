@@ -5,7 +5,7 @@ The work is bounded: some jobs, of each some history.
 
 import heapq
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ MOST_JOBS = 200
 MOST_LIKE_IT = 20
 # The last of a name are looked through for those that succeeded.
 MOST_OF_A_NAME = 100
+# A job that waits, for which others are looked up.
+_ONE = aliased(Job, name="one")
 # No history: whatever comes after starts at a time that nobody knows.
 UNKNOWN = math.inf
 
@@ -41,20 +43,9 @@ class Durations:
 
 def durations(connection: Connection, jobs: Sequence[Row[Any]]) -> Durations:
     """What earlier jobs tell of these."""
-    hashes: dict[str, int] = {}
-    names: dict[str, int] = {}
-    for job in jobs:
-        hashes.setdefault(job.spec_hash, job.id)
-    by_hash = _averages(connection, _ONE.spec_hash, equal_specs(_ONE.spec_hash), hashes.values())
-    for job in jobs:
-        if job.spec_hash not in by_hash:
-            names.setdefault(job.name, job.id)
-    by_name = _averages(connection, _ONE.name, same_name(_ONE.name), names.values())
-    return Durations(by_hash, by_name)
-
-
-# A job that waits, for which others are looked up.
-_ONE = aliased(Job, name="one")
+    by_hash = _averages(connection, jobs, "spec_hash", equal_specs)
+    others = [job for job in jobs if job.spec_hash not in by_hash]
+    return Durations(by_hash, _averages(connection, others, "name", same_name))
 
 
 def equal_specs(spec_hash: Any) -> Select[Any]:
@@ -151,12 +142,19 @@ class Starts:
 
 
 def _averages(
-    connection: Connection, value: Any, last: Select[Any], jobs: Iterable[int]
+    connection: Connection,
+    jobs: Sequence[Row[Any]],
+    column: str,
+    last: Callable[[Any], Select[Any]],
 ) -> dict[str, float]:
-    """How long the last ones took, by the value that they share with one of these jobs."""
-    ids = list(jobs)[:MOST_JOBS]
+    """How long the last ones took, by the value in a column that they share with one of these."""
+    ids: dict[str, int] = {}
+    for job in jobs:
+        ids.setdefault(getattr(job, column), job.id)
     if not ids:
         return {}
-    average = select(func.avg(last.subquery().c.duration_s)).scalar_subquery()
-    rows = connection.execute(select(value, average).where(_ONE.id.in_(ids)))
+    value = getattr(_ONE, column)
+    average = select(func.avg(last(value).subquery().c.duration_s)).scalar_subquery()
+    wanted = _ONE.id.in_(list(ids.values())[:MOST_JOBS])
+    rows = connection.execute(select(value, average).where(wanted))
     return {value: float(average) for value, average in rows if average is not None}

@@ -8,7 +8,7 @@ from db.fences import RUNNING
 from db.logs import last_lines
 from db.moves import UPKEEP
 from db.session import Database
-from db.states import AttemptOutcome, FailureCode
+from db.states import QUOTE, AttemptOutcome, FailureCode
 from db.tables import Attempt, Job, Upkeep
 from db.verdicts import PAUSE_S, end
 
@@ -73,7 +73,7 @@ def _lose(
             fence = Fence(job.id, job.attempt)
             tail = last_lines(connection, fence)
             said = message.format(f"{job.worker} on {_host(connection, fence)}")
-            said += f"; its log ends with: {tail[-1]}" if tail else ""
+            said += f"{QUOTE}{tail[-1]}" if tail else ""
             failure = Failure(FailureCode.WORKER_LOST, said, "\n".join(tail))
             verdict = Verdict(AttemptOutcome.LOST, failure=failure)
             end(connection, fence, verdict, pause_s=pause_s, actor=actor)

@@ -124,8 +124,7 @@ def with_value(
         return None
     if order.metric and few is not None:
         # Of each job its own; never a walk along the values of all.
-        of_job = [MetricSummary.job_id == Job.id, MetricSummary.name == order.metric]
-        value = select(value).where(*of_job).scalar_subquery()
+        value = select(value).where(*_of_job(order)).scalar_subquery()
     chosen = select(*Job.__table__.c, value.label("sorted")).where(value.is_not(None))
     if order.metric and few is None:
         # The id of the same index as the value, so that one walk yields both in order.
@@ -144,13 +143,16 @@ def without_value(order: Order, cursor: Cursor | None) -> Select[Any] | None:
         return None
     lacks: ColumnElement[bool] = value.is_(None)
     if order.metric:
-        has = [MetricSummary.job_id == Job.id, MetricSummary.name == order.metric]
-        lacks = ~exists().where(*has, value.is_not(None))
+        lacks = ~exists().where(*_of_job(order), value.is_not(None))
     # To order by what is null everywhere changes nothing, but names the index.
     keys = [Job.id.desc()] if order.metric else [value.desc(), Job.id.desc()]
     walked = select(*Job.__table__.c).where(lacks).order_by(*keys)
     behind = cursor is not None and cursor[0] is None
     return walked.where(Job.id < cursor[1]) if cursor and behind else walked
+
+
+def _of_job(order: Order) -> tuple[ColumnElement[bool], ...]:
+    return MetricSummary.job_id == Job.id, MetricSummary.name == order.metric
 
 
 def _walk(
@@ -201,10 +203,10 @@ def _past(
 
 
 def filters(
-    states: Sequence[JobState] | None,
-    tags: Mapping[str, str] | None,
-    name: str | None,
-    since: datetime | None,
+    states: Sequence[JobState] | None = None,
+    tags: Mapping[str, str] | None = None,
+    name: str | None = None,
+    since: datetime | None = None,
 ) -> list[ColumnElement[bool]]:
     """What only the jobs that `page` is asked for have."""
     found: list[ColumnElement[bool]] = []

@@ -95,6 +95,10 @@ class StopReason(StrEnum):
     TIME_LIMIT = "time_limit"
 
 
+# How the message of a failure begins to quote the last line of the log.
+QUOTE = "; its log ends with: "
+
+
 class FailureCode(StrEnum):
     """Why a job failed; the only codes there are."""
 

@@ -2,15 +2,16 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from db import history, jobs, workers
 from db.errors import DatabaseUnreachable
 from db.states import JobState, Unfit
 from fornada.errors import NeverScheduled, Undecided
-from fornada.patience import why
+from fornada.patience import Patience, why
 from fornada.submission import AT_ONCE, Submitted, Terms, new_job
 from fornada.waking import Waking
 
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
 
 # Jobs of one transaction; an SQLite file is locked for a tenth of a second by it.
 BATCH = 100
-# How long a database that went away during a commit is asked what became of it, and how often.
+# How long a database that went away during a commit is asked what became of it.
 IN_DOUBT_S = 10.0
-PAUSE_S = 0.5
 UNDECIDED = (
     "The database went away as it recorded the jobs: {why}. Nobody knows whether they are queued.\n"
     "  When it is back `fornada ls` shows; with --key, to submit again queues none twice."
@@ -171,21 +171,27 @@ class Submitting(Waking):
             DatabaseUnreachable: none was added.
             Undecided: after a lost answer the database stayed away.
         """
-        end: float | None = None
-        again = True
-        while True:
+        add = partial(jobs.add_all, self._database, news, self.actor)
+        for last in (False, True):
             try:
-                return jobs.add_all(self._database, news, self.actor)
+                return add()
             except DatabaseUnreachable as error:
-                if error.in_doubt and end is None:
-                    end = time.monotonic() + IN_DOUBT_S
-                if end is not None and time.monotonic() > end:
-                    raise Undecided(UNDECIDED.format(why=why(error))) from error
-                if end is None and not again:
+                if error.in_doubt:
+                    break
+                if last:
                     raise
-                again = False
-            if end is not None:
-                time.sleep(PAUSE_S)
+        return self._settled(add)
+
+    def _settled(self, add: Callable[[], list[int]]) -> list[int]:
+        """What became of a commit that nobody answered.
+
+        Raises:
+            Undecided: the database stayed away.
+        """
+        try:
+            return Patience(end=time.monotonic() + IN_DOUBT_S)(add)
+        except DatabaseUnreachable as error:
+            raise Undecided(UNDECIDED.format(why=why(error))) from error
 
     def _called_off(self, job_id: int) -> str | None:
         """Why a job was cancelled as soon as it was accepted, if it was."""

@@ -11,7 +11,6 @@ log = logging.getLogger("fornada.worker")
 
 # The best model, as people know it.
 BEST = "best.keras"
-# Lines of a log that go into the record of a crash, and bytes looked at to find them.
 
 
 class Missing(Exception):  # a file that was reported and is not there

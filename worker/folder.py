@@ -75,8 +75,11 @@ class Folder:
             Fenced: the attempt no longer holds the job.
             DatabaseUnreachable: it does not answer; the same again changes nothing.
         """
-        while not self._log.ship():
-            pass
+        self._log.ship()
+
+    def settle(self) -> None:
+        """The record names `best.keras`, or none: all lasting ones may go."""
+        files.outdone(self._folder)
 
     def _run(self) -> None:
         while not self._closed.is_set():

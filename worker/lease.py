@@ -17,7 +17,6 @@ from db.errors import DatabaseUnreachable, Fenced
 from db.facts import EpochRow, Fence, Requests, StartedFacts, Verdict
 from db.session import Database
 from db.states import JobState
-from worker import files
 from worker.folder import Folder
 
 log = logging.getLogger("fornada.worker")
@@ -50,7 +49,6 @@ class Lease:
         self._database = database
         self._fence = fence
         self._folder = Folder(database, fence, log, self._lost)
-        self._path = log.parent
         self._lease_s = lease_s
         self._heartbeat_s = heartbeat_s
         self._confirmed = time.monotonic()
@@ -107,8 +105,7 @@ class Lease:
                 self._report_away()
                 time.sleep(LOOK_S)
             else:
-                # The record names `best.keras` now, or none.
-                files.outdone(self._path)
+                self._folder.settle()
                 return state
         return None
 

@@ -12,8 +12,6 @@ log = logging.getLogger("fornada.worker")
 CHUNK_BYTES = 64 * 1024
 # Of an attempt. What a training says is some kilobytes; whoever prints more has the file.
 MOST_BYTES = 4 * 2**20
-# In one go, so that the lease is renewed in between.
-MOST_CHUNKS = 8
 
 
 class Shipping:
@@ -37,26 +35,20 @@ class Shipping:
         # log has grown.
         self._unconfirmed: LogChunk | None = None
 
-    def ship(self) -> bool:
-        """Record what the log has gained.
+    def ship(self) -> None:
+        """Record all that the log has gained.
 
-        Returns:
-            Whether nothing is left.
         Raises:
             Fenced: the attempt no longer holds the job.
             DatabaseUnreachable: it does not answer; the same again changes nothing.
         """
-        for _ in range(MOST_CHUNKS):
-            chunk = self._unconfirmed or self._next()
-            if chunk is None:
-                return True
+        while chunk := self._unconfirmed or self._next():
             self._unconfirmed = chunk
             jobs.record_log(self._database, self._fence, chunk)
             self._unconfirmed = None
             self._number += 1
             self._start += len(chunk.data)
             self._over = not chunk.data
-        return False
 
     def _next(self) -> LogChunk | None:
         if self._over:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from db.facts import ArtifactRow, Failure, Verdict
 from db.logs import LAST_BYTES, lines_of
-from db.states import AttemptOutcome, FailureCode, StopReason
+from db.states import QUOTE, AttemptOutcome, FailureCode, StopReason
 from fornada import artifacts
 from fornada.settings import Settings
 from worker import files
@@ -159,7 +159,7 @@ def _crashed(ending: Ending, settings: Settings) -> Verdict:
         code = FailureCode.CRASHED
         message = f"the trainer ended {where} without a verdict: {ending.exit}"
     if tail:
-        message += f"; its log ends with: {tail[-1]}"
+        message += f"{QUOTE}{tail[-1]}"
     failure = Failure(code, message, "\n".join(tail))
     return _verdict(ending, settings, outcome, failure=failure)
 

@@ -188,7 +188,11 @@ def test_a_spec_comes_through_a_pipe(stack: Fornada, tmp_path: Path) -> None:
     assert document["name"] == "piped"
     # No text at all: an image, say.
     done = subprocess.run(
-        [PROGRAM, "check", "-"], input=b"\xff\xd8\xff", capture_output=True, check=False
+        [PROGRAM, "check", "-"],
+        env=stack.environment,
+        input=b"\xff\xd8\xff",
+        capture_output=True,
+        check=False,
     )
     assert (done.returncode, b"<stdin>" in done.stderr) == (3, True), done.stderr
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -89,10 +90,8 @@ def test_a_claim_is_one(site: Site, proxy: tuple[Proxy, WorkerProcess], where: C
 def test_a_submit_that_is_answered_for_is_one(
     site: Site, postgres_server: PostgresServer, tmp_path: Path, where: Cut
 ) -> None:
-    with proxied(postgres_server, site) as (stands, environment):
-        ours = {key: value for key, value in site.environment().items() if "FORNADA_" in key}
-        fornada = Fornada(site.home, ours | environment)
-        stands.cut_at_commit(lambda transaction: b"INSERT INTO job " in transaction, where)
+    with _client(site, postgres_server) as (stands, fornada):
+        stands.cut_at_commit(_adds_jobs, where)
         name = f"once-{where.name.lower()}"
         spec = small(tmp_path, name, queue=site.queue)
 
@@ -111,11 +110,8 @@ def test_a_submit_that_is_answered_for_is_one(
 def test_a_submit_whose_answer_is_lost_is_never_called_refused(
     site: Site, postgres_server: PostgresServer, tmp_path: Path, back: bool
 ) -> None:
-    with proxied(postgres_server, site) as (stands, environment):
-        ours = {key: value for key, value in site.environment().items() if "FORNADA_" in key}
-        fornada = Fornada(site.home, ours | environment)
-        of_jobs = re.compile(rb"INSERT INTO job ")
-        stands.cut_at_commit(lambda said: bool(of_jobs.search(said)), Cut.AFTER, away=True)
+    with _client(site, postgres_server) as (stands, fornada):
+        stands.cut_at_commit(_adds_jobs, Cut.AFTER, away=True)
         name = f"doubt-{back}".lower()
         command = fornada.start("submit", "-q", small(tmp_path, name, queue=site.queue))
         until(lambda: stands.commits, 30)
@@ -133,6 +129,18 @@ def test_a_submit_whose_answer_is_lost_is_never_called_refused(
             assert "Nobody knows whether they are queued" in why
             assert "--key" in why
         assert site.wait(job_id)["state"] == "succeeded"
+
+
+@contextmanager
+def _client(site: Site, server: PostgresServer) -> Iterator[tuple[Proxy, Fornada]]:
+    """A command line whose connections to the database can be cut."""
+    with proxied(server, site) as (stands, environment):
+        ours = {key: value for key, value in site.environment().items() if "FORNADA_" in key}
+        yield stands, Fornada(site.home, ours | environment)
+
+
+def _adds_jobs(transaction: bytes) -> bool:
+    return b"INSERT INTO job " in transaction
 
 
 def _cut(

@@ -10,7 +10,7 @@ import pytest
 
 from tests.services.resuming import Outcome, attempt, noisy, outcome, same, write_noisy
 from tests.services.trainer_jobs import TrainerProcess, document, job
-from worker.messages import Epoch, Failed, Finished, Started, Stop, Stopped, Train, WhyStop
+from worker.messages import Failed, Finished, Started, Stop, Stopped, Train, WhyStop
 from worker.trainer import memory
 from worker.trainer.anew import forget
 from worker.trainer.pipes import EXIT_ABANDONED, Order, StopAsked
@@ -42,18 +42,10 @@ def order(spec: dict[str, Any], root: Path, site: Path, uid: str, *, again: bool
     return job(spec, root, attempt(site, 1, uid)).model_copy(update={"again": again})
 
 
-def verdict(trainer: TrainerProcess) -> Finished | Stopped | Failed:
-    """Its next, whatever it says before."""
-    while isinstance(said := trainer.next(), Started | Epoch):
-        continue
-    assert isinstance(said, Finished | Stopped | Failed), "it ended without a verdict"
-    return said
-
-
 def trained(trainer: TrainerProcess, order: Train) -> Outcome:
     """What a job comes to in a trainer."""
     trainer.send(order)
-    said = verdict(trainer)
+    said = trainer.verdict()
     assert isinstance(said, Finished), said
     assert said.again is order.again
     return outcome(order.folder, said)
@@ -84,7 +76,7 @@ def test_a_stop_that_comes_late_does_not_reach_the_next_job(
     assert isinstance(trainer.next(), Started)
     stop = Stop(job_id=1, attempt=1, reason=WhyStop.DRAIN)
     trainer.send(stop)
-    stopped = verdict(trainer)
+    stopped = trainer.verdict()
     assert isinstance(stopped, Stopped)
     assert stopped.again
     trainer.send(stop)
@@ -93,7 +85,7 @@ def test_a_stop_that_comes_late_does_not_reach_the_next_job(
     # In the pipe when the second attempt is under way, or before it.
     trainer.send(stop)
 
-    assert isinstance(verdict(trainer), Finished)
+    assert isinstance(trainer.verdict(), Finished)
 
 
 def test_only_a_stop_for_this_attempt_is_heard(tmp_path: Path) -> None:
@@ -137,7 +129,7 @@ def test_a_trainer_that_failed_takes_no_other_job(
 ) -> None:
     trainer.send(order(document(data__train="None"), root, tmp_path, "bad"))
 
-    assert isinstance(verdict(trainer), Failed)
+    assert isinstance(trainer.verdict(), Failed)
     assert trainer.process.wait(20) == 0
 
 

@@ -12,12 +12,12 @@ from tests.worker_process import Site
 IDLE_S = 20.0
 SHARE = 0.01
 # The parent and the Celery process, without trainers, in bytes.
+MOST_MEMORY = 150 * 10**6
 AS_BY_DEFAULT = {
     "FORNADA_LEASE_S": "60",
     "FORNADA_UPKEEP_S": "10",
     "FORNADA_HEARTBEAT_S": "10",
 }
-MOST_MEMORY = 150 * 10**6
 
 
 def test_an_idle_worker_costs_next_to_nothing(

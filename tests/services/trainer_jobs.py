@@ -12,7 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.messages import Train, decode_up, encode
+from worker.messages import (
+    Epoch,
+    Failed,
+    Finished,
+    Started,
+    Stopped,
+    Train,
+    decode_up,
+    encode,
+)
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
@@ -136,6 +145,13 @@ class TrainerProcess:
         """The next thing it says; None when it has closed its end."""
         line = self._up.readline()
         return decode_up(line) if line.endswith(b"\n") else None
+
+    def verdict(self) -> Finished | Stopped | Failed:
+        """Its next, whatever it says before."""
+        while isinstance(said := self.next(), Started | Epoch):
+            continue
+        assert isinstance(said, Finished | Stopped | Failed), "it ended without a verdict"
+        return said
 
     def hang_up(self) -> None:
         """Close its standard input."""

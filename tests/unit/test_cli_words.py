@@ -9,6 +9,7 @@ import pytest
 from cli import words
 from cli.exits import Exit, of_job
 from cli.options import coming, moment, seconds
+from db.states import QUOTE
 from fornada.sources import changes_of
 from fornada.submission import uuid7
 
@@ -105,7 +106,7 @@ def test_uids_sort_by_time_and_never_meet() -> None:
 def test_a_failure_is_one_line_in_a_list() -> None:
     assert words.brief("one\ntwo") == "one"
     assert words.brief("") == ""
-    assert words.brief(f"SIGKILL{words.QUOTE}epoch 8/20  loss 0.2") == "SIGKILL"
+    assert words.brief(f"SIGKILL{QUOTE}epoch 8/20  loss 0.2") == "SIGKILL"
     assert len(words.brief("a" * 500)) == words.BRIEF
     assert words.brief("a" * 500).endswith("a…")
     assert words.brief("a" * words.BRIEF) == "a" * words.BRIEF

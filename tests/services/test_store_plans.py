@@ -36,7 +36,7 @@ def plan(connection: Connection, statement: ClauseElement) -> str:
         rows = connection.execute(text(f"EXPLAIN QUERY PLAN {sql}"))
         return "\n".join(row.detail for row in rows)
     # On a small table a scan is cheaper than any index; what counts is whether one can serve.
-    for way in ("seqscan", "bitmapscan", "mergejoin", "hashjoin"):
+    for way in ("seqscan", "bitmapscan", "mergejoin", "hashjoin", "sort", "incremental_sort"):
         connection.execute(text(f"SET LOCAL enable_{way} = off"))
     rows = connection.execute(text(f"EXPLAIN {sql}"))
     return "\n".join(str(row[0]) for row in rows)
@@ -188,14 +188,15 @@ def test_who_waits_for_a_job_is_found_by_index(explain: Explain) -> None:
 def test_an_index_can_serve_each_filter(
     explain: Explain, database: Database, asked: dict[str, Any], index: str
 ) -> None:
-    statement = with_value(Order("time"), None)
-    assert statement is not None
-    found = explain(statement.where(*filters(**asked)).limit(50))
+    if database.dialect == "postgresql":
+        # Without the order of a page, which a walk along the ids would have for nothing.
+        assert index in explain(select(Job.id).where(*filters(**asked)))
+    walked = with_value(Order("time"), None)
+    assert walked is not None
+    found = explain(walked.where(*filters(**asked)).limit(50))
     if index in ("job_state", "job_name") and asked != {"name": "digits*"}:
         assert_walks(found, index)
-    elif database.dialect == "postgresql":
-        assert index in found, found
-    else:
+    elif database.dialect == "sqlite":
         # From the latest back, until a page is full: SQLite has counted nothing, and sorts nothing.
         assert found.startswith("SCAN job"), found
         assert "TEMP B-TREE" not in found, found

@@ -58,8 +58,10 @@ def test_a_job_within_its_limits(root: Path, tmp_path: Path) -> None:
 
 
 def test_images_beyond_its_memory(root: Path, tmp_path: Path) -> None:
-    # 54 images of 20 MB each, in one array.
-    last, _ = bake(root, tmp_path, document(data__image_size=[2600, 2600]), max_memory_bytes=GIB)
+    # 54 images of 20 MB each, in one array; the model is small.
+    model = ["GlobalAveragePooling2D", {"Dense": {"units": "classes"}}]
+    spec = document(data__image_size=[2600, 2600], model=model)
+    last, _ = bake(root, tmp_path, spec, max_memory_bytes=GIB)
     assert isinstance(last, Failed), last
     assert last.code is FailureCode.RESOURCE_LIMIT
     assert "may allocate 1,073,741,824 bytes (FORNADA_MAX_MEMORY_BYTES)" in last.message
@@ -85,15 +87,34 @@ def test_a_file_beyond_its_size(root: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "attempt-1" / "best.keras").exists()
 
 
-def test_one_set_takes_a_share_of_the_memory_that_a_trainer_may_have() -> None:
-    code = (
-        "import resource; from worker.trainer.memory import share\n"
-        "print(share(2**27))\n"
+def under(limit: int, code: str) -> list[int]:
+    """The numbers that code prints in a process that may allocate so many bytes."""
+    limited = (
+        "import resource\n"
         "_, hard = resource.getrlimit(resource.RLIMIT_DATA)\n"
-        "resource.setrlimit(resource.RLIMIT_DATA, (2**29, hard))\n"
-        "print(share(2**27))"
+        f"resource.setrlimit(resource.RLIMIT_DATA, ({limit}, hard))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-P", "-c", f"from worker.trainer import memory\n{limited}{code}"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert list(map(int, done.stdout.split())) == [2**27, 2**26]
+    return [int(line) for line in done.stdout.splitlines()]
+
+
+def test_one_set_takes_a_share_of_the_memory_that_a_trainer_may_have() -> None:
+    code = "print(memory.share(2**27))"
+    assert under(resource.RLIM_INFINITY, code) == [2**27]
+    assert under(2**29, code) == [2**26]
+
+
+def test_threads_decode_no_more_than_half_the_memory_holds() -> None:
+    code = (
+        "from worker.trainer.data.decode import Decoder, Look\n"
+        "for side in 64, 1024, 4096:\n"
+        "    print(Decoder(Look((side, side), 'rgb', 'bilinear', False), 2**30).threads)"
+    )
+    # 64 images of 48 KiB, two of 12 MiB and one of 192 MiB go together, each four times.
+    assert under(2**30, code) == [42, 5, 1]
+    assert under(2**32, code) == [170, 21, 2]

@@ -54,9 +54,14 @@ def share(most: int) -> int:
     Args:
         most: bytes it may take where there is plenty.
     """
+    return min(most, int(ceiling() * SHARE))
+
+
+def ceiling() -> int:
+    """Bytes that this process can have at all: what it may allocate, or what the host has."""
+    host = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limit = memory_limit()
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return min(most, int((there if limit is None else min(limit, there)) * SHARE))
+    return host if limit is None else min(limit, host)
 
 
 def settle() -> None:

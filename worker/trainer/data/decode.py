@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from worker.trainer.data.headers import NoImage
 from worker.trainer.data.reading import Read, read
+from worker.trainer.memory import ceiling
 
 CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
 
@@ -38,6 +39,11 @@ _PIXELS_TOGETHER = 2**22
 _IDENTICAL = ("bilinear", "nearest")
 # Threads beside one a core, for files that disks and networks are slow to give.
 _WAITING = 2
+# Copies of what a thread decodes that it holds at once: TensorFlow's before and after resizing,
+# ours, and what tells whether they are whole numbers.
+_COPIES = 4
+# What all threads may hold of the memory: beside them there is no model yet.
+_DECODING = 1 / 2
 # A file that is waited for so long, in seconds, does not come from memory.
 _SLOW_S = 1e-4
 # How long the one who waits for the threads goes without asking whether it should end.
@@ -83,6 +89,12 @@ class Decoder:
         most = max(1, min(_SPAN, _SPAN_BYTES // (4 * int(np.prod(look.shape)))))
         # Images that are best decoded in one go.
         self.span = 2 ** (most.bit_length() - 1)
+
+    @property
+    def threads(self) -> int:
+        """How many may decode at once, by the memory there is."""
+        each: int = _COPIES * self.span * 4 * int(np.prod(self.look.shape))
+        return max(1, int(ceiling() * _DECODING) // each)
 
     def decode(self, files: Sequence[Read]) -> tuple[NDArray[Any], dict[int, str]]:
         """The images of some files, exactly as Keras's reader gives them.
@@ -225,17 +237,27 @@ def decode_all(
                 store(start, images)
 
     done = 0
-    for count in in_threads(span, spans(len(files), decoder.span), watch.check):
+    ranges = spans(len(files), decoder.span)
+    for count in in_threads(span, ranges, watch.check, most=decoder.threads):
         done += count
         watch.tell(done, len(files))
     return seen
 
 
 def in_threads(
-    work: Callable[[range], int], ranges: Iterator[range], check: Callable[[], None]
+    work: Callable[[range], int],
+    ranges: Iterator[range],
+    check: Callable[[], None],
+    *,
+    most: int | None = None,
 ) -> Iterator[int]:
-    """What the work on each range gives, in order; one thread a core, and some for slow disks."""
+    """What the work on each range gives, in order; one thread a core, and some for slow disks.
+
+    Args:
+        most: no more threads than these.
+    """
     threads = len(os.sched_getaffinity(0)) + _WAITING
+    threads = threads if most is None else min(threads, most)
     waiting: deque[Future[int]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
         try:

@@ -12,7 +12,7 @@ from typing import Any
 from bench import report
 from bench.report import HEADER, Report, Row, cells, groups, number, read, used_columns
 
-ORDER = ("epochs", "job", "sweep", "queueing", "history", "packs", "state")
+ORDER = ("epochs", "job", "sweep", "spare", "queueing", "history", "packs", "state")
 HEAD = """# Performance
 
 Every table stands beside the machine it was measured on. A figure is the median of runs that took

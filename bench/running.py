@@ -76,10 +76,14 @@ def missing(package: str) -> bool:
 class Home:
     """A home of Fornada of its own, with the embedded stack, for one benchmark."""
 
-    def __init__(self, backend: str = "tensorflow") -> None:
+    def __init__(self, backend: str = "tensorflow", **environment: str) -> None:
         # Short: a socket lies in it.
         self.folder = Path(tempfile.mkdtemp(prefix="fb-", dir="/tmp"))
-        self.environment = {"FORNADA_HOME": str(self.folder), "KERAS_BACKEND": backend}
+        self.environment = {
+            "FORNADA_HOME": str(self.folder),
+            "KERAS_BACKEND": backend,
+            **environment,
+        }
 
     def __enter__(self) -> "Home":
         return self

@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -131,7 +130,7 @@ class Home:
                 until(lambda: self._idle(stack), PATIENCE_S)
                 yield
             finally:
-                stack.send_signal(signal.SIGINT)
+                stack.terminate()
                 stack.wait(PATIENCE_S)
 
     def _idle(self, stack: "subprocess.Popen[bytes]") -> bool:

@@ -14,7 +14,7 @@ from bench import pictures, processes, report, running
 from bench.nets import Training
 from bench.report import Report
 from tests.until import until
-from worker.spares import can_hurry_again
+from worker.priority import can_raise
 
 
 def main() -> int:
@@ -35,7 +35,7 @@ def main() -> int:
             home("submit", "--quiet", "--wait", home.spec(training), "--set", "fit.epochs=1")
             runs[name] = partial(epochs, home, training)
         measured = report.interleaved(runs, asked.rounds)
-    priority = "low" if can_hurry_again() else "the worker's own"
+    threads = "its threads too" if can_raise() else "but not its threads"
     rows = [
         report.row(f"{asked.epochs - 1} epochs after the first", name, "s", values)
         for name, values in measured.items()
@@ -53,7 +53,7 @@ def main() -> int:
                 "epochs": asked.epochs,
                 "rounds": asked.rounds,
             },
-            notes=[about, f"this account may start a spare at {priority} priority"],
+            notes=[about, f"the spare's session goes behind the job's, {threads}"],
         ),
         asked.out,
     )

@@ -55,7 +55,7 @@ class Trainer:
         pid: its process id.
         exit: None until the process has ended.
         jobs: that it has been given so far.
-        niced: whether it was started behind a running job.
+        lowered: whether it goes behind others, as what starts beside a running job does.
         again: whether it may take another job after the one that it has.
     """
 
@@ -63,7 +63,7 @@ class Trainer:
         self.pid = process.pid
         self.exit: Exit | None = None
         self.jobs = 0
-        self.niced = False
+        self.lowered = False
         self.again = False
         self._job: Train | None = None
         self._released = False

@@ -12,10 +12,9 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
+from worker import priority
 from worker.process import Trainer
 from worker.slots import Slot, threads
 
@@ -23,9 +22,6 @@ log = logging.getLogger("fornada.worker")
 
 # Another program that speaks a trainer's messages, for measuring the queue without Keras.
 COMMAND_VARIABLE = "FORNADA_TRAINER_COMMAND"
-# Importing Keras takes seconds of a core; a running job goes before the next one's spare. More
-# than the worker's own.
-NICE = 15
 
 
 @dataclass(frozen=True)
@@ -111,9 +107,9 @@ class Trainers:
                 # The next job will start its own, or say why it cannot.
                 log.warning("no spare trainer for slot %s: %s", slot.name, exc)
                 return
-        if gently and can_hurry_again():
-            os.setpriority(os.PRIO_PROCESS, trainer.pid, _niceness(0) + NICE)
-            trainer.niced = True
+        if gently:
+            priority.lower(trainer.pid)
+            trainer.lowered = True
 
     def close(self) -> None:
         """End all spares."""
@@ -138,34 +134,10 @@ class Trainers:
         if unused and spare.jobs:
             spare.kill()
             return None
-        if spare.niced:
-            hurry(spare.pid)
-            spare.niced = False
+        if spare.lowered:
+            priority.restore(spare.pid)
+            spare.lowered = False
         return spare
-
-
-def hurry(pid: int) -> None:
-    """Give a process that was niced this one's priority, in every thread."""
-    own = _niceness(0)
-    # Linux keeps the priority of each thread apart, and a thread inherits that of its starter:
-    # one that was started meanwhile may have the old one.
-    while slow := [thread for thread in _threads(pid) if _niceness(thread) > own]:
-        for thread in slow:
-            with suppress(ProcessLookupError):
-                os.setpriority(os.PRIO_PROCESS, thread, own)
-
-
-def _threads(pid: int) -> list[int]:
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]
-    return []
-
-
-def _niceness(thread: int) -> int:
-    """Of a thread, or of the one that calls for 0; 0 when it is gone."""
-    with suppress(ProcessLookupError):
-        return os.getpriority(os.PRIO_PROCESS, thread)
-    return 0
 
 
 def trainer_command() -> tuple[str, ...]:
@@ -173,21 +145,3 @@ def trainer_command() -> tuple[str, ...]:
     given = os.environ.get(COMMAND_VARIABLE)
     # -P: the current folder must not be able to replace a module.
     return tuple(shlex.split(given)) if given else (sys.executable, "-P", "-m", "worker.trainer")
-
-
-def can_hurry_again() -> bool:
-    """Whether this process may take a lower priority back; without privileges mostly not."""
-    answer = []
-
-    def probe() -> None:
-        # In a thread of its own, whose priority goes with it.
-        before, own = _niceness(0), threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, own, before + 1)
-        with suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, own, before)
-            answer.append(True)
-
-    thread = threading.Thread(target=probe, name="probe")
-    thread.start()
-    thread.join()
-    return bool(answer)

@@ -12,7 +12,7 @@ from tests.faults.telling import tell
 from tests.servers import RedisServer
 from tests.until import until
 from tests.worker_process import Site, WorkerProcess
-from worker.spares import NICE, can_hurry_again
+from worker.priority import NICE, can_raise
 
 
 @pytest.fixture
@@ -85,17 +85,26 @@ def _look_at_the_spare(site: Site, worker: WorkerProcess) -> None:
     job_id = site.in_epoch(1, "wait", retry_attempts=1)
     trainer = site.show(job_id)["worker"]["trainer_pid"]
     spare = next(pid for pid in site.live_trainers(2) if pid != trainer)
-    nice = os.getpriority(os.PRIO_PROCESS, spare)
+    nice, session = os.getpriority(os.PRIO_PROCESS, spare), _niceness_of_session(spare)
     tell("SIGKILL to the trainer, whose spare waits", site, job_id)
     os.kill(trainer, signal.SIGKILL)
     site.wait(job_id)
     after = _running(site, "wait")
 
     # Only where this account may take a low priority back is it given at all.
-    assert nice == min(19, ordinary + (NICE if can_hurry_again() else 0))
+    assert nice == min(19, ordinary + (NICE if can_raise() else 0))
+    # None where the kernel knows no sessions.
+    assert session in (NICE, None)
     assert site.show(after)["worker"]["trainer_pid"] == spare, worker.text()
     threads = [int(each.name) for each in Path(f"/proc/{spare}/task").iterdir()]
     assert {os.getpriority(os.PRIO_PROCESS, each) for each in threads} == {ordinary}
+    assert _niceness_of_session(spare) in (0, None)
+
+
+def _niceness_of_session(pid: int) -> int | None:
+    file = Path(f"/proc/{pid}/autogroup")
+    told = file.read_text() if file.exists() else ""
+    return int(told.split()[-1]) if told else None
 
 
 def test_a_celery_process_that_cannot_start_is_not_started_for_ever(site: Site) -> None:

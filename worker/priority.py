@@ -24,17 +24,17 @@ _AGAIN_S = 0.1
 def lower(pid: int) -> None:
     """Let a process that leads a session go behind all others, as far as it can be taken back."""
     if can_raise():
-        os.setpriority(os.PRIO_PROCESS, pid, niceness(0) + NICE)
+        os.setpriority(os.PRIO_PROCESS, pid, _niceness(0) + NICE)
     _weigh_session(pid, NICE)
 
 
 def restore(pid: int) -> None:
     """Give a process that was lowered this one's priority, in every thread."""
     _weigh_session(pid, 0)
-    own = niceness(0)
+    own = _niceness(0)
     # Linux keeps the priority of each thread apart, and a thread inherits that of its starter:
     # one that was started meanwhile may have the old one.
-    while slow := [thread for thread in _threads(pid) if niceness(thread) > own]:
+    while slow := [thread for thread in _threads(pid) if _niceness(thread) > own]:
         for thread in slow:
             with suppress(ProcessLookupError):
                 os.setpriority(os.PRIO_PROCESS, thread, own)
@@ -49,7 +49,7 @@ def can_raise() -> bool:
 
     def probe() -> None:
         # In a thread of its own, whose priority goes with it.
-        before, own = niceness(0), threading.get_native_id()
+        before, own = _niceness(0), threading.get_native_id()
         os.setpriority(os.PRIO_PROCESS, own, before + 1)
         with suppress(PermissionError):
             os.setpriority(os.PRIO_PROCESS, own, before)
@@ -61,7 +61,7 @@ def can_raise() -> bool:
     return bool(answer)
 
 
-def niceness(thread: int) -> int:
+def _niceness(thread: int) -> int:
     """Of a thread, or of the one that calls for 0; 0 when it is gone."""
     with suppress(ProcessLookupError):
         return os.getpriority(os.PRIO_PROCESS, thread)

@@ -4,6 +4,7 @@ A call of TensorFlow costs more than decoding a small image, so many images go i
 which each has its own operations, which TensorFlow runs side by side.
 """
 
+import math
 import os
 import threading
 import time
@@ -71,6 +72,11 @@ class Look:
         """Height, width, channels."""
         return (*self.image_size, CHANNELS[self.color_mode])
 
+    @property
+    def decoded_bytes(self) -> int:
+        """Of one image, as float32."""
+        return 4 * math.prod(self.shape)
+
 
 class Decoder:
     """Decodes images to one look; any thread may ask, and several at once.
@@ -86,15 +92,21 @@ class Decoder:
         self._lock = threading.Lock()
         self._graphs: dict[tuple[int, bool], Any] = {}
         self._as_they_are = look.interpolation in _IDENTICAL and not look.crop_to_aspect_ratio
-        most = max(1, min(_SPAN, _SPAN_BYTES // (4 * int(np.prod(look.shape)))))
+        most = max(1, min(_SPAN, _SPAN_BYTES // look.decoded_bytes))
         # Images that are best decoded in one go.
         self.span = 2 ** (most.bit_length() - 1)
 
     @property
     def threads(self) -> int:
         """How many may decode at once, by the memory there is."""
-        each: int = _COPIES * self.span * 4 * int(np.prod(self.look.shape))
+        each: int = _COPIES * self.span * self.look.decoded_bytes
         return max(1, int(ceiling() * _DECODING) // each)
+
+    def spread(
+        self, work: Callable[[range], int], count: int, check: Callable[[], None]
+    ) -> Iterator[int]:
+        """What the work on each span of so many images gives, in order, on its threads."""
+        return in_threads(work, spans(count, self.span), check, most=self.threads)
 
     def decode(self, files: Sequence[Read]) -> tuple[NDArray[Any], dict[int, str]]:
         """The images of some files, exactly as Keras's reader gives them.
@@ -237,8 +249,7 @@ def decode_all(
                 store(start, images)
 
     done = 0
-    ranges = spans(len(files), decoder.span)
-    for count in in_threads(span, ranges, watch.check, most=decoder.threads):
+    for count in decoder.spread(span, len(files), watch.check):
         done += count
         watch.tell(done, len(files))
     return seen

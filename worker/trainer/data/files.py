@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.states import FailureCode
-from worker.trainer.data.decode import Decoder, in_threads, spans
+from worker.trainer.data.decode import Decoder
 from worker.trainer.data.headers import NoImage
 from worker.trainer.data.reading import Read, read
 from worker.trainer.failures import TrainingFailed, printable
@@ -56,7 +56,7 @@ class Files:
             images[part] = as_dtype(self._decoded(files[part]), self.dtype)
             return len(span)
 
-        for _ in in_threads(work, spans(len(files), self._decoder.span), lambda: None):
+        for _ in self._decoder.spread(work, len(files), lambda: None):
             pass
         return images
 

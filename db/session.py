@@ -1,7 +1,7 @@
 """Transactions: one a call, errors translated, no call without an end."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from sqlalchemy import URL, Connection, make_url
@@ -14,7 +14,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from db import sqlite
+from db import interrupts, sqlite
 from db.errors import DatabaseUnreachable, NotPermitted
 
 # A server that thinks longer about a statement hangs: the longest of ours takes well under a
@@ -62,7 +62,7 @@ class Database:
         """
         commits = False
         try:
-            with self._translated(), self._engine.begin() as connection:
+            with self._late(), self._translated(), self._engine.begin() as connection:
                 if patient and self.dialect == "postgresql":
                     from db import postgresql
 
@@ -82,12 +82,16 @@ class Database:
         Raises:
             DatabaseUnreachable: it does not answer.
         """
-        with self._translated(), self._engine.connect() as connection:
+        with self._late(), self._translated(), self._engine.connect() as connection:
             yield connection.execution_options(**_reading(self.dialect))
 
     def dispose(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+    def _late(self) -> AbstractContextManager[None]:
+        # A server is no file that one process can keep from all others, and may hang for long.
+        return interrupts.late() if self.dialect == "sqlite" else nullcontext()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

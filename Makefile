@@ -14,7 +14,8 @@ parallel := --numprocesses=$$(($$(nproc) + 1)) --maxprocesses=4 --dist=loadfile 
 
 ifdef UV
 create_venv = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-install = $(UV) pip install --quiet --python $(BIN)/python
+# Bytecode at once, as pip makes it: else every process would compile what none may write.
+install = $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 else
 create_venv = $(PYTHON) -m venv $(VENV)
 install = $(BIN)/python -m pip install --quiet --disable-pip-version-check

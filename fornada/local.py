@@ -171,11 +171,8 @@ class LocalStack:
         path = broker.socket_path(self.settings)
         # A Redis that was killed leaves its socket.
         path.unlink(missing_ok=True)
-        config = path.with_name("redis.conf")
-        config.unlink(missing_ok=True)
-        config.touch(mode=0o600)
-        config.write_text(_redis_config(self.settings, path))
-        process = self._spawn("redis", [str(find_redis()), str(config)])
+        config = _redis_config(self.settings, path)
+        process = self._spawn("redis", [str(find_redis()), "-"], told=config)
         app = broker.make_app(self.settings)
         end = time.monotonic() + REDIS_START_S
         while process.poll() is None and time.monotonic() < end:
@@ -194,11 +191,11 @@ class LocalStack:
         words = ["--name", self.worker_name, "--queues", ",".join(self._queues)]
         return self._spawn("worker", [str(program), *words, *self._worker_options])
 
-    def _spawn(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
+    def _spawn(self, name: str, command: Sequence[str], told: str = "") -> subprocess.Popen[bytes]:
         with (self.logs / f"{name}.log").open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=os.environ | {"FORNADA_HOME": str(self.settings.home)},
@@ -206,6 +203,11 @@ class LocalStack:
                 start_new_session=True,
                 preexec_fn=_dies_with(os.getpid()),  # noqa: PLW1509 - started before any thread
             )
+        assert process.stdin is not None  # noqa: S101 - asked for above
+        # What has ended already is noticed by whoever waits for it.
+        with suppress(BrokenPipeError), process.stdin as stdin:
+            stdin.write(told.encode())
+        return process
 
 
 def running(settings: Settings) -> bool:

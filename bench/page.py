@@ -13,6 +13,8 @@ from bench import report
 from bench.report import HEADER, Report, Row, cells, groups, number, read, used_columns
 
 ORDER = ("epochs", "job", "sweep", "spare", "queueing", "history", "packs", "state")
+# What differs by less is no difference here: medians of a few runs vary by more.
+ALIKE = 0.01
 HEAD = """# Performance
 
 Every table stands beside the machine it was measured on. A figure is the median of runs that took
@@ -61,7 +63,7 @@ def page(folder: Path, file: Path) -> str:
 def _slower(reports: list[Report]) -> str:
     """What is not faster than its rivals, and what was promised and missed."""
     slower = [
-        f"- {each.title}, {row.group}: {row.name} is {number(1 / best)} times slower than {rival}."
+        f"- {each.title}, {row.group}: {row.name} is {_behind(best)} {rival}."
         for each in reports
         for row, rival, best in _lost(each)
     ]
@@ -85,6 +87,15 @@ def _slower(reports: list[Report]) -> str:
     if missed:
         text += "\n## What was promised and missed\n\n" + "\n".join(missed) + "\n"
     return text
+
+
+def _behind(share: float) -> str:
+    """How a row does beside a rival of which it reaches this share.
+
+    >>> _behind(0.998), _behind(0.5)
+    ('only as fast as', '2.00 times slower than')
+    """
+    return "only as fast as" if share > 1 - ALIKE else f"{number(1 / share)} times slower than"
 
 
 def _lost(report: Report) -> list[tuple[Row, str, float]]:

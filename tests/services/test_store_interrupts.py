@@ -14,22 +14,26 @@ from db import history, interrupts, jobs
 from db.session import Database
 from tests.services import store
 
-# Of the points of a call every seventh is tried: a prime, so that no loop hides between.
-STRIDE = 7
+# Of the points of a call every so manieth is tried: primes, so that no loop hides between.
+STRIDES = {"read": 61, "write": 7}
 
 
-@pytest.mark.parametrize("writes", [False, True])
+@pytest.mark.parametrize("kind", STRIDES)
 def test_an_interrupt_at_any_point_leaves_no_transaction_open(
-    sqlite_database_url: str, writes: bool
+    sqlite_database_url: str, kind: str
 ) -> None:
-    database = Database(sqlite_database_url)
-    fence = store.running(database)
+    first = Database(sqlite_database_url)
+    fence = store.running(first)
+    first.dispose()
     points = 0
-    for point in range(1, 1_000_000, STRIDE):
+    for point in range(1, 1_000_000, STRIDES[kind]):
+        # One of its own, whose pool no interrupt has hit before.
+        database = Database(sqlite_database_url)
+        history.state(database, fence.job_id)
         interrupt = _Interrupt(point)
         try:
             with interrupt:
-                if writes:
+                if kind == "write":
                     jobs.renew(database, fence, 60.0)
                 else:
                     history.job(database, fence.job_id)
@@ -37,10 +41,10 @@ def test_an_interrupt_at_any_point_leaves_no_transaction_open(
             # While the exception holds the frames that it has left.
             _write_at_once(sqlite_database_url)
             points += 1
+        database.dispose()
         if not interrupt.came:
             break
     assert points > 20
-    database.dispose()
 
 
 def test_whoever_interrupts_twice_does_not_wait() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from bench import report
 from bench.report import HEADER, Report, Row, cells, groups, number, read, used_columns
 
-ORDER = ("epochs", "job", "sweep", "spare", "queueing", "history", "packs", "state")
+ORDER = ("epochs", "epochs-gpu", "job", "sweep", "spare", "queueing", "history", "packs", "state")
 # What differs by less is no difference here: medians of a few runs vary by more.
 ALIKE = 0.01
 HEAD = """# Performance
@@ -127,10 +127,10 @@ def _section(report: Report, document: dict[str, Any]) -> str:
     notes = [f"- {note[0].upper()}{note[1:]}." for note in report.notes]
     lines += ["", *notes, *([""] if notes else [])]
     lines.append(
-        f"{machine['processor']}, {machine['cores']} cores, "
+        f"{', '.join([*machine.get('gpus', []), machine['processor']])}, {machine['cores']} cores, "
         f"{machine['memory_bytes'] / 2**30:.0f} GiB, {machine['system']}; "
         + ", ".join(f"{name} {text}" for name, text in versions.items())
-        + f"; {document['made_at'][:10]}; {sizes}; `make bench-{report.name}`."
+        + f"; {document['made_at'][:10]}; {sizes}; `make bench-{report.name.removesuffix('-gpu')}`."
     )
     return "\n".join(lines) + "\n"
 

@@ -23,6 +23,8 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.table import Table
 
+from worker.slots import discover
+
 Value = TypeVar("Value")
 FULL = os.environ.get("FULL", "") not in ("", "0")
 # `make bench` names another.
@@ -30,6 +32,8 @@ OUT = Path("build/bench")
 PACKAGES = ("fornada", "keras", "tensorflow", "jax", "torch", "keras-tuner", "numpy", "celery")
 # A product of so many rows takes a tenth of a second and leaves the caches.
 MATRIX_ROWS = 2048
+# Shares of the matrix rate that are told in whole percents.
+LARGE = 0.05
 # Shades that are told apart in print too.
 COLOURS = ("#34495e", "#d35400", "#2980b9", "#27ae60", "#8e44ad", "#7f8c8d", "#c0392b")
 
@@ -189,8 +193,9 @@ def matrix_rate(seconds: float = 1.0) -> float:
 
 
 def machine() -> dict[str, Any]:
-    """What ran it: processor, cores that this process may use, memory in bytes, system."""
+    """What ran it: GPUs, processor, cores that this process may use, memory in bytes, system."""
     return {
+        "gpus": [device.model for device in discover()],
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
@@ -277,7 +282,8 @@ def _share(row: Row) -> str:
     promised = ""
     if row.share_bound is not None:
         promised = f", ≥ {row.share_bound:.0%}{'' if row.share_kept else ': missed'}"
-    return f"{row.share:.0%}{promised}".replace("%", " %")
+    digits = 0 if row.share >= LARGE else 2
+    return f"{row.share:.{digits}%}{promised}".replace("%", " %")
 
 
 def number(value: float) -> str:

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import pynvml
 import pytest
 
 from tests.services.resuming import Outcome, attempt, noisy, outcome, same, write_noisy
 from tests.services.trainer_jobs import TrainerProcess, document, job
 from worker.messages import Failed, Finished, Started, Stop, Stopped, Train, WhyStop
+from worker.slots import discover
 from worker.trainer import memory
 from worker.trainer.anew import forget
 from worker.trainer.pipes import EXIT_ABANDONED, Order, StopAsked
@@ -40,6 +42,15 @@ def trainer(tmp_path: Path) -> Iterator[TrainerProcess]:
 def order(spec: dict[str, Any], root: Path, site: Path, uid: str, *, again: bool = True) -> Train:
     """A job that may be followed by another."""
     return job(spec, root, attempt(site, 1, uid)).model_copy(update={"again": again})
+
+
+def gpu_bytes() -> int:
+    """What is taken of the memory of this host's GPUs; 0 without one."""
+    if not discover():
+        return 0
+    pynvml.nvmlInit()
+    handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
+    return sum(int(pynvml.nvmlDeviceGetMemoryInfo(handle).used) for handle in handles)
 
 
 def trained(trainer: TrainerProcess, order: Train) -> Outcome:
@@ -160,11 +171,13 @@ def test_what_a_job_switches_is_switched_back() -> None:
 def test_many_jobs_leave_nothing_behind(
     root: Path, tmp_path: Path, trainer: TrainerProcess
 ) -> None:
-    held = []
+    held, on_gpus = [], []
     for number in range(MANY):
         trained(trainer, order(document(fit__epochs=1), root, tmp_path, f"job-{number}"))
         held.append(memory.held(trainer.process.pid))
+        on_gpus.append(gpu_bytes())
 
     # The first ones fill caches that the others find.
     first, last = held[MANY // 2], held[-1]
     assert last - first < MANY // 2 * LEFT_BY_EACH, held
+    assert on_gpus[-1] <= on_gpus[MANY // 2], on_gpus

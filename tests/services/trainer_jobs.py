@@ -120,6 +120,11 @@ class TrainerProcess:
         up, theirs = os.pipe()
         environment = dict(os.environ, FORNADA_HOME=str(home))
         environment |= {f"FORNADA_{name.upper()}": str(value) for name, value in settings.items()}
+        # As on a worker's slot: no more of a GPU's memory than is needed.
+        environment |= {
+            "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        }
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "worker.trainer", "--up-fd", str(theirs)],
             stdin=subprocess.PIPE,

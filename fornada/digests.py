@@ -18,8 +18,15 @@ from fornada.settings import Settings
 # the file system's clock: two seconds is the coarsest one there is.
 _TICK_NS = 2_000_000_000
 
-# Size, time of change in nanoseconds, digest.
+# Size in bytes, time of change in nanoseconds: what tells that a file is as it was.
+Stamp = tuple[int, int]
+# The same with the digest.
 _Entry = tuple[int, int, str]
+
+
+def stamp(status: os.stat_result) -> Stamp:
+    """What is remembered of a file's status."""
+    return status.st_size, status.st_mtime_ns
 
 
 class Digests:
@@ -56,16 +63,16 @@ class Digests:
                     found[file] = entry[2]
         return found
 
-    def add(self, file: str, status: os.stat_result, digest: str) -> None:
+    def add(self, file: str, stamp: Stamp, digest: str) -> None:
         """Remember what a file held.
 
         Args:
             file: its path in the folder.
-            status: of the open file, asked for before it was read.
+            stamp: of the open file, asked for before it was read.
             digest: of its bytes.
         """
-        if time.time_ns() - status.st_mtime_ns > _TICK_NS:
-            self._entries[file] = (status.st_size, status.st_mtime_ns, digest)
+        if time.time_ns() - stamp[1] > _TICK_NS:
+            self._entries[file] = (*stamp, digest)
             self._changed = True
 
     def save(self) -> None:

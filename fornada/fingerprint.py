@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from fornada.digests import Digests
+from fornada.digests import Digests, stamp
 from fornada.errors import DataUnreadable
 from fornada.folders import Listing, list_images, subset
 from fornada.settings import Settings
@@ -85,7 +85,7 @@ def _files(
                 path = listing.folder / file
                 status = path.stat()
                 found = digest(_content(path, status))
-                digests.add(file, status, found)
+                digests.add(file, stamp(status), found)
             yield name, file, found
         digests.save()
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tests.services.trainer_jobs import TrainerProcess, document, job, png, writ
 from worker.messages import Epoch, Finished
 from worker.trainer.data import pack as packing
 from worker.trainer.data import sets as reading
-from worker.trainer.data.decode import Turns, Watch
+from worker.trainer.data.decode import ALONE, Turns, Watch
 from worker.trainer.data.files import Files
 from worker.trainer.data.pixels import Rows
 from worker.trainer.data.sets import Sets, read_sets
@@ -72,7 +73,7 @@ def meet_while_reading(turns: Turns, timeout_s: float) -> None:
     both = threading.Barrier(2, timeout=timeout_s)
 
     def read_one() -> None:
-        with turns.take(files=1):
+        with turns.take():
             both.wait()
 
     with ThreadPoolExecutor(2) as pool:
@@ -80,14 +81,36 @@ def meet_while_reading(turns: Turns, timeout_s: float) -> None:
             reading.result()
 
 
+def read_in_turn(turns: Turns, waits_s: Sequence[float]) -> None:
+    """Read files in one turn, each after a wait such as a disk has."""
+    with turns.take() as one_more:
+        for wait_s in waits_s:
+            threading.Event().wait(wait_s)
+            one_more()
+
+
 def test_files_that_are_slow_to_come_are_read_side_by_side() -> None:
     turns = Turns()
     with pytest.raises(threading.BrokenBarrierError):
         meet_while_reading(turns, 0.2)
-    with turns.take(files=1):
-        # As a disk has one wait.
-        threading.Event().wait(0.01)
+    read_in_turn(turns, waits_s=[0.01, 0.01, 0])
     meet_while_reading(turns, 60)
+
+
+def test_one_file_that_is_slow_to_come_does_not_end_the_turns() -> None:
+    turns = Turns()
+    read_in_turn(turns, waits_s=[0.01, 0, 0])
+    with pytest.raises(threading.BrokenBarrierError):
+        meet_while_reading(turns, 0.2)
+
+
+def test_turns_are_taken_again_once_files_come_fast() -> None:
+    turns = Turns()
+    read_in_turn(turns, waits_s=[0.01])
+    for _ in range(ALONE):
+        read_in_turn(turns, waits_s=[0, 0, 0])
+    with pytest.raises(threading.BrokenBarrierError):
+        meet_while_reading(turns, 0.2)
 
 
 def test_shuffles_and_splits_share_a_pack(root: Path, settings: Settings) -> None:

@@ -4,6 +4,7 @@ A call of TensorFlow costs more than decoding a small image, so many images go i
 which each has its own operations, which TensorFlow runs side by side.
 """
 
+import itertools
 import math
 import os
 import threading
@@ -14,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import keras
@@ -21,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from fornada.digests import Stamp
 from worker.trainer.data.headers import NoImage
 from worker.trainer.data.reading import Read, read
 from worker.trainer.memory import ceiling
@@ -29,7 +32,7 @@ CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
 
 # Files that a thread reads and decodes in one go: a power of two, less where images are large:
 # neither what is read nor what is decoded takes many more bytes than this in each thread.
-_SPAN = 64
+_SPAN = 128
 _SPAN_BYTES = 32 * 1024**2
 # Images in one call of TensorFlow where they are resized: to build the graph takes a millisecond
 # for each, and a tenth of that for each that is not resized.
@@ -45,8 +48,10 @@ _WAITING = 2
 _COPIES = 4
 # What all threads may hold of the memory: beside them there is no model yet.
 _DECODING = 1 / 2
-# A file that is waited for so long, in seconds, does not come from memory.
-_SLOW_S = 1e-4
+# Files that are waited for so long each, in seconds, do not come from memory.
+_SLOW_S = 5e-5
+# While files are slow, one turn in so many is taken alone, to see whether they still are.
+ALONE = 64
 # How long the one who waits for the threads goes without asking whether it should end.
 _CHECK_S = 0.2
 
@@ -136,7 +141,9 @@ class Decoder:
             for start in range(0, len(files), size):
                 contents = [file.content for file in files[start : start + size]]
                 copies = [contents[0]] * (size - len(contents))
-                parts.append(graph(tf.constant(contents + copies)).numpy()[: len(contents)])
+                # Without the copy that `numpy()` makes.
+                images = np.asarray(graph(tf.constant(contents + copies)))
+                parts.append(images[: len(contents)])
         except (tf.errors.OpError, ValueError):
             return None
         images = parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -180,12 +187,12 @@ class Seen:
     """What was learned of files while they were decoded.
 
     Attributes:
-        digests: of each file that could be read, and its status before.
+        digests: of each file that could be read, and its stamp before.
         bad: why a file is no image, by its path.
         largest: pixels of the largest image.
     """
 
-    digests: dict[str, tuple[str, os.stat_result]] = field(default_factory=dict)
+    digests: dict[str, tuple[str, Stamp]] = field(default_factory=dict)
     bad: dict[str, str] = field(default_factory=dict)
     largest: int = 0
 
@@ -242,7 +249,7 @@ def decode_all(
             for row, why in bad.items():
                 seen.bad[files[good[row][0]]] = why
             for place, one in good:
-                seen.digests[files[place]] = (one.digest, one.status)
+                seen.digests[files[place]] = (one.digest, one.stamp)
             seen.largest = max([seen.largest, *(one.pixels for _, one in good)])
             # One bad file is enough: no image will be used, but all bad files are named.
             if images is not None and not seen.bad:
@@ -298,24 +305,32 @@ def spans(count: int, most: int) -> Iterator[range]:
 class Turns:
     """Lets one thread read at a time while files come from memory; the others decode.
 
-    Where a disk or a network is slow to give them, all read at once.
+    To read those is Python's own work, and threads that share it spend twice the time on handing
+    it over. Where a disk or a network is slow to give files, all read at once.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._slow = False
+        self._taken = itertools.count()
 
     @contextmanager
-    def take(self, files: int) -> Iterator[None]:
-        """While so many files are read."""
-        if self._slow:
-            yield
+    def take(self) -> Iterator[Callable[[], None]]:
+        """While files are read; what it gives is to be called after each of them."""
+        if self._slow and next(self._taken) % ALONE:
+            yield lambda: None
             return
         with self._lock:
-            begin, begin_busy = time.monotonic(), time.thread_time()
-            yield
-            waited_s = time.monotonic() - begin - (time.thread_time() - begin_busy)
-        self._slow = waited_s > files * _SLOW_S
+            clock = [_waited()]
+            yield lambda: clock.append(_waited())
+            # Most of the files tell: a few may have waited for another thread.
+            waits = [after - before for before, after in itertools.pairwise(clock)]
+            self._slow = bool(waits) and median(waits) > _SLOW_S
+
+
+def _waited() -> float:
+    """Seconds that this thread was not busy, since an arbitrary moment."""
+    return time.monotonic() - time.thread_time()
 
 
 def _read_span(
@@ -324,24 +339,27 @@ def _read_span(
     """What was read of each file, or why it is no image; some at a time, where they are large."""
     done = 0
     while done < len(files):
-        with turns.take(len(files) - done):
-            found = _read_some(folder, files[done:], max_pixels)
+        with turns.take() as one_more:
+            found = _read_some(folder, files[done:], max_pixels, one_more)
         done += len(found)
         yield found
 
 
-def _read_some(folder: Path, files: Sequence[str], max_pixels: int) -> list[Read | str]:
+def _read_some(
+    folder: Path, files: Sequence[str], max_pixels: int, one_more: Callable[[], None]
+) -> list[Read | str]:
     found: list[Read | str] = []
-    size = 0
+    base, size = f"{folder}/", 0
     for file in files:
         try:
-            one = read(f"{folder}/{file}", max_pixels)
+            one = read(base + file, max_pixels)
             size += len(one.content)
             found.append(one)
         except NoImage as finding:
             found.append(str(finding))
         except OSError as error:
             found.append(f"cannot be read: {error.strerror}")
+        one_more()
         if size > _SPAN_BYTES:
             break
     return found

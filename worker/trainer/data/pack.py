@@ -9,6 +9,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -166,7 +167,7 @@ class Packing:
                     # Told when it is decoded.
                     continue
                 found[file] = one.digest
-                digests.add(file, one.status, one.digest)
+                digests.add(file, one.stamp, one.digest)
             return len(span)
 
         for _ in in_threads(work, spans(len(files), _HASHED), self._watch.check):
@@ -182,7 +183,10 @@ class Packing:
         else:
             filling = _PackFilling(self._shape, kind, making, self._packs)
             seen = self._decode(filling.put)
-        source = self._told(seen)
+        with ThreadPoolExecutor(1, "tell") as beside:
+            told = beside.submit(self._told, seen)
+            written = filling.finish(self._watch) if filling and not seen.bad else {}
+        source = told.result()
         if source.bad:
             return source
         facts = Facts(
@@ -192,10 +196,11 @@ class Packing:
             classes=dict(Counter(file.split("/", 1)[0] for file in self._files)),
             largest=seen.largest,
             source=str(self._folder),
+            **written,
         )
+        pack = making.finish(facts)
         if filling is None:
-            return replace(source, pack=making.finish(facts))
-        pack = making.finish(filling.finish(facts, self._watch))
+            return replace(source, pack=pack)
         pixels = mapped(pack, self._shape, self._watch, verified=True)
         if pixels is None:
             raise FileNotFoundError(2, "the pack is gone again", str(pack.folder))
@@ -214,8 +219,8 @@ class Packing:
     def _told(self, seen: Seen) -> Source:
         """Remember the digests of what was read."""
         digests = Digests(self._folder, self._settings)
-        for file, (digest, status) in seen.digests.items():
-            digests.add(file, status, digest)
+        for file, (digest, stamp) in seen.digests.items():
+            digests.add(file, stamp, digest)
         digests.save()
         held = {file: digest for file, (digest, _) in seen.digests.items()}
         return Source(self._files, _nothing(self._shape), held, dict(sorted(seen.bad.items())))
@@ -319,8 +324,8 @@ class _PackFilling(_Filling):
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         return array
 
-    def finish(self, facts: Facts, watch: Watch) -> Facts:
-        """Bring the pixels to disk; the facts with what is to be known of them."""
+    def finish(self, watch: Watch) -> dict[str, Any]:
+        """Bring the pixels to disk; what the facts of the pack say of them."""
         dtype = self.array.dtype
         assert isinstance(self.array, np.memmap)  # noqa: S101 - `allocate` made it
         self.array.flush()
@@ -333,9 +338,12 @@ class _PackFilling(_Filling):
             os.fsync(file.fileno())
             size = os.fstat(file.fileno()).st_size
             checks = _checks(file.fileno(), size, watch)
-        return replace(
-            facts, dtype=dtype.name, size_bytes=size, checks=checks, part_bytes=_PART_BYTES
-        )
+        return {
+            "dtype": dtype.name,
+            "size_bytes": size,
+            "checks": checks,
+            "part_bytes": _PART_BYTES,
+        }
 
 
 def _bytes_if_exact(images: NDArray[Any]) -> NDArray[Any]:

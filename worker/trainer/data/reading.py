@@ -4,12 +4,15 @@ import os
 import stat
 from typing import NamedTuple
 
+from fornada.digests import Stamp, stamp
 from fornada.fingerprint import digest
 from worker.trainer.data.headers import NoImage, pixels
 
 # No file of a listed format needs more bytes a pixel (16-bit RGBA), but for some header.
 _BYTES_A_PIXEL = 8
 _HEADER_BYTES = 1024**2
+# Without O_NONBLOCK a pipe that is named like an image would hold us here for ever.
+_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Read(NamedTuple):
@@ -19,13 +22,13 @@ class Read(NamedTuple):
         content: all of it.
         pixels: how many it claims to have.
         digest: `size sha256`.
-        status: of the open file, before it was read.
+        stamp: of the open file, before it was read.
     """
 
     content: bytes
     pixels: int
     digest: str
-    status: os.stat_result
+    stamp: Stamp
 
 
 def read(path: str, max_pixels: int) -> Read:
@@ -39,8 +42,7 @@ def read(path: str, max_pixels: int) -> Read:
         NoImage: it is no image, or too large.
         OSError: it cannot be read.
     """
-    # Without O_NONBLOCK a pipe that is named like an image would hold us here for ever.
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    fd = os.open(path, _OPEN)
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
@@ -53,7 +55,7 @@ def read(path: str, max_pixels: int) -> Read:
     count = pixels(content)
     if count > max_pixels:
         raise NoImage(f"{count:,} pixels; at most {max_pixels:,} (FORNADA_MAX_IMAGE_PIXELS)")
-    return Read(content, count, digest(content), status)
+    return Read(content, count, digest(content), stamp(status))
 
 
 def _whole(fd: int, size: int) -> bytes:

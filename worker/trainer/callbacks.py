@@ -17,6 +17,7 @@ from worker.messages import Best, Epoch, FileRecord
 from worker.trainer import artifacts
 from worker.trainer.artifacts import link
 from worker.trainer.catalogue import make
+from worker.trainer.saving import Saving
 
 Metrics = dict[str, float]
 
@@ -60,6 +61,7 @@ class BestModel(keras.callbacks.Callback):  # type: ignore[misc]
         self._verbose = verbose
         self._weights = weights
         self._last = last
+        self._savings: dict[str, Saving] = {}
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Save what this epoch calls for; `epoch` is zero-based, as Keras counts."""
@@ -67,13 +69,13 @@ class BestModel(keras.callbacks.Callback):  # type: ignore[misc]
         if self._improves(value):
             self._say(epoch, f"{self._monitor} improved from {self._so_far()} to {value:.5f}")
             if self._weights:
-                self._save("best.weights.h5", self.model.save_weights)
-            file = self._save(BEST, self.model.save)
+                self._save_model("best.weights.h5", self.model.save_weights)
+            file = self._save_model(BEST, self.model.save)
             self._take(Best(epoch=epoch + 1, monitor=self._monitor, value=value, file=file))
         else:
             self._say(epoch, f"{self._monitor} did not improve from {self._so_far()}")
         if self._last:
-            self._save("last.keras", self.model.save)
+            self._save_model("last.keras", self.model.save)
 
     @property
     def lasting(self) -> Best | None:
@@ -101,6 +103,11 @@ class BestModel(keras.callbacks.Callback):  # type: ignore[misc]
         link(best.file.path, lasting(self._folder, best.epoch))
         sync_folder(self._folder)
         self.best = best
+
+    def _save_model(self, name: str, save: Callable[[Path], object]) -> FileRecord:
+        if name not in self._savings:
+            self._savings[name] = Saving(self.model, save)
+        return self._save(name, self._savings[name])
 
     def _save(self, name: str, save: Callable[[Path], object]) -> FileRecord:
         self.files[name] = file = artifacts.write(self._folder / name, save)

@@ -26,7 +26,7 @@ PLAIN, TORCH = "plain Keras script", "PyTorch loop in memory"
 SLOW = set() if GPU else {("conv", "jax")}
 # Epochs where none are asked for: so many steps in all, even of 64 images, that a job earns XLA's
 # compilation where its net gains by it.
-EPOCHS = {"dense": 6, "conv": 3}
+EPOCHS = {"dense": 17, "conv": 3}
 # Fornada on each backend, at least: so many times as fast as the rival.
 PROMISED = {
     ("dense", "TensorFlow"): {PLAIN: 8.0, TORCH: 3.0},

@@ -50,6 +50,8 @@ _COPIES = 4
 _DECODING = 1 / 2
 # Files that are waited for so long each, in seconds, do not come from memory.
 _SLOW_S = 5e-5
+# So many of a turn tell.
+_TELLING = 16
 # While files are slow, one turn in so many is taken alone, to see whether they still are.
 ALONE = 64
 # How long the one who waits for the threads goes without asking whether it should end.
@@ -240,17 +242,18 @@ def decode_all(
         return len(positions)
 
     def keep(start: int, found: list[Read | str]) -> None:
-        good = [(place, one) for place, one in enumerate(found, start) if isinstance(one, Read)]
-        images, bad = decoder.decode([one for _, one in good]) if good else (None, {})
+        named = list(zip(files[start : start + len(found)], found, strict=True))
+        good = {file: one for file, one in named if isinstance(one, Read)}
+        bad = {file: one for file, one in named if isinstance(one, str)}
+        images, broken = decoder.decode([*good.values()]) if good else (None, {})
+        names = [*good]
+        bad |= {names[row]: why for row, why in broken.items()}
+        digests = {file: (one.digest, one.stamp) for file, one in good.items()}
+        largest = max((one.pixels for one in good.values()), default=0)
         with lock:
-            for place, one in enumerate(found, start):
-                if isinstance(one, str):
-                    seen.bad[files[place]] = one
-            for row, why in bad.items():
-                seen.bad[files[good[row][0]]] = why
-            for place, one in good:
-                seen.digests[files[place]] = (one.digest, one.stamp)
-            seen.largest = max([seen.largest, *(one.pixels for _, one in good)])
+            seen.bad |= bad
+            seen.digests |= digests
+            seen.largest = max(seen.largest, largest)
             # One bad file is enough: no image will be used, but all bad files are named.
             if images is not None and not seen.bad:
                 store(start, images)
@@ -320,10 +323,16 @@ class Turns:
         if self._slow and next(self._taken) % ALONE:
             yield lambda: None
             return
+        clock: list[float] = []
+
+        def one_more() -> None:
+            if len(clock) <= _TELLING:
+                clock.append(_waited())
+
         with self._lock:
-            clock = [_waited()]
-            yield lambda: clock.append(_waited())
-            # Most of the files tell: a few may have waited for another thread.
+            one_more()
+            yield one_more
+            # Most of them: a few may have waited for another thread.
             waits = [after - before for before, after in itertools.pairwise(clock)]
             self._slow = bool(waits) and median(waits) > _SLOW_S
 

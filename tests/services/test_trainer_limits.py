@@ -115,6 +115,6 @@ def test_threads_decode_no_more_than_half_the_memory_holds() -> None:
         "for side in 64, 1024, 4096:\n"
         "    print(Decoder(Look((side, side), 'rgb', 'bilinear', False), 2**30).threads)"
     )
-    # 64 images of 48 KiB, two of 12 MiB and one of 192 MiB go together, each four times.
-    assert under(2**30, code) == [42, 5, 1]
-    assert under(2**32, code) == [170, 21, 2]
+    # 128 images of 48 KiB, two of 12 MiB and one of 192 MiB go together, each four times.
+    assert under(2**30, code) == [21, 5, 1]
+    assert under(2**32, code) == [85, 21, 2]

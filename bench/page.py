@@ -77,7 +77,7 @@ def _slower(reports: list[Report]) -> str:
     ]
     missed += [
         f"- {each.title}, {row.group}, {row.name}: promised at least {row.share_bound or 0:.0%} of "
-        f"the machine's matrix rate, measured {row.share or 0:.0%}.".replace("%", " %")
+        f"the machine's matrix rate, measured {row.share or 0:.1%}.".replace("%", " %")
         for each in reports
         for row in each.rows
         if row.share_kept is False

@@ -32,7 +32,7 @@ OUT = Path("build/bench")
 PACKAGES = ("fornada", "keras", "tensorflow", "jax", "torch", "keras-tuner", "numpy", "celery")
 # A product of so many rows takes a tenth of a second and leaves the caches.
 MATRIX_ROWS = 2048
-# Shares of the matrix rate that are told in whole percents.
+# Shares of the matrix rate that are told to a tenth of a percent, smaller ones to a hundredth.
 LARGE = 0.05
 # Shades that are told apart in print too.
 COLOURS = ("#34495e", "#d35400", "#2980b9", "#27ae60", "#8e44ad", "#7f8c8d", "#c0392b")
@@ -258,7 +258,7 @@ def cells(row: Row) -> tuple[str, ...]:
     """A row as it is shown, column by column of `HEADER`.
 
     >>> cells(row("dense", "plain", "images/s", [12000.0, 13000.0, 14000.0], share=0.064))
-    ('plain', '13,000 images/s', '12,000 - 14,000', '3', '', '', '6 %')
+    ('plain', '13,000 images/s', '12,000 - 14,000', '3', '', '', '6.4 %')
     """
     of = "" if row.of == "median" else f"{row.of} "
     sign = "≥" if row.more_is_better else "≤"
@@ -282,7 +282,7 @@ def _share(row: Row) -> str:
     promised = ""
     if row.share_bound is not None:
         promised = f", ≥ {row.share_bound:.0%}{'' if row.share_kept else ': missed'}"
-    digits = 0 if row.share >= LARGE else 2
+    digits = 1 if row.share >= LARGE else 2
     return f"{row.share:.{digits}%}{promised}".replace("%", " %")
 
 

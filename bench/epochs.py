@@ -101,7 +101,7 @@ def compare(training: Training, backends: list[str], tenth: Path, rounds: int) -
     machine: list[float] = []
 
     def matrix_product() -> tuple[list[float], int]:
-        machine.append(running.matrix_rate(backends[0]) if GPU else report.matrix_rate())
+        machine.append(running.gpu_matrix_rate(backends[0]) if GPU else report.matrix_rate())
         return [], 0
 
     measured = report.interleaved({**runs, "matrix product": matrix_product}, rounds)

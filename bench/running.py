@@ -67,7 +67,7 @@ def told_by_script(name: str, training: Training, *more: str) -> dict[str, Any]:
     return found
 
 
-def matrix_rate(backend: str) -> float:
+def gpu_matrix_rate(backend: str) -> float:
     """Floating point operations a second of a GPU's best float32 matrix product, by a backend."""
     return float(output([sys.executable, HERE / "matrix.py"], KERAS_BACKEND=backend).split()[-1])
 

@@ -24,10 +24,11 @@ from tests.services.trainer_jobs import TrainerProcess, document, job, png, writ
 from worker.messages import Epoch, Finished
 from worker.trainer.data import pack as packing
 from worker.trainer.data import sets as reading
-from worker.trainer.data.decode import ALONE, Turns, Watch
+from worker.trainer.data.decode import Watch
 from worker.trainer.data.files import Files
 from worker.trainer.data.pixels import Rows
 from worker.trainer.data.sets import Sets, read_sets
+from worker.trainer.data.threads import ALONE, Turns
 from worker.trainer.failures import TrainingFailed
 
 # Long before any test: such files are remembered.

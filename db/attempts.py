@@ -8,17 +8,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, delete, select
+from sqlalchemy import Connection, Float, Integer, and_, bindparam, case, delete, select
 
 from db import summaries
 from db.clock import later, now
 from db.errors import Fenced
 from db.facts import TRAINING_STATE, EpochRow, Fence, Requests, StartedFacts
-from db.fences import best_columns, holds, write_attempt, write_job
+from db.fences import ATTEMPT, HOLDS, JOB, best_columns, named, write_attempt, write_job
 from db.moves import tell
 from db.session import Database
 from db.tables import Artifact, Attempt, Dataset, Epoch, Job
-from db.upsert import insert_for, upsert
+from db.upsert import insert_new, upsert
+
+# Built once, as the statements of `db.fences` are.
+_RENEWED = JOB.values(lease_until=later(now(), bindparam("for_s", type_=Float())))
+_REQUESTS = select(Job.cancel_requested_at, Job.cancel_grace_s).where(HOLDS)
+_STARTED = ATTEMPT.values(started_at=now())
+_LAST = bindparam("last_epoch", type_=Integer())
+_RUN = JOB.values(epochs_run=case((Job.epochs_run < _LAST, _LAST), else_=Job.epochs_run))
+_STARTED_AT = (
+    select(Attempt.started_at)
+    .join(Job, and_(Attempt.job_id == Job.id, Attempt.number == Job.attempt))
+    .where(HOLDS)
+    .with_for_update(of=Job)
+)
 
 
 def renew(database: Database, fence: Fence, lease_s: float) -> Requests:
@@ -28,8 +41,7 @@ def renew(database: Database, fence: Fence, lease_s: float) -> Requests:
         Fenced: the attempt no longer holds the job.
     """
     with database.begin() as connection:
-        until = later(now(), lease_s)
-        job = write_job(connection, fence, lease_until=until, lease_s=lease_s)
+        job = write_job(connection, fence, _RENEWED, for_s=lease_s, lease_s=lease_s)
         return _requests(job.cancel_requested_at, job.cancel_grace_s)
 
 
@@ -40,8 +52,7 @@ def requests(database: Database, fence: Fence) -> Requests:
         Fenced: the attempt no longer holds the job.
     """
     with database.read() as connection:
-        wanted = select(Job.cancel_requested_at, Job.cancel_grace_s).where(holds(fence))
-        job = connection.execute(wanted).one_or_none()
+        job = connection.execute(_REQUESTS, named(fence)).one_or_none()
     if job is None:
         raise Fenced(fence.job_id, fence.attempt)
     return _requests(*job)
@@ -80,7 +91,7 @@ def started(database: Database, fence: Fence, facts: StartedFacts) -> None:
         attempt = write_attempt(
             connection,
             fence,
-            started_at=now(),
+            _STARTED,
             trainer_pid=facts.trainer_pid,
             device=facts.device,
             backend=facts.backend,
@@ -109,9 +120,8 @@ def record_epochs(database: Database, fence: Fence, epochs: Sequence[EpochRow]) 
     ordered = sorted(epochs, key=lambda epoch: epoch.number)
     bests = [epoch.best for epoch in ordered if epoch.best]
     with database.begin() as connection:
-        last = ordered[-1].number
-        run = case((Job.epochs_run < last, last), else_=Job.epochs_run)
-        write_job(connection, fence, epochs_run=run, **(best_columns(bests[-1]) if bests else {}))
+        best = best_columns(bests[-1]) if bests else {}
+        write_job(connection, fence, _RUN, last_epoch=ordered[-1].number, **best)
         upsert(connection, Epoch, _rows(fence, ordered), key=("job_id", "number"))
         summaries.add(connection, fence.job_id, [(e.number, e.metrics) for e in ordered])
 
@@ -122,9 +132,7 @@ def _requests(asked_at: datetime | None, grace_s: float | None) -> Requests:
 
 def _known(connection: Connection, fence: Fence) -> bool:
     """Lock the job; whether the attempt has said already that it started."""
-    own = and_(Attempt.job_id == Job.id, Attempt.number == Job.attempt)
-    locked = select(Attempt.started_at).join(Job, own).where(holds(fence)).with_for_update(of=Job)
-    attempt = connection.execute(locked).one_or_none()
+    attempt = connection.execute(_STARTED_AT, named(fence)).one_or_none()
     if attempt is None:
         raise Fenced(fence.job_id, fence.attempt)
     return attempt.started_at is not None
@@ -176,6 +184,5 @@ def _dataset(connection: Connection, facts: StartedFacts, data: Mapping[str, Any
         "uri": facts.data_uri,
         "classes": data["classes"],
         "counts": {name: data[name] for name in ("train", "validation", "test")},
-        "first_seen_at": now(),
     }
-    connection.execute(insert_for(connection, Dataset).values(row).on_conflict_do_nothing())
+    insert_new(connection, Dataset, row, at="first_seen_at")

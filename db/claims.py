@@ -15,7 +15,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     insert,
-    literal,
+    literal_column,
     or_,
     select,
     true,
@@ -38,7 +38,7 @@ from db.workers import WORKER_IS_GONE_S, heard_of
 # locked: more can hardly be locked than a server has connections. Written into the statement, as
 # the state is: a plan that is kept would expect a tenth of the queue.
 LOOKED_AT = 100
-_FEW = literal(LOOKED_AT, literal_execute=True)
+_FEW: ColumnElement[int] = literal_column(str(LOOKED_AT))
 # Whether a job is queued and has no time to wait for; whether its time has come.
 AT_ONCE = and_(queued(), Job.not_before.is_(None))
 TIME_HAS_COME = and_(queued(), Job.not_before <= now())
@@ -52,6 +52,7 @@ _WELCOME = or_(Job.avoid_host.is_(None), Job.avoid_host != _HOST)
 _AVOIDING = Job.avoid_host == _HOST
 # Makes the statement that takes the best job of some queues, with some wishes for GPUs.
 _Taking = Callable[[tuple[str, ...], tuple[str, ...]], Update]
+_ATTEMPTED = insert(Attempt).values(claimed_at=now())
 # Of a job that was claimed.
 _TAKEN = tuple(
     Job.__table__.c[name]
@@ -122,9 +123,8 @@ def claim(  # noqa: PLR0913
             "worker": worker,
             "host": place.host,
             "slot": slot,
-            "claimed_at": now(),
         }
-        connection.execute(insert(Attempt).values(attempt))
+        connection.execute(_ATTEMPTED, attempt)
         detail = {"attempt": row.attempt, "worker": worker, "host": place.host, "slot": slot}
         moved(connection, row.id, (JobState.QUEUED, JobState.RUNNING), worker, detail)
         return _handed_over(connection, row)

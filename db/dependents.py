@@ -12,6 +12,7 @@ from sqlalchemy import (
     Row,
     Select,
     and_,
+    bindparam,
     delete,
     func,
     insert,
@@ -31,6 +32,8 @@ from db.tables import Dependency, Job, Upkeep
 
 # Held jobs that a beat of upkeep looks at: all of them, at most sites, and in some milliseconds.
 LOOKED_AT = 2000
+# Ids of the jobs that were submitted to wait for one that is `needed`; built once.
+WAITING_FOR = select(Dependency.job_id).where(Dependency.needs_id == bindparam("needed"))
 
 
 def needs(connection: Connection, after: Iterable[int]) -> Sequence[Row[int, JobState]]:
@@ -108,12 +111,12 @@ def call_off(
 
 def settle(connection: Connection, ended: int) -> None:
     """Release or cancel whatever waited for a job that this transaction has ended."""
-    waiting = [(job_id, ended) for job_id in connection.scalars(waiting_for(ended))]
+    waiting = [(job_id, ended) for job_id in _waiting_for(connection, ended)]
     heapq.heapify(waiting)
     while waiting:
         job_id, cause = heapq.heappop(waiting)
         if decide(connection, job_id, f"job {cause}") is JobState.CANCELLED:
-            for dependent in connection.scalars(waiting_for(job_id)).all():
+            for dependent in _waiting_for(connection, job_id):
                 heapq.heappush(waiting, (dependent, job_id))
 
 
@@ -192,9 +195,9 @@ def _ended(state: JobState) -> str:
     return "been cancelled" if state is JobState.CANCELLED else str(state)
 
 
-def waiting_for(job_id: int) -> Select[int]:
+def _waiting_for(connection: Connection, job_id: int) -> Sequence[int]:
     """Ids of the jobs that were submitted to wait for a job."""
-    return select(Dependency.job_id).where(Dependency.needs_id == job_id)
+    return connection.scalars(WAITING_FOR, {"needed": job_id}).all()
 
 
 def due(after: int | None, to: int | None) -> Select[int]:

@@ -1,14 +1,20 @@
-"""The fence: a write of an attempt happens only while the attempt holds its job."""
+"""The fence: a write of an attempt happens only while the attempt holds its job.
+
+The statements are built once, and take their values when they are executed: to build one anew takes
+longer than all else that Python does for it.
+"""
 
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     Row,
+    Update,
     and_,
+    bindparam,
     func,
-    literal,
     literal_column,
     select,
     update,
@@ -20,10 +26,10 @@ from db.states import JobState
 from db.tables import Attempt, Job
 
 # Written into the statement: a partial index serves only what is known when it is planned.
-QUEUED = literal(JobState.QUEUED, Job.state.type, literal_execute=True)
-RUNNING = literal(JobState.RUNNING, Job.state.type, literal_execute=True)
-HELD = literal(JobState.HELD, Job.state.type, literal_execute=True)
-SUCCEEDED = literal(JobState.SUCCEEDED, Job.state.type, literal_execute=True)
+QUEUED = literal_column("'queued'", Job.state.type)
+RUNNING = literal_column("'running'", Job.state.type)
+HELD = literal_column("'held'", Job.state.type)
+SUCCEEDED = literal_column("'succeeded'", Job.state.type)
 
 # What a verdict needs to know of its job.
 _KNOWN = tuple(
@@ -33,6 +39,23 @@ _KNOWN = tuple(
         *("cancel_requested_at", "cancel_requested_by", "cancel_reason", "cancel_grace_s"),
     )
 )
+
+
+# The attempt that a statement is about.
+FENCE_JOB: BindParameter[int] = bindparam("fence_job")
+FENCE_ATTEMPT: BindParameter[int] = bindparam("fence_attempt")
+# Whether it is the job's last, and the job runs.
+HOLDS = and_(Job.id == FENCE_JOB, Job.attempt == FENCE_ATTEMPT, Job.state == RUNNING)
+# Statements for `write_job` and `write_attempt`; those with values of their own go on from here.
+JOB = update(Job).where(HOLDS).returning(*_KNOWN)
+ATTEMPT = (
+    update(Attempt)
+    .where(Attempt.job_id == FENCE_JOB, Attempt.number == FENCE_ATTEMPT)
+    .returning(Attempt.worker, Attempt.host)
+)
+# Whoever only refers to the job, as its events do, is not kept waiting.
+_LOCKED = select(*_KNOWN).where(HOLDS).with_for_update(key_share=True)
+_SHARED = select(Job.id).where(HOLDS).with_for_update(read=True)
 
 
 def unindexed(job: type[Job] = Job) -> ColumnElement[JobState]:
@@ -49,22 +72,37 @@ def queued() -> ColumnElement[bool]:
     return unindexed() == QUEUED
 
 
-def holds(fence: Fence) -> ColumnElement[bool]:
-    """Whether the attempt is the job's last, and the job runs."""
-    return and_(Job.id == fence.job_id, Job.attempt == fence.attempt, Job.state == RUNNING)
+def named(fence: Fence) -> dict[str, int]:
+    """The values of `FENCE_JOB` and `FENCE_ATTEMPT`."""
+    return {FENCE_JOB.key: fence.job_id, FENCE_ATTEMPT.key: fence.attempt}
 
 
-def write_job(connection: Connection, fence: Fence, **values: Any) -> Row[Any]:
+def write_job(
+    connection: Connection, fence: Fence, statement: Update = JOB, **values: Any
+) -> Row[Any]:
     """Write to the job's row and lock it until the transaction ends: the first write of each.
 
+    Args:
+        statement: `JOB`, with more values where those are no plain ones.
+        values: by column, or by what the statement names.
     Returns:
         Of the row as it is now: id, attempt, worker, tries, retry_attempts, and what is known
         of a request to cancel it.
     Raises:
         Fenced: the attempt no longer holds the job.
     """
-    written = update(Job).where(holds(fence)).values(values).returning(*_KNOWN)
-    row = connection.execute(written).one_or_none()
+    return _held(connection.execute(statement, named(fence) | values).one_or_none(), fence)
+
+
+def lock_job(connection: Connection, fence: Fence) -> Row[Any]:
+    """Lock the job's row until the transaction ends; for who writes to it once he knows it.
+
+    Returns, Raises: as `write_job`.
+    """
+    return _held(connection.execute(_LOCKED, named(fence)).one_or_none(), fence)
+
+
+def _held(row: Row[Any] | None, fence: Fence) -> Row[Any]:
     if row is None:
         raise Fenced(fence.job_id, fence.attempt)
     return row
@@ -78,24 +116,21 @@ def share_job(connection: Connection, fence: Fence) -> None:
     Raises:
         Fenced: the attempt no longer holds the job.
     """
-    held = select(Job.id).where(holds(fence)).with_for_update(read=True)
-    if connection.scalar(held) is None:
-        raise Fenced(fence.job_id, fence.attempt)
+    _held(connection.execute(_SHARED, named(fence)).one_or_none(), fence)
 
 
-def write_attempt(connection: Connection, fence: Fence, **values: Any) -> Row[str, str]:
+def write_attempt(
+    connection: Connection, fence: Fence, statement: Update = ATTEMPT, **values: Any
+) -> Row[str, str]:
     """Write to the attempt's row, under a fence that holds.
 
+    Args:
+        statement: `ATTEMPT`, with more values where those are no plain ones.
+        values: by column.
     Returns:
         The names of its worker and host.
     """
-    written = (
-        update(Attempt)
-        .where(Attempt.job_id == fence.job_id, Attempt.number == fence.attempt)
-        .values(values)
-        .returning(Attempt.worker, Attempt.host)
-    )
-    return connection.execute(written).one()
+    return connection.execute(statement, named(fence) | values).one()
 
 
 def best_columns(best: BestModel | None) -> dict[str, Any]:

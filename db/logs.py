@@ -9,7 +9,7 @@ from db.fences import share_job
 from db.session import Database
 from db.tables import Attempt, Job
 from db.tables import LogChunk as Chunk
-from db.upsert import insert_for
+from db.upsert import insert_new
 
 # What the log and all other files of an attempt lie under: see `fornada.artifacts`.
 FOLDER = "artifacts:{uid}/attempt-{attempt}"
@@ -30,13 +30,12 @@ def record_log(database: Database, fence: Fence, chunk: LogChunk) -> None:
         "job_id": fence.job_id,
         "attempt": fence.attempt,
         "number": chunk.number,
-        "at": now(),
         "start": chunk.start,
         "data": chunk.data,
     }
     with database.begin() as connection:
         share_job(connection, fence)
-        connection.execute(insert_for(connection, Chunk).values(row).on_conflict_do_nothing())
+        insert_new(connection, Chunk, row, at="at")
 
 
 def log_places(database: Database, job_id: int) -> list[LogPlace]:

@@ -13,6 +13,8 @@ from db.tables import Event
 Detail = Mapping[str, Any] | None
 # Who does what nobody else did: expires leases, settles dependents.
 UPKEEP = "upkeep"
+# Built once, as the statements of `db.fences` are.
+_TOLD = insert(Event).values(at=now())
 # An event is called as the new state, except where that would say too little.
 _KINDS: Mapping[tuple[JobState | None, JobState], str] = {
     (None, JobState.QUEUED): "submitted",
@@ -51,7 +53,7 @@ def begun(connection: Connection, jobs: Iterable[tuple[int, JobState, Detail]], 
         jobs: id, state and detail of each.
     """
     rows = [
-        _event(job_id, _kind(job_id, (None, state)), actor, detail)
+        _event(job_id, _kind(job_id, (None, state)), actor, detail) | {"at": now()}
         for job_id, state, detail in jobs
     ]
     if rows:
@@ -60,11 +62,11 @@ def begun(connection: Connection, jobs: Iterable[tuple[int, JobState, Detail]], 
 
 def tell(connection: Connection, job_id: int, kind: str, actor: str, detail: Detail = None) -> None:
     """Record what happened to a job in the transaction that did it."""
-    connection.execute(insert(Event).values(_event(job_id, kind, actor, detail)))
+    connection.execute(_TOLD, _event(job_id, kind, actor, detail))
 
 
 def _event(job_id: int, kind: str, actor: str, detail: Detail) -> dict[str, Any]:
-    return {"job_id": job_id, "at": now(), "kind": kind, "actor": actor, "detail": detail}
+    return {"job_id": job_id, "kind": kind, "actor": actor, "detail": detail}
 
 
 def _kind(job_id: int, change: tuple[JobState | None, JobState]) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy import (
     CompoundSelect,
     Connection,
     Select,
+    bindparam,
     func,
     select,
     union,
@@ -21,6 +22,11 @@ from db.states import LIVE_STATES, JobState
 from db.tables import Job, Queue
 from db.upsert import insert_for
 from db.workers import heard_of
+
+# Built once, as the statements of `db.fences` are.
+_RULES = select(Queue.name, Queue.paused, Queue.max_running).where(
+    Queue.name.in_(bindparam("names", expanding=True))
+)
 
 
 @dataclass(frozen=True)
@@ -41,8 +47,7 @@ def room(connection: Connection, names: Sequence[str]) -> dict[str, int]:
     """How many more jobs may start, by queue; queues without a limit are left out."""
     if not names:
         return {}
-    wanted = select(Queue.name, Queue.paused, Queue.max_running).where(Queue.name.in_(names))
-    rules = connection.execute(wanted).all()
+    rules = connection.execute(_RULES, {"names": list(names)}).all()
     limits = {rule.name: rule.max_running for rule in rules if rule.max_running is not None}
     running = running_in(connection, sorted(limits)) if limits else {}
     free = {name: max(0, most - running.get(name, 0)) for name, most in limits.items()}

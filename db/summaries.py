@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from db.tables import Epoch, MetricSummary
 from db.upsert import upsert
@@ -36,6 +36,11 @@ class Summary:
             self.max, self.max_epoch = value, epoch
 
 
+# Built once, as the statements of `db.fences` are.
+_COLUMNS = (MetricSummary.__table__.c[name] for name in ("name", *Summary.__dataclass_fields__))
+_OF_JOB = select(*_COLUMNS).where(MetricSummary.job_id == bindparam("of_job"))
+
+
 def add(connection: Connection, job_id: int, epochs: Iterable[Recorded]) -> None:
     """Count in some epochs, under a fence that holds."""
     summaries = _known(connection, job_id)
@@ -54,7 +59,5 @@ def rebuild(connection: Connection, job_id: int) -> None:
 
 
 def _known(connection: Connection, job_id: int) -> dict[str, Summary]:
-    columns = MetricSummary.__table__.c
-    wanted = select(*(columns[name] for name in ("name", *Summary.__dataclass_fields__)))
-    rows = connection.execute(wanted.where(MetricSummary.job_id == job_id)).mappings()
+    rows = connection.execute(_OF_JOB, {"of_job": job_id}).mappings()
     return {row["name"]: Summary(**{k: v for k, v in row.items() if k != "name"}) for row in rows}

@@ -4,13 +4,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Float, Row, bindparam, select, update
 
 from db import dependents
 from db.clock import later, now, seconds_between
 from db.errors import Fenced
 from db.facts import ArtifactRow, Failure, Fence, Verdict
-from db.fences import best_columns, holds, write_attempt, write_job
+from db.fences import (
+    ATTEMPT,
+    FENCE_ATTEMPT,
+    FENCE_JOB,
+    HOLDS,
+    JOB,
+    best_columns,
+    lock_job,
+    named,
+    write_attempt,
+    write_job,
+)
 from db.moves import moved
 from db.session import Database
 from db.states import AttemptOutcome, FailureCode, JobState, StopReason
@@ -46,12 +57,24 @@ _LONGEST_PAUSE_S = 600.0
 # From here on every pause is the longest, whatever it began with.
 _ENOUGH_GROWTH = 20
 
+# Built once, as the statements of `db.fences` are.
+_ENDED = ATTEMPT.values(ended_at=now())
+_OVER = JOB.values(finished_at=now(), duration_s=seconds_between(Job.started_at, now()))
+_PAUSE_S = bindparam("pause_s", type_=Float())
+# Without a pause the time is null.
+_WAITS = JOB.values(not_before=later(now(), _PAUSE_S))
+_BEGUN = select(Attempt.number).where(
+    Attempt.job_id == FENCE_JOB, Attempt.number == FENCE_ATTEMPT, Attempt.started_at.is_not(None)
+)
+_FORGOTTEN = update(Job).where(HOLDS, _BEGUN.exists()).values(best_columns(None))
+
 
 @dataclass(frozen=True)
 class _End:
     """What becomes of a job, decided under its lock."""
 
     state: JobState
+    # By column; of one that waits again also `pause_s`.
     values: Mapping[str, Any]
     # For the event.
     detail: Mapping[str, Any]
@@ -101,12 +124,12 @@ def end(
     Args:
         actor: who says so; None for the attempt's worker.
     """
-    job = write_job(connection, fence, lease_until=None, lease_s=None)
+    job = lock_job(connection, fence)
     failure = _failure(verdict)
     attempt = write_attempt(
         connection,
         fence,
-        ended_at=now(),
+        _ENDED,
         outcome=verdict.outcome,
         exit_status=verdict.exit_status,
         failure_code=failure.code if failure else None,
@@ -118,7 +141,8 @@ def end(
     left = best_columns(verdict.best) if verdict.best else {}
     if verdict.test is not None:
         left["test"] = verdict.test
-    connection.execute(update(Job).where(Job.id == job.id).values(**ended.values, **left))
+    values = {"lease_until": None, "lease_s": None, **ended.values, **left}
+    write_job(connection, fence, _OVER if ended.state.final else _WAITS, **values)
     change = (JobState.RUNNING, ended.state)
     detail = {"attempt": fence.attempt, "outcome": verdict.outcome, **ended.detail}
     moved(connection, job.id, change, actor or attempt.worker, detail)
@@ -140,14 +164,14 @@ def _decide(
         why |= {"host": host, "tries": tries, "retry_attempts": job.retry_attempts}
         if tries < job.retry_attempts:
             wait_s = pause_after(tries, pause_s)
-            waiting = _waiting(not_before=later(now(), wait_s)) | counted
+            waiting = _waiting(pause_s=wait_s) | counted
             return _End(JobState.QUEUED, waiting, why | {"pause_s": wait_s, "avoid_host": host})
         final = _final(JobState.FAILED, verdict.stop_reason, failure) | counted
         return _End(JobState.FAILED, final, why)
     state = STATE_AFTER[verdict.outcome]
     if state.final:
         return _End(state, _final(state, verdict.stop_reason, failure), why)
-    return _End(state, _waiting(not_before=None), why)
+    return _End(state, _waiting(pause_s=None), why)
 
 
 def pause_after(tries: int, pause_s: float) -> float:
@@ -175,15 +199,13 @@ def _final(
         "stop_reason": stop_reason,
         "failure_code": failure.code if failure else None,
         "failure_message": failure.message if failure else None,
-        "finished_at": now(),
-        "duration_s": seconds_between(Job.started_at, now()),
     }
 
 
-def _waiting(**values: Any) -> dict[str, Any]:
+def _waiting(*, pause_s: float | None) -> dict[str, Any]:
     # A job that waits again has nowhere, and what failed is the attempt's alone.
     nothing = ("stop_reason", "failure_code", "failure_message", "started_at", "worker", "slot")
-    return {"state": JobState.QUEUED} | dict.fromkeys(nothing) | values
+    return {"state": JobState.QUEUED, "pause_s": pause_s} | dict.fromkeys(nothing)
 
 
 def _ended_as(connection: Connection, fence: Fence, outcome: AttemptOutcome) -> JobState | None:
@@ -206,12 +228,7 @@ def _forget_best(connection: Connection, fence: Fence) -> None:
 
     From its start on the job's best lies in the folder of the attempt: trained there, or restored.
     """
-    begun = select(Attempt.number).where(
-        Attempt.job_id == fence.job_id,
-        Attempt.number == fence.attempt,
-        Attempt.started_at.is_not(None),
-    )
-    connection.execute(update(Job).where(holds(fence), begun.exists()).values(best_columns(None)))
+    connection.execute(_FORGOTTEN, named(fence))
 
 
 def _failure(verdict: Verdict) -> Failure | None:

@@ -11,7 +11,7 @@ from sqlalchemy.sql import ClauseElement
 
 from db.alive import walks
 from db.claims import claimable, kinds
-from db.dependents import due, waiting_for
+from db.dependents import WAITING_FOR, due
 from db.estimates import equal_specs, same_name
 from db.history import like
 from db.logs import forgettable
@@ -171,7 +171,7 @@ def test_what_is_due_is_looked_for_among_what_is_held(explain: Explain) -> None:
 
 
 def test_who_waits_for_a_job_is_found_by_index(explain: Explain) -> None:
-    assert_walks(explain(waiting_for(7)), "dependency_needs_id")
+    assert_walks(explain(WAITING_FOR.params(needed=7)), "dependency_needs_id")
 
 
 @pytest.mark.parametrize(

@@ -26,10 +26,10 @@ from db.states import JobState
 from db.tables import Attempt, Job
 
 # Written into the statement: a partial index serves only what is known when it is planned.
-QUEUED = literal_column("'queued'", Job.state.type)
-RUNNING = literal_column("'running'", Job.state.type)
-HELD = literal_column("'held'", Job.state.type)
-SUCCEEDED = literal_column("'succeeded'", Job.state.type)
+QUEUED = literal_column(f"'{JobState.QUEUED}'", Job.state.type)
+RUNNING = literal_column(f"'{JobState.RUNNING}'", Job.state.type)
+HELD = literal_column(f"'{JobState.HELD}'", Job.state.type)
+SUCCEEDED = literal_column(f"'{JobState.SUCCEEDED}'", Job.state.type)
 
 # What a verdict needs to know of its job.
 _KNOWN = tuple(
@@ -39,7 +39,6 @@ _KNOWN = tuple(
         *("cancel_requested_at", "cancel_requested_by", "cancel_reason", "cancel_grace_s"),
     )
 )
-
 
 # The attempt that a statement is about.
 FENCE_JOB: BindParameter[int] = bindparam("fence_job")
@@ -95,17 +94,11 @@ def write_job(
 
 
 def lock_job(connection: Connection, fence: Fence) -> Row[Any]:
-    """Lock the job's row until the transaction ends; for who writes to it once he knows it.
+    """Lock the job's row until the transaction ends; for a write that depends on what it says.
 
     Returns, Raises: as `write_job`.
     """
     return _held(connection.execute(_LOCKED, named(fence)).one_or_none(), fence)
-
-
-def _held(row: Row[Any] | None, fence: Fence) -> Row[Any]:
-    if row is None:
-        raise Fenced(fence.job_id, fence.attempt)
-    return row
 
 
 def share_job(connection: Connection, fence: Fence) -> None:
@@ -142,3 +135,9 @@ def best_columns(best: BestModel | None) -> dict[str, Any]:
         "best_bytes": best.bytes if best else None,
         "best_sha256": best.sha256 if best else None,
     }
+
+
+def _held(row: Row[Any] | None, fence: Fence) -> Row[Any]:
+    if row is None:
+        raise Fenced(fence.job_id, fence.attempt)
+    return row

@@ -86,8 +86,8 @@ def finish(
     """End an attempt, and the job with it unless it goes back to its queue.
 
     A crash, and a failure that is the host's, is tried again after a pause, while the job has
-    tries left. A cancel that was accepted before wins: the first UPDATE locks the row, and what
-    it then says is what counts. Best model, artifacts and test result are recorded all the same.
+    tries left. A cancel that was accepted before wins: the row is locked first, and what it then
+    says is what counts. Best model, artifacts and test result are recorded all the same.
     A verdict without a best model takes back the one that the attempt's epochs reported: its file
     is not there.
 

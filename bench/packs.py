@@ -39,6 +39,8 @@ from fornada.folders import list_images
 from fornada.settings import Settings
 from worker.trainer.data.decode import Decoder, Look, Watch
 from worker.trainer.data.pack import Packing
+from worker.trainer import memory
+memory.settle()
 folder = Path(sys.argv[1])
 look = Look((28, 28), "rgb", "bilinear", False)
 settings = Settings()

@@ -52,8 +52,9 @@ def _look(arguments: argparse.Namespace) -> int:
     from worker.trainer.quiet import import_keras
 
     import_keras()
-    from worker.trainer import look
+    from worker.trainer import look, memory
 
+    memory.settle()
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     looks = {"build": look.build, "data": look.data, "pack": look.pack}
     return looks[arguments.look](arguments.spec, arguments.data_root)

@@ -292,6 +292,10 @@ class _Filling:
         elif self.array.dtype == np.uint8 != images.dtype:
             narrow, self.array = self.array, self.allocate(images.dtype)
             self.array[:] = narrow
+        self.write(start, images.astype(self.array.dtype, copy=False))
+
+    def write(self, start: int, images: NDArray[Any]) -> None:
+        """Put images of the array's kind there."""
         self.array[start : start + len(images)] = images
 
     def allocate(self, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -325,11 +329,16 @@ class _PackFilling(_Filling):
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         return array
 
+    def write(self, start: int, images: NDArray[Any]) -> None:
+        """See `_Filling.write`; by the map, the kernel would read before we write."""
+        assert isinstance(self.array, np.memmap)  # noqa: S101 - `allocate` made it
+        with self._making.folder.joinpath(f"{images.dtype.name}.npy").open("r+b") as file:
+            file.seek(self.array.offset + start * images[0].nbytes)
+            file.write(np.ascontiguousarray(images).data)
+
     def finish(self, watch: Watch) -> dict[str, Any]:
         """Bring the pixels to disk; what the facts of the pack say of them."""
         dtype = self.array.dtype
-        assert isinstance(self.array, np.memmap)  # noqa: S101 - `allocate` made it
-        self.array.flush()
         path = self._making.folder / PIXELS
         (self._making.folder / f"{dtype.name}.npy").rename(path)
         for rest in self._making.folder.glob("*.npy"):

@@ -121,6 +121,8 @@ _SCALED: dict[str, Kind] = {
     "epsilon": POSITIVE,
 }
 _FACTOR = Factor(Number(minimum=-1, maximum=1))
+# At -1 an image would be zoomed to nothing.
+_ZOOM = Factor(Number(above=-1, maximum=1))
 _RANDOM: dict[str, Kind] = {"seed": SEED, "data_format": DATA_FORMAT, **_LAYER}
 _MOVED: dict[str, Kind] = {
     "fill_mode": Choice("constant", "nearest", "reflect", "wrap"),
@@ -293,7 +295,7 @@ LAYERS = {
     ),
     "RandomZoom": Hand(
         "Zooms out (above 0) and in (below 0), at training only.",
-        {"height_factor": _FACTOR, "width_factor": Nullable(_FACTOR), **_MOVED},
+        {"height_factor": _ZOOM, "width_factor": Nullable(_ZOOM), **_MOVED},
         _NOT_HERE,
     ),
     "RandomTranslation": Hand(

@@ -4,7 +4,7 @@ import itertools
 import uuid
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from db import jobs, workers
 from db.facts import (
@@ -20,7 +20,7 @@ from db.facts import (
 )
 from db.session import Database
 from db.states import AttemptOutcome, FailureCode, StopReason
-from db.tables import Job
+from db.tables import Base, Job
 from db.workers import WorkerFacts
 
 _numbers = itertools.count(1)
@@ -176,3 +176,13 @@ def crashed(database: Database, worker: str = "w1", **changes: Any) -> int:
     assert claimed.job_id == job_id
     jobs.finish(database, claimed.fence, CRASHED, pause_s=0.0)
     return job_id
+
+
+def keep_autovacuum_out(database: Database) -> None:
+    """Let the server neither count nor clean up a test's tables when it likes to."""
+    if database.dialect != "postgresql":
+        return
+    with database.begin() as connection:
+        for table in Base.metadata.tables:
+            off = f'ALTER TABLE "{table}" SET (autovacuum_enabled = off)'
+            connection.execute(text(off))

@@ -20,7 +20,7 @@ from db.pages import Order, filters, with_value, without_value
 from db.queues import waiting
 from db.session import Database
 from db.states import JobState
-from db.tables import Base, Job, LogChunk
+from db.tables import Job, LogChunk
 from db.upkeep import ready_in
 from tests.services import store
 
@@ -53,11 +53,7 @@ def assert_walks(found: str, index: str) -> None:
 @pytest.fixture
 def explain(database: Database) -> Explain:
     """Explains a statement on a database with some jobs, of which it has counted nothing."""
-    if database.dialect == "postgresql":
-        with database.begin() as connection:
-            for table in Base.metadata.tables:
-                off = f'ALTER TABLE "{table}" SET (autovacuum_enabled = off)'
-                connection.execute(text(off))
+    store.keep_autovacuum_out(database)
     store.add_many(database, 50)
 
     def explained(statement: Any) -> str:

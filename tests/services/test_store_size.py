@@ -133,6 +133,8 @@ class Waiting:
 @pytest.fixture
 def reads_no_more(database: Database) -> Waiting:
     """Asserts that a call reads no more when more jobs wait."""
+    # It would change plans and what they read between the two counts.
+    store.keep_autovacuum_out(database)
     return Waiting(database)
 
 

@@ -31,7 +31,7 @@ print(json.dumps(count / (time.perf_counter() - begin)))
 """
 # As the command does, once its process has loaded Keras.
 _PACK = """
-import json, sys, time
+import gc, json, sys, time
 from pathlib import Path
 from worker.trainer.quiet import import_keras
 import_keras()
@@ -39,8 +39,7 @@ from fornada.folders import list_images
 from fornada.settings import Settings
 from worker.trainer.data.decode import Decoder, Look, Watch
 from worker.trainer.data.pack import Packing
-from worker.trainer import memory
-memory.settle()
+gc.freeze()
 folder = Path(sys.argv[1])
 look = Look((28, 28), "rgb", "bilinear", False)
 settings = Settings()

@@ -79,7 +79,9 @@ def named(fence: Fence) -> dict[str, int]:
 def write_job(
     connection: Connection, fence: Fence, statement: Update = JOB, **values: Any
 ) -> Row[Any]:
-    """Write to the job's row and lock it until the transaction ends: the first write of each.
+    """Write to the job's row and lock it until the transaction ends.
+
+    The first write of each transaction, unless `lock_job` came before.
 
     Args:
         statement: `JOB`, with more values where those are no plain ones.

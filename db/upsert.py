@@ -43,7 +43,6 @@ def insert_new(
     connection.execute(_insert_new(connection.dialect.name, table, at), dict(row))
 
 
-@cache
 def _insert(dialect: str, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
     return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 

@@ -10,6 +10,7 @@ spec whose model or data are wrong.
 """
 
 import argparse
+import gc
 import os
 import sys
 from pathlib import Path
@@ -52,9 +53,10 @@ def _look(arguments: argparse.Namespace) -> int:
     from worker.trainer.quiet import import_keras
 
     import_keras()
-    from worker.trainer import look, memory
+    from worker.trainer import look
 
-    memory.settle()
+    # What has been imported stays: the collector passes over it from now on.
+    gc.freeze()
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     looks = {"build": look.build, "data": look.data, "pack": look.pack}
     return looks[arguments.look](arguments.spec, arguments.data_root)

@@ -321,7 +321,7 @@ class _PackFilling(_Filling):
     def allocate(self, dtype: np.dtype[Any]) -> NDArray[Any]:
         """See `_Filling.allocate`; NoRoom says why it may not lie on disk."""
         size = _bytes(self._shape, dtype)
-        path = self._making.folder / f"{dtype.name}.npy"
+        path = self._file(dtype)
         with self._packs.room(size):
             array = np.lib.format.open_memmap(path, "w+", dtype, self._shape, version=(1, 0))
             # Takes the room now: a full disk behind a map would end us by a signal.
@@ -332,7 +332,7 @@ class _PackFilling(_Filling):
     def write(self, start: int, images: NDArray[Any]) -> None:
         """See `_Filling.write`; by the map, the kernel would read before we write."""
         assert isinstance(self.array, np.memmap)  # noqa: S101 - `allocate` made it
-        with self._making.folder.joinpath(f"{images.dtype.name}.npy").open("r+b") as file:
+        with self._file(images.dtype).open("r+b") as file:
             file.seek(self.array.offset + start * images[0].nbytes)
             file.write(np.ascontiguousarray(images).data)
 
@@ -340,7 +340,7 @@ class _PackFilling(_Filling):
         """Bring the pixels to disk; what the facts of the pack say of them."""
         dtype = self.array.dtype
         path = self._making.folder / PIXELS
-        (self._making.folder / f"{dtype.name}.npy").rename(path)
+        self._file(dtype).rename(path)
         for rest in self._making.folder.glob("*.npy"):
             if rest != path:
                 rest.unlink()
@@ -354,6 +354,10 @@ class _PackFilling(_Filling):
             "checks": checks,
             "part_bytes": _PART_BYTES,
         }
+
+    def _file(self, dtype: np.dtype[Any]) -> Path:
+        """Where the array of a kind lies until the pack is whole."""
+        return self._making.folder / f"{dtype.name}.npy"
 
 
 def _bytes_if_exact(images: NDArray[Any]) -> NDArray[Any]:

@@ -1,26 +1,30 @@
 """The queue's own cost, with a trainer that only pretends to train; on PostgreSQL with Redis.
 
-    python -P -m bench.queueing [--jobs 2000] [--specs 1000]
+    python -P -m bench.queueing [--jobs 2000] [--specs 1000] [--history 100000]
 
 The servers are private, and started here. A worker host's own cost is measured beside: a real
 worker that waits for work, and the memory of a worker without its trainers.
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import event, func, insert, select
 
 from bench import pictures, processes, report, running
 from bench.nets import Training
 from bench.report import Report, Row
 from db import jobs
+from db.session import Database
 from db.states import JobState
 from db.tables import Attempt, Job
+from tests.faults.at_size import IDLE_WORKERS, Pages, fill, idle_workers
 from tests.servers import PostgresServer, RedisServer
+from tests.services import store
 from tests.until import until
 from tests.worker_process import Site, stub_job
 
@@ -29,6 +33,8 @@ SLOTS, WORKERS = 50, 2
 # As a host has them; the tests' own are shorter.
 SETTINGS = {"LEASE_S": "60", "HEARTBEAT_S": "10", "UPKEEP_S": "10", "GRACE_S": "60"}
 PATIENCE_S = 600.0
+# At most as many as wait.
+CLAIMS, PAGES = 2_000, 500
 # The ends of a run, where not every slot is busy, are left out of its rate.
 SETTLED = (0.1, 0.9)
 
@@ -40,6 +46,9 @@ def main() -> int:
     parser.add_argument("--one-by-one", type=int, default=300, help="stub jobs, one at a time")
     parser.add_argument("--specs", type=int, default=1_000, help="specs of one command")
     parser.add_argument("--slots", type=int, default=SLOTS)
+    finished = 1_000_000 if report.FULL else 100_000
+    parser.add_argument("--history", type=int, default=finished, help="jobs that have ended")
+    parser.add_argument("--idle-workers", type=int, default=IDLE_WORKERS)
     parser.add_argument("--idle-s", type=float, default=60.0, help="how long an idle host is seen")
     asked = parser.parse_args()
     rows: list[Row] = []
@@ -64,6 +73,8 @@ def main() -> int:
             runs = report.interleaved({"submit": lambda: submit(site, asked.specs)}, asked.rounds)
             name = f"{asked.specs:,} specs in one command"
             rows.append(report.row("fornada submit", name, "s", runs["submit"], bound=5.0))
+        with Site.on(postgres, redis.url) as site:
+            rows += at_size(site, asked.history, asked.idle_workers)
         with Site.on(postgres, redis.url) as site:
             rows += idle(site, asked.idle_s)
     report.publish(
@@ -156,6 +167,50 @@ def submit(site: Site, count: int) -> float:
         file.write_text(text.replace("seed: 1", f"seed: {number}"))
     words = ["submit", "--quiet", "--wait-for-worker", "--queue", site.queue]
     return running.seconds([running.PROGRAM, *words, *files], **site.environment())
+
+
+def at_size(site: Site, finished: int, idle: int) -> list[Row]:
+    """What a claim and a page take in SQL, with a long history and many workers that look."""
+    report.say(f"{finished:,} jobs of history, {idle} idle workers")
+    fill(site.database, finished)
+    spent = _in_sql(site.database)
+    page = Pages(site.database)
+
+    def claim() -> None:
+        if store.claim(site.database) is None:
+            raise RuntimeError("none of the jobs that wait was found")
+
+    with idle_workers(site.database_url, idle):
+        taken = {"a claim": _each(spent, CLAIMS, claim), "a page": _each(spent, PAGES, page)}
+    group = f"in SQL, beside {finished:,} jobs of history and {idle} idle workers"
+    return [
+        report.at_quantile(0.99, group, name, "ms", ms, bound=20.0) for name, ms in taken.items()
+    ]
+
+
+def _in_sql(database: Database) -> list[float]:
+    """Grows by the milliseconds of each statement, from sending it to its answer."""
+    spent: list[float] = []
+
+    @event.listens_for(database._engine, "before_cursor_execute")
+    def begin(connection: Any, *_: object) -> None:
+        connection.info["begin"] = time.perf_counter()
+
+    @event.listens_for(database._engine, "after_cursor_execute")
+    def end(connection: Any, *_: object) -> None:
+        spent.append((time.perf_counter() - connection.info["begin"]) * 1e3)
+
+    return spent
+
+
+def _each(spent: list[float], count: int, call: Callable[[], None]) -> list[float]:
+    """Milliseconds that each of so many calls spent in SQL."""
+    taken = []
+    for _ in range(count):
+        spent.clear()
+        call()
+        taken.append(sum(spent))
+    return taken
 
 
 def idle(site: Site, seconds: float) -> list[Row]:

@@ -23,7 +23,10 @@ def fornada(tmp_path: Path) -> Iterator[Fornada]:
     """The command with a home of the test's own; nothing of it may be left at the end."""
     one = Fornada(tmp_path / "home")
     yield one
-    until(lambda: not one.processes(), GONE_S, saw=one.processes)
+    try:
+        until(lambda: not one.processes(), GONE_S, saw=one.processes)
+    finally:
+        one.kill()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Fornada:
 
     home: Path
     settings: Mapping[str, str] = field(default_factory=dict)
+    started: "list[subprocess.Popen[str]]" = field(default_factory=list, repr=False)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -51,7 +52,7 @@ class Fornada:
 
     def with_settings(self, **settings: str) -> "Fornada":
         """The same home, with more variables."""
-        return Fornada(self.home, {**self.settings, **settings})
+        return replace(self, settings={**self.settings, **settings})
 
     def __call__(self, *words: object, code: int = 0, stdin: str | None = None) -> Done:
         """Run a command to its end, and see that it ends with `code`."""
@@ -71,7 +72,7 @@ class Fornada:
 
     def start(self, *words: object) -> "subprocess.Popen[str]":
         """Start a command and leave it running."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [PROGRAM, *map(str, words)],
             cwd=REPOSITORY,
             env=self.environment,
@@ -79,6 +80,14 @@ class Fornada:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.started.append(process)
+        return process
+
+    def kill(self) -> None:
+        """End what a test that failed has left running, so that it fails no other one."""
+        for process in self.started:
+            with process:
+                process.kill()
 
     def on_terminal(self, *words: object) -> str:
         """Run a command on a terminal of 80 columns; what it wrote there, escapes and all."""

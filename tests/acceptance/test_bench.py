@@ -54,7 +54,12 @@ def test_history_asks_every_database_twenty_questions(tmp_path: Path) -> None:
         ("spare", "--data Data --epochs 2", {"1 epochs after the first"}),
         ("packs", "--data Data", None),
         ("state", "--models convolutional --epoch-s 0.1", None),
-        ("queueing", "--jobs 10 --one-by-one 2 --specs 3 --slots 2 --idle-s 1", None),
+        (
+            "queueing",
+            "--jobs 10 --one-by-one 2 --specs 3 --slots 2 --history 30000 --idle-workers 2 "
+            "--idle-s 1",
+            None,
+        ),
     ],
 )
 def test_a_benchmark_runs(name: str, options: str, groups: set[str] | None, tmp_path: Path) -> None:

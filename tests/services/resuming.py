@@ -135,6 +135,8 @@ def bake(
     if stop is not None:
         # Then a block is one batch, and each of them can be the last.
         settings.setdefault("state_every_s", 1e-9)
+    # Every epoch has its state, however busy the machine.
+    settings.setdefault("state_share", 1.0)
     number = int(folder.name.removeprefix("attempt-"))
     order = job(spec, root, folder, attempt=number, resume_from=resume_from)
     told: list[Started | Epoch] = []

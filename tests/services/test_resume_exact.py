@@ -120,7 +120,7 @@ def test_an_epoch_is_saved_and_told_beside_the_next(site: Path, expected: Outcom
 
     told: list[Started | Epoch] = []
     alone: list[int] = []
-    baking = Baking(job(noisy(), site, folder), Settings(), Watch(), tell)
+    baking = Baking(job(noisy(), site, folder), Settings(state_share=1.0), Watch(), tell)
     verdict = baking.verdict()
     assert isinstance(verdict, Finished), verdict
     assert alone == []

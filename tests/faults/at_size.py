@@ -1,0 +1,82 @@
+"""A long history, many jobs that wait and many idle workers, for R28."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import insert, text
+
+from db import history
+from db.clock import now
+from db.session import Database
+from db.states import JobState
+from db.tables import Job
+from tests.services import store
+from tests.worker_process import REPOSITORY
+
+WAITING = 10_000
+IDLE_WORKERS = 200
+# Rows of one insert.
+AT_ONCE = 2_000
+
+
+def fill(database: Database, finished: int) -> None:
+    """Jobs that ended, each with a duration of its own, then jobs that wait."""
+    past: dict[str, Any] = {"state": JobState.SUCCEEDED, "attempt": 1, "epochs_run": 3}
+    past |= {"best_epoch": 3, "best_value": 0.1}
+    row = _row()
+    with database.begin() as connection:
+        for begin in range(0, finished, AT_ONCE):
+            ended = [
+                row | past | {"uid": f"past-{number}", "duration_s": float(number)}
+                for number in range(begin, begin + AT_ONCE)
+            ]
+            connection.execute(insert(Job).values(submitted_at=now(), finished_at=now()), ended)
+        waiting = [
+            row | {"uid": f"next-{number}", "state": JobState.QUEUED, "priority": number % 5}
+            for number in range(WAITING)
+        ]
+        connection.execute(insert(Job).values(submitted_at=now(), attempt=0, epochs_run=0), waiting)
+        # As autovacuum would have done in the months that such a history takes.
+        connection.execute(text("ANALYZE job"))
+
+
+def _row() -> dict[str, Any]:
+    columns = set(Job.__table__.c.keys())
+    return {name: value for name, value in asdict(store.new_job()).items() if name in columns}
+
+
+@contextmanager
+def idle_workers(database_url: str, count: int = IDLE_WORKERS) -> Iterator[None]:
+    """Workers that look for work where there is none."""
+    command = [sys.executable, "-m", "tests.faults.idle_workers", str(count)]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(f"{database_url}\n")
+        process.stdin.flush()
+        print(process.stdout.readline().strip())
+        yield
+        assert process.poll() is None, "the idle workers ended"
+        process.stdin.close()
+        assert process.wait(30) == 0
+
+
+class Pages:
+    """Turns the pages of the history, the longest jobs first; each call shows the next one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._next: str | None = None
+
+    def __call__(self) -> None:
+        found = history.page(
+            self._database, sort="duration", descending=True, after=self._next, limit=50
+        )
+        assert len(found.rows) == 50
+        self._next = found.next

@@ -19,6 +19,7 @@ from bench import pictures, processes, report, running
 from bench.nets import Training
 from bench.report import Report, Row
 from db import jobs
+from db.clock import now
 from db.session import Database
 from db.states import JobState
 from db.tables import Attempt, Job
@@ -138,7 +139,8 @@ def rate(site: Site, asked: Any) -> float:
     first = max(_ended(site), default=0.0)
     rows = [jobs.row_of(stub_job("quick", site.queue)) for _ in range(asked.jobs)]
     with site.database.begin() as connection:
-        uids = connection.scalars(insert(Job).values(rows).returning(Job.uid)).all()
+        new = insert(Job).values(submitted_at=now()).returning(Job.uid)
+        uids = connection.scalars(new, rows).all()
     for uid in uids[: asked.slots]:
         site.publisher.publish(site.queue, uid, None)
     until(lambda: not _left(site), PATIENCE_S)

@@ -6,9 +6,11 @@ what becomes of those that nobody hears of, in `db.losses`. All are called by th
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, insert, or_, select
+from sqlalchemy.sql.dml import ReturningInsert
 
 from db import dependents, moves
 from db.attempts import record_epochs, renew, requests, started
@@ -142,11 +144,15 @@ def _insert(
         row_of(new) | {"state": states[new.uid], "held_by": actor if new.held else None}
         for new in news
     ]
-    # SQLAlchemy keeps the statement for one row compiled.
-    values = rows if len(rows) > 1 else rows[0]
-    statement = insert_for(connection, Job).values(values).on_conflict_do_nothing()
-    found = connection.execute(statement.returning(Job.uid, Job.id))
+    found = connection.execute(_new(connection.dialect.name), rows)
     return {row.uid: row.id for row in found}
+
+
+@cache
+def _new(dialect: str) -> ReturningInsert[str, int]:
+    """Of one row, so that SQLAlchemy compiles it once; it sends many in one statement."""
+    statement = insert_for(dialect, Job).values(submitted_at=now()).on_conflict_do_nothing()
+    return statement.returning(Job.uid, Job.id)
 
 
 def _tag(connection: Connection, tags: Mapping[int, Mapping[str, str]]) -> None:
@@ -160,7 +166,7 @@ def _tag(connection: Connection, tags: Mapping[int, Mapping[str, str]]) -> None:
 
 
 def row_of(new: NewJob) -> dict[str, Any]:
-    """The columns of a job that waits in its queue."""
+    """The columns of a job that waits in its queue, but `submitted_at`: the database's now."""
     return {
         "uid": new.uid,
         "name": new.name,
@@ -179,7 +185,6 @@ def row_of(new: NewJob) -> dict[str, Any]:
         "retry_attempts": new.retry_attempts,
         "monitor": new.monitor,
         "monitor_mode": new.monitor_mode,
-        "submitted_at": now(),
         "attempt": 0,
         "tries": 0,
         "resume_after": 0,

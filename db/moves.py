@@ -53,11 +53,11 @@ def begun(connection: Connection, jobs: Iterable[tuple[int, JobState, Detail]], 
         jobs: id, state and detail of each.
     """
     rows = [
-        _event(job_id, _kind(job_id, (None, state)), actor, detail) | {"at": now()}
+        _event(job_id, _kind(job_id, (None, state)), actor, detail)
         for job_id, state, detail in jobs
     ]
     if rows:
-        connection.execute(insert(Event).values(rows))
+        connection.execute(_TOLD, rows)
 
 
 def tell(connection: Connection, job_id: int, kind: str, actor: str, detail: Detail = None) -> None:

@@ -158,7 +158,7 @@ def _write(database: Database, name: str, actor: str, **values: Any) -> None:
     new = {"name": name, "paused": False, "max_running": None} | changed
     with database.begin() as connection:
         connection.execute(
-            insert_for(connection, Queue)
+            insert_for(connection.dialect.name, Queue)
             .values(new)
             .on_conflict_do_update(index_elements=["name"], set_=changed)
         )

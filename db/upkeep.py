@@ -37,7 +37,7 @@ def take(database: Database, holder: str, ttl_s: float) -> bool:
         free = or_(Upkeep.holder == holder, Upkeep.held_until < now())
         silent = Upkeep.beat_at < later(now(), -ttl_s)
         taken = (
-            insert_for(connection, Upkeep)
+            insert_for(connection.dialect.name, Upkeep)
             .values(first)
             .on_conflict_do_update(
                 index_elements=["id"],

@@ -11,9 +11,9 @@ from db.clock import now
 from db.tables import Base
 
 
-def insert_for(connection: Connection, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
-    """An INSERT of the connection's dialect."""
-    return _insert(connection.dialect.name, table)
+def insert_for(dialect: str, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT of a dialect, by the name that a connection gives it."""
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
 def upsert(
@@ -43,19 +43,15 @@ def insert_new(
     connection.execute(_insert_new(connection.dialect.name, table, at), dict(row))
 
 
-def _insert(dialect: str, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
-    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
-
-
 @cache
 def _upsert(
     dialect: str, table: type[Base], columns: tuple[str, ...], key: tuple[str, ...]
 ) -> postgresql.Insert | sqlite.Insert:
-    statement = _insert(dialect, table)
+    statement = insert_for(dialect, table)
     values = {name: statement.excluded[name] for name in columns if name not in key}
     return statement.on_conflict_do_update(index_elements=key, set_=values)
 
 
 @cache
 def _insert_new(dialect: str, table: type[Base], at: str) -> postgresql.Insert | sqlite.Insert:
-    return _insert(dialect, table).values({at: now()}).on_conflict_do_nothing()
+    return insert_for(dialect, table).values({at: now()}).on_conflict_do_nothing()

@@ -197,7 +197,7 @@ def _write(
     row = values | {"name": facts.name, "started_at": now()}
     with database.begin() as connection:
         written = (
-            insert_for(connection, Worker)
+            insert_for(connection.dialect.name, Worker)
             .values(row)
             .on_conflict_do_update(index_elements=["name"], set_={**values, **anew}, where=where)
             .returning(Worker.drain_requested_at)

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import insert, text
 
 from db import jobs, workers
+from db.clock import now
 from db.facts import (
     ArtifactRow,
     BestModel,
@@ -60,7 +61,8 @@ def add_many(database: Database, count: int) -> list[int]:
     """Submit jobs of mixed priorities in one transaction; their ids."""
     rows = [jobs.row_of(new_job(priority=number % 5)) for number in range(count)]
     with database.begin() as connection:
-        return list(connection.scalars(insert(Job).values(rows).returning(Job.id)))
+        new = insert(Job).values(submitted_at=now()).returning(Job.id)
+        return list(connection.scalars(new, rows))
 
 
 def claim(database: Database, **changes: Any) -> Claim | None:

@@ -24,7 +24,7 @@ SLACK = 500
 def fill(database: Database, count: int, **values: Any) -> None:
     """As many jobs as this, all alike; none when the values say that they are older ones."""
     row = jobs.row_of(store.new_job()) | {"priority": 5} | values
-    ours = {name: row.pop(name) for name in ("submitted_at", "not_before")}
+    ours = {"submitted_at": now(), "not_before": row.pop("not_before")}
     uids = [store.new_job().uid for _ in range(count)]
     with database.begin() as connection:
         connection.execute(insert(Job).values(**ours), [row | {"uid": uid} for uid in uids])

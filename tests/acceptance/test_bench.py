@@ -56,7 +56,7 @@ def test_history_asks_every_database_twenty_questions(tmp_path: Path) -> None:
         ("state", "--models convolutional --epoch-s 0.1", None),
         (
             "queueing",
-            "--jobs 10 --one-by-one 2 --specs 3 --slots 2 --history 30000 --idle-workers 2 "
+            "--jobs 10 --one-by-one 2 --specs 3 --slots 2 --history 2000 --idle-workers 2 "
             "--idle-s 1",
             None,
         ),

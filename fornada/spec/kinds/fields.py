@@ -68,17 +68,15 @@ class Fields:
         given, meant = node.items, self._refuse_unknown(node, at)
         values: dict[str, Any] = {}
         for name, one in self.fields.items():
-            here = at.key(name)
             if name in given:
+                here = at.key(name)
                 here.seen(given[name].mark)
                 with suppress(Refused):
                     values[name] = one.kind.parse(given[name], here)
-            elif one.required and name in meant:
-                continue
-            elif one.required:
-                here.refuse(None, f"is missing.\n  Expected {one.kind.words}.")
-            else:
+            elif not one.required:
                 values[name] = one.parsed_default
+            elif name not in meant:
+                at.key(name).refuse(None, f"is missing.\n  Expected {one.kind.words}.")
         return values
 
     def _refuse_unknown(self, node: nodes.Mapping, at: At) -> set[str | None]:

@@ -356,7 +356,7 @@ def plot(report: Report, file: Path) -> None:
 
 
 def _bars(axis: Any, group: str, rows: Sequence[Row]) -> None:
-    names = [each.name for each in rows]
+    names = [each.name if each.of == "median" else f"{each.name}, {each.of}" for each in rows]
     values = [each.value for each in rows]
     below = [each.value - each.low for each in rows]
     above = [each.high - each.value for each in rows]

@@ -4,12 +4,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import insert, text
 
-from db import history
+from db import history, jobs
 from db.clock import now
 from db.session import Database
 from db.states import JobState
@@ -27,7 +26,7 @@ def fill(database: Database, finished: int) -> None:
     """Jobs that ended, each with a duration of its own, then jobs that wait."""
     past: dict[str, Any] = {"state": JobState.SUCCEEDED, "attempt": 1, "epochs_run": 3}
     past |= {"best_epoch": 3, "best_value": 0.1}
-    row = _row()
+    row = jobs.row_of(store.new_job())
     with database.begin() as connection:
         for begin in range(0, finished, AT_ONCE):
             ended = [
@@ -36,17 +35,11 @@ def fill(database: Database, finished: int) -> None:
             ]
             connection.execute(insert(Job).values(submitted_at=now(), finished_at=now()), ended)
         waiting = [
-            row | {"uid": f"next-{number}", "state": JobState.QUEUED, "priority": number % 5}
-            for number in range(WAITING)
+            row | {"uid": f"next-{number}", "priority": number % 5} for number in range(WAITING)
         ]
-        connection.execute(insert(Job).values(submitted_at=now(), attempt=0, epochs_run=0), waiting)
+        connection.execute(insert(Job).values(submitted_at=now()), waiting)
         # As autovacuum would have done in the months that such a history takes.
         connection.execute(text("ANALYZE job"))
-
-
-def _row() -> dict[str, Any]:
-    columns = set(Job.__table__.c.keys())
-    return {name: value for name, value in asdict(store.new_job()).items() if name in columns}
 
 
 @contextmanager

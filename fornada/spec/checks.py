@@ -4,67 +4,23 @@ Each check takes what could be read and leaves alone what could not: that is rep
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from fornada.spec import monitors, sizes
+from fornada.spec import classes, monitors, sizes
 from fornada.spec.catalogue import losses, metrics
 from fornada.spec.catalogue.combinations import CHECKS
+from fornada.spec.draft import Draft
 from fornada.spec.kinds.reading import At
 from fornada.spec.sections import NEVER_CROPPED
-from fornada.spec.values import CLASSES, KerasObject
+from fornada.spec.values import KerasObject
 from fornada.spec.wording import did_you_mean, listed, nearest, sentence
 
 _CHANNELS = {"rgb": 3, "rgba": 4, "grayscale": 1}
-# Layers that keep how many values an image has, so that the layer before them decides it.
-_KEEP_SHAPE = frozenset(
-    {
-        "Activation",
-        "BatchNormalization",
-        "Dropout",
-        "LayerNormalization",
-        "LeakyReLU",
-        "Normalization",
-        "ReLU",
-        "Rescaling",
-    }
-)
-
-
-@dataclass(frozen=True)
-class Draft:
-    """What was read of a spec that may have problems; what could not be read is missing."""
-
-    data: Mapping[str, Any]
-    model: tuple[KerasObject, ...]
-    optimizer: KerasObject | None
-    loss: KerasObject | None
-    metrics: tuple[KerasObject, ...]
-    fit: Mapping[str, Any]
-    callbacks: tuple[KerasObject, ...]
-
-    @property
-    def validates(self) -> bool:
-        """Whether it validates; a validation that could not be read counts."""
-        return any(self.data.get(name, True) for name in ("validation", "validation_split"))
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return self.data.get("class_names") or ()
 
 
 def check(values: Mapping[str, Any], at: At) -> None:
     """Record every contradiction."""
-    compiled = values.get("compile", {})
-    draft = Draft(
-        data=values.get("data", {}),
-        model=values.get("model", ()),
-        optimizer=compiled.get("optimizer"),
-        loss=compiled.get("loss"),
-        metrics=compiled.get("metrics", ()),
-        fit=values.get("fit", {}),
-        callbacks=values.get("callbacks", ()),
-    )
+    draft = Draft.of(values)
     whole = {name: not at.broken(*name.split(".")) for name in ("model", "compile.metrics")}
     for item, _ in list(at.reading.places.values()):
         if item.class_name in CHECKS:
@@ -80,6 +36,8 @@ def check(values: Mapping[str, Any], at: At) -> None:
     if whole["model"]:
         _output(draft, at)
         _size(draft, at)
+        if draft.class_names:
+            classes.check(draft, draft.class_names, at)
     if whole["compile.metrics"]:
         _monitors(draft, at)
     _learning_rate(draft, at)
@@ -109,26 +67,6 @@ def _class_names(draft: Draft, at: At) -> None:
     if len(names) > 2 and draft.data.get("label_mode") == "binary":
         here.refuse(
             None, f"{len(names)} classes with label_mode binary.\n  Expected a list of 2 names."
-        )
-    if names:
-        for key in draft.fit.get("class_weight") or ():
-            _weighted_class(key, draft, at.key("fit").key("class_weight").key(key))
-
-
-def _weighted_class(key: str, draft: Draft, here: At) -> None:
-    names = draft.class_names
-    index = int(key) if key.isascii() and key.isdigit() and len(key) < 9 else None
-    if key in names:
-        place = names.index(key)
-        if index is not None and index != place and index < len(names):
-            here.refuse(None, f'is class {place} by its name, and "{names[index]}" by its index.')
-        elif index is None and str(place) in draft.fit["class_weight"]:
-            here.refuse(None, f"is given twice: it is class {place}.")
-    elif index is None or index >= len(names):
-        here.refuse(
-            None,
-            f"is no class.\n  Expected an index from 0 to {len(names) - 1}, or one of: "
-            f"{listed(names)}.{did_you_mean(key, names)}",
         )
 
 
@@ -208,24 +146,18 @@ def _input(draft: Draft, at: At) -> None:
 
 
 def _output(draft: Draft, at: At) -> None:
-    """The last layer's units against the classes, where both are known."""
-    layers = [layer for layer in draft.model if layer.class_name not in _KEEP_SHAPE]
-    if not layers or layers[-1].class_name != "Dense" or draft.loss is None:
+    """One unit for two classes told by one number; else one unit a class."""
+    head = draft.head
+    if head is None or head.class_name != "Dense" or draft.loss is None:
         return
-    units, mode = layers[-1].arguments["units"], losses.LABEL_MODES[draft.loss.class_name]
-    here, loss = at.of(layers[-1]).key("units"), draft.loss.class_name
-    if mode == "binary":
+    units, loss = head.arguments.get("units"), draft.loss.class_name
+    here = at.of(head).key("units")
+    if losses.LABEL_MODES[loss] == "binary":
         if units != 1:
             here.refuse(None, f"{units} outputs with {loss}.\n  Expected 1.")
     elif units == 1:
         here.refuse(
             None, f'one output with {loss}.\n  Expected one a class.\n  Did you mean "classes"?'
-        )
-    elif draft.class_names and units not in (CLASSES, len(draft.class_names)):
-        here.refuse(
-            None,
-            f"{units} outputs for {len(draft.class_names)} class_names.\n"
-            f'  Expected {len(draft.class_names)}, or "classes".',
         )
 
 

@@ -94,7 +94,7 @@ def _read(root: Node, reading: Reading, overrides: Sequence[str], name: str) -> 
     checks.check(values, at)
     if reading.problems:
         raise SpecProblems(reading.problems)
-    return build(values, name)
+    return build(values, name, at)
 
 
 def _name_of(path: Path) -> str:

@@ -3,13 +3,15 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
 from fornada.spec import monitors
 from fornada.spec.kinds.fields import Fields
+from fornada.spec.kinds.reading import At
 from fornada.spec.monitors import Monitor
+from fornada.spec.problems import Problem
 from fornada.spec.sections import COMPILE, DATA, FIT, TOP
 from fornada.spec.source.nodes import Json
 from fornada.spec.values import KerasObject, Value, to_json
@@ -101,6 +103,8 @@ class Spec:
     resources: Resources
     retry: Retry
     reproducibility: Literal["seeded", "deterministic"]
+    # Where its values were written: what is found later is told with file and line.
+    at: At = field(compare=False, repr=False)
 
     @staticmethod
     def from_document(document: Mapping[str, Any]) -> "Spec":
@@ -135,6 +139,11 @@ class Spec:
             "retry": {"attempts": self.retry.attempts},
             "reproducibility": self.reproducibility,
         }
+
+    @property
+    def warnings(self) -> list[Problem]:
+        """What was accepted, and is most likely not meant."""
+        return self.at.reading.warnings
 
     @cached_property
     def hash(self) -> str:
@@ -207,12 +216,13 @@ class Spec:
         )
 
 
-def build(values: Mapping[str, Any], name: str) -> Spec:
+def build(values: Mapping[str, Any], name: str, at: At) -> Spec:
     """The spec of values that were read without a problem.
 
     Args:
         values: of every section.
         name: of the spec, where it gives none.
+        at: the root of the reading.
     """
     data = dict(values["data"])
     if data["validation"] is not None:
@@ -230,6 +240,7 @@ def build(values: Mapping[str, Any], name: str) -> Spec:
         resources=Resources(**resources),
         retry=Retry(**values["retry"]),
         reproducibility=values["reproducibility"],
+        at=at,
     )
 
 

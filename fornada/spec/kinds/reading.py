@@ -1,6 +1,6 @@
 """One reading of one spec: where values stand, and the problems found on the way."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from db.states import FailureCode
@@ -31,6 +31,8 @@ class Reading:
     data_root: Path = Path("/")
     base: Path | None = None
     problems: list[Problem] = field(default_factory=list)
+    # What is accepted, and most likely not meant.
+    warnings: list[Problem] = field(default_factory=list)
     marks: dict[tuple[str, ...], Mark] = field(default_factory=dict)
     places: dict[int, tuple[KerasObject, tuple[str, ...]]] = field(default_factory=dict)
 
@@ -58,11 +60,18 @@ class At:
         Args:
             mark: where it was written; None: where this place, or the nearest above, was.
         """
+        self.reading.problems.append(self._problem(mark, message, code))
+        return Refused()
+
+    def warn(self, message: str) -> None:
+        """Record that the value here is accepted, and most likely not meant."""
+        self.reading.warnings.append(self._problem(None, message, FailureCode.SPEC_INVALID))
+
+    def _problem(self, mark: Mark | None, message: str, code: FailureCode) -> Problem:
         mark = mark or self._mark()
         file = mark.override or self.reading.file
         path = ".".join(map(clip, self.path))
-        self.reading.problems.append(Problem(file, mark.line, path, message, code))
-        return Refused()
+        return Problem(file, mark.line, path, message, code)
 
     def place(self, item: KerasObject) -> None:
         """Remember that `item` was read from here."""
@@ -77,6 +86,10 @@ class At:
         prefix = ".".join(path)
         found = (problem.path for problem in self.reading.problems)
         return any(f"{place}.".startswith(f"{prefix}.") for place in found)
+
+    def afresh(self) -> "At":
+        """The same place and marks, with no problem and no warning recorded yet."""
+        return At(replace(self.reading, problems=[], warnings=[]), self.path)
 
     def trial(self) -> "At":
         """The same place in a reading whose problems are thrown away."""

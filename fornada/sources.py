@@ -10,6 +10,7 @@ from fornada.settings import Settings
 from fornada.spec import Spec, SpecProblems, loads
 from fornada.spec import load as load_file
 from fornada.spec.limits import MAX_BYTES
+from fornada.spec.loading import from_document, from_python
 
 # What stands for a spec that comes through a pipe.
 STDIN = "-"
@@ -33,7 +34,7 @@ def load(settings: Settings, source: Source, *, overrides: Sequence[str] = ()) -
             return source
         return recorded(settings, source.document(), overrides=overrides)
     if isinstance(source, Mapping):
-        return loads(json.dumps(source), overrides=overrides, data_root=root)
+        return from_python(source, overrides=overrides, data_root=root)
     if str(source) == STDIN:
         # One byte more than allowed tells a text that is too long.
         text = sys.stdin.buffer.read(MAX_BYTES + 1)
@@ -59,8 +60,7 @@ def recorded(
         SpecProblems: with all its problems.
     """
     root = settings.data_root_path
-    text = json.dumps(document)
-    return loads(text, file=name, overrides=overrides, data_root=root, base=root)
+    return from_document(document, file=name, overrides=overrides, data_root=root, base=root)
 
 
 def load_all(

@@ -56,7 +56,8 @@ def _record_unknown(database: Database, uid: str, document: dict[str, Any]) -> N
     except JobNotFound:
         told = _NEW_JOB.validate_python(document | {"uid": uid})
         spec = Spec.from_document(told.spec)
-        if spec.hash != told.spec_hash:
+        # A client of an earlier version may have meant something else; the record says what holds.
+        if told.spec_hash not in (spec.hash, spec.earlier_hash):
             log.warning("a wake-up brought job %s with the hash of another spec; dropped", uid)
             return
         if not told.user.isprintable():

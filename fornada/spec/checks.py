@@ -6,7 +6,7 @@ Each check takes what could be read and leaves alone what could not: that is rep
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fornada.spec import classes, monitors, sizes
+from fornada.spec import checkpoints, classes, monitors, sizes
 from fornada.spec.catalogue import losses, metrics
 from fornada.spec.catalogue.combinations import CHECKS
 from fornada.spec.draft import Draft
@@ -15,6 +15,7 @@ from fornada.spec.sections import NEVER_CROPPED
 from fornada.spec.values import KerasObject
 from fornada.spec.wording import did_you_mean, listed, nearest, sentence
 
+_SWAP = "SwapEMAWeights"
 _CHANNELS = {"rgb": 3, "rgba": 4, "grayscale": 1}
 
 
@@ -40,6 +41,8 @@ def check(values: Mapping[str, Any], at: At) -> None:
             classes.check(draft, draft.class_names, at)
     if whole["compile.metrics"]:
         _monitors(draft, at)
+        checkpoints.check(draft, at)
+    _averages(draft, at)
     _learning_rate(draft, at)
 
 
@@ -202,3 +205,31 @@ def _learning_rate(draft: Draft, at: At) -> None:
                 f"cannot change a learning rate that {rate.class_name} decides.\n"
                 "  Expected a number as learning_rate, or no ReduceLROnPlateau.",
             )
+
+
+def _averages(draft: Draft, at: At) -> None:
+    """Averaged weights are made by the optimizer and brought in by a callback."""
+    averages = bool(draft.optimizer and draft.optimizer.arguments.get("use_ema"))
+    names = [callback.class_name for callback in draft.callbacks]
+    swaps = [callback for callback in draft.callbacks if callback.class_name == _SWAP]
+    for place, swap in enumerate(swaps):
+        if draft.optimizer and not averages:
+            at.of(swap).refuse(
+                None,
+                f"there are no averages: {draft.optimizer.class_name} has use_ema: false.\n"
+                "  Expected use_ema: true in compile.optimizer.",
+            )
+        if place:
+            at.of(swap).refuse(None, "is given twice.\n  Expected one.")
+    if swaps and checkpoints.CHECKPOINT in names[: names.index(_SWAP)]:
+        at.of(swaps[0]).refuse(
+            None,
+            f"stands behind {checkpoints.CHECKPOINT}, which would save other weights than were "
+            f"measured.\n  Expected it before {checkpoints.CHECKPOINT}.",
+        )
+    if averages and draft.optimizer and not swaps:
+        at.of(draft.optimizer).key("use_ema").warn(
+            "best.keras holds the weights that are measured, which are not averaged; the averages "
+            "go into last.keras at the end.\n"
+            "  To measure and keep them: callbacks: [SwapEMAWeights: {swap_on_epoch: true}]."
+        )

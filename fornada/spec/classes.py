@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from fornada.spec.catalogue import losses
 from fornada.spec.draft import Draft
-from fornada.spec.kinds.reading import At
+from fornada.spec.kinds.reading import At, Reading
 from fornada.spec.problems import Problem
 from fornada.spec.spec import Spec
-from fornada.spec.values import CLASSES
+from fornada.spec.values import CLASSES, ClassWeights, is_index
 from fornada.spec.wording import did_you_mean, listed
 
 
@@ -22,6 +22,20 @@ def problems(spec: Spec, classes: Sequence[str]) -> list[Problem]:
         spec: as it was read: with "classes", and not with their number.
         classes: names, in the order of their labels.
     """
+    return _compared(spec, classes).problems
+
+
+def warnings(spec: Spec, classes: Sequence[str]) -> list[Problem]:
+    """What of a spec fits the classes of its data, and is most likely not meant.
+
+    Args:
+        spec: as of `problems`.
+        classes: as of `problems`.
+    """
+    return _compared(spec, classes).warnings
+
+
+def _compared(spec: Spec, classes: Sequence[str]) -> Reading:
     at = spec.at.afresh()
     draft = Draft(
         data=vars(spec.data),
@@ -33,30 +47,46 @@ def problems(spec: Spec, classes: Sequence[str]) -> list[Problem]:
         callbacks=spec.callbacks,
     )
     check(draft, tuple(classes), at)
-    return at.reading.problems
+    return at.reading
 
 
 def check(draft: Draft, classes: tuple[str, ...], at: At) -> None:
     """Record everything that does not fit these classes."""
-    for key in draft.fit.get("class_weight") or ():
-        _weighted_class(key, draft, classes, at.key("fit").key("class_weight").key(key))
+    weights = draft.fit.get("class_weight")
+    if isinstance(weights, ClassWeights):
+        _class_weight(weights, classes, at.key("fit").key("class_weight"))
     _units(draft, classes, at)
 
 
-def _weighted_class(key: str, draft: Draft, names: tuple[str, ...], here: At) -> None:
-    index = int(key) if key.isascii() and key.isdigit() and len(key) < 9 else None
-    if key in names:
-        place = names.index(key)
-        if index is not None and index != place and index < len(names):
-            here.refuse(None, f'is class {place} by its name, and "{names[index]}" by its index.')
-        elif index is None and str(place) in draft.fit["class_weight"]:
-            here.refuse(None, f"is given twice: it is class {place}.")
-    elif index is None or index >= len(names):
-        here.refuse(
-            None,
-            f"is no class.\n  Expected an index from 0 to {len(names) - 1}, or one of: "
-            f"{listed(names)}.{did_you_mean(key, names)}",
-        )
+def _class_weight(weights: ClassWeights, classes: tuple[str, ...], here: At) -> None:
+    """Each key is a class, each class has one weight, and the two kinds of keys are told apart."""
+    expected = f"Expected an index from 0 to {len(classes) - 1}, or one of: {listed(classes)}."
+    for index in weights.indices:
+        text = str(index)
+        if index >= len(classes):
+            quoted = f'\n  Did you mean "{text}", in quotes?' if text in classes else ""
+            here.key(text).refuse(None, f"is no class.\n  {expected}{quoted}")
+        elif text in classes and classes.index(text) != index:
+            here.key(text).warn(
+                f'is an index, as in Keras: of class "{classes[index]}".\n'
+                f'  For the class of the name "{text}" write it in quotes.'
+            )
+    for name in weights.names:
+        if name not in classes:
+            index = is_index(name) and int(name) < len(classes)
+            hint = f"\n  Did you mean {name}, without quotes?" if index else ""
+            hint = hint or did_you_mean(name, classes)
+            here.key(name).refuse(None, f"is no class.\n  {expected}{hint}")
+        elif classes.index(name) in weights.indices:
+            here.key(name).refuse(None, f"is given twice: it is class {classes.index(name)}.")
+    if not _any_counts(weights, classes):
+        here.refuse(None, "every class has the weight 0.\n  Expected one above 0.")
+
+
+def _any_counts(weights: ClassWeights, classes: Sequence[str]) -> bool:
+    """Whether some class counts; one without a weight counts 1."""
+    given = [*weights.indices.values(), *weights.names.values()]
+    return len(given) < len(classes) or any(given)
 
 
 def _units(draft: Draft, classes: tuple[str, ...], at: At) -> None:

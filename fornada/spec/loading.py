@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from db.states import FailureCode
-from fornada.spec import checks, overriding
+from fornada.spec import changes, checks, overriding
 from fornada.spec.kinds.reading import At, Reading
 from fornada.spec.kinds.text import is_label
 from fornada.spec.limits import MAX_BYTES
@@ -76,14 +76,50 @@ def loads(
     return _read(root, reading, overrides, _name_of(Path(file)))
 
 
-def from_document(content: Mapping[str, Any]) -> Spec:
-    """Check an effective document, whose paths are relative to the data root.
+def from_python(
+    content: Mapping[str, Any], *, overrides: Sequence[str] = (), data_root: Path = Path("/")
+) -> Spec:
+    """Check a spec that a program has put together; as `loads`.
+
+    Args:
+        content: as the YAML would be read; indices of classes are integers, as in Keras.
+        overrides: as in `load`.
+        data_root: as in `load`.
 
     Raises:
         SpecProblems: with everything that is wrong.
     """
-    reading = Reading("<document>", Path(os.sep), None)
-    return _read(document.read(content, reading.file), reading, (), _NO_NAME)
+    reading = Reading("<spec>", data_root, Path.cwd())
+    return _read(document.read(content, reading.file), reading, overrides, _NO_NAME)
+
+
+def from_document(
+    content: Mapping[str, Any],
+    *,
+    file: str = "<document>",
+    overrides: Sequence[str] = (),
+    data_root: Path = Path(os.sep),
+    base: Path | None = None,
+) -> Spec:
+    """Check an effective document, whose paths are relative to the data root.
+
+    What an earlier version recorded is read as this one means it, with a warning that says so.
+
+    Args:
+        content: as `Spec.document` gives it.
+        file: how problems name it.
+        overrides: as in `load`.
+        data_root: as in `load`; only where `base` is given.
+        base: folder that the paths are relative to; None: the data root, wherever that is.
+
+    Raises:
+        SpecProblems: with everything that is wrong.
+    """
+    content, told = changes.modern(content)
+    reading = Reading(file, data_root, base)
+    for sentence in told:
+        At(reading).warn(sentence)
+    return _read(document.read(content, reading.file), reading, overrides, _NO_NAME)
 
 
 def _read(root: Node, reading: Reading, overrides: Sequence[str], name: str) -> Spec:

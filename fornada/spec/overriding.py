@@ -4,6 +4,7 @@ A place is a dotted path. An item of a list is named by its index, from 0, or by
 only one item has it: `model.3.Dense.units`, `callbacks.EarlyStopping.patience`.
 """
 
+import re
 from collections.abc import Sequence as SequenceOf
 
 from fornada.spec.kinds.reading import Reading
@@ -13,6 +14,8 @@ from fornada.spec.wording import clip, did_you_mean
 
 # Their names may hold dots, so what follows them is one name.
 _NAMES_WITH_DOTS = ("tags.", "fit.class_weight.")
+# A name in quotes, which the shell must leave.
+_QUOTED = re.compile(r"\"[^\"]+\"|'[^']+'")
 
 
 class _Misplaced(Exception):  # carries a sentence to `apply`, never further
@@ -82,10 +85,20 @@ def _put(root: Mapping, parts: list[str], value: Node, mark: Mark) -> None:
         named = Mapping({last: value}, {last: mark}, mark)
         node.items[index] = value if _is_index(last) else named
     elif isinstance(node, Mapping):
-        node.items[last] = value
-        node.keys[last] = mark
+        _put_named(node, last, value, where, mark)
     else:
         raise _closed(node, last, where)
+
+
+def _put_named(node: Mapping, written: str, value: Node, where: list[str], mark: Mark) -> None:
+    """Set one name; `"1"` in quotes is the name of a class, and `1` its index."""
+    name = written[1:-1] if _QUOTED.fullmatch(written) else written
+    if name != written and name in node.items and name not in node.quoted:
+        raise _Misplaced(f"{'.'.join(where)} has {name} without quotes.\n  Expected the same here.")
+    if name != written:
+        node.quoted.add(name)
+    node.items[name] = value
+    node.keys[name] = mark
 
 
 def _step(node: Node, part: str, following: str, where: list[str], mark: Mark) -> Node:

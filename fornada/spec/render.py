@@ -8,6 +8,7 @@ from pathlib import Path
 from fornada.spec.source.nodes import Json
 from fornada.spec.source.scalars import NumberError, resolve
 from fornada.spec.spec import Spec
+from fornada.spec.values import ClassWeights
 
 # Text that means itself in YAML, whatever stands around it.
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*", re.ASCII)
@@ -27,7 +28,23 @@ def to_yaml(spec: Spec, data_root: Path) -> str:
         data[name] = _absolute(data[name], data_root)
     if data["validation"] is not None:
         data["validation"]["folder"] = _absolute(data["validation"]["folder"], data_root)
+    if isinstance(spec.fit.class_weight, ClassWeights):
+        document["fit"]["class_weight"] = _weights(spec.fit.class_weight)
     return "".join(f"{line}\n" for line in _mapping(document, ""))
+
+
+def _weights(weights: ClassWeights) -> Json:
+    """Indices as they are, and names that look like one in quotes: YAML tells them apart."""
+    if any(str(index) in weights.names for index in weights.indices):
+        return weights.document()
+    keys: dict[str, Json] = {_Bare(index): weight for index, weight in weights.indices.items()}
+    return keys | dict(weights.names)
+
+
+class _Bare(str):
+    """A key that is written without quotes."""
+
+    __slots__ = ()
 
 
 def _absolute(stored: str | None, data_root: Path) -> str | None:
@@ -76,6 +93,8 @@ def _inline(value: Json) -> str:
 
 
 def _text(text: str) -> str:
+    if isinstance(text, _Bare):
+        return str(text)
     try:
         if _PLAIN.fullmatch(text) and resolve(text) == text:
             return text

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from fornada.spec import monitors
+from fornada.spec import changes, monitors
 from fornada.spec.kinds.fields import Fields
 from fornada.spec.kinds.reading import At
 from fornada.spec.monitors import Monitor
 from fornada.spec.problems import Problem
 from fornada.spec.sections import COMPILE, DATA, FIT, TOP
 from fornada.spec.source.nodes import Json
-from fornada.spec.values import KerasObject, Value, to_json
+from fornada.spec.values import ClassWeights, KerasObject, Value, to_json
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ class Compile:
 
 @dataclass(frozen=True)
 class Fit:
-    """How long to train. Weights by class index, as text, or by class name."""
+    """How long to train, and how much an image of each class counts."""
 
     epochs: int
-    class_weight: Mapping[str, float] | None
+    class_weight: ClassWeights | Literal["balanced"] | None
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
     jit: Literal["auto"] | bool
 
@@ -148,7 +148,7 @@ class Spec:
     @cached_property
     def hash(self) -> str:
         """SHA-256, hexadecimal, of what decides the numbers: not name, tags, resources, retry."""
-        return _sha256(self._decides)
+        return _sha256(self._decides())
 
     @cached_property
     def epoch_hash(self) -> str:
@@ -156,18 +156,24 @@ class Spec:
 
         A job may go on from the state of another that differs in nothing else.
         """
-        fit = dict(self._decides["fit"])
-        del fit["epochs"]
-        return _sha256({**self._decides, "fit": fit})
+        return _sha256(_of_each_epoch(self._decides()))
 
     @property
-    def _decides(self) -> dict[str, Any]:
+    def earlier_hash(self) -> str:
+        """What `hash` was before all changes of meaning; the same where none applies."""
+        return _sha256(self._decides(earlier=True))
+
+    def _decides(self, *, earlier: bool = False) -> dict[str, Any]:
         document = self.document()
         for name in ("name", "tags", "resources", "retry"):
             del document[name]
         # Where images are packed exactly, or not at all, the numbers are the same.
         if self.data.pack != "uint8":
             del document["data"]["pack"]
+        if earlier:
+            changes.undo(document, self)
+        elif changed := changes.of(self):
+            document["changes"] = [change.name for change in changed]
         # As they were before these fields: a job's state outlives an upgrade.
         for name in ("precision", "jit"):
             if document["fit"][name] == FIT.fields[name].default:
@@ -242,6 +248,11 @@ def build(values: Mapping[str, Any], name: str, at: At) -> Spec:
         reproducibility=values["reproducibility"],
         at=at,
     )
+
+
+def _of_each_epoch(decides: dict[str, Any]) -> dict[str, Any]:
+    fit = {name: value for name, value in decides["fit"].items() if name != "epochs"}
+    return {**decides, "fit": fit}
 
 
 def _sha256(document: Mapping[str, Any]) -> str:

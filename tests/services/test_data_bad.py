@@ -15,6 +15,7 @@ import tensorflow as tf
 from db.states import FailureCode
 from fornada.settings import Settings
 from fornada.spec import Spec
+from fornada.spec.values import ClassWeights
 from tests.services.trainer_jobs import BINARY, document, png, write_images
 from worker.trainer.data.headers import NoImage, pixels
 from worker.trainer.data.order import epoch_order
@@ -183,7 +184,14 @@ def test_order_is_a_function_of_seed_and_epoch() -> None:
 
 
 def test_class_weights_by_name_and_by_index() -> None:
-    assert class_weights({"cat": 2.0, "1": 3.0}, ("cat", "dog")) == {0: 2.0, 1: 3.0}
-    assert class_weights({"1": 2.0}, ("1", "0")) == {0: 2.0}
-    with pytest.raises(TrainingFailed, match="zebra"):
-        class_weights({"zebra": 1.0}, ("cat", "dog"))
+    counts = np.array([1, 1])
+    both = ClassWeights({1: 3.0}, {"cat": 2.0})
+    assert class_weights(both, ("cat", "dog"), counts) == {0: 2.0, 1: 3.0}
+    assert class_weights(ClassWeights({}, {"1": 2.0}), ("1", "0"), counts) == {0: 2.0}
+    assert class_weights(ClassWeights({1: 2.0}, {}), ("1", "0"), counts) == {1: 2.0}
+
+
+def test_balanced_weights_make_up_for_unequal_classes() -> None:
+    # 4 / (2 classes * 3 images) and 4 / (2 * 1); a class without images has no part in it.
+    balanced = class_weights("balanced", ("a", "b", "c"), np.array([3, 0, 1]))
+    assert balanced == {0: pytest.approx(2 / 3), 2: pytest.approx(2.0)}

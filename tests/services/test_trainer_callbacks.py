@@ -15,7 +15,8 @@ from tests.services.trainer_jobs import document
 from worker.files import verify
 from worker.messages import Epoch
 from worker.trainer import artifacts
-from worker.trainer.callbacks import BestModel, EventFiles, from_spec
+from worker.trainer.callbacks import EventFiles, from_spec
+from worker.trainer.checkpoints import BestModel, ModelFiles
 from worker.trainer.history import HistoryFile
 
 # Keras converts its variables in a way that this NumPy warns about and the next refuses.
@@ -50,7 +51,7 @@ def drive(best: BestModel, values: list[float]) -> list[int]:
     ],
 )
 def test_what_is_best(tmp_path: Path, mode: Any, values: list[float], kept: list[int]) -> None:
-    best = BestModel(tmp_path, Monitor("x", mode))
+    best = BestModel(ModelFiles(tmp_path), Monitor("x", mode))
     assert drive(best, values) == kept
     if kept:
         assert best.best is not None
@@ -62,7 +63,7 @@ def test_what_is_best(tmp_path: Path, mode: Any, values: list[float], kept: list
 
 
 def test_a_best_model_that_was_told_outlives_the_next(tmp_path: Path) -> None:
-    best = BestModel(tmp_path, Monitor("x", "min"))
+    best = BestModel(ModelFiles(tmp_path), Monitor("x", "min"))
     told = []
     for epoch, value in enumerate((3.0, 2.0)):
         best.set_model(model())
@@ -77,7 +78,7 @@ def test_a_best_model_that_was_told_outlives_the_next(tmp_path: Path) -> None:
 
 
 def test_a_model_that_overflowed_is_not_kept(tmp_path: Path) -> None:
-    best = BestModel(tmp_path, Monitor("x", "min"))
+    best = BestModel(ModelFiles(tmp_path), Monitor("x", "min"))
     drive(best, [3.0])
     best.model.layers[0].set_weights([np.full((1, 1), np.nan), np.zeros(1)])
     best.on_epoch_end(1, {"x": 1.0})
@@ -100,7 +101,7 @@ def test_a_save_that_fails_leaves_the_one_before(tmp_path: Path) -> None:
 
 
 def test_verbose_says_what_keras_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    drive(BestModel(tmp_path, Monitor("x", "min"), verbose=True), [3.0, 4.0, 2.0])
+    drive(BestModel(ModelFiles(tmp_path), Monitor("x", "min"), verbose=True), [3.0, 4.0, 2.0])
     assert capsys.readouterr().out.splitlines() == [
         "Epoch 1: x improved from None to 3.00000",
         "Epoch 2: x did not improve from 3.00000",
@@ -109,7 +110,7 @@ def test_verbose_says_what_keras_says(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_weights_and_last_are_kept_beside(tmp_path: Path) -> None:
-    drive(BestModel(tmp_path, Monitor("x", "min"), weights=True, last=True), [1.0, 2.0])
+    drive(BestModel(ModelFiles(tmp_path), Monitor("x", "min"), weights=True, last=True), [1.0, 2.0])
     other = model()
     other.load_weights(tmp_path / "best.weights.h5")
     assert other.layers[0].bias.numpy() == 1
@@ -124,7 +125,7 @@ def test_the_order_of_the_spec_is_kept(tmp_path: Path) -> None:
                 {"EarlyStopping": {"monitor": "val_loss", "patience": 7}},
                 {"ModelCheckpoint": {"monitor": "val_loss", "save_best_only": True}},
                 {"TerminateOnNaN": {"raise_error": True}},
-                {"ModelCheckpoint": {"monitor": "loss", "save_weights_only": True}},
+                {"ModelCheckpoint": {"monitor": "loss", "filepath": "loss.keras"}},
             ]
         )
     )
@@ -133,6 +134,7 @@ def test_the_order_of_the_spec_is_kept(tmp_path: Path) -> None:
         "EarlyStopping",
         "BestModel",
         "TerminateOnNaN",
+        "ModelCheckpoint",
     ]
     assert made[1] is best
     assert made[0].patience == 7

@@ -15,11 +15,12 @@ from fornada.spec.catalogue.activations import Activation
 from fornada.spec.catalogue.arguments import ChannelsLast
 from fornada.spec.catalogue.layers import Factor, Margins
 from fornada.spec.catalogue.objects import Object
+from fornada.spec.checkpoints import CheckpointFile
 from fornada.spec.kinds.compound import Either, ListOf, Nullable, Pair
 from fornada.spec.kinds.fields import Fields
 from fornada.spec.kinds.kind import Kind
 from fornada.spec.kinds.named import Tags, Weights
-from fornada.spec.kinds.plain import Boolean, Choice, Integer, Number, Verbosity
+from fornada.spec.kinds.plain import Boolean, Choice, Integer, Number, OnlyTrue, Verbosity
 from fornada.spec.kinds.text import ClassName, Duration, Label
 from fornada.spec.paths import DataPath
 from fornada.spec.sections import DATA, NEVER_CROPPED, RESOURCES, RETRY, Validation
@@ -37,6 +38,8 @@ _LINES = st.text(
     ).filter(lambda letter: letter not in "\x7f\u2028\u2029\ufeff"),
     max_size=20,
 )
+# Names of checkpoints, less their endings.
+_FILES = st.sampled_from(["model", "a b", "{epoch:02d}-{loss:.2f}", "models/{epoch}"])
 _FOLDERS = st.lists(_LABELS.filter(lambda part: part != "."), min_size=1, max_size=3).map("/".join)
 
 
@@ -147,6 +150,10 @@ def _margins(_: Kind) -> SearchStrategy[Any]:
     return side | pair | st.lists(side | pair, min_size=2, max_size=2)
 
 
+# Two classes are in every data set.
+_WEIGHTS = st.just("balanced") | st.fixed_dictionaries(
+    {"index": st.dictionaries(st.sampled_from("01"), st.floats(0.1, 9), min_size=1)}
+)
 _DURATIONS = st.sampled_from(["2h", "90m", "1h30m", "45s", "1d", "1.5s"]) | st.floats(1, 1e6)
 _SIMPLE: Mapping[type[Kind], Any] = {
     Boolean: lambda _: st.booleans(),
@@ -169,7 +176,9 @@ _SIMPLE: Mapping[type[Kind], Any] = {
     ClassName: lambda _: _LABELS,
     Tags: lambda _: st.none() | st.dictionaries(_LABELS, _LINES, max_size=3),
     Validation: lambda kind: _FOLDERS | arguments(kind.fields),
-    Weights: lambda _: st.dictionaries(st.sampled_from("01"), st.floats(0, 9), min_size=1),
+    Weights: lambda _: _WEIGHTS,
+    OnlyTrue: lambda _: st.just(True),
+    CheckpointFile: lambda _: _FILES.map("{}.keras".format),
 }
 
 
@@ -220,10 +229,9 @@ def _scheduled(optimizer: Any) -> bool:
 
 
 def _fit() -> SearchStrategy[Any]:
-    weights = st.none() | st.dictionaries(st.sampled_from("01"), st.floats(0, 9), min_size=1)
     given = {
         "epochs": st.integers(1, 99),
-        "class_weight": weights,
+        "class_weight": st.none() | _WEIGHTS,
         "precision": st.sampled_from(["float32", "mixed_bfloat16", "mixed_float16"]),
         "jit": st.sampled_from(["auto", True, False]),
     }
@@ -261,10 +269,15 @@ def _callbacks(draw: st.DrawFn, reported: list[str], data: dict[str, Any]) -> li
     produced = ["loss", *reported]
     if data.get("validation") or data.get("validation_split"):
         produced += [f"val_{name}" for name in produced]
+    # Averages need an optimizer that makes them, and callbacks in one order.
+    names = sorted(set(FAMILIES["callbacks"].hands) - {"SwapEMAWeights"})
     chosen = []
-    for name in draw(st.lists(st.sampled_from(sorted(FAMILIES["callbacks"].hands)), max_size=3)):
+    for place, name in enumerate(draw(st.lists(st.sampled_from(names), max_size=3))):
         given = draw(arguments(FAMILIES["callbacks"].arguments[name]))
         if name != "TerminateOnNaN":
             given["monitor"] = draw(st.sampled_from(produced))
+        if name == "ModelCheckpoint":
+            ending = ".weights.h5" if given.get("save_weights_only") else ".keras"
+            given["filepath"] = f"{place}-{draw(_FILES)}{ending}"
         chosen.append({name: given})
     return chosen

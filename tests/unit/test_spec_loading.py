@@ -135,7 +135,8 @@ def test_one_number_for_height_and_width_is_kept_as_two() -> None:
         (
             ", validation: Test",
             ", metrics: [accuracy]",
-            "{ModelCheckpoint: {monitor: val_accuracy}}, {ModelCheckpoint: {monitor: loss}}",
+            "{ModelCheckpoint: {monitor: val_accuracy}}, "
+            "{ModelCheckpoint: {monitor: loss, filepath: loss.keras}}",
             ("loss", "val_loss", "accuracy", "val_accuracy"),
             Monitor("val_accuracy", "max"),
         ),

@@ -145,7 +145,7 @@ DOCUMENTS = {
     "not a number": ({"data": {"seed": float("nan")}}, "not a finite number"),
     "a giant number": ({"a": 10**70}, "64 digits"),
     "an object": ({"a": object()}, "no JSON"),
-    "a number as a name": ({1: 2}, "no text"),
+    "a number as a name": ({1.5: 2}, "neither text nor"),
     "too much text": ({"a": "x" * (MAX_BYTES + 1)}, "larger than"),
     "too many values": ({"a": [0] * MAX_NODES}, "10,000 values"),
     "a control character": ({"a": "\x1b[31m"}, "U+001B"),

@@ -25,6 +25,10 @@ _KINDS = {
     "tensorboard": "tensorboard",
     "train.log": "log",
 }
+# The kind of a named checkpoint's file.
+CHECKPOINT = "checkpoint"
+# Bytes that must be left on the disk beside a large file: for the log, history and record.
+_MARGIN_BYTES = 2**20
 
 # In front of a name while the file is written.
 _WRITING = "writing."
@@ -33,22 +37,41 @@ _WRITING = "writing."
 _NO_LINK = frozenset({errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS})
 
 
-def write(path: Path, save: Callable[[Path], object]) -> FileRecord:
+def check_room(folder: Path, size: int, what: str) -> None:
+    """See that a file of so many bytes finds room.
+
+    Args:
+        folder: it is written there.
+        size: in bytes.
+        what: begins the message, such as "a training state takes".
+
+    Raises:
+        OSError: ENOSPC.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < size + _MARGIN_BYTES:
+        why = f"{what} {size:,} bytes, and the disk of {folder} has {free:,} left"
+        raise OSError(errno.ENOSPC, why)
+
+
+def write(path: Path, save: Callable[[Path], object], kind: str | None = None) -> FileRecord:
     """Let `save` write a file beside `path`, then put it in its place, on disk.
 
     Args:
         path: its name keeps its last suffixes beside, which tell Keras the format.
         save: called with the temporary path.
+        kind: of the file; by default what its name says.
 
     Raises:
         OSError: the file at `path`, if there was one, is untouched.
     """
+    kind = kind or _KINDS[path.name]
     beside = path.with_name(f"{_WRITING}{path.name}")
     try:
         save(beside)
         with beside.open("rb") as file:
             os.fsync(file.fileno())
-        done = record(_KINDS[path.name], beside)
+        done = record(kind, beside)
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
@@ -86,7 +109,7 @@ def records(folder: Path, known: FileRecord | None = None) -> list[FileRecord]:
 
 def remove_unfinished(folder: Path) -> None:
     """Remove what the trainer of an attempt was writing when it was killed."""
-    for path in folder.glob(f"{_WRITING}*"):
+    for path in folder.rglob(f"{_WRITING}*"):
         # Where it cannot be removed it only takes room.
         with suppress(OSError):
             path.unlink()

@@ -1,132 +1,65 @@
-"""The callbacks of a job: Keras's own from the spec, the best model's, and the records'."""
+"""The callbacks of a job: Keras's own from the spec, the files of models, and the records'."""
 
-import math
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from fornada.spec import Monitor, Spec
-from fornada.sync import sync_folder
-from worker.files import BEST, lasting
-from worker.messages import Best, Epoch, FileRecord
-from worker.trainer import artifacts
-from worker.trainer.artifacts import link
+from fornada.spec import KerasObject, Spec
+from fornada.spec.checkpoints import CHECKPOINT, named
+from worker.messages import Epoch
 from worker.trainer.catalogue import make
-from worker.trainer.saving import Saving
+from worker.trainer.checkpoints import BestModel, ModelCheckpoint, ModelFiles
 
 Metrics = dict[str, float]
 
-_CHECKPOINT = "ModelCheckpoint"
 
+class SwapEMAWeights(keras.callbacks.SwapEMAWeights):  # type: ignore[misc]
+    """Keras's, which a training can be stopped in and continued with.
 
-class BestModel(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keeps the model of the best epoch as `best.keras`, written in one piece.
+    Keras forgets the weights that are not averaged after the last epoch; who trains on needs them.
 
-    Each has a second name, `files.lasting`, which the record has of it until the job ends; the
-    supervisor removes it.
-
-    Keras's ModelCheckpoint as to when it saves and what it says, but for two things: its saves
-    are atomic and have a checksum, and what is not finite, value or weight, is never the best.
-    The best model is kept whether or not it passes an `initial_value_threshold`.
-
-    Args:
-        folder: of the attempt.
-        monitor: what is watched, as the logs name it, and whether its `min` or `max` is best.
-        verbose: whether it prints what Keras prints.
-        weights: whether `best.weights.h5` is kept beside.
-        last: whether `last.keras` is written every epoch.
+    Attributes:
+        testing: whether a validation is under way, which is continued without another swap.
+        raw: the weights that are not averaged, after the last epoch; else empty.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        monitor: Monitor,
-        *,
-        verbose: bool = False,
-        weights: bool = False,
-        last: bool = False,
-    ) -> None:
-        super().__init__()
-        self.best: Best | None = None
-        # The files it keeps, by name.
-        self.files: dict[str, FileRecord] = {}
-        self._folder = folder
-        self._monitor = monitor.name
-        self._sign = -1.0 if monitor.mode == "max" else 1.0
-        self._verbose = verbose
-        self._weights = weights
-        self._last = last
-        self._savings: dict[str, Saving] = {}
+    def __init__(self, swap_on_epoch: bool = False) -> None:
+        super().__init__(swap_on_epoch)
+        self.testing = False
+        self.raw: list[NDArray[Any]] | None = None
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Save what this epoch calls for; `epoch` is zero-based, as Keras counts."""
-        value = float((logs or {})[self._monitor])
-        if self._improves(value):
-            self._say(epoch, f"{self._monitor} improved from {self._so_far()} to {value:.5f}")
-            if self._weights:
-                self._save_model("best.weights.h5", self.model.save_weights)
-            file = self._save_model(BEST, self.model.save)
-            self._take(Best(epoch=epoch + 1, monitor=self._monitor, value=value, file=file))
-        else:
-            self._say(epoch, f"{self._monitor} did not improve from {self._so_far()}")
-        if self._last:
-            self._save_model("last.keras", self.model.save)
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Train on with the weights that are not averaged."""
+        if self.raw:
+            for average, raw in zip(self._averages, self.raw, strict=True):
+                average.assign(raw)
+            self.raw = None
+        if not self.testing:
+            super().on_epoch_begin(epoch, logs)
+
+    def on_test_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        """Validate with the averages."""
+        super().on_test_begin(logs)
+        self.testing = True
+
+    def on_test_end(self, logs: Mapping[str, float] | None = None) -> None:
+        """As it was before."""
+        super().on_test_end(logs)
+        self.testing = False
 
     @property
-    def lasting(self) -> Best | None:
-        """The best model under its second name."""
-        if self.best is None:
-            return None
-        path = lasting(self._folder, self.best.epoch)
-        file = self.best.file.model_copy(update={"path": path})
-        return self.best.model_copy(update={"file": file})
+    def _averages(self) -> list[Any]:
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        return list(optimizer._model_variables_moving_average)
 
-    def restore(self, best: Best | None, names: Iterable[str], source: Path) -> None:
-        """Take over the best model of a state.
-
-        Args:
-            best: as it was recorded there.
-            names: of the files that belong to it.
-            source: the folder they lie in, compared with their checksums already.
-        """
-        for name in names:
-            self._save(name, partial(link, source / name))
-        if best is not None:
-            self._take(best.model_copy(update={"file": self.files[BEST]}))
-
-    def _take(self, best: Best) -> None:
-        link(best.file.path, lasting(self._folder, best.epoch))
-        sync_folder(self._folder)
-        self.best = best
-
-    def _save_model(self, name: str, save: Callable[[Path], object]) -> FileRecord:
-        if name not in self._savings:
-            self._savings[name] = Saving(self.model, save)
-        return self._save(name, self._savings[name])
-
-    def _save(self, name: str, save: Callable[[Path], object]) -> FileRecord:
-        self.files[name] = file = artifacts.write(self._folder / name, save)
-        return file
-
-    def _improves(self, value: float) -> bool:
-        if not math.isfinite(value):
-            return False
-        if self.best is not None and self._sign * value >= self._sign * self.best.value:
-            return False
-        # The last step of an epoch may overflow: its loss was computed before.
-        return all(np.isfinite(weight).all() for weight in self.model.get_weights())
-
-    def _so_far(self) -> str:
-        return "None" if self.best is None else f"{self.best.value:.5f}"
-
-    def _say(self, epoch: int, text: str) -> None:
-        if self._verbose:
-            print(f"Epoch {epoch + 1}: {text}")
+    def _finalize_ema_values(self) -> None:
+        # They stand where the averages stood, and are about to be written over.
+        self.raw = [keras.ops.convert_to_numpy(average) for average in self._averages]
+        super()._finalize_ema_values()
 
 
 class Records(keras.callbacks.Callback):  # type: ignore[misc]
@@ -184,30 +117,49 @@ class EventFiles:
 def from_spec(spec: Spec, folder: Path) -> tuple[list[Any], BestModel]:
     """The spec's callbacks in its order, the best model's in the first checkpoint's place.
 
-    Of several ModelCheckpoints the first decides what is best and speaks; each of them may ask
-    for weights or for the last model beside.
-
     Args:
         spec: `callbacks`, and `monitor`, which the first checkpoint decides.
         folder: of the attempt.
     Returns:
         All callbacks, and among them the one that keeps the best model.
     """
-    checkpoints = [item.arguments for item in spec.callbacks if item.class_name == _CHECKPOINT]
-    best = BestModel(
-        folder,
-        spec.monitor,
-        verbose=bool(checkpoints and checkpoints[0]["verbose"]),
-        weights=any(c["save_weights_only"] for c in checkpoints),
-        last=any(not c["save_best_only"] for c in checkpoints),
-    )
+    files = ModelFiles(folder)
+    best = _best_model(spec, files)
     made: list[Any] = []
     for item in spec.callbacks:
-        if item.class_name == "TerminateOnNaN":
-            # The end is the same with and without `raise_error`: the job has diverged.
-            made.append(keras.callbacks.TerminateOnNaN())
-        elif item.class_name != _CHECKPOINT:
-            made.append(make(item, f"callbacks.{item.class_name}"))
-        elif best not in made:
+        if item.class_name == CHECKPOINT and best not in made:
             made.append(best)
+        if item.class_name != CHECKPOINT or named(item):
+            made.append(_callback(item, files))
     return (made if best in made else [*made, best]), best
+
+
+def _best_model(spec: Spec, files: ModelFiles) -> BestModel:
+    # One at most: the others have files of their own.
+    plain = [item.arguments for item in spec.callbacks if item.class_name == CHECKPOINT]
+    plain = [arguments for arguments in plain[:1] if not named(KerasObject(CHECKPOINT, arguments))]
+    return BestModel(
+        files,
+        spec.monitor,
+        verbose=any(arguments["verbose"] for arguments in plain),
+        weights=any(arguments["save_weights_only"] for arguments in plain),
+        # Averages come into the model at the end alone, and this is the file of the end.
+        last=any(not arguments["save_best_only"] for arguments in plain) or _averages(spec),
+    )
+
+
+def _averages(spec: Spec) -> bool:
+    return bool(spec.compile.optimizer.arguments.get("use_ema"))
+
+
+def _callback(item: KerasObject, files: ModelFiles) -> Any:
+    if item.class_name == CHECKPOINT:
+        when = "when {monitor} improves" if item.arguments["save_best_only"] else "each epoch"
+        print(f"checkpoint: {item.arguments['filepath']}, {when.format(**item.arguments)}")
+        return ModelCheckpoint(files, item)
+    if item.class_name == "SwapEMAWeights":
+        return SwapEMAWeights(swap_on_epoch=bool(item.arguments["swap_on_epoch"]))
+    if item.class_name == "TerminateOnNaN":
+        # The end is the same with and without `raise_error`: the job has diverged.
+        return keras.callbacks.TerminateOnNaN()
+    return make(item, f"callbacks.{item.class_name}")

@@ -43,7 +43,7 @@ METRIC_FUNCTIONS = frozenset(
         "sparse_top_k_categorical_accuracy",
     }
 )
-_CALLBACKS = "EarlyStopping ReduceLROnPlateau TerminateOnNaN"
+_CALLBACKS = "EarlyStopping ReduceLROnPlateau SwapEMAWeights TerminateOnNaN"
 # An activation with arguments is the layer of that name: Keras saves and loads it in place of a
 # function, which a function with bound arguments would not survive.
 _ACTIVATIONS = {

@@ -154,7 +154,8 @@ class Baking:
         return self._training.best if self._training else None
 
     def _files(self) -> list[FileRecord]:
-        return artifacts.records(self._job.folder, self._best.file if self._best else None)
+        found = artifacts.records(self._job.folder, self._best.file if self._best else None)
+        return [*found, *(self._training.checkpoints if self._training else ())]
 
 
 def failed(error: Exception) -> Failed:

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from db.states import FailureCode, StopReason
-from fornada.spec import Spec
+from fornada.spec import Spec, changes
 from worker.messages import Best, Epoch, FileRecord, RestoredEpoch
 from worker.trainer import artifacts, callbacks
 from worker.trainer.catalogue import reason
@@ -88,6 +88,7 @@ class Training:
         self.engine.jit = origin.maker.jit
         self._check = check
         made, self._best_model = callbacks.from_spec(spec, folder)
+        self._files = self._best_model.files
         self._records = callbacks.Records()
         self._steps = -(-len(sets.train) // spec.data.batch_size)
         self._callbacks = keras.callbacks.CallbackList(
@@ -110,6 +111,11 @@ class Training:
     def best(self) -> Best | None:
         """The best model so far."""
         return self._best_model.best
+
+    @property
+    def checkpoints(self) -> list[FileRecord]:
+        """The files of named checkpoints."""
+        return self._files.checkpoints
 
     @property
     def jit(self) -> bool:
@@ -190,6 +196,8 @@ class Training:
         self._over = True
         self._model.optimizer.finalize_variable_values(self._model.trainable_weights)
         self._callbacks.on_train_end(self._records.logs)
+        # As Keras leaves the model after `fit`: averaged, or with the best weights restored.
+        self._best_model.save_last()
         self._events.close()
         if self.best is None:
             what = f"no epoch ended with finite weights and a finite {self._spec.monitor.name}"
@@ -245,7 +253,7 @@ class Training:
             stop=bool(self._model.stop_training),
             callbacks=self._live.callback_facts(),
             best=self.best,
-            files={name: str(file.sha256) for name, file in self._best_model.files.items()},
+            files={name: str(file.sha256) for name, file in self._files.records.items()},
             inexact=self._inexact,
         )
         return State(facts, arrays)
@@ -330,7 +338,7 @@ class Training:
         """
         origin, place = state.facts.origin, state.facts.place
         if origin.spec != self._origin.spec:
-            raise Broken("its spec differs in more than fit.epochs")
+            raise Broken(f"its spec differs in more than fit.epochs{_or_meaning(self._spec)}")
         if origin.data != self._origin.data:
             raise Broken("the images have changed since")
         if place.order > (self._spec.fit.epochs, 0):
@@ -342,7 +350,8 @@ class Training:
         """Go on from a state; the epochs before it."""
         facts = state.facts
         self._live.restore(state)
-        self._best_model.restore(facts.best, facts.files, folder)
+        self._files.restore(facts.files, folder)
+        self._best_model.restore(facts.best)
         inherited = facts.origin.uid != self._origin.uid
         self._history = History.of(state.columns(), inherited=inherited)
         rows = self._history.rows()
@@ -388,6 +397,13 @@ class Training:
             f"epoch {self.epoch}: {what}. Try a smaller learning rate, or clipnorm.",
             epoch=self.epoch,
         )
+
+
+def _or_meaning(spec: Spec) -> str:
+    """What else a difference of specs may be: the same words meant something else."""
+    changed = changes.of(spec)
+    names = ", ".join(change.name for change in changed)
+    return f", or it was saved before {changed[0].version}, which changed {names}" if names else ""
 
 
 def _inexact(facts: Facts, origin: Origin) -> str | None:

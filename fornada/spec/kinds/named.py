@@ -1,8 +1,9 @@
 """Kinds that are mappings under names of the person's own: tags, and weights of classes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from fornada.spec.kinds.kind import Kind, any_of, found
 from fornada.spec.kinds.plain import Number
@@ -10,38 +11,92 @@ from fornada.spec.kinds.reading import At, Refused
 from fornada.spec.kinds.text import Label, is_class_name, is_label
 from fornada.spec.source import nodes
 from fornada.spec.source.nodes import Json, Node, Scalar
+from fornada.spec.values import BALANCED, ClassWeights, is_index
 
+# What documents say that the keys of class weights are.
+_KINDS: dict[str, Callable[[str], Any]] = {"index": int, "name": str}
 # Letters of a tag's text.
 _LONGEST_TAG = 255
 
 
 @dataclass(frozen=True)
 class Weights(Kind):
-    """A weight for each of some classes."""
+    """A weight for each of some classes, or `balanced`.
 
-    words = "{class: weight}, each class an index from 0 or a class's name, each weight 0 or more"
+    A key without quotes that is an integer is the index of a class, as in Keras; any other key,
+    and each one in quotes, is a name. Documents have `{index: {key: weight}, name: {key: weight}}`.
+    """
+
+    words = (
+        "{class: weight}, each class an index from 0 or a class's name (in quotes if it is a "
+        "number), each weight 0 or more; or balanced"
+    )
     weight = Number(minimum=0)
 
-    def parse(self, node: Node, at: At) -> Mapping[str, float]:
+    def parse(self, node: Node, at: At) -> ClassWeights | str:
+        if isinstance(node, Scalar) and node.value == BALANCED:
+            return BALANCED
         if not isinstance(node, nodes.Mapping) or not node.items:
             raise self.wrong(node, at)
-        weights: dict[str, float] = {}
-        for name, item in node.items.items():
-            here = at.key(name)
-            here.seen(node.keys[name])
-            if not is_class_name(name):
-                here.refuse(node.keys[name], f"is no class.\n  Expected {self.words}.")
+        if any(isinstance(item, nodes.Mapping) for item in node.items.values()):
+            return self._by_kind(node, at)
+        indices: dict[int, float] = {}
+        names: dict[str, float] = {}
+        for key, item in node.items.items():
+            if is_index(key) and key not in node.quoted:
+                self._weigh(indices, int(key), node, item, at.key(key))
+            else:
+                self._weigh(names, key, node, item, at.key(key))
+        return ClassWeights(indices, names)
+
+    def _by_kind(self, node: nodes.Mapping, at: At) -> ClassWeights:
+        for part in node.items.keys() - _KINDS.keys():
+            at.key(part).refuse(node.keys[part], f"is neither index nor name.\n  {self._expected}")
+        read: dict[str, dict[Any, float]] = {part: {} for part in _KINDS}
+        for part, made in _KINDS.items():
+            inner = node.items.get(part, nodes.Mapping({}, {}))
+            if not isinstance(inner, nodes.Mapping):
+                self.wrong(inner, at.key(part))
                 continue
-            with suppress(Refused):
-                weights[name] = self.weight.parse(item, here)
-        return weights
+            for key, item in inner.items.items():
+                here = at.key(key)
+                if part == "index" and not is_index(key):
+                    here.refuse(item.mark, f"is no index.\n  {self._expected}")
+                else:
+                    self._weigh(read[part], made(key), inner, item, here)
+        if not any(part.items for part in node.items.values() if isinstance(part, nodes.Mapping)):
+            raise self.wrong(node, at)
+        return ClassWeights(read["index"], read["name"])
+
+    def _weigh(
+        self, weights: dict[Any, float], key: int | str, node: nodes.Mapping, item: Node, here: At
+    ) -> None:
+        mark = node.keys[str(key)]
+        here.seen(mark)
+        if isinstance(key, str) and not is_class_name(key):
+            here.refuse(mark, f"is no class.\n  {self._expected}")
+            return
+        with suppress(Refused):
+            weights[key] = self.weight.parse(item, here)
+
+    @property
+    def _expected(self) -> str:
+        return f"Expected {self.words}."
 
     def schema(self) -> dict[str, Json]:
-        return {
+        weights: dict[str, Json] = {
             "type": "object",
             "minProperties": 1,
             "additionalProperties": self.weight.schema(),
         }
+        inner: dict[str, Json] = {"type": "object", "additionalProperties": self.weight.schema()}
+        parts: dict[str, Json] = {
+            "type": "object",
+            "minProperties": 1,
+            "properties": dict.fromkeys(_KINDS, inner),
+            "additionalProperties": False,
+        }
+        return any_of({"const": BALANCED}, weights, parts)
 
 
 @dataclass(frozen=True)

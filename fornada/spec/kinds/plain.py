@@ -36,6 +36,21 @@ class Boolean(Kind):
 
 
 @dataclass(frozen=True)
+class OnlyTrue(Kind):
+    """true, and not false: Keras's other way is not supported."""
+
+    words = "true"
+
+    def parse(self, node: Node, at: At) -> bool:
+        if isinstance(node, Scalar) and node.value is True:
+            return True
+        raise self.wrong(node, at)
+
+    def schema(self) -> dict[str, Json]:
+        return {"const": True}
+
+
+@dataclass(frozen=True)
 class AutoOrBoolean(Kind):
     """true, false, or auto: whoever trains decides."""
 

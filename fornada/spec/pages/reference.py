@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from fornada.spec.catalogue import FAMILIES
 from fornada.spec.catalogue.family import Family
 from fornada.spec.catalogue.signatures import keras_version
+from fornada.spec.changes import CHANGES
 from fornada.spec.kinds.fields import Fields
 from fornada.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_PARAMETERS
 from fornada.spec.sections import COMPILE, DATA, FIT, RESOURCES, RETRY, TOP, Section, Validation
@@ -81,11 +82,41 @@ The loss decides which `label_mode` the data needs:
 | `BinaryCrossentropy` | `binary` | 1 |
 """
 _MONITORS = """\
-A `monitor` is a name that the training produces: `loss`, each metric's name, and with validation
-the same with `val_` before it. A monitor that is never produced is an error. `mode: auto` is `min`
-for the loss and `max` for the metrics, which are all better when higher. The first
-`ModelCheckpoint` decides which model is the best; without one it is the one with the lowest
-`val_loss`, or `loss` where there is no validation. `best.keras` is always kept.
+A `monitor` is a name that the training produces: `loss`, each metric's name, and with
+validation the same with `val_` before it. A monitor that is never produced is an error. `mode:
+auto` is `min` for the loss and `max` for the metrics, which are all better when higher. The
+first `ModelCheckpoint` decides which model is the best; without one it is the one with the
+lowest `val_loss`, or `loss` where there is no validation. `best.keras` is always kept: it holds
+the weights that gave the recorded value.
+
+Each `ModelCheckpoint` with a `filepath` of its own writes that file as Keras does, into the
+attempt's folder, beside `best.keras`. Keras's placeholders and sub-folders are allowed:
+`checkpoints/{epoch:02d}-{val_loss:.2f}.keras`. The files are recorded as artifacts of the kind
+`checkpoint`, and a job that is resumed has them as one that was never stopped. One without a
+`filepath` keeps `best.keras` alone, `best.weights.h5` beside it with `save_weights_only: true`,
+and `last.keras` with `save_best_only: false`. `last.keras` is written after each epoch and once
+more at the end: then it is what Keras has after `fit`, with the best weights restored where
+`EarlyStopping` does that.
+
+With `use_ema: true` an optimizer averages the weights. `last.keras` then has the averages, and
+`best.keras` the weights that were measured. `SwapEMAWeights: {swap_on_epoch: true}`, before the
+callbacks that save, has the averages measured and kept in `best.keras`.
+"""
+_WEIGHTS = """
+In `class_weight` an integer is the index of a class, as in Keras, and a key in quotes is the
+name of its folder: over the folders `1`, `2` and `3`, `{0: 2}` and `{"1": 2}` mean the same
+class. `balanced` gives a class the weight images / (classes * images of the class), so that all
+classes count the same together.
+"""
+_CHANGES = """
+## Changes of meaning
+
+A spec that one of these applies to has another hash than in the version before: `submit
+--needed` does not take older results for it, and no training state from before is continued. A
+job that was queued before means what this version says, and its log says so.
+
+| from version | what |
+| --- | --- |
 """
 _TITLES = {
     "layers": "Layers",
@@ -120,11 +151,16 @@ def _page() -> Iterator[str]:
     for its in (DATA, Validation.fields, COMPILE, FIT, RESOURCES, RETRY):
         yield f"\n### {its.owner}\n"
         yield from _table(its)
+        if its is FIT:
+            yield _WEIGHTS.rstrip("\n")
     for name, title in _TITLES.items():
         yield f"\n## {title}\n"
         if name in _NOTES:
             yield _NOTES[name]
         yield from _family(FAMILIES[name])
+    yield _CHANGES.strip("\n")
+    for change in CHANGES:
+        yield f"| {change.version} | {change.what} |"
 
 
 def _table(its: Fields) -> Iterator[str]:

@@ -50,12 +50,17 @@ class _Builder:
             items = [self.build(item, (*path, str(i))) for i, item in enumerate(value)]
             return Sequence(items)
         named: dict[str, Node] = {}
+        quoted = {key for key in value if isinstance(key, str)}
         for key, item in value.items():
-            if not isinstance(key, str):
-                raise self._broken(path, f"the name {key!r:.60} is no text.")
-            self._check_text(key, path)
-            named[key] = self.build(item, (*path, key))
-        return Mapping(named, dict.fromkeys(named, Mark()))
+            # Python's dictionaries have integers as keys, such as the indices of classes.
+            if not isinstance(key, str | int) or isinstance(key, bool):
+                raise self._broken(path, f"the name {key!r:.60} is neither text nor an integer.")
+            name = str(key)
+            if name in named:
+                raise self._broken(path, f"{name} is given twice, as a number and as text.")
+            self._check_text(name, path)
+            named[name] = self.build(item, (*path, name))
+        return Mapping(named, dict.fromkeys(named, Mark()), quoted=quoted)
 
     def _scalar(self, value: object, path: tuple[str, ...]) -> Scalar:
         if isinstance(value, str):

@@ -35,11 +35,17 @@ class Sequence:
 
 @dataclass
 class Mapping:
-    """Names and their values, in the order written. `keys` says where each name stands."""
+    """Names and their values, in the order written.
+
+    Attributes:
+        keys: where each name stands.
+        quoted: the names that were written in quotes: `"1"` is text, `1` a number.
+    """
 
     items: dict[str, "Node"]
     keys: dict[str, Mark]
     mark: Mark = field(default_factory=Mark)
+    quoted: set[str] = field(default_factory=set)
 
 
 Node: TypeAlias = Scalar | Sequence | Mapping

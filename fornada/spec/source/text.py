@@ -29,6 +29,8 @@ from fornada.spec.wording import clip
 # LibYAML's parser takes a twentieth of the time. What it refuses PyYAML's own reads again, and says
 # in its words what is wrong: the same ones where LibYAML is not.
 _FAST = getattr(yaml, "CSafeLoader", None)
+# `implicit` of a plain scalar's event; of a quoted one it is (False, True).
+_PLAIN = (True, False)
 
 
 class _Broken(Exception):  # carries a sentence to `read`, never further
@@ -151,6 +153,8 @@ class _Builder:
             first = mapping.keys[name].line
             raise _Broken(mark.line, f'"{clip(name)}" is given twice, first on line {first}.')
         mapping.keys[name] = mark
+        if event.implicit != _PLAIN:
+            mapping.quoted.add(name)
         self.keys[-1] = name
 
     def _attach(self, node: Node) -> None:
@@ -172,8 +176,7 @@ def _node(event: ScalarEvent | CollectionStartEvent, mark: Mark) -> Node:
         return Sequence([], mark)
     if not isinstance(event, ScalarEvent):
         return Mapping({}, {}, mark)
-    # Of a plain scalar, `implicit` is (True, False); of a quoted one (False, True).
-    if event.implicit != (True, False):
+    if event.implicit != _PLAIN:
         return Scalar(event.value, event.value, mark)
     try:
         return Scalar(resolve(event.value), event.value, mark)

@@ -1,7 +1,7 @@
 """The three sets of a job: training, validation and test, all with the classes of training."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from fornada.folders import Listing, list_images, outside, shuffled, subset, val
 from fornada.settings import Settings
 from fornada.spec import Spec
 from fornada.spec.paths import resolve
+from fornada.spec.values import ClassWeights
 from worker.messages import DataSummary
 from worker.trainer.data.decode import Decoder, Look, Watch
 from worker.trainer.data.pack import IN_MEMORY_BYTES, Packing, Source
@@ -317,28 +318,35 @@ def _images(spec: Spec, listing: Listing, pixels: Pixels) -> Images:
 
 def _weighted(images: Images, spec: Spec, classes: tuple[str, ...]) -> Images:
     """With the weights that `fit` gives each image by its class."""
-    if not spec.fit.class_weight:
+    written = spec.fit.class_weight
+    if written is None:
         return images
-    by_label = class_weights(spec.fit.class_weight, classes)
+    counts = np.bincount(images.labels, minlength=len(classes))
+    by_label = class_weights(written, classes, counts)
+    told = ", ".join(f"{name} {by_label.get(i, 1.0):g}" for i, name in enumerate(classes))
+    print(f"class_weight: {told}")
     weights = [by_label.get(int(label), 1.0) for label in images.labels]
     return replace(images, weights=np.asarray(weights, np.float32))
 
 
-def class_weights(written: Mapping[str, float], classes: tuple[str, ...]) -> dict[int, float]:
-    """Weights by label, from a spec that names classes or numbers them.
+def class_weights(
+    written: ClassWeights | Literal["balanced"],
+    classes: tuple[str, ...],
+    counts: NDArray[np.int64],
+) -> dict[int, float]:
+    """Weights by label.
 
-    Raises:
-        TrainingFailed: SPEC_INVALID for what is no class.
+    Args:
+        written: of the spec. `balanced` is images / (classes * images of the class), as in
+            scikit-learn's `compute_class_weight`: all classes count the same together.
+        classes: names in the order of their labels.
+        counts: images of each class, shape (classes,). Classes without any have no part in this.
+
     """
-    labels = {str(label): label for label in range(len(classes))}
-    # A folder's name comes first: digits are classes of their own name in any order.
-    labels |= {name: label for label, name in enumerate(classes)}
-    if unknown := tuple(name for name in written if name not in labels):
-        raise TrainingFailed(
-            FailureCode.SPEC_INVALID,
-            f"fit.class_weight: {_names(unknown)}: no such class; the data have {_names(classes)}.",
-        )
-    return {labels[name]: weight for name, weight in written.items()}
+    if isinstance(written, ClassWeights):
+        return written.by_label(classes)
+    present = np.flatnonzero(counts)
+    return {int(i): float(counts.sum() / (len(present) * counts[i])) for i in present}
 
 
 def _fingerprint(spec: Spec, listings: dict[str, Listing], sources: dict[Path, Source]) -> str:

@@ -31,8 +31,6 @@ from worker.trainer.state.finding import FOLDER, SUFFIX, name_of, states
 
 _WRITING, _REMOVING = "writing", "removing"
 _KEPT = 2
-# Room that must be left on the disk beside a state, in bytes: for the log, history and record.
-_MARGIN_BYTES = 2**20
 # Saves in a row that found no room before the job fails.
 _MOST_MISSES = 3
 # The shortest epochs, in seconds, that the share of the time holds for.
@@ -167,11 +165,14 @@ class Keeper:
     def _write(self, state: State, linked: threading.Event) -> None:
         facts = state.facts.model_dump_json()
         self._folder.mkdir(exist_ok=True)
-        self._check_room(tensors.size(facts, state.arrays))
+        size = tensors.size(facts, state.arrays)
+        artifacts.check_room(self._folder, size, "a training state takes")
         writing = self._fresh(_WRITING)
         try:
             writing.mkdir()
             for name in state.facts.files:
+                # A checkpoint's name may lie in sub-folders.
+                (writing / name).parent.mkdir(parents=True, exist_ok=True)
                 artifacts.link(self._attempt / name, writing / name)
             linked.set()
             beside = writing / f"writing{SUFFIX}"
@@ -189,15 +190,6 @@ class Keeper:
         sync_folder(self._folder)
         sync_folder(self._attempt)
         self._clear(_KEPT)
-
-    def _check_room(self, size: int) -> None:
-        free = shutil.disk_usage(self._folder).free
-        if free < size + _MARGIN_BYTES:
-            raise OSError(
-                errno.ENOSPC,
-                f"a training state takes {size:,} bytes, and the disk of {self._folder} has "
-                f"{free:,} left",
-            )
 
     def _missed(self, why: str) -> None:
         self._misses += 1

@@ -25,10 +25,12 @@ class _Kept:
     arrays: tuple[str, ...] = ()
 
 
-# Every callback that a spec may name but ModelCheckpoint, whose place `BestModel` takes.
+# Every callback that a spec may name; ModelCheckpoint where it has a file of its own.
 CALLBACKS = {
     "EarlyStopping": _Kept(("wait", "stopped_epoch", "best", "best_epoch"), ("best_weights",)),
+    "ModelCheckpoint": _Kept(("best",)),
     "ReduceLROnPlateau": _Kept(("wait", "best", "cooldown_counter")),
+    "SwapEMAWeights": _Kept(("_ema_weights_in_model", "testing"), ("raw",)),
     "TerminateOnNaN": _Kept(),
 }
 

@@ -24,6 +24,8 @@ ON_JAX = os.environ | {"KERAS_BACKEND": "jax"}
         "test_engine_programs.py",
         "test_trainer_again.py::test_every_job_of_a_trainer_ends_as_in_a_fresh_process",
         "test_trainer_again.py::test_many_jobs_leave_nothing_behind",
+        "test_checkpoints.py::test_swapped_averages_are_measured_and_kept[float32-False-3]",
+        "test_checkpoints.py::test_goes_on_with_averages_and_files[place2]",
     ],
 )
 def test_on_jax(again: str) -> None:

@@ -384,7 +384,8 @@ def test_two_states_of_its_own_take_the_place_of_all_earlier_ones(site: Path) ->
 
 def test_other_states_are_not_used(site: Path, stopped: Run) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
-        (noisy(fit__class_weight={"a": 2.0}), "its spec differs in more than fit.epochs"),
+        (noisy(fit__class_weight={"a": 2.0}), "its spec differs in more than fit.epochs\n"),
+        (noisy(fit__class_weight={"1": 2.0}), "saved before 0.2.0, which changed class_weight"),
         (noisy(4), "it has 8 epochs; the spec 4"),
     ]
     for number, (spec, words) in enumerate(cases):

@@ -60,7 +60,9 @@ class ModelFiles:
         way = "weights" if weights else "model"
         if way not in self._savings:
             self._savings[way] = Saving(model, model.save_weights if weights else model.save)
-        artifacts.check_room(self.folder, self._sizes.get(weights, 0), f"{name} takes")
+        if name not in _OWN:
+            # They may be many: the best model and the history shall still find room.
+            artifacts.check_room(self.folder, self._sizes.get(weights, 0), f"{name} takes")
         record = self._write(name, self._savings[way])
         self._sizes[weights] = record.bytes
         return record

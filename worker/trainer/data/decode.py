@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from fornada.digests import Stamp
 from worker.trainer.data.headers import NoImage
 from worker.trainer.data.reading import Read, read
+from worker.trainer.data.reasons import why
 from worker.trainer.data.threads import Turns, in_threads, spans
 from worker.trainer.memory import ceiling
 
@@ -137,15 +138,14 @@ class Decoder:
 
     def _alone(self, files: Sequence[Read]) -> tuple[NDArray[np.float32], dict[int, str]]:
         images = np.zeros((len(files), *self.look.shape), np.float32)
-        bad = {}
+        bad, look = {}, self.look
         graph = self._graph(1, resized=True)
         for place, file in enumerate(files):
             try:
                 images[place] = graph(tf.constant([file.content])).numpy()[0]
-            except tf.errors.OpError as error:
-                bad[place] = f"cannot be decoded: {_short(error.message)}"
-            except ValueError as error:
-                bad[place] = f"cannot be decoded: {_short(str(error))}"
+            except (tf.errors.OpError, ValueError) as error:
+                reason = why(getattr(error, "message", str(error)), file.content, look.color_mode)
+                bad[place] = f"cannot be decoded: {reason}"
         return images, bad
 
     def _graph(self, size: int, *, resized: bool) -> Any:
@@ -302,9 +302,3 @@ def _resized(content: tf.Tensor, look: Look) -> tf.Tensor:
     else:
         image = tf.image.resize(image, look.image_size, method=look.interpolation)
     return tf.ensure_shape(tf.cast(image, tf.float32), look.shape)
-
-
-def _short(message: str) -> str:
-    """Without the names of TensorFlow's own operations."""
-    text = message.split("} ", 1)[-1].split(" [Op:", 1)[0].splitlines()
-    return text[0][:200] if text else "no reason given"

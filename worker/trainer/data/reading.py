@@ -47,8 +47,9 @@ def read(path: str, max_pixels: int) -> Read:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise NoImage("not a file")
-        if status.st_size > max_pixels * _BYTES_A_PIXEL + _HEADER_BYTES:
-            raise NoImage(f"{status.st_size:,} bytes are too many for an image")
+        most = max_pixels * _BYTES_A_PIXEL + _HEADER_BYTES
+        if status.st_size > most:
+            raise NoImage(f"{status.st_size:,} bytes; at most {most:,} (FORNADA_MAX_IMAGE_PIXELS)")
         content = _whole(fd, status.st_size)
     finally:
         os.close(fd)

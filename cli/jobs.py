@@ -68,7 +68,8 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
 @click.option(
     "--needed",
     is_flag=True,
-    help="Where a job has trained the same spec on the same data, that one is meant.",
+    help="Where a job has trained the same spec on the same data, and its files are there, that "
+    "one is meant.",
 )
 @never_mind_option
 @click.option("--dry-run", is_flag=True, help="Check and show what would be queued, no more.")

@@ -59,10 +59,17 @@ def _write(job_id: int, pieces: Iterable["Piece"]) -> None:
             _say(f"job {job_id}, attempt {attempt}, on {piece.host}")
         if piece.missing != 0:
             many = "what may follow" if piece.missing is None else size(piece.missing)
-            _say(f"the database does not have {many}; the whole is on {piece.host}: {piece.file}")
+            _say(f"the database does not have {many}; {_whole(piece)}")
         stdout.write(piece.data)
         # Whoever reads along sees it now.
         stdout.flush()
+
+
+def _whole(piece: "Piece") -> str:
+    """Where the whole log is; looked for only where its folder is mounted here."""
+    if piece.file.parent.exists() and not piece.file.exists():
+        return f"the file with the whole is gone: {piece.file}"
+    return f"the whole is on {piece.host}: {piece.file}"
 
 
 def _say(text: str) -> None:

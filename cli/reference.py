@@ -72,7 +72,8 @@ DOCUMENTS = """\
 
 `fornada show JOB --json` is stable: keys are added, never renamed. Times are UTC, ISO-8601. While
 a job runs, `epochs_run` and `best` are live. What is not known yet is null; numbers that are not
-finite are the strings `NaN`, `Infinity` and `-Infinity`.
+finite are the strings `NaN`, `Infinity` and `-Infinity`. Beside each file `exists` is false if it
+is gone or has another size, and null if this machine does not see the folder of artifacts.
 
 | key | what |
 | --- | --- |
@@ -87,7 +88,7 @@ finite are the strings `NaN`, `Infinity` and `-Infinity`.
 | `epochs_run` | epochs that have ended, numbered from 1 |
 | `stop_reason` | `completed`, `early_stopping`, `diverged`, `cancelled`, `time_limit` |
 | `monitor` | the metric that decides which model is best |
-| `best` | `epoch`, `value`, `uri`, `path` (the file on this host), `sha256`, `bytes` |
+| `best` | `epoch`, `value`, `uri`, `path` (the file on this host), `sha256`, `bytes`, `exists` |
 | `metrics` | by name `last`, `min`, `max` |
 | `test` | `loss`, `metrics`, `classes`, `confusion_matrix` (a row is a true class), `per_class` |
 | `failure` | `code` (a closed list), `message`, and the trainer's `traceback` where there is one |
@@ -101,7 +102,9 @@ finite are the strings `NaN`, `Infinity` and `-Infinity`.
 | `executions` | every attempt: worker, slot, device, times, `outcome`, `failure`, `resumed` |
 | `executions[].resumed` | null, or `epoch`, `batch` and `inexact`: why exactness is lost |
 | `executions[].reproducibility` | `seeded` or `deterministic` |
-| `artifacts` | every file left: `attempt`, `kind`, `uri`, `bytes`, `sha256` |
+| `artifacts` | every file left: `attempt`, `kind`, `uri`, `bytes`, `sha256`, `exists` |
+| `best.exists` | the file is there, as large as recorded; null: not seen from this machine |
+| `artifacts[].exists` | the same of each file |
 | `spec` | the effective spec, every default in it |
 
 `fornada metrics JOB --json` is
@@ -109,7 +112,8 @@ finite are the strings `NaN`, `Infinity` and `-Infinity`.
 An epoch that an extended job has from the one it continues has attempt 0.
 `fornada show JOB --events --json` is a list of `{at, kind, actor, detail}`.
 `fornada submit --json` is a list of `{id, uid, warning, known_by}`; `known_by` is null for a new
-job, `key` or `needed` for one that was there.
+job, `key` or `needed` for one that was there. A job that `--needed` makes because the files of an
+equal one are gone says so in `warning`. `best` of `ls` and `ps` has `exists` too.
 `hold`, `release`, `move`, `retry` and `cancel` with `--json` print a list of `{id, state}`.
 `fornada queue ls --json` is a list of `{name, paused, max_running, queued, held, running, workers,
 changed_at, changed_by}`.

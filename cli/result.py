@@ -1,6 +1,7 @@
 """What a job came to: the report that `run`, `wait` and `show` end with, on stdout."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from cli.output import Output
@@ -34,7 +35,18 @@ def report(job: Job, output: Output) -> None:
         _confusion(test, output)
     if best:
         output.line("")
-        output.line(f"Best model: {best['path']}")
+        output.line(_best_model(best))
+
+
+def _best_model(best: Mapping[str, Any]) -> str:
+    path = best["path"]
+    if best["exists"]:
+        return f"Best model: {path}"
+    if best["exists"] is None:
+        return f"Best model: {path} (not seen: the folder of artifacts is not on this machine)"
+    if Path(path).exists():
+        return f"Best model replaced: {path} has not the {best['bytes']:,} bytes that were recorded"
+    return f"Best model gone: {path}"
 
 
 def attempts(job: Job, output: Output) -> None:

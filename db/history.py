@@ -13,6 +13,7 @@ from db.documents import job
 from db.errors import JobNotFound
 from db.fences import SUCCEEDED
 from db.fleet import never_runs
+from db.folders import folders_of, hosts
 from db.logs import log_chunks, log_places
 from db.pages import Page, page
 from db.references import find, resolve
@@ -27,7 +28,9 @@ __all__ = [
     "epochs",
     "events",
     "find",
+    "folders_of",
     "has_key",
+    "hosts",
     "job",
     "log_chunks",
     "log_places",
@@ -99,10 +102,17 @@ def has_key(database: Database, key: str) -> bool:
         return connection.scalar(select(Job.id).where(Job.key == key)) is not None
 
 
-def succeeded_like(database: Database, spec_hash: str, fingerprint: str) -> int | None:
-    """The id of the last job that succeeded with an equal spec on equal data; None without one."""
+def succeeded_like(
+    database: Database, spec_hash: str, fingerprint: str, *, before: int | None = None
+) -> int | None:
+    """The id of the last job that succeeded with an equal spec on equal data; None without one.
+
+    Args:
+        before: only jobs with a smaller id.
+    """
+    wanted = like(spec_hash, fingerprint)
     with database.read() as connection:
-        return connection.scalar(like(spec_hash, fingerprint))
+        return connection.scalar(wanted if before is None else wanted.where(Job.id < before))
 
 
 def like(spec_hash: str, fingerprint: str) -> Select[int]:

@@ -1,12 +1,10 @@
 """New jobs from old ones: clone, extend."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from db.facts import TRAINING_STATE
 from db.states import JobState, StopReason
-from fornada import artifacts
 from fornada.errors import NotExtendable
 from fornada.submission import AT_ONCE, Submitted, Terms
 from fornada.submitting import Submitting
@@ -103,11 +101,5 @@ class Again(Submitting):
 
     def _has_state(self, job: Mapping[str, Any]) -> bool:
         found = [one for one in job["artifacts"] if one["kind"] == TRAINING_STATE]
-        paths = [artifacts.path(self.settings, one["uri"]) for one in found]
-        # Where the folder of artifacts is not mounted here, the record is all there is to go by.
-        return any(path.exists() or not _mounted(path) for path in paths)
-
-
-def _mounted(path: Path) -> bool:
-    """Whether the folder of the attempt that the file belongs to is here."""
-    return any(one.name.startswith("attempt-") and one.exists() for one in path.parents)
+        # Where this machine does not see the files, the record is all there is to go by.
+        return any(one["exists"] is not False for one in found)

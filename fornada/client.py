@@ -63,7 +63,7 @@ class Client(Again, Steering, Following, Logs):
             after: the cursor of the page before.
             limit: rows at most.
         """
-        return history.page(
+        page = history.page(
             self._database,
             states=[JobState(state) for state in states],
             tags=dict(tags or {}),
@@ -74,10 +74,14 @@ class Client(Again, Steering, Following, Logs):
             after=after,
             limit=limit,
         )
+        self._mark(page.rows)
+        return page
 
     def alive(self) -> list[dict[str, Any]]:
         """Jobs that wait or run, with why they wait."""
-        return history.alive(self._database, within_s=self.settings.alive_s)
+        rows = history.alive(self._database, within_s=self.settings.alive_s)
+        self._mark(rows)
+        return rows
 
     def metrics(self, reference: str | int) -> dict[str, Any]:
         """Every epoch of a job: the document of `fornada metrics --json`."""

@@ -1,13 +1,14 @@
 """What every part of the client stands on: settings, a database that opens when it is needed."""
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
 from db import history, session
 from fornada import artifacts
+from fornada.presence import Presence
 from fornada.references import refuse_malformed, refuse_range
 from fornada.settings import Settings
 from fornada.submission import user
@@ -90,4 +91,9 @@ class Connected:
         best = document.get("best")
         if best:
             best["path"] = str(artifacts.path(self.settings, best["uri"]))
+        self._mark([document])
         return document
+
+    def _mark(self, jobs: Iterable[Mapping[str, Any]]) -> None:
+        """Say of each file that these documents name whether it is there."""
+        Presence(self.settings, self._database).mark(jobs)

@@ -61,7 +61,7 @@ class NeverScheduled(FornadaError):
 
 
 class LogElsewhere(FornadaError):
-    """The log lies on another host."""
+    """The log lies on another host, or is gone."""
 
     code = "LOG_ELSEWHERE"
 

@@ -159,6 +159,11 @@ class _Reader:
     def elsewhere(self) -> LogElsewhere:
         """Why there is nothing to read here."""
         place = self._place
+        if self.file.parent.exists():
+            return LogElsewhere(
+                f"job {self._job_id} has no log at {self.file} (any more), and no copy of it is in "
+                "the database"
+            )
         return LogElsewhere(
             f"the log of job {self._job_id} lies on host {place.host}, at {self.file} there, and "
             "no copy of it is in the database"
@@ -187,12 +192,12 @@ class _Reader:
 
     def _cut(self, ask: Patience) -> Iterator[Piece]:
         """What the database lacks of the end, as far as the record tells."""
-        if self.file.parent.exists():
-            # Mounted here: an attempt that has no file has no log.
-            return
         whole, lost = ask(self._end)
         if whole is not None and whole > self._at:
             yield self._piece(b"", whole - self._at)
+        elif self.file.parent.exists():
+            # Mounted here: an attempt that has no file, on record either, has no log.
+            return
         elif self._cut_off or not self.found or (lost and whole is None):
             yield self._piece(b"", None)
 

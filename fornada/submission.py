@@ -23,7 +23,8 @@ class Submitted:
         id: the number people type.
         uid: unique everywhere.
         warning: why no worker knows of it yet, when Redis was away: upkeep will tell them; that the
-            job with this key has another spec; that a job it waits for has ended in vain already.
+            job with this key has another spec; that a job it waits for has ended in vain already;
+            that an equal job was trained, and its files are gone.
         known_by: how it was found to be no new job: its `key`, or `needed`, since it has trained
             the same spec on the same data; None for a new job.
     """

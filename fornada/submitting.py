@@ -11,6 +11,7 @@ from db import history, jobs, workers
 from db.errors import DatabaseUnreachable
 from db.states import JobState, Unfit
 from fornada.errors import NeverScheduled, Undecided
+from fornada.kept import Kept
 from fornada.patience import Patience, why
 from fornada.submission import AT_ONCE, Submitted, Terms, new_job
 from fornada.waking import Waking
@@ -79,10 +80,12 @@ class Submitting(Waking):
             not_before: not earlier than this, aware.
             after: jobs that must have succeeded first; if one does not, this one is cancelled.
             after_any: any end of those jobs will do.
-            needed: return the job that has trained the same spec on the same data, if there is one.
+            needed: return the job that has trained the same spec on the same data, if there is one
+                whose files are still there.
             wait_for_worker: accept it though no worker there is could ever run it.
         Returns:
-            The accepted job; with a warning when Redis was away.
+            The accepted job; with a warning when Redis was away, or when a job has trained this
+            but its files are gone.
         Raises:
             SpecProblems: the spec is invalid; nothing was accepted.
             DatabaseUnreachable: nothing was accepted.
@@ -128,7 +131,8 @@ class Submitting(Waking):
         if not self.settings.embedded:
             # Refused now, rather than accepted and never told to any worker.
             broker.broker_url(self.settings)
-        trained = [self._trained(spec) if needed else None for spec in read]
+        kept = Kept(self.settings, self._database)
+        trained = [kept.find(spec) if needed else None for spec in read]
         known = terms.key is not None and history.has_key(self._database, terms.key)
         if not (wait_for_worker or known):
             self._refuse_never(spec for spec, job in zip(read, trained, strict=True) if not job)
@@ -138,8 +142,8 @@ class Submitting(Waking):
             news = [new_job(spec, terms) for spec, job in part if not job]
             ids = self._accept(news)
             added = zip(news, ids, strict=True)
-            for _, job in part:
-                yield job or self._added(*next(added), terms)
+            for spec, job in part:
+                yield job or kept.explained(spec, self._added(*next(added), terms))
 
     def _added(self, new: jobs.NewJob, job_id: int, terms: Terms) -> Submitted:
         try:
@@ -199,17 +203,6 @@ class Submitting(Waking):
         if job["state"] != JobState.CANCELLED:
             return None
         return f"job {job_id} is cancelled already: {job['cancel_reason']}"
-
-    def _trained(self, spec: "Spec") -> Submitted | None:
-        """The job that has trained the same spec on the same data."""
-        from fornada import fingerprint
-
-        found = fingerprint.of_spec(spec, self.settings)
-        job_id = history.succeeded_like(self._database, spec.hash, found)
-        if job_id is None:
-            return None
-        uid = history.job(self._database, job_id)["uid"]
-        return Submitted(job_id, uid, known_by="needed")
 
     def _refuse_never(self, specs: Iterable["Spec"]) -> None:
         """Refuse what no worker there is could ever run.

@@ -75,6 +75,16 @@ def test_what_has_been_trained_is_not_trained_again(stack: Fornada, tmp_path: Pa
     done = stack("submit", file, "--needed")
     assert f"job {trained} has trained this spec on these data already" in done.stderr
     assert stack("submit", "-q", file, "--needed").stdout == f"{trained}\n"
+    # Files that are gone are not named as if they were there, and are made again.
+    best = Path(stack.show(trained)["best"]["path"])
+    best.unlink()
+    assert stack.show(trained)["best"]["exists"] is False
+    assert f"Best model gone: {best}" in stack("show", trained).stdout
+    done = stack("submit", file, "--needed", "--wait", "--json")
+    anew = done.document
+    assert str(anew["id"]) != trained
+    assert f"{best} is gone" in done.stderr
+    assert Path(anew["best"]["path"]).exists()
     # Other data, other spec: a job.
     other = stack("submit", "-q", file, "--needed", "--set", "data.seed=7", "--hold").stdout
     assert other.strip() != trained

@@ -1,0 +1,30 @@
+"""Where attempts have written: which host, which folder among the artifacts."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import select
+
+from db.logs import FOLDER
+from db.session import Database
+from db.tables import Attempt, Job
+
+# Of a host's attempts so many are named: whoever sees one of their folders sees where it writes.
+LATEST = 20
+
+
+def hosts(database: Database, job_ids: Iterable[int]) -> dict[int, str]:
+    """The host of each job's last attempt; jobs without one are left out."""
+    wanted = select(Attempt.job_id, Attempt.host).where(Attempt.job_id.in_(list(job_ids)))
+    with database.read() as connection:
+        rows = connection.execute(wanted.order_by(Attempt.job_id, Attempt.number)).all()
+    return {row.job_id: row.host for row in rows}
+
+
+def folders_of(database: Database, host: str) -> list[str]:
+    """URIs of the folders of the last attempts that ended on a host."""
+    ended = (Attempt.host == host, Attempt.ended_at.is_not(None))
+    wanted = select(Job.uid, Attempt.number).join(Job, Job.id == Attempt.job_id).where(*ended)
+    latest = wanted.order_by(Attempt.job_id.desc(), Attempt.number.desc()).limit(LATEST)
+    with database.read() as connection:
+        rows = connection.execute(latest).all()
+    return [FOLDER.format(uid=row.uid, attempt=row.number) for row in rows]

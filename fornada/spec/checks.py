@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fornada.spec import checkpoints, classes, monitors, sizes
-from fornada.spec.catalogue import losses, metrics
+from fornada.spec.catalogue import FAMILIES, idle, losses, metrics
 from fornada.spec.catalogue.combinations import CHECKS
+from fornada.spec.catalogue.family import Family
 from fornada.spec.draft import Draft
 from fornada.spec.kinds.reading import At
 from fornada.spec.sections import NEVER_CROPPED
@@ -26,6 +27,8 @@ def check(values: Mapping[str, Any], at: At) -> None:
     for item, _ in list(at.reading.places.values()):
         if item.class_name in CHECKS:
             CHECKS[item.class_name](item.arguments, at.of(item))
+        if item.class_name in idle.IDLE:
+            idle.check(_family(item), item, at.of(item))
     _validation(draft, at)
     _cropping(draft, at)
     _class_names(draft, at)
@@ -44,6 +47,10 @@ def check(values: Mapping[str, Any], at: At) -> None:
         checkpoints.check(draft, at)
     _averages(draft, at)
     _learning_rate(draft, at)
+
+
+def _family(item: KerasObject) -> Family:
+    return next(one for one in FAMILIES.values() if item.class_name in one.hands)
 
 
 def _validation(draft: Draft, at: At) -> None:

@@ -118,6 +118,8 @@ DATA = Fields(
         "labels": "labels is not supported: labels are the names of the folders.",
         "follow_links": "follow_links is not supported yet.",
         "data_format": "data_format is not supported: images are channels_last.",
+        "format": "format is not supported: the trainer decides how images reach the model.",
+        "verbose": "verbose is not needed: what is read is always logged.",
         "pad_to_aspect_ratio": "pad_to_aspect_ratio is not supported yet.",
     },
 )

@@ -13,6 +13,7 @@ from hypothesis.strategies import SearchStrategy
 from fornada.spec.catalogue import FAMILIES, losses, metrics
 from fornada.spec.catalogue.activations import Activation
 from fornada.spec.catalogue.arguments import ChannelsLast
+from fornada.spec.catalogue.idle import IDLE
 from fornada.spec.catalogue.layers import Factor, Margins
 from fornada.spec.catalogue.objects import Object
 from fornada.spec.checkpoints import CheckpointFile
@@ -100,7 +101,19 @@ def agreeing(name: str, values: dict[str, Any]) -> dict[str, Any]:
     for low, high in (("minval", "maxval"), ("min_value", "max_value")):
         if name in ("RandomUniform", "MinMaxNorm") and {low, high} & set(values):
             values.update({low: 0.5, high: 1})
+    _acting(name, values)
     return values
+
+
+def _acting(name: str, values: dict[str, Any]) -> None:
+    """Take away what could not act, or not here."""
+    if name == "SparseTopKCategoricalAccuracy":
+        values.pop("from_sorted_ids", None)
+    if name in ("Precision", "Recall") and isinstance(values.get("thresholds"), list):
+        del values["thresholds"][1:]
+    for idle in IDLE.get(name, ()):
+        for argument in idle.arguments:
+            values.pop(argument, None)
 
 
 def _integers(kind: Integer) -> SearchStrategy[Any]:

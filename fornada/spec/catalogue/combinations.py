@@ -94,6 +94,25 @@ def _auc(arguments: Arguments, at: At) -> None:
             at.key(name).refuse(None, "is for multi_label.\n  Expected null, or multi_label: true.")
 
 
+def _one_threshold(arguments: Arguments, at: At) -> None:
+    thresholds = arguments.get("thresholds")
+    if isinstance(thresholds, tuple) and len(thresholds) > 1:
+        at.key("thresholds").refuse(
+            None,
+            f"a list of {len(thresholds)} gives as many numbers, and an epoch records one.\n"
+            "  Expected one threshold; for more, one metric for each, with a name of its own.",
+        )
+
+
+def _top_k(arguments: Arguments, at: At) -> None:
+    if arguments.get("from_sorted_ids") is True:
+        at.key("from_sorted_ids").refuse(
+            None,
+            "needs a model that gives classes, the likeliest first; here it gives a value for "
+            "each class.\n  Expected false.",
+        )
+
+
 CHECKS: dict[str, Callable[[Arguments, At], None]] = {
     "Conv2D": _convolution,
     "SeparableConv2D": _separable,
@@ -107,4 +126,7 @@ CHECKS: dict[str, Callable[[Arguments, At], None]] = {
     "SGD": _optimizer,
     "PiecewiseConstantDecay": _piecewise,
     "AUC": _auc,
+    "Precision": _one_threshold,
+    "Recall": _one_threshold,
+    "SparseTopKCategoricalAccuracy": _top_k,
 }

@@ -1,6 +1,6 @@
 """What training makes small, and the labels it takes."""
 
-from fornada.spec.catalogue.arguments import AXIS, BOOLEAN, NO_DTYPE, SHARE
+from fornada.spec.catalogue.arguments import BOOLEAN, NO_DTYPE, SHARE
 from fornada.spec.catalogue.family import Family, Hand
 from fornada.spec.kinds.compound import Nullable
 from fornada.spec.kinds.kind import Kind
@@ -9,7 +9,8 @@ from fornada.spec.kinds.text import Label
 
 _EVERY: dict[str, Kind] = {
     "from_logits": BOOLEAN,
-    "axis": AXIS,
+    # Outputs have two axes, the batch and the classes: both of these name the second.
+    "axis": Choice(-1, 1),
     # Not `none`: a training step needs one number.
     "reduction": Choice("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight"),
     "name": Label(),
@@ -19,7 +20,7 @@ _DTYPE = {"dtype": NO_DTYPE}
 LOSSES = {
     "SparseCategoricalCrossentropy": Hand(
         "For classes as integers: label_mode int, one output a class.",
-        {**_EVERY, "ignore_class": Nullable(Integer())},
+        {**_EVERY, "ignore_class": Nullable(Integer(minimum=0))},
         _DTYPE,
     ),
     "CategoricalCrossentropy": Hand(

@@ -58,6 +58,9 @@ right name. `fornada render SPEC` prints it with every default written out.
 - **`classes`**, in an integer argument, is how many classes the data has.
 - **A size** that has a height and a width takes one number for both, or a list of two.
 - **true and false** are the only words for a choice of two: `yes`, `no`, `on` and `off` are text.
+- **An argument that cannot act** is refused, where it is not the default: `bias_regularizer` beside
+  `use_bias: false`, `nesterov: true` without `momentum`, `fill_value` beside another `fill_mode`
+  than `constant`.
 - **A time** is `2h`, `90m`, `1h30m`, `45s` or a number of seconds.
 - **A folder** is taken from where you stand and must lie under the data root
   (`FORNADA_DATA_ROOT`; any readable folder when everything runs on one machine). `..` and `~` are

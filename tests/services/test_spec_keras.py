@@ -15,29 +15,10 @@ from fornada.spec.catalogue.objects import Object
 from fornada.spec.catalogue.signatures import BORROWED, signature
 from fornada.spec.kinds.reading import At, Reading
 from fornada.spec.source.nodes import literal
+from tests.services.witnesses import REQUIRED
 from tests.unit.spec_strategies import one_object
 from worker.trainer.catalogue import make
 
-# What has no default, filled in so that one of each can be built.
-REQUIRED: dict[str, dict[str, Any]] = {
-    "Activation": {"activation": "relu"},
-    "AveragePooling2D": {"pool_size": 2},
-    "Conv2D": {"filters": 2, "kernel_size": 3},
-    "CosineDecay": {"initial_learning_rate": 0.1, "decay_steps": 10},
-    "Dense": {"units": 2},
-    "Dropout": {"rate": 0.5},
-    "ExponentialDecay": {"initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.9},
-    "Normalization": {"mean": 1.0, "variance": 2.0},
-    "PiecewiseConstantDecay": {"boundaries": [5], "values": [0.1, 0.01]},
-    "RandomContrast": {"factor": 0.2},
-    "RandomRotation": {"factor": 0.2},
-    "RandomTranslation": {"height_factor": 0.2, "width_factor": 0.2},
-    "RandomZoom": {"height_factor": 0.2},
-    "Rescaling": {"scale": 0.5},
-    "Reshape": {"target_shape": [-1]},
-    "SeparableConv2D": {"filters": 2, "kernel_size": 3},
-    "SpatialDropout2D": {"rate": 0.5},
-}
 _CONFIGURED = (
     "layers",
     "initializers",

@@ -133,6 +133,16 @@ def test_a_loss_that_turns_nan_has_diverged(
     assert told.failed.best is None or math.isfinite(told.failed.best.value)
 
 
+def test_an_error_of_terminate_on_nan_is_the_verdict(root: Path, tmp_path: Path) -> None:
+    callbacks = [{"TerminateOnNaN": {"raise_error": True}}]
+    optimizer = {"SGD": {"learning_rate": 1e30}}
+    told = Told(root, tmp_path, compile__optimizer=optimizer, callbacks=callbacks)
+    assert told.failed.code is FailureCode.DIVERGED
+    assert told.failed.epoch == len(told.epochs) + 1
+    # Keras's own words, which name the batch.
+    assert "loss encountered at batch" in told.failed.message
+
+
 def test_early_stopping_is_a_reason(root: Path, tmp_path: Path) -> None:
     stopping = {"EarlyStopping": {"monitor": "val_loss", "patience": 1, "min_delta": 9}}
     told = Told(root, tmp_path, callbacks=[stopping], fit__epochs=20)

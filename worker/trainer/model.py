@@ -58,7 +58,7 @@ def build(
     anew.seed(spec.data.seed)
     layers = [layer for _, layer in _layers(spec)]
     try:
-        model = keras.Sequential([keras.Input(input_shape), *layers])
+        model = keras.Sequential([keras.Input(input_shape, name=_input_name(spec)), *layers])
     except ValueError as error:
         # What remains is between layers: two of one name.
         raise TrainingFailed(FailureCode.MODEL_INVALID, f"model: {reason(error)}") from error
@@ -148,13 +148,20 @@ def _layers(spec: Spec) -> list[tuple[str, Any]]:
     for index, item in enumerate(spec.model):
         where = f"model.{index}.{item.class_name}"
         if item.class_name == "Input":
-            # The spec's reader has compared its shape with the images'.
+            # The spec's reader has compared its shape with the images'; `build` takes its name.
             continue
         if item.class_name == "MinPooling2D":
             layers += [(where, layer) for layer in _min_pooling(item, where)]
         else:
             layers.append((where, make(item, where)))
     return layers
+
+
+def _input_name(spec: Spec) -> str | None:
+    """The name of the model's input, where the spec gives one; None: Keras numbers it."""
+    names = (item.arguments["name"] for item in spec.model if item.class_name == "Input")
+    name = next(names, None)
+    return None if name is None else str(name)
 
 
 def _min_pooling(item: KerasObject, where: str) -> list[Any]:

@@ -84,6 +84,31 @@ def dense(units: int) -> list[Any]:
             "model.1.Conv2D: the input is incompatible with the layer: expected min_ndim=4",
         ),
         (
+            {
+                "model": [
+                    "Flatten",
+                    {"Dense": {"units": 3, "activation": {"softmax": {"axis": -2}}}},
+                ]
+            },
+            FailureCode.MODEL_INVALID,
+            "model.1.Dense: axis -2",
+        ),
+        (
+            {"model": ["Flatten", {"BatchNormalization": {"axis": 3}}, *dense(3)[1:]]},
+            FailureCode.MODEL_INVALID,
+            "model.1.BatchNormalization: axis 3",
+        ),
+        (
+            {"model": [{"LayerNormalization": {"axis": [-1, 3]}}, *dense(3)]},
+            FailureCode.MODEL_INVALID,
+            "model.0.LayerNormalization: axis -1, 3",
+        ),
+        (
+            {"compile__loss": {"SparseCategoricalCrossentropy": {"ignore_class": 3}}},
+            FailureCode.MODEL_INVALID,
+            "compile.SparseCategoricalCrossentropy.ignore_class: there is no class 3.",
+        ),
+        (
             {"model": dense(4)},
             FailureCode.MODEL_INVALID,
             "model.1.Dense: the model gives an output of shape (4,)",

@@ -10,7 +10,7 @@ import keras
 from db.states import FailureCode
 from fornada.settings import Settings
 from fornada.spec import KerasObject, Spec
-from worker.trainer import anew
+from worker.trainer import anew, axes
 from worker.trainer.catalogue import make, reason
 from worker.trainer.failures import TrainingFailed, memory_limit
 
@@ -52,6 +52,7 @@ def build(
     """
     weight = weigh(spec, input_shape, settings)
     check_output(spec, weight.output_shape, classes)
+    check_ignored(spec, classes)
     keras.config.set_dtype_policy(spec.fit.precision)
     # After the trial objects above, which drew seeds of their own: a plain script that sets this
     # seed and builds the same layers gets the same weights.
@@ -85,6 +86,7 @@ def weigh(spec: Spec, input_shape: tuple[int, int, int], settings: Settings) -> 
     with keras.StatelessScope(initialize_variables=False):
         flow = keras.KerasTensor((None, *input_shape))
         for where, layer in _layers(spec):
+            axes.check(layer, len(flow.shape), where)
             try:
                 flow = layer(flow)
             except (ValueError, TypeError) as error:
@@ -120,6 +122,21 @@ def check_output(spec: Spec, output_shape: tuple[int, ...], classes: int) -> Non
         f"{spec.compile.loss.class_name} need {expected}. "
         f"Let the model end with Dense: {{units: {'1' if expected == (1,) else 'classes'}}}.",
     )
+
+
+def check_ignored(spec: Spec, classes: int) -> None:
+    """Compare the class that the loss ignores with those of the data.
+
+    Raises:
+        TrainingFailed: MODEL_INVALID, where there is no such class: nothing would be ignored.
+    """
+    ignored = spec.compile.loss.arguments.get("ignore_class")
+    if isinstance(ignored, int) and ignored >= classes:
+        raise TrainingFailed(
+            FailureCode.MODEL_INVALID,
+            f"compile.{spec.compile.loss.class_name}.ignore_class: there is no class {ignored}. "
+            f"The data has {classes} classes: give a number from 0 to {classes - 1}, or null.",
+        )
 
 
 def _check_size(where: str, parameters: int, largest: int, settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """The catalogue against Keras itself: what a spec says is what Keras builds."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from fornada.spec.catalogue import FAMILIES
 from fornada.spec.catalogue.metrics import LABEL_MODES
 from fornada.spec.catalogue.objects import Object
 from fornada.spec.catalogue.signatures import BORROWED, signature
+from fornada.spec.kinds.fields import Fields
 from fornada.spec.kinds.reading import At, Reading
+from fornada.spec.sections import COMPILE, DATA, FIT
 from fornada.spec.source.nodes import literal
 from tests.services.witnesses import REQUIRED
 from tests.unit.spec_strategies import one_object
@@ -109,6 +112,23 @@ def test_arguments_without_a_default_are_required(family: str, name: str) -> Non
 
     assert missing <= set(FAMILIES[family].arguments[name].required())
     assert set(FAMILIES[family].arguments[name].required()) == set(REQUIRED.get(name, {}))
+
+
+@pytest.mark.parametrize(
+    ("section", "function"),
+    [
+        (DATA, keras.utils.image_dataset_from_directory),
+        (COMPILE, keras.Model.compile),
+        (FIT, keras.Model.fit),
+    ],
+    ids=["data", "compile", "fit"],
+)
+def test_a_section_takes_each_argument_of_its_function_or_says_why_not(
+    section: Fields, function: Any
+) -> None:
+    arguments = set(inspect.signature(function).parameters) - {"self"}
+    assert arguments <= {*section.fields, *section.refused}
+    assert not set(section.fields) & set(section.refused)
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES["activations"].hands))

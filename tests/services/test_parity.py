@@ -58,6 +58,33 @@ MODELS: dict[str, list[Any]] = {
         {"Dropout": {"rate": 0.5}},
         *HEAD[1:],
     ],
+    "regularized": [
+        {
+            "Conv2D": {
+                "filters": 4,
+                "kernel_size": 3,
+                "activity_regularizer": {"L2": {"l2": 0.01}},
+                "kernel_constraint": {"MaxNorm": {"max_value": 0.5, "axis": [0, 1, 2]}},
+            }
+        },
+        {
+            "BatchNormalization": {
+                "gamma_regularizer": {"L1": {"l1": 0.1}},
+                "beta_constraint": "NonNeg",
+            }
+        },
+        "Flatten",
+        {
+            "Dense": {
+                "units": 8,
+                "kernel_regularizer": {"OrthogonalRegularizer": {"mode": "columns"}},
+                "bias_regularizer": {"L1L2": {"l1": 0.1, "l2": 0.1}},
+                "kernel_constraint": {"MinMaxNorm": {"min_value": 0.2, "rate": 0.5}},
+                "bias_constraint": "UnitNorm",
+            }
+        },
+        HEAD[1],
+    ],
     "augmenting": [
         {"RandomFlip": {"mode": "horizontal"}},
         {"RandomRotation": {"factor": 0.1}},
@@ -83,6 +110,35 @@ CHANGES: dict[str, dict[str, Any]] = {
                     }
                 },
                 "momentum": 0.9,
+            }
+        }
+    },
+    "warm-up": {
+        "compile__optimizer": {
+            "SGD": {
+                "learning_rate": {
+                    "CosineDecay": {
+                        "initial_learning_rate": 0.01,
+                        "decay_steps": 8,
+                        "alpha": 0.1,
+                        "warmup_target": 0.1,
+                        "warmup_steps": 3,
+                    }
+                },
+                "momentum": 0.9,
+                "nesterov": True,
+            }
+        }
+    },
+    "pieces": {
+        "compile__optimizer": {
+            "RMSprop": {
+                "learning_rate": {
+                    "PiecewiseConstantDecay": {
+                        "boundaries": [3, 7],
+                        "values": [0.001, 0.01, 0.0001],
+                    }
+                },
             }
         }
     },
@@ -239,6 +295,19 @@ def test_settings_act_as_under_fit(name: str, root: Path, tmp_path: Path) -> Non
     history = compare(spec_of(**CHANGES[name]), root, tmp_path)
     assert len(history) == (2 if name == "early stopping" else EPOCHS)
     assert ("learning_rate" in history[0]) == (name == "plateau")
+
+
+def test_what_layers_add_to_the_loss_is_in_the_loss(root: Path, tmp_path: Path) -> None:
+    sets = read_sets(spec_of(), root, Settings())
+    losses = []
+    for number, share in enumerate((0.0, 0.5)):
+        dense = {"units": "classes", "activity_regularizer": {"L2": {"l2": share}}}
+        (tmp_path / str(number)).mkdir()
+        spec = spec_of(model=["Flatten", {"Dense": dense}], fit__epochs=1).with_classes(3)
+        (epoch,), _ = ours(spec, sets, tmp_path / str(number))
+        losses.append(epoch)
+    # The outputs are some hundreds: half of their squares outweighs every cross-entropy.
+    assert all(losses[1][name] > 10 * losses[0][name] for name in ("loss", "val_loss"))
 
 
 def test_another_seed_ends_elsewhere(root: Path, tmp_path: Path) -> None:

@@ -43,6 +43,10 @@ WHERE: dict[tuple[str, str] | str, Where] = {
     ("EarlyStopping", "baseline"): Where({"patience": 2}, values=(2.0,)),
     ("EarlyStopping", "min_delta"): Where({"patience": 1}, values=(0.9,)),
     ("EarlyStopping", "start_from_epoch"): Where(values=(4,)),
+    ("ModelCheckpoint", "filepath"): Where(values=("x.keras", "{epoch}-{loss}.keras")),
+    ("ModelCheckpoint", "initial_value_threshold"): Where(
+        {"filepath": "x.keras", "save_best_only": True}, values=(1.5,)
+    ),
     ("ModelCheckpoint", "save_freq"): Where(values=(), refused=(100,)),
     ("ReduceLROnPlateau", "monitor"): Where({"patience": 1}, values=_MONITOR.values),
     ("ReduceLROnPlateau", "mode"): Where({"patience": 1}, same=_MODE.same),

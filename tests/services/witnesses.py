@@ -73,15 +73,15 @@ class Where:
     same: Mapping[Any, Any] = field(default_factory=dict)
 
 
-# What others show, or will: each with where.
+_AVERAGES = "the files hold the averages: test_checkpoints.py"
+# What others show: each with where.
 SHOWN_ELSEWHERE: dict[tuple[str, str], str] = {
     ("AUC", "num_labels"): "says how many outputs there are; any other number is refused",
-    ("ModelCheckpoint", "filepath"): "names the checkpoint's own file",
-    ("ModelCheckpoint", "initial_value_threshold"): "decides when that file is first written",
-    ("Adam", "use_ema"): "the files hold the averages",
-    ("AdamW", "use_ema"): "the files hold the averages",
-    ("RMSprop", "use_ema"): "the files hold the averages",
-    ("SGD", "use_ema"): "the files hold the averages",
+    ("SwapEMAWeights", "swap_on_epoch"): f"true is its only value; {_AVERAGES}",
+    ("Adam", "use_ema"): _AVERAGES,
+    ("AdamW", "use_ema"): _AVERAGES,
+    ("RMSprop", "use_ema"): _AVERAGES,
+    ("SGD", "use_ema"): _AVERAGES,
 }
 # By class and argument, by family and argument, or by argument alone.
 WHERE: dict[tuple[str, str] | str, Where] = {

@@ -116,7 +116,7 @@ def from_document(
         SpecProblems: with everything that is wrong.
     """
     content, told = changes.modern(content)
-    reading = Reading(file, data_root, base)
+    reading = Reading(file, data_root, base, recorded=True)
     for sentence in told:
         At(reading).warn(sentence)
     return _read(document.read(content, reading.file), reading, overrides, _NO_NAME)

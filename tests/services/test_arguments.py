@@ -11,6 +11,7 @@ import pytest
 from fornada.spec import Spec, SpecProblems
 from fornada.spec.catalogue import FAMILIES
 from fornada.spec.catalogue.idle import IDLE
+from fornada.spec.loading import from_python
 from tests.services.observing import NUMBERS, Seen, differs, observe
 from tests.services.witnesses import REQUIRED, SHOWN_ELSEWHERE, STOPS, values_of, where, whole
 
@@ -77,10 +78,13 @@ def test_what_keras_would_ignore_is_refused(
     stopped = {**REQUIRED.get(name, {}), decides: stops}
     given, left = ({name: {**stopped, argument: value}} for value in (values[0], default))
     with pytest.raises(SpecProblems) as refused:
-        Spec.from_document(whole(family, given, {}))
+        from_python(whole(family, given, {}))
     assert [one.path.rsplit(".", 1)[-1] for one in refused.value.problems] == [argument]
 
-    Spec.from_document(whole(family, left, {}))
+    from_python(whole(family, left, {}))
+    # In the document of a job, which an earlier version may have recorded, it is told.
+    told = Spec.from_document(whole(family, given, {})).warnings
+    assert [one.path.rsplit(".", 1)[-1] for one in told] == [argument]
     monkeypatch.setattr("fornada.spec.catalogue.idle.IDLE", {})
     found = differs(observe(whole(family, left, {})), observe(whole(family, given, {})))
     assert not found & NUMBERS

@@ -185,7 +185,7 @@ ACTS: dict[str, Acts] = {
     ),
     "compile.metrics": acts(trained, [], ["accuracy"]),
     "fit.epochs": acts(run, 1, 2),
-    "fit.class_weight": acts(trained, None, {"index": {"0": 5.0}}, {"name": {"b": 0}}, "balanced"),
+    "fit.class_weight": acts(read, None, {"index": {"0": 5.0}}, {"name": {"b": 0}}, "balanced"),
     "fit.precision": acts(trained, "float32", "mixed_bfloat16", "mixed_float16"),
     "fit.jit": acts(compiled, True, False),
     "resources.gpus": acts(

@@ -73,6 +73,8 @@ IDLE: dict[str, tuple[Idle, ...]] = {
 def check(family: Family, item: KerasObject, at: At) -> None:
     """Refuse each argument that cannot act and has another value than its default.
 
+    In the document of a job it is only told: an earlier version accepted it.
+
     Args:
         family: of the object.
         item: with the arguments that could be read.
@@ -81,9 +83,12 @@ def check(family: Family, item: KerasObject, at: At) -> None:
     for name, idle in idles(item):
         default = family.arguments[item.class_name].fields[name].parsed_default
         if item.arguments[name] != default:
-            at.key(name).refuse(
-                None, f"has no effect here.\n  Expected {idle.expected} beside it, or no {name}."
-            )
+            what = f"has no effect here.\n  Expected {idle.expected} beside it, or no {name}."
+            # A job that was recorded trains as it would have.
+            if at.reading.recorded:
+                at.key(name).warn(what)
+            else:
+                at.key(name).refuse(None, what)
 
 
 def idles(item: KerasObject) -> Iterator[tuple[str, Idle]]:

@@ -23,6 +23,7 @@ class Reading:
         data_root: folder that every path must lie under.
         base: folder that paths are taken from; None where they are stored ones, already
             relative to the data root.
+        recorded: whether it is the document of a job: an earlier version may have accepted more.
         marks: by path, where each value was written.
         places: by identity, each Keras object that was read and the path it was read from.
     """
@@ -30,6 +31,7 @@ class Reading:
     file: str = "<spec>"
     data_root: Path = Path("/")
     base: Path | None = None
+    recorded: bool = False
     problems: list[Problem] = field(default_factory=list)
     # What is accepted, and most likely not meant.
     warnings: list[Problem] = field(default_factory=list)

@@ -187,10 +187,12 @@ def _preview(read: Sequence["Spec"], terms: "Terms", output: Output) -> None:
             "not_before": terms.not_before and terms.not_before.isoformat(),
             "after": list(terms.after),
             "spec_hash": spec.hash,
+            "warnings": [warning.place for warning in spec.warnings],
             "spec": spec.document(),
         }
         for spec in read
     ]
+    output.warn_of(read)
     # Our own stack's backend is ours; a server's is its workers', and doctor's to look at.
     if os.environ.get("KERAS_BACKEND") == "jax":
         from fornada.health import JAX_ON_A_CPU

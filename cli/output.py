@@ -13,6 +13,8 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from fornada.spec import Spec
+
 # What stands in a cell that has no value: plain rows keep their columns.
 EMPTY = "-"
 # Between two columns, where the terminal is wide enough.
@@ -72,6 +74,11 @@ class Output:
     def warn(self, text: str) -> None:
         """Write a warning to stderr, even when quiet."""
         click.secho(f"Warning: {text}", err=True, fg="yellow", color=self.colored(sys.stderr))
+
+    def warn_of(self, specs: "Iterable[Spec]") -> None:
+        """Write to stderr what specs say and most likely do not mean, each once."""
+        for text in dict.fromkeys(str(one) for spec in specs for one in spec.warnings):
+            self.warn(text)
 
     def table(
         self,

@@ -111,9 +111,10 @@ is gone or has another size, and null if this machine does not see the folder of
 `{id, epochs: [{epoch, attempt, seconds, images_per_s, learning_rate, metrics: {…}}]}`.
 An epoch that an extended job has from the one it continues has attempt 0.
 `fornada show JOB --events --json` is a list of `{at, kind, actor, detail}`.
-`fornada submit --json` is a list of `{id, uid, warning, known_by}`; `known_by` is null for a new
-job, `key` or `needed` for one that was there. A job that `--needed` makes because the files of an
-equal one are gone says so in `warning`. `best` of `ls` and `ps` has `exists` too.
+`fornada submit --json` is a list of `{id, uid, warning, known_by, warnings}`; `known_by` is null
+for a new job, `key` or `needed` for one that was there; `warnings` are those of the spec. A job that
+`--needed` makes because the files of an equal one are gone says so in `warning`. `best` of `ls` and
+`ps` has `exists` too.
 `hold`, `release`, `move`, `retry` and `cancel` with `--json` print a list of `{id, state}`.
 `fornada queue ls --json` is a list of `{name, paused, max_running, queued, held, running, workers,
 changed_at, changed_by}`.
@@ -127,7 +128,8 @@ interpolation, crop_to_aspect_ratio, kind, dtype, bytes, used_at, in_use, source
 `fornada data gc --json` one of `{name, bytes}`.
 `fornada doctor --json` is `{well, findings: [{what, well, found, todo}]}`.
 `fornada check --json` is `{problems: [{file, line, path, message, code}], specs: [{file, name,
-hash, problems}]}`, with `data` by `--data` and `model` by `--build`.
+hash, problems, warnings}]}`, with `data` by `--data` and `model` by `--build`; `warnings` are
+`{file, line, path, message}` each.
 """
 
 

@@ -49,6 +49,8 @@ def check(files: Sequence[str], look_at_data: bool, build: bool, output: Output)
             good += [(file, spec) for spec in specs(settings, [file], ())]
         except SpecProblems as error:
             problems.extend(error.problems)
+    if not output.quiet:
+        output.warn_of(spec for _, spec in good)
     found = [_look(settings, file, spec, look_at_data, build) for file, spec in good]
     wrong = [problem for one in found for problem in one["problems"]]
     if output.json:
@@ -102,7 +104,8 @@ def _look(
         built = examine.build(settings, spec)
         document["model"] = built.text
         problems += [f"{file}: {built.failure}"] if built.failure else []
-    return document | {"problems": problems}
+    warnings = [warning.place for warning in spec.warnings]
+    return document | {"problems": problems, "warnings": warnings}
 
 
 def _say(one: Mapping[str, Any], output: Output) -> None:
@@ -121,10 +124,4 @@ def _say(one: Mapping[str, Any], output: Output) -> None:
 
 
 def _problem(problem: "Problem") -> dict[str, Any]:
-    return {
-        "file": problem.file,
-        "line": problem.line,
-        "path": problem.path,
-        "message": problem.message,
-        "code": str(problem.code),
-    }
+    return problem.place | {"code": str(problem.code)}

@@ -1,7 +1,7 @@
 """What submit, run, clone and extend have in common: saying what was accepted."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,10 @@ def announce(accepted: Iterable[Accepted], terms: "Terms", output: Output) -> li
                 output.line(str(one.job.id))
             elif not output.json:
                 output.note(_accepted(one, terms))
+            for warning in map(str, one.job.warnings):
+                if warning not in warned:
+                    output.warn(warning)
+                    warned.add(warning)
             # Redis is away of all of them; said once.
             if one.job.warning and one.job.warning not in warned:
                 output.warn(one.job.warning)
@@ -65,7 +69,7 @@ def announce(accepted: Iterable[Accepted], terms: "Terms", output: Output) -> li
     except (StoreError, FornadaError):
         # The rest was not accepted; of these a program must hear all the same.
         if output.json and jobs:
-            output.document([asdict(job) for job in jobs])
+            output.document(_documents(jobs))
         raise
     return jobs
 
@@ -91,9 +95,17 @@ def conclude(
         progress = Output(quiet=output.quiet or not follow, color=output.color)
         end_all(client, [job.id for job in jobs], progress, output)
     elif output.json:
-        output.document([asdict(job) for job in jobs])
+        output.document(_documents(jobs))
     elif not any(job.warning for job in jobs):
         _note_unserved(client, jobs, output)
+
+
+def _documents(jobs: Iterable["Submitted"]) -> list[dict[str, Any]]:
+    """For `--json`."""
+    return [
+        asdict(replace(job, warnings=())) | {"warnings": [one.place for one in job.warnings]}
+        for job in jobs
+    ]
 
 
 def _is_past(at: datetime) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from db.jobs import NewJob
 
 if TYPE_CHECKING:
-    from fornada.spec import Spec
+    from fornada.spec import Problem, Spec
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Submitted:
         warning: why no worker knows of it yet, when Redis was away: upkeep will tell them; that the
             job with this key has another spec; that a job it waits for has ended in vain already;
             that an equal job was trained, and its files are gone.
+        warnings: what its spec says and most likely does not mean.
         known_by: how it was found to be no new job: its `key`, or `needed`, since it has trained
             the same spec on the same data; None for a new job.
     """
@@ -33,6 +34,7 @@ class Submitted:
     uid: str
     warning: str | None = None
     known_by: Literal["key", "needed"] | None = None
+    warnings: tuple["Problem", ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -85,7 +86,7 @@ class Submitting(Waking):
             wait_for_worker: accept it though no worker there is could ever run it.
         Returns:
             The accepted job; with a warning when Redis was away, or when a job has trained this
-            but its files are gone.
+            but its files are gone; and with the spec's warnings.
         Raises:
             SpecProblems: the spec is invalid; nothing was accepted.
             DatabaseUnreachable: nothing was accepted.
@@ -143,7 +144,8 @@ class Submitting(Waking):
             ids = self._accept(news)
             added = zip(news, ids, strict=True)
             for spec, job in part:
-                yield job or kept.explained(spec, self._added(*next(added), terms))
+                said = job or kept.explained(spec, self._added(*next(added), terms))
+                yield replace(said, warnings=tuple(spec.warnings))
 
     def _added(self, new: jobs.NewJob, job_id: int, terms: Terms) -> Submitted:
         try:

@@ -6,7 +6,7 @@ Each check takes what could be read and leaves alone what could not: that is rep
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fornada.spec import checkpoints, classes, monitors, sizes
+from fornada.spec import checkpoints, classes, heads, monitors, sizes
 from fornada.spec.catalogue import FAMILIES, idle, losses, metrics
 from fornada.spec.catalogue.combinations import CHECKS
 from fornada.spec.catalogue.family import Family
@@ -47,6 +47,8 @@ def check(values: Mapping[str, Any], at: At) -> None:
         checkpoints.check(draft, at)
     _averages(draft, at)
     _learning_rate(draft, at)
+    if not at.broken("model") and not at.broken("compile"):
+        heads.check(draft, at)
 
 
 def _family(item: KerasObject) -> Family:

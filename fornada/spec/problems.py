@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from db.states import FailureCode
 
@@ -23,6 +24,16 @@ class Problem:
     path: str
     message: str
     code: FailureCode = FailureCode.SPEC_INVALID
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """What it says and where, for `--json`."""
+        return {
+            "file": self.file,
+            "line": self.line,
+            "path": self.path,
+            "message": self.message,
+        }
 
     def __str__(self) -> str:
         where = self.file if self.line is None else f"{self.file}:{self.line}"

@@ -27,6 +27,25 @@ def test_check_names_every_problem_of_every_file(fornada: Fornada, tmp_path: Pat
     assert all(problem["line"] for problem in document["problems"])
 
 
+def test_a_head_that_does_not_fit_is_a_warning(fornada: Fornada, tmp_path: Path) -> None:
+    spec = small(tmp_path)
+    assert fornada("check", spec).stderr == ""
+    spec.write_text(spec.read_text().replace(", activation: softmax", ""))
+    line = 1 + spec.read_text().splitlines().index("  - Dense: {units: classes}")
+    place = "model.3.Dense.activation"
+    done = fornada("check", spec)
+    assert f"{spec}:{line}  {place}: " in done.stderr
+    assert done.stdout == f"{spec}: ok\n"
+    assert fornada("check", "-q", spec).stderr == ""
+    (found,) = fornada("check", "--json", spec).document["specs"]
+    (warning,) = found["warnings"]
+    assert (warning["file"], warning["line"], warning["path"]) == (str(spec), line, place)
+    assert found["problems"] == []
+    done = fornada("submit", "--dry-run", "--json", spec)
+    assert done.document[0]["warnings"] == [warning]
+    assert place in done.stderr
+
+
 def test_check_looks_at_the_folders(fornada: Fornada, tmp_path: Path) -> None:
     done = fornada("check", "--data", small(tmp_path))
     assert "train: 2000 images" in done.stdout

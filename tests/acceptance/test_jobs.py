@@ -57,7 +57,7 @@ def test_a_job_goes_by_id_uid_and_last(stack: Fornada, trained: str, tmp_path: P
 def test_json_of_submit_wait_and_metrics(stack: Fornada, tmp_path: Path) -> None:
     accepted = stack("submit", "--json", small(tmp_path, "documents")).document
     (job,) = accepted
-    assert set(job) == {"id", "uid", "warning", "known_by"}
+    assert set(job) == {"id", "uid", "warning", "known_by", "warnings"}
     assert job["warning"] is None
     document = stack("wait", "--json", job["id"]).document
     assert (document["uid"], document["state"]) == (job["uid"], "succeeded")

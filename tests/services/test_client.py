@@ -101,6 +101,15 @@ def test_a_bad_spec_is_refused_with_every_problem_of_every_file(
     assert client.jobs().rows == []
 
 
+def test_what_a_spec_most_likely_does_not_mean_comes_with_its_job(client: Client) -> None:
+    assert client.submit(SPEC).warnings == ()
+    logits = "compile.loss={SparseCategoricalCrossentropy: {from_logits: true}}"
+    job = client.submit(SPEC, overrides=[logits])
+    (warning,) = job.warnings
+    assert (warning.file, warning.path.split(".")[-1]) == (str(SPEC), "activation")
+    assert job.warning is None
+
+
 def test_redis_away_is_a_warning(settings: Settings, tmp_path: Path) -> None:
     away = SecretStr(f"redis+socket://:s3cret@{tmp_path}/none.sock")
     with Client(settings.model_copy(update={"broker_url": away})) as client:

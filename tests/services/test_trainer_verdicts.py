@@ -145,6 +145,23 @@ def test_what_cannot_be_trained_is_told_before_the_first_epoch(
     assert told.failed.epoch == 0
 
 
+@pytest.mark.filterwarnings("ignore:.*received .from_logits=True:UserWarning")
+def test_a_head_that_does_not_fit_is_said_in_the_log(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # With TensorFlow it learns, since the loss is computed from what the sigmoid was given.
+    compiled: dict[str, Any] = {"optimizer": "Adam", "metrics": ["accuracy"]}
+    compiled["loss"] = {"BinaryCrossentropy": {"from_logits": True}}
+    changes = {**BINARY, "data__train": "Two/Train", "data__test": "Two/Test", "compile": compiled}
+    told = Told(root, tmp_path, **changes)
+    assert "warning: model.1.Dense.activation: sigmoid" in capsys.readouterr().out
+    test = told.finished.test
+    assert test is not None
+    # The confusion matrix says what Keras's accuracy says.
+    right = np.trace(np.asarray(test.confusion_matrix)) / np.sum(test.confusion_matrix)
+    assert right == pytest.approx(test.metrics["accuracy"])
+
+
 @pytest.mark.parametrize("callbacks", [[], ["TerminateOnNaN"]])
 def test_a_loss_that_turns_nan_has_diverged(
     root: Path, tmp_path: Path, callbacks: list[Any]

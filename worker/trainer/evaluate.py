@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from fornada.spec import Spec
+from fornada.spec import Spec, outputs
 from worker.messages import PerClass, TestResult
 from worker.trainer.data.sets import Images
 from worker.trainer.engine import Engine
@@ -30,7 +30,10 @@ def evaluate(
     """
     logs = engine.evaluate(images, keras.callbacks.CallbackList(), check)
     logits = bool(spec.compile.loss.arguments["from_logits"])
-    predicted = predicted_labels(engine.predict(images, check), from_logits=logits)
+    # A sigmoid's outputs are compared with one half whatever the loss takes them for, as by
+    # Keras's `accuracy`.
+    shares = outputs.of(spec.model).gives is outputs.Gives.SHARES
+    predicted = predicted_labels(engine.predict(images, check), from_logits=logits and not shares)
     matrix = confusion_matrix(images.labels, predicted, len(classes))
     return TestResult(
         loss=logs.pop("loss"),

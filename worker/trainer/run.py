@@ -86,6 +86,8 @@ class Baking:
         job, folder = self._job, self._job.folder
         spec = Spec.from_document(job.spec)
         artifacts.write_text(folder / "spec.yaml", to_yaml(spec, job.data_root))
+        for warning in spec.warnings:
+            print(f"warning: {warning.path}: {warning.message}")
         if spec.reproducibility == "deterministic":
             # Before JAX is asked for its devices.
             make_deterministic()

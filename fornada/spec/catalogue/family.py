@@ -42,12 +42,14 @@ class Family:
         noun: one of them in words.
         hands: what is supported.
         aliases: other spellings, and the name each stands for.
+        instead: of Keras's classes that are not supported, what does the same, as YAML.
     """
 
     name: str
     noun: str
     hands: Mapping[str, Hand]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    instead: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def arguments(self) -> Mapping[str, Fields]:

@@ -314,4 +314,12 @@ LAYERS = {
         _NOT_HERE,
     ),
 }
-FAMILY = Family("layers", "a layer", LAYERS)
+FAMILY = Family(
+    "layers",
+    "a layer",
+    LAYERS,
+    instead={
+        "ELU": "Activation: {activation: elu}",
+        "Softmax": "Activation: {activation: softmax}",
+    },
+)

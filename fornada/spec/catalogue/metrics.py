@@ -50,7 +50,8 @@ METRICS = {
     "CategoricalAccuracy": Hand("The same, as a class.", _NAMED, _DTYPE),
     "BinaryAccuracy": Hand(
         "How often the output lies on the right side of the threshold.",
-        {**_NAMED, "threshold": Number(above=0, below=1)},
+        # 0 is for logits.
+        {**_NAMED, "threshold": Number(minimum=0, below=1)},
         _DTYPE,
     ),
     "SparseTopKCategoricalAccuracy": Hand(

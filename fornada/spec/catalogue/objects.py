@@ -127,6 +127,8 @@ def _unknown(family: Family, written: str) -> str:
     else:
         what = f'there is no {family.noun.split(" ", 1)[1]} "{shown}".'
     hint = did_you_mean(written, right)
+    if written in family.instead:
+        hint = f'\n  Did you mean "{family.instead[written]}"?'
     return f"{what}\n  Expected one of: {listed(family.hands)}.{hint}"
 
 

@@ -76,7 +76,9 @@ class Integer(Kind):
 
     @property
     def words(self) -> str:
-        if self.minimum > -_LARGEST and self.maximum < _LARGEST:
+        if self.minimum == self.maximum:
+            words = str(self.minimum)
+        elif self.minimum > -_LARGEST and self.maximum < _LARGEST:
             words = f"an integer from {self.minimum} to {self.maximum}"
         elif self.minimum > -_LARGEST:
             words = f"an integer, {self.minimum} or more"

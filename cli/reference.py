@@ -112,9 +112,9 @@ is gone or has another size, and null if this machine does not see the folder of
 An epoch that an extended job has from the one it continues has attempt 0.
 `fornada show JOB --events --json` is a list of `{at, kind, actor, detail}`.
 `fornada submit --json` is a list of `{id, uid, warning, known_by, warnings}`; `known_by` is null
-for a new job, `key` or `needed` for one that was there; `warnings` are those of the spec. A job that
-`--needed` makes because the files of an equal one are gone says so in `warning`. `best` of `ls` and
-`ps` has `exists` too.
+for a new job, `key` or `needed` for one that was there; `warnings` are those of the spec. A job
+that `--needed` makes because the files of an equal one are gone says so in `warning`. `best` of
+`ls` and `ps` has `exists` too.
 `hold`, `release`, `move`, `retry` and `cancel` with `--json` print a list of `{id, state}`.
 `fornada queue ls --json` is a list of `{name, paused, max_running, queued, held, running, workers,
 changed_at, changed_by}`.

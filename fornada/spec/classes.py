@@ -11,7 +11,7 @@ from fornada.spec.draft import Draft
 from fornada.spec.kinds.reading import At, Reading
 from fornada.spec.problems import Problem
 from fornada.spec.spec import Spec
-from fornada.spec.values import CLASSES, ClassWeights, is_index
+from fornada.spec.values import CLASSES, ClassWeights, KerasObject, Value, is_index
 from fornada.spec.wording import did_you_mean, listed
 
 
@@ -37,7 +37,12 @@ def warnings(spec: Spec, classes: Sequence[str]) -> list[Problem]:
 
 def _compared(spec: Spec, classes: Sequence[str]) -> Reading:
     at = spec.at.afresh()
-    draft = Draft(
+    check(_draft(spec), tuple(classes), at)
+    return at.reading
+
+
+def _draft(spec: Spec) -> Draft:
+    return Draft(
         data=vars(spec.data),
         model=spec.model,
         optimizer=spec.compile.optimizer,
@@ -46,8 +51,6 @@ def _compared(spec: Spec, classes: Sequence[str]) -> Reading:
         fit=vars(spec.fit),
         callbacks=spec.callbacks,
     )
-    check(draft, tuple(classes), at)
-    return at.reading
 
 
 def check(draft: Draft, classes: tuple[str, ...], at: At) -> None:
@@ -56,6 +59,7 @@ def check(draft: Draft, classes: tuple[str, ...], at: At) -> None:
     if isinstance(weights, ClassWeights):
         _class_weight(weights, classes, at.key("fit").key("class_weight"))
     _units(draft, classes, at)
+    _compiled(draft, len(classes), at)
 
 
 def _class_weight(weights: ClassWeights, classes: tuple[str, ...], here: At) -> None:
@@ -101,3 +105,85 @@ def _units(draft: Draft, classes: tuple[str, ...], at: At) -> None:
         at.of(head).key("units").refuse(
             None, f'{units} outputs for {count} classes.\n  Expected {count}, or "{CLASSES}".'
         )
+
+
+def _compiled(draft: Draft, count: int, at: At) -> None:
+    """What the loss and the metrics say of the number of classes, or of the model's outputs."""
+    if draft.loss is None:
+        return
+    _ignored_class(draft.loss, count, at)
+    outputs = 1 if losses.LABEL_MODES[draft.loss.class_name] == "binary" else count
+    for metric in draft.metrics:
+        here = at.of(metric)
+        if metric.class_name in _TOP:
+            _among_the_likeliest(metric, count, here)
+        elif metric.class_name == "AUC":
+            _labels(metric, outputs, count, here)
+        elif metric.class_name in _COUNTING:
+            _one_class(metric, outputs, count, here)
+
+
+_TOP = ("sparse_top_k_categorical_accuracy", "SparseTopKCategoricalAccuracy")
+_COUNTING = ("Precision", "Recall")
+# Of `keras.metrics.sparse_top_k_categorical_accuracy`.
+_DEFAULT_K = 5
+
+
+def _number(value: Value, count: int) -> int | None:
+    """An integer argument, with "classes" as the number it stands for."""
+    if value == CLASSES:
+        return count
+    return value if isinstance(value, int) else None
+
+
+def _ignored_class(loss: KerasObject, count: int, at: At) -> None:
+    ignored = _number(loss.arguments.get("ignore_class"), count)
+    if ignored is not None and not 0 <= ignored < count:
+        at.of(loss).key("ignore_class").refuse(
+            None,
+            f"{ignored} is none of the {count} classes, so nothing is ignored.\n"
+            f"  Expected an integer from 0 to {count - 1}, or null.",
+        )
+
+
+def _among_the_likeliest(metric: KerasObject, count: int, here: At) -> None:
+    most = _number(metric.arguments.get("k", _DEFAULT_K), count)
+    if most is not None and most > count:
+        here.key("k").refuse(
+            None,
+            f"looks among the {most} likeliest of {count} classes, which is always right.\n"
+            f"  Expected SparseTopKCategoricalAccuracy with a k below {count}.",
+        )
+
+
+def _one_class(metric: KerasObject, outputs: int, count: int, here: At) -> None:
+    class_id = _number(metric.arguments.get("class_id"), count)
+    if class_id is not None and class_id >= outputs:
+        right = "0" if outputs == 1 else f"an integer from 0 to {outputs - 1}"
+        here.key("class_id").refuse(
+            None, f"{class_id} with {_outputs(outputs)}.\n  Expected {right}, or null."
+        )
+    top_k = _number(metric.arguments.get("top_k"), count)
+    if top_k is not None and top_k > outputs:
+        here.key("top_k").refuse(
+            None, f"{top_k} with {_outputs(outputs)}.\n  Expected at most {outputs}, or null."
+        )
+
+
+def _labels(metric: KerasObject, outputs: int, count: int, here: At) -> None:
+    labels = _number(metric.arguments.get("num_labels"), count)
+    if labels is not None and labels != outputs:
+        here.key("num_labels").refuse(
+            None, f"{labels} with {_outputs(outputs)}.\n  Expected {outputs}, or null."
+        )
+    weights = metric.arguments.get("label_weights")
+    if isinstance(weights, tuple) and len(weights) != outputs:
+        here.key("label_weights").refuse(
+            None,
+            f"a list of {len(weights)} with {_outputs(outputs)}.\n"
+            "  Expected a number for each output.",
+        )
+
+
+def _outputs(count: int) -> str:
+    return "a model of one output" if count == 1 else f"a model of {count} outputs"

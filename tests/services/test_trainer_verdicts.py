@@ -105,13 +105,13 @@ def dense(units: int) -> list[Any]:
         ),
         (
             {"compile__loss": {"SparseCategoricalCrossentropy": {"ignore_class": 3}}},
-            FailureCode.MODEL_INVALID,
-            "compile.SparseCategoricalCrossentropy.ignore_class: there is no class 3.",
+            FailureCode.SPEC_INVALID,
+            "compile.loss.SparseCategoricalCrossentropy.ignore_class: ",
         ),
         (
             {"model": dense(4)},
-            FailureCode.MODEL_INVALID,
-            "model.1.Dense: the model gives an output of shape (4,)",
+            FailureCode.SPEC_INVALID,
+            "model.1.Dense.units: 4 outputs for 3 classes.",
         ),
         (
             {"model": ["Flatten", {"Dense": {"units": 10**6}}, *dense(3)[1:]]},
@@ -131,7 +131,7 @@ def dense(units: int) -> list[Any]:
             "model.0.ZeroPadding2D: training would need",
         ),
         ({"data__train": "None"}, FailureCode.DATA_MISSING, "None: no folder"),
-        ({"fit__class_weight": {"zebra": 1.0}}, FailureCode.SPEC_INVALID, "zebra: no such class"),
+        ({"fit__class_weight": {"zebra": 1.0}}, FailureCode.SPEC_INVALID, "zebra: is no class"),
         ({"model": [{"Lambda": {}}]}, FailureCode.SPEC_INVALID, "Lambda"),
     ],
 )
@@ -143,6 +143,61 @@ def test_what_cannot_be_trained_is_told_before_the_first_epoch(
     assert told.failed.code is code
     assert words in told.failed.message
     assert told.failed.epoch == 0
+
+
+def one_hot(metric: Any) -> dict[str, Any]:
+    compiled = {"optimizer": "Adam", "loss": "CategoricalCrossentropy", "metrics": [metric]}
+    return {**CATEGORICAL, "compile": compiled}
+
+
+def first(*layers: Any) -> dict[str, Any]:
+    return {"model": [*layers, *dense(3)]}
+
+
+def hidden(**arguments: Any) -> dict[str, Any]:
+    return {"model": ["Flatten", {"Dense": {"units": 4, **arguments}}, *dense(3)[1:]]}
+
+
+FLAT = "Flatten"
+ORTHOGONAL = "OrthogonalRegularizer"
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        (one_hot({"Precision": {"class_id": 7}}), "compile.metrics.Precision.class_id"),
+        (first(FLAT, {"BatchNormalization": {"axis": 3}}), "model.1.BatchNormalization"),
+        (first(FLAT, {"LayerNormalization": {"axis": [1, 2]}}), "model.1.LayerNormalization"),
+        (first({"LayerNormalization": {"axis": [-1, 3]}}), "model.0.LayerNormalization"),
+        (
+            first({"Normalization": {"mean": [1, 2], "variance": [1, 2]}}),
+            "model.0.Normalization",
+        ),
+        (first({"Rescaling": {"scale": [1, 2]}}), "model.0.Rescaling"),
+        (first(FLAT, "RandomFlip"), "model.1.RandomFlip"),
+        (first(FLAT, {"RandomContrast": {"factor": 0.2}}), "model.1.RandomContrast"),
+        (first(FLAT, {"Dropout": {"rate": 0.5, "noise_shape": [None]}}), "model.1.Dropout"),
+        (first(FLAT, {"Dropout": {"rate": 0.5, "noise_shape": [8, 1]}}), "model.1.Dropout"),
+        (hidden(activation={"softmax": {"axis": 3}}), "model.1.Dense"),
+        (hidden(kernel_initializer={"Constant": {"value": [1, 2, 3]}}), "model.1.Dense"),
+        (hidden(activity_regularizer=ORTHOGONAL), "model.1.Dense"),
+        (
+            hidden(bias_regularizer=ORTHOGONAL),
+            f"model.1.Dense.bias_regularizer.{ORTHOGONAL}",
+        ),
+        (
+            hidden(kernel_constraint={"MaxNorm": {"axis": 2}}),
+            "model.1.Dense.kernel_constraint.MaxNorm",
+        ),
+    ],
+)
+def test_what_keras_refuses_at_its_first_batch_is_told_before(
+    root: Path, tmp_path: Path, changes: dict[str, Any], place: str
+) -> None:
+    told = Told(root, tmp_path, **changes)
+    assert told.messages == []
+    assert told.failed.code in (FailureCode.SPEC_INVALID, FailureCode.MODEL_INVALID)
+    assert told.failed.message.startswith(f"{place}: ")
 
 
 @pytest.mark.filterwarnings("ignore:.*received .from_logits=True:UserWarning")
@@ -288,7 +343,7 @@ def test_looks_at_what_is_wrong(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert look_at("build", root, tmp_path, {"model": dense(4)}) == 3
-    assert "MODEL_INVALID: model.1.Dense" in capsys.readouterr().out
+    assert "SPEC_INVALID: model.1.Dense.units" in capsys.readouterr().out
     assert look_at("data", root, tmp_path, {"model": "none"}) == 3
     assert "SPEC_INVALID" in capsys.readouterr().out
 

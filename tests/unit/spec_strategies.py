@@ -98,6 +98,9 @@ def agreeing(name: str, values: dict[str, Any]) -> dict[str, Any]:
         values["values"] = [0.1] * (len(values["boundaries"]) + 1)
     if name == "AUC":
         values["multi_label"] = True
+        values.pop("thresholds", None)
+        if values.get("label_weights"):
+            values["label_weights"][0] = 1
     for low, high in (("minval", "maxval"), ("min_value", "max_value")):
         if name in ("RandomUniform", "MinMaxNorm") and {low, high} & set(values):
             values.update({low: 0.5, high: 1})
@@ -167,6 +170,8 @@ def _margins(_: Kind) -> SearchStrategy[Any]:
 _WEIGHTS = st.just("balanced") | st.fixed_dictionaries(
     {"index": st.dictionaries(st.sampled_from("01"), st.floats(0.1, 9), min_size=1)}
 )
+# Its default is 5.
+_TOP = {"SparseTopKCategoricalAccuracy": {"k": 1}}
 _DURATIONS = st.sampled_from(["2h", "90m", "1h30m", "45s", "1d", "1.5s"]) | st.floats(1, 1e6)
 _SIMPLE: Mapping[type[Kind], Any] = {
     Boolean: lambda _: st.booleans(),
@@ -210,13 +215,13 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
         data["class_names"] = sorted({*names, "a", "b"})[: 2 if mode == "binary" else 4]
         if len(data["class_names"]) < 2:
             data["class_names"] = ["a", "b"]
-    measured = _metrics(draw, mode)
+    measured = _metrics(draw, mode, bounded=bool(data.get("class_names")))
     spec: dict[str, Any] = {
         "data": data,
         "model": _model(draw, mode),
         "compile": {
             "optimizer": draw(objects("optimizers")),
-            "loss": draw(one_object("losses", _loss(mode))),
+            "loss": _of_two(draw(one_object("losses", _loss(mode)))),
             "metrics": [metric for _, metric in measured],
         },
         "fit": draw(_fit()),
@@ -251,8 +256,20 @@ def _fit() -> SearchStrategy[Any]:
     return st.none() | st.fixed_dictionaries({}, optional=given)
 
 
-def _metrics(draw: st.DrawFn, mode: str) -> list[tuple[str, Any]]:
+def _of_two(item: Any) -> Any:
+    """Without what could not be said of two classes."""
+    given = next(iter(item.values())) if isinstance(item, dict) else None
+    for name in ("class_id", "ignore_class", "k", "label_weights", "num_labels", "top_k"):
+        if given and name in given:
+            given[name] = 1 if name == "k" else None
+    return item
+
+
+def _metrics(draw: st.DrawFn, mode: str, *, bounded: bool) -> list[tuple[str, Any]]:
     fitting = sorted(name for name, modes in metrics.LABEL_MODES.items() if mode in modes)
+    if bounded:
+        # Its five likeliest are all there are.
+        fitting = [name for name in fitting if name != "sparse_top_k_categorical_accuracy"]
     named: list[tuple[str, Any]] = []
     metric: Any
     for name in draw(st.lists(st.sampled_from(fitting), max_size=3, unique=True)):
@@ -263,6 +280,8 @@ def _metrics(draw: st.DrawFn, mode: str) -> list[tuple[str, Any]]:
             reported = f"m{len(named)}"
             given = next(iter(metric.values())) if isinstance(metric, dict) else {}
             metric = {name: {**(given or {}), "name": reported}}
+            if bounded:
+                metric = _of_two({name: {**_TOP.get(name, {}), **metric[name]}})
         named.append((reported, metric))
     return named
 

@@ -113,6 +113,11 @@ def _value(value: Any, where: str) -> Any:
 def reason(error: Exception) -> str:
     """What Keras says, as one sentence: no colours, no list of the call's arguments."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    # TensorFlow tells the story of an operation before, and its place in the graph behind.
+    if text.startswith("Graph execution error"):
+        text = text.split("\n\t [[{{node", 1)[0].rsplit("\n", 1)[-1]
+    text = re.sub(r"^\{\{function_node [^}]*\}\} ", "", text)
+    text = re.split(r" for '\{\{node| \[Op:", text, maxsplit=1)[0]
     text = text.split("\n\nArguments received by", 1)[0]
     text = re.sub(r"^Exception encountered when calling [\w.]+\(\)\.\s*", "", text)
     # Keras numbers its inputs and names layers itself, which says nothing about a spec.

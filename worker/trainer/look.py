@@ -9,11 +9,13 @@ from typing import TextIO
 
 from fornada.settings import Settings
 from fornada.spec import PathRefused, Spec, SpecProblems
+from worker.trainer.classes import refuse_unfit
 from worker.trainer.data.decode import CHANNELS, Watch
 from worker.trainer.data.sets import list_sets, read_sets, read_sources
 from worker.trainer.failures import TrainingFailed, failure
 from worker.trainer.model import build as build_model
-from worker.trainer.model import weigh
+from worker.trainer.model import prove, weigh
+from worker.trainer.trial import blank_batch
 
 EXIT_DONE = 0
 EXIT_INVALID = 3
@@ -61,11 +63,14 @@ def pack(file: Path, data_root: Path) -> int:
 
 def _build(spec: Spec, data_root: Path) -> None:
     settings = Settings()
-    classes = len(list_sets(spec, data_root)["train"].class_names)
-    spec = spec.with_classes(classes)
+    names = list_sets(spec, data_root)["train"].class_names
+    refuse_unfit(spec, names)
+    spec = spec.with_classes(len(names))
     shape = (*spec.data.image_size, CHANNELS[spec.data.color_mode])
     weight = weigh(spec, shape, settings)
-    build_model(spec, shape, classes, settings).summary(line_length=100)
+    model = build_model(spec, shape, len(names), settings)
+    model.summary(line_length=100)
+    prove(spec, model, blank_batch(spec, shape, len(names)))
     print(f"parameters: {weight.parameters:,}")
     print(
         f"memory while training: {weight.training_bytes:,} bytes of parameters, gradients and "

@@ -13,6 +13,8 @@ from fornada.spec import KerasObject, Spec
 from worker.trainer import anew, axes
 from worker.trainer.catalogue import make, reason
 from worker.trainer.failures import TrainingFailed, memory_limit
+from worker.trainer.ranks import unfit
+from worker.trainer.trial import REFUSALS, WRAPPED, refused_layer, refused_measure
 
 # While it trains a model holds each parameter, its gradient and two moments of Adam.
 _COPIES_IN_TRAINING = 4
@@ -52,7 +54,6 @@ def build(
     """
     weight = weigh(spec, input_shape, settings)
     check_output(spec, weight.output_shape, classes)
-    check_ignored(spec, classes)
     keras.config.set_dtype_policy(spec.fit.precision)
     # After the trial objects above, which drew seeds of their own: a plain script that sets this
     # seed and builds the same layers gets the same weights.
@@ -60,7 +61,10 @@ def build(
     layers = [layer for _, layer in _layers(spec)]
     try:
         model = keras.Sequential([keras.Input(input_shape, name=_input_name(spec)), *layers])
-    except ValueError as error:
+    except REFUSALS as error:
+        # Keras draws the weights here, and an initializer's values may not fit.
+        if found := refused_layer(_layers(spec), input_shape):
+            raise found from error
         # What remains is between layers: two of one name.
         raise TrainingFailed(FailureCode.MODEL_INVALID, f"model: {reason(error)}") from error
     model.compile(
@@ -69,6 +73,47 @@ def build(
         metrics=[make(metric, f"compile.{metric.class_name}") for metric in spec.compile.metrics],
     )
     return model
+
+
+def prove(spec: Spec, model: keras.Model, example: tuple[Any, ...]) -> None:
+    """Pass the shapes of one batch through the model, its loss and its metrics.
+
+    Args:
+        spec: with `classes` resolved.
+        model: as `build` made it; afterwards it has all of its variables.
+        example: one batch: images, targets, and weights where the spec weighs classes.
+
+    Raises:
+        TrainingFailed: MODEL_INVALID, naming the part that Keras refuses.
+    """
+    try:
+        model._symbolic_build(data_batch=example)
+    except WRAPPED as error:
+        if found := refusal(spec, model, example):
+            raise found from error
+        raise
+    # Keras comes to these at the first training step alone.
+    if any(_is_late(layer) for layer in model.layers) and (found := refusal(spec, model, example)):
+        raise found
+
+
+def refusal(spec: Spec, model: keras.Model, example: tuple[Any, ...]) -> TrainingFailed | None:
+    """The part of a model that Keras refuses; None where it refuses no part alone.
+
+    Args:
+        spec: with `classes` resolved.
+        model: as `build` made it.
+        example: as `prove` takes it.
+    """
+    images, *others = example
+    return refused_layer(_layers(spec), images.shape[1:]) or refused_measure(
+        spec, model.output_shape[1:], others
+    )
+
+
+def _is_late(layer: Any) -> bool:
+    constraints = (getattr(weight, "constraint", None) for weight in layer.weights)
+    return bool(getattr(layer, "activity_regularizer", None) or any(constraints))
 
 
 def weigh(spec: Spec, input_shape: tuple[int, int, int], settings: Settings) -> Weight:
@@ -87,9 +132,11 @@ def weigh(spec: Spec, input_shape: tuple[int, int, int], settings: Settings) -> 
         flow = keras.KerasTensor((None, *input_shape))
         for where, layer in _layers(spec):
             axes.check(layer, len(flow.shape), where)
+            if why := unfit(layer, tuple(flow.shape[1:])):
+                raise TrainingFailed(FailureCode.MODEL_INVALID, f"{where}: {why}")
             try:
                 flow = layer(flow)
-            except (ValueError, TypeError) as error:
+            except REFUSALS as error:
                 message = f"{where}: {reason(error)}"
                 raise TrainingFailed(FailureCode.MODEL_INVALID, message) from error
             parameters += int(layer.count_params())
@@ -122,21 +169,6 @@ def check_output(spec: Spec, output_shape: tuple[int, ...], classes: int) -> Non
         f"{spec.compile.loss.class_name} need {expected}. "
         f"Let the model end with Dense: {{units: {'1' if expected == (1,) else 'classes'}}}.",
     )
-
-
-def check_ignored(spec: Spec, classes: int) -> None:
-    """Compare the class that the loss ignores with those of the data.
-
-    Raises:
-        TrainingFailed: MODEL_INVALID, where there is no such class: nothing would be ignored.
-    """
-    ignored = spec.compile.loss.arguments.get("ignore_class")
-    if isinstance(ignored, int) and ignored >= classes:
-        raise TrainingFailed(
-            FailureCode.MODEL_INVALID,
-            f"compile.{spec.compile.loss.class_name}.ignore_class: there is no class {ignored}. "
-            f"The data has {classes} classes: give a number from 0 to {classes - 1}, or null.",
-        )
 
 
 def _check_size(where: str, parameters: int, largest: int, settings: Settings) -> None:

@@ -16,7 +16,7 @@ from worker.trainer.engine import make_deterministic
 from worker.trainer.engine.rule import compiles
 from worker.trainer.evaluate import evaluate
 from worker.trainer.failures import EXPECTED, TrainingFailed, failure, printable, trace
-from worker.trainer.model import build
+from worker.trainer.model import build, prove
 from worker.trainer.pipes import Asked, StopAsked
 from worker.trainer.state.contents import Origin
 from worker.trainer.training import Begun, Training
@@ -96,6 +96,7 @@ class Baking:
         sets = read_sets(spec, job.data_root, self._settings, self._check)
         written, spec = spec, spec.with_classes(len(sets.classes))
         model = build(spec, sets.input_shape, len(sets.classes), self._settings)
+        prove(spec, model, sets.train.example())
         jit = compiles(spec, model, len(sets.train), environment.devices())
         origin = self._origin(written, sets, jit=jit)
 

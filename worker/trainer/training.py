@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 
 from db.states import FailureCode, StopReason
 from fornada.spec import Spec, changes
@@ -20,11 +19,13 @@ from worker.trainer.data.sets import Sets
 from worker.trainer.engine import BLOCK_S, Engine, Logs
 from worker.trainer.failures import TrainingFailed, first_line
 from worker.trainer.history import History, HistoryFile
+from worker.trainer.model import refusal
 from worker.trainer.state.contents import Facts, Maker, Origin, Place, State
 from worker.trainer.state.finding import find
 from worker.trainer.state.keeper import Keeper, earlier_attempts, remove_earlier
 from worker.trainer.state.live import Live
 from worker.trainer.state.tensors import Broken
+from worker.trainer.trial import REFUSALS
 
 # Epochs told when a training goes on, in one line of some 300 bytes each: a supervisor reads 64 MB.
 # Earlier ones stand in the record already, unless the database has been away for days.
@@ -297,10 +298,11 @@ class Training:
                 self._between,
                 first_batch=self._place.batch,
             )
-        except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
-            # Shapes and sizes were compared before; what is left is between outputs, loss and
-            # metrics, such as probabilities outside 0 and 1.
-            raise TrainingFailed(
+        except REFUSALS as error:
+            # Most was found by `prove`; what is left is found in training alone, or depends on
+            # the numbers.
+            found = refusal(self._spec, self._model, self._sets.train.example())
+            raise found or TrainingFailed(
                 FailureCode.MODEL_INVALID, f"compile: {reason(error)}", epoch=self.epoch
             ) from error
         trained_s = self._place.seconds + self._elapsed_s()

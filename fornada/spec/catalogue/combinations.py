@@ -1,5 +1,6 @@
 """What the arguments of one Keras class must be to one another."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
@@ -88,6 +89,7 @@ def _piecewise(arguments: Arguments, at: At) -> None:
 
 def _auc(arguments: Arguments, at: At) -> None:
     if arguments.get("multi_label") is not False:
+        _auc_of_each(arguments, at)
         return
     for name in ("num_labels", "label_weights"):
         if arguments.get(name) is not None:
@@ -111,6 +113,27 @@ def _top_k(arguments: Arguments, at: At) -> None:
             "needs a model that gives classes, the likeliest first; here it gives a value for "
             "each class.\n  Expected false.",
         )
+
+
+def _auc_of_each(arguments: Arguments, at: At) -> None:
+    thresholds, weights = arguments.get("thresholds"), arguments.get("label_weights")
+    if isinstance(thresholds, tuple) and not _are_even(thresholds):
+        # `update_confusion_matrix_variables` cannot be compiled with others.
+        at.key("thresholds").refuse(
+            None,
+            "are not evenly spread between 0 and 1; Keras computes multi_label with no others.\n"
+            "  Expected num_thresholds instead.",
+        )
+    if isinstance(weights, tuple) and not any(weights):
+        at.key("label_weights").refuse(
+            None, "are all 0, and so is their mean.\n  Expected one above 0 at least."
+        )
+
+
+def _are_even(thresholds: tuple[Value, ...]) -> bool:
+    given = sorted(one for one in thresholds if isinstance(one, float))
+    steps = len(given) + 1
+    return all(math.isclose(one, (i + 1) / steps, abs_tol=1e-7) for i, one in enumerate(given))
 
 
 CHECKS: dict[str, Callable[[Arguments, At], None]] = {

@@ -17,6 +17,7 @@ from fornada.spec import Spec
 from fornada.spec.paths import resolve
 from fornada.spec.values import ClassWeights
 from worker.messages import DataSummary
+from worker.trainer.classes import refuse_unfit
 from worker.trainer.data.decode import Decoder, Look, Watch
 from worker.trainer.data.pack import IN_MEMORY_BYTES, Packing, Source
 from worker.trainer.data.pixels import Pixels, Rows
@@ -110,6 +111,7 @@ def read_sets(
         PathRefused: a folder lies outside the data root.
     """
     listings = list_sets(spec, data_root)
+    refuse_unfit(spec, listings["train"].class_names)
     sources = read_sources(spec, listings, settings, Watch(check, _Progress()))
     sets = {
         name: _images(spec, listing, _rows(sources[listing.folder], listing))

@@ -1,0 +1,62 @@
+"""What a layer can be told and cannot do with the shape of its input.
+
+Keras refuses these as well, with words that say nothing about a spec, or at the first batch.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+# Of an input, without the batch.
+Shape: TypeAlias = tuple[int, ...]
+
+
+def unfit(layer: Any, shape: Shape) -> str | None:
+    """Why a layer cannot take an input of this shape.
+
+    Args:
+        layer: of Keras, not built yet.
+        shape: of its input, for one image.
+    """
+    check = _CHECKS.get(type(layer).__name__)
+    return _regularized(layer) or (check(layer, shape) if check else None)
+
+
+def _regularized(layer: Any) -> str | None:
+    regularizer = getattr(layer, "activity_regularizer", None)
+    rows = getattr(regularizer, "mode", "") == "rows"
+    if type(regularizer).__name__ != "OrthogonalRegularizer" or not rows:
+        return None
+    return (
+        "OrthogonalRegularizer of outputs by rows needs batches of one size, and the last batch "
+        "may be smaller. Expected mode: columns."
+    )
+
+
+def _noise(layer: Any, shape: Shape) -> str | None:
+    noise, full = layer.noise_shape, (None, *shape)
+    if noise is None:
+        return None
+    # Both are aligned at their ends, as in any broadcast.
+    pairs = zip(reversed(noise), reversed(full), strict=False)
+    batch = all(its is not None for its in noise) or len(noise) == len(full)
+    if len(noise) <= len(full) and batch and all(its in (1, None, one) for its, one in pairs):
+        return None
+    return (
+        f"noise_shape {list(noise)} does not fit its input, whose shape for an image is {shape}. "
+        f"Expected {[None, *shape]}, with 1 for an axis whose values share their noise."
+    )
+
+
+def _image(layer: Any, shape: Shape) -> str | None:
+    if len(shape) == 3:
+        return None
+    return f"needs images of height, width and channels; the shape of its input is {shape}."
+
+
+_CHECKS: Mapping[str, Callable[[Any, Shape], str | None]] = {
+    "Dropout": _noise,
+    **dict.fromkeys(
+        ("RandomContrast", "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom"),
+        _image,
+    ),
+}

@@ -48,7 +48,12 @@ def clone(  # noqa: PLR0913 - each is an option of its own
     with Client() as client, ended_by_sigterm():
         spec = client.recorded(reference, overrides=overrides)
         told = told_terms(client, terms)
-        (job,) = client.submit_all([spec], terms=told, wait_for_worker=wait_for_worker)
+        (job,) = client.submit_all(
+            [spec],
+            terms=told,
+            wait_for_worker=wait_for_worker,
+            warn=lambda problem: output.warn(str(problem)),
+        )
         conclude(client, announce([Accepted(spec, job)], told, output), output, follow=follow)
 
 

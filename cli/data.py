@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,13 @@ from cli.exits import Exit, ExitWith
 from cli.jobs import specs
 from cli.options import output_options
 from cli.output import Column, Output
-from cli.specs import files_argument
+from cli.specs import files_argument, problem_document
 
 if TYPE_CHECKING:
+    from fornada.examine import Examination
     from fornada.packs import Pack
     from fornada.settings import Settings
-    from fornada.spec import Spec
+    from fornada.spec import Problem, Spec
 
 
 @click.group()
@@ -46,27 +48,52 @@ def check(files: Sequence[str], output: Output) -> None:
       fornada data check specs/digits.yaml
     """
     from fornada import examine
+    from fornada.inspection import all_warnings, inspect
     from fornada.settings import Settings
 
     settings = Settings()
     read = specs(settings, files, ())
-    found = [examine.decode(settings, spec) for spec in read]
+    found = []
+    for file, spec in zip(files, read, strict=True):
+        folders = inspect(spec, settings.data_root_path)
+        images = examine.decode(settings, spec)
+        found.append(_Checked(file, folders.problems, all_warnings(spec, folders), images))
     if output.json:
-        output.document(
-            [
-                {"file": file, "said": one.text, "failure": one.failure or None}
-                for file, one in zip(files, found, strict=True)
-            ]
-        )
+        output.document([one.document() for one in found])
     elif not output.quiet:
         for one in found:
-            if one.text:
-                output.line(one.text.rstrip())
-    wrong = [
-        f"{file}: {one.failure}" for file, one in zip(files, found, strict=True) if one.failure
-    ]
+            for warning in one.warnings:
+                output.warn(str(warning))
+            if one.images.text:
+                output.line(one.images.text.rstrip())
+    wrong = [failure for one in found if (failure := one.failure)]
     if wrong:
         raise ExitWith(Exit.SPEC_INVALID, "\n".join(wrong))
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """What there is to say of the folders of one spec, and of the images in them."""
+
+    file: str
+    problems: "Sequence[Problem]"
+    warnings: "Sequence[Problem]"
+    images: "Examination"
+
+    @property
+    def failure(self) -> str:
+        """Why a job would fail; empty when it would not."""
+        bad = [f"{self.file}: {self.images.failure}"] if self.images.failure else []
+        return "\n".join([*map(str, self.problems), *bad])
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "file": self.file,
+            "said": self.images.text,
+            "failure": self.failure or None,
+            "problems": [problem_document(problem) for problem in self.problems],
+            "warnings": [warning.place for warning in self.warnings],
+        }
 
 
 @data.command("import")
@@ -152,6 +179,7 @@ def pack(places: Sequence[Path], changes: Sequence[str], output: Output) -> None
       fornada data pack Data/Train --set data.image_size=[28,28] --set data.color_mode=grayscale
     """
     from fornada import examine
+    from fornada.inspection import inspect
     from fornada.settings import Settings
 
     settings = Settings()
@@ -162,6 +190,10 @@ def pack(places: Sequence[Path], changes: Sequence[str], output: Output) -> None
         with _counting(output) as progress:
             packed, failure = examine.pack(settings, spec, progress)
         rows += [vars(one) for one in packed]
+        wrong += [
+            f"{place}: {problem.what}" if place.is_dir() else str(problem)
+            for problem in inspect(spec, settings.data_root_path).problems
+        ]
         wrong += [f"{place}: {failure}"] if failure else []
     if output.json:
         output.document(rows)

@@ -20,7 +20,6 @@ from cli.submitting import Accepted, announce, conclude, conditions, told_terms
 from cli.watch import answer, end_all, ended_by_sigterm, watch
 
 if TYPE_CHECKING:
-    from fornada.client import Client
     from fornada.settings import Settings
     from fornada.spec import Spec
     from fornada.submission import Terms
@@ -47,8 +46,9 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
     with Client() as client, ended_by_sigterm():
         read = specs(client.settings, [spec], overrides)
         queues = sorted({"default", *(one.resources.queue for one in read)})
+        # Before the stack comes up, which takes seconds.
+        _look(client.settings, read, output)
         with Keeper(client.settings, queues) as keeper:
-            _absent(client, read, output)
             # Our own worker may not have said yet what it serves; the keeper sees to it.
             (job,) = client.submit_all(read, wait_for_worker=keeper.ours)
             announce([Accepted(read[0], job)], AT_ONCE, output)
@@ -107,16 +107,23 @@ def submit(  # noqa: PLR0913 - each is an option of its own
     if dry_run and needed:
         raise click.UsageError("a dry run does not look for --needed: leave one of them out")
     if dry_run:
-        read = specs(Settings(), files, overrides)
+        settings = Settings()
+        read = specs(settings, files, overrides)
+        _look(settings, read, output)
         _preview(read, _terms_alone(terms), output)
         return
     from fornada.client import Client
 
     with Client() as client, ended_by_sigterm():
         read = specs(client.settings, files, overrides)
-        _absent(client, read, output)
         told = told_terms(client, terms)
-        jobs = client.submit_all(read, terms=told, needed=needed, wait_for_worker=wait_for_worker)
+        jobs = client.submit_all(
+            read,
+            terms=told,
+            needed=needed,
+            wait_for_worker=wait_for_worker,
+            warn=lambda problem: output.warn(str(problem)),
+        )
         accepted = (Accepted(spec, job) for spec, job in zip(read, jobs, strict=True))
         conclude(client, announce(accepted, told, output), output, follow=follow, waits=waits)
 
@@ -154,14 +161,15 @@ def specs(settings: "Settings", files: Sequence[str], overrides: Sequence[str]) 
     return load_all(settings, files, overrides=overrides)
 
 
-def _absent(client: "Client", read: Sequence["Spec"], output: Output) -> None:
-    """Say what folders the worker of this machine will miss."""
-    from fornada import examine
+def _look(settings: "Settings", read: Sequence["Spec"], output: Output) -> None:
+    """Say what is most likely not meant in the folders of specs.
 
-    if client.settings.embedded:
-        for spec in read:
-            for missing in examine.absent(spec, client.settings.data_root_path):
-                output.warn(missing)
+    Raises:
+        SpecProblems: a job would fail on them, and its worker is on this machine.
+    """
+    from fornada import inspection
+
+    inspection.before_submit(settings, read, lambda problem: output.warn(str(problem)))
 
 
 def _terms_alone(told: Mapping[str, Any]) -> "Terms":

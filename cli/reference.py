@@ -128,8 +128,10 @@ interpolation, crop_to_aspect_ratio, kind, dtype, bytes, used_at, in_use, source
 `fornada data gc --json` one of `{name, bytes}`.
 `fornada doctor --json` is `{well, findings: [{what, well, found, todo}]}`.
 `fornada check --json` is `{problems: [{file, line, path, message, code}], specs: [{file, name,
-hash, problems, warnings}]}`, with `data` by `--data` and `model` by `--build`; `warnings` are
-`{file, line, path, message}` each.
+hash, problems, warnings}]}`, with `data` by `--data` and `model` by `--build`; `warnings`, those
+of the folders by `--data`, are `{file, line, path, message}` each.
+`fornada data check --json` is a list of `{file, said, failure, problems, warnings}`; problems and
+warnings are those of the folders, as in `check`.
 """
 
 

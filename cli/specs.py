@@ -11,6 +11,7 @@ from cli.options import output_options, spec_options
 from cli.output import Output
 
 if TYPE_CHECKING:
+    from fornada.inspection import Inspected
     from fornada.settings import Settings
     from fornada.spec import Problem, Spec
 
@@ -39,7 +40,7 @@ def check(files: Sequence[str], look_at_data: bool, build: bool, output: Output)
       fornada check specs/digits.yaml --data --build
     """
     from fornada.settings import Settings
-    from fornada.spec import SpecProblems
+    from fornada.spec import Problem, SpecProblems
 
     settings = Settings()
     problems: list[Problem] = []
@@ -49,12 +50,13 @@ def check(files: Sequence[str], look_at_data: bool, build: bool, output: Output)
             good += [(file, spec) for spec in specs(settings, [file], ())]
         except SpecProblems as error:
             problems.extend(error.problems)
-    if not output.quiet:
-        output.warn_of(spec for _, spec in good)
     found = [_look(settings, file, spec, look_at_data, build) for file, spec in good]
     wrong = [problem for one in found for problem in one["problems"]]
+    if not output.quiet:
+        for warning in (warning for one in found for warning in one["warnings"]):
+            output.warn(str(Problem(**warning)))
     if output.json:
-        documents = [_problem(problem) for problem in problems]
+        documents = [problem_document(problem) for problem in problems]
         output.document({"problems": documents, "specs": found})
     elif not output.quiet:
         for one in found:
@@ -92,20 +94,41 @@ def _look(
 ) -> dict[str, Any]:
     """What can be said of a good spec; `problems` are those its data or model have."""
     from fornada import examine
+    from fornada.inspection import all_warnings, inspect
 
-    root = settings.data_root_path
     document: dict[str, Any] = {"file": file, "name": spec.name, "hash": spec.hash}
-    problems: list[str] = []
+    warnings = [*spec.warnings]
+    if not (look_at_data or build):
+        return document | {"problems": [], "warnings": _places(warnings)}
+    found = inspect(spec, settings.data_root_path)
+    problems = [str(problem) for problem in found.problems]
     if look_at_data:
-        folders = examine.folders(spec, root)
-        document["data"] = [folder.document() for folder in folders]
-        problems += [f"{file}: {problem}" for folder in folders for problem in folder.problems]
-    if build:
+        document["data"] = [_folder(role, one) for role, one in found.folders.items()]
+        warnings += all_warnings(spec, found)
+    # No model is built without its classes.
+    if build and not problems:
         built = examine.build(settings, spec)
         document["model"] = built.text
         problems += [f"{file}: {built.failure}"] if built.failure else []
-    warnings = [warning.place for warning in spec.warnings]
-    return document | {"problems": problems, "warnings": warnings}
+    return document | {"problems": problems, "warnings": _places(warnings)}
+
+
+def _places(warnings: "Sequence[Problem]") -> list[dict[str, Any]]:
+    return [warning.place for warning in warnings]
+
+
+def _folder(role: str, one: "Inspected") -> dict[str, Any]:
+    from fornada.spec.wording import printable
+
+    found = one.listing
+    counts = found.counts if found else {}
+    return {
+        "role": role,
+        "folder": printable(str(one.place)),
+        "images": len(found.files) if found else 0,
+        "counts": {printable(name): count for name, count in counts.items()},
+        "ignored": [printable(name) for name in found.ignored] if found else [],
+    }
 
 
 def _say(one: Mapping[str, Any], output: Output) -> None:
@@ -123,5 +146,6 @@ def _say(one: Mapping[str, Any], output: Output) -> None:
         output.line(one["model"].rstrip())
 
 
-def _problem(problem: "Problem") -> dict[str, Any]:
+def problem_document(problem: "Problem") -> dict[str, Any]:
+    """For `--json`."""
     return problem.place | {"code": str(problem.code)}

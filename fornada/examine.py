@@ -1,6 +1,6 @@
-"""Looks at what a spec names, before it is submitted: its folders, its images, its model.
+"""Looks at the images and the model of a spec, before it is submitted.
 
-What needs Keras or a decoder is asked of a trainer process; this package loads neither.
+That needs Keras and a decoder, so a trainer process is asked; this package loads neither.
 """
 
 import importlib.util
@@ -17,49 +17,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fornada.errors import NoKeras
-from fornada.folders import Listing, list_images
 from fornada.settings import Settings
-from fornada.spec import PathRefused, Spec
-from fornada.spec.paths import resolve
+from fornada.spec import Spec
 
-# What is most often wrong with a path.
-TAKEN_FROM = "A path in a spec is taken from the folder in which the command runs."
 # Keras cuts its summary at the width of the terminal, and a pipe passes for one of 80 columns.
 COLUMNS = "120"
 # What a trainer process ends with when the spec's model or data are wrong, and it says why.
 INVALID = 3
-# What it says when it came to the images, and found some that are none.
-BAD_FILES = "cannot be decoded as images"
 # How it begins to say why a job would fail.
 _CODE = re.compile(r"^[A-Z_]+: ", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Folder:
-    """One of a spec's folders as it lies here.
-
-    Args:
-        role: `train`, `validation` or `test`.
-        path: where it is on this host.
-        listing: what is in it; None when it cannot be read.
-        problems: why a job would fail on it, a sentence each.
-    """
-
-    role: str
-    path: str
-    listing: Listing | None
-    problems: tuple[str, ...]
-
-    def document(self) -> dict[str, Any]:
-        """For `--json`."""
-        found = self.listing
-        return {
-            "role": self.role,
-            "folder": self.path,
-            "images": len(found.files) if found else 0,
-            "counts": dict(found.counts) if found else {},
-            "ignored": list(found.ignored) if found else [],
-        }
 
 
 @dataclass(frozen=True)
@@ -75,63 +41,6 @@ class Examination:
     failure: str
 
 
-def folders(spec: Spec, data_root: Path) -> list[Folder]:
-    """List the spec's folders; class names are fixed by the training folder.
-
-    Args:
-        spec: checked.
-        data_root: that its paths stand under.
-    """
-    train = _folder("train", spec.data.train, data_root, spec.data.class_names)
-    classes = train.listing.class_names if train.listing else spec.data.class_names
-    others = {
-        "validation": spec.data.validation.folder if spec.data.validation else None,
-        "test": spec.data.test,
-    }
-    return [
-        train,
-        *(_folder(role, path, data_root, classes) for role, path in others.items() if path),
-    ]
-
-
-def absent(spec: Spec, data_root: Path) -> list[str]:
-    """The spec's folders that are not there, a sentence each; looks into none."""
-    validation = spec.data.validation
-    places = {
-        "train": spec.data.train,
-        "validation": validation.folder if validation else None,
-        "test": spec.data.test,
-    }
-    return [
-        f"data.{role}: {data_root / stored} is no folder here. {TAKEN_FROM}"
-        for role, stored in places.items()
-        if stored and not (data_root / stored).is_dir()
-    ]
-
-
-def _folder(role: str, stored: str, root: Path, classes: tuple[str, ...] | None) -> Folder:
-    path = root / stored
-    try:
-        path = resolve(stored, root)
-        listing = list_images(path, classes)
-    except PathRefused as error:
-        return Folder(role, stored, None, (f"data.{role}: {error}",))
-    except OSError as error:
-        said = f"data.{role}: {error.filename or path}: {error.strerror}"
-        return Folder(role, str(path), None, (f"{said}\n  {TAKEN_FROM}",))
-    words = {
-        "has no folder for class": listing.missing,
-        "has a folder that is no class of the training set:": listing.extra,
-        "has no image of class": listing.empty,
-    }
-    problems = [
-        f"data.{role}: {path} {what} {name}" for what, names in words.items() for name in names
-    ]
-    if not listing.files and not problems:
-        problems = [f"data.{role}: {path} has no class folders; expected one a class"]
-    return Folder(role, str(path), listing, tuple(problems))
-
-
 def build(settings: Settings, spec: Spec) -> Examination:
     """Build the model with Keras, in a process of its own: summary, parameters, memory.
 
@@ -145,23 +54,13 @@ def decode(settings: Settings, spec: Spec) -> Examination:
     """Decode every image of the spec, in a process of its own.
 
     A job with a folder or a class missing never comes to its images; here those that are there
-    are looked at all the same, so that everything wrong is told at once.
+    are looked at all the same, so that everything wrong is told at once. What is wrong with the
+    folders themselves, `fornada.inspection` tells.
 
     Raises:
         NoKeras: it is not installed here.
     """
-    whole = _ask("data", settings, spec.document())
-    if not whole.failure or BAD_FILES in whole.failure:
-        return whole
-    alone = [
-        _alone(spec, folder.role, folder.listing)
-        for folder in folders(spec, settings.data_root_path)
-        if folder.listing and folder.listing.files
-    ]
-    # A folder may have two roles.
-    looked = {str(one): _ask("data", settings, one).failure for one in alone}
-    bad = [failure for failure in looked.values() if BAD_FILES in failure]
-    return Examination("", "\n".join([whole.failure, *bad]))
+    return _ask("data", settings, spec.document())
 
 
 @dataclass(frozen=True)
@@ -216,28 +115,6 @@ def pack(
         if process.returncode not in {0, INVALID}:
             failure = [_ended(process.returncode, heard.read())]
     return packed, "\n".join(failure)
-
-
-def _alone(spec: Spec, role: str, listing: Listing) -> dict[str, Any]:
-    """A spec that trains on nothing but what a folder has, whatever else is wrong."""
-    data = spec.data
-    validation = data.validation.folder if data.validation else None
-    stored = {"train": data.train, "validation": validation, "test": data.test}[role]
-    filled = [name for name, images in listing.counts.items() if images]
-    return {
-        "data": {
-            "train": stored,
-            # A spec names two or more, or none.
-            "class_names": filled if len(filled) > 1 else None,
-            "image_size": list(data.image_size),
-            "color_mode": data.color_mode,
-            "interpolation": data.interpolation,
-            "crop_to_aspect_ratio": data.crop_to_aspect_ratio,
-        },
-        "model": ["Flatten", {"Dense": {"units": "classes"}}],
-        "compile": {"optimizer": "Adam", "loss": "SparseCategoricalCrossentropy"},
-        "fit": {"epochs": 1},
-    }
 
 
 def _command(what: Literal["build", "data", "pack"], settings: Settings, file: Path) -> list[str]:

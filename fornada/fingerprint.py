@@ -12,10 +12,11 @@ from pathlib import Path
 
 from fornada.digests import Digests, stamp
 from fornada.errors import DataUnreadable
-from fornada.folders import Listing, list_images, subset
+from fornada.folders import Listing, list_images
 from fornada.settings import Settings
-from fornada.spec import PathRefused, Spec
+from fornada.spec import PathRefused, Role, Spec
 from fornada.spec.paths import resolve
+from fornada.subsets import taken
 
 
 def digest(content: bytes) -> str:
@@ -58,23 +59,18 @@ def of_spec(spec: Spec, settings: Settings) -> str:
         ) from error
 
 
-def _listings(spec: Spec, data_root: Path) -> Iterator[tuple[str, Listing]]:
-    data = spec.data
-    train = list_images(resolve(data.train, data_root), data.class_names)
-    # Whole: its two parts, where it is split, are the same files under the same role.
-    yield "train", train
-    if data.validation is not None:
-        folder, split = data.validation.folder, data.validation.split
-        listing = list_images(resolve(folder, data_root), train.class_names)
-        if split:
-            listing = subset(listing, split, "validation", data.seed, data.shuffle)
-        yield "validation", listing
-    if data.test is not None:
-        yield "test", list_images(resolve(data.test, data_root), train.class_names)
+def _listings(spec: Spec, data_root: Path) -> Iterator[tuple[Role, Listing]]:
+    class_names = spec.data.class_names
+    # Train comes first, and whole where data.validation_split makes two sets of it: they are the
+    # same files under the same role.
+    for name, folder in spec.data.folders.items():
+        listing = list_images(resolve(folder.folder, data_root), class_names)
+        class_names = listing.class_names
+        yield name, taken(spec, folder, listing)
 
 
 def _files(
-    listings: Iterable[tuple[str, Listing]], settings: Settings
+    listings: Iterable[tuple[Role, Listing]], settings: Settings
 ) -> Iterator[tuple[str, str, str]]:
     for name, listing in listings:
         digests = Digests(listing.folder, settings)

@@ -19,7 +19,7 @@ from fornada.waking import Waking
 
 if TYPE_CHECKING:
     from fornada.sources import Source
-    from fornada.spec import Spec
+    from fornada.spec import Problem, Spec
 
 # Jobs of one transaction; an SQLite file is locked for a tenth of a second by it.
 BATCH = 100
@@ -88,7 +88,8 @@ class Submitting(Waking):
             The accepted job; with a warning when Redis was away, or when a job has trained this
             but its files are gone; and with the spec's warnings.
         Raises:
-            SpecProblems: the spec is invalid; nothing was accepted.
+            SpecProblems: the spec is invalid, or its folders are, where they lie on this host;
+                nothing was accepted.
             DatabaseUnreachable: nothing was accepted.
             Undecided: the database went away for longer during the commit; `key` makes it safe
                 to submit again.
@@ -120,11 +121,19 @@ class Submitting(Waking):
         terms: Terms = AT_ONCE,
         needed: bool = False,
         wait_for_worker: bool = False,
+        warn: Callable[["Problem"], None] | None = None,
     ) -> Iterator[Submitted]:
         """Queue one job for each spec, all on the same terms; see `submit`.
 
         What refuses one of them refuses all, before any is queued; a database that goes away
         between two transactions of a hundred leaves those that were returned.
+
+        Args:
+            specs: of the jobs.
+            terms: of all of them.
+            needed: as of `submit`.
+            wait_for_worker: as of `submit`.
+            warn: told what is most likely not meant in the folders of each spec.
         """
         from fornada import broker
 
@@ -135,8 +144,10 @@ class Submitting(Waking):
         kept = Kept(self.settings, self._database)
         trained = [kept.find(spec) if needed else None for spec in read]
         known = terms.key is not None and history.has_key(self._database, terms.key)
-        if not (wait_for_worker or known):
-            self._refuse_never(spec for spec, job in zip(read, trained, strict=True) if not job)
+        new = [spec for spec, job in zip(read, trained, strict=True) if not (job or known)]
+        self._look(new, warn)
+        if not wait_for_worker:
+            self._refuse_never(new)
         done = list(zip(read, trained, strict=True))
         for begin in range(0, len(done), BATCH):
             part = done[begin : begin + BATCH]
@@ -146,6 +157,19 @@ class Submitting(Waking):
             for spec, job in part:
                 said = job or kept.explained(spec, self._added(*next(added), terms))
                 yield replace(said, warnings=tuple(spec.warnings))
+
+    def _look(self, specs: Sequence["Spec"], warn: Callable[["Problem"], None] | None) -> None:
+        """Look at the folders of specs.
+
+        Raises:
+            SpecProblems: they lie on this host, and a job would fail on them.
+        """
+        from fornada import inspection
+
+        # With a server nothing refuses, so that there is nothing to do where nobody listens.
+        if warn is None and not self.settings.embedded:
+            return
+        inspection.before_submit(self.settings, specs, warn or (lambda problem: None))
 
     def _added(self, new: jobs.NewJob, job_id: int, terms: Terms) -> Submitted:
         try:

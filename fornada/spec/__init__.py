@@ -1,5 +1,6 @@
 """The spec: Keras spelled in YAML, read and checked without Keras."""
 
+from fornada.spec.datafolder import DataFolder
 from fornada.spec.loading import load, loads
 from fornada.spec.monitors import Monitor
 from fornada.spec.problems import PathRefused, Problem, SpecProblems
@@ -9,14 +10,15 @@ from fornada.spec.spec import (
     Fit,
     Resources,
     Retry,
+    Role,
     Spec,
-    ValidationFolder,
 )
 from fornada.spec.values import KerasObject, Value
 
 __all__ = [
     "Compile",
     "Data",
+    "DataFolder",
     "Fit",
     "KerasObject",
     "Monitor",
@@ -24,9 +26,9 @@ __all__ = [
     "Problem",
     "Resources",
     "Retry",
+    "Role",
     "Spec",
     "SpecProblems",
-    "ValidationFolder",
     "Value",
     "load",
     "loads",

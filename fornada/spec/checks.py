@@ -56,9 +56,16 @@ def _family(item: KerasObject) -> Family:
 
 
 def _validation(draft: Draft, at: At) -> None:
-    if draft.data.get("validation") and draft.data.get("validation_split"):
-        at.key("data").key("validation_split").refuse(
-            None, "is given beside validation.\n  Expected one of the two."
+    if not draft.data.get("validation_split"):
+        return
+    here, train = at.key("data").key("validation_split"), draft.data.get("train")
+    if draft.data.get("validation"):
+        here.refuse(None, "is given beside validation.\n  Expected one of the two.")
+    if train and train.subset:
+        here.refuse(
+            None,
+            "is given beside a subset of train.\n"
+            "  Expected validation: {folder: ..., validation_split: ..., subset: validation}.",
         )
 
 

@@ -35,10 +35,14 @@ class Problem:
             "message": self.message,
         }
 
+    @property
+    def what(self) -> str:
+        """It without its file and line, which a job's stored spec has not."""
+        return f"{self.path}: {self.message}" if self.path else self.message
+
     def __str__(self) -> str:
         where = self.file if self.line is None else f"{self.file}:{self.line}"
-        what = f"{self.path}: {self.message}" if self.path else self.message
-        return f"{where}  {what}"
+        return f"{where}  {self.what}"
 
 
 class SpecProblems(Exception):  # it is the problems that are raised, all at once

@@ -14,7 +14,7 @@ from fornada.spec.values import ClassWeights
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*", re.ASCII)
 # Letters; what is longer is written over several lines.
 _WIDTH = 80
-_FOLDERS = ("train", "test")
+_FOLDERS = ("train", "validation", "test")
 
 
 def to_yaml(spec: Spec, data_root: Path) -> str:
@@ -26,8 +26,6 @@ def to_yaml(spec: Spec, data_root: Path) -> str:
     data = document["data"]
     for name in _FOLDERS:
         data[name] = _absolute(data[name], data_root)
-    if data["validation"] is not None:
-        data["validation"]["folder"] = _absolute(data["validation"]["folder"], data_root)
     if isinstance(spec.fit.class_weight, ClassWeights):
         document["fit"]["class_weight"] = _weights(spec.fit.class_weight)
     return "".join(f"{line}\n" for line in _mapping(document, ""))
@@ -47,8 +45,10 @@ class _Bare(str):
     __slots__ = ()
 
 
-def _absolute(stored: str | None, data_root: Path) -> str | None:
-    return None if stored is None else str(data_root.absolute() / stored)
+def _absolute(stored: Json, data_root: Path) -> Json:
+    if isinstance(stored, dict):
+        return {**stored, "folder": _absolute(stored["folder"], data_root)}
+    return str(data_root.absolute() / stored) if isinstance(stored, str) else None
 
 
 def _mapping(mapping: dict[str, Json], indent: str) -> Iterator[str]:

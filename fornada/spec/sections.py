@@ -1,25 +1,22 @@
 """The sections of a spec, and the fields of each."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from db.states import PRIORITIES
 from fornada.spec.catalogue import callbacks, layers, losses, metrics, optimizers
 from fornada.spec.catalogue.arguments import BOOLEAN
 from fornada.spec.catalogue.objects import Object, ObjectList
+from fornada.spec.datafolder import SPLIT, Folder, Validation
 from fornada.spec.kinds.compound import ListOf, Nullable, Pair
 from fornada.spec.kinds.fields import Field, Fields
 from fornada.spec.kinds.kind import Kind, any_of
 from fornada.spec.kinds.named import Tags, Weights
-from fornada.spec.kinds.plain import AutoOrBoolean, Choice, Integer, Number
-from fornada.spec.kinds.reading import At, Refused
+from fornada.spec.kinds.plain import AutoOrBoolean, Choice, Integer
+from fornada.spec.kinds.reading import At
 from fornada.spec.kinds.text import ClassName, Duration, Label
-from fornada.spec.paths import DataPath
-from fornada.spec.source import nodes
-from fornada.spec.source.nodes import Json, Node, Scalar
+from fornada.spec.source.nodes import Json, Node
 from fornada.spec.values import Value
 
-_SPLIT = Number(above=0, below=1)
 # As in Keras's image_dataset_from_directory.
 _INTERPOLATIONS = (
     "bilinear",
@@ -35,34 +32,6 @@ _INTERPOLATIONS = (
 NEVER_CROPPED = ("gaussian", "mitchellcubic")
 
 
-@dataclass(frozen=True)
-class Validation(Kind):
-    """A folder to validate on, or the validation subset of one."""
-
-    words = "a folder, or {folder: a folder, split: a share above 0 and below 1}"
-    fields = Fields(
-        "validation",
-        "field",
-        {
-            "folder": Field(DataPath(), about="The folder."),
-            "split": Field(Nullable(_SPLIT), None, "The share whose files are used; null: all."),
-        },
-    )
-
-    def parse(self, node: Node, at: At) -> Mapping[str, Value]:
-        if isinstance(node, Scalar) and isinstance(node.value, str):
-            return {"folder": DataPath().parse(node, at), "split": None}
-        if not isinstance(node, nodes.Mapping):
-            raise self.wrong(node, at)
-        values = self.fields.parse(node, at)
-        if len(values) < len(self.fields.fields):
-            raise Refused
-        return values
-
-    def schema(self) -> dict[str, Json]:
-        return any_of(DataPath().schema(), self.fields.schema())
-
-
 # Slots: one trains one job, on its GPU if it has one.
 _GPUS = Choice("auto", 0, 1)
 
@@ -70,18 +39,19 @@ DATA = Fields(
     "data",
     "field",
     {
-        "train": Field(DataPath(), about="Folder with one sub-folder of images a class."),
+        "train": Field(
+            Folder(), about="Folder with one sub-folder of images a class, or a subset of it."
+        ),
         "test": Field(
-            Nullable(DataPath()), None, "The best model is evaluated on it once, at the end."
+            Nullable(Folder()), None, "The best model is evaluated on it once, at the end."
         ),
         "validation": Field(
             Nullable(Validation()),
             None,
-            "A folder to validate on after each epoch, or {folder, split}: the files that "
-            "Keras's validation subset takes from that folder.",
+            "A folder to validate on after each epoch, or a subset of it.",
         ),
         "validation_split": Field(
-            Nullable(_SPLIT), None, "Share of train that is kept for validation instead."
+            Nullable(SPLIT), None, "Share of train that is kept for validation instead."
         ),
         "image_size": Field(
             Pair(Integer(1, 8192)), [256, 256], "Height and width that images are brought to."
@@ -114,7 +84,8 @@ DATA = Fields(
     {
         "directory": "Keras's directory is called train here.",
         "validation_data": "Keras's validation_data is called validation here.",
-        "subset": "subset is decided already: train is the training subset.",
+        "subset": "subset belongs to a folder, beside its own validation_split: "
+        "{folder: Data/Train, validation_split: 0.1, subset: training}.",
         "labels": "labels is not supported: labels are the names of the folders.",
         "follow_links": "follow_links is not supported yet.",
         "data_format": "data_format is not supported: images are channels_last.",

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from fornada.spec import changes, monitors
+from fornada.spec.datafolder import DataFolder
 from fornada.spec.kinds.fields import Fields
 from fornada.spec.kinds.reading import At
 from fornada.spec.monitors import Monitor
@@ -16,13 +17,7 @@ from fornada.spec.sections import COMPILE, DATA, FIT, TOP
 from fornada.spec.source.nodes import Json
 from fornada.spec.values import ClassWeights, KerasObject, Value, to_json
 
-
-@dataclass(frozen=True)
-class ValidationFolder:
-    """A folder to validate on. `split`: only the files of its validation subset of that share."""
-
-    folder: str
-    split: float | None
+Role = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True)
@@ -30,13 +25,12 @@ class Data:
     """The images, named as in `keras.utils.image_dataset_from_directory`.
 
     Attributes:
-        train: folder, relative to the data root, as are all paths.
         image_size: height and width.
     """
 
-    train: str
-    test: str | None
-    validation: ValidationFolder | None
+    train: DataFolder
+    test: DataFolder | None
+    validation: DataFolder | None
     validation_split: float | None
     image_size: tuple[int, int]
     color_mode: str
@@ -48,6 +42,25 @@ class Data:
     interpolation: str
     crop_to_aspect_ratio: bool
     pack: Literal["exact", "uint8", "off"]
+
+    @property
+    def folders(self) -> dict[Role, DataFolder]:
+        """The folders that are given, by the set that is taken from each; train comes first."""
+        given: dict[Role, DataFolder | None] = {
+            "train": self.train,
+            "validation": self.validation,
+            "test": self.test,
+        }
+        return {role: folder for role, folder in given.items() if folder is not None}
+
+    def document(self) -> dict[str, Json]:
+        """As the spec spells it; paths are relative to the data root."""
+        values = {name: getattr(self, name) for name in DATA.fields}
+        for role, folder in self.folders.items():
+            values[role] = (
+                folder.validation_document() if role == "validation" else folder.document()
+            )
+        return {name: _json(value) for name, value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -119,13 +132,10 @@ class Spec:
 
     def document(self) -> dict[str, Any]:
         """The effective spec as JSON, in the shape of the YAML; paths relative to the root."""
-        data = {name: getattr(self.data, name) for name in DATA.fields}
-        if self.data.validation is not None:
-            data["validation"] = vars(self.data.validation)
         return {
             "name": self.name,
             "tags": dict(self.tags),
-            "data": {name: _json(value) for name, value in data.items()},
+            "data": self.data.document(),
             "model": [_json(layer) for layer in self.model],
             "compile": {name: _json(getattr(self.compile, name)) for name in COMPILE.fields},
             "fit": {name: _json(getattr(self.fit, name)) for name in FIT.fields},
@@ -230,15 +240,12 @@ def build(values: Mapping[str, Any], name: str, at: At) -> Spec:
         name: of the spec, where it gives none.
         at: the root of the reading.
     """
-    data = dict(values["data"])
-    if data["validation"] is not None:
-        data["validation"] = ValidationFolder(**data["validation"])
     resources = dict(values["resources"])
     resources["time_limit_s"] = resources.pop("time_limit")
     return Spec(
         name=values["name"] or name,
         tags=values["tags"],
-        data=Data(**data),
+        data=Data(**values["data"]),
         model=values["model"],
         compile=Compile(**values["compile"]),
         fit=Fit(**values["fit"]),

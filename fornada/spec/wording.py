@@ -64,3 +64,18 @@ def sentence(parts: Iterable[str]) -> str:
     """`a`, `a or b`, `a, b or c`."""
     *head, last = parts
     return f"{', '.join(head)} or {last}" if head else last
+
+
+def printable(text: str) -> str:
+    """`text` on one line, whole; what cannot be shown is written as an escape.
+
+    A name from a disk may be any bytes: those that are not UTF-8 are written as `\\xe9`.
+    """
+    return "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
+
+
+def _escaped(letter: str) -> str:
+    # How `os.fsdecode` keeps a byte that is not UTF-8.
+    if 0xDC80 <= ord(letter) <= 0xDCFF:
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return letter.encode("unicode_escape").decode()

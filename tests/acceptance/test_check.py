@@ -113,7 +113,13 @@ def test_data_check_names_bad_images_and_missing_folders_at_once(
     assert "Data/None: no folder" in said
     assert "no images in the classes 2" in said
     assert said.count("1/text.png: not a PNG") == 1
-    assert said.startswith(f"{spec}: DATA_MISSING: ")
+    assert said.startswith(f"{spec}:3  data.train: ")
+    assert f"{spec}:4  data.test: " in said
+    (document,) = fornada("data", "check", "--json", spec, code=3).document
+    assert [(one["code"], one["line"]) for one in document["problems"]] == [
+        ("DATA_MISSING", 3),
+        ("DATA_MISSING", 4),
+    ]
 
 
 def test_data_import_writes_folders_that_train(fornada: Fornada, tmp_path: Path) -> None:

@@ -127,17 +127,30 @@ def test_what_cannot_be_extended_is_told_with_what_to_do(stack: Fornada, tmp_pat
 def test_submit_follows_several_and_ends_with_the_first_bad_one(
     stack: Fornada, tmp_path: Path
 ) -> None:
-    good, bad = small(tmp_path, "good"), small(tmp_path, "bad", train="Data/None")
-    done = stack("submit", "-f", good, bad, code=10)
+    # What no look at folders shows: a file that is no image.
+    for label in range(10):
+        (tmp_path / "Bad" / str(label)).mkdir(parents=True)
+        (tmp_path / "Bad" / str(label) / "text.png").write_text("words")
+    good = small(tmp_path, "good")
+    bad = small(tmp_path, "bad", train=str(tmp_path / "Bad"))
+    done = stack("submit", "-f", "--set", "data.validation_split=null", good, bad, code=10)
     assert "epoch 2/2" in done.stderr
     assert "2 of 2, completed" in done.stdout
-    assert "DATA_MISSING" in done.stdout
-    # Told when it was queued: its worker is on this machine.
-    assert "Data/None is no folder here" in done.stderr
-    assert done.stderr.count("is no folder here") == 1
+    assert "DATA_INVALID" in done.stdout
     job = stack.show("@last")
-    assert job["failure"]["code"] == "DATA_MISSING"
-    assert "Data/None" in job["failure"]["message"]
+    assert job["failure"]["code"] == "DATA_INVALID"
+    assert "Bad/0/text.png" in job["failure"]["message"]
+
+
+def test_folders_of_this_machine_that_fail_a_job_queue_none(stack: Fornada, tmp_path: Path) -> None:
+    before = stack("ls", "-q").stdout
+    good, bad = small(tmp_path, "good"), small(tmp_path, "bad", train="Data/None")
+    for words in (("submit",), ("submit", "--dry-run"), ("run",)):
+        files = [bad] if words == ("run",) else [good, bad]
+        said = stack(*words, *files, code=3).stderr
+        assert said.startswith(f"{bad}:3  data.train: ")
+        assert "Data/None" in said
+    assert stack("ls", "-q").stdout == before
 
 
 def test_nothing_is_queued_when_one_spec_is_bad(stack: Fornada, tmp_path: Path) -> None:

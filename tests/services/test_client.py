@@ -79,7 +79,7 @@ def test_a_file_a_document_and_a_spec_are_the_same_job(client: Client) -> None:
     again = client.load(spec, overrides=["resources.priority=3"])
     assert again.hash == spec.hash
     assert again.resources.priority == 3
-    assert again.data.train == "Data/Train"
+    assert again.data.train.folder == "Data/Train"
     # A document's paths are taken from where the program stands, or absolute.
     document = spec.document()
     document["data"]["train"] = str(ROOT / "Data" / "Train")

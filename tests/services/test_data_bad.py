@@ -1,5 +1,6 @@
 """What is wrong with folders and files is named, all at once, before anything is trained."""
 
+import json
 import os
 import resource
 import struct
@@ -13,13 +14,16 @@ import pytest
 import tensorflow as tf
 
 from db.states import FailureCode
+from fornada.inspection import all_warnings, inspect
 from fornada.settings import Settings
 from fornada.spec import Spec
 from fornada.spec.values import ClassWeights
+from tests.folder_cases import CASES, NOT_UTF8, Case, good
 from tests.services.trainer_jobs import BINARY, document, png, write_images
+from worker.trainer import look
 from worker.trainer.data.headers import NoImage, pixels
 from worker.trainer.data.order import epoch_order
-from worker.trainer.data.sets import class_weights, read_sets
+from worker.trainer.data.sets import class_weights, list_sets, read_sets
 from worker.trainer.failures import TrainingFailed
 
 PIXELS = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
@@ -90,6 +94,23 @@ def test_a_link_out_of_the_root_is_not_read(root: Path, tmp_path_factory: Any) -
     assert "a/x.png" in str(refused)
 
 
+def test_a_look_at_wrong_folders_reads_what_lies_in_the_root(
+    root: Path, tmp_path_factory: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    away = tmp_path_factory.mktemp("away") / "x.png"
+    away.write_bytes(b"words")
+    (root / "Train" / "a" / "x.png").symlink_to(away)
+    spec = root / "spec.json"
+    spec.write_text(json.dumps(document(data__test="None")))
+    assert look.data(spec, root) == look.EXIT_DONE
+    (root / "Train" / "b" / "y.png").write_bytes(b"words")
+    capsys.readouterr()
+    assert look.data(spec, root) == look.EXIT_INVALID
+    said = capsys.readouterr().out
+    assert "b/y.png" in said
+    assert "a/x.png" not in said
+
+
 def test_all_missing_things_are_named_at_once(root: Path) -> None:
     (root / "Train" / "empty").mkdir()
     (root / "Hollow" / "a").mkdir(parents=True)
@@ -98,10 +119,12 @@ def test_all_missing_things_are_named_at_once(root: Path) -> None:
         root, data__test="None", data__validation="Hollow", data__validation_split=None
     )
     assert refused.code is FailureCode.DATA_MISSING
-    assert [line.split(": ")[0] for line in str(refused).splitlines()] == [
-        str(root / "Train"),
-        str(root / "Hollow"),
-        str(root / "None"),
+    lines = [line for line in str(refused).splitlines() if not line.startswith(" ")]
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["data.train", str(root / "Train")],
+        ["data.validation", str(root / "Hollow")],
+        ["data.validation", str(root / "Hollow")],
+        ["data.test", str(root / "None")],
     ]
     assert "no images in the classes empty" in str(refused)
 
@@ -126,6 +149,35 @@ def test_a_class_that_the_test_set_lacks_is_missing(root: Path) -> None:
     refused = refusal(root, data__train="Train2")
     assert refused.code is FailureCode.DATA_MISSING
     assert "Test: no folder for the classes c" in str(refused)
+
+
+def test_an_image_whose_name_is_not_utf8_is_read(root: Path) -> None:
+    (root / "Train" / "a" / f"{NOT_UTF8}.png").write_bytes(png(PIXELS))
+    sets = read_sets(Spec.from_document(document()), root, Settings())
+    assert len(sets.train) + len(sets.validation or ()) == 9
+    (root / "Train" / "a" / f"{NOT_UTF8}.png").write_bytes(b"words")
+    assert "Train/a/caf\\udce9.png" in str(refusal(root))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_job_says_of_folders_what_the_commands_say(
+    case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data_root = tmp_path / "root"
+    good(data_root)
+    case.make(data_root)
+    spec = case.spec(data_root)
+    found = inspect(spec, data_root)
+    stored = Spec.from_document(spec.document())
+    if found.problems:
+        with pytest.raises(TrainingFailed) as caught:
+            list_sets(stored, data_root)
+        assert caught.value.code is found.problems[0].code
+        assert str(caught.value) == "\n".join(problem.what for problem in found.problems)
+    else:
+        assert set(list_sets(stored, data_root)) == {"train", "test"}
+    _, *said = capsys.readouterr().out.split("warning: ")
+    assert "".join(said) == "".join(f"{one.what}\n" for one in all_warnings(spec, found))
 
 
 def test_binary_needs_two_classes(root: Path) -> None:

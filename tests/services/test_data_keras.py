@@ -11,11 +11,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from fornada.settings import Settings
-from fornada.spec import Spec
+from fornada.spec import Spec, load
 from fornada.spec.sections import NEVER_CROPPED
 from tests.services.trainer_jobs import BINARY, CATEGORICAL, document, png, write_images
-from worker.trainer.data.sets import Sets, read_sets
+from worker.trainer.data.sets import Sets, list_sets, read_sets
 
+REPOSITORY = Path(__file__).parents[2]
 SIZES = [(8, 8), (5, 11), (12, 6)]
 
 
@@ -39,6 +40,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "Other" / "a").mkdir(parents=True)
     (root / "Other" / "a" / "1.bmp").write_bytes(bmp(rng.integers(0, 256, (5, 3, 3), np.uint8)))
     (root / "Other" / "a" / "2.gif").write_bytes(GIF)
+    (root / "Other" / "b").mkdir()
+    (root / "Other" / "b" / "3.bmp").write_bytes(bmp(rng.integers(0, 256, (4, 5, 3), np.uint8)))
     return root
 
 
@@ -160,6 +163,54 @@ def test_validation_subset_of_another_folder(root: Path) -> None:
     assert ours == sorted((label, image.tobytes()) for image, label in theirs)
 
 
+@pytest.mark.parametrize("seed", [1, 7])
+@pytest.mark.parametrize("shuffle", ["true", "false"])
+def test_files_of_the_owners_sets_are_those_of_keras(shuffle: str, seed: int) -> None:
+    changes = [f"data.shuffle={shuffle}", f"data.seed={seed}"]
+    owner = REPOSITORY / "specs" / "owner.yaml"
+    spec = load(owner, overrides=changes, data_root=REPOSITORY, base=REPOSITORY)
+    found = list_sets(spec, REPOSITORY)
+    assert {role: len(listing.files) for role, listing in found.items()} == {
+        "train": 1800,
+        "validation": 50,
+        "test": 500,
+    }
+    for role, folder, subset in (
+        ("train", "Data/Train", "training"),
+        ("validation", "Data/Test", "validation"),
+    ):
+        expected = keras.utils.image_dataset_from_directory(
+            REPOSITORY / folder,
+            validation_split=0.1,
+            subset=subset,
+            seed=seed,
+            shuffle=shuffle == "true",
+            verbose=False,
+        )
+        listing = found[role]  # type: ignore[index]
+        assert [str(listing.folder / file) for file in listing.files] == expected.file_paths
+
+
+@pytest.mark.parametrize("subset", ["training", "validation"])
+@pytest.mark.parametrize("role", ["train", "validation", "test"])
+def test_a_subset_of_any_folder_is_that_of_keras(root: Path, role: str, subset: str) -> None:
+    folder = "Train" if role == "train" else "Test"
+    part = {"folder": folder, "validation_split": 0.3, "subset": subset}
+    names = ["a", "b", "c"]
+    found = read(root, **{"validation_split": None, role: part}, class_names=names, seed=3)
+    expected = keras.utils.image_dataset_from_directory(
+        root / folder,
+        image_size=(8, 8),
+        class_names=names,
+        validation_split=0.3,
+        subset=subset,
+        seed=3,
+        verbose=False,
+    )
+    pixels = [tf.io.decode_png(tf.io.read_file(file)).numpy() for file in expected.file_paths]
+    np.testing.assert_array_equal(getattr(found, role).pixels, np.stack(pixels))
+
+
 def _pairs(images: Any) -> Any:
     return zip(images.pixels, images.labels, strict=True)
 
@@ -184,7 +235,9 @@ def test_classes_of_train_are_forced(root: Path, capsys: pytest.CaptureFixture[s
     np.testing.assert_array_equal(found.test.labels, labels)
     np.testing.assert_array_equal(found.test.pixels, expected)
     assert found.classes == ("c", "a", "b")
-    assert "Test: extra: d" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "warning: data.test: " in said
+    assert "Test: extra: d (2 images)" in said
 
 
 def test_fingerprint_is_of_content(root: Path, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from fornada.settings import Settings
 from fornada.spec import Spec
-from fornada.spec.sections import COMPILE, DATA, FIT, RESOURCES, RETRY, TOP, Section, Validation
+from fornada.spec.datafolder import Folder, Validation
+from fornada.spec.sections import COMPILE, DATA, FIT, RESOURCES, RETRY, TOP, Section
 from fornada.submission import new_job
 from tests.services.observing import differs, observe
 from tests.services.trainer_jobs import document, write_images
@@ -141,6 +142,13 @@ def acts(see: Callable[[Spec, Path], Any], *change: Any, shown: str = "", **besi
     return Acts(see, change, beside, shown)
 
 
+def _parts(folder: str, field: str) -> list[dict[str, Any]]:
+    """Subsets of a folder that differ in one field."""
+    part = {"folder": folder, "validation_split": 0.4, "subset": "validation"}
+    values = {"validation_split": (0.2, 0.4, 0.6), "subset": ("training", "validation")}[field]
+    return [part | {field: value} for value in values]
+
+
 _WHOLE: dict[str, Any] = {"data__validation_split": None}
 _CATEGORICAL = {"compile__loss": "CategoricalCrossentropy", "compile__metrics": []}
 _DENSE = {"Dense": {"units": "classes", "activation": "softmax"}}
@@ -173,6 +181,11 @@ ACTS: dict[str, Acts] = {
     ),
     "data.crop_to_aspect_ratio": acts(read, False, True),
     "data.pack": acts(packed, "exact", "uint8", "off"),
+    "train and test.folder": acts(read, {"folder": "Train"}, {"folder": "Other"}),
+    "train and test.validation_split": acts(read, *_parts("Train", "validation_split"), **_WHOLE),
+    "train and test.subset": acts(read, *_parts("Train", "subset"), **_WHOLE),
+    "validation.validation_split": acts(read, *_parts("Valid", "validation_split"), **_WHOLE),
+    "validation.subset": acts(read, *_parts("Valid", "subset"), **_WHOLE),
     "validation.folder": acts(read, {"folder": "Valid"}, {"folder": "Other"}, **_WHOLE),
     "validation.split": acts(
         read, *({"folder": "Valid", "split": share} for share in (None, 0.2, 0.5)), **_WHOLE
@@ -208,7 +221,7 @@ FIELDS = [
     *(name for name, field in TOP.fields.items() if not isinstance(field.kind, Section)),
     *(
         f"{its.owner}.{name}"
-        for its in (DATA, Validation.fields, COMPILE, FIT, RESOURCES, RETRY)
+        for its in (DATA, Folder.fields, Validation.fields, COMPILE, FIT, RESOURCES, RETRY)
         for name in its.fields
     ),
 ]
@@ -230,7 +243,9 @@ def _spec(field: str, value: Any, beside: dict[str, Any]) -> Spec:
     if section in ("resources", "retry"):
         # The small spec leaves these sections out.
         return Spec.from_document(document(**{section: {name: value}}))
-    place = {"": name, "validation": "data__validation"}.get(section, f"{section}__{name}")
+    # Of a subset the whole is given.
+    parts = {"": name, "validation": "data__validation", "train and test": "data__train"}
+    place = parts.get(section, f"{section}__{name}")
     head = _CATEGORICAL if value == "categorical" else {}
     return Spec.from_document(document(**{**head, **beside, place: value}))
 

@@ -12,6 +12,7 @@ from fornada.spec import Spec, load
 from worker.trainer.data.sets import read_sets
 
 ROOT = Path(__file__).parents[2]
+SUBSET = "{folder: Data/Test, validation_split: 0.3, subset: training}"
 SPLIT_FOLDER = "{folder: Data/Test, split: 0.3}"
 
 
@@ -26,6 +27,12 @@ def spec_of(*overrides: str) -> Spec:
         ("data.validation_split=null", "data.validation=Data/Test"),
         ("data.validation_split=null", f"data.validation={SPLIT_FOLDER}", "data.seed=7"),
         ("data.test=null", "data.shuffle=false"),
+        (
+            "data.validation_split=null",
+            "data.validation=Data/Test",
+            f"data.train={SUBSET}",
+            f"data.test={SUBSET}",
+        ),
     ],
 )
 def test_client_and_trainer_agree(overrides: tuple[str, ...], tmp_path: Path) -> None:

@@ -109,6 +109,11 @@ def dense(units: int) -> list[Any]:
             "compile.loss.SparseCategoricalCrossentropy.ignore_class: ",
         ),
         (
+            {"model": [*dense(4), {"Reshape": {"target_shape": [4]}}]},
+            FailureCode.MODEL_INVALID,
+            "model.2.Reshape: the model gives an output of shape (4,)",
+        ),
+        (
             {"model": dense(4)},
             FailureCode.SPEC_INVALID,
             "model.1.Dense.units: 4 outputs for 3 classes.",
@@ -342,8 +347,9 @@ def test_looks_at_what_is_right(
 def test_looks_at_what_is_wrong(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert look_at("build", root, tmp_path, {"model": dense(4)}) == 3
-    assert "SPEC_INVALID: model.1.Dense.units" in capsys.readouterr().out
+    open_ended = [*dense(4), {"Reshape": {"target_shape": [4]}}]
+    assert look_at("build", root, tmp_path, {"model": open_ended}) == 3
+    assert "MODEL_INVALID: model.2.Reshape" in capsys.readouterr().out
     assert look_at("data", root, tmp_path, {"model": "none"}) == 3
     assert "SPEC_INVALID" in capsys.readouterr().out
 

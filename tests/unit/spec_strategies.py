@@ -17,6 +17,7 @@ from fornada.spec.catalogue.idle import IDLE
 from fornada.spec.catalogue.layers import Factor, Margins
 from fornada.spec.catalogue.objects import Object
 from fornada.spec.checkpoints import CheckpointFile
+from fornada.spec.datafolder import SPLIT, Folder, Validation
 from fornada.spec.kinds.compound import Either, ListOf, Nullable, Pair
 from fornada.spec.kinds.fields import Fields
 from fornada.spec.kinds.kind import Kind
@@ -24,7 +25,7 @@ from fornada.spec.kinds.named import Tags, Weights
 from fornada.spec.kinds.plain import Boolean, Choice, Integer, Number, OnlyTrue, Verbosity
 from fornada.spec.kinds.text import ClassName, Duration, Label
 from fornada.spec.paths import DataPath
-from fornada.spec.sections import DATA, NEVER_CROPPED, RESOURCES, RETRY, Validation
+from fornada.spec.sections import DATA, NEVER_CROPPED, RESOURCES, RETRY
 
 # Small, so that no generated model passes the limit of parameters.
 _LARGEST = 6
@@ -139,6 +140,18 @@ def _numbers(kind: Number) -> SearchStrategy[Any]:
     return plain | st.sampled_from(["1/3", " 1 / 3", "1e-1/.3", "0.5/1e0"])
 
 
+def _folders(kind: Folder) -> SearchStrategy[Any]:
+    """A folder, a subset of one, or for validation its short spelling."""
+    folder, split = st.fixed_dictionaries({"folder": _FOLDERS}), written(SPLIT)
+    subset = st.fixed_dictionaries(
+        {"validation_split": split, "subset": st.sampled_from(["training", "validation"])}
+    )
+    spellings = [st.just({}), subset]
+    if "split" in kind.fields.fields:
+        spellings.append(st.fixed_dictionaries({"split": st.none() | split}))
+    return _FOLDERS | st.builds(lambda one, more: one | more, folder, st.one_of(spellings))
+
+
 def _pairs(kind: Pair) -> SearchStrategy[Any]:
     inner = written(kind.kind)
     return inner | st.lists(inner, min_size=2, max_size=2)
@@ -193,7 +206,8 @@ _SIMPLE: Mapping[type[Kind], Any] = {
     DataPath: lambda _: _FOLDERS,
     ClassName: lambda _: _LABELS,
     Tags: lambda _: st.none() | st.dictionaries(_LABELS, _LINES, max_size=3),
-    Validation: lambda kind: _FOLDERS | arguments(kind.fields),
+    Folder: _folders,
+    Validation: _folders,
     Weights: lambda _: _WEIGHTS,
     OnlyTrue: lambda _: st.just(True),
     CheckpointFile: lambda _: _FILES.map("{}.keras".format),
@@ -205,7 +219,7 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
     """Whole specs, as JSON documents whose paths are relative to the data root."""
     data = draw(arguments(DATA))
     mode = data.setdefault("label_mode", "int")
-    if data.get("validation"):
+    if data.get("validation") or "subset" in data["train"]:
         data.pop("validation_split", None)
     if data.get("interpolation") in NEVER_CROPPED:
         data.pop("crop_to_aspect_ratio", None)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from db.states import FailureCode
-from fornada.spec import KerasObject, Monitor, Spec, SpecProblems, ValidationFolder, load, loads
+from fornada.spec import DataFolder, KerasObject, Monitor, Spec, SpecProblems, load, loads
+from fornada.spec.render import to_yaml
 
 REPOSITORY = Path(__file__).parents[2]
 ROOT = Path("/srv/data")
@@ -38,8 +39,8 @@ def test_every_example_loads(path: Path) -> None:
 def test_the_owners_settings_are_read_as_written() -> None:
     spec = load(REPOSITORY / "specs" / "owner.yaml", base=ROOT, data_root=ROOT)
 
-    assert spec.data.train == "Data/Train"
-    assert spec.data.validation == ValidationFolder("Data/Test", 0.1)
+    assert spec.data.train == DataFolder("Data/Train", 0.1, "training")
+    assert spec.data.validation == DataFolder("Data/Test", 0.1, "validation")
     assert (spec.data.image_size, spec.data.batch_size, spec.data.seed) == ((28, 28), 64, 1)
     assert [layer.class_name for layer in spec.model] == [
         "Input",
@@ -171,6 +172,68 @@ def test_the_hash_is_of_what_decides_the_numbers() -> None:
     assert small(data=", seed: 1").hash != spec.hash
     assert small(data=", seed: 0").hash == spec.hash
     assert len(spec.hash) == 64
+
+
+VALIDATION = "{folder: Test, validation_split: 0.1, subset: validation}"
+
+
+@pytest.mark.parametrize(
+    ("written", "as_before", "document"),
+    [
+        ("validation: Test", "validation: Test", {"folder": "Test", "split": None}),
+        (
+            "validation: {folder: Test}",
+            "validation: Test",
+            {"folder": "Test", "split": None},
+        ),
+        (
+            f"validation: {VALIDATION}",
+            "validation: {folder: Test, split: 0.1}",
+            {"folder": "Test", "split": 0.1},
+        ),
+        ("test: {folder: Test}", "test: Test", "Test"),
+        ("test: {folder: Test, validation_split: null, subset: null}", "test: Test", "Test"),
+    ],
+)
+def test_a_new_spelling_of_an_old_meaning_has_its_document_and_hash(
+    written: str, as_before: str, document: Any
+) -> None:
+    spec, before = small(data=f", {written}"), small(data=f", {as_before}")
+
+    role = written.partition(":")[0]
+    assert spec.document()["data"][role] == document
+    assert spec.document() == before.document()
+    assert spec.hash == before.hash
+
+
+def test_hashes_of_specs_with_folders_are_those_of_version_0_1() -> None:
+    """Recorded before a folder could have a subset: what was trained then still answers."""
+    assert small(data=", validation: {folder: Test, split: 0.1}, test: Test").hash == (
+        "7626c4b9d57fcbb87f53156bd741bfa501a0ef0a07cecadca0efe91c6f22e016"
+    )
+    assert small(data=", validation: Test").hash == (
+        "13929c107617431c786e4e48dff410e94652edef2a0a774ed8fba9276ddf4a76"
+    )
+
+
+@pytest.mark.parametrize("role", ["train", "validation", "test"])
+@pytest.mark.parametrize("subset", ["training", "validation"])
+def test_a_subset_survives_document_and_render(role: str, subset: str, tmp_path: Path) -> None:
+    data = {"train": "Train", role: f"{{folder: Some, validation_split: 0.2, subset: {subset}}}"}
+    text = SMALL.format(data="", compile="", callbacks="").replace(
+        "train: Train", ", ".join(f"{name}: {value}" for name, value in data.items())
+    )
+
+    spec = loads(text, data_root=tmp_path, base=tmp_path)
+
+    folder = getattr(spec.data, role)
+    assert folder == DataFolder("Some", 0.2, subset)  # type: ignore[arg-type]
+    assert Spec.from_document(spec.document()) == spec
+    again = loads(to_yaml(spec, tmp_path), data_root=tmp_path)
+    assert (again, again.hash) == (spec, spec.hash)
+    other = {"training": "validation", "validation": "training"}[subset]
+    text = text.replace(f"subset: {subset}", f"subset: {other}")
+    assert loads(text, data_root=tmp_path, base=tmp_path).hash != spec.hash
 
 
 def test_with_classes_puts_the_number_in_and_leaves_names_alone() -> None:

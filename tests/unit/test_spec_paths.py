@@ -17,7 +17,7 @@ compile: {{optimizer: Adam, loss: SparseCategoricalCrossentropy}}
 
 
 def _train(path: str, base: Path, root: Path) -> str:
-    return loads(TEXT.format(path=path), base=base, data_root=root).data.train
+    return loads(TEXT.format(path=path), base=base, data_root=root).data.train.folder
 
 
 def test_a_path_is_stored_relative_to_the_root(tmp_path: Path) -> None:

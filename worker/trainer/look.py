@@ -4,12 +4,14 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
+from fornada.folders import Listing, outside
+from fornada.inspection import Inspection, inspect
 from fornada.settings import Settings
-from fornada.spec import PathRefused, Spec, SpecProblems
-from worker.trainer.classes import refuse_unfit
+from fornada.spec import PathRefused, Role, Spec, SpecProblems
 from worker.trainer.data.decode import CHANNELS, Watch
 from worker.trainer.data.sets import list_sets, read_sets, read_sources
 from worker.trainer.failures import TrainingFailed, failure
@@ -35,6 +37,8 @@ def build(file: Path, data_root: Path) -> int:
 
 def data(file: Path, data_root: Path) -> int:
     """Decode all images of a spec and print what was found, or every bad file.
+
+    Where a folder or a class is wrong, only files are told: those of the other folders.
 
     Args:
         file: the spec's effective document as JSON.
@@ -64,7 +68,6 @@ def pack(file: Path, data_root: Path) -> int:
 def _build(spec: Spec, data_root: Path) -> None:
     settings = Settings()
     names = list_sets(spec, data_root)["train"].class_names
-    refuse_unfit(spec, names)
     spec = spec.with_classes(len(names))
     shape = (*spec.data.image_size, CHANNELS[spec.data.color_mode])
     weight = weigh(spec, shape, settings)
@@ -83,10 +86,27 @@ def _build(spec: Spec, data_root: Path) -> None:
 
 
 def _decode(spec: Spec, data_root: Path) -> None:
+    found = inspect(spec, data_root)
+    if found.problems:
+        # Whoever asked has them with file and line, and the images are looked at all the same.
+        with redirect_stdout(sys.stderr):
+            read_sources(spec, _readable(found, data_root), Settings(), Watch())
+        return
     sets = read_sets(spec, data_root, Settings())
     summary = sets.summary()
     print(f"train {summary.train}, validation {summary.validation}, test {summary.test} images")
     print(f"fingerprint {summary.fingerprint}")
+
+
+def _readable(found: Inspection, data_root: Path) -> dict[Role, Listing]:
+    """What may be read of folders of which something is wrong: nothing outside the data root."""
+    readable: dict[Role, Listing] = {}
+    for role, listing in found.listings.items():
+        away = set(outside(listing, data_root))
+        files = tuple(file for file in listing.files if file not in away)
+        if files:
+            readable[role] = replace(listing, files=files, labels=())
+    return readable
 
 
 def _pack(spec: Spec, data_root: Path, answer: TextIO) -> None:
@@ -95,6 +115,10 @@ def _pack(spec: Spec, data_root: Path, answer: TextIO) -> None:
 
     # What is said of the folders beside is for a job's log.
     with redirect_stdout(sys.stderr):
+        found = inspect(spec, data_root)
+        if found.problems:
+            read_sources(spec, _readable(found, data_root), Settings(), Watch())
+            return
         listings = list_sets(spec, data_root)
         watch = Watch(tell=lambda done, total: tell(done=done, total=total))
         sources = read_sources(spec, listings, Settings(), watch)

@@ -7,9 +7,10 @@ from fornada.spec.catalogue import FAMILIES
 from fornada.spec.catalogue.family import Family
 from fornada.spec.catalogue.signatures import keras_version
 from fornada.spec.changes import CHANGES
+from fornada.spec.datafolder import Folder, Validation
 from fornada.spec.kinds.fields import Fields
 from fornada.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_PARAMETERS
-from fornada.spec.sections import COMPILE, DATA, FIT, RESOURCES, RETRY, TOP, Section, Validation
+from fornada.spec.sections import COMPILE, DATA, FIT, RESOURCES, RETRY, TOP, Section
 
 _HEAD = """\
 <!-- Written by `python -P -m fornada.spec docs`; a test fails when it is stale. -->
@@ -25,7 +26,7 @@ data:
   test: Data/Test                 # the best model is evaluated on it, once
   image_size: [28, 28]
   batch_size: 64
-  validation_split: 0.1           # or validation: Data/Valid, or {{folder: Data/Test, split: 0.1}}
+  validation_split: 0.1           # or validation: Data/Valid, or a subset of a folder, see below
   seed: 1
 model:
   - Rescaling: {{scale: 1/255}}
@@ -75,6 +76,27 @@ depth of {depth}. Tags, anchors, names given twice, NaN and infinity are refused
 most {parameters:,} parameters; a worker may allow fewer.
 """
 
+_SUBSETS = """\
+`train`, `validation` and `test` take a folder, or the subset of it that Keras's
+`image_dataset_from_directory` takes with the same `validation_split`, `subset`, `seed` and
+`shuffle`. `specs/owner.yaml` trains on 90 % of `Data/Train`, which are 1,800 of its 2,000 images,
+and validates on 10 % of `Data/Test`, which are 50 of 500:
+
+```yaml
+train: {folder: Data/Train, validation_split: 0.1, subset: training}
+validation: {folder: Data/Test, validation_split: 0.1, subset: validation}
+```
+
+`validation: {folder: Data/Test, split: 0.1}` is short for the latter. Without `shuffle` a subset is
+the end, or the beginning, of the sorted list of files, and lacks whole classes: a warning says so.
+A file that is in training and in validation or test too is a warning of `check --data` and of the
+job's log.
+
+What is wrong with the folders is told by `fornada check --data`, `fornada data check`, `fornada
+submit` and the job in the same words. A class of training that `validation` or `test` has no folder
+for, and a class without images in `train`, are refused; a folder there that is no class of training
+is left out, with a warning, and so is a class without images.
+"""
 _MODES = """\
 The loss decides which `label_mode` the data needs:
 
@@ -151,11 +173,13 @@ def _page() -> Iterator[str]:
     )
     yield "## Sections\n"
     yield from _table(TOP)
-    for its in (DATA, Validation.fields, COMPILE, FIT, RESOURCES, RETRY):
+    for its in (DATA, Folder.fields, Validation.fields, COMPILE, FIT, RESOURCES, RETRY):
         yield f"\n### {its.owner}\n"
         yield from _table(its)
         if its is FIT:
             yield _WEIGHTS.rstrip("\n")
+        if its is DATA:
+            yield f"\n{_SUBSETS.rstrip()}"
     for name, title in _TITLES.items():
         yield f"\n## {title}\n"
         if name in _NOTES:

@@ -1,7 +1,7 @@
 """The three sets of a job: training, validation and test, all with the classes of training."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.states import FailureCode
+from fornada import subsets
 from fornada.fingerprint import fingerprint, role
-from fornada.folders import Listing, list_images, outside, shuffled, subset, validation_count
+from fornada.folders import Listing
+from fornada.inspection import inspect
 from fornada.settings import Settings
-from fornada.spec import Spec
-from fornada.spec.paths import resolve
+from fornada.spec import Role, Spec
 from fornada.spec.values import ClassWeights
 from worker.messages import DataSummary
-from worker.trainer.classes import refuse_unfit
 from worker.trainer.data.decode import Decoder, Look, Watch
 from worker.trainer.data.pack import IN_MEMORY_BYTES, Packing, Source
 from worker.trainer.data.pixels import Pixels, Rows
@@ -26,11 +26,6 @@ from worker.trainer.memory import share
 
 # A failure names this many bad files; the log names all.
 _NAMED = 100
-
-_PARTS: tuple[tuple[str, Literal["training", "validation"]], ...] = (
-    ("train", "training"),
-    ("validation", "validation"),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,13 +102,11 @@ def read_sets(
         check: called between groups of images; what it raises ends the reading.
 
     Raises:
-        TrainingFailed: DATA_MISSING or DATA_INVALID, naming all that is wrong.
-        PathRefused: a folder lies outside the data root.
+        TrainingFailed: as of `list_sets`; or DATA_INVALID, naming every file that is no image.
     """
     listings = list_sets(spec, data_root)
-    refuse_unfit(spec, listings["train"].class_names)
     sources = read_sources(spec, listings, settings, Watch(check, _Progress()))
-    sets = {
+    sets: dict[Role, Images] = {
         name: _images(spec, listing, _rows(sources[listing.folder], listing))
         for name, listing in listings.items()
     }
@@ -128,7 +121,7 @@ def read_sets(
 
 
 def read_sources(
-    spec: Spec, listings: dict[str, Listing], settings: Settings, watch: Watch
+    spec: Spec, listings: Mapping[Role, Listing], settings: Settings, watch: Watch
 ) -> dict[Path, Source]:
     """The images of each folder, whichever sets they are for.
 
@@ -182,110 +175,33 @@ def _rows(source: Source, listing: Listing) -> Pixels:
     return Rows(source.pixels, positions)
 
 
-def list_sets(spec: Spec, data_root: Path) -> dict[str, Listing]:
+def list_sets(spec: Spec, data_root: Path) -> dict[Role, Listing]:
     """The files of each set that the spec has: train, validation, test.
+
+    What is left out, and what is most likely not meant, is written to the log.
 
     Raises:
         TrainingFailed: DATA_MISSING for folders, classes or images that are not there,
-            PATH_REFUSED for links that lead out of the data root, DATA_INVALID; all problems
-            of all folders in one message, under the code of the first.
-        PathRefused: a folder lies outside the data root.
+            PATH_REFUSED for what lies outside the data root, DATA_INVALID, SPEC_INVALID for what
+            does not fit the classes; all problems in one message, under the code of the first.
     """
-    data = spec.data
-    folders = _Folders(data_root)
-    train = folders.listing(data.train, data.class_names)
-    folders.check_training(train, data.label_mode)
-    sets = {"train": train}
-    if data.validation_split:
-        folders.check_split(train, data.validation_split)
-        both = shuffled(train, data.seed) if data.shuffle else train
-        for name, part in _PARTS:
-            sets[name] = subset(both, data.validation_split, part, data.seed, shuffle=False)
-    elif data.shuffle:
-        sets["train"] = shuffled(train, data.seed)
-    if data.validation is not None:
-        folder, split = data.validation.folder, data.validation.split
-        sets["validation"] = folders.listing(folder, train.class_names)
-        if split:
-            folders.check_split(sets["validation"], split)
-            sets["validation"] = subset(
-                sets["validation"], split, "validation", data.seed, data.shuffle
-            )
-    if data.test is not None:
-        sets["test"] = folders.listing(data.test, train.class_names)
-    folders.refuse_problems()
+    found = inspect(spec, data_root)
+    sets = {} if found.problems else subsets.sets(spec, found.listings)
+    for listing in found.listings.values():
+        _describe(listing)
+    for warning in [*found.warnings, *(subsets.warnings(spec, sets) if sets else ())]:
+        print(f"warning: {warning.what}")
+    if found.problems:
+        message = "\n".join(problem.what for problem in found.problems)
+        raise TrainingFailed(found.problems[0].code, message)
     return sets
 
 
-class _Folders:
-    """Lists folders, says what is passed over, and gathers what is wrong."""
-
-    def __init__(self, data_root: Path) -> None:
-        self._data_root = data_root
-        self._problems: list[tuple[FailureCode, str]] = []
-
-    def listing(self, stored: str, class_names: tuple[str, ...] | None) -> Listing:
-        """List one folder; an empty listing where it cannot be."""
-        folder = resolve(stored, self._data_root)
-        try:
-            listing = list_images(folder, class_names)
-        except OSError as error:
-            self._missing(f"{folder}: no folder that can be read: {error.strerror}.")
-            return Listing(folder, class_names or (), (), ())
-        self._check(listing)
-        for word in ("extra", "empty", "ignored"):
-            if names := getattr(listing, word):
-                print(f"{listing.folder}: {word}: {_names(names)}")
-        print(
-            f"{listing.folder}: {len(listing.files)} images in {len(listing.class_names)} classes"
-        )
-        return listing
-
-    def check_training(self, listing: Listing, label_mode: str) -> None:
-        """Training fixes the classes, so each of them needs images here."""
-        classes = len(listing.class_names)
-        if listing.files and listing.empty:
-            self._missing(f"{listing.folder}: no images in the classes {_names(listing.empty)}.")
-        if listing.files and label_mode == "binary" and classes != 2:
-            message = f"{listing.folder}: label_mode binary needs exactly 2 classes, not {classes}."
-            self._problems.append((FailureCode.DATA_INVALID, message))
-
-    def check_split(self, listing: Listing, split: float) -> None:
-        """Keras validates on everything where a split leaves no image."""
-        if listing.files and validation_count(len(listing.files), split) == 0:
-            share = f"{split} of {len(listing.files)} images"
-            self._missing(f"{listing.folder}: {share} is no image to validate on.")
-
-    def refuse_problems(self) -> None:
-        """Raise what was gathered.
-
-        Raises:
-            TrainingFailed: at least one problem was found.
-        """
-        if self._problems:
-            message = "\n".join(text for _, text in self._problems)
-            raise TrainingFailed(self._problems[0][0], message)
-
-    def _check(self, listing: Listing) -> None:
-        if not listing.class_names:
-            self._missing(
-                f"{listing.folder}: no sub-folders; each class needs one, <class>/<image>.png."
-            )
-        elif not listing.files:
-            self._missing(f"{listing.folder}: no images (.png .jpg .jpeg .gif .bmp) in any class.")
-        elif listing.missing:
-            self._missing(f"{listing.folder}: no folder for the classes {_names(listing.missing)}.")
-        if unwritable := tuple(name for name in listing.class_names if printable(name) != name):
-            message = (
-                f"{listing.folder}: these names of classes cannot be printed: {_names(unwritable)}."
-            )
-            self._problems.append((FailureCode.DATA_INVALID, message))
-        if away := outside(listing, self._data_root):
-            message = f"{listing.folder}: links lead out of the data root: {_names(away)}."
-            self._problems.append((FailureCode.PATH_REFUSED, message))
-
-    def _missing(self, message: str) -> None:
-        self._problems.append((FailureCode.DATA_MISSING, message))
+def _describe(listing: Listing) -> None:
+    folder = printable(str(listing.folder))
+    if listing.ignored:
+        print(f"{folder}: ignored: {_names(listing.ignored)}")
+    print(f"{folder}: {len(listing.files)} images in {len(listing.class_names)} classes")
 
 
 def _refuse_bad_files(sources: dict[Path, Source]) -> None:
@@ -351,7 +267,7 @@ def class_weights(
     return {int(i): float(counts.sum() / (len(present) * counts[i])) for i in present}
 
 
-def _fingerprint(spec: Spec, listings: dict[str, Listing], sources: dict[Path, Source]) -> str:
+def _fingerprint(spec: Spec, listings: Mapping[Role, Listing], sources: dict[Path, Source]) -> str:
     """The same data have the same fingerprint wherever they lie and however they are split."""
     return fingerprint(
         (role(spec, name), file, sources[listing.folder].digests[file])

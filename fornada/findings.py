@@ -1,0 +1,287 @@
+"""What is wrong with one folder of images, in words that are the same wherever they are told."""
+
+import os
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from db.states import FailureCode
+from fornada.folders import EXTENSIONS, Listing, count_images, outside
+from fornada.spec.wording import did_you_mean, listed, printable, sentence
+
+# What is most often wrong with a path.
+TAKEN_FROM = "A path in a spec is taken from the folder in which the command runs."
+# A message names this many files or classes.
+_NAMED = 100
+_NAMES = "data.class_names does not name"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing about a folder.
+
+    Attributes:
+        message: begins with the folder; further lines are indented.
+        code: what a job ends with; None for a warning.
+    """
+
+    message: str
+    code: FailureCode | None = None
+
+
+def unlisted(place: Path, error: OSError) -> Finding:
+    """A folder that could not be listed."""
+    hint = ""
+    if isinstance(error, FileNotFoundError):
+        hint = did_you_mean(place.name, _siblings(place))
+    return Finding(
+        f"{_name(place)}: no folder that can be read: {error.strerror}.\n  {TAKEN_FROM}{hint}",
+        FailureCode.DATA_MISSING,
+    )
+
+
+def of_training(listing: Listing, root: Path, *, named: bool) -> Iterator[Finding]:
+    """What is found in the folder that decides the classes, and in which each needs images.
+
+    Args:
+        listing: of the folder.
+        root: the data root.
+        named: whether the spec names the classes.
+    """
+    if _has_none(listing):
+        yield _no_classes(listing, root)
+        return
+    yield from _of_classes(listing, root)
+    if listing.extra and named:
+        yield _extra(listing, _NAMES)
+    if len(listing.class_names) == 1:
+        yield _only_one(listing, root)
+    if empty := _empty(listing):
+        yield _problem(listing, _no_images(listing, empty))
+    found = [name for name in listing.class_names if name not in listing.missing]
+    yield from (_unwritable(listing, name) for name in found if printable(name) != name)
+    yield from _twin_classes(listing, found)
+
+
+def of_measured(listing: Listing, root: Path, *, known: bool, named: bool) -> Iterator[Finding]:
+    """What is found in a folder to validate on or to test with.
+
+    Args:
+        listing: of the folder, with the classes of training.
+        root: the data root.
+        known: whether the classes of training are known; else they are the folder's own.
+        named: whether the spec names the classes.
+    """
+    if _has_none(listing):
+        yield _no_classes(listing, root)
+        return
+    yield from _of_classes(listing, root)
+    renamed = _renamed(listing).values()
+    if any(name not in renamed for name in listing.extra):
+        yield _extra(listing, _NAMES if named else "training does not have")
+    if not (empty := _empty(listing)):
+        return
+    message = _no_images(listing, empty)
+    if not listing.files:
+        yield _problem(listing, message)
+    elif known:
+        yield _warning(listing, message.partition("\n")[0])
+
+
+def _of_classes(listing: Listing, root: Path) -> Iterator[Finding]:
+    """What any folder with folders of classes may have."""
+    if loose := _loose(listing):
+        what = f"{_images(len(loose))} directly in it, such as {printable(loose[0])}"
+        yield _warning(listing, f"{what}: left out, because no class folder holds them.")
+    if listing.missing:
+        yield _problem(listing, _no_folders(listing))
+    if listing.unreadable:
+        yield _problem(
+            listing,
+            f"folders that cannot be read: {_names(listing.unreadable)}.\n"
+            "  Expected folders that this user may list.",
+        )
+    if away := outside(listing, root):
+        yield _problem(
+            listing,
+            f"links lead out of the data root: {_names(away)}.\n"
+            "  Expected files that lie under the data root.",
+            FailureCode.PATH_REFUSED,
+        )
+
+
+def _has_none(listing: Listing) -> bool:
+    """Whether there is no folder of a class, right or wrong."""
+    return len(listing.missing) == len(listing.class_names) and not listing.extra
+
+
+def _loose(listing: Listing) -> list[str]:
+    """Images beside the folders of the classes."""
+    return [
+        name for name in listing.ignored if "/" not in name and name.lower().endswith(EXTENSIONS)
+    ]
+
+
+def _empty(listing: Listing) -> list[str]:
+    unknown = {path.split("/", 1)[0] for path in listing.unreadable}
+    return [name for name in listing.empty if name not in unknown]
+
+
+def _extra(listing: Listing, lacks: str) -> Finding:
+    renamed = _renamed(listing).values()
+    extra = [name for name in listing.extra if name not in renamed]
+    shown = [_extra_class(listing, name) for name in extra[:_NAMED]]
+    more = f" and {len(extra) - _NAMED} more" if len(extra) > _NAMED else ""
+    them = "it" if len(extra) == 1 else "them"
+    return _warning(listing, f"extra: {', '.join(shown)}{more}: left out, since {lacks} {them}.")
+
+
+def _extra_class(listing: Listing, name: str) -> str:
+    images = _images(count_images(listing.folder / name))
+    for other in listing.class_names:
+        if how := _alike(name, other):
+            alike = f'differs from "{_spelled(other, how)}" in {how} alone'
+            return f"{_spelled(name, how)} ({images}; {alike})"
+    return f"{printable(name)} ({images})"
+
+
+def _renamed(listing: Listing) -> dict[str, str]:
+    """The folders that classes without one most likely have, by class."""
+    return {
+        name: other
+        for name in listing.missing
+        for other in reversed(listing.extra)
+        if _alike(name, other)
+    }
+
+
+def _twin_classes(listing: Listing, found: Sequence[str]) -> Iterator[Finding]:
+    """Classes that may be meant as one."""
+    seen: dict[str, str] = {}
+    for name in found:
+        other = seen.setdefault(_fold(name), name)
+        if how := _alike(name, other) if other != name else None:
+            both = f'"{_spelled(other, how)}" and "{_spelled(name, how)}"'
+            yield _warning(listing, f"{both} are two classes, and differ in {how} alone.")
+
+
+def _no_classes(listing: Listing, root: Path) -> Finding:
+    loose = len(_loose(listing))
+    expected = "\n  Expected one sub-folder a class: <class>/<image>.png."
+    if not loose:
+        return _problem(listing, f"no sub-folders.{expected}")
+    return _problem(
+        listing,
+        f"no sub-folders, but {_images(loose)} directly in it.{expected}{_above(listing, root)}",
+    )
+
+
+def _only_one(listing: Listing, root: Path) -> Finding:
+    (only,) = listing.class_names
+    below = _sub_folders(listing.folder / only)
+    meant = _above(listing, root)
+    if len(below) > 1 and all(file.count("/") > 1 for file in listing.files):
+        meant = f'\n  Did you mean the folder below, "{_name(listing.folder / only)}"?'
+    return _problem(
+        listing,
+        f"{printable(only)} is the only class folder.\n"
+        f"  Expected two or more: a classifier needs two classes.{meant}",
+        FailureCode.DATA_INVALID,
+    )
+
+
+def _above(listing: Listing, root: Path) -> str:
+    above = listing.folder.parent
+    if listing.folder == root.resolve() or above == listing.folder:
+        return ""
+    return f'\n  Did you mean the folder above, "{_name(above)}"?'
+
+
+def _no_images(listing: Listing, empty: Sequence[str]) -> str:
+    message = f"no images in the classes {_names(empty)}."
+    inside = [file for file in listing.ignored if file.split("/", 1)[0] in empty]
+    endings = sorted({PurePosixPath(file).suffix.lower() for file in inside} - {""})
+    hint = f"\n  Expected files with names that end in {sentence(EXTENSIONS)}"
+    return f"{message}{hint}{f'; found {listed(endings)}' if endings else ''}."
+
+
+def _no_folders(listing: Listing) -> str:
+    lines = [f"no folder for the classes {_names(listing.missing)}."]
+    for name, other in _renamed(listing).items():
+        how = _alike(name, other) or ""
+        differ = f'"{_spelled(other, how)}" and "{_spelled(name, how)}" differ in {how} alone'
+        lines.append(f"  {differ}: rename the first to the second.")
+    return "\n".join(lines)
+
+
+def _unwritable(listing: Listing, name: str) -> Finding:
+    why = "is not UTF-8" if _is_no_text(name) else "holds characters that cannot be printed"
+    return _problem(
+        listing,
+        f'the name of the class folder "{printable(name)}" {why}.\n  Rename it.',
+        FailureCode.DATA_INVALID,
+    )
+
+
+_CASE, _FORM, _SPACES = "upper and lower case", "Unicode form (NFC or NFD)", "spaces"
+_FOLDS: dict[str, Callable[[str], str]] = {
+    _CASE: str.casefold,
+    _FORM: lambda name: unicodedata.normalize("NFC", name),
+    _SPACES: lambda name: "".join(name.split()),
+    f"{_CASE}, {_SPACES} or {_FORM}": lambda name: "".join(
+        unicodedata.normalize("NFC", name.casefold()).split()
+    ),
+}
+
+
+def _alike(name: str, other: str) -> str | None:
+    """In what two different names differ, where that is so little that one is meant."""
+    return next((how for how, fold in _FOLDS.items() if fold(name) == fold(other)), None)
+
+
+def _fold(name: str) -> str:
+    """The same for all names that are alike."""
+    return list(_FOLDS.values())[-1](name)
+
+
+def _spelled(name: str, how: str) -> str:
+    """A name so that the difference is seen: two forms of one letter look the same."""
+    return name.encode("unicode_escape").decode() if _FORM in how else printable(name)
+
+
+def _problem(listing: Listing, what: str, code: FailureCode = FailureCode.DATA_MISSING) -> Finding:
+    return Finding(f"{_name(listing.folder)}: {what}", code)
+
+
+def _warning(listing: Listing, what: str) -> Finding:
+    return Finding(f"{_name(listing.folder)}: {what}")
+
+
+def _name(place: Path) -> str:
+    return printable(str(place))
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(map(printable, names[:_NAMED])) + more
+
+
+def _images(count: int) -> str:
+    return f"{count:,} image" if count == 1 else f"{count:,} images"
+
+
+def _is_no_text(name: str) -> bool:
+    return any(0xD800 <= ord(letter) <= 0xDFFF for letter in name)
+
+
+def _siblings(place: Path) -> list[str]:
+    return _sub_folders(place.parent)
+
+
+def _sub_folders(place: Path) -> list[str]:
+    try:
+        with os.scandir(place) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir())
+    except OSError:
+        return []

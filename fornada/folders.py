@@ -217,19 +217,16 @@ def outside(listing: Listing, root: Path) -> tuple[str, ...]:
         root: the data root.
     """
     real_root = root.resolve()
-    away = {
-        name
-        for name in listing.class_names
-        if not (listing.folder / name).resolve().is_relative_to(real_root)
-    }
-    leading = {
-        file
-        for file in listing.links
-        if not (listing.folder / file).resolve().is_relative_to(real_root)
-    }
+    away = {name for name in listing.class_names if _leaves(listing.folder / name, real_root)}
+    leading = {file for file in listing.links if _leaves(listing.folder / file, real_root)}
     if not away and not leading:
         return ()
     return tuple(file for file in listing.files if file in leading or file.split("/", 1)[0] in away)
+
+
+def _leaves(path: Path, real_root: Path) -> bool:
+    # `Path.resolve` raises where a link leads to itself.
+    return not Path(os.path.realpath(path)).is_relative_to(real_root)
 
 
 def _pick(listing: Listing, positions: Sequence[int]) -> Listing:

@@ -145,6 +145,12 @@ def _link_away(root: Path) -> None:
     (root / "Test" / "a" / "link.png").symlink_to(root.parent / "away" / "1.png")
 
 
+def _link_to_itself(root: Path) -> None:
+    (root / "Train" / "a" / "self.png").symlink_to("self.png")
+    (root / "Train" / "self").symlink_to("self")
+    (root / "Test" / "a" / "none.png").symlink_to("nothing.png")
+
+
 def _unreadable(root: Path) -> None:
     """A folder whose path is longer than the kernel reads: so it is for every user."""
     here = os.open(root / "Train" / "b", os.O_RDONLY)
@@ -319,6 +325,14 @@ CASES = (
         _link_away,
         [("PATH_REFUSED", "data.train"), ("PATH_REFUSED", "data.test")],
         says=["d/1.png", "a/link.png"],
+    ),
+    # What cannot be read is told where the images are decoded.
+    Case("links-to-themselves", _link_to_itself),
+    Case(
+        "a-line-break-in-a-name",
+        _touched("Train/x\ny/1.png", "Train/b/\n.png", "Test/x\ny/1.png"),
+        [(INVALID, "data.train")],
+        says=["x\\ny"],
     ),
     Case(
         "a-folder-that-cannot-be-read",

@@ -68,11 +68,14 @@ def test_all_bad_files_are_named_at_once(root: Path) -> None:
     for name, content in bad.items():
         (root / name).write_bytes(content)
     os.mkfifo(root / "Test" / "b" / "pipe.png")
+    (root / "Test" / "b" / "self.png").symlink_to("self.png")
     refused = refusal(root)
     assert refused.code is FailureCode.DATA_INVALID
     first, *lines = str(refused).splitlines()
-    assert first.startswith("11 files")
-    assert [line.split(": ")[0] for line in lines] == sorted([*bad, "Test/b/pipe.png"])
+    assert first.startswith("12 files")
+    assert [line.split(": ")[0] for line in lines] == sorted(
+        [*bad, "Test/b/pipe.png", "Test/b/self.png"]
+    )
     reasons = dict(line.split(": ", 1) for line in lines)
     assert reasons["Train/a/empty.png"] == "the file is empty"
     assert reasons["Train/b/text.png"].startswith("not a PNG, JPEG, GIF, BMP")

@@ -6,6 +6,8 @@ Keras refuses these as well, with words that say nothing about a spec, or at the
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+import numpy as np
+
 # Of an input, without the batch.
 Shape: TypeAlias = tuple[int, ...]
 
@@ -53,8 +55,21 @@ def _image(layer: Any, shape: Shape) -> str | None:
     return f"needs images of height, width and channels; the shape of its input is {shape}."
 
 
+def _rescaling(layer: Any, shape: Shape) -> str | None:
+    # Keras spreads an input of one value over a list, and says that its shape stays.
+    for name in ("scale", "offset"):
+        count = np.size(getattr(layer, name))
+        if count not in (1, shape[-1] if shape else 1):
+            return (
+                f"{name} is a list of {count}, and the shape of its input for an image is {shape}. "
+                f"Expected one number, or a list of {shape[-1] if shape else 1}."
+            )
+    return None
+
+
 _CHECKS: Mapping[str, Callable[[Any, Shape], str | None]] = {
     "Dropout": _noise,
+    "Rescaling": _rescaling,
     **dict.fromkeys(
         ("RandomContrast", "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom"),
         _image,

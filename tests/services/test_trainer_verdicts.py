@@ -179,6 +179,16 @@ ORTHOGONAL = "OrthogonalRegularizer"
             "model.0.Normalization",
         ),
         (first({"Rescaling": {"scale": [1, 2]}}), "model.0.Rescaling"),
+        # Keras makes two outputs of one here, and says that there is one.
+        (
+            {
+                **BINARY,
+                "data__train": "Two/Train",
+                "data__test": "Two/Test",
+                "model": [*BINARY["model"], {"Rescaling": {"scale": [1, 2]}}],
+            },
+            "model.2.Rescaling",
+        ),
         (first(FLAT, "RandomFlip"), "model.1.RandomFlip"),
         (first(FLAT, {"RandomContrast": {"factor": 0.2}}), "model.1.RandomContrast"),
         (first(FLAT, {"Dropout": {"rate": 0.5, "noise_shape": [None]}}), "model.1.Dropout"),

@@ -49,6 +49,11 @@ callbacks:
 `fornada check SPEC` says everything that is wrong with a spec, with line, place and the nearest
 right name. `fornada render SPEC` prints it with every default written out.
 
+A last layer that does not fit its loss, as a model without softmax under
+`SparseCategoricalCrossentropy`, is a warning, and so is a metric that takes logits for
+probabilities or the other way round: Keras trains such a model too, to numbers that are not what
+was meant. `check`, `submit`, `run` and the job's log say so; nothing is refused.
+
 ## How values are written
 
 - **A class** is its name (`Flatten`, `RandomNormal`) or its name with arguments

@@ -16,9 +16,19 @@ from fornada.spec.wording import did_you_mean, listed
 CHECKPOINT = "ModelCheckpoint"
 # The best model's file: the default of `filepath`, and always kept.
 BEST = "best.keras"
-# Other files that an attempt keeps by itself, and the folders of its states and events.
+# Other files that an attempt keeps by itself, and all names that no folder in it may have.
 _TAKEN = frozenset({BEST, "last.keras", "best.weights.h5"})
-_FOLDERS = frozenset({"state", "tensorboard"})
+_FOLDERS = _TAKEN | {
+    "environment.json",
+    "evaluation.json",
+    "history.csv",
+    "spec.yaml",
+    "state",
+    "tensorboard",
+    "train.log",
+}
+# How no folder's name may end: it would be the file of another checkpoint.
+_ENDINGS = (".keras", ".h5")
 # A best model's name until a better one is on record; and how files begin that are being written.
 _LASTING = re.compile(r"best-\d+\.keras")
 _WRITING = "writing."
@@ -62,7 +72,11 @@ def example(template: str) -> str:
         ValueError: a placeholder cannot be written so, as `{val_loss:02d}`.
     """
     values = {name: _EPOCH if name == "epoch" else _VALUE for name in placeholders(template)}
-    return template.format(**values)
+    try:
+        return template.format(**values)
+    except ValueError:
+        wrong = "a whole number's format, such as 02d, beside a value such as val_loss"
+        raise ValueError(f"{template} has {wrong}") from None
 
 
 def is_file_name(template: str) -> bool:
@@ -147,17 +161,21 @@ def _own(item: KerasObject, name: str, here: At) -> None:
             f"  Expected {ending} with save_weights_only "
             f"{str(ending != '.keras').lower()}, as in Keras.",
         )
-    if _is_the_jobs(example(name)):
+    if any(part.endswith(_ENDINGS) for part in example(name).split("/")[:-1]):
+        here.refuse(
+            None, f"a folder of {name} ends as a model's file does.\n  Expected another folder."
+        )
+    elif _is_the_jobs(example(name)):
         here.refuse(
             None, f"the job itself has files of the name {name}.\n  Expected another, as my-{name}."
         )
 
 
 def _is_the_jobs(name: str) -> bool:
-    folder, _, file = name.rpartition("/")
-    if file.startswith(_WRITING) or folder.split("/")[0] in _FOLDERS:
+    first, *below = name.split("/")
+    if any(part.startswith(_WRITING) for part in (first, *below)):
         return True
-    return not folder and bool(name in _TAKEN or _LASTING.fullmatch(name))
+    return first in (_FOLDERS if below else _TAKEN) or bool(_LASTING.fullmatch(first))
 
 
 def _placeholders(item: KerasObject, name: str, draft: Draft, here: At) -> None:

@@ -194,8 +194,11 @@ def _monitors(draft: Draft, at: At) -> None:
 
 
 def _monitoring(draft: Draft, at: At) -> Iterator[tuple[KerasObject, At]]:
+    """The callbacks that look at their monitor; the first checkpoint does for the best model."""
+    first = next((c for c in draft.callbacks if c.class_name == checkpoints.CHECKPOINT), None)
     for callback in draft.callbacks:
-        if "monitor" in callback.arguments:
+        saves_all = callback.arguments.get("save_best_only") is False and callback is not first
+        if "monitor" in callback.arguments and not saves_all:
             yield callback, at.of(callback)
 
 
@@ -223,6 +226,15 @@ def _learning_rate(draft: Draft, at: At) -> None:
             )
 
 
+def _restored(draft: Draft, swap: int, at: At) -> None:
+    for callback in draft.callbacks[:swap]:
+        if callback.arguments.get("restore_best_weights"):
+            at.of(callback).key("restore_best_weights").warn(
+                f"stands before {_SWAP}, so it keeps weights that are not averaged, and the "
+                f"averages were measured. Expected {_SWAP} before it."
+            )
+
+
 def _averages(draft: Draft, at: At) -> None:
     """Averaged weights are made by the optimizer and brought in by a callback."""
     averages = bool(draft.optimizer and draft.optimizer.arguments.get("use_ema"))
@@ -243,6 +255,8 @@ def _averages(draft: Draft, at: At) -> None:
             f"stands behind {checkpoints.CHECKPOINT}, which would save other weights than were "
             f"measured.\n  Expected it before {checkpoints.CHECKPOINT}.",
         )
+    if swaps:
+        _restored(draft, names.index(_SWAP), at)
     if averages and draft.optimizer and not swaps:
         at.of(draft.optimizer).key("use_ema").warn(
             "best.keras holds the weights that are measured, which are not averaged; the averages "

@@ -12,7 +12,7 @@ from fornada.spec.kinds.text import is_label
 from fornada.spec.limits import MAX_BYTES
 from fornada.spec.problems import Problem, SpecProblems
 from fornada.spec.sections import TOP
-from fornada.spec.source import document
+from fornada.spec.source import document, nodes
 from fornada.spec.source.nodes import Node
 from fornada.spec.spec import Spec, build
 
@@ -119,7 +119,25 @@ def from_document(
     reading = Reading(file, data_root, base, recorded=True)
     for sentence in told:
         At(reading).warn(sentence)
-    return _read(document.read(content, reading.file), reading, overrides, _NO_NAME)
+    root = document.read(content, reading.file)
+    _flatten_weights(root)
+    return _read(root, reading, overrides, _NO_NAME)
+
+
+def _flatten_weights(root: Node) -> None:
+    """Write class weights as a person does, so that an override finds its key among them."""
+    fit = root.items.get("fit") if isinstance(root, nodes.Mapping) else None
+    weights = fit.items.get("class_weight") if isinstance(fit, nodes.Mapping) else None
+    if not isinstance(fit, nodes.Mapping) or not isinstance(weights, nodes.Mapping):
+        return
+    index, name = (weights.items.get(part) for part in ("index", "name"))
+    if not isinstance(index, nodes.Mapping) or not isinstance(name, nodes.Mapping):
+        return
+    # Index and name of one spelling stay apart.
+    if set(weights.items) == {"index", "name"} and not set(index.items) & set(name.items):
+        items = {**index.items, **name.items}
+        keys = {**index.keys, **name.keys}
+        fit.items["class_weight"] = nodes.Mapping(items, keys, weights.mark, set(name.items))
 
 
 def _read(root: Node, reading: Reading, overrides: Sequence[str], name: str) -> Spec:

@@ -1,6 +1,6 @@
 """What kind of numbers a model gives, read from its layers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
@@ -137,6 +137,8 @@ def _activated(output: Output, activation: Value, layer: KerasObject) -> Output:
     arguments = activation.arguments if isinstance(activation, KerasObject) else {}
     if not isinstance(name, str) or name == "linear":
         return output
+    if output.gives in _BOUNDED and _keeps_shares(name, arguments):
+        return output
     gives = _GIVES.get(name, Gives.LIMITED)
     if name == "relu":
         gives = _of_relu(arguments.get("negative_slope"), arguments.get("max_value"))
@@ -149,6 +151,14 @@ def _activated(output: Output, activation: Value, layer: KerasObject) -> Output:
     if name == "softmax" and axis not in (-1, output.rank - 1):
         gives = Gives.ASKEW
     return Output(gives, layer, name, output.rank)
+
+
+def _keeps_shares(name: str, arguments: Mapping[str, Value]) -> bool:
+    """Whether an activation leaves numbers between 0 and 1 as they are."""
+    most, threshold = arguments.get("max_value"), arguments.get("threshold")
+    if name == "relu":
+        return not threshold and (most is None or (isinstance(most, int | float) and most >= 1))
+    return name in ("relu6", "leaky_relu", "elu", "hard_tanh")
 
 
 def _of_relu(slope: Value, most: Value) -> Gives:

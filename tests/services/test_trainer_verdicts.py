@@ -135,6 +135,22 @@ def dense(units: int) -> list[Any]:
             FailureCode.RESOURCE_LIMIT,
             "model.0.ZeroPadding2D: training would need",
         ),
+        (
+            {
+                "compile__metrics": [{"SparseTopKCategoricalAccuracy": {"k": 2}}],
+                "fit__precision": "mixed_bfloat16",
+            },
+            FailureCode.MODEL_INVALID,
+            "compile.SparseTopKCategoricalAccuracy: ",
+        ),
+        (
+            {
+                "model": ["Flatten", {"Dense": {"units": 3, "activity_regularizer": "l2"}}],
+                "fit__precision": "mixed_float16",
+            },
+            FailureCode.MODEL_INVALID,
+            "model.1.Dense.activity_regularizer: ",
+        ),
         ({"data__train": "None"}, FailureCode.DATA_MISSING, "None: no folder"),
         ({"fit__class_weight": {"zebra": 1.0}}, FailureCode.SPEC_INVALID, "zebra: is no class"),
         ({"model": [{"Lambda": {}}]}, FailureCode.SPEC_INVALID, "Lambda"),

@@ -89,6 +89,12 @@ def test_files_of_checkpoints(callbacks: list[Any]) -> None:
         "{batch}.keras",
         "{learning_rate}.keras",
         "x" * 300 + ".keras",
+        "best.keras/x.keras",
+        "train.log/x.keras",
+        "history.csv/x.keras",
+        "a.keras/x.keras",
+        "{epoch}.keras/x.keras",
+        "best-{epoch}.keras/x.keras",
     ],
 )
 def test_names_that_are_refused(filepath: str) -> None:
@@ -103,6 +109,24 @@ def test_each_checkpoint_has_a_file_of_its_own() -> None:
     assert refused_at(checkpoint("{epoch}.keras"), checkpoint("{epoch:d}.keras")) == [second]
     # The first one decides about `best.keras`, whether it names it or not.
     assert refused_at(checkpoint("a.keras"), {"ModelCheckpoint": {}}) == [second]
+
+
+def test_a_monitor_that_nobody_looks_at_may_be_missing() -> None:
+    def without_validation(*callbacks: Any) -> list[str]:
+        spec = document(*callbacks)
+        spec["data"].pop("validation_split")
+        try:
+            from_python(spec)
+        except SpecProblems as refused:
+            return [problem.path for problem in refused.problems]
+        return []
+
+    first = checkpoint("best.keras", monitor="loss")
+    assert without_validation(first, checkpoint("all.keras")) == []
+    only_best = checkpoint("all.keras", save_best_only=True)
+    assert without_validation(first, only_best) == ["callbacks.1.ModelCheckpoint.monitor"]
+    # It decides about `best.keras`.
+    assert without_validation(checkpoint("all.keras")) == ["callbacks.ModelCheckpoint.monitor"]
 
 
 def test_a_threshold_needs_a_file_of_its_own() -> None:
@@ -133,6 +157,10 @@ def test_averages_that_nobody_measures_are_told() -> None:
     told = from_python(document(use_ema=True)).warnings
     assert [one.path for one in told] == ["compile.optimizer.Adam.use_ema"]
     assert from_python(document(SWAP, use_ema=True)).warnings == []
+    stop = {"EarlyStopping": {"restore_best_weights": True}}
+    told = from_python(document(stop, SWAP, use_ema=True)).warnings
+    assert [one.path for one in told] == ["callbacks.EarlyStopping.restore_best_weights"]
+    assert from_python(document(SWAP, stop, use_ema=True)).warnings == []
 
 
 def hashes(changed: dict[str, Any]) -> tuple[str, str]:

@@ -45,7 +45,7 @@ def weights_of(spec: Spec) -> ClassWeights:
         ("{cat: 2, 1: 3}", ("cat", "dog"), {0: 2.0, 1: 3.0}),
         # YAML reads a number with a leading zero as text.
         ("{007: 2}", ("007", "8"), {0: 2.0}),
-        ("{1.5: 2}", ("1.5", "2"), {0: 2.0}),
+        ('{"1.5": 2}', ("1.5", "2"), {0: 2.0}),
     ],
 )
 def test_keys_are_indices_or_names(
@@ -86,7 +86,6 @@ def test_python_has_integers_as_keys(tmp_path: Path) -> None:
         ("{3: 1}", ["3"], '"3", in quotes'),
         ('{"0": 1}', ["0"], "0, without quotes"),
         ("{cta: 1, 9: 2}", ["9", "cta"], '"cat"'),
-        ("{-1: 1}", ["-1"], ""),
         ("{cat: 0, '3': 0}", [""], ""),
     ],
 )
@@ -134,12 +133,34 @@ def test_an_override_does_not_turn_an_index_into_a_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["{}", "{index: {}}", "{index: {a: 1}}", "{other: {a: 1}}", "even", "[1, 2]"]
+    "written",
+    [
+        *("{}", "{index: {}}", "{index: {a: 1}}", "{other: {a: 1}}", "even", "[1, 2]"),
+        # Numbers and words of YAML: an index is none of these, and a name has quotes.
+        *("{-1: 1}", "{1.0: 1}", "{true: 1}", "{null: 1}"),
+        # Nothing of them is left in the 32 bits of a weight.
+        *("{0: 1e-60}", "{0: 1e39}"),
+    ],
 )
 def test_what_is_no_weight_is_refused(written: str) -> None:
     with pytest.raises(SpecProblems) as refused:
         read(written)
     assert refused.value.problems[0].path.startswith("fit.class_weight")
+
+
+def test_a_recorded_weight_is_overridden_by_its_key() -> None:
+    document = read('{0: 1, "3": 2}').document()
+    changed = recorded(
+        Settings(data_root=ROOT),
+        document,
+        overrides=["fit.class_weight.0=5", 'fit.class_weight."1"=7'],
+    )
+    assert weights_of(changed) == ClassWeights({0: 5.0}, {"3": 2.0, "1": 7.0})
+
+
+def test_one_key_in_two_spellings_is_refused() -> None:
+    with pytest.raises(SpecProblems, match="with quotes and without"):
+        read('{1: 3, "1": 2}')
 
 
 def test_balanced_is_a_word() -> None:

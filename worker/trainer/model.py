@@ -86,12 +86,14 @@ def prove(spec: Spec, model: keras.Model, example: tuple[Any, ...]) -> None:
     Raises:
         TrainingFailed: MODEL_INVALID, naming the part that Keras refuses.
     """
+    _refuse_in_16_bits(spec)
     try:
         model._symbolic_build(data_batch=example)
     except WRAPPED as error:
         if found := refusal(spec, model, example):
             raise found from error
-        raise
+        # No part alone: what is left is between them.
+        raise TrainingFailed(FailureCode.MODEL_INVALID, f"model: {reason(error)}") from error
     # Keras comes to these at the first training step alone.
     if any(_is_late(layer) for layer in model.layers) and (found := refusal(spec, model, example)):
         raise found
@@ -106,9 +108,22 @@ def refusal(spec: Spec, model: keras.Model, example: tuple[Any, ...]) -> Trainin
         example: as `prove` takes it.
     """
     images, *others = example
-    return refused_layer(_layers(spec), images.shape[1:]) or refused_measure(
-        spec, model.output_shape[1:], others
-    )
+    output = keras.KerasTensor((len(images), *model.output_shape[1:]), model.outputs[0].dtype)
+    return refused_layer(_layers(spec), images.shape[1:]) or refused_measure(spec, output, others)
+
+
+def _refuse_in_16_bits(spec: Spec) -> None:
+    """With TensorFlow Keras adds regularized outputs, of 16 bits, to a loss of 32: an error."""
+    if spec.fit.precision == "float32" or keras.backend.backend() != "tensorflow":
+        return
+    for index, item in enumerate(spec.model):
+        if item.arguments.get("activity_regularizer") is not None:
+            raise TrainingFailed(
+                FailureCode.MODEL_INVALID,
+                f"model.{index}.{item.class_name}.activity_regularizer: TensorFlow cannot add it "
+                f"to the loss with fit.precision: {spec.fit.precision}. Use float32, or leave it "
+                "out.",
+            )
 
 
 def _is_late(layer: Any) -> bool:
@@ -166,9 +181,14 @@ def check_output(spec: Spec, output_shape: tuple[int, ...], classes: int) -> Non
         FailureCode.MODEL_INVALID,
         f"{last}: the model gives an output of shape {output_shape} for an image; "
         f"{classes} classes with label_mode {spec.data.label_mode} and "
-        f"{spec.compile.loss.class_name} need {expected}. "
-        f"Let the model end with Dense: {{units: {'1' if expected == (1,) else 'classes'}}}.",
+        f"{spec.compile.loss.class_name} need {expected}. {_way_out(output_shape, expected)}",
     )
+
+
+def _way_out(output_shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    if len(output_shape) > 1 and output_shape[-1:] == expected:
+        return "Put Flatten or GlobalAveragePooling2D before the last Dense."
+    return f"Let the model end with Dense: {{units: {'1' if expected == (1,) else 'classes'}}}."
 
 
 def _check_size(where: str, parameters: int, largest: int, settings: Settings) -> None:

@@ -63,17 +63,16 @@ def refused_layer(
 
 
 def refused_measure(
-    spec: Spec, output_shape: tuple[int, ...], others: Iterable[Any]
+    spec: Spec, output: keras.KerasTensor, others: Iterable[Any]
 ) -> TrainingFailed | None:
     """The loss or the first metric that Keras refuses; None where it refuses none alone.
 
     Args:
         spec: with `classes` resolved.
-        output_shape: of the model for an image.
+        output: of the model for a batch.
         others: of a batch: targets, and weights where the spec weighs classes.
     """
     targets, *weights = (keras.KerasTensor(array.shape, str(array.dtype)) for array in others)
-    output = keras.KerasTensor((targets.shape[0], *output_shape))
     return _first(_of_compile(spec, (targets, output, *weights)))
 
 

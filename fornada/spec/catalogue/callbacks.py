@@ -60,6 +60,8 @@ CALLBACKS = {
         {"swap_on_epoch": OnlyTrue()},
         required=frozenset({"swap_on_epoch"}),
     ),
-    "TerminateOnNaN": Hand("Stops when the loss is not a number.", {"raise_error": BOOLEAN}),
+    "TerminateOnNaN": Hand(
+        "Stops when the loss is not a number; the job ends as DIVERGED.", {"raise_error": BOOLEAN}
+    ),
 }
 FAMILY = Family("callbacks", "a callback", CALLBACKS)

@@ -1,5 +1,6 @@
 """Kinds that are mappings under names of the person's own: tags, and weights of classes."""
 
+import struct
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from fornada.spec.kinds.reading import At, Refused
 from fornada.spec.kinds.text import Label, is_class_name, is_label
 from fornada.spec.source import nodes
 from fornada.spec.source.nodes import Json, Node, Scalar
+from fornada.spec.source.scalars import NumberError, resolve
 from fornada.spec.values import BALANCED, ClassWeights, is_index
+from fornada.spec.wording import clip
 
 # What documents say that the keys of class weights are.
 _KINDS: dict[str, Callable[[str], Any]] = {"index": int, "name": str}
@@ -43,10 +46,14 @@ class Weights(Kind):
         indices: dict[int, float] = {}
         names: dict[str, float] = {}
         for key, item in node.items.items():
-            if is_index(key) and key not in node.quoted:
-                self._weigh(indices, int(key), node, item, at.key(key))
+            here, quoted = at.key(key), key in node.quoted
+            if is_index(key) and not quoted:
+                self._weigh(indices, int(key), node, item, here)
+            elif quoted or _is_text(key):
+                self._weigh(names, key, node, item, here)
             else:
-                self._weigh(names, key, node, item, at.key(key))
+                hint = f'\n  Did you mean "{clip(key)}", in quotes?'
+                here.refuse(node.keys[key], f"is no index of a class.\n  {self._expected}{hint}")
         return ClassWeights(indices, names)
 
     def _by_kind(self, node: nodes.Mapping, at: At) -> ClassWeights:
@@ -77,7 +84,10 @@ class Weights(Kind):
             here.refuse(mark, f"is no class.\n  {self._expected}")
             return
         with suppress(Refused):
-            weights[key] = self.weight.parse(item, here)
+            weight = self.weight.parse(item, here)
+            if not _is_float32(weight):
+                raise self.weight.refuse(item, here, f"{weight:g} is no number of 32 bits.")
+            weights[key] = weight
 
     @property
     def _expected(self) -> str:
@@ -97,6 +107,23 @@ class Weights(Kind):
             "additionalProperties": False,
         }
         return any_of({"const": BALANCED}, weights, parts)
+
+
+def _is_text(key: str) -> bool:
+    """Whether YAML takes a key without quotes for text: not `-1`, `1.0`, `true` or `null`."""
+    try:
+        return isinstance(resolve(key), str)
+    except NumberError:
+        return False
+
+
+def _is_float32(number: float) -> bool:
+    """Whether a number is neither infinite nor 0 once it is rounded to 32 bits, unless it is 0."""
+    try:
+        (rounded,) = struct.unpack("<f", struct.pack("<f", number))
+    except OverflowError:
+        return False
+    return bool(rounded) == bool(number)
 
 
 @dataclass(frozen=True)

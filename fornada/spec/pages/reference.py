@@ -122,21 +122,25 @@ the weights that gave the recorded value.
 Each `ModelCheckpoint` with a `filepath` of its own writes that file as Keras does, into the
 attempt's folder, beside `best.keras`. Keras's placeholders and sub-folders are allowed:
 `checkpoints/{epoch:02d}-{val_loss:.2f}.keras`. The files are recorded as artifacts of the kind
-`checkpoint`, and a job that is resumed has them as one that was never stopped. One without a
-`filepath` keeps `best.keras` alone, `best.weights.h5` beside it with `save_weights_only: true`,
-and `last.keras` with `save_best_only: false`. `last.keras` is written after each epoch and once
-more at the end: then it is what Keras has after `fit`, with the best weights restored where
-`EarlyStopping` does that.
+`checkpoint`, and a job that is resumed has them as one that was never stopped. The first one may go
+without a `filepath`, and then keeps `best.keras` alone: with `save_weights_only: true`
+`best.weights.h5` beside it, and with `save_best_only: false` `last.keras`. Every other one needs a
+`filepath`, and so does one with an `initial_value_threshold`.
 
-With `use_ema: true` an optimizer averages the weights. `last.keras` then has the averages, and
-`best.keras` the weights that were measured. `SwapEMAWeights: {swap_on_epoch: true}`, before the
-callbacks that save, has the averages measured and kept in `best.keras`.
+`last.keras` is written after each epoch and once more at the end. Then it is what Keras has after
+`fit`: with the best weights where `EarlyStopping` restores them.
+
+With `use_ema: true` an optimizer averages the weights. `last.keras` is then always written and
+has the averages; `best.keras` has the weights that were measured. `SwapEMAWeights:
+{swap_on_epoch: true}`, before the callbacks that save, has the averages measured and kept in
+`best.keras`. Where `EarlyStopping` then ends the training, and restores nothing, Keras leaves
+the weights that are not averaged in the model, and so in `last.keras`.
 """
 _WEIGHTS = """
-In `class_weight` an integer is the index of a class, as in Keras, and a key in quotes is the
-name of its folder: over the folders `1`, `2` and `3`, `{0: 2}` and `{"1": 2}` mean the same
-class. `balanced` gives a class the weight images / (classes * images of the class), so that all
-classes count the same together.
+In `class_weight` an integer is the index of a class, as in Keras, and a key in quotes is the name
+of its folder: over the folders `1`, `2` and `3`, `{0: 2}` and `{"1": 2}` mean the same class.
+`balanced` gives a class the weight images / (classes * images of the class), counting the classes
+that have images to train on, so that all count the same together.
 """
 _CHANGES = """
 ## Changes of meaning

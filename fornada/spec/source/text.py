@@ -149,11 +149,18 @@ class _Builder:
         if not isinstance(event, ScalarEvent):
             raise _Broken(mark.line, "a list or mapping as a name.\n  Expected a plain name.")
         name = event.value
+        quoted = event.implicit != _PLAIN
         if name in mapping.keys:
             first = mapping.keys[name].line
+            if quoted != (name in mapping.quoted):
+                raise _Broken(
+                    mark.line,
+                    f"{clip(name)} is given with quotes and without, first on line {first}.\n"
+                    "  Expected one of the two.",
+                )
             raise _Broken(mark.line, f'"{clip(name)}" is given twice, first on line {first}.')
         mapping.keys[name] = mark
-        if event.implicit != _PLAIN:
+        if quoted:
             mapping.quoted.add(name)
         self.keys[-1] = name
 

@@ -52,7 +52,6 @@ def clone(  # noqa: PLR0913 - each is an option of its own
             [spec],
             terms=told,
             wait_for_worker=wait_for_worker,
-            warn=lambda problem: output.warn(str(problem)),
         )
         conclude(client, announce([Accepted(spec, job)], told, output), output, follow=follow)
 

@@ -21,7 +21,7 @@ from cli.watch import answer, end_all, ended_by_sigterm, watch
 
 if TYPE_CHECKING:
     from fornada.settings import Settings
-    from fornada.spec import Spec
+    from fornada.spec import Problem, Spec
     from fornada.submission import Terms
 
 
@@ -47,7 +47,7 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
         read = specs(client.settings, [spec], overrides)
         queues = sorted({"default", *(one.resources.queue for one in read)})
         # Before the stack comes up, which takes seconds.
-        _look(client.settings, read, output)
+        _look(client.settings, read)
         with Keeper(client.settings, queues) as keeper:
             # Our own worker may not have said yet what it serves; the keeper sees to it.
             (job,) = client.submit_all(read, wait_for_worker=keeper.ours)
@@ -109,8 +109,7 @@ def submit(  # noqa: PLR0913 - each is an option of its own
     if dry_run:
         settings = Settings()
         read = specs(settings, files, overrides)
-        _look(settings, read, output)
-        _preview(read, _terms_alone(terms), output)
+        _preview(read, _look(settings, read), _terms_alone(terms), output)
         return
     from fornada.client import Client
 
@@ -122,7 +121,6 @@ def submit(  # noqa: PLR0913 - each is an option of its own
             terms=told,
             needed=needed,
             wait_for_worker=wait_for_worker,
-            warn=lambda problem: output.warn(str(problem)),
         )
         accepted = (Accepted(spec, job) for spec, job in zip(read, jobs, strict=True))
         conclude(client, announce(accepted, told, output), output, follow=follow, waits=waits)
@@ -161,15 +159,16 @@ def specs(settings: "Settings", files: Sequence[str], overrides: Sequence[str]) 
     return load_all(settings, files, overrides=overrides)
 
 
-def _look(settings: "Settings", read: Sequence["Spec"], output: Output) -> None:
-    """Say what is most likely not meant in the folders of specs.
+def _look(settings: "Settings", read: Sequence["Spec"]) -> list[list["Problem"]]:
+    """What specs and their folders say and most likely do not mean, for each spec.
 
     Raises:
-        SpecProblems: a job would fail on them, and its worker is on this machine.
+        SpecProblems: a job would fail on the folders, and its worker is on this machine.
     """
     from fornada import inspection
 
-    inspection.before_submit(settings, read, lambda problem: output.warn(str(problem)))
+    found = inspection.before_submit(settings, read)
+    return [[*spec.warnings, *folders] for spec, folders in zip(read, found, strict=True)]
 
 
 def _terms_alone(told: Mapping[str, Any]) -> "Terms":
@@ -183,7 +182,12 @@ def _terms_alone(told: Mapping[str, Any]) -> "Terms":
         return told_terms(client, told)
 
 
-def _preview(read: Sequence["Spec"], terms: "Terms", output: Output) -> None:
+def _preview(
+    read: Sequence["Spec"],
+    warnings: Sequence[Sequence["Problem"]],
+    terms: "Terms",
+    output: Output,
+) -> None:
     documents = [
         {
             "name": spec.name,
@@ -195,12 +199,12 @@ def _preview(read: Sequence["Spec"], terms: "Terms", output: Output) -> None:
             "not_before": terms.not_before and terms.not_before.isoformat(),
             "after": list(terms.after),
             "spec_hash": spec.hash,
-            "warnings": [warning.place for warning in spec.warnings],
+            "warnings": [warning.place for warning in its],
             "spec": spec.document(),
         }
-        for spec in read
+        for spec, its in zip(read, warnings, strict=True)
     ]
-    output.warn_of(read)
+    output.warn_each(warning for its in warnings for warning in its)
     # Our own stack's backend is ours; a server's is its workers', and doctor's to look at.
     if os.environ.get("KERAS_BACKEND") == "jax":
         from fornada.health import JAX_ON_A_CPU

@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fornada.spec import Spec
+    from fornada.spec import Problem
 
 # What stands in a cell that has no value: plain rows keep their columns.
 EMPTY = "-"
@@ -75,9 +75,9 @@ class Output:
         """Write a warning to stderr, even when quiet."""
         click.secho(f"Warning: {text}", err=True, fg="yellow", color=self.colored(sys.stderr))
 
-    def warn_of(self, specs: "Iterable[Spec]") -> None:
-        """Write to stderr what specs say and most likely do not mean, each once."""
-        for text in dict.fromkeys(str(one) for spec in specs for one in spec.warnings):
+    def warn_each(self, warnings: "Iterable[Problem]") -> None:
+        """Write to stderr what is most likely not meant, each once."""
+        for text in dict.fromkeys(map(str, warnings)):
             self.warn(text)
 
     def table(

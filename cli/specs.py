@@ -1,6 +1,7 @@
 """Commands about specs alone: check, render."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -40,7 +41,7 @@ def check(files: Sequence[str], look_at_data: bool, build: bool, output: Output)
       fornada check specs/digits.yaml --data --build
     """
     from fornada.settings import Settings
-    from fornada.spec import Problem, SpecProblems
+    from fornada.spec import SpecProblems
 
     settings = Settings()
     problems: list[Problem] = []
@@ -51,18 +52,19 @@ def check(files: Sequence[str], look_at_data: bool, build: bool, output: Output)
         except SpecProblems as error:
             problems.extend(error.problems)
     found = [_look(settings, file, spec, look_at_data, build) for file, spec in good]
-    wrong = [problem for one in found for problem in one["problems"]]
+    problems += [problem for one in found for problem in one.problems]
     if not output.quiet:
-        for warning in (warning for one in found for warning in one["warnings"]):
-            output.warn(str(Problem(**warning)))
+        output.warn_each(warning for one in found for warning in one.warnings)
     if output.json:
         documents = [problem_document(problem) for problem in problems]
-        output.document({"problems": documents, "specs": found})
+        specs_documents = [one.document() for one in found]
+        output.document({"problems": documents, "specs": specs_documents})
     elif not output.quiet:
         for one in found:
             _say(one, output)
-    if problems or wrong:
-        raise ExitWith(Exit.SPEC_INVALID, "\n".join([*map(str, problems), *wrong]))
+    wrong = [*map(str, problems), *(failure for one in found for failure in one.failures)]
+    if wrong:
+        raise ExitWith(Exit.SPEC_INVALID, "\n".join(wrong))
 
 
 @click.command()
@@ -89,32 +91,50 @@ def render(file: str, overrides: Sequence[str], output: Output) -> None:
         output.line(to_yaml(spec, settings.data_root_path).rstrip("\n"))
 
 
+@dataclass(frozen=True)
+class _Looked:
+    """What can be said of a good spec.
+
+    Attributes:
+        found: what `--json` has of it beside the rest.
+        problems: of its folders.
+        failures: why its model cannot be built.
+        warnings: what it, or its folders, most likely do not mean.
+    """
+
+    found: dict[str, Any]
+    problems: "Sequence[Problem]" = ()
+    failures: Sequence[str] = ()
+    warnings: "Sequence[Problem]" = ()
+
+    def document(self) -> dict[str, Any]:
+        """For `--json`."""
+        return self.found | {
+            "problems": [*map(str, self.problems), *self.failures],
+            "warnings": [warning.place for warning in self.warnings],
+        }
+
+
 def _look(
     settings: "Settings", file: str, spec: "Spec", look_at_data: bool, build: bool
-) -> dict[str, Any]:
-    """What can be said of a good spec; `problems` are those its data or model have."""
+) -> _Looked:
     from fornada import examine
     from fornada.inspection import all_warnings, inspect
 
-    document: dict[str, Any] = {"file": file, "name": spec.name, "hash": spec.hash}
-    warnings = [*spec.warnings]
+    found: dict[str, Any] = {"file": file, "name": spec.name, "hash": spec.hash}
+    warnings, failures = [*spec.warnings], []
     if not (look_at_data or build):
-        return document | {"problems": [], "warnings": _places(warnings)}
-    found = inspect(spec, settings.data_root_path)
-    problems = [str(problem) for problem in found.problems]
+        return _Looked(found, warnings=warnings)
+    folders = inspect(spec, settings.data_root_path)
     if look_at_data:
-        document["data"] = [_folder(role, one) for role, one in found.folders.items()]
-        warnings += all_warnings(spec, found)
+        found["data"] = [_folder(role, one) for role, one in folders.folders.items()]
+        warnings += all_warnings(spec, folders)
     # No model is built without its classes.
-    if build and not problems:
+    if build and not folders.problems:
         built = examine.build(settings, spec)
-        document["model"] = built.text
-        problems += [f"{file}: {built.failure}"] if built.failure else []
-    return document | {"problems": problems, "warnings": _places(warnings)}
-
-
-def _places(warnings: "Sequence[Problem]") -> list[dict[str, Any]]:
-    return [warning.place for warning in warnings]
+        found["model"] = built.text
+        failures = [f"{file}: {built.failure}"] if built.failure else []
+    return _Looked(found, folders.problems, failures, warnings)
 
 
 def _folder(role: str, one: "Inspected") -> dict[str, Any]:
@@ -131,10 +151,10 @@ def _folder(role: str, one: "Inspected") -> dict[str, Any]:
     }
 
 
-def _say(one: Mapping[str, Any], output: Output) -> None:
-    if not one["problems"]:
-        output.line(f"{one['file']}: ok")
-    for folder in one.get("data", ()):
+def _say(one: _Looked, output: Output) -> None:
+    if not (one.problems or one.failures):
+        output.line(f"{one.found['file']}: ok")
+    for folder in one.found.get("data", ()):
         if not folder["images"]:
             # What is wrong with it is told as a problem.
             continue
@@ -142,8 +162,8 @@ def _say(one: Mapping[str, Any], output: Output) -> None:
         output.line("    " + "  ".join(f"{key} {value}" for key, value in folder["counts"].items()))
         if folder["ignored"]:
             output.line(f"    ignored: {', '.join(folder['ignored'])}")
-    if one.get("model"):
-        output.line(one["model"].rstrip())
+    if one.found.get("model"):
+        output.line(one.found["model"].rstrip())
 
 
 def problem_document(problem: "Problem") -> dict[str, Any]:

@@ -4,7 +4,7 @@ It lists folders and reads no image. Why a job would fail is a problem; what a j
 most likely not meant is a warning. Both stand at the field of the spec that they are about.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,29 +145,25 @@ def all_warnings(spec: Spec, found: Inspection) -> list[Problem]:
     return warnings
 
 
-def before_submit(
-    settings: Settings, specs: Iterable[Spec], warn: Callable[[Problem], None]
-) -> None:
+def before_submit(settings: Settings, specs: Iterable[Spec]) -> list[tuple[Problem, ...]]:
     """Look at the folders of specs that are to be queued.
 
     Args:
         settings: the data root, and whether the worker is on this machine.
         specs: checked.
-        warn: told every warning. With a server it is told the problems too: the workers may have
-            other folders than this host.
+    Returns:
+        The warnings of each spec. With a server its problems are among them: the workers may
+        have other folders than this host.
     Raises:
         SpecProblems: on an embedded stack, whose worker sees just these folders, a job would
             fail; with the problems of all specs.
     """
     inspector = Inspector(settings.data_root_path)
     found = [inspector.inspect(spec) for spec in specs]
-    for warning in (warning for one in found for warning in one.warnings):
-        warn(warning)
     problems = [problem for one in found for problem in one.problems]
     if problems and settings.embedded:
         raise SpecProblems(problems)
-    for problem in problems:
-        warn(problem)
+    return [(*one.warnings, *one.problems) for one in found]
 
 
 def _classes(train: Listing | None) -> tuple[str, ...] | None:

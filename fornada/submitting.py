@@ -19,7 +19,7 @@ from fornada.waking import Waking
 
 if TYPE_CHECKING:
     from fornada.sources import Source
-    from fornada.spec import Problem, Spec
+    from fornada.spec import Spec
 
 # Jobs of one transaction; an SQLite file is locked for a tenth of a second by it.
 BATCH = 100
@@ -121,7 +121,6 @@ class Submitting(Waking):
         terms: Terms = AT_ONCE,
         needed: bool = False,
         wait_for_worker: bool = False,
-        warn: Callable[["Problem"], None] | None = None,
     ) -> Iterator[Submitted]:
         """Queue one job for each spec, all on the same terms; see `submit`.
 
@@ -133,9 +132,8 @@ class Submitting(Waking):
             terms: of all of them.
             needed: as of `submit`.
             wait_for_worker: as of `submit`.
-            warn: told what is most likely not meant in the folders of each spec.
         """
-        from fornada import broker
+        from fornada import broker, inspection
 
         read = list(specs)
         if not self.settings.embedded:
@@ -145,7 +143,7 @@ class Submitting(Waking):
         trained = [kept.find(spec) if needed else None for spec in read]
         known = terms.key is not None and history.has_key(self._database, terms.key)
         new = [spec for spec, job in zip(read, trained, strict=True) if not (job or known)]
-        self._look(new, warn)
+        looked = iter(inspection.before_submit(self.settings, new))
         if not wait_for_worker:
             self._refuse_never(new)
         done = list(zip(read, trained, strict=True))
@@ -156,20 +154,8 @@ class Submitting(Waking):
             added = zip(news, ids, strict=True)
             for spec, job in part:
                 said = job or kept.explained(spec, self._added(*next(added), terms))
-                yield replace(said, warnings=tuple(spec.warnings))
-
-    def _look(self, specs: Sequence["Spec"], warn: Callable[["Problem"], None] | None) -> None:
-        """Look at the folders of specs.
-
-        Raises:
-            SpecProblems: they lie on this host, and a job would fail on them.
-        """
-        from fornada import inspection
-
-        # With a server nothing refuses, so that there is nothing to do where nobody listens.
-        if warn is None and not self.settings.embedded:
-            return
-        inspection.before_submit(self.settings, specs, warn or (lambda problem: None))
+                folders = () if job or known else next(looked)
+                yield replace(said, warnings=(*spec.warnings, *folders))
 
     def _added(self, new: jobs.NewJob, job_id: int, terms: Terms) -> Submitted:
         try:

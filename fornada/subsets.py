@@ -6,6 +6,7 @@ from typing import Literal
 
 from fornada.folders import Listing, shuffled, subset
 from fornada.spec import DataFolder, Problem, Role, Spec
+from fornada.spec.kinds.reading import At
 from fornada.spec.wording import printable
 
 _PARTS: tuple[tuple[Role, Literal["training", "validation"]], ...] = (
@@ -47,7 +48,9 @@ def warnings(spec: Spec, found: Mapping[Role, Listing]) -> list[Problem]:
         spec: where its fields stand.
         found: what `sets` returned.
     """
-    at = spec.at.afresh().key("data")
+    root = spec.at.afresh()
+    at = root.key("data")
+    _accumulation(spec, len(found["train"].files), root)
     for role, listing in found.items():
         # The two parts of one split have no file in common.
         split = role == "validation" and spec.data.validation is None
@@ -63,6 +66,18 @@ def warnings(spec: Spec, found: Mapping[Role, Listing]) -> list[Problem]:
                 f"on too, such as {printable(min(common))}: what they measure looks too good."
             )
     return at.reading.warnings
+
+
+def _accumulation(spec: Spec, images: int, root: At) -> None:
+    """Weights change once in so many steps: perhaps never."""
+    optimizer = spec.compile.optimizer
+    every = optimizer.arguments.get("gradient_accumulation_steps")
+    steps = -(-images // spec.data.batch_size) * spec.fit.epochs
+    if isinstance(every, int) and every > steps:
+        root.of(optimizer).key("gradient_accumulation_steps").warn(
+            f"{every:,} steps are gathered before the weights change, and all epochs together have "
+            f"{steps:,}: the model stays as it was drawn.\n  Expected at most {steps:,}."
+        )
 
 
 def _lost(listing: Listing) -> list[str]:

@@ -45,7 +45,7 @@ def spec(mode: str) -> Spec:
 @pytest.mark.parametrize("mode", MODES)
 def test_what_keras_reads_is_read_with_the_same_pixels(tmp_path: Path, mode: str) -> None:
     files = readable(mode)
-    (tmp_path / "Train" / "a").mkdir(parents=True)
+    write_images(tmp_path / "Train", {"a": 0, "b": 1})
     for name, content in files.items():
         (tmp_path / "Train" / "a" / name).write_bytes(content)
 
@@ -55,7 +55,7 @@ def test_what_keras_reads_is_read_with_the_same_pixels(tmp_path: Path, mode: str
         tmp_path / "Train", image_size=(5, 3), color_mode=mode, shuffle=False, verbose=False
     )
     expected = np.concatenate([images for images, _ in data])
-    assert len(expected) == len(files)
+    assert len(expected) == len(files) + 1
     np.testing.assert_array_equal(found.train.pixels, expected)
 
 
@@ -128,7 +128,7 @@ REASONS = {
 @pytest.mark.parametrize("mode", MODES)
 def test_what_keras_does_not_read_is_refused_with_the_reason(tmp_path: Path, mode: str) -> None:
     unreadable = ZOO.keys() - readable(mode).keys()
-    write_images(tmp_path / "Train", {"a": 1})
+    write_images(tmp_path / "Train", {"a": 1, "b": 1})
     for name in unreadable:
         (tmp_path / "Train" / "a" / name).write_bytes(ZOO[name])
 

@@ -72,6 +72,21 @@ def test_files_of_two_sets_are_a_warning(
     assert all(f" {shared} of its " in one.message for one in warned)
 
 
+def test_weights_that_never_change_are_a_warning(tmp_path: Path) -> None:
+    good(tmp_path)
+
+    def warned(steps: int) -> list[str]:
+        optimizer = {"SGD": {"gradient_accumulation_steps": steps}}
+        document = Case("any", good).spec(tmp_path).document()
+        document["compile"]["optimizer"] = optimizer
+        spec = Spec.from_document(document)
+        return [one.path for one in all_warnings(spec, inspect(spec, tmp_path))]
+
+    assert warned(5000) == ["compile.optimizer.SGD.gradient_accumulation_steps"]
+    few = Case("any", good).spec(tmp_path).fit.epochs
+    assert warned(2) == [] or few == 1
+
+
 def test_a_subset_without_a_class_is_a_warning(tmp_path: Path) -> None:
     good(tmp_path)
     train = "{folder: Train, validation_split: 0.4, subset: training}"

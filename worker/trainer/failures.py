@@ -7,7 +7,7 @@ import sys
 import traceback
 
 from db.states import FailureCode
-from fornada.spec import PathRefused, SpecProblems
+from fornada.spec import PathRefused, SpecProblems, wording
 
 
 class TrainingFailed(Exception):  # the word of the job's record
@@ -69,9 +69,7 @@ def printable(text: str) -> str:
     Args:
         text: line ends are kept; other characters that cannot be shown become escapes.
     """
-    return "".join(
-        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
-    )
+    return "\n".join(map(wording.printable, text.split("\n")))
 
 
 def first_line(error: BaseException) -> str:

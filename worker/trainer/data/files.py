@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.states import FailureCode
+from fornada.spec.wording import printable
 from worker.trainer.data.decode import Decoder
 from worker.trainer.data.headers import NoImage
 from worker.trainer.data.reading import Read, read
-from worker.trainer.failures import TrainingFailed, printable
+from worker.trainer.failures import TrainingFailed
 
 
 class Files:

@@ -17,11 +17,12 @@ from fornada.inspection import inspect
 from fornada.settings import Settings
 from fornada.spec import Role, Spec
 from fornada.spec.values import ClassWeights
+from fornada.spec.wording import printable
 from worker.messages import DataSummary
 from worker.trainer.data.decode import Decoder, Look, Watch
 from worker.trainer.data.pack import IN_MEMORY_BYTES, Packing, Source
 from worker.trainer.data.pixels import Pixels, Rows
-from worker.trainer.failures import TrainingFailed, printable
+from worker.trainer.failures import TrainingFailed
 from worker.trainer.memory import share
 
 # A failure names this many bad files; the log names all.
@@ -205,8 +206,10 @@ def _describe(listing: Listing) -> None:
 
 
 def _refuse_bad_files(sources: dict[Path, Source]) -> None:
+    named = [folder.name for folder in sources]
     lines = [
-        printable(f"{folder.name}/{file}: {why}")
+        # Two folders of one name are told apart by their whole paths.
+        f"{printable(f'{folder.name if named.count(folder.name) == 1 else folder}/{file}')}: {why}"
         for folder, source in sources.items()
         for file, why in source.bad.items()
     ]

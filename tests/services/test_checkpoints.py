@@ -16,6 +16,7 @@ from tests.services.test_parity import JAX, InOrder, spec_of, training_of, varia
 from tests.services.trainer_jobs import document, write_images
 from worker.messages import Failed, Stopped
 from worker.trainer import artifacts
+from worker.trainer.callbacks import SwapEMAWeights
 from worker.trainer.data.sets import Sets, read_sets
 from worker.trainer.model import build
 
@@ -242,6 +243,24 @@ def test_goes_on_with_averages_and_files(
         if path.name not in own and "state" not in path.parts and "best-" not in path.name
     }
     assert first.folder / "all" / "1.weights.h5" not in reported
+
+
+def test_a_validation_that_is_continued_swaps_once() -> None:
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(use_ema=True), "mse")
+    model.optimizer.build(model.trainable_variables)
+    # The averages are zeros.
+    model.set_weights([np.full((1, 1), 3.0), np.full(1, 4.0)])
+    callback = SwapEMAWeights(swap_on_epoch=True)
+    callback.set_model(model)
+    callback.on_test_begin()
+    # Here it is stopped; who goes on tells the callbacks of the epoch once more.
+    callback.on_epoch_begin(2)
+    assert not any(weight.any() for weight in weights(model))
+    callback.on_test_begin()
+    assert not any(weight.any() for weight in weights(model))
+    callback.on_test_end()
+    assert [float(weight.ravel()[0]) for weight in weights(model)] == [3.0, 4.0]
 
 
 def test_a_finished_job_goes_on_from_what_is_not_averaged(root: Path, tmp_path: Path) -> None:

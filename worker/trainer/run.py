@@ -87,7 +87,7 @@ class Baking:
         spec = Spec.from_document(job.spec)
         artifacts.write_text(folder / "spec.yaml", to_yaml(spec, job.data_root))
         for warning in spec.warnings:
-            print(f"warning: {warning.path}: {warning.message}")
+            print(f"warning: {warning.what}")
         if spec.reproducibility == "deterministic":
             # Before JAX is asked for its devices.
             make_deterministic()

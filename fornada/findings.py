@@ -11,7 +11,10 @@ from fornada.folders import EXTENSIONS, Listing, count_images, outside
 from fornada.spec.wording import did_you_mean, listed, printable, sentence
 
 # What is most often wrong with a path.
-TAKEN_FROM = "A relative path is taken from the folder in which a spec is checked or submitted."
+TAKEN_FROM = (
+    "A relative path is taken from the folder in which the command runs that checks or submits "
+    "the spec."
+)
 # A message names this many files or classes.
 _NAMED = 100
 _NAMES = "data.class_names does not name"

@@ -52,6 +52,7 @@ def clone(  # noqa: PLR0913 - each is an option of its own
             [spec],
             terms=told,
             wait_for_worker=wait_for_worker,
+            warn=output.warn_of,
         )
         conclude(client, announce([Accepted(spec, job)], told, output), output, follow=follow)
 

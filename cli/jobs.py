@@ -47,7 +47,7 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
         read = specs(client.settings, [spec], overrides)
         queues = sorted({"default", *(one.resources.queue for one in read)})
         # Before the stack comes up, which takes seconds.
-        _look(client.settings, read)
+        _look(client.settings, read, output)
         with Keeper(client.settings, queues) as keeper:
             # Our own worker may not have said yet what it serves; the keeper sees to it.
             (job,) = client.submit_all(read, wait_for_worker=keeper.ours)
@@ -109,7 +109,7 @@ def submit(  # noqa: PLR0913 - each is an option of its own
     if dry_run:
         settings = Settings()
         read = specs(settings, files, overrides)
-        _preview(read, _look(settings, read), _terms_alone(terms), output)
+        _preview(read, _look(settings, read, output), _terms_alone(terms), output)
         return
     from fornada.client import Client
 
@@ -121,6 +121,7 @@ def submit(  # noqa: PLR0913 - each is an option of its own
             terms=told,
             needed=needed,
             wait_for_worker=wait_for_worker,
+            warn=output.warn_of,
         )
         accepted = (Accepted(spec, job) for spec, job in zip(read, jobs, strict=True))
         conclude(client, announce(accepted, told, output), output, follow=follow, waits=waits)
@@ -159,7 +160,7 @@ def specs(settings: "Settings", files: Sequence[str], overrides: Sequence[str]) 
     return load_all(settings, files, overrides=overrides)
 
 
-def _look(settings: "Settings", read: Sequence["Spec"]) -> list[list["Problem"]]:
+def _look(settings: "Settings", read: Sequence["Spec"], output: Output) -> list[list["Problem"]]:
     """What specs and their folders say and most likely do not mean, for each spec.
 
     Raises:
@@ -167,7 +168,7 @@ def _look(settings: "Settings", read: Sequence["Spec"]) -> list[list["Problem"]]
     """
     from fornada import inspection
 
-    found = inspection.before_submit(settings, read)
+    found = inspection.before_submit(settings, read, output.warn_of)
     return [[*spec.warnings, *folders] for spec, folders in zip(read, found, strict=True)]
 
 

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -43,6 +43,8 @@ class Output:
     json: bool = False
     quiet: bool = False
     color: str = "auto"
+    # Warnings that stand on stderr already.
+    _warned: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def document(self, value: Any) -> None:
         """Write a JSON document to stdout; keys in the order of their documentation."""
@@ -72,8 +74,15 @@ class Output:
             click.echo(text, err=True)
 
     def warn(self, text: str) -> None:
-        """Write a warning to stderr, even when quiet."""
+        """Write a warning to stderr, even when quiet; the same text once in a command."""
+        if text in self._warned:
+            return
+        self._warned.add(text)
         click.secho(f"Warning: {text}", err=True, fg="yellow", color=self.colored(sys.stderr))
+
+    def warn_of(self, problem: "Problem") -> None:
+        """Write to stderr that something is most likely not meant."""
+        self.warn(str(problem))
 
     def warn_each(self, warnings: "Iterable[Problem]") -> None:
         """Write to stderr what is most likely not meant, each once."""

@@ -4,7 +4,7 @@ It lists folders and reads no image. Why a job would fail is a problem; what a j
 most likely not meant is a warning. Both stand at the field of the spec that they are about.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,12 +145,17 @@ def all_warnings(spec: Spec, found: Inspection) -> list[Problem]:
     return warnings
 
 
-def before_submit(settings: Settings, specs: Iterable[Spec]) -> list[tuple[Problem, ...]]:
+def before_submit(
+    settings: Settings,
+    specs: Iterable[Spec],
+    warn: Callable[[Problem], None] = lambda problem: None,
+) -> list[tuple[Problem, ...]]:
     """Look at the folders of specs that are to be queued.
 
     Args:
         settings: the data root, and whether the worker is on this machine.
         specs: checked.
+        warn: told every warning at once, also where a problem refuses the specs.
     Returns:
         The warnings of each spec. With a server its problems are among them: the workers may
         have other folders than this host.
@@ -161,9 +166,14 @@ def before_submit(settings: Settings, specs: Iterable[Spec]) -> list[tuple[Probl
     inspector = Inspector(settings.data_root_path)
     found = [inspector.inspect(spec) for spec in specs]
     problems = [problem for one in found for problem in one.problems]
+    warnings = [
+        one.warnings if settings.embedded else (*one.warnings, *one.problems) for one in found
+    ]
+    for warning in (warning for its in warnings for warning in its):
+        warn(warning)
     if problems and settings.embedded:
         raise SpecProblems(problems)
-    return [(*one.warnings, *one.problems) for one in found]
+    return warnings
 
 
 def _classes(train: Listing | None) -> tuple[str, ...] | None:

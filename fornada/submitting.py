@@ -19,7 +19,7 @@ from fornada.waking import Waking
 
 if TYPE_CHECKING:
     from fornada.sources import Source
-    from fornada.spec import Spec
+    from fornada.spec import Problem, Spec
 
 # Jobs of one transaction; an SQLite file is locked for a tenth of a second by it.
 BATCH = 100
@@ -121,6 +121,7 @@ class Submitting(Waking):
         terms: Terms = AT_ONCE,
         needed: bool = False,
         wait_for_worker: bool = False,
+        warn: Callable[["Problem"], None] = lambda problem: None,
     ) -> Iterator[Submitted]:
         """Queue one job for each spec, all on the same terms; see `submit`.
 
@@ -132,6 +133,8 @@ class Submitting(Waking):
             terms: of all of them.
             needed: as of `submit`.
             wait_for_worker: as of `submit`.
+            warn: told at once what is most likely not meant in the folders of the specs, also
+                where a problem refuses them.
         """
         from fornada import broker, inspection
 
@@ -143,7 +146,7 @@ class Submitting(Waking):
         trained = [kept.find(spec) if needed else None for spec in read]
         known = terms.key is not None and history.has_key(self._database, terms.key)
         new = [spec for spec, job in zip(read, trained, strict=True) if not (job or known)]
-        looked = iter(inspection.before_submit(self.settings, new))
+        looked = iter(inspection.before_submit(self.settings, new, warn))
         if not wait_for_worker:
             self._refuse_never(new)
         done = list(zip(read, trained, strict=True))

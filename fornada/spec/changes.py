@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fornada.spec.checkpoints import BEST, CHECKPOINT, named
+from fornada.spec.checkpoints import BEST, CHECKPOINT, is_the_jobs, named
 from fornada.spec.kinds.text import is_label
 from fornada.spec.values import ClassWeights, is_index
 
@@ -121,7 +121,8 @@ def _with_indices(fit: Mapping[str, Any], told: list[str]) -> Mapping[str, Any]:
 def _with_files(callbacks: list[Any], told: list[str]) -> list[Any]:
     """Each checkpoint with a file that it may write; those of an earlier version wrote none."""
     made: list[Any] = []
-    taken: set[object] = set()
+    # A list: a document that no version accepted may have anything here.
+    taken: list[object] = []
     for place, item in enumerate(callbacks):
         arguments = item.get(CHECKPOINT) if isinstance(item, Mapping) else None
         if not isinstance(arguments, Mapping):
@@ -137,16 +138,18 @@ def _with_files(callbacks: list[Any], told: list[str]) -> list[Any]:
                 f"callbacks.{CHECKPOINT}: an earlier version recorded the job, in which filepath "
                 f"and initial_value_threshold had no effect; this one writes {kept['filepath']}."
             )
-        taken.add(kept["filepath"])
+        taken.append(kept["filepath"])
         made.append({CHECKPOINT: kept})
     return made
 
 
-def _file(name: object, taken: set[object], place: int, *, weights: bool) -> object:
+def _file(name: object, taken: list[object], place: int, *, weights: bool) -> object:
     """The file of a checkpoint; what no version accepted stays, and is refused."""
     if not isinstance(name, str) or not is_label(name):
         return name
     ending = ".weights.h5" if weights else ".keras"
-    if name not in taken and (name.endswith(ending) or (name == BEST and not taken)):
+    if name == BEST and not taken:
+        return name
+    if name not in taken and name.endswith(ending) and not is_the_jobs(name):
         return name
     return f"checkpoint-{place}{ending}" if taken else BEST

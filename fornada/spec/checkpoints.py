@@ -165,13 +165,14 @@ def _own(item: KerasObject, name: str, here: At) -> None:
         here.refuse(
             None, f"a folder of {name} ends as a model's file does.\n  Expected another folder."
         )
-    elif _is_the_jobs(example(name)):
+    elif is_the_jobs(example(name)):
         here.refuse(
             None, f"the job itself has files of the name {name}.\n  Expected another, as my-{name}."
         )
 
 
-def _is_the_jobs(name: str) -> bool:
+def is_the_jobs(name: str) -> bool:
+    """Whether the job itself has, or may have, a file or folder of this name."""
     first, *below = name.split("/")
     if any(part.startswith(_WRITING) for part in (first, *below)):
         return True

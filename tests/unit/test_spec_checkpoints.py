@@ -197,3 +197,16 @@ def test_what_an_earlier_version_recorded_is_read_with_a_word() -> None:
     # A document of this version is as it was meant.
     assert Spec.from_document(two.document()).warnings == []
     assert Spec.from_document(two.document()) == two
+
+
+def test_a_recorded_name_that_is_no_name_is_refused_as_any_other() -> None:
+    names: list[Any] = [[], {}, 1, None]
+    for wrong in names:
+        with pytest.raises(SpecProblems):
+            Spec.from_document(document({"ModelCheckpoint": {"filepath": wrong}}))
+
+
+def test_a_recorded_name_that_is_now_the_jobs_own_is_another() -> None:
+    spec = Spec.from_document(document(checkpoint("last.keras")))
+    assert [callback.arguments["filepath"] for callback in spec.callbacks] == ["best.keras"]
+    assert len(spec.warnings) == 1

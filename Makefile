@@ -75,8 +75,8 @@ contracts: $(VENV)/.dev ## Check which way imports point.
 
 .PHONY: docs
 docs: $(VENV)/.dev ## Write the reference pages again from their sources.
-	$(BIN)/python -P -m cli.reference docs
-	$(BIN)/python -P -m worker.trainer.signatures
+	$(BIN)/python -P -m fornada.cli.reference docs
+	$(BIN)/python -P -m fornada.worker.trainer.signatures
 	$(BIN)/python -P -m fornada.spec docs
 
 .PHONY: picture

@@ -18,10 +18,19 @@ from sqlalchemy import event, text
 
 from bench import report
 from bench.report import Report, Row
-from db import history, session
-from db.session import Database
-from db.states import JobState
-from db.tables import Artifact, Attempt, Base, Epoch, Event, Job, JobTag, MetricSummary
+from fornada.db import history, session
+from fornada.db.session import Database
+from fornada.db.states import JobState
+from fornada.db.tables import (
+    Artifact,
+    Attempt,
+    Base,
+    Epoch,
+    Event,
+    Job,
+    JobTag,
+    MetricSummary,
+)
 from tests.servers import PostgresServer
 
 PROMISED_MS = 50.0

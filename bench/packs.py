@@ -33,12 +33,12 @@ print(json.dumps(count / (time.perf_counter() - begin)))
 _PACK = """
 import gc, json, sys, time
 from pathlib import Path
-from worker.trainer.quiet import import_keras
+from fornada.worker.trainer.quiet import import_keras
 import_keras()
 from fornada.folders import list_images
 from fornada.settings import Settings
-from worker.trainer.data.decode import Decoder, Look, Watch
-from worker.trainer.data.pack import Packing
+from fornada.worker.trainer.data.decode import Decoder, Look, Watch
+from fornada.worker.trainer.data.pack import Packing
 gc.freeze()
 folder = Path(sys.argv[1])
 look = Look((28, 28), "rgb", "bilinear", False)

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from worker.trainer.quiet import import_keras
+from fornada.worker.trainer.quiet import import_keras
 
 import_keras()
 
@@ -27,13 +27,13 @@ from bench import report  # noqa: E402
 from bench.report import Report  # noqa: E402
 from fornada.settings import Settings  # noqa: E402
 from fornada.spec import Spec  # noqa: E402
-from worker.trainer import environment  # noqa: E402
-from worker.trainer.data.sets import Images, Sets  # noqa: E402
-from worker.trainer.model import build  # noqa: E402
-from worker.trainer.state.contents import Origin  # noqa: E402
-from worker.trainer.state.finding import states  # noqa: E402
-from worker.trainer.state.keeper import Keeper  # noqa: E402
-from worker.trainer.training import Training  # noqa: E402
+from fornada.worker.trainer import environment  # noqa: E402
+from fornada.worker.trainer.data.sets import Images, Sets  # noqa: E402
+from fornada.worker.trainer.model import build  # noqa: E402
+from fornada.worker.trainer.state.contents import Origin  # noqa: E402
+from fornada.worker.trainer.state.finding import states  # noqa: E402
+from fornada.worker.trainer.state.keeper import Keeper  # noqa: E402
+from fornada.worker.trainer.training import Training  # noqa: E402
 
 # The shortest epoch that the promise is about.
 EPOCH_S = 5.0

@@ -6,16 +6,16 @@ from typing import Any
 
 import click
 
-from cli.options import (
+from fornada.cli.options import (
     job_argument,
     never_mind_option,
     output_options,
     spec_options,
     term_options,
 )
-from cli.output import Output
-from cli.submitting import Accepted, announce, conclude, told_terms
-from cli.watch import ended_by_sigterm
+from fornada.cli.output import Output
+from fornada.cli.submitting import Accepted, announce, conclude, told_terms
+from fornada.cli.watch import ended_by_sigterm
 
 
 @click.command()

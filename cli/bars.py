@@ -1,6 +1,6 @@
 """Progress on a terminal: a bar of epochs, and a line of numbers below it.
 
-Imports Rich; only `cli.progress` imports this, when there is a terminal.
+Imports Rich; only `fornada.cli.progress` imports this, when there is a terminal.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from cli.progress import Began, epochs_wanted, numbers, standing
+from fornada.cli.progress import Began, epochs_wanted, numbers, standing
 
 if TYPE_CHECKING:
     from fornada.client import Sight

@@ -18,7 +18,7 @@ def completion(shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    from cli.main import COMPLETION, fornada
+    from fornada.cli.main import COMPLETION, fornada
 
     found = get_completion_class(shell)
     assert found is not None  # noqa: S101 - Choice lets only these three through

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import words
-from cli.exits import Exit, ExitWith
-from cli.jobs import specs
-from cli.options import output_options
-from cli.output import Column, Output
-from cli.specs import files_argument, problem_document
+from fornada.cli import words
+from fornada.cli.exits import Exit, ExitWith
+from fornada.cli.jobs import specs
+from fornada.cli.options import output_options
+from fornada.cli.output import Column, Output
+from fornada.cli.specs import files_argument, problem_document
 
 if TYPE_CHECKING:
     from fornada.examine import Examination

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.exits import Exit, ExitWith
-from cli.options import output_options
-from cli.output import Output
+from fornada.cli.exits import Exit, ExitWith
+from fornada.cli.options import output_options
+from fornada.cli.output import Output
 
 if TYPE_CHECKING:
-    from db.session import Database
+    from fornada.db.session import Database
 
 
 @click.group()
@@ -33,7 +33,7 @@ def upgrade(output: Output) -> None:
     Example:
       FORNADA_DATABASE_URL=postgresql://ana@db/fornada fornada db upgrade
     """
-    from db import migrations
+    from fornada.db import migrations
 
     database = _database()
     before = migrations.current(database)
@@ -58,7 +58,7 @@ def current(output: Output) -> None:
     Example:
       fornada db current
     """
-    from db import migrations
+    from fornada.db import migrations
 
     found, needed = migrations.current(_database()), migrations.head()
     if output.json:
@@ -80,7 +80,7 @@ def check(output: Output) -> None:
     Example:
       fornada db check
     """
-    from db import migrations
+    from fornada.db import migrations
 
     differences = [str(one) for one in migrations.check(_database())]
     if output.json:
@@ -94,7 +94,7 @@ def check(output: Output) -> None:
 
 
 def _database() -> "Database":
-    from db.session import Database
+    from fornada.db.session import Database
     from fornada.settings import Settings
 
     settings = Settings()

@@ -2,9 +2,9 @@
 
 import click
 
-from cli.exits import Exit, ExitWith
-from cli.options import output_options
-from cli.output import Column, Output
+from fornada.cli.exits import Exit, ExitWith
+from fornada.cli.options import output_options
+from fornada.cli.output import Column, Output
 
 # By what is wrong first, the code that the command ends with.
 CODES = {"database": Exit.UNREACHABLE, "broker": Exit.UNREACHABLE}

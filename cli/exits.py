@@ -72,20 +72,20 @@ def of_error(error: Exception) -> Exit | None:
     if isinstance(error, ExitWith):
         return error.code
     # Loaded by whoever raised the error; help and completion raise none.
-    import db.errors
+    import fornada.db.errors
     import fornada.errors
     from fornada.spec import SpecProblems
 
     if isinstance(error, SpecProblems):
         return Exit.SPEC_INVALID
     table: tuple[tuple[type[Exception], Exit], ...] = (
-        (db.errors.JobNotFound, Exit.NOT_FOUND),
-        (db.errors.AmbiguousReference, Exit.NOT_FOUND),
-        (db.errors.BadCursor, Exit.USAGE),
-        (db.errors.WrongState, Exit.WRONG_STATE),
-        (db.errors.DatabaseUnreachable, Exit.UNREACHABLE),
-        (db.errors.NotPermitted, Exit.UNREACHABLE),
-        (db.errors.SchemaMismatch, Exit.UNREACHABLE),
+        (fornada.db.errors.JobNotFound, Exit.NOT_FOUND),
+        (fornada.db.errors.AmbiguousReference, Exit.NOT_FOUND),
+        (fornada.db.errors.BadCursor, Exit.USAGE),
+        (fornada.db.errors.WrongState, Exit.WRONG_STATE),
+        (fornada.db.errors.DatabaseUnreachable, Exit.UNREACHABLE),
+        (fornada.db.errors.NotPermitted, Exit.UNREACHABLE),
+        (fornada.db.errors.SchemaMismatch, Exit.UNREACHABLE),
         (fornada.errors.BrokerUnreachable, Exit.UNREACHABLE),
         (fornada.errors.Undecided, Exit.UNREACHABLE),
         (fornada.errors.SettingsError, Exit.USAGE),
@@ -100,6 +100,6 @@ def of_error(error: Exception) -> Exit | None:
         (fornada.errors.NotExtendable, Exit.WRONG_STATE),
         (fornada.errors.DataUnreadable, Exit.USAGE),
         (fornada.errors.FornadaError, Exit.INTERNAL),
-        (db.errors.StoreError, Exit.INTERNAL),
+        (fornada.db.errors.StoreError, Exit.INTERNAL),
     )
     return next((code for kind, code in table if isinstance(error, kind)), None)

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from cli.options import job_argument, moment, output_options, tag_option
-from cli.output import EMPTY, Column, Output
-from cli.result import attempts, report
-from cli.timeline import timeline
-from cli.waiting import about_when, sentence, word
-from cli.words import count, duration, local, minute, number
-from db.states import JobState
+from fornada.cli.options import job_argument, moment, output_options, tag_option
+from fornada.cli.output import EMPTY, Column, Output
+from fornada.cli.result import attempts, report
+from fornada.cli.timeline import timeline
+from fornada.cli.waiting import about_when, sentence, word
+from fornada.cli.words import count, duration, local, minute, number
+from fornada.db.states import JobState
 
 # How many of a job's events `show` ends with.
 LATEST = 12

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.keeper import Keeper
-from cli.options import (
+from fornada.cli.keeper import Keeper
+from fornada.cli.options import (
     job_arguments,
     never_mind_option,
     output_options,
@@ -15,9 +15,9 @@ from cli.options import (
     spec_options,
     term_options,
 )
-from cli.output import Output
-from cli.submitting import Accepted, announce, conclude, conditions, told_terms
-from cli.watch import answer, end_all, ended_by_sigterm, watch
+from fornada.cli.output import Output
+from fornada.cli.submitting import Accepted, announce, conclude, conditions, told_terms
+from fornada.cli.watch import answer, end_all, ended_by_sigterm, watch
 
 if TYPE_CHECKING:
     from fornada.settings import Settings

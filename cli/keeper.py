@@ -5,8 +5,8 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from cli.exits import Exit, ExitWith
-from db.states import Unfit
+from fornada.cli.exits import Exit, ExitWith
+from fornada.db.states import Unfit
 
 if TYPE_CHECKING:
     from fornada.client import Sight

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.exits import Exit, ExitWith
-from cli.options import job_argument
-from cli.watch import ended_by_sigterm
-from cli.words import size
+from fornada.cli.exits import Exit, ExitWith
+from fornada.cli.options import job_argument
+from fornada.cli.watch import ended_by_sigterm
+from fornada.cli.words import size
 
 if TYPE_CHECKING:
     from fornada.logs import Piece

@@ -5,37 +5,49 @@ import sys
 
 import click
 
-from cli.exits import Exit, ExitWith, of_error
-from cli.lazy import LazyGroup
 from fornada import __version__
+from fornada.cli.exits import Exit, ExitWith, of_error
+from fornada.cli.lazy import LazyGroup
 
 # How a shell asks for completions, see `fornada completion`.
 COMPLETION = "_FORNADA_COMPLETE"
 COMMANDS = {
-    "run": ("cli.jobs:run", "Train a spec here and now, and show the result."),
-    "check": ("cli.specs:check", "Report every problem of every spec at once."),
-    "render": ("cli.specs:render", "Print a spec with every default filled in."),
-    "submit": ("cli.jobs:submit", "Queue one job for each spec."),
-    "ps": ("cli.history:ps", "List the jobs that wait or run, and why a job waits."),
-    "ls": ("cli.history:ls", "List jobs of the past and present, a page at a time."),
-    "show": ("cli.history:show", "Show all that is known of a job."),
-    "logs": ("cli.logs:logs", "Print a job's training log, from any host."),
-    "metrics": ("cli.history:metrics", "Print a job's metrics, one epoch a row."),
-    "wait": ("cli.jobs:wait", "Wait until jobs have ended, showing their progress."),
-    "cancel": ("cli.steer:cancel", "Cancel jobs, at once or within seconds."),
-    "hold": ("cli.steer:hold", "Keep jobs that wait from starting."),
-    "release": ("cli.steer:release", "Let held jobs go."),
-    "move": ("cli.steer:move", "Give jobs that wait another place in the queue, or another queue."),
-    "retry": ("cli.steer:retry", "Queue failed or cancelled jobs again."),
-    "clone": ("cli.again:clone", "Queue a new job from the spec of an old one, with changes."),
-    "extend": ("cli.again:extend", "Queue a new job that goes on where a finished one has ended."),
-    "queue": ("cli.queues:queue", "List, pause and limit queues."),
-    "up": ("cli.stack:up", "Start the embedded stack: a private Redis, SQLite and one worker."),
-    "worker": ("cli.workers:worker", "Start, list and drain workers."),
-    "data": ("cli.data:data", "Check, import and pack folders of images."),
-    "db": ("cli.database:db", "Upgrade and check the database's schema."),
-    "doctor": ("cli.doctor:doctor", "Tell whether a job would run, and what to do if not."),
-    "completion": ("cli.completion:completion", "Print the completion script of a shell."),
+    "run": ("fornada.cli.jobs:run", "Train a spec here and now, and show the result."),
+    "check": ("fornada.cli.specs:check", "Report every problem of every spec at once."),
+    "render": ("fornada.cli.specs:render", "Print a spec with every default filled in."),
+    "submit": ("fornada.cli.jobs:submit", "Queue one job for each spec."),
+    "ps": ("fornada.cli.history:ps", "List the jobs that wait or run, and why a job waits."),
+    "ls": ("fornada.cli.history:ls", "List jobs of the past and present, a page at a time."),
+    "show": ("fornada.cli.history:show", "Show all that is known of a job."),
+    "logs": ("fornada.cli.logs:logs", "Print a job's training log, from any host."),
+    "metrics": ("fornada.cli.history:metrics", "Print a job's metrics, one epoch a row."),
+    "wait": ("fornada.cli.jobs:wait", "Wait until jobs have ended, showing their progress."),
+    "cancel": ("fornada.cli.steer:cancel", "Cancel jobs, at once or within seconds."),
+    "hold": ("fornada.cli.steer:hold", "Keep jobs that wait from starting."),
+    "release": ("fornada.cli.steer:release", "Let held jobs go."),
+    "move": (
+        "fornada.cli.steer:move",
+        "Give jobs that wait another place in the queue, or another queue.",
+    ),
+    "retry": ("fornada.cli.steer:retry", "Queue failed or cancelled jobs again."),
+    "clone": (
+        "fornada.cli.again:clone",
+        "Queue a new job from the spec of an old one, with changes.",
+    ),
+    "extend": (
+        "fornada.cli.again:extend",
+        "Queue a new job that goes on where a finished one has ended.",
+    ),
+    "queue": ("fornada.cli.queues:queue", "List, pause and limit queues."),
+    "up": (
+        "fornada.cli.stack:up",
+        "Start the embedded stack: a private Redis, SQLite and one worker.",
+    ),
+    "worker": ("fornada.cli.workers:worker", "Start, list and drain workers."),
+    "data": ("fornada.cli.data:data", "Check, import and pack folders of images."),
+    "db": ("fornada.cli.database:db", "Upgrade and check the database's schema."),
+    "doctor": ("fornada.cli.doctor:doctor", "Tell whether a job would run, and what to do if not."),
+    "completion": ("fornada.cli.completion:completion", "Print the completion script of a shell."),
 }
 
 
@@ -52,7 +64,7 @@ def fornada() -> None:
 
 
 def main() -> None:
-    """Run the command line and exit with a code of `cli.exits`."""
+    """Run the command line and exit with a code of `fornada.cli.exits`."""
     if COMPLETION in os.environ:
         # Answers the shell and exits.
         fornada.main(prog_name="fornada", complete_var=COMPLETION)
@@ -103,7 +115,7 @@ def _report(error: Exception, debug: bool) -> int:
 
 def _told(error: Exception) -> str:
     # Neither loads more than names.
-    from db.errors import DatabaseUnreachable
+    from fornada.db.errors import DatabaseUnreachable
     from fornada.patience import outage
 
     return outage(error) if isinstance(error, DatabaseUnreachable) else str(error)

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
-from cli.output import Output
+from fornada.cli.output import Output
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from cli.output import Output
-from cli.waiting import sentence
-from cli.words import count, duration, number
+from fornada.cli.output import Output
+from fornada.cli.waiting import sentence
+from fornada.cli.words import count, duration, number
 
 if TYPE_CHECKING:
     from fornada.client import Sight
@@ -29,7 +29,7 @@ def shown(output: Output) -> Iterator[Show]:
     if output.quiet:
         yield lambda sight: None
     elif output.rich(sys.stderr):
-        from cli.bars import Bars
+        from fornada.cli.bars import Bars
 
         with Bars(output.console(sys.stderr)) as bars:
             yield bars

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from cli.options import output_options
-from cli.output import Column, Output
+from fornada.cli.options import output_options
+from fornada.cli.output import Column, Output
 
 Names = Sequence[str]
 

@@ -1,6 +1,6 @@
 """Writes docs/cli.md and docs/settings.md from the commands and the settings themselves.
 
-python -P -m cli.reference docs
+python -P -m fornada.cli.reference docs
 """
 
 import inspect
@@ -12,11 +12,13 @@ from typing import Any
 
 import click
 
-from cli.exits import MEANINGS
-from cli.lazy import LazyGroup
-from cli.main import fornada
+from fornada.cli.exits import MEANINGS
+from fornada.cli.lazy import LazyGroup
+from fornada.cli.main import fornada
 
-WRITTEN = "<!-- Written by `python -P -m cli.reference docs`; a test fails when it is stale. -->"
+WRITTEN = (
+    "<!-- Written by `python -P -m fornada.cli.reference docs`; a test fails when it is stale. -->"
+)
 
 PREFACE = """\
 # Command reference

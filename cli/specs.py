@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.exits import Exit, ExitWith
-from cli.jobs import specs
-from cli.options import output_options, spec_options
-from cli.output import Output
+from fornada.cli.exits import Exit, ExitWith
+from fornada.cli.jobs import specs
+from fornada.cli.options import output_options, spec_options
+from fornada.cli.output import Output
 
 if TYPE_CHECKING:
     from fornada.inspection import Inspected

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import output_options, seconds
-from cli.output import Output
-from cli.targets import chosen, each, targets
-from cli.waiting import sentence
-from db.states import PRIORITIES
+from fornada.cli.options import output_options, seconds
+from fornada.cli.output import Output
+from fornada.cli.targets import chosen, each, targets
+from fornada.cli.waiting import sentence
+from fornada.db.states import PRIORITIES
 
 if TYPE_CHECKING:
-    from db.states import JobState
     from fornada.client import Client
+    from fornada.db.states import JobState
 
 Tags = Sequence[tuple[str, str]]
 
@@ -31,8 +31,8 @@ def hold(references: Sequence[str], tags: Tags, output: Output) -> None:
       fornada hold 12
       fornada hold --tag sweep=lr
     """
-    from db.states import JobState
     from fornada.client import Client
+    from fornada.db.states import JobState
 
     with Client() as client:
         ids = chosen(client, references, tags, [JobState.QUEUED, JobState.HELD])
@@ -53,8 +53,8 @@ def release(references: Sequence[str], tags: Tags, output: Output) -> None:
       fornada release 12
       fornada release --tag sweep=lr
     """
-    from db.states import JobState
     from fornada.client import Client
+    from fornada.db.states import JobState
 
     with Client() as client:
         ids = chosen(client, references, tags, [JobState.HELD])
@@ -101,8 +101,8 @@ def move(  # noqa: PLR0913 - each is an option of its own
       fornada move 12 --top
       fornada move 12-20 --queue night --priority -5
     """
-    from db.states import JobState
     from fornada.client import Client
+    from fornada.db.states import JobState
     from fornada.spec.kinds.text import is_label
 
     if priority is None and queue is None and not top:
@@ -143,8 +143,8 @@ def retry(references: Sequence[str], tags: Tags, fresh: bool, output: Output) ->
       fornada retry 12
       fornada retry 12 --fresh
     """
-    from db.states import JobState
     from fornada.client import Client
+    from fornada.db.states import JobState
 
     with Client() as client:
         ids = chosen(client, references, tags, [JobState.FAILED, JobState.CANCELLED])
@@ -182,8 +182,8 @@ def cancel(  # noqa: PLR0913 - each is an option of its own
       fornada cancel 12-20 --reason "wrong data"
       fornada cancel --tag sweep=lr --grace 1m
     """
-    from db.states import LIVE_STATES
     from fornada.client import Client
+    from fornada.db.states import LIVE_STATES
 
     if force and grace is not None:
         raise click.UsageError("--force leaves no time: leave --grace out")

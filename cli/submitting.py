@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from cli.output import Output
-from cli.waiting import dated, sentence
-from cli.watch import end_all
-from db.errors import DatabaseUnreachable, StoreError
-from db.states import Unfit
+from fornada.cli.output import Output
+from fornada.cli.waiting import dated, sentence
+from fornada.cli.watch import end_all
+from fornada.db.errors import DatabaseUnreachable, StoreError
+from fornada.db.states import Unfit
 from fornada.errors import FornadaError
 
 if TYPE_CHECKING:

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.exits import Exit, ExitWith
-from cli.options import tag_option
-from cli.output import Output
+from fornada.cli.exits import Exit, ExitWith
+from fornada.cli.options import tag_option
+from fornada.cli.output import Output
 
 if TYPE_CHECKING:
-    from db.states import JobState
     from fornada.client import Client
+    from fornada.db.states import JobState
 
 # Rows of a page while the jobs of a tag are gathered.
 PAGE = 500
@@ -70,7 +70,7 @@ def each(
     Raises:
         ExitWith: some could not be moved; all others were.
     """
-    from db.errors import WrongState
+    from fornada.db.errors import WrongState
 
     refused: list[str] = []
     moved: list[Mapping[str, object]] = []

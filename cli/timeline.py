@@ -3,10 +3,10 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from cli.output import Output
-from cli.progress import began_at
-from cli.waiting import clock
-from cli.words import brief, duration, jobs, local
+from fornada.cli.output import Output
+from fornada.cli.progress import began_at
+from fornada.cli.waiting import clock
+from fornada.cli.words import brief, duration, jobs, local
 
 Detail = dict[str, Any]
 # What an event tells of why an attempt ended badly.

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from cli.words import duration, jobs
-from db.states import Unfit
+from fornada.cli.words import duration, jobs
+from fornada.db.states import Unfit
 
 
 def word(waits: str | None) -> str | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from db.states import QUOTE
+from fornada.db.states import QUOTE
 
 
 def duration(seconds: float | None) -> str | None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.exits import Exit, ExitWith
-from cli.options import output_options, queues_option, seconds, slots_option
-from cli.output import Column, Output
-from cli.words import duration, since
-from db.states import WorkerState
+from fornada.cli.exits import Exit, ExitWith
+from fornada.cli.options import output_options, queues_option, seconds, slots_option
+from fornada.cli.output import Column, Output
+from fornada.cli.words import duration, since
+from fornada.db.states import WorkerState
 
 if TYPE_CHECKING:
     from fornada.client import Client

@@ -1,7 +1,7 @@
-"""What an attempt does, from its lease to its last epoch. Callers find it all in `db.jobs`.
+"""What an attempt does, from its lease to its last epoch. Callers find it all in `fornada.db.jobs`.
 
-Each write goes through `db.fences` first. How an attempt begins: `db.claims`; how it ends:
-`db.verdicts`.
+Each write goes through `fornada.db.fences` first. How an attempt begins: `fornada.db.claims`; how
+it ends: `fornada.db.verdicts`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,17 +10,25 @@ from typing import Any
 
 from sqlalchemy import Connection, Float, Integer, and_, bindparam, case, delete, select
 
-from db import summaries
-from db.clock import later, now
-from db.errors import Fenced
-from db.facts import TRAINING_STATE, EpochRow, Fence, Requests, StartedFacts
-from db.fences import ATTEMPT, HOLDS, JOB, best_columns, named, write_attempt, write_job
-from db.moves import tell
-from db.session import Database
-from db.tables import Artifact, Attempt, Dataset, Epoch, Job
-from db.upsert import insert_new, upsert
+from fornada.db import summaries
+from fornada.db.clock import later, now
+from fornada.db.errors import Fenced
+from fornada.db.facts import TRAINING_STATE, EpochRow, Fence, Requests, StartedFacts
+from fornada.db.fences import (
+    ATTEMPT,
+    HOLDS,
+    JOB,
+    best_columns,
+    named,
+    write_attempt,
+    write_job,
+)
+from fornada.db.moves import tell
+from fornada.db.session import Database
+from fornada.db.tables import Artifact, Attempt, Dataset, Epoch, Job
+from fornada.db.upsert import insert_new, upsert
 
-# Built once, as the statements of `db.fences` are.
+# Built once, as the statements of `fornada.db.fences` are.
 _RENEWED = JOB.values(lease_until=later(now(), bindparam("for_s", type_=Float())))
 _REQUESTS = select(Job.cancel_requested_at, Job.cancel_grace_s).where(HOLDS)
 _STARTED = ATTEMPT.values(started_at=now())

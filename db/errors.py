@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from db.states import JobState
+from fornada.db.states import JobState
 
 
 class StoreError(Exception):

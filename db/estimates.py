@@ -12,11 +12,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, select
 from sqlalchemy.orm import aliased
 
-from db.fences import SUCCEEDED
-from db.fleet import NEEDS_GPU, Slot
-from db.states import JobState
-from db.tables import Job
-from db.waiting import Circumstances
+from fornada.db.fences import SUCCEEDED
+from fornada.db.fleet import NEEDS_GPU, Slot
+from fornada.db.states import JobState
+from fornada.db.tables import Job
+from fornada.db.waiting import Circumstances
 
 # Jobs that an estimate looks at, and of each the last so many like it.
 MOST_JOBS = 200
@@ -66,7 +66,7 @@ class Starts:
     """When jobs will start, asked for one after the other in the order of their claim.
 
     Args:
-        known: see `db.waiting`.
+        known: see `fornada.db.waiting`.
         jobs: every live job, those that run first.
         took: how long such jobs took.
         left: seconds left of those that run, as far as their epochs tell.

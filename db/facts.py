@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from db.states import AttemptOutcome, FailureCode, StopReason
+from fornada.db.states import AttemptOutcome, FailureCode, StopReason
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class EpochRow:
     seconds: float
     images_per_s: float
     learning_rate: float
-    # Non-finite values may come as floats or as the strings of `db.values`.
+    # Non-finite values may come as floats or as the strings of `fornada.db.values`.
     metrics: Mapping[str, float]
     # Present when this epoch improved on the best.
     best: BestModel | None = None

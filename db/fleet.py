@@ -6,11 +6,11 @@ from typing import Any, Self
 
 from sqlalchemy import Row, select
 
-from db.clock import later, now
-from db.session import Database
-from db.states import Unfit, WorkerState
-from db.tables import Worker
-from db.workers import has_gpu
+from fornada.db.clock import later, now
+from fornada.db.session import Database
+from fornada.db.states import Unfit, WorkerState
+from fornada.db.tables import Worker
+from fornada.db.workers import has_gpu
 
 # A worker that has not been heard of for so long is not expected back.
 FORGOTTEN_S = 30 * 86_400.0

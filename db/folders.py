@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from sqlalchemy import select
 
-from db.logs import FOLDER
-from db.session import Database
-from db.tables import Attempt, Job
+from fornada.db.logs import FOLDER
+from fornada.db.session import Database
+from fornada.db.tables import Attempt, Job
 
 # Of a host's attempts so many are named: whoever sees one of their folders sees where it writes.
 LATEST = 20

@@ -1,26 +1,27 @@
 """Everything that reads the record. Answers are plain dicts, fit for JSON.
 
-Times are ISO-8601 in UTC with Z; numbers that are not finite are the strings of `db.values`.
+Times are ISO-8601 in UTC with Z; numbers that are not finite are the strings of
+`fornada.db.values`.
 """
 
 from typing import Any
 
 from sqlalchemy import Select, select
 
-from db.alive import alive, waits
-from db.clock import iso
-from db.documents import job
-from db.errors import JobNotFound
-from db.fences import SUCCEEDED
-from db.fleet import never_runs
-from db.folders import folders_of, hosts
-from db.logs import log_chunks, log_places
-from db.pages import Page, page
-from db.references import find, resolve
-from db.session import Database
-from db.states import JobState
-from db.tables import Epoch, Event, Job
-from db.values import plain
+from fornada.db.alive import alive, waits
+from fornada.db.clock import iso
+from fornada.db.documents import job
+from fornada.db.errors import JobNotFound
+from fornada.db.fences import SUCCEEDED
+from fornada.db.fleet import never_runs
+from fornada.db.folders import folders_of, hosts
+from fornada.db.logs import log_chunks, log_places
+from fornada.db.pages import Page, page
+from fornada.db.references import find, resolve
+from fornada.db.session import Database
+from fornada.db.states import JobState
+from fornada.db.tables import Epoch, Event, Job
+from fornada.db.values import plain
 
 __all__ = [
     "Page",

@@ -1,8 +1,9 @@
 """Everything that changes a job. Each call is one transaction, with its event row.
 
-How a job comes to be stands here; what people do to it, in `db.steering`; how it is claimed, in
-`db.claims`; what an attempt does under its fence, in `db.attempts`, `db.logs` and `db.verdicts`;
-what becomes of those that nobody hears of, in `db.losses`. All are called by this module's name.
+How a job comes to be stands here; what people do to it, in `fornada.db.steering`; how it is
+claimed, in `fornada.db.claims`; what an attempt does under its fence, in `fornada.db.attempts`,
+`fornada.db.logs` and `fornada.db.verdicts`; what becomes of those that nobody hears of, in
+`fornada.db.losses`. All are called by this module's name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,12 +13,12 @@ from typing import Any
 from sqlalchemy import Connection, insert, or_, select
 from sqlalchemy.sql.dml import ReturningInsert
 
-from db import dependents, moves
-from db.attempts import record_epochs, renew, requests, started
-from db.claims import claim, unanswered
-from db.clock import iso, now
-from db.errors import JobNotFound
-from db.facts import (
+from fornada.db import dependents, moves
+from fornada.db.attempts import record_epochs, renew, requests, started
+from fornada.db.claims import claim, unanswered
+from fornada.db.clock import iso, now
+from fornada.db.errors import JobNotFound
+from fornada.db.facts import (
     ArtifactRow,
     BestModel,
     Claim,
@@ -31,14 +32,14 @@ from db.facts import (
     StartedFacts,
     Verdict,
 )
-from db.logs import record_log
-from db.losses import abandon, expire_leases
-from db.session import Database
-from db.states import JobState
-from db.steering import cancel, hold, move, release, retry
-from db.tables import Job, JobTag
-from db.upsert import insert_for
-from db.verdicts import finish
+from fornada.db.logs import record_log
+from fornada.db.losses import abandon, expire_leases
+from fornada.db.session import Database
+from fornada.db.states import JobState
+from fornada.db.steering import cancel, hold, move, release, retry
+from fornada.db.tables import Job, JobTag
+from fornada.db.upsert import insert_for
+from fornada.db.verdicts import finish
 
 __all__ = [
     "ArtifactRow",

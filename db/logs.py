@@ -2,14 +2,14 @@
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, or_, select
 
-from db.clock import later, now
-from db.errors import JobNotFound
-from db.facts import Fence, LogChunk, LogPlace
-from db.fences import share_job
-from db.session import Database
-from db.tables import Attempt, Job
-from db.tables import LogChunk as Chunk
-from db.upsert import insert_new
+from fornada.db.clock import later, now
+from fornada.db.errors import JobNotFound
+from fornada.db.facts import Fence, LogChunk, LogPlace
+from fornada.db.fences import share_job
+from fornada.db.session import Database
+from fornada.db.tables import Attempt, Job
+from fornada.db.tables import LogChunk as Chunk
+from fornada.db.upsert import insert_new
 
 # What the log and all other files of an attempt lie under: see `fornada.artifacts`.
 FOLDER = "artifacts:{uid}/attempt-{attempt}"

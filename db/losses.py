@@ -2,15 +2,15 @@
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select
 
-from db.clock import later, now
-from db.facts import Failure, Fence, Verdict
-from db.fences import RUNNING
-from db.logs import last_lines
-from db.moves import UPKEEP
-from db.session import Database
-from db.states import QUOTE, AttemptOutcome, FailureCode
-from db.tables import Attempt, Job, Upkeep
-from db.verdicts import PAUSE_S, end
+from fornada.db.clock import later, now
+from fornada.db.facts import Failure, Fence, Verdict
+from fornada.db.fences import RUNNING
+from fornada.db.logs import last_lines
+from fornada.db.moves import UPKEEP
+from fornada.db.session import Database
+from fornada.db.states import QUOTE, AttemptOutcome, FailureCode
+from fornada.db.tables import Attempt, Job, Upkeep
+from fornada.db.verdicts import PAUSE_S, end
 
 
 def expire_leases(database: Database, *, pause_s: float = PAUSE_S) -> list[int]:

@@ -5,15 +5,15 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from db.clock import now
-from db.errors import WrongState
-from db.states import LEGAL_MOVES, JobState
-from db.tables import Event
+from fornada.db.clock import now
+from fornada.db.errors import WrongState
+from fornada.db.states import LEGAL_MOVES, JobState
+from fornada.db.tables import Event
 
 Detail = Mapping[str, Any] | None
 # Who does what nobody else did: expires leases, settles dependents.
 UPKEEP = "upkeep"
-# Built once, as the statements of `db.fences` are.
+# Built once, as the statements of `fornada.db.fences` are.
 _TOLD = insert(Event).values(at=now())
 # An event is called as the new state, except where that would say too little.
 _KINDS: Mapping[tuple[JobState | None, JobState], str] = {

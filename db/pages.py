@@ -13,12 +13,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, exists, select, tuple_
 
-from db.clock import iso
-from db.documents import best_of, metrics_of, tags_of
-from db.errors import BadCursor
-from db.session import Database
-from db.states import JobState
-from db.tables import Job, JobTag, MetricSummary
+from fornada.db.clock import iso
+from fornada.db.documents import best_of, metrics_of, tags_of
+from fornada.db.errors import BadCursor
+from fornada.db.session import Database
+from fornada.db.states import JobState
+from fornada.db.tables import Job, JobTag, MetricSummary
 
 TIME, DURATION, METRIC = "time", "duration", "metric:"
 # So many are sorted in less time than an index is walked past all that does not fit.

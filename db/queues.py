@@ -15,15 +15,15 @@ from sqlalchemy import (
     union,
 )
 
-from db.clock import iso, now
-from db.fences import RUNNING, queued
-from db.session import Database
-from db.states import LIVE_STATES, JobState
-from db.tables import Job, Queue
-from db.upsert import insert_for
-from db.workers import heard_of
+from fornada.db.clock import iso, now
+from fornada.db.fences import RUNNING, queued
+from fornada.db.session import Database
+from fornada.db.states import LIVE_STATES, JobState
+from fornada.db.tables import Job, Queue
+from fornada.db.upsert import insert_for
+from fornada.db.workers import heard_of
 
-# Built once, as the statements of `db.fences` are.
+# Built once, as the statements of `fornada.db.fences` are.
 _RULES = select(Queue.name, Queue.paused, Queue.max_running).where(
     Queue.name.in_(bindparam("names", expanding=True))
 )

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, select
 
-from db.errors import AmbiguousReference, JobNotFound
-from db.session import Database
-from db.tables import Job
+from fornada.db.errors import AmbiguousReference, JobNotFound
+from fornada.db.session import Database
+from fornada.db.tables import Job
 
 LAST = "@last"
 # Ids are written without leading zeros; uids of this century begin with one.

@@ -14,8 +14,8 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from db import interrupts, sqlite
-from db.errors import DatabaseUnreachable, NotPermitted
+from fornada.db import interrupts, sqlite
+from fornada.db.errors import DatabaseUnreachable, NotPermitted
 
 # A server that thinks longer about a statement hangs: the longest of ours takes well under a
 # second on a million jobs.
@@ -44,7 +44,7 @@ class Database:
         if self.dialect == "sqlite":
             self._engine = sqlite.connected(parsed)
         else:
-            from db import postgresql
+            from fornada.db import postgresql
 
             self._engine = postgresql.connected(parsed, answer_timeout_s)
 
@@ -64,7 +64,7 @@ class Database:
         try:
             with self._late(), self._translated(), self._engine.begin() as connection:
                 if patient and self.dialect == "postgresql":
-                    from db import postgresql
+                    from fornada.db import postgresql
 
                     with postgresql.patient(connection):
                         yield connection
@@ -124,7 +124,7 @@ def prepare(database: Database, *, upgrade: bool) -> None:
         SchemaMismatch: it is another, and `upgrade` is false or cannot help.
         DatabaseUnreachable: it does not answer.
     """
-    from db import migrations
+    from fornada.db import migrations
 
     found = migrations.current(database)
     if found == migrations.HEAD:

@@ -1,17 +1,17 @@
-"""What people do to a job that is in the queue, or was. Callers find it all in `db.jobs`."""
+"""What people do to a job. Callers find it all in `fornada.db.jobs`."""
 
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from db import dependents
-from db.clock import now
-from db.errors import JobNotFound, WrongState
-from db.fences import QUEUED
-from db.moves import moved, tell
-from db.session import Database
-from db.states import JobState
-from db.tables import Job
+from fornada.db import dependents
+from fornada.db.clock import now
+from fornada.db.errors import JobNotFound, WrongState
+from fornada.db.fences import QUEUED
+from fornada.db.moves import moved, tell
+from fornada.db.session import Database
+from fornada.db.states import JobState
+from fornada.db.tables import Job
 
 # What it needs to know of the job.
 _KNOWN = tuple(

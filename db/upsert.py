@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
 
-from db.clock import now
-from db.tables import Base
+from fornada.db.clock import now
+from fornada.db.tables import Base
 
 
 def insert_for(dialect: str, table: type[Base]) -> postgresql.Insert | sqlite.Insert:

@@ -1,4 +1,4 @@
-"""How an attempt ends, and what becomes of its job. Callers find it in `db.jobs`."""
+"""How an attempt ends, and what becomes of its job. Callers find it in `fornada.db.jobs`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Float, Row, bindparam, select, update
 
-from db import dependents
-from db.clock import later, now, seconds_between
-from db.errors import Fenced
-from db.facts import ArtifactRow, Failure, Fence, Verdict
-from db.fences import (
+from fornada.db import dependents
+from fornada.db.clock import later, now, seconds_between
+from fornada.db.errors import Fenced
+from fornada.db.facts import ArtifactRow, Failure, Fence, Verdict
+from fornada.db.fences import (
     ATTEMPT,
     FENCE_ATTEMPT,
     FENCE_JOB,
@@ -22,11 +22,11 @@ from db.fences import (
     write_attempt,
     write_job,
 )
-from db.moves import moved
-from db.session import Database
-from db.states import AttemptOutcome, FailureCode, JobState, StopReason
-from db.tables import Artifact, Attempt, Job
-from db.upsert import upsert
+from fornada.db.moves import moved
+from fornada.db.session import Database
+from fornada.db.states import AttemptOutcome, FailureCode, JobState, StopReason
+from fornada.db.tables import Artifact, Attempt, Job
+from fornada.db.upsert import upsert
 
 # What becomes of a job when its attempt ends so; of some, only once it has no try left.
 STATE_AFTER: Mapping[AttemptOutcome, JobState] = {
@@ -57,7 +57,7 @@ _LONGEST_PAUSE_S = 600.0
 # From here on every pause is the longest, whatever it began with.
 _ENOUGH_GROWTH = 20
 
-# Built once, as the statements of `db.fences` are.
+# Built once, as the statements of `fornada.db.fences` are.
 _ENDED = ATTEMPT.values(ended_at=now())
 _OVER = JOB.values(finished_at=now(), duration_s=seconds_between(Job.started_at, now()))
 _PAUSE_S = bindparam("pause_s", type_=Float())

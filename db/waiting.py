@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from db.clock import iso
-from db.dependents import unmet_of
-from db.fleet import Fleet, Slot
-from db.states import JobState, Unfit
-from db.tables import Queue
+from fornada.db.clock import iso
+from fornada.db.dependents import unmet_of
+from fornada.db.fleet import Fleet, Slot
+from fornada.db.states import JobState, Unfit
+from fornada.db.tables import Queue
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, or_, select, true, update
 
-from db.clock import iso, later, now
-from db.fences import RUNNING
-from db.session import Database
-from db.states import WorkerState
-from db.tables import Job, Worker
-from db.upsert import insert_for
+from fornada.db.clock import iso, later, now
+from fornada.db.fences import RUNNING
+from fornada.db.session import Database
+from fornada.db.states import WorkerState
+from fornada.db.tables import Job, Worker
+from fornada.db.upsert import insert_for
 
 # A worker beats every ten seconds: three missed, and it is not there.
 WORKER_IS_GONE_S = 30.0

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from fornada.client import Client
 
 __all__ = ["Client", "__version__"]
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 
 def __getattr__(name: str) -> object:

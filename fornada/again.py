@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from db.facts import TRAINING_STATE
-from db.states import JobState, StopReason
+from fornada.db.facts import TRAINING_STATE
+from fornada.db.states import JobState, StopReason
 from fornada.errors import NotExtendable
 from fornada.submission import AT_ONCE, Submitted, Terms
 from fornada.submitting import Submitting

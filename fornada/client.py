@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from db import history, workers
-from db.history import Page
-from db.states import JobState
 from fornada.again import Again
+from fornada.db import history, workers
+from fornada.db.history import Page
+from fornada.db.states import JobState
 from fornada.following import Following, Sight
 from fornada.logs import Logs, Piece
 from fornada.steering import Steering

@@ -6,8 +6,8 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
-from db import history, session
 from fornada import artifacts
+from fornada.db import history, session
 from fornada.presence import Presence
 from fornada.references import refuse_malformed, refuse_range
 from fornada.settings import Settings

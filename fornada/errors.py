@@ -1,6 +1,6 @@
 """What can go wrong outside of a spec and of the store: a shallow tree with stable codes.
 
-`fornada.spec.SpecProblems` and `db.errors.StoreError` are the other two families.
+`fornada.spec.SpecProblems` and `fornada.db.errors.StoreError` are the other two families.
 """
 
 from typing import ClassVar

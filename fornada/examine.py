@@ -123,7 +123,7 @@ def _command(what: Literal["build", "data", "pack"], settings: Settings, file: P
             "Keras is not installed here, so no model can be built and no image decoded. "
             "Install it: pip install 'fornada[worker]'"
         )
-    command = [sys.executable, "-P", "-m", "worker.trainer", what, str(file)]
+    command = [sys.executable, "-P", "-m", "fornada.worker.trainer", what, str(file)]
     return [*command, "--data-root", str(settings.data_root_path)]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.folders import EXTENSIONS, Listing, count_images, outside
 from fornada.spec.wording import did_you_mean, listed, printable, sentence
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from db import history
-from db.errors import DatabaseUnreachable
-from db.states import FINAL_STATES, JobState
 from fornada.connected import Connected
+from fornada.db import history
+from fornada.db.errors import DatabaseUnreachable
+from fornada.db.states import FINAL_STATES, JobState
 from fornada.errors import WaitTimedOut
 from fornada.patience import Patience, Tell, outage, unheard
 

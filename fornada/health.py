@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from db import migrations, session, workers
-from db.errors import DatabaseUnreachable, NotPermitted
-from db.states import WorkerState
 from fornada import broker, local
+from fornada.db import migrations, session, workers
+from fornada.db.errors import DatabaseUnreachable, NotPermitted
+from fornada.db.states import WorkerState
 from fornada.errors import FornadaError, StackError
 from fornada.patience import why
 from fornada.settings import Settings, strangers

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from db.states import FailureCode
 from fornada import findings, subsets
+from fornada.db.states import FailureCode
 from fornada.findings import Finding
 from fornada.folders import Listing, list_images, validation_count
 from fornada.settings import Settings

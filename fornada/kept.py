@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from db import history
-from db.facts import TRAINING_STATE
-from db.session import Database
 from fornada import artifacts
+from fornada.db import history
+from fornada.db.facts import TRAINING_STATE
+from fornada.db.session import Database
 from fornada.presence import Presence
 from fornada.settings import Settings
 from fornada.submission import Submitted

@@ -22,8 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from db import session
 from fornada import broker
+from fornada.db import session
 from fornada.errors import BrokerUnreachable, NoKeras, SettingsError, StackError, StackRunning
 from fornada.settings import Settings
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from db import history
-from db.jobs import LogPlace
-from db.states import FINAL_STATES, AttemptOutcome
 from fornada import artifacts
 from fornada.connected import Connected
+from fornada.db import history
+from fornada.db.jobs import LogPlace
+from fornada.db.states import FINAL_STATES, AttemptOutcome
 from fornada.errors import LogElsewhere, NotStarted
 from fornada.patience import Patience, Tell, unheard
 

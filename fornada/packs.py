@@ -6,7 +6,8 @@
     packs/lock                 held while room is made and taken
 
 Who uses the pixels holds a shared lock on their file, which the kernel keeps for as long as they
-are mapped. This module finds, counts and removes packs; `worker.trainer.data.pack` makes them.
+are mapped. This module finds, counts and removes packs; `fornada.worker.trainer.data.pack` makes
+them.
 """
 
 import fcntl

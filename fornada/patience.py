@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from db.errors import DatabaseUnreachable
+from fornada.db.errors import DatabaseUnreachable
 
 T = TypeVar("T")
 # What is told of a lost connection, and of its return.

@@ -9,10 +9,10 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
-from db import history
-from db.session import Database
-from db.states import FINAL_STATES
 from fornada import artifacts
+from fornada.db import history
+from fornada.db.session import Database
+from fornada.db.states import FINAL_STATES
 from fornada.settings import Settings
 
 Record = MutableMapping[str, Any]

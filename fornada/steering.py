@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from db import history, jobs, queues, upkeep, workers
-from db.errors import WrongState
-from db.states import JobState
+from fornada.db import history, jobs, queues, upkeep, workers
+from fornada.db.errors import WrongState
+from fornada.db.states import JobState
 from fornada.errors import WorkerNotFound
 from fornada.waking import Waking
 

@@ -8,9 +8,9 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from db import history, jobs, workers
-from db.errors import DatabaseUnreachable
-from db.states import JobState, Unfit
+from fornada.db import history, jobs, workers
+from fornada.db.errors import DatabaseUnreachable
+from fornada.db.states import JobState, Unfit
 from fornada.errors import NeverScheduled, Undecided
 from fornada.kept import Kept
 from fornada.patience import Patience, why

@@ -25,9 +25,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from db.states import StopReason
-from worker.files import lasting
-from worker.messages import (
+from fornada.db.states import StopReason
+from fornada.worker.files import lasting
+from fornada.worker.messages import (
     Best,
     DataSummary,
     Epoch,
@@ -38,8 +38,8 @@ from worker.messages import (
     Stopped,
     Train,
 )
-from worker.trainer.confine import confine
-from worker.trainer.pipes import Inbox, Order, Outbox, StopAsked
+from fornada.worker.trainer.confine import confine
+from fornada.worker.trainer.pipes import Inbox, Order, Outbox, StopAsked
 
 # Seconds between two epochs of a job that waits.
 EPOCH_S = 0.2

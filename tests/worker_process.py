@@ -15,11 +15,11 @@ from typing import Any, Self
 
 from celery import Celery
 
-from db import history, jobs, session, workers
-from db.facts import NewJob
-from db.session import Database
-from db.states import WorkerState
 from fornada import broker
+from fornada.db import history, jobs, session, workers
+from fornada.db.facts import NewJob
+from fornada.db.session import Database
+from fornada.db.states import WorkerState
 from fornada.settings import Settings
 from tests import processes
 from tests.servers import PostgresServer

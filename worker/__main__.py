@@ -1,8 +1,8 @@
-"""`python -P -m worker`: the Celery process of a worker, as its parent starts it."""
+"""`python -P -m fornada.worker`: the Celery process of a worker, as its parent starts it."""
 
 import sys
 
-from worker import prctl
+from fornada.worker import prctl
 
 
 def main() -> int:
@@ -11,7 +11,7 @@ def main() -> int:
     Its environment holds passwords from the start, and trainers of another worker run already.
     """
     prctl.hide()
-    from worker import app
+    from fornada.worker import app
 
     return app.main()
 

@@ -11,17 +11,17 @@ from importlib import metadata
 from celery import signals
 from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 
-from db import session
-from db.errors import DatabaseUnreachable, NotPermitted, SchemaMismatch
-from db.session import Database
 from fornada import broker
+from fornada.db import session
+from fornada.db.errors import DatabaseUnreachable, NotPermitted, SchemaMismatch
+from fornada.db.session import Database
 from fornada.errors import SettingsError
 from fornada.settings import Settings
-from worker import consumer, enlist, inbox, prctl, pulse, slots
-from worker.bakery import Bakery
-from worker.crew import Crew
-from worker.heart import Heart
-from worker.options import (
+from fornada.worker import consumer, enlist, inbox, prctl, pulse, slots
+from fornada.worker.bakery import Bakery
+from fornada.worker.crew import Crew
+from fornada.worker.heart import Heart
+from fornada.worker.options import (
     EXIT_HELD,
     EXIT_SCHEMA,
     EXIT_SENT_HOME,
@@ -30,11 +30,11 @@ from worker.options import (
     log_to_stderr,
     parse,
 )
-from worker.pulse import NameHeld
-from worker.scrub import scrubbed
-from worker.slots import Slot, SlotHeld
-from worker.spares import Trainers
-from worker.upkeep import Upkeep
+from fornada.worker.pulse import NameHeld
+from fornada.worker.scrub import scrubbed
+from fornada.worker.slots import Slot, SlotHeld
+from fornada.worker.spares import Trainers
+from fornada.worker.upkeep import Upkeep
 
 log = logging.getLogger("fornada.worker")
 

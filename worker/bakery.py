@@ -4,9 +4,9 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from db.session import Database
+from fornada.db.session import Database
 from fornada.settings import Settings
-from worker.spares import Trainers
+from fornada.worker.spares import Trainers
 
 
 @dataclass(frozen=True)

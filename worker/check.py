@@ -3,9 +3,9 @@
 import time
 from pathlib import Path
 
-from worker import pulse
-from worker.pulse import Doing, Pulse
-from worker.watch import facts
+from fornada.worker import pulse
+from fornada.worker.pulse import Doing, Pulse
+from fornada.worker.watch import facts
 
 
 def check(home: Path, name: str | None) -> tuple[bool, str]:

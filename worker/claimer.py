@@ -2,11 +2,11 @@
 
 import logging
 
-from db import jobs
-from db.errors import DatabaseUnreachable, Fenced
-from db.facts import Claim, Fence
-from worker.bakery import Bakery
-from worker.slots import Slot
+from fornada.db import jobs
+from fornada.db.errors import DatabaseUnreachable, Fenced
+from fornada.db.facts import Claim, Fence
+from fornada.worker.bakery import Bakery
+from fornada.worker.slots import Slot
 
 log = logging.getLogger("fornada.worker")
 

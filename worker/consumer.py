@@ -14,8 +14,8 @@ from typing import Any
 
 from celery import bootsteps
 
-from worker.elements import only_wake_ups
-from worker.heart import Heart
+from fornada.worker.elements import only_wake_ups
+from fornada.worker.heart import Heart
 
 log = logging.getLogger("fornada.worker")
 

@@ -5,12 +5,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from db.states import WorkerState
-from db.workers import WorkerFacts
-from worker import slots
-from worker.bakery import Bakery
-from worker.slots import Slot
-from worker.supervise import Supervisor
+from fornada.db.states import WorkerState
+from fornada.db.workers import WorkerFacts
+from fornada.worker import slots
+from fornada.worker.bakery import Bakery
+from fornada.worker.slots import Slot
+from fornada.worker.supervise import Supervisor
 
 
 class Crew:

@@ -6,12 +6,12 @@ from collections.abc import Container
 from dataclasses import replace
 from typing import Any
 
-from db import jobs, workers
-from db.session import Database
-from db.states import WorkerState
-from db.workers import WorkerFacts
+from fornada.db import jobs, workers
+from fornada.db.session import Database
+from fornada.db.states import WorkerState
+from fornada.db.workers import WorkerFacts
 from fornada.settings import Settings
-from worker.pulse import NameHeld, Pulse
+from fornada.worker.pulse import NameHeld, Pulse
 
 log = logging.getLogger("fornada.worker")
 

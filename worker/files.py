@@ -5,7 +5,7 @@ import logging
 import shutil
 from pathlib import Path
 
-from worker.messages import Best, FileRecord
+from fornada.worker.messages import Best, FileRecord
 
 log = logging.getLogger("fornada.worker")
 

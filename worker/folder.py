@@ -8,11 +8,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from db.errors import DatabaseUnreachable, Fenced
-from db.facts import Fence
-from db.session import Database
-from worker import files
-from worker.shipping import Shipping
+from fornada.db.errors import DatabaseUnreachable, Fenced
+from fornada.db.facts import Fence
+from fornada.db.session import Database
+from fornada.worker import files
+from fornada.worker.shipping import Shipping
 
 log = logging.getLogger("fornada.worker")
 

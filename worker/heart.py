@@ -6,8 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from worker import pulse
-from worker.pulse import Doing, Pulse
+from fornada.worker import pulse
+from fornada.worker.pulse import Doing, Pulse
 
 log = logging.getLogger("fornada.worker")
 

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from db import history, jobs
-from db.errors import DatabaseUnreachable, JobNotFound
-from db.jobs import NewJob
-from db.session import Database
+from fornada.db import history, jobs
+from fornada.db.errors import DatabaseUnreachable, JobNotFound
+from fornada.db.jobs import NewJob
+from fornada.db.session import Database
 from fornada.spec import Spec, SpecProblems
 from fornada.submission import new_job
 
@@ -28,7 +28,7 @@ class WakeUp(BaseModel):
 
     # As `uuid.UUID` prints it, or without dashes.
     uid: Annotated[str, Field(pattern=r"^[0-9a-f-]{32,36}$")] | None = None
-    # The fields of `db.jobs.NewJob`.
+    # The fields of `fornada.db.jobs.NewJob`.
     document: dict[str, Any] | None = None
 
 

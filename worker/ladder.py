@@ -4,8 +4,8 @@ import math
 import signal
 import time
 
-from worker.messages import WhyStop
-from worker.process import Trainer
+from fornada.worker.messages import WhyStop
+from fornada.worker.process import Trainer
 
 # Who cancels wants the slot back; a trainer saves its state in less.
 CANCEL_GRACE_S = 10.0

@@ -2,7 +2,7 @@
 
 All SQL of a running attempt happens here, so that a database that hangs delays neither the relay
 nor the ladder: the supervisor leaves what it has and looks at two flags. What waits for files has
-a thread of its own, `worker.folder`: a disk that hangs delays no renewal.
+a thread of its own, `fornada.worker.folder`: a disk that hangs delays no renewal.
 """
 
 import logging
@@ -12,12 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from db import jobs
-from db.errors import DatabaseUnreachable, Fenced
-from db.facts import EpochRow, Fence, Requests, StartedFacts, Verdict
-from db.session import Database
-from db.states import JobState
-from worker.folder import Folder
+from fornada.db import jobs
+from fornada.db.errors import DatabaseUnreachable, Fenced
+from fornada.db.facts import EpochRow, Fence, Requests, StartedFacts, Verdict
+from fornada.db.session import Database
+from fornada.db.states import JobState
+from fornada.worker.folder import Folder
 
 log = logging.getLogger("fornada.worker")
 

@@ -12,10 +12,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from worker import prctl, pulse
-from worker.check import check
-from worker.nurse import Nurse
-from worker.options import (
+from fornada.worker import prctl, pulse
+from fornada.worker.check import check
+from fornada.worker.nurse import Nurse
+from fornada.worker.options import (
     EXIT_HELD,
     EXIT_SENT_HOME,
     EXIT_USAGE,
@@ -24,7 +24,7 @@ from worker.options import (
     log_to_stderr,
     parse,
 )
-from worker.watch import LOOK_S
+from fornada.worker.watch import LOOK_S
 
 log = logging.getLogger("fornada.worker")
 
@@ -78,7 +78,7 @@ class Parent:
     def __init__(self, arguments: Sequence[str], descriptor: int) -> None:
         os.set_inheritable(descriptor, True)
         # -P: the current folder must not be able to replace a module.
-        self._command = [sys.executable, "-P", "-m", "worker", "--parent", str(os.getpid())]
+        self._command = [sys.executable, "-P", "-m", "fornada.worker", "--parent", str(os.getpid())]
         self._command += ["--begun", str(time.monotonic()), "--pulse", str(descriptor), *arguments]
         self._pulse = descriptor
         self._asked: list[signal.Signals] = []

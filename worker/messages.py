@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from db.states import FailureCode, StopReason
+from fornada.db.states import FailureCode, StopReason
 
 # What the database can count.
 Count = Annotated[int, Field(ge=0, lt=2**63)]

@@ -5,9 +5,9 @@ import os
 import signal
 import time
 
-from worker import pulse
-from worker.pulse import Pulse
-from worker.watch import SILENT_S, Watch
+from fornada.worker import pulse
+from fornada.worker.pulse import Pulse
+from fornada.worker.watch import SILENT_S, Watch
 
 log = logging.getLogger("fornada.worker")
 

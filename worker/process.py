@@ -1,6 +1,6 @@
 """Trainer processes: started by one thread, spoken to over pipes, ended as a group.
 
-`worker.spares` says which thread starts them, and when.
+`fornada.worker.spares` says which thread starts them, and when.
 """
 
 import logging
@@ -14,8 +14,8 @@ from typing import Self
 
 from pydantic import ValidationError
 
-from worker.exits import Exit, OomCounter
-from worker.messages import (
+from fornada.worker.exits import Exit, OomCounter
+from fornada.worker.messages import (
     Epoch,
     Failed,
     Finished,
@@ -27,7 +27,7 @@ from worker.messages import (
     decode_up,
     encode,
 )
-from worker.slots import Slot
+from fornada.worker.slots import Slot
 
 log = logging.getLogger("fornada.worker")
 

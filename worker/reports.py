@@ -2,10 +2,10 @@
 
 from contextlib import suppress
 
-from db.facts import BestModel, Claim, EpochRow, StartedFacts
 from fornada import artifacts
+from fornada.db.facts import BestModel, Claim, EpochRow, StartedFacts
 from fornada.settings import Settings
-from worker.messages import Best, Epoch, RestoredEpoch, Started
+from fornada.worker.messages import Best, Epoch, RestoredEpoch, Started
 
 
 def started(told: Started, claim: Claim, settings: Settings) -> StartedFacts:

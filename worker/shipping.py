@@ -3,9 +3,9 @@
 import logging
 from pathlib import Path
 
-from db import jobs
-from db.facts import Fence, LogChunk
-from db.session import Database
+from fornada.db import jobs
+from fornada.db.facts import Fence, LogChunk
+from fornada.db.session import Database
 
 log = logging.getLogger("fornada.worker")
 

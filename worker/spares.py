@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from worker import priority
-from worker.process import Trainer
-from worker.slots import Slot, threads
+from fornada.worker import priority
+from fornada.worker.process import Trainer
+from fornada.worker.slots import Slot, threads
 
 log = logging.getLogger("fornada.worker")
 
@@ -144,4 +144,8 @@ def trainer_command() -> tuple[str, ...]:
     """The program that trains: ours, unless a benchmark or a test put a stub in its place."""
     given = os.environ.get(COMMAND_VARIABLE)
     # -P: the current folder must not be able to replace a module.
-    return tuple(shlex.split(given)) if given else (sys.executable, "-P", "-m", "worker.trainer")
+    return (
+        tuple(shlex.split(given))
+        if given
+        else (sys.executable, "-P", "-m", "fornada.worker.trainer")
+    )

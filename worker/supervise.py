@@ -8,19 +8,19 @@ import logging
 import time
 from pathlib import Path
 
-from db.facts import Claim, Failure, Requests, Verdict
-from db.states import AttemptOutcome, JobState
 from fornada import artifacts
-from worker import reports
-from worker.bakery import Bakery
-from worker.claimer import Claimer
-from worker.ladder import Ladder
-from worker.lease import Lease
-from worker.messages import Epoch, Started, Train, WhyStop
-from worker.process import Garbled, Trainer, Up
-from worker.slots import Slot
-from worker.spares import Needs
-from worker.verdict import LOG, Ending, not_begun, unsupervised, verdict
+from fornada.db.facts import Claim, Failure, Requests, Verdict
+from fornada.db.states import AttemptOutcome, JobState
+from fornada.worker import reports
+from fornada.worker.bakery import Bakery
+from fornada.worker.claimer import Claimer
+from fornada.worker.ladder import Ladder
+from fornada.worker.lease import Lease
+from fornada.worker.messages import Epoch, Started, Train, WhyStop
+from fornada.worker.process import Garbled, Trainer, Up
+from fornada.worker.slots import Slot
+from fornada.worker.spares import Needs
+from fornada.worker.verdict import LOG, Ending, not_begun, unsupervised, verdict
 
 log = logging.getLogger("fornada.worker")
 

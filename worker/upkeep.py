@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 from celery import Celery
 
-from db import jobs, upkeep, workers
-from db.errors import DatabaseUnreachable
 from fornada import broker
+from fornada.db import jobs, upkeep, workers
+from fornada.db.errors import DatabaseUnreachable
 from fornada.errors import BrokerUnreachable
-from worker.crew import Crew
-from worker.heart import Heart
+from fornada.worker.crew import Crew
+from fornada.worker.heart import Heart
 
 log = logging.getLogger("fornada.worker")
 

@@ -7,15 +7,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from db.facts import ArtifactRow, Failure, Verdict
-from db.logs import LAST_BYTES, lines_of
-from db.states import QUOTE, AttemptOutcome, FailureCode, StopReason
 from fornada import artifacts
+from fornada.db.facts import ArtifactRow, Failure, Verdict
+from fornada.db.logs import LAST_BYTES, lines_of
+from fornada.db.states import QUOTE, AttemptOutcome, FailureCode, StopReason
 from fornada.settings import Settings
-from worker import files
-from worker.exits import Exit
-from worker.messages import Best, Failed, FileRecord, Finished, Stopped, TestResult, WhyStop
-from worker.reports import best_model
+from fornada.worker import files
+from fornada.worker.exits import Exit
+from fornada.worker.messages import (
+    Best,
+    Failed,
+    FileRecord,
+    Finished,
+    Stopped,
+    TestResult,
+    WhyStop,
+)
+from fornada.worker.reports import best_model
 
 # The trainer's standard output and error, in its folder.
 LOG = "train.log"

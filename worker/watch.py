@@ -6,7 +6,7 @@ The same facts for the parent, which watches, and for a health check, which look
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from worker.pulse import Doing, Pulse
+from fornada.worker.pulse import Doing, Pulse
 
 # How often the parent looks.
 LOOK_S = 1.0

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, inspect, text
 
-from db.errors import SchemaMismatch
-from db.session import Database
+from fornada.db.errors import SchemaMismatch
+from fornada.db.session import Database
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -74,7 +74,7 @@ def check(database: Database) -> list[str]:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    from db.tables import Base
+    from fornada.db.tables import Base
 
     with database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})

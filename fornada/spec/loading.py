@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.spec import changes, checks, overriding
 from fornada.spec.kinds.reading import At, Reading
 from fornada.spec.kinds.text import is_label

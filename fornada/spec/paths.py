@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.spec.kinds.kind import Kind, found
 from fornada.spec.kinds.reading import At
 from fornada.spec.problems import PathRefused

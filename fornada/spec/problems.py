@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from db.states import PRIORITIES
+from fornada.db.states import PRIORITIES
 from fornada.spec.catalogue import callbacks, layers, losses, metrics, optimizers
 from fornada.spec.catalogue.arguments import BOOLEAN
 from fornada.spec.catalogue.objects import Object, ObjectList

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.spec.limits import MAX_PARAMETERS
 from fornada.spec.values import KerasObject, Value
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from db import history
 from fornada.client import Client
+from fornada.db import history
 from tests.acceptance.installed import Fornada
 from tests.acceptance.specs import small
 from tests.until import until

@@ -23,7 +23,7 @@ class Missing(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Missing())
-from cli.main import main
+from fornada.cli.main import main
 main()
 """
 

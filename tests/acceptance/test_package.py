@@ -1,4 +1,4 @@
-"""What is published: one wheel of four packages, and locks that install the same everywhere."""
+"""What is published: a wheel of one package, and locks that install the same everywhere."""
 
 import importlib.util
 import json
@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
@@ -19,25 +20,48 @@ LOCKS = sorted((PROJECT / "lock").glob("*.txt"))
 PASSWORDS = re.findall(r"^(\w+PASSWORD)=$", (PROJECT / ".env.example").read_text(), re.MULTILINE)
 
 
-def test_the_wheel_holds_the_four_packages_and_nothing_else(tmp_path: Path) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path],
-        cwd=PROJECT,
-        check=True,
-        capture_output=True,
-    )
-    (wheel,) = tmp_path.glob("*.whl")
+def build(folder: Path, kind: str, out: Path) -> Path:
+    """Build a `wheel` or an `sdist` of the project in a folder; the file that came of it."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(out)]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    (made,) = out.iterdir()
+    return made
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    return build(PROJECT, "wheel", tmp_path_factory.mktemp("wheel"))
+
+
+def names_in(wheel: Path) -> set[str]:
     with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
+        return set(archive.namelist())
+
+
+def test_the_wheel_holds_one_package_and_nothing_else(wheel: Path) -> None:
+    names = names_in(wheel)
     metadata = wheel.name.removesuffix("-py3-none-any.whl") + ".dist-info"
-    assert {name.split("/")[0] for name in names} == {"cli", "db", "fornada", "worker", metadata}
+    assert {name.split("/")[0] for name in names} == {"fornada", metadata}
     for needed in (
         "fornada/py.typed",
         "fornada/spec/catalogue/keras_signatures.json",
-        "db/migrations/env.py",
+        "fornada/cli/main.py",
+        "fornada/db/migrations/env.py",
+        "fornada/worker/trainer/run.py",
     ):
         assert needed in names
-    assert not [name for name in names if "__pycache__" in name or name.startswith("tests")]
+    assert not [name for name in names if "__pycache__" in name or "/tests" in name]
+
+
+def test_the_wheel_made_from_the_source_distribution_is_the_same(
+    wheel: Path, tmp_path: Path
+) -> None:
+    source = build(PROJECT, "sdist", tmp_path / "sdist")
+    with tarfile.open(source) as archive:
+        archive.extractall(tmp_path / "source", filter="data")
+    (folder,) = (tmp_path / "source").iterdir()
+    assert names_in(build(folder, "wheel", tmp_path / "wheel")) == names_in(wheel)
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from db import history, jobs, queues
+from fornada.db import history, jobs, queues
 from tests.acceptance.fleet import Fleet
 from tests.acceptance.specs import small
 

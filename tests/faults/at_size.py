@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import insert, text
 
-from db import history, jobs
-from db.clock import now
-from db.session import Database
-from db.states import JobState
-from db.tables import Job
+from fornada.db import history, jobs
+from fornada.db.clock import now
+from fornada.db.session import Database
+from fornada.db.states import JobState
+from fornada.db.tables import Job
 from tests.services import store
 from tests.worker_process import REPOSITORY
 

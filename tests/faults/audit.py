@@ -10,12 +10,12 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from db import history
-from db.errors import JobNotFound
-from db.states import LEGAL_MOVES, JobState
-from db.tables import Job, LogChunk
-from db.tables import Worker as WorkerRow
 from fornada import artifacts
+from fornada.db import history
+from fornada.db.errors import JobNotFound
+from fornada.db.states import LEGAL_MOVES, JobState
+from fornada.db.tables import Job, LogChunk
+from fornada.db.tables import Worker as WorkerRow
 from tests.faults.cast import Part, epochs_of
 from tests.faults.real import differences, outcome
 from tests.faults.stage import Stage

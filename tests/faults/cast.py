@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from db.states import JobState
+from fornada.db.states import JobState
 from tests.faults.real import real_job
 from tests.faults.stage import REAL_QUEUE, chosen
 from tests.worker_process import stub_job

@@ -16,10 +16,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from db import jobs, workers
-from db.errors import DatabaseUnreachable, WrongState
-from db.states import FINAL_STATES, JobState
-from db.tables import Job
+from fornada.db import jobs, workers
+from fornada.db.errors import DatabaseUnreachable, WrongState
+from fornada.db.states import FINAL_STATES, JobState
+from fornada.db.tables import Job
 from fornada.errors import BrokerUnreachable
 from tests.faults import cast
 from tests.faults.audit import Audit

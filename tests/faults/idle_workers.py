@@ -8,10 +8,10 @@ import sys
 import threading
 import time
 
-from db import jobs, upkeep, workers
-from db.session import Database
-from db.states import WorkerState
-from db.workers import WorkerFacts
+from fornada.db import jobs, upkeep, workers
+from fornada.db.session import Database
+from fornada.db.states import WorkerState
+from fornada.db.workers import WorkerFacts
 
 # As `FORNADA_UPKEEP_S` is by default.
 BEAT_S = 10.0

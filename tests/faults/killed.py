@@ -10,10 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from fornada.worker.messages import Epoch, Failed, Finished, Started, Stop, Stopped, WhyStop
+from fornada.worker.trainer.state.finding import FOLDER, states
 from tests.services.resuming import Outcome, attempt, outcome
 from tests.services.trainer_jobs import TrainerProcess, job
-from worker.messages import Epoch, Failed, Finished, Started, Stop, Stopped, WhyStop
-from worker.trainer.state.finding import FOLDER, states
 
 # Importing Keras takes seconds on an idle core, and minutes where many share one.
 PATIENCE_S = 600.0

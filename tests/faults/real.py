@@ -5,9 +5,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from db import history, jobs
-from db.facts import NewJob
 from fornada import artifacts
+from fornada.db import history, jobs
+from fornada.db.facts import NewJob
 from fornada.spec import loads
 from fornada.submission import new_job
 from tests.worker_process import REPOSITORY, Site

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from fornada.worker.trainer.state.finding import FOLDER
 from tests.faults.killed import Attempt, Job, places, undisturbed
 from tests.services.resuming import Outcome, noisy, outcome, same, write_noisy
-from worker.trainer.state.finding import FOLDER
 
 pytestmark = pytest.mark.timeout(3600)
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from fornada.worker.trainer.state.finding import FOLDER
 from tests.faults.killed import Attempt, Job, places, undisturbed
 from tests.services.resuming import noisy, outcome, same, write_noisy
-from worker.trainer.state.finding import FOLDER
 
 pytestmark = pytest.mark.timeout(1200)
 

@@ -5,8 +5,8 @@ import signal
 from hashlib import sha256
 from pathlib import Path
 
-from db import history
 from fornada import artifacts
+from fornada.db import history
 from tests.processes import gone
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until

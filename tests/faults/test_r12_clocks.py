@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from db import jobs
+from fornada.db import jobs
 from tests.faults import clock
 from tests.faults.telling import tell
 from tests.servers import PostgresServer, RedisServer

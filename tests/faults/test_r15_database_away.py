@@ -11,8 +11,8 @@ from functools import partial
 
 import pytest
 
-from db import history, jobs
 from fornada import artifacts
+from fornada.db import history, jobs
 from tests.faults.databases import durable_site, epochs_in_order, proxied
 from tests.faults.telling import tell
 from tests.processes import gone

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from db import history, jobs
-from db.errors import Fenced, WrongState
-from db.facts import Fence
-from db.session import Database
-from db.states import JobState
+from fornada.db import history, jobs
+from fornada.db.errors import Fenced, WrongState
+from fornada.db.facts import Fence
+from fornada.db.session import Database
+from fornada.db.states import JobState
 from tests.services import store
 
 RACES = 1000

@@ -12,8 +12,8 @@ from typing import Any
 import keras
 import pytest
 
-from db import jobs
 from fornada import artifacts
+from fornada.db import jobs
 from tests.processes import gone
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until

@@ -8,13 +8,13 @@ from hashlib import sha256
 
 import pytest
 
-from db import history, workers
 from fornada import artifacts
+from fornada.db import history, workers
+from fornada.worker.app import DRAIN_EXTRA_S
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
 from tests.worker_process import QUICK, Site, WorkerProcess
 from tests.worker_training import RICH, submit
-from worker.app import DRAIN_EXTRA_S
 
 GRACE_S = float(QUICK["GRACE_S"])
 # Nobody here waits for a lease, and a busy disk does not end one.

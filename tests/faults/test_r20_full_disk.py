@@ -9,11 +9,11 @@ from pathlib import Path
 import keras
 import pytest
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
+from fornada.worker.messages import Failed
 from tests.faults.disk import SmallDisk, as_root
 from tests.faults.killed import PATIENCE_S, Attempt, Job, undisturbed
 from tests.services.resuming import last_state, noisy, outcome, same, write_noisy
-from worker.messages import Failed
 
 pytestmark = [
     pytest.mark.timeout(1200),

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from db import jobs
-from db.states import FailureCode
 from fornada import artifacts
+from fornada.db import jobs
+from fornada.db.states import FailureCode
 from tests.faults.databases import epochs_in_order
 from tests.faults.disk import SmallDisk, as_root
 from tests.faults.real import differences, outcome, submit_real

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from fornada.worker.trainer.state.finding import states
 from tests.faults.killed import Job, undisturbed
 from tests.services.resuming import attempt, noisy, outcome, same, write_noisy
-from worker.trainer.state.finding import states
 
 pytestmark = pytest.mark.timeout(1200)
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import select
 
-from db.tables import Job
 from fornada import broker
+from fornada.db.tables import Job
 from tests.servers import PostgresServer, RedisServer
 from tests.services.elements import element, hostile
 from tests.until import until

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from db import history, jobs
+from fornada.db import history, jobs
 from fornada.spec import Spec
 from fornada.submission import new_job
 from tests.servers import PostgresServer, RedisServer

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from fornada.worker.trainer.data.order import epoch_order
 from tests.faults.real import differences, outcome, submit_real
 from tests.faults.telling import tell
 from tests.servers import RedisServer
 from tests.worker_process import Site
-from worker.trainer.data.order import epoch_order
 
 EPOCHS = 50
 IMAGES = 400

@@ -13,11 +13,11 @@ from typing import Self
 
 import pytest
 
-from db import history, workers
+from fornada.db import history, workers
+from fornada.worker.watch import LOOP_S, SILENT_S
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
 from tests.worker_process import START_S, Site
-from worker.watch import LOOP_S, SILENT_S
 
 # Nobody waits for it: what goes on does so because its worker came back.
 LONG = {"FORNADA_LEASE_S": "3600", "FORNADA_HEARTBEAT_S": "10"}

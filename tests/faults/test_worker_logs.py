@@ -1,7 +1,7 @@
 """A shipped log is whole whatever is cut on its way."""
 
-from db import history
 from fornada import artifacts
+from fornada.db import history
 from tests.faults.databases import SOCKET
 from tests.faults.proxy import Cut, Proxy, through
 from tests.servers import PostgresServer, RedisServer

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from fornada import broker
+from fornada.worker.priority import NICE, can_raise
 from tests.faults.telling import tell
 from tests.servers import RedisServer
 from tests.until import until
 from tests.worker_process import Site, WorkerProcess
-from worker.priority import NICE, can_raise
 
 
 @pytest.fixture

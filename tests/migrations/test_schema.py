@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import inspect
 
-from db import history, migrations
-from db.session import Database, prepare
+from fornada.db import history, migrations
+from fornada.db.session import Database, prepare
 from tests.servers import PostgresServer
 from tests.services import store
 

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from fornada.settings import Settings
+from fornada.worker.messages import Epoch, Failed, Finished, Started, Stopped, WhyStop
+from fornada.worker.trainer.pipes import Asked
+from fornada.worker.trainer.run import Baking
+from fornada.worker.trainer.state import tensors
+from fornada.worker.trainer.state.contents import Facts, State
+from fornada.worker.trainer.state.finding import SUFFIX, Kept, states
+from fornada.worker.trainer.state.tensors import Arrays
 from tests.services.trainer_jobs import document, job, write_images
-from worker.messages import Epoch, Failed, Finished, Started, Stopped, WhyStop
-from worker.trainer.pipes import Asked
-from worker.trainer.run import Baking
-from worker.trainer.state import tensors
-from worker.trainer.state.contents import Facts, State
-from worker.trainer.state.finding import SUFFIX, Kept, states
-from worker.trainer.state.tensors import Arrays
 
 # How much brighter than noise a class is in its rows.
 CONTRAST = 14

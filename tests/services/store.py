@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import insert, text
 
-from db import jobs, workers
-from db.clock import now
-from db.facts import (
+from fornada.db import jobs, workers
+from fornada.db.clock import now
+from fornada.db.facts import (
     ArtifactRow,
     BestModel,
     Claim,
@@ -19,10 +19,10 @@ from db.facts import (
     StartedFacts,
     Verdict,
 )
-from db.session import Database
-from db.states import AttemptOutcome, FailureCode, StopReason
-from db.tables import Base, Job
-from db.workers import WorkerFacts
+from fornada.db.session import Database
+from fornada.db.states import AttemptOutcome, FailureCode, StopReason
+from fornada.db.tables import Base, Job
+from fornada.db.workers import WorkerFacts
 
 _numbers = itertools.count(1)
 LEASE_S = 60.0

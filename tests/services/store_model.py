@@ -6,7 +6,7 @@ code of the record.
 
 from dataclasses import dataclass, field
 
-from db.states import LEGAL_MOVES, AttemptOutcome, JobState
+from fornada.db.states import LEGAL_MOVES, AttemptOutcome, JobState
 
 # Who works, on which host, for which queues, with a GPU or without.
 WORKERS: dict[str, tuple[str, tuple[str, ...], bool]] = {

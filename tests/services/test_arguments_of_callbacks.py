@@ -11,10 +11,10 @@ import pytest
 
 from fornada.spec import Spec, SpecProblems
 from fornada.spec.catalogue import FAMILIES
+from fornada.worker.trainer.callbacks import from_spec
+from fornada.worker.trainer.failures import TrainingFailed
 from tests.services.trainer_jobs import document
 from tests.services.witnesses import SHOWN_ELSEWHERE, Where, others
-from worker.trainer.callbacks import from_spec
-from worker.trainer.failures import TrainingFailed
 
 # Keras converts its variables in a way that this NumPy warns about and the next refuses.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

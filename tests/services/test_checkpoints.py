@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from fornada.settings import Settings
 from fornada.spec import Spec
+from fornada.worker.messages import Failed, Stopped
+from fornada.worker.trainer import artifacts
+from fornada.worker.trainer.callbacks import SwapEMAWeights
+from fornada.worker.trainer.data.sets import Sets, read_sets
+from fornada.worker.trainer.model import build
 from tests.services.resuming import attempt, bake, outcome, same, weights_of
 from tests.services.test_parity import JAX, InOrder, spec_of, training_of, variables
 from tests.services.trainer_jobs import document, write_images
-from worker.messages import Failed, Stopped
-from worker.trainer import artifacts
-from worker.trainer.callbacks import SwapEMAWeights
-from worker.trainer.data.sets import Sets, read_sets
-from worker.trainer.model import build
 
 # Keras converts its variables in a way that this NumPy warns about and the next refuses.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

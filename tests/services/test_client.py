@@ -10,13 +10,18 @@ from pydantic import SecretStr
 
 import fornada
 import fornada.client
-from db import jobs, workers
-from db.errors import AmbiguousReference, DatabaseUnreachable, JobNotFound, WrongState
-from db.facts import EpochRow, Fence, StartedFacts, Verdict
-from db.session import Database
-from db.states import AttemptOutcome, WorkerState
-from db.workers import WorkerFacts
 from fornada import Client, broker
+from fornada.db import jobs, workers
+from fornada.db.errors import (
+    AmbiguousReference,
+    DatabaseUnreachable,
+    JobNotFound,
+    WrongState,
+)
+from fornada.db.facts import EpochRow, Fence, StartedFacts, Verdict
+from fornada.db.session import Database
+from fornada.db.states import AttemptOutcome, WorkerState
+from fornada.db.workers import WorkerFacts
 from fornada.errors import (
     BadReference,
     NeverScheduled,

@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.inspection import all_warnings, inspect
 from fornada.settings import Settings
 from fornada.spec import Spec
 from fornada.spec.values import ClassWeights
+from fornada.worker.trainer import look
+from fornada.worker.trainer.data.headers import NoImage, pixels
+from fornada.worker.trainer.data.order import epoch_order
+from fornada.worker.trainer.data.sets import class_weights, list_sets, read_sets
+from fornada.worker.trainer.failures import TrainingFailed
 from tests.folder_cases import CASES, NOT_UTF8, Case, good
 from tests.services.trainer_jobs import BINARY, document, png, write_images
-from worker.trainer import look
-from worker.trainer.data.headers import NoImage, pixels
-from worker.trainer.data.order import epoch_order
-from worker.trainer.data.sets import class_weights, list_sets, read_sets
-from worker.trainer.failures import TrainingFailed
 
 PIXELS = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
 

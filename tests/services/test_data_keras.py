@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from fornada.settings import Settings
 from fornada.spec import Spec, load
 from fornada.spec.sections import NEVER_CROPPED
+from fornada.worker.trainer.data.sets import Sets, list_sets, read_sets
 from tests.services.trainer_jobs import BINARY, CATEGORICAL, document, png, write_images
-from worker.trainer.data.sets import Sets, list_sets, read_sets
 
 REPOSITORY = Path(__file__).parents[2]
 SIZES = [(8, 8), (5, 11), (12, 6)]

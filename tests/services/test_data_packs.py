@@ -15,21 +15,21 @@ import keras
 import numpy as np
 import pytest
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.digests import Digests
 from fornada.packs import PIXELS, Packs
 from fornada.settings import Settings
 from fornada.spec import Spec
+from fornada.worker.messages import Epoch, Finished
+from fornada.worker.trainer.data import pack as packing
+from fornada.worker.trainer.data import sets as reading
+from fornada.worker.trainer.data.decode import Watch
+from fornada.worker.trainer.data.files import Files
+from fornada.worker.trainer.data.pixels import Rows
+from fornada.worker.trainer.data.sets import Sets, read_sets
+from fornada.worker.trainer.data.threads import ALONE, Turns
+from fornada.worker.trainer.failures import TrainingFailed
 from tests.services.trainer_jobs import TrainerProcess, document, job, png, write_images
-from worker.messages import Epoch, Finished
-from worker.trainer.data import pack as packing
-from worker.trainer.data import sets as reading
-from worker.trainer.data.decode import Watch
-from worker.trainer.data.files import Files
-from worker.trainer.data.pixels import Rows
-from worker.trainer.data.sets import Sets, read_sets
-from worker.trainer.data.threads import ALONE, Turns
-from worker.trainer.failures import TrainingFailed
 
 # Long before any test: such files are remembered.
 THEN_S = 1_700_000_000
@@ -315,7 +315,7 @@ def test_a_stop_while_packing_leaves_nothing(root: Path, settings: Settings) -> 
 def test_two_who_need_a_pack_at_once_make_it_once(root: Path, settings: Settings) -> None:
     file = root / "spec.json"
     file.write_text(json.dumps(Spec.from_document(document(data__test=None)).document()))
-    command = [sys.executable, "-P", "-m", "worker.trainer", "pack", str(file)]
+    command = [sys.executable, "-P", "-m", "fornada.worker.trainer", "pack", str(file)]
     environment = dict(os.environ, FORNADA_HOME=str(settings.home))
     both = [
         subprocess.Popen(

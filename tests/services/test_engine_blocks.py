@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from fornada.settings import Settings
 from fornada.spec import Spec
+from fornada.worker.trainer.data.sets import Images
+from fornada.worker.trainer.engine import Engine, feed
+from fornada.worker.trainer.model import build
 from tests.services.trainer_jobs import document
-from worker.trainer.data.sets import Images
-from worker.trainer.engine import Engine, feed
-from worker.trainer.model import build
 
 # Keras converts its variables in a way that this NumPy warns about and the next refuses.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

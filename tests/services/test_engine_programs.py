@@ -8,11 +8,11 @@ import pytest
 
 from fornada.settings import Settings
 from fornada.spec import Spec
+from fornada.worker.messages import Finished
+from fornada.worker.trainer.engine.programs import PROGRAMS, Programs, structure
+from fornada.worker.trainer.model import build
 from tests.services.resuming import Outcome, Run, attempt, bake, noisy, outcome, same, write_noisy
 from tests.services.trainer_jobs import TrainerProcess, document, job
-from worker.messages import Finished
-from worker.trainer.engine.programs import PROGRAMS, Programs, structure
-from worker.trainer.model import build
 
 # Keras converts its variables in a way that this NumPy warns about and the next refuses.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -114,7 +114,7 @@ def test_few_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         model._symbolic_build(data_batch=_example())
         return model
 
-    monkeypatch.setattr("worker.trainer.engine.programs._MOST", 2)
+    monkeypatch.setattr("fornada.worker.trainer.engine.programs._MOST", 2)
     programs = Programs()
     taken = [programs.take(built(units)) for units in (2, 3, 4)]
     for program in taken:
@@ -124,6 +124,6 @@ def test_few_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         True,
         True,
     ]
-    monkeypatch.setattr("worker.trainer.engine.programs._MOST_BYTES", taken[0].bytes - 1)
+    monkeypatch.setattr("fornada.worker.trainer.engine.programs._MOST_BYTES", taken[0].bytes - 1)
     programs.give_back(taken[0])
     assert programs.take(built(2)) is not taken[0]

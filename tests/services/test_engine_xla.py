@@ -10,14 +10,14 @@ import pytest
 from fornada.settings import Settings
 from fornada.spec import Spec
 from fornada.spec.catalogue import layers
+from fornada.worker.messages import Stopped
+from fornada.worker.trainer.data.sets import Images, Sets
+from fornada.worker.trainer.engine import rule
+from fornada.worker.trainer.engine.rule import compiles
+from fornada.worker.trainer.model import build
 from tests.services.resuming import attempt, bake, last_state, noisy, outcome, same, write_noisy
 from tests.services.test_parity import ours, theirs
 from tests.services.trainer_jobs import document
-from worker.messages import Stopped
-from worker.trainer.data.sets import Images, Sets
-from worker.trainer.engine import rule
-from worker.trainer.engine.rule import compiles
-from worker.trainer.model import build
 
 # Keras converts its variables in a way that this NumPy warns about and the next refuses.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

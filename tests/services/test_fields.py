@@ -17,16 +17,16 @@ from fornada.spec import Spec
 from fornada.spec.datafolder import Folder, Validation
 from fornada.spec.sections import COMPILE, DATA, FIT, RESOURCES, RETRY, TOP, Section
 from fornada.submission import new_job
+from fornada.worker.trainer.callbacks import from_spec
+from fornada.worker.trainer.data.order import epoch_order
+from fornada.worker.trainer.data.sets import Images, read_sets
+from fornada.worker.trainer.engine.rule import compiles
+from fornada.worker.trainer.environment import maker
+from fornada.worker.trainer.model import build
+from fornada.worker.trainer.state.contents import Origin
+from fornada.worker.trainer.training import Training
 from tests.services.observing import differs, observe
 from tests.services.trainer_jobs import document, write_images
-from worker.trainer.callbacks import from_spec
-from worker.trainer.data.order import epoch_order
-from worker.trainer.data.sets import Images, read_sets
-from worker.trainer.engine.rule import compiles
-from worker.trainer.environment import maker
-from worker.trainer.model import build
-from worker.trainer.state.contents import Origin
-from worker.trainer.training import Training
 
 # Keras converts its variables in a way that this NumPy warns about and the next refuses.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from db import jobs
-from db.facts import TRAINING_STATE, ArtifactRow, BestModel
-from db.session import Database
 from fornada import Client, artifacts, fingerprint
+from fornada.db import jobs
+from fornada.db.facts import TRAINING_STATE, ArtifactRow, BestModel
+from fornada.db.session import Database
 from fornada.errors import LogElsewhere, NotExtendable
 from fornada.settings import Settings
 from fornada.submission import Submitted

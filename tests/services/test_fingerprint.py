@@ -9,7 +9,7 @@ from fornada import fingerprint
 from fornada.errors import DataUnreadable
 from fornada.settings import Settings
 from fornada.spec import Spec, load
-from worker.trainer.data.sets import read_sets
+from fornada.worker.trainer.data.sets import read_sets
 
 ROOT = Path(__file__).parents[2]
 SUBSET = "{folder: Data/Test, validation_split: 0.3, subset: training}"

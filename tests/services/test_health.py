@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from db import workers
-from db.session import Database
-from db.states import WorkerState
 from fornada import health
+from fornada.db import workers
+from fornada.db.session import Database
+from fornada.db.states import WorkerState
 from fornada.settings import Settings
 from tests.services import store
 

@@ -9,15 +9,15 @@ import tensorflow as tf
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.settings import Settings
 from fornada.spec import Spec
+from fornada.worker.trainer.data.headers import NoImage, pixels
+from fornada.worker.trainer.data.sets import read_sets
+from fornada.worker.trainer.failures import TrainingFailed
 from tests.services.test_data_bad import gif
 from tests.services.trainer_jobs import document, png, write_images
 from tests.services.zoo import decoded, zoo
-from worker.trainer.data.headers import NoImage, pixels
-from worker.trainer.data.sets import read_sets
-from worker.trainer.failures import TrainingFailed
 
 # Tracing doubles the time of thousands of cases.
 pytestmark = pytest.mark.no_cover

@@ -6,15 +6,15 @@ import keras
 import numpy as np
 import pytest
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.settings import Settings
 from fornada.spec import Spec
+from fornada.worker.trainer.data.decode import CHANNELS
+from fornada.worker.trainer.data.headers import pixels
+from fornada.worker.trainer.data.sets import read_sets
+from fornada.worker.trainer.failures import TrainingFailed
 from tests.services.trainer_jobs import document, png, write_images
 from tests.services.zoo import chunk, decoded, names, zoo
-from worker.trainer.data.decode import CHANNELS
-from worker.trainer.data.headers import pixels
-from worker.trainer.data.sets import read_sets
-from worker.trainer.failures import TrainingFailed
 
 ZOO = names(zoo())
 LIMIT = 1_000_000

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fornada.worker.messages import Finished
 from tests.services.trainer_jobs import TrainerProcess, document, job, write_images
-from worker.messages import Finished
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -81,12 +81,12 @@ DETERMINISTIC = """
 import sys
 from pathlib import Path
 from fornada.settings import Settings
-from worker.trainer.quiet import import_keras
+from fornada.worker.trainer.quiet import import_keras
 import_keras()
 from jax._src import xla_bridge
 from tests.services.trainer_jobs import document, job
-from worker.trainer import run
-from worker.trainer.pipes import Asked
+from fornada.worker.trainer import run
+from fornada.worker.trainer.pipes import Asked
 
 begin = run.make_deterministic
 

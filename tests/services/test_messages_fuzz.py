@@ -24,17 +24,15 @@ from pydantic import ValidationError
 from redis import Redis
 from sqlalchemy import func, select
 
-from db.session import Database
-from db.tables import Job
 from fornada import broker
+from fornada.db.session import Database
+from fornada.db.tables import Job
 from fornada.settings import Settings
 from fornada.spec import load
 from fornada.submission import new_job
-from tests.servers import RedisServer
-from tests.services.elements import element, hostile
-from worker import inbox
-from worker.elements import only_wake_ups, wake_up
-from worker.messages import (
+from fornada.worker import inbox
+from fornada.worker.elements import only_wake_ups, wake_up
+from fornada.worker.messages import (
     Epoch,
     Failed,
     Stop,
@@ -44,7 +42,9 @@ from worker.messages import (
     decode_up,
     encode,
 )
-from worker.process import Garbled, Trainer
+from fornada.worker.process import Garbled, Trainer
+from tests.servers import RedisServer
+from tests.services.elements import element, hostile
 
 # Tracing doubles the time of thousands of cases.
 pytestmark = pytest.mark.no_cover

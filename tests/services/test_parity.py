@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from fornada.settings import Settings
 from fornada.spec import Spec
+from fornada.worker.trainer.callbacks import from_spec
+from fornada.worker.trainer.data.order import epoch_order
+from fornada.worker.trainer.data.sets import Images, Sets, read_sets
+from fornada.worker.trainer.environment import maker
+from fornada.worker.trainer.model import build
+from fornada.worker.trainer.state.contents import Origin
+from fornada.worker.trainer.training import Training
 from tests.services.trainer_jobs import BINARY, CATEGORICAL, document, write_images
-from worker.trainer.callbacks import from_spec
-from worker.trainer.data.order import epoch_order
-from worker.trainer.data.sets import Images, Sets, read_sets
-from worker.trainer.environment import maker
-from worker.trainer.model import build
-from worker.trainer.state.contents import Origin
-from worker.trainer.training import Training
 
 # Keras converts its variables in a way that this NumPy warns about and the next refuses.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

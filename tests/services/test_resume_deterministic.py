@@ -46,7 +46,7 @@ def test_two_runs_give_the_same_bits(tmp_path: Path) -> None:
 
 def test_operations_without_a_seed_are_refused() -> None:
     code = (
-        "import tensorflow as tf; from worker.trainer.engine import make_deterministic\n"
+        "import tensorflow as tf; from fornada.worker.trainer.engine import make_deterministic\n"
         "tf.random.uniform([]); make_deterministic()\n"
         "try: tf.random.uniform([])\n"
         "except RuntimeError: print('refused')"

@@ -11,6 +11,13 @@ import numpy as np
 import pytest
 
 from fornada.settings import Settings
+from fornada.worker.files import verify
+from fornada.worker.messages import Epoch, Failed, Finished, Started, Stopped
+from fornada.worker.trainer.pipes import Asked
+from fornada.worker.trainer.run import Baking
+from fornada.worker.trainer.state.contents import Facts, Place, State
+from fornada.worker.trainer.state.finding import states
+from fornada.worker.trainer.state.tensors import Arrays
 from tests.services.resuming import (
     Outcome,
     Run,
@@ -25,13 +32,6 @@ from tests.services.resuming import (
     write_noisy,
 )
 from tests.services.trainer_jobs import job
-from worker.files import verify
-from worker.messages import Epoch, Failed, Finished, Started, Stopped
-from worker.trainer.pipes import Asked
-from worker.trainer.run import Baking
-from worker.trainer.state.contents import Facts, Place, State
-from worker.trainer.state.finding import states
-from worker.trainer.state.tensors import Arrays
 
 # Keras converts its variables in a way that this NumPy warns about and the next refuses.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

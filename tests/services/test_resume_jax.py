@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from fornada.worker.messages import Epoch, Finished, Started
+from fornada.worker.trainer.state.finding import states
 from tests.services.resuming import (
     attempt,
     history,
@@ -20,8 +22,6 @@ from tests.services.resuming import (
     write_noisy,
 )
 from tests.services.trainer_jobs import TrainerProcess, job
-from worker.messages import Epoch, Finished, Started
-from worker.trainer.state.finding import states
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -34,8 +34,9 @@ def start(monkeypatch: pytest.MonkeyPatch, backend: str, root: Path) -> TrainerP
 
 def test_memory_that_is_exhausted_on_jax(tmp_path: Path) -> None:
     code = (
-        "from worker.trainer.quiet import import_keras; import_keras(); import jax.numpy as jnp\n"
-        "from worker.trainer.failures import failure\n"
+        "from fornada.worker.trainer.quiet import import_keras; import_keras()\n"
+        "import jax.numpy as jnp\n"
+        "from fornada.worker.trainer.failures import failure\n"
         "try: jnp.zeros(1 << 44)\n"
         "except Exception as error: print(failure(error).code)"
     )

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from fornada.worker.messages import Stopped
 from tests.services.resuming import attempt, bake, last_state, outcome, same
 from tests.services.test_parity import CHANGES, MODELS
 from tests.services.trainer_jobs import document, write_images
-from worker.messages import Stopped
 
 # Keras converts its variables in a way that this NumPy warns about and the next refuses.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

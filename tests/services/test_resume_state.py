@@ -15,22 +15,22 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.spec import Spec
 from fornada.spec.catalogue.callbacks import CALLBACKS as NAMED
+from fornada.worker.messages import Best, Epoch, FileRecord
+from fornada.worker.trainer.artifacts import link
+from fornada.worker.trainer.callbacks import from_spec
+from fornada.worker.trainer.failures import TrainingFailed
+from fornada.worker.trainer.history import History
+from fornada.worker.trainer.state import tensors
+from fornada.worker.trainer.state.contents import Facts, Maker, Origin, Place, State, parse
+from fornada.worker.trainer.state.finding import find, states
+from fornada.worker.trainer.state.keeper import Keeper, remove_earlier
+from fornada.worker.trainer.state.live import CALLBACKS, Live
+from fornada.worker.trainer.state.tensors import Arrays, Broken
 from tests.services.trainer_jobs import document
 from tests.until import until
-from worker.messages import Best, Epoch, FileRecord
-from worker.trainer.artifacts import link
-from worker.trainer.callbacks import from_spec
-from worker.trainer.failures import TrainingFailed
-from worker.trainer.history import History
-from worker.trainer.state import tensors
-from worker.trainer.state.contents import Facts, Maker, Origin, Place, State, parse
-from worker.trainer.state.finding import find, states
-from worker.trainer.state.keeper import Keeper, remove_earlier
-from worker.trainer.state.live import CALLBACKS, Live
-from worker.trainer.state.tensors import Arrays, Broken
 
 # Keras converts its variables in a way that this NumPy warns about and the next refuses.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

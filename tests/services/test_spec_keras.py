@@ -18,9 +18,9 @@ from fornada.spec.kinds.fields import Fields
 from fornada.spec.kinds.reading import At, Reading
 from fornada.spec.sections import COMPILE, DATA, FIT
 from fornada.spec.source.nodes import literal
+from fornada.worker.trainer.catalogue import make
 from tests.services.witnesses import REQUIRED
 from tests.unit.spec_strategies import one_object
-from worker.trainer.catalogue import make
 
 _CONFIGURED = (
     "layers",

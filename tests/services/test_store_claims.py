@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from db import history, jobs
-from db.session import Database
-from db.states import JobState
+from fornada.db import history, jobs
+from fornada.db.session import Database
+from fornada.db.states import JobState
 from tests.services import store
 
 CLAIMERS, JOBS = 8, 500
@@ -77,8 +77,8 @@ def test_a_job_whose_time_has_not_come_waits(
 ) -> None:
     from sqlalchemy import update
 
-    from db.clock import later, now
-    from db.tables import Job
+    from fornada.db.clock import later, now
+    from fornada.db.tables import Job
 
     job_id = store.add(database)
     with database.begin() as connection:
@@ -100,7 +100,7 @@ def test_every_claim_counts_the_attempt(database: Database) -> None:
 def test_only_queued_jobs_are_claimed(database: Database, state: JobState) -> None:
     from sqlalchemy import update
 
-    from db.tables import Job
+    from fornada.db.tables import Job
 
     store.add(database)
     with database.begin() as connection:
@@ -148,7 +148,7 @@ def test_many_claimers_take_each_job_once(database_url: str) -> None:
 def test_a_locked_job_holds_up_nobody(postgres_database_url: str) -> None:
     from sqlalchemy import select
 
-    from db.tables import Job
+    from fornada.db.tables import Job
 
     database = Database(postgres_database_url)
     first, second = store.add(database), store.add(database)

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from db import history, jobs, migrations
-from db.errors import DatabaseUnreachable, SchemaMismatch
-from db.session import Database, prepare
-from db.sqlite import journal_mode
+from fornada.db import history, jobs, migrations
+from fornada.db.errors import DatabaseUnreachable, SchemaMismatch
+from fornada.db.session import Database, prepare
+from fornada.db.sqlite import journal_mode
 from tests.servers import PostgresServer
 from tests.services import store
 

@@ -4,11 +4,11 @@ import threading
 
 import pytest
 
-from db import history, jobs, upkeep
-from db.errors import JobNotFound
-from db.facts import Fence
-from db.session import Database
-from db.states import JobState
+from fornada.db import history, jobs, upkeep
+from fornada.db.errors import JobNotFound
+from fornada.db.facts import Fence
+from fornada.db.session import Database
+from fornada.db.states import JobState
 from tests.services import store
 
 
@@ -177,7 +177,7 @@ def test_a_retry_no_longer_asks_for_a_success_that_did_not_come(database: Databa
 def test_upkeep_settles_what_nobody_settled(database: Database) -> None:
     from sqlalchemy import update
 
-    from db.tables import Job
+    from fornada.db.tables import Job
 
     good, bad, live = (store.running(database) for _ in range(3))
     waiting = store.add(database, after=(good.job_id,))

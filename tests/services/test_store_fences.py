@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from db import history, jobs, upkeep
-from db.errors import Fenced
-from db.facts import Fence
-from db.session import Database
-from db.states import JobState
+from fornada.db import history, jobs, upkeep
+from fornada.db.errors import Fenced
+from fornada.db.facts import Fence
+from fornada.db.session import Database
+from fornada.db.states import JobState
 from tests.services import store
 
 Write = Callable[[Database, Fence], object]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from db import history, interrupts, jobs
-from db.session import Database
+from fornada.db import history, interrupts, jobs
+from fornada.db.session import Database
 from tests.services import store
 
 # Of the points of a call every so manieth is tried: primes, so that no loop hides between.

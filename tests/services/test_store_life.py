@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from db import history, jobs
-from db.errors import Fenced, JobNotFound, WrongState
-from db.facts import Claim
-from db.session import Database
-from db.states import AttemptOutcome, FailureCode, JobState, StopReason
+from fornada.db import history, jobs
+from fornada.db.errors import Fenced, JobNotFound, WrongState
+from fornada.db.facts import Claim
+from fornada.db.session import Database
+from fornada.db.states import AttemptOutcome, FailureCode, JobState, StopReason
 from tests.services import store
 
 # The keys that the command promises; there may be more.
@@ -475,8 +475,8 @@ def test_no_job_no_answer(database: Database) -> None:
 def test_an_illegal_move_undoes_its_transaction(database: Database, after: JobState) -> None:
     from sqlalchemy import update
 
-    from db.moves import moved
-    from db.tables import Job
+    from fornada.db.moves import moved
+    from fornada.db.tables import Job
 
     fence = store.running(database)
     jobs.finish(database, fence, store.SUCCEEDED)

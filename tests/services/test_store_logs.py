@@ -2,10 +2,10 @@
 
 import pytest
 
-from db import history, jobs, upkeep
-from db.errors import Fenced, JobNotFound
-from db.facts import LogChunk, LogPlace
-from db.session import Database
+from fornada.db import history, jobs, upkeep
+from fornada.db.errors import Fenced, JobNotFound
+from fornada.db.facts import LogChunk, LogPlace
+from fornada.db.session import Database
 from tests.services import store
 
 # Bytes as a trainer may write them: no text at all.

@@ -25,12 +25,12 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import delete, select, update
 
-from db import history, jobs, queues, tables, upkeep, workers
-from db.clock import later, now
-from db.errors import Fenced, WrongState
-from db.facts import Failure, Fence, Verdict
-from db.session import Database
-from db.states import AttemptOutcome, FailureCode, JobState
+from fornada.db import history, jobs, queues, tables, upkeep, workers
+from fornada.db.clock import later, now
+from fornada.db.errors import Fenced, WrongState
+from fornada.db.facts import Failure, Fence, Verdict
+from fornada.db.session import Database
+from fornada.db.states import AttemptOutcome, FailureCode, JobState
 from tests.services import store
 from tests.services.store_model import WORKERS, Job, Model
 

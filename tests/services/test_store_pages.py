@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from db import history, jobs, pages
-from db.errors import BadCursor
-from db.session import Database
-from db.states import JobState
+from fornada.db import history, jobs, pages
+from fornada.db.errors import BadCursor
+from fornada.db.session import Database
+from fornada.db.states import JobState
 from tests.services import store
 
 ORDERS = [
@@ -24,7 +24,7 @@ def fill(database: Database) -> None:
     """Jobs of every kind: ended after 0 to 4 s, with equal and with no values, and waiting."""
     from sqlalchemy import update
 
-    from db.tables import Job
+    from fornada.db.tables import Job
 
     # Equal values, so that the id must decide; the third has only NaN, the last no epoch.
     for number, loss in enumerate((0.5, 0.3, "NaN", 0.3, 0.9, 0.5, None)):
@@ -175,8 +175,8 @@ def test_filter_by_name(database: Database) -> None:
 def test_filter_by_time(database: Database) -> None:
     from sqlalchemy import update
 
-    from db.clock import later, now
-    from db.tables import Job
+    from fornada.db.clock import later, now
+    from fornada.db.tables import Job
 
     old, new = store.add(database), store.add(database)
     with database.begin() as connection:

@@ -9,19 +9,19 @@ import pytest
 from sqlalchemy import Connection, Executable, select, text
 from sqlalchemy.sql import ClauseElement
 
-from db.alive import walks
-from db.claims import claimable, kinds
-from db.dependents import WAITING_FOR, due
-from db.estimates import equal_specs, same_name
-from db.history import like
-from db.logs import forgettable
-from db.losses import lost
-from db.pages import Order, filters, with_value, without_value
-from db.queues import waiting
-from db.session import Database
-from db.states import JobState
-from db.tables import Job, LogChunk
-from db.upkeep import ready_in
+from fornada.db.alive import walks
+from fornada.db.claims import claimable, kinds
+from fornada.db.dependents import WAITING_FOR, due
+from fornada.db.estimates import equal_specs, same_name
+from fornada.db.history import like
+from fornada.db.logs import forgettable
+from fornada.db.losses import lost
+from fornada.db.pages import Order, filters, with_value, without_value
+from fornada.db.queues import waiting
+from fornada.db.session import Database
+from fornada.db.states import JobState
+from fornada.db.tables import Job, LogChunk
+from fornada.db.upkeep import ready_in
 from tests.services import store
 
 Explain = Callable[[Any], str]

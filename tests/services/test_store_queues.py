@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from db import history, jobs, queues, upkeep
-from db.session import Database
+from fornada.db import history, jobs, queues, upkeep
+from fornada.db.session import Database
 from tests.services import store
 
 CLAIMERS = 8

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from db import history, jobs, queues, upkeep
-from db.errors import Fenced, WrongState
-from db.facts import Fence, Verdict
-from db.session import Database
-from db.states import AttemptOutcome, JobState
+from fornada.db import history, jobs, queues, upkeep
+from fornada.db.errors import Fenced, WrongState
+from fornada.db.facts import Fence, Verdict
+from fornada.db.session import Database
+from fornada.db.states import AttemptOutcome, JobState
 from tests.services import store
 
 THREADS = 6

@@ -2,9 +2,9 @@
 
 import pytest
 
-from db import history
-from db.errors import AmbiguousReference, JobNotFound
-from db.session import Database
+from fornada.db import history
+from fornada.db.errors import AmbiguousReference, JobNotFound
+from fornada.db.session import Database
 from tests.services import store
 
 FIRST = "0193aaaa-0001-7000-8000-000000000001"

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from db import history, jobs
-from db.facts import TRAINING_STATE, Claim, EpochRow, Fence, StartedFacts
-from db.session import Database
+from fornada.db import history, jobs
+from fornada.db.facts import TRAINING_STATE, Claim, EpochRow, Fence, StartedFacts
+from fornada.db.session import Database
 from tests.services import store
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from db import history, jobs, upkeep, workers
-from db.errors import Fenced
-from db.facts import Claim, Failure, LogChunk, Verdict
-from db.session import Database
-from db.states import AttemptOutcome, FailureCode, JobState
+from fornada.db import history, jobs, upkeep, workers
+from fornada.db.errors import Fenced
+from fornada.db.facts import Claim, Failure, LogChunk, Verdict
+from fornada.db.session import Database
+from fornada.db.states import AttemptOutcome, FailureCode, JobState
 from tests.services import store
 from tests.until import until
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, literal, select
 
-from db import history, jobs, queues, upkeep, workers
-from db.clock import later, now
-from db.session import Database
-from db.states import JobState
-from db.tables import Dependency, Job
+from fornada.db import history, jobs, queues, upkeep, workers
+from fornada.db.clock import later, now
+from fornada.db.session import Database
+from fornada.db.states import JobState
+from fornada.db.tables import Dependency, Job
 from tests.services import store
 from tests.services.effort import Effort
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from db import history, jobs
-from db.errors import JobNotFound, WrongState
-from db.facts import Fence
-from db.session import Database
-from db.states import JobState
+from fornada.db import history, jobs
+from fornada.db.errors import JobNotFound, WrongState
+from fornada.db.facts import Fence
+from fornada.db.session import Database
+from fornada.db.states import JobState
 from tests.services import store
 
 Act = Callable[[Database, int], object]

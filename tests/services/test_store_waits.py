@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from db import history, jobs, queues, workers
-from db.errors import JobNotFound
-from db.session import Database
+from fornada.db import history, jobs, queues, workers
+from fornada.db.errors import JobNotFound
+from fornada.db.session import Database
 from tests.services import store
 
 
@@ -159,7 +159,7 @@ def test_the_jobs_of_two_queues_share_a_slot(database: Database) -> None:
 
 
 def test_a_job_behind_more_than_anybody_looks_at(database: Database) -> None:
-    from db.alive import MOST
+    from fornada.db.alive import MOST
 
     store.workers_up(database, "w1")
     store.add_many(database, MOST + 5)
@@ -186,7 +186,7 @@ def took(database: Database, seconds: float, **changes: object) -> None:
     """Let a job succeed after so many seconds."""
     from sqlalchemy import update
 
-    from db.tables import Job
+    from fornada.db.tables import Job
 
     fence = store.running(database, priority=100, **changes)
     jobs.finish(database, fence, store.SUCCEEDED)

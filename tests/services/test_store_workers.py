@@ -4,9 +4,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from db import history, jobs, upkeep, workers
-from db.session import Database
-from db.states import WorkerState
+from fornada.db import history, jobs, upkeep, workers
+from fornada.db.session import Database
+from fornada.db.states import WorkerState
 from tests.services import store
 
 

@@ -21,9 +21,9 @@ from keras import callbacks, constraints, layers, losses, metrics, optimizers, r
 from numpy.typing import NDArray
 
 from fornada.spec.loading import loads
+from fornada.worker.trainer.data.order import epoch_order
 from tests.services.resuming import bake
 from tests.services.trainer_jobs import write_images
-from worker.trainer.data.order import epoch_order
 
 pytestmark = [
     pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="compares bits"),

@@ -9,13 +9,13 @@ import keras
 import pynvml
 import pytest
 
+from fornada.worker.messages import Failed, Finished, Started, Stop, Stopped, Train, WhyStop
+from fornada.worker.slots import discover
+from fornada.worker.trainer import memory
+from fornada.worker.trainer.anew import forget
+from fornada.worker.trainer.pipes import EXIT_ABANDONED, Order, StopAsked
 from tests.services.resuming import Outcome, attempt, noisy, outcome, same, write_noisy
 from tests.services.trainer_jobs import TrainerProcess, document, job
-from worker.messages import Failed, Finished, Started, Stop, Stopped, Train, WhyStop
-from worker.slots import discover
-from worker.trainer import memory
-from worker.trainer.anew import forget
-from worker.trainer.pipes import EXIT_ABANDONED, Order, StopAsked
 
 # Everything random, averaged or counted, and a plain net beside it.
 RICH = noisy(epochs=8)

@@ -11,13 +11,13 @@ import pytest
 import tensorflow as tf
 
 from fornada.spec import Monitor, Spec
+from fornada.worker.files import verify
+from fornada.worker.messages import Epoch
+from fornada.worker.trainer import artifacts
+from fornada.worker.trainer.callbacks import EventFiles, from_spec
+from fornada.worker.trainer.checkpoints import BestModel, ModelFiles
+from fornada.worker.trainer.history import HistoryFile
 from tests.services.trainer_jobs import document
-from worker.files import verify
-from worker.messages import Epoch
-from worker.trainer import artifacts
-from worker.trainer.callbacks import EventFiles, from_spec
-from worker.trainer.checkpoints import BestModel, ModelFiles
-from worker.trainer.history import HistoryFile
 
 # Keras converts its variables in a way that this NumPy warns about and the next refuses.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

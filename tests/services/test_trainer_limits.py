@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
+from fornada.worker.messages import Failed, Finished, Started
 from tests.services.trainer_jobs import TrainerProcess, document, job, write_images
-from worker.messages import Failed, Finished, Started
 
 GIB = 2**30
 
@@ -95,7 +95,7 @@ def under(limit: int, code: str) -> list[int]:
         f"resource.setrlimit(resource.RLIMIT_DATA, ({limit}, hard))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-P", "-c", f"from worker.trainer import memory\n{limited}{code}"],
+        [sys.executable, "-P", "-c", f"from fornada.worker.trainer import memory\n{limited}{code}"],
         capture_output=True,
         text=True,
         check=True,
@@ -111,7 +111,7 @@ def test_one_set_takes_a_share_of_the_memory_that_a_trainer_may_have() -> None:
 
 def test_threads_decode_no_more_than_half_the_memory_holds() -> None:
     code = (
-        "from worker.trainer.data.decode import Decoder, Look\n"
+        "from fornada.worker.trainer.data.decode import Decoder, Look\n"
         "for side in 64, 1024, 4096:\n"
         "    print(Decoder(Look((side, side), 'rgb', 'bilinear', False), 2**30).threads)"
     )

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from db.states import FailureCode, StopReason
+from fornada.db.states import FailureCode, StopReason
+from fornada.worker.messages import Epoch, Failed, Finished, Started, Stop, Stopped, WhyStop
+from fornada.worker.trainer.pipes import EXIT_ABANDONED
 from tests.services.trainer_jobs import TrainerProcess, document, job, write_images
 from tests.until import until
-from worker.messages import Epoch, Failed, Finished, Started, Stop, Stopped, WhyStop
-from worker.trainer.pipes import EXIT_ABANDONED
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def _loads_without_fornada(model: Path, root: Path, finished: Finished) -> None:
     code = """
         import sys, json
         import keras, numpy as np
-        assert not any("fornada" in name or name.startswith("worker") for name in sys.modules)
+        assert not any("fornada" in name for name in sys.modules)
         model = keras.models.load_model(sys.argv[1])
         data = keras.utils.image_dataset_from_directory(
             sys.argv[2], image_size=(8, 8), batch_size=8, shuffle=False, verbose=False)
@@ -187,7 +187,8 @@ def test_it_dies_with_its_parent(tmp_path: Path) -> None:
     code = """
         import subprocess, sys, time
         child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "worker.trainer", "--up-fd", "1"], stdin=int(sys.argv[1]))
+            [sys.executable, "-P", "-m", "fornada.worker.trainer", "--up-fd", "1"],
+            stdin=int(sys.argv[1]))
         print(child.pid, flush=True)
         child.wait()
     """
@@ -238,7 +239,8 @@ def test_a_log_that_cannot_be_opened_is_a_verdict(
 def test_no_file_of_the_users_changes_keras(tmp_path: Path) -> None:
     (tmp_path / "keras.json").write_text('{"floatx": "float64", "epsilon": 0.1}')
     code = (
-        "from worker.trainer.quiet import import_keras; import_keras(); from keras import config\n"
+        "from fornada.worker.trainer.quiet import import_keras; import_keras()\n"
+        "from keras import config\n"
         "print(config.floatx(), config.epsilon(), config.image_data_format(), config.backend())"
     )
     environment = dict(os.environ, KERAS_HOME=str(tmp_path), FORNADA_HOME=str(tmp_path / "home"))
@@ -253,7 +255,7 @@ def test_a_look_at_data_is_a_process(root: Path, tmp_path: Path) -> None:
     (root / "Bad" / "a" / "x.png").touch()
     file = tmp_path / "spec.json"
     file.write_text(json.dumps(document(data__train="Bad")))
-    command: list[Any] = [sys.executable, "-P", "-m", "worker.trainer", "data", file]
+    command: list[Any] = [sys.executable, "-P", "-m", "fornada.worker.trainer", "data", file]
     command += ["--data-root", root]
     # JAX sets it where it is imported, as it may be in this process.
     environment = {name: os.environ[name] for name in os.environ if name != "TF_CPP_MIN_LOG_LEVEL"}

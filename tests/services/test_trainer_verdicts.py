@@ -9,19 +9,19 @@ import keras
 import numpy as np
 import pytest
 
-from db.states import FailureCode, StopReason
+from fornada.db.states import FailureCode, StopReason
 from fornada.settings import Settings
 from fornada.spec import KerasObject
 from fornada.spec.catalogue import FAMILIES
+from fornada.worker.messages import Epoch, Failed, Finished, Started, Stopped, WhyStop
+from fornada.worker.trainer import look
+from fornada.worker.trainer.catalogue import CLASSES, METRIC_FUNCTIONS, make
+from fornada.worker.trainer.evaluate import confusion_matrix, per_class, predicted_labels
+from fornada.worker.trainer.failures import TrainingFailed, failure
+from fornada.worker.trainer.model import _min_pooling
+from fornada.worker.trainer.pipes import Asked
+from fornada.worker.trainer.run import Baking
 from tests.services.trainer_jobs import BINARY, CATEGORICAL, document, job, write_images
-from worker.messages import Epoch, Failed, Finished, Started, Stopped, WhyStop
-from worker.trainer import look
-from worker.trainer.catalogue import CLASSES, METRIC_FUNCTIONS, make
-from worker.trainer.evaluate import confusion_matrix, per_class, predicted_labels
-from worker.trainer.failures import TrainingFailed, failure
-from worker.trainer.model import _min_pooling
-from worker.trainer.pipes import Asked
-from worker.trainer.run import Baking
 
 # Keras converts its variables in a way that this NumPy warns about and the next refuses.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -15,15 +15,15 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, note, reject, settings
 from hypothesis import strategies as st
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.settings import Settings
 from fornada.spec import Spec, SpecProblems
 from fornada.spec.catalogue import FAMILIES, losses
+from fornada.worker.messages import Epoch, Failed, Finished, Started
+from fornada.worker.trainer.pipes import Asked
+from fornada.worker.trainer.run import Baking
 from tests.services.trainer_jobs import job, png
 from tests.unit import spec_strategies as specs
-from worker.messages import Epoch, Failed, Finished, Started
-from worker.trainer.pipes import Asked
-from worker.trainer.run import Baking
 
 pytestmark = [
     # Tracing doubles the time of many trainings.

@@ -7,19 +7,19 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy.exc import ProgrammingError
 
-from db import jobs
-from db.facts import Fence
-from db.session import Database
 from fornada import artifacts
+from fornada.db import jobs
+from fornada.db.facts import Fence
+from fornada.db.session import Database
+from fornada.worker import slots
+from fornada.worker.bakery import Bakery
+from fornada.worker.slots import Device
+from fornada.worker.spares import COMMAND_VARIABLE, Trainers
+from fornada.worker.supervise import Supervisor
 from tests.faults.databases import proxied
 from tests.faults.proxy import Cut
 from tests.servers import PostgresServer, RedisServer
 from tests.worker_process import STUB, Site
-from worker import slots
-from worker.bakery import Bakery
-from worker.slots import Device
-from worker.spares import COMMAND_VARIABLE, Trainers
-from worker.supervise import Supervisor
 
 
 def test_an_attempt_whose_end_failed_is_not_begun_again(

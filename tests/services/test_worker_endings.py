@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from db.states import AttemptOutcome, FailureCode, StopReason
+from fornada.db.states import AttemptOutcome, FailureCode, StopReason
 from fornada.settings import Settings
-from worker import exits
-from worker.exits import Exit, OomCounter
-from worker.messages import Best, Failed, FileRecord, Finished, Stopped, WhyStop
-from worker.scrub import scrubbed
-from worker.verdict import Ending, not_begun, verdict
+from fornada.worker import exits
+from fornada.worker.exits import Exit, OomCounter
+from fornada.worker.messages import Best, Failed, FileRecord, Finished, Stopped, WhyStop
+from fornada.worker.scrub import scrubbed
+from fornada.worker.verdict import Ending, not_begun, verdict
 
 KILLED = Exit(-signal.SIGKILL, out_of_memory=False)
 CLEAN = Exit(0, out_of_memory=False)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from db import history, jobs
-from db.facts import Fence
-from db.session import Database
+from fornada.db import history, jobs
+from fornada.db.facts import Fence
+from fornada.db.session import Database
+from fornada.worker.lease import GIVE_UP, Lease
 from tests.services import store
 from tests.until import until
-from worker.lease import GIVE_UP, Lease
 
 # Looked at once a second: three quarters of it and a second are less than all of it.
 LEASE_S = 6.0

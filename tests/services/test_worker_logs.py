@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from db import history
 from fornada import artifacts
+from fornada.db import history
+from fornada.worker.shipping import MOST_BYTES
 from tests.stub_trainer import chatter
 from tests.until import until
 from tests.worker_process import Site, WorkerProcess
-from worker.shipping import MOST_BYTES
 
 # Promised are two seconds; the rest is for two cores that others keep busy.
 SHIPPED_S = 5.0

@@ -13,7 +13,16 @@ from tests.servers import RedisServer
 from tests.until import until
 from tests.worker_process import PROGRAM, Site
 
-HEAVY = ["celery", "kombu", "sqlalchemy", "pydantic", "keras", "tensorflow", "fornada", "db"]
+HEAVY = [
+    "celery",
+    "kombu",
+    "sqlalchemy",
+    "pydantic",
+    "keras",
+    "tensorflow",
+    "fornada.settings",
+    "fornada.db",
+]
 
 
 @pytest.fixture
@@ -25,7 +34,7 @@ def site(sqlite_database_url: str, redis_server: RedisServer) -> Iterator[Site]:
 
 
 def test_the_parent_loads_nothing_heavy() -> None:
-    code = f"import sys, worker.main; print([n for n in {HEAVY} if n in sys.modules])"
+    code = f"import sys, fornada.worker.main; print([n for n in {HEAVY} if n in sys.modules])"
 
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, check=True)
 
@@ -35,7 +44,7 @@ def test_the_parent_loads_nothing_heavy() -> None:
 def test_the_celery_process_is_closed_before_it_loads_anything_heavy() -> None:
     code = f"""
         import sys
-        from worker import __main__, prctl
+        from fornada.worker import __main__, prctl
         closed = prctl.hide
         def hide():
             closed()
@@ -54,7 +63,7 @@ def test_what_is_hidden_is_closed_to_its_own_account() -> None:
     # alone hides a process until its next exec: it is opened again, to see that it was open.
     code = """
         import os
-        from worker import prctl
+        from fornada.worker import prctl
 
         def read():
             child = os.fork()

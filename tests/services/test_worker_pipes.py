@@ -5,10 +5,10 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from worker import slots
-from worker.messages import Stopped, WhyStop, encode
-from worker.process import Trainer, Up
-from worker.slots import Device
+from fornada.worker import slots
+from fornada.worker.messages import Stopped, WhyStop, encode
+from fornada.worker.process import Trainer, Up
+from fornada.worker.slots import Device
 
 LAST = Stopped(reason=WhyStop.DRAIN, best=None, files=[])
 # Once it may, says its last word and ends.

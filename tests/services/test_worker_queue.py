@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from db import history, jobs, workers
-from db.errors import JobNotFound
-from db.facts import NewJob
-from db.states import JobState, WorkerState
-from db.workers import WorkerFacts
 from fornada import artifacts, broker
+from fornada.db import history, jobs, workers
+from fornada.db.errors import JobNotFound
+from fornada.db.facts import NewJob
+from fornada.db.states import JobState, WorkerState
+from fornada.db.workers import WorkerFacts
 from fornada.spec import load
 from fornada.submission import new_job
 from tests.processes import gone

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from db import jobs
+from fornada.db import jobs
 from fornada.errors import SettingsError
+from fornada.worker import slots
+from fornada.worker.process import Trainer
+from fornada.worker.slots import Device, SlotHeld
 from tests.servers import RedisServer
 from tests.until import until
 from tests.worker_process import Site, WorkerProcess, stub_spec
-from worker import slots
-from worker.process import Trainer
-from worker.slots import Device, SlotHeld
 
 
 @pytest.fixture

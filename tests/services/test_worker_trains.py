@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from db import jobs
 from fornada import artifacts
+from fornada.db import jobs
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
 from tests.worker_process import Site, WorkerProcess
@@ -153,7 +153,7 @@ def _passwords(site: Site) -> list[str]:
 def _confined_read(path: str) -> str:
     """What a process confined as a trainer is gets from a file: `read`, or its error's name."""
     code = (
-        "import sys; from worker.trainer.confine import confine; confine()\n"
+        "import sys; from fornada.worker.trainer.confine import confine; confine()\n"
         "try: open(sys.argv[1], 'rb').read(1)\n"
         "except OSError as error: print(type(error).__name__)\n"
         "else: print('read')"

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from fornada.worker import pulse
+from fornada.worker.check import check
+from fornada.worker.heart import Heart
+from fornada.worker.pulse import Doing, NameHeld, Pulse
+from fornada.worker.watch import LOOP_S, ROUND_S, SILENT_S, STARTING_S, Watch
 from tests.until import until
-from worker import pulse
-from worker.check import check
-from worker.heart import Heart
-from worker.pulse import Doing, NameHeld, Pulse
-from worker.watch import LOOP_S, ROUND_S, SILENT_S, STARTING_S, Watch
 
 WELL = Pulse(
     pid=7,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.messages import (
+from fornada.worker.messages import (
     Epoch,
     Failed,
     Finished,
@@ -114,7 +114,7 @@ CATEGORICAL: dict[str, Any] = {
 
 
 class TrainerProcess:
-    """`python -P -m worker.trainer`, as a supervisor starts it."""
+    """`python -P -m fornada.worker.trainer`, as a supervisor starts it."""
 
     def __init__(self, home: Path, **settings: object) -> None:
         up, theirs = os.pipe()
@@ -126,7 +126,7 @@ class TrainerProcess:
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "worker.trainer", "--up-fd", str(theirs)],
+            [sys.executable, "-P", "-m", "fornada.worker.trainer", "--up-fd", str(theirs)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -5,12 +5,12 @@ from typing import Any, cast
 import click
 import pytest
 
-from cli.again import extend
-from cli.history import now
-from cli.jobs import submit
-from cli.output import Column, Output
-from cli.queues import _said
-from cli.targets import chosen
+from fornada.cli.again import extend
+from fornada.cli.history import now
+from fornada.cli.jobs import submit
+from fornada.cli.output import Column, Output
+from fornada.cli.queues import _said
+from fornada.cli.targets import chosen
 
 TERMINAL = Output(color="always")
 WIDE = [Column("ID"), Column("REASON", wraps=True), Column("STARTS")]

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 import pytest
 
-from cli.exits import MEANINGS, Exit
-from cli.main import COMMANDS, fornada
-from cli.reference import cli_page, commands, settings_page
+from fornada.cli.exits import MEANINGS, Exit
+from fornada.cli.main import COMMANDS, fornada
+from fornada.cli.reference import cli_page, commands, settings_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -19,7 +19,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 )
 def test_committed_page_is_what_the_code_says(page: str, written: Callable[[], str]) -> None:
     committed = (DOCS / page).read_text()
-    assert committed == written(), "write it again: python -P -m cli.reference docs"
+    assert committed == written(), "write it again: python -P -m fornada.cli.reference docs"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from cli.output import Output
-from cli.result import report
+from fornada.cli.output import Output
+from fornada.cli.result import report
 
 
 def job(**best: Any) -> dict[str, Any]:

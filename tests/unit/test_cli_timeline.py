@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from cli.output import Output
-from cli.timeline import timeline, told
+from fornada.cli.output import Output
+from fornada.cli.timeline import timeline, told
 
 LOST: Mapping[str, Any] = {
     "attempt": 1,

@@ -6,10 +6,10 @@ from typing import Any
 import click
 import pytest
 
-from cli import words
-from cli.exits import Exit, of_job
-from cli.options import coming, moment, seconds
-from db.states import QUOTE
+from fornada.cli import words
+from fornada.cli.exits import Exit, of_job
+from fornada.cli.options import coming, moment, seconds
+from fornada.db.states import QUOTE
 from fornada.sources import changes_of
 from fornada.submission import uuid7
 

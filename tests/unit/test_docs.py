@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from cli.main import fornada
+from fornada.cli.main import fornada
 from fornada.spec import SpecProblems, loads
 
 PROJECT = Path(__file__).parents[2]

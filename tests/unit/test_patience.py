@@ -2,7 +2,7 @@
 
 import pytest
 
-from db.errors import DatabaseUnreachable
+from fornada.db.errors import DatabaseUnreachable
 from fornada.patience import outage, why
 
 REFUSED = (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.spec import DataFolder, KerasObject, Monitor, Spec, SpecProblems, load, loads
 from fornada.spec.render import to_yaml
 

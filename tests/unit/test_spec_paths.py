@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.spec import PathRefused, Spec, SpecProblems, loads
 from fornada.spec.paths import resolve, store
 from fornada.spec.render import to_yaml

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.spec import SpecProblems, load, loads
 
 ROOT = Path("/srv/data")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.spec import Spec, SpecProblems, loads
 from fornada.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES
 from fornada.spec.source import text as source

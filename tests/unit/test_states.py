@@ -1,6 +1,6 @@
 """The closed lists, and the legal moves between states."""
 
-from db.states import (
+from fornada.db.states import (
     FINAL_STATES,
     LEGAL_MOVES,
     LIVE_STATES,
@@ -9,7 +9,7 @@ from db.states import (
     JobState,
     StopReason,
 )
-from db.verdicts import STATE_AFTER
+from fornada.db.verdicts import STATE_AFTER
 
 # As the design's table has them.
 MOVES = {

@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from db.sqlite import journal_mode
-from db.summaries import Summary
-from db.values import plain
+from fornada.db.sqlite import journal_mode
+from fornada.db.summaries import Summary
+from fornada.db.values import plain
 
 
 def test_plain_is_json() -> None:

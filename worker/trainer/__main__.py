@@ -1,9 +1,9 @@
-"""`python -P -m worker.trainer`: serve jobs over pipes, or look at a spec.
+"""`python -P -m fornada.worker.trainer`: serve jobs over pipes, or look at a spec.
 
-    python -P -m worker.trainer --up-fd N                  serve jobs; stdin is the down pipe
-    python -P -m worker.trainer build SPEC --data-root R   build the spec's model and weigh it
-    python -P -m worker.trainer data SPEC --data-root R    decode the spec's images
-    python -P -m worker.trainer pack SPEC --data-root R    pack them
+    python -P -m fornada.worker.trainer --up-fd N                  serve jobs; stdin is the down
+    pipe python -P -m fornada.worker.trainer build SPEC --data-root R   build the spec's model and
+    weigh it python -P -m fornada.worker.trainer data SPEC --data-root R    decode the spec's images
+    python -P -m fornada.worker.trainer pack SPEC --data-root R    pack them
 
 SPEC is a file with the effective document as JSON. The last three exit with 0, or with 3 for a
 spec whose model or data are wrong.
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from worker.trainer.confine import confine, limit
+from fornada.worker.trainer.confine import confine, limit
 
 
 def main() -> int:
@@ -32,15 +32,15 @@ def main() -> int:
 
 
 def _serve(up_fd: int) -> NoReturn:
-    from worker.trainer.pipes import Inbox, Outbox
-    from worker.trainer.quiet import import_keras
+    from fornada.worker.trainer.pipes import Inbox, Outbox
+    from fornada.worker.trainer.quiet import import_keras
 
     outbox = Outbox(up_fd)
     # Before Keras, which takes seconds: a supervisor that ends meanwhile must end us too.
     inbox = Inbox(sys.stdin.fileno())
     import_keras()
     from fornada.settings import Settings
-    from worker.trainer.serve import serve
+    from fornada.worker.trainer.serve import serve
 
     settings = Settings()
     limit(settings)
@@ -50,10 +50,10 @@ def _serve(up_fd: int) -> NoReturn:
 
 
 def _look(arguments: argparse.Namespace) -> int:
-    from worker.trainer.quiet import import_keras
+    from fornada.worker.trainer.quiet import import_keras
 
     import_keras()
-    from worker.trainer import look
+    from fornada.worker.trainer import look
 
     # What has been imported stays: the collector passes over it from now on.
     gc.freeze()
@@ -63,7 +63,7 @@ def _look(arguments: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="worker.trainer", description=__doc__)
+    parser = argparse.ArgumentParser(prog="fornada.worker.trainer", description=__doc__)
     parser.add_argument("--up-fd", type=int, default=-1, help="file descriptor of the up pipe")
     looks = parser.add_subparsers(dest="look", metavar="build|data|pack")
     for name in ("build", "data", "pack"):

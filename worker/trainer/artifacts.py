@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from fornada.sync import sync_folder
-from worker.files import record
-from worker.messages import FileRecord
+from fornada.worker.files import record
+from fornada.worker.messages import FileRecord
 
 # What an attempt may leave in its folder, in the order in which it is reported.
 _KINDS = {

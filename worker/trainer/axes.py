@@ -6,8 +6,8 @@ Keras takes the batch for an axis like any other: a softmax along it mixes the i
 from collections.abc import Iterator
 from typing import Any
 
-from db.states import FailureCode
-from worker.trainer.failures import TrainingFailed
+from fornada.db.states import FailureCode
+from fornada.worker.trainer.failures import TrainingFailed
 
 
 def check(layer: Any, rank: int, where: str) -> None:

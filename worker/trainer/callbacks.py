@@ -8,13 +8,13 @@ import keras
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.spec import KerasObject, Spec
 from fornada.spec.checkpoints import CHECKPOINT, named
-from worker.messages import Epoch
-from worker.trainer.catalogue import make
-from worker.trainer.checkpoints import BestModel, ModelCheckpoint, ModelFiles
-from worker.trainer.failures import TrainingFailed
+from fornada.worker.messages import Epoch
+from fornada.worker.trainer.catalogue import make
+from fornada.worker.trainer.checkpoints import BestModel, ModelCheckpoint, ModelFiles
+from fornada.worker.trainer.failures import TrainingFailed
 
 Metrics = dict[str, float]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import keras
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.spec import KerasObject
-from worker.trainer.failures import TrainingFailed
+from fornada.worker.trainer.failures import TrainingFailed
 
 _LAYERS = """
     Activation AveragePooling2D BatchNormalization Conv2D Dense Dropout Flatten

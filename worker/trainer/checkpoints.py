@@ -11,11 +11,11 @@ import numpy as np
 
 from fornada.spec import KerasObject, Monitor
 from fornada.sync import sync_folder
-from worker.files import BEST, lasting
-from worker.messages import Best, FileRecord
-from worker.trainer import artifacts
-from worker.trainer.artifacts import link
-from worker.trainer.saving import Saving
+from fornada.worker.files import BEST, lasting
+from fornada.worker.messages import Best, FileRecord
+from fornada.worker.trainer import artifacts
+from fornada.worker.trainer.artifacts import link
+from fornada.worker.trainer.saving import Saving
 
 # The files of the best model's callback; all others are a named checkpoint's.
 _WEIGHTS, _LAST = "best.weights.h5", "last.keras"

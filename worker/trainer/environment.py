@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from fornada import __version__
 from fornada.spec import Spec
-from worker.trainer import artifacts
-from worker.trainer.state.contents import Maker
+from fornada.worker.trainer import artifacts
+from fornada.worker.trainer.state.contents import Maker
 
 # Of all versions those that numbers do not depend on.
 _INDIFFERENT = frozenset({"fornada", "python"})

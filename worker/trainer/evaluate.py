@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fornada.spec import Spec, outputs
-from worker.messages import PerClass, TestResult
-from worker.trainer.data.sets import Images
-from worker.trainer.engine import Engine
+from fornada.worker.messages import PerClass, TestResult
+from fornada.worker.trainer.data.sets import Images
+from fornada.worker.trainer.engine import Engine
 
 
 def evaluate(

@@ -6,7 +6,7 @@ import resource
 import sys
 import traceback
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.spec import PathRefused, SpecProblems, wording
 
 

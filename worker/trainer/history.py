@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.messages import Epoch, RestoredEpoch
-from worker.trainer import artifacts
+from fornada.worker.messages import Epoch, RestoredEpoch
+from fornada.worker.trainer import artifacts
 
 _WHOLE = ("number", "attempt")
 _FIXED = (*_WHOLE, "seconds", "images_per_s", "learning_rate")

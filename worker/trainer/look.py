@@ -12,12 +12,12 @@ from fornada.folders import Listing, outside
 from fornada.inspection import Inspection, inspect
 from fornada.settings import Settings
 from fornada.spec import PathRefused, Role, Spec, SpecProblems
-from worker.trainer.data.decode import CHANNELS, Watch
-from worker.trainer.data.sets import list_sets, read_sets, read_sources
-from worker.trainer.failures import TrainingFailed, failure
-from worker.trainer.model import build as build_model
-from worker.trainer.model import prove, weigh
-from worker.trainer.trial import blank_batch
+from fornada.worker.trainer.data.decode import CHANNELS, Watch
+from fornada.worker.trainer.data.sets import list_sets, read_sets, read_sources
+from fornada.worker.trainer.failures import TrainingFailed, failure
+from fornada.worker.trainer.model import build as build_model
+from fornada.worker.trainer.model import prove, weigh
+from fornada.worker.trainer.trial import blank_batch
 
 EXIT_DONE = 0
 EXIT_INVALID = 3

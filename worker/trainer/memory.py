@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tensorflow.python.framework import ops
 
-from worker.trainer.failures import memory_limit
+from fornada.worker.trainer.failures import memory_limit
 
 # What a trainer may have kept of its jobs, beyond what it had before the first, in bytes; more is
 # had back by a new process, which takes seconds to start.

@@ -7,14 +7,14 @@ from typing import Any
 
 import keras
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.settings import Settings
 from fornada.spec import KerasObject, Spec
-from worker.trainer import anew, axes
-from worker.trainer.catalogue import make, reason
-from worker.trainer.failures import TrainingFailed, memory_limit
-from worker.trainer.ranks import unfit
-from worker.trainer.trial import REFUSALS, WRAPPED, refused_layer, refused_measure
+from fornada.worker.trainer import anew, axes
+from fornada.worker.trainer.catalogue import make, reason
+from fornada.worker.trainer.failures import TrainingFailed, memory_limit
+from fornada.worker.trainer.ranks import unfit
+from fornada.worker.trainer.trial import REFUSALS, WRAPPED, refused_layer, refused_measure
 
 # While it trains a model holds each parameter, its gradient and two moments of Adam.
 _COPIES_IN_TRAINING = 4

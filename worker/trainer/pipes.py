@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from pydantic import ValidationError
 
-from worker.messages import (
+from fornada.worker.messages import (
     Epoch,
     Failed,
     Finished,

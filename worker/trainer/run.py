@@ -9,17 +9,26 @@ import keras
 from fornada.settings import Settings
 from fornada.spec import Spec
 from fornada.spec.render import to_yaml
-from worker.messages import Best, Epoch, Failed, FileRecord, Finished, Started, Stopped, Train
-from worker.trainer import artifacts, environment
-from worker.trainer.data.sets import Sets, read_sets
-from worker.trainer.engine import make_deterministic
-from worker.trainer.engine.rule import compiles
-from worker.trainer.evaluate import evaluate
-from worker.trainer.failures import EXPECTED, TrainingFailed, failure, printable, trace
-from worker.trainer.model import build, prove
-from worker.trainer.pipes import Asked, StopAsked
-from worker.trainer.state.contents import Origin
-from worker.trainer.training import Begun, Training
+from fornada.worker.messages import (
+    Best,
+    Epoch,
+    Failed,
+    FileRecord,
+    Finished,
+    Started,
+    Stopped,
+    Train,
+)
+from fornada.worker.trainer import artifacts, environment
+from fornada.worker.trainer.data.sets import Sets, read_sets
+from fornada.worker.trainer.engine import make_deterministic
+from fornada.worker.trainer.engine.rule import compiles
+from fornada.worker.trainer.evaluate import evaluate
+from fornada.worker.trainer.failures import EXPECTED, TrainingFailed, failure, printable, trace
+from fornada.worker.trainer.model import build, prove
+from fornada.worker.trainer.pipes import Asked, StopAsked
+from fornada.worker.trainer.state.contents import Origin
+from fornada.worker.trainer.training import Begun, Training
 
 Tell = Callable[[Started | Epoch], None]
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fornada.settings import Settings
-from worker.messages import Failed, Finished, Stopped
-from worker.trainer import anew, memory
-from worker.trainer.pipes import Inbox, Order, Outbox
-from worker.trainer.run import Baking, failed
+from fornada.worker.messages import Failed, Finished, Stopped
+from fornada.worker.trainer import anew, memory
+from fornada.worker.trainer.pipes import Inbox, Order, Outbox
+from fornada.worker.trainer.run import Baking, failed
 
 
 def serve(inbox: Inbox, outbox: Outbox, settings: Settings) -> None:

@@ -1,6 +1,6 @@
 """Writes fornada/spec/catalogue/keras_signatures.json: what Keras says of its own classes.
 
-Run `python -P -m worker.trainer.signatures` after Keras or the catalogue has changed.
+Run `python -P -m fornada.worker.trainer.signatures` after Keras or the catalogue has changed.
 """
 
 import inspect

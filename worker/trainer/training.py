@@ -9,23 +9,23 @@ from pathlib import Path
 
 import keras
 
-from db.states import FailureCode, StopReason
+from fornada.db.states import FailureCode, StopReason
 from fornada.spec import Spec, changes
-from worker.messages import Best, Epoch, FileRecord, RestoredEpoch
-from worker.trainer import artifacts, callbacks
-from worker.trainer.catalogue import reason
-from worker.trainer.data.order import epoch_order
-from worker.trainer.data.sets import Sets
-from worker.trainer.engine import BLOCK_S, Engine, Logs
-from worker.trainer.failures import TrainingFailed, first_line
-from worker.trainer.history import History, HistoryFile
-from worker.trainer.model import refusal
-from worker.trainer.state.contents import Facts, Maker, Origin, Place, State
-from worker.trainer.state.finding import find
-from worker.trainer.state.keeper import Keeper, earlier_attempts, remove_earlier
-from worker.trainer.state.live import Live
-from worker.trainer.state.tensors import Broken
-from worker.trainer.trial import REFUSALS
+from fornada.worker.messages import Best, Epoch, FileRecord, RestoredEpoch
+from fornada.worker.trainer import artifacts, callbacks
+from fornada.worker.trainer.catalogue import reason
+from fornada.worker.trainer.data.order import epoch_order
+from fornada.worker.trainer.data.sets import Sets
+from fornada.worker.trainer.engine import BLOCK_S, Engine, Logs
+from fornada.worker.trainer.failures import TrainingFailed, first_line
+from fornada.worker.trainer.history import History, HistoryFile
+from fornada.worker.trainer.model import refusal
+from fornada.worker.trainer.state.contents import Facts, Maker, Origin, Place, State
+from fornada.worker.trainer.state.finding import find
+from fornada.worker.trainer.state.keeper import Keeper, earlier_attempts, remove_earlier
+from fornada.worker.trainer.state.live import Live
+from fornada.worker.trainer.state.tensors import Broken
+from fornada.worker.trainer.trial import REFUSALS
 
 # Epochs told when a training goes on, in one line of some 300 bytes each: a supervisor reads 64 MB.
 # Earlier ones stand in the record already, unless the database has been away for days.

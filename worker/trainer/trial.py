@@ -13,10 +13,10 @@ import tensorflow as tf
 from keras.src import backend
 from numpy.typing import NDArray
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.spec import KerasObject, Spec
-from worker.trainer.catalogue import METRIC_FUNCTIONS, make, reason
-from worker.trainer.failures import TrainingFailed
+from fornada.worker.trainer.catalogue import METRIC_FUNCTIONS, make, reason
+from fornada.worker.trainer.failures import TrainingFailed
 
 # What Keras and its backends raise where shapes and arguments do not fit.
 REFUSALS: tuple[type[Exception], ...] = (

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from dataclasses import dataclass
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.spec.catalogue.family import Family
 from fornada.spec.catalogue.signatures import keras_names
 from fornada.spec.kinds.kind import Kind, any_of, found

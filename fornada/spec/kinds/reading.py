@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.spec.problems import Problem
 from fornada.spec.source.nodes import Mark
 from fornada.spec.values import KerasObject

@@ -1,6 +1,6 @@
 """A JSON document to nodes, within the same limits as YAML text."""
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, control
 from fornada.spec.problems import Problem, SpecProblems
 from fornada.spec.source.nodes import Mapping, Mark, Node, Scalar, Sequence, literal

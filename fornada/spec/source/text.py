@@ -19,7 +19,7 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, control
 from fornada.spec.problems import Problem, SpecProblems
 from fornada.spec.source.nodes import Mapping, Mark, Node, Scalar, Sequence

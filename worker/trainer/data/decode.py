@@ -17,11 +17,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from fornada.digests import Stamp
-from worker.trainer.data.headers import NoImage
-from worker.trainer.data.reading import Read, read
-from worker.trainer.data.reasons import why
-from worker.trainer.data.threads import Turns, in_threads, spans
-from worker.trainer.memory import ceiling
+from fornada.worker.trainer.data.headers import NoImage
+from fornada.worker.trainer.data.reading import Read, read
+from fornada.worker.trainer.data.reasons import why
+from fornada.worker.trainer.data.threads import Turns, in_threads, spans
+from fornada.worker.trainer.memory import ceiling
 
 CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
 

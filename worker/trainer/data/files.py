@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from db.states import FailureCode
+from fornada.db.states import FailureCode
 from fornada.spec.wording import printable
-from worker.trainer.data.decode import Decoder
-from worker.trainer.data.headers import NoImage
-from worker.trainer.data.reading import Read, read
-from worker.trainer.failures import TrainingFailed
+from fornada.worker.trainer.data.decode import Decoder
+from fornada.worker.trainer.data.headers import NoImage
+from fornada.worker.trainer.data.reading import Read, read
+from fornada.worker.trainer.failures import TrainingFailed
 
 
 class Files:
-    """Files as `worker.trainer.data.sets.Pixels`: float32, or uint8 where they are rounded.
+    """Files as `fornada.worker.trainer.data.sets.Pixels`: float32, or uint8 where they are rounded.
 
     Args:
         folder: that they lie in.

@@ -22,13 +22,13 @@ from fornada import packs
 from fornada.digests import Digests
 from fornada.packs import PIXELS, Facts, Kind, Making, NoRoom, Pack, Packs
 from fornada.settings import Settings
-from worker.trainer.data.decode import Decoder, Seen, Watch, decode_all
-from worker.trainer.data.files import Files, as_dtype
-from worker.trainer.data.headers import NoImage
-from worker.trainer.data.pixels import Pixels
-from worker.trainer.data.reading import read
-from worker.trainer.data.threads import in_threads, spans
-from worker.trainer.memory import share
+from fornada.worker.trainer.data.decode import Decoder, Seen, Watch, decode_all
+from fornada.worker.trainer.data.files import Files, as_dtype
+from fornada.worker.trainer.data.headers import NoImage
+from fornada.worker.trainer.data.pixels import Pixels
+from fornada.worker.trainer.data.reading import read
+from fornada.worker.trainer.data.threads import in_threads, spans
+from fornada.worker.trainer.memory import share
 
 # What is not packed lies in memory up to so many bytes, where there is plenty; more is decoded anew
 # each time.

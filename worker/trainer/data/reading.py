@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from fornada.digests import Stamp, stamp
 from fornada.fingerprint import digest
-from worker.trainer.data.headers import NoImage, pixels
+from fornada.worker.trainer.data.headers import NoImage, pixels
 
 # No file of a listed format needs more bytes a pixel (16-bit RGBA), but for some header.
 _BYTES_A_PIXEL = 8

@@ -5,7 +5,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from worker.trainer.data.headers import NoImage, jpeg_frame
+from fornada.worker.trainer.data.headers import NoImage, jpeg_frame
 
 _LONGEST = 200
 _CUT = "the file is cut off: its end is missing"

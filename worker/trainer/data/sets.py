@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from db.states import FailureCode
 from fornada import subsets
+from fornada.db.states import FailureCode
 from fornada.fingerprint import fingerprint, role
 from fornada.folders import Listing
 from fornada.inspection import inspect
@@ -18,12 +18,12 @@ from fornada.settings import Settings
 from fornada.spec import Role, Spec
 from fornada.spec.values import ClassWeights
 from fornada.spec.wording import printable
-from worker.messages import DataSummary
-from worker.trainer.data.decode import Decoder, Look, Watch
-from worker.trainer.data.pack import IN_MEMORY_BYTES, Packing, Source
-from worker.trainer.data.pixels import Pixels, Rows
-from worker.trainer.failures import TrainingFailed
-from worker.trainer.memory import share
+from fornada.worker.messages import DataSummary
+from fornada.worker.trainer.data.decode import Decoder, Look, Watch
+from fornada.worker.trainer.data.pack import IN_MEMORY_BYTES, Packing, Source
+from fornada.worker.trainer.data.pixels import Pixels, Rows
+from fornada.worker.trainer.failures import TrainingFailed
+from fornada.worker.trainer.memory import share
 
 # A failure names this many bad files; the log names all.
 _NAMED = 100

@@ -4,9 +4,9 @@ import os
 
 import keras
 
-from worker.trainer.engine.blocks import Engine
-from worker.trainer.engine.interface import Logs
-from worker.trainer.engine.pace import BLOCK_S
+from fornada.worker.trainer.engine.blocks import Engine
+from fornada.worker.trainer.engine.interface import Logs
+from fornada.worker.trainer.engine.pace import BLOCK_S
 
 __all__ = ["BLOCK_S", "Engine", "Logs", "make_deterministic"]
 

@@ -9,11 +9,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.trainer.data.sets import Images
-from worker.trainer.engine.feed import Feed
-from worker.trainer.engine.interface import Block, Logs
-from worker.trainer.engine.pace import BLOCK_S, Pace
-from worker.trainer.engine.programs import PROGRAMS
+from fornada.worker.trainer.data.sets import Images
+from fornada.worker.trainer.engine.feed import Feed
+from fornada.worker.trainer.engine.interface import Block, Logs
+from fornada.worker.trainer.engine.pace import BLOCK_S, Pace
+from fornada.worker.trainer.engine.programs import PROGRAMS
 
 
 class Engine:

@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 from numpy.typing import NDArray
 
-from worker.trainer.engine.interface import Block
+from fornada.worker.trainer.engine.interface import Block
 
 # Values of the variables: trained, others of the layers, the optimizer's, the metrics'.
 _State = tuple[list[Any], list[Any], list[Any], list[Any]]

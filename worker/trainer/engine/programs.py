@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from db.states import FailureCode
-from worker.trainer.engine.interface import Program
-from worker.trainer.failures import TrainingFailed
+from fornada.db.states import FailureCode
+from fornada.worker.trainer.engine.interface import Program
+from fornada.worker.trainer.failures import TrainingFailed
 
 # Structures that a process remembers, and how many bytes of variables at most.
 _MOST = 8
@@ -53,11 +53,11 @@ class Programs:
 def _compiled(model: keras.Model) -> Program:
     backend = keras.backend.backend()
     if backend == "tensorflow":
-        from worker.trainer.engine.tensorflow import TensorFlowProgram
+        from fornada.worker.trainer.engine.tensorflow import TensorFlowProgram
 
         return TensorFlowProgram(model)
     if backend == "jax":
-        from worker.trainer.engine.jax import JaxProgram
+        from fornada.worker.trainer.engine.jax import JaxProgram
 
         return JaxProgram(model)
     message = f"KERAS_BACKEND={backend} is not supported; use tensorflow or jax."

@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from worker.trainer.engine.interface import Block
+from fornada.worker.trainer.engine.interface import Block
 
 
 class TensorFlowProgram:

@@ -7,8 +7,8 @@ from typing import Any
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from worker.messages import Best
-from worker.trainer.state.tensors import Arrays, Broken
+from fornada.worker.messages import Best
+from fornada.worker.trainer.state.tensors import Arrays, Broken
 
 # Of the layout of facts and arrays; a state of another one is not used.
 FORMAT = 1

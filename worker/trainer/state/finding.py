@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.files import sha256
-from worker.trainer.state import tensors
-from worker.trainer.state.contents import Place, State, parse
-from worker.trainer.state.tensors import Broken
+from fornada.worker.files import sha256
+from fornada.worker.trainer.state import tensors
+from fornada.worker.trainer.state.contents import Place, State, parse
+from fornada.worker.trainer.state.tensors import Broken
 
 # In an attempt's folder.
 FOLDER = "state"

@@ -18,16 +18,16 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from db.facts import TRAINING_STATE
-from db.states import FailureCode
+from fornada.db.facts import TRAINING_STATE
+from fornada.db.states import FailureCode
 from fornada.sync import sync_folder
-from worker.files import record
-from worker.messages import FileRecord
-from worker.trainer import artifacts
-from worker.trainer.failures import TrainingFailed
-from worker.trainer.state import tensors
-from worker.trainer.state.contents import Place, State
-from worker.trainer.state.finding import FOLDER, SUFFIX, name_of, states
+from fornada.worker.files import record
+from fornada.worker.messages import FileRecord
+from fornada.worker.trainer import artifacts
+from fornada.worker.trainer.failures import TrainingFailed
+from fornada.worker.trainer.state import tensors
+from fornada.worker.trainer.state.contents import Place, State
+from fornada.worker.trainer.state.finding import FOLDER, SUFFIX, name_of, states
 
 _WRITING, _REMOVING = "writing", "removing"
 _KEPT = 2

@@ -12,8 +12,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.trainer.state.contents import CallbackFacts, State, grouped
-from worker.trainer.state.tensors import Arrays, Broken
+from fornada.worker.trainer.state.contents import CallbackFacts, State, grouped
+from fornada.worker.trainer.state.tensors import Arrays, Broken
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,11 @@ from sqlalchemy import event, text
 
 from bench import report
 from bench.report import Report, Row
-from fornada.db import history, session
-from fornada.db.session import Database
+from fornada.db import migrations
+from fornada.db.reads import documents, history, live, pages
 from fornada.db.states import JobState
-from fornada.db.tables import (
+from fornada.db.store.session import Database
+from fornada.db.store.tables import (
     Artifact,
     Attempt,
     Base,
@@ -105,7 +106,7 @@ def databases(postgres: PostgresServer, size: int, epochs: int) -> Iterator[tupl
 @contextmanager
 def _filled(url: str, size: int, epochs: int) -> Iterator[Database]:
     database = Database(url, answer_timeout_s=3600.0)
-    session.prepare(database, upgrade=True)
+    migrations.prepare(database, upgrade=True)
     begin = time.monotonic()
     fill(database, size, epochs)
     report.say(f"{database.dialect}: {size:,} jobs written in {time.monotonic() - begin:.0f} s")
@@ -303,11 +304,11 @@ def questions(database: Database, size: int) -> dict[str, Callable[[int], object
     """Twenty, by the command that asks; each is told the how manieth time it is asked."""
 
     def page(**asked: Any) -> Callable[[int], object]:
-        return lambda turn: history.page(database, **asked)
+        return lambda turn: pages.page(database, **asked)
 
     def deep(**asked: Any) -> Callable[[int], object]:
         cursor = _halfway(database, size, asked)
-        return lambda turn: history.page(database, after=cursor, **asked)
+        return lambda turn: pages.page(database, after=cursor, **asked)
 
     def some(turn: int) -> int:
         return 1 + (turn * 7919) % size
@@ -317,7 +318,7 @@ def questions(database: Database, size: int) -> dict[str, Callable[[int], object
     lowest: dict[str, Any] = {"sort": "metric:val_loss", "descending": False}
     highest: dict[str, Any] = {"sort": "metric:val_accuracy"}
     return {
-        "ps": lambda turn: history.alive(database),
+        "ps": lambda turn: live.alive(database),
         "ls": page(),
         "ls --state succeeded": page(states=[JobState.SUCCEEDED]),
         "ls --state failed": page(states=[JobState.FAILED]),
@@ -342,7 +343,7 @@ def questions(database: Database, size: int) -> dict[str, Callable[[int], object
 
 def _shown(database: Database, job_id: int) -> object:
     """All that the command reads of a job."""
-    document = history.state(database, job_id), history.job(database, job_id)
+    document = history.state(database, job_id), documents.job(database, job_id)
     return document, history.epochs(database, job_id), history.events(database, job_id)
 
 
@@ -350,7 +351,7 @@ def _halfway(database: Database, size: int, asked: dict[str, Any]) -> str | None
     """The cursor of the page in the middle."""
     cursor: str | None = None
     for _ in range(max(1, size // 2 // STEP)):
-        cursor = history.page(database, after=cursor, limit=min(STEP, size), **asked).next
+        cursor = pages.page(database, after=cursor, limit=min(STEP, size), **asked).next
     return cursor
 
 

@@ -18,11 +18,11 @@ from sqlalchemy import event, func, insert, select
 from bench import pictures, processes, report, running
 from bench.nets import Training
 from bench.report import Report, Row
-from fornada.db import jobs
 from fornada.db.clock import now
-from fornada.db.session import Database
+from fornada.db.queue import jobs
 from fornada.db.states import JobState
-from fornada.db.tables import Attempt, Job
+from fornada.db.store.session import Database
+from fornada.db.store.tables import Attempt, Job
 from tests.faults.at_size import IDLE_WORKERS, Pages, fill, idle_workers
 from tests.servers import PostgresServer, RedisServer
 from tests.services import store

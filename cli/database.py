@@ -9,7 +9,7 @@ from fornada.cli.options import output_options
 from fornada.cli.output import Output
 
 if TYPE_CHECKING:
-    from fornada.db.session import Database
+    from fornada.db.store.session import Database
 
 
 @click.group()
@@ -94,7 +94,7 @@ def check(output: Output) -> None:
 
 
 def _database() -> "Database":
-    from fornada.db.session import Database
+    from fornada.db.store.session import Database
     from fornada.settings import Settings
 
     settings = Settings()

@@ -117,6 +117,12 @@ class Fenced(StoreError):
         self.attempt = attempt
 
 
+class BadReference(StoreError):
+    """What was given names no job and could name none, or several where one is meant."""
+
+    code = "BAD_REFERENCE"
+
+
 class BadCursor(StoreError):
     """A page's cursor that was not given out for this sort order."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fornada.db.facts import TRAINING_STATE
+from fornada.db.records import TRAINING_STATE
 from fornada.db.states import JobState, StopReason
 from fornada.errors import NotExtendable
 from fornada.submission import AT_ONCE, Submitted, Terms

@@ -1,8 +1,8 @@
 """Redis as Celery sees it: one app for both sides, queues, and wake-ups that answer in time.
 
 A queue of users is a list of the same name in Redis, under `KEY_PREFIX`. The message carries the
-job's uid and its document (the fields of `fornada.db.jobs.NewJob`), or nothing when upkeep only
-wants somebody to look at the table.
+job's uid and its document (the fields of `fornada.db.queue.jobs.NewJob`), or nothing when upkeep
+only wants somebody to look at the table.
 """
 
 import hashlib
@@ -112,8 +112,8 @@ class Publisher:
         Args:
             queue_name: the job's queue.
             uid: of the job, or None for a wake-up that names none.
-            document: the fields of `fornada.db.jobs.NewJob`, from which a worker can record the
-                job.
+            document: the fields of `fornada.db.queue.jobs.NewJob`, from which a worker can record
+                the job.
         Raises:
             BrokerUnreachable: Redis did not take it.
         """

@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import Any
 
 from fornada.again import Again
-from fornada.db import history, workers
-from fornada.db.history import Page
+from fornada.db.queue import workers
+from fornada.db.reads import history, live, pages
+from fornada.db.reads.pages import Page
 from fornada.db.states import JobState
 from fornada.following import Following, Sight
 from fornada.logs import Logs, Piece
@@ -63,7 +64,7 @@ class Client(Again, Steering, Following, Logs):
             after: the cursor of the page before.
             limit: rows at most.
         """
-        page = history.page(
+        page = pages.page(
             self._database,
             states=[JobState(state) for state in states],
             tags=dict(tags or {}),
@@ -79,7 +80,7 @@ class Client(Again, Steering, Following, Logs):
 
     def alive(self) -> list[dict[str, Any]]:
         """Jobs that wait or run, with why they wait."""
-        rows = history.alive(self._database, within_s=self.settings.alive_s)
+        rows = live.alive(self._database, within_s=self.settings.alive_s)
         self._mark(rows)
         return rows
 

@@ -7,9 +7,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from fornada import artifacts
-from fornada.db import history, session
+from fornada.db import migrations
+from fornada.db.reads import documents
+from fornada.db.reads import references as job_references
+from fornada.db.store import session
 from fornada.presence import Presence
-from fornada.references import refuse_malformed, refuse_range
 from fornada.settings import Settings
 from fornada.submission import user
 
@@ -32,10 +34,7 @@ class Connected:
             JobNotFound: one names no job.
             AmbiguousReference: a prefix names several.
         """
-        named = [str(reference) for reference in references]
-        for one in named:
-            refuse_malformed(one)
-        return history.resolve(self._database, named)
+        return job_references.resolve(self._database, map(str, references))
 
     def find_one(self, reference: str | int) -> int:
         """The id of the one job that an id, a uid prefix or `@last` names.
@@ -45,8 +44,7 @@ class Connected:
             JobNotFound: it names no job.
             AmbiguousReference: a prefix names several.
         """
-        refuse_range(str(reference))
-        return history.find(self._database, str(reference))
+        return job_references.find(self._database, str(reference))
 
     def show(self, reference: str | int) -> dict[str, Any]:
         """All that is known of a job: the document of `fornada show --json`.
@@ -83,11 +81,11 @@ class Connected:
         if self.settings.embedded:
             self.settings.make_home()
         database = session.Database(self.settings.sql_url)
-        session.prepare(database, upgrade=self.settings.embedded)
+        migrations.prepare(database, may_upgrade=self.settings.embedded)
         return database
 
     def _document(self, job_id: int) -> dict[str, Any]:
-        document: dict[str, Any] = history.job(self._database, job_id)
+        document: dict[str, Any] = documents.job(self._database, job_id)
         best = document.get("best")
         if best:
             best["path"] = str(artifacts.path(self.settings, best["uri"]))

@@ -36,12 +36,6 @@ class StackRunning(StackError):
     code = "STACK_RUNNING"
 
 
-class BadReference(FornadaError):
-    """What was given names no job and could name none, or several where one is meant."""
-
-    code = "BAD_REFERENCE"
-
-
 class Undecided(FornadaError):
     """The database went away as it recorded jobs: nobody knows whether it did."""
 

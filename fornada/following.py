@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fornada.connected import Connected
-from fornada.db import history
 from fornada.db.errors import DatabaseUnreachable
+from fornada.db.reads import history, live
 from fornada.db.states import FINAL_STATES, JobState
 from fornada.errors import WaitTimedOut
 from fornada.patience import Patience, Tell, outage, unheard
@@ -106,7 +106,7 @@ class Following(Connected):
             epochs = history.epochs(self._database, job_id, shown.after)
         waits: Mapping[str, Any] = {}
         if job["state"] in WAITING:
-            waits = history.waits(self._database, job_id, within_s=self.settings.alive_s)
+            waits = live.waits(self._database, job_id, within_s=self.settings.alive_s)
         return Sight(job, epochs, waits.get("waits"), ended, waits.get("starts_in_s"))
 
 

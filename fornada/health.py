@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from fornada import broker, local
-from fornada.db import migrations, session, workers
+from fornada.db import migrations
 from fornada.db.errors import DatabaseUnreachable, NotPermitted
+from fornada.db.queue import workers
 from fornada.db.states import WorkerState
+from fornada.db.store import session
 from fornada.errors import FornadaError, StackError
 from fornada.patience import why
 from fornada.settings import Settings, strangers

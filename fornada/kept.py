@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fornada import artifacts
-from fornada.db import history
-from fornada.db.facts import TRAINING_STATE
-from fornada.db.session import Database
+from fornada.db.reads import documents, history
+from fornada.db.records import TRAINING_STATE
+from fornada.db.store.session import Database
 from fornada.presence import Presence
 from fornada.settings import Settings
 from fornada.submission import Submitted
@@ -44,7 +44,7 @@ class Kept:
         data = fingerprint.of_spec(spec, self._settings)
         job_id = history.succeeded_like(self._database, spec.hash, data)
         while job_id is not None:
-            job = history.job(self._database, job_id)
+            job = documents.job(self._database, job_id)
             gone = self._first_gone(job)
             if gone is None:
                 return Submitted(job_id, job["uid"], known_by="needed")

@@ -23,7 +23,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from fornada import broker
-from fornada.db import session
+from fornada.db import migrations
+from fornada.db.store import session
 from fornada.errors import BrokerUnreachable, NoKeras, SettingsError, StackError, StackRunning
 from fornada.settings import Settings
 
@@ -163,7 +164,7 @@ class LocalStack:
     def _upgrade(self) -> None:
         database = session.Database(self.settings.sql_url)
         try:
-            session.prepare(database, upgrade=True)
+            migrations.prepare(database, may_upgrade=True)
         finally:
             database.dispose()
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from fornada import artifacts
 from fornada.connected import Connected
-from fornada.db import history
-from fornada.db.jobs import LogPlace
+from fornada.db.queue.logs import log_chunks, log_places
+from fornada.db.reads import documents, history
+from fornada.db.records import LogPlace
 from fornada.db.states import FINAL_STATES, AttemptOutcome
 from fornada.errors import LogElsewhere, NotStarted
 from fornada.patience import Patience, Tell, unheard
@@ -112,7 +113,7 @@ class Logs(Connected):
             raise last.elsewhere() if last.ended else self._not_started(job_id, attempt)
 
     def _places(self, job_id: int, attempt: int | None) -> list[LogPlace]:
-        places: list[LogPlace] = history.log_places(self._database, job_id)
+        places: list[LogPlace] = log_places(self._database, job_id)
         return [one for one in places if attempt in (None, one.attempt)]
 
     def _not_started(self, job_id: int, attempt: int | None) -> NotStarted:
@@ -203,12 +204,12 @@ class _Reader:
 
     def _chunks(self) -> list[Any]:
         return list(
-            history.log_chunks(self._logs._database, self._job_id, self._place.attempt, self._chunk)
+            log_chunks(self._logs._database, self._job_id, self._place.attempt, self._chunk)
         )
 
     def _end(self) -> tuple[int | None, bool]:
         """How long the whole log is, if that is recorded, and whether its worker died over it."""
-        job: Mapping[str, Any] = history.job(self._logs._database, self._job_id)
+        job: Mapping[str, Any] = documents.job(self._logs._database, self._job_id)
         number = self._place.attempt
         mine = [one for one in job["artifacts"] if one["attempt"] == number]
         sizes = [int(one["bytes"]) for one in mine if one["uri"].endswith(f"/{LOG}")]

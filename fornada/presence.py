@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from fornada import artifacts
-from fornada.db import history
-from fornada.db.session import Database
+from fornada.db.reads import attempt_folders
 from fornada.db.states import FINAL_STATES
+from fornada.db.store.session import Database
 from fornada.settings import Settings
 
 Record = MutableMapping[str, Any]
@@ -63,7 +63,7 @@ class Presence:
                 record["exists"] = True if look is Look.THERE else False if gone else None
                 if look is Look.NOTHING and not gone and final:
                     unseen.append((job["id"], record))
-        hosts = history.hosts(self._database, {job for job, _ in unseen}) if unseen else {}
+        hosts = attempt_folders.hosts(self._database, {job for job, _ in unseen}) if unseen else {}
         for job_id, record in unseen:
             record["exists"] = False if self._sees(hosts.get(job_id)) else None
 
@@ -95,7 +95,7 @@ class Presence:
         if host is None:
             return False
         if host not in self._hosts:
-            uris = history.folders_of(self._database, host)
+            uris = attempt_folders.folders_of(self._database, host)
             found = (artifacts.path(self._settings, uri).exists() for uri in uris)
             self._hosts[host] = any(found)
         return self._hosts[host]

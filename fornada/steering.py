@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from fornada.db import history, jobs, queues, upkeep, workers
 from fornada.db.errors import WrongState
+from fornada.db.queue import queues, steering, upkeep, workers
+from fornada.db.reads import documents
 from fornada.db.states import JobState
 from fornada.errors import WorkerNotFound
 from fornada.waking import Waking
@@ -35,7 +36,7 @@ class Steering(Waking):
         """
         job_id = self.find_one(reference)
         grace_s = 0.0 if force else grace_s
-        return jobs.cancel(self._database, job_id, self.actor, reason, grace_s=grace_s)
+        return steering.cancel(self._database, job_id, self.actor, reason, grace_s=grace_s)
 
     def hold(self, reference: str | int) -> JobState:
         """Keep a job that waits from starting, until it is released.
@@ -43,7 +44,7 @@ class Steering(Waking):
         Raises:
             WrongState: it runs or has ended.
         """
-        return jobs.hold(self._database, self.find_one(reference), self.actor)
+        return steering.hold(self._database, self.find_one(reference), self.actor)
 
     def release(self, reference: str | int) -> JobState:
         """Let a held job go.
@@ -53,7 +54,7 @@ class Steering(Waking):
         Raises:
             WrongState: it runs or has ended.
         """
-        return self._moved(reference, jobs.release)
+        return self._moved(reference, steering.release)
 
     def move(
         self,
@@ -76,7 +77,7 @@ class Steering(Waking):
             WrongState: it runs or has ended.
         """
         job_id = self.find_one(reference)
-        jobs.move(self._database, job_id, self.actor, priority=priority, queue=queue, top=top)
+        steering.move(self._database, job_id, self.actor, priority=priority, queue=queue, top=top)
         return self._wake_for(job_id)
 
     def retry(self, reference: str | int, *, fresh: bool = False) -> JobState:
@@ -89,7 +90,7 @@ class Steering(Waking):
             WrongState: it waits, runs or has succeeded.
         """
         try:
-            return self._moved(reference, jobs.retry, fresh=fresh)
+            return self._moved(reference, steering.retry, fresh=fresh)
         except WrongState as error:
             if error.state is not JobState.SUCCEEDED:
                 raise
@@ -151,7 +152,7 @@ class Steering(Waking):
 
     def _wake_for(self, job_id: int) -> JobState:
         """Tell a worker of a job that waits in its queue now; the job's state."""
-        job = history.job(self._database, job_id)
+        job = documents.job(self._database, job_id)
         state = JobState(job["state"])
         if state is JobState.QUEUED:
             # Nothing to warn of: upkeep tells the workers if this does not.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
-from fornada.db.jobs import NewJob
+from fornada.db.records import NewJob
 
 if TYPE_CHECKING:
     from fornada.spec import Problem, Spec

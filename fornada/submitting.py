@@ -8,8 +8,10 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from fornada.db import history, jobs, workers
 from fornada.db.errors import DatabaseUnreachable
+from fornada.db.queue import fleet, jobs, workers
+from fornada.db.reads import documents, history
+from fornada.db.records import NewJob
 from fornada.db.states import JobState, Unfit
 from fornada.errors import NeverScheduled, Undecided
 from fornada.kept import Kept
@@ -160,17 +162,17 @@ class Submitting(Waking):
                 folders = () if job or known else next(looked)
                 yield replace(said, warnings=(*spec.warnings, *folders))
 
-    def _added(self, new: jobs.NewJob, job_id: int, terms: Terms) -> Submitted:
+    def _added(self, new: NewJob, job_id: int, terms: Terms) -> Submitted:
         try:
             return self._told(new, job_id, terms)
         except DatabaseUnreachable as error:
             # It is queued, and must not be called refused.
             return Submitted(job_id, new.uid, f"the database went away then: {why(error)}")
 
-    def _told(self, new: jobs.NewJob, job_id: int, terms: Terms) -> Submitted:
+    def _told(self, new: NewJob, job_id: int, terms: Terms) -> Submitted:
         """What there is to say of a job that was recorded now, or was known by its key."""
         if terms.key is not None:
-            known = history.job(self._database, job_id)
+            known = documents.job(self._database, job_id)
             if known["uid"] != new.uid:
                 same = known["spec_hash"] == new.spec_hash
                 warning = None if same else f"job {job_id} has another spec than this one"
@@ -180,7 +182,7 @@ class Submitting(Waking):
             return Submitted(job_id, new.uid, self._called_off(job_id) if terms.after else None)
         return Submitted(job_id, new.uid, self._wake(new.queue, new.uid, vars(new)))
 
-    def _accept(self, news: Sequence[jobs.NewJob]) -> list[int]:
+    def _accept(self, news: Sequence[NewJob]) -> list[int]:
         """Add jobs, once more when nobody answered.
 
         Their commit may have been done and only the answer lost: the same uids again change
@@ -214,7 +216,7 @@ class Submitting(Waking):
 
     def _called_off(self, job_id: int) -> str | None:
         """Why a job was cancelled as soon as it was accepted, if it was."""
-        job = history.job(self._database, job_id)
+        job = documents.job(self._database, job_id)
         if job["state"] != JobState.CANCELLED:
             return None
         return f"job {job_id} is cancelled already: {job['cancel_reason']}"
@@ -236,7 +238,7 @@ class Submitting(Waking):
         refused = [
             self._never(queue, name, reason)
             for (queue, gpus), names in wants.items()
-            if (reason := history.never_runs(self._database, queue, gpus))
+            if (reason := fleet.never_runs(self._database, queue, gpus))
             for name in names
         ]
         if refused:

@@ -11,7 +11,7 @@ import pytest
 from tests.servers import PostgresServer, RedisServer
 
 if TYPE_CHECKING:
-    from fornada.db.session import Database
+    from fornada.db.store.session import Database
 
 NAME = "fornada_test"
 
@@ -50,7 +50,7 @@ def _postgres_database(postgres_server: PostgresServer) -> str:
     A clone of a template for each test costs half a second: a thousand files.
     """
     from fornada.db import migrations
-    from fornada.db.session import Database
+    from fornada.db.store.session import Database
 
     postgres_server.execute(f"CREATE DATABASE {NAME}")
     empty = Database(postgres_server.url(NAME))
@@ -63,7 +63,7 @@ def _postgres_database(postgres_server: PostgresServer) -> str:
 def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Migrated once; copied for each test."""
     from fornada.db import migrations
-    from fornada.db.session import Database
+    from fornada.db.store.session import Database
 
     file = tmp_path_factory.mktemp("sqlite") / "template.db"
     template = Database(f"sqlite:///{file}")
@@ -77,7 +77,7 @@ def postgres_database_url(
     postgres_server: PostgresServer, _postgres_database: str
 ) -> Iterator[str]:
     """URL of a migrated PostgreSQL database that is empty when the test begins."""
-    from fornada.db.tables import Base
+    from fornada.db.store.tables import Base
 
     yield postgres_server.url(_postgres_database)
     # Whatever the test left open would hold its locks against the next one.
@@ -108,7 +108,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def database(database_url: str) -> Iterator["Database"]:
     """A migrated database of the test's own, of each kind in turn."""
-    from fornada.db.session import Database
+    from fornada.db.store.session import Database
 
     opened = Database(database_url)
     yield opened

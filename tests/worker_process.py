@@ -16,10 +16,12 @@ from typing import Any, Self
 from celery import Celery
 
 from fornada import broker
-from fornada.db import history, jobs, session, workers
-from fornada.db.facts import NewJob
-from fornada.db.session import Database
+from fornada.db import migrations
+from fornada.db.queue import jobs, steering, workers
+from fornada.db.reads import documents
+from fornada.db.records import NewJob
 from fornada.db.states import WorkerState
+from fornada.db.store.session import Database
 from fornada.settings import Settings
 from tests import processes
 from tests.servers import PostgresServer
@@ -56,7 +58,7 @@ class Site:
 
     def __post_init__(self) -> None:
         self.database = Database(self.database_url)
-        session.prepare(self.database, upgrade=True)
+        migrations.prepare(self.database, may_upgrade=True)
         self.settings = Settings(
             home=self.home,
             database_url=self.database_url,
@@ -119,7 +121,7 @@ class Site:
 
     def show(self, job_id: int) -> dict[str, Any]:
         """The job's document."""
-        document: dict[str, Any] = history.job(self.database, job_id)
+        document: dict[str, Any] = documents.job(self.database, job_id)
         return document
 
     def state(self, job_id: int) -> str:
@@ -148,7 +150,7 @@ class Site:
     def cancel(self, *ids: int) -> None:
         """Cancel jobs, and wait until they have ended."""
         for job_id in ids:
-            jobs.cancel(self.database, job_id, "test")
+            steering.cancel(self.database, job_id, "test")
         for job_id in ids:
             self.wait(job_id)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from fornada.db import jobs
+from fornada.db.queue import jobs
 from fornada.spec import loads
 from tests.worker_process import REPOSITORY, Site, stub_job
 

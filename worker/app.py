@@ -12,9 +12,9 @@ from celery import signals
 from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 
 from fornada import broker
-from fornada.db import session
+from fornada.db import migrations
 from fornada.db.errors import DatabaseUnreachable, NotPermitted, SchemaMismatch
-from fornada.db.session import Database
+from fornada.db.store.session import Database
 from fornada.errors import SettingsError
 from fornada.settings import Settings
 from fornada.worker import consumer, enlist, inbox, prctl, pulse, slots
@@ -121,7 +121,7 @@ def _enlist(crew: Crew, heart: Heart, begun: float) -> None:
     told = False
     while True:
         try:
-            session.prepare(database, upgrade=settings.embedded)
+            migrations.prepare(database, may_upgrade=settings.embedded)
             enlist.enlist(database, settings, crew.facts(), heart.before, begun)
         except DatabaseUnreachable as exc:
             if not told:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fornada.db.session import Database
+from fornada.db.store.session import Database
 from fornada.settings import Settings
 from fornada.worker.spares import Trainers
 

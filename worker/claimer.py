@@ -2,9 +2,9 @@
 
 import logging
 
-from fornada.db import jobs
 from fornada.db.errors import DatabaseUnreachable, Fenced
-from fornada.db.facts import Claim, Fence
+from fornada.db.queue import attempts, claims
+from fornada.db.records import Claim, Fence
 from fornada.worker.bakery import Bakery
 from fornada.worker.slots import Slot
 
@@ -44,14 +44,14 @@ class Claimer:
     def _holds_unended(self) -> bool:
         for fence in tuple(self._unended):
             try:
-                jobs.requests(self._bakery.database, fence)
+                attempts.requests(self._bakery.database, fence)
             except Fenced:
                 self._unended.discard(fence)
         return bool(self._unended)
 
     def _claim(self) -> Claim | None:
         bakery, settings = self._bakery, self._bakery.settings
-        return jobs.claim(
+        return claims.claim(
             bakery.database,
             worker=bakery.name,
             host=bakery.host,
@@ -64,7 +64,7 @@ class Claimer:
 
     def _unanswered(self) -> Claim | None:
         bakery = self._bakery
-        claim = jobs.unanswered(
+        claim = claims.unanswered(
             bakery.database,
             worker=bakery.name,
             slot=self._slot.name,

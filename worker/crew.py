@@ -5,8 +5,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from fornada.db.queue.workers import WorkerFacts
 from fornada.db.states import WorkerState
-from fornada.db.workers import WorkerFacts
 from fornada.worker import slots
 from fornada.worker.bakery import Bakery
 from fornada.worker.slots import Slot

@@ -6,10 +6,10 @@ from collections.abc import Container
 from dataclasses import replace
 from typing import Any
 
-from fornada.db import jobs, workers
-from fornada.db.session import Database
+from fornada.db.queue import expiry, workers
+from fornada.db.queue.workers import WorkerFacts
 from fornada.db.states import WorkerState
-from fornada.db.workers import WorkerFacts
+from fornada.db.store.session import Database
 from fornada.settings import Settings
 from fornada.worker.pulse import NameHeld, Pulse
 
@@ -52,7 +52,7 @@ def enlist(
             f"another worker took the name {name} just now; give this one another --name"
         )
     pause_s = settings.retry_pause_s
-    for job_id in jobs.abandon(database, worker=name, host=host, pause_s=pause_s):
+    for job_id in expiry.abandon(database, worker=name, host=host, pause_s=pause_s):
         log.warning("job %d: its attempt ended with the process before this one", job_id)
 
 

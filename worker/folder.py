@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fornada.db.errors import DatabaseUnreachable, Fenced
-from fornada.db.facts import Fence
-from fornada.db.session import Database
+from fornada.db.records import Fence
+from fornada.db.store.session import Database
 from fornada.worker import files
 from fornada.worker.shipping import Shipping
 

@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from fornada.db import history, jobs
 from fornada.db.errors import DatabaseUnreachable, JobNotFound
-from fornada.db.jobs import NewJob
-from fornada.db.session import Database
+from fornada.db.queue import jobs
+from fornada.db.reads import references
+from fornada.db.records import NewJob
+from fornada.db.store.session import Database
 from fornada.spec import Spec, SpecProblems
 from fornada.submission import new_job
 
@@ -28,7 +29,7 @@ class WakeUp(BaseModel):
 
     # As `uuid.UUID` prints it, or without dashes.
     uid: Annotated[str, Field(pattern=r"^[0-9a-f-]{32,36}$")] | None = None
-    # The fields of `fornada.db.jobs.NewJob`.
+    # The fields of `fornada.db.queue.jobs.NewJob`.
     document: dict[str, Any] | None = None
 
 
@@ -52,7 +53,7 @@ def accept(database: Database, payload: dict[str, Any]) -> None:
 
 def _record_unknown(database: Database, uid: str, document: dict[str, Any]) -> None:
     try:
-        history.find(database, uid)
+        references.find(database, uid)
     except JobNotFound:
         told = _NEW_JOB.validate_python(document | {"uid": uid})
         spec = Spec.from_document(told.spec)

@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from fornada.db import jobs
 from fornada.db.errors import DatabaseUnreachable, Fenced
-from fornada.db.facts import EpochRow, Fence, Requests, StartedFacts, Verdict
-from fornada.db.session import Database
+from fornada.db.queue import attempts, verdicts
+from fornada.db.records import EpochRow, Fence, Requests, StartedFacts, Verdict
 from fornada.db.states import JobState
+from fornada.db.store.session import Database
 from fornada.worker.folder import Folder
 
 log = logging.getLogger("fornada.worker")
@@ -97,7 +97,7 @@ class Lease:
                 self._folder.ship()
                 self._close()
                 self._write()
-                state = jobs.finish(self._database, self._fence, verdict, pause_s=pause_s)
+                state = verdicts.finish(self._database, self._fence, verdict, pause_s=pause_s)
             except Fenced:
                 # Lost, or finished by a commit whose answer was cut off.
                 self.over = True
@@ -158,11 +158,11 @@ class Lease:
             return
         self._look_at = now + LOOK_S
         if self._away or now >= self._renew_at:
-            self.requests = jobs.renew(self._database, self._fence, self._lease_s)
+            self.requests = attempts.renew(self._database, self._fence, self._lease_s)
             self._confirmed = now
             self._renew_at = now + self._heartbeat_s
         else:
-            self.requests = jobs.requests(self._database, self._fence)
+            self.requests = attempts.requests(self._database, self._fence)
 
     def _write(self) -> None:
         """Record what waits."""
@@ -170,11 +170,11 @@ class Lease:
             facts, epochs = self._facts, dict(self._epochs)
             self._sent = max(epochs, default=self._sent)
         if facts is not None:
-            jobs.started(self._database, self._fence, facts)
+            attempts.started(self._database, self._fence, facts)
             with self._lock:
                 self._facts = None
         if epochs:
-            jobs.record_epochs(self._database, self._fence, list(epochs.values()))
+            attempts.record_epochs(self._database, self._fence, list(epochs.values()))
             if bests := [row.best.epoch for row in epochs.values() if row.best is not None]:
                 # Not before: a lost attempt keeps the best model that the record names.
                 self._folder.outdone(max(bests))

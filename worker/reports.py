@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from fornada import artifacts
-from fornada.db.facts import BestModel, Claim, EpochRow, StartedFacts
+from fornada.db.records import BestModel, Claim, EpochRow, StartedFacts
 from fornada.settings import Settings
 from fornada.worker.messages import Best, Epoch, RestoredEpoch, Started
 

@@ -3,9 +3,9 @@
 import logging
 from pathlib import Path
 
-from fornada.db import jobs
-from fornada.db.facts import Fence, LogChunk
-from fornada.db.session import Database
+from fornada.db.queue import logs
+from fornada.db.records import Fence, LogChunk
+from fornada.db.store.session import Database
 
 log = logging.getLogger("fornada.worker")
 
@@ -44,7 +44,7 @@ class Shipping:
         """
         while chunk := self._unconfirmed or self._next():
             self._unconfirmed = chunk
-            jobs.record_log(self._database, self._fence, chunk)
+            logs.record_log(self._database, self._fence, chunk)
             self._unconfirmed = None
             self._number += 1
             self._start += len(chunk.data)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from fornada import artifacts
-from fornada.db.facts import Claim, Failure, Requests, Verdict
+from fornada.db.records import Claim, Failure, Requests, Verdict
 from fornada.db.states import AttemptOutcome, JobState
 from fornada.worker import reports
 from fornada.worker.bakery import Bakery

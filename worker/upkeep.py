@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from celery import Celery
 
 from fornada import broker
-from fornada.db import jobs, upkeep, workers
 from fornada.db.errors import DatabaseUnreachable
+from fornada.db.queue import expiry, upkeep, workers
 from fornada.errors import BrokerUnreachable
 from fornada.worker.crew import Crew
 from fornada.worker.heart import Heart
@@ -126,7 +126,7 @@ class Upkeep:
     def _keep(self) -> None:
         database = self._bakery.database
         pause_s = self._bakery.settings.retry_pause_s
-        for job_id in jobs.expire_leases(database, pause_s=pause_s):
+        for job_id in expiry.expire_leases(database, pause_s=pause_s):
             log.warning("job %d: its worker was not heard of in time; the attempt is lost", job_id)
         for job_id in upkeep.release_due(database):
             log.info("job %d: what it waited for has ended", job_id)

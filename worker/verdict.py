@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fornada import artifacts
-from fornada.db.facts import ArtifactRow, Failure, Verdict
-from fornada.db.logs import LAST_BYTES, lines_of
+from fornada.db.queue.logs import LAST_BYTES, lines_of
+from fornada.db.records import ArtifactRow, Failure, Verdict
 from fornada.db.states import QUOTE, AttemptOutcome, FailureCode, StopReason
 from fornada.settings import Settings
 from fornada.worker import files

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, inspect, text
 
 from fornada.db.errors import SchemaMismatch
-from fornada.db.session import Database
+from fornada.db.store.session import Database
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -74,11 +74,28 @@ def check(database: Database) -> list[str]:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    from fornada.db.tables import Base
+    from fornada.db.store.tables import Base
 
     with database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         return [str(difference) for difference in compare_metadata(context, Base.metadata)]
+
+
+def prepare(database: Database, *, may_upgrade: bool) -> None:
+    """See that the schema is the one this code needs.
+
+    Args:
+        may_upgrade: bring it there; for the embedded database, which is this user's own.
+    Raises:
+        SchemaMismatch: it is another, and `may_upgrade` is false or cannot help.
+        DatabaseUnreachable: it does not answer.
+    """
+    found = current(database)
+    if found == HEAD:
+        return
+    if not may_upgrade:
+        raise mismatch(found)
+    upgrade(database)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from fornada.db.tables import Base
+from fornada.db.store.tables import Base
 
 context.configure(
     connection=context.config.attributes["connection"],

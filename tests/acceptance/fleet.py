@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fornada.client import Client
-from fornada.db import history
+from fornada.db.reads import live
 from tests.acceptance.installed import Fornada
 from tests.acceptance.specs import small
 from tests.until import until
@@ -35,7 +35,7 @@ class Fleet:
 
     def waits(self, job_id: int) -> str:
         """Why a job waits, in the record's word."""
-        return str(history.waits(self.site.database, job_id)["waits"])
+        return str(live.waits(self.site.database, job_id)["waits"])
 
     def until(self, job_id: int, seen: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Wait until a job's document is as `seen` wants it."""

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fornada.db import history, jobs, queues
+from fornada.db.queue import queues, steering
+from fornada.db.reads import live
 from tests.acceptance.fleet import Fleet
 from tests.acceptance.specs import small
 
@@ -18,8 +19,8 @@ def _open(fleet: Fleet) -> Iterator[None]:
     for name in ("default", "night"):
         queues.resume(fleet.site.database, name, "test")
         queues.set_max_running(fleet.site.database, name, None, "test")
-    for row in history.alive(fleet.site.database):
-        jobs.cancel(fleet.site.database, row["id"], "test", grace_s=0.0)
+    for row in live.alive(fleet.site.database):
+        steering.cancel(fleet.site.database, row["id"], "test", grace_s=0.0)
 
 
 def started(fleet: Fleet, *jobs: int) -> list[int]:

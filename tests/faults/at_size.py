@@ -8,11 +8,12 @@ from typing import Any
 
 from sqlalchemy import insert, text
 
-from fornada.db import history, jobs
 from fornada.db.clock import now
-from fornada.db.session import Database
+from fornada.db.queue import jobs
+from fornada.db.reads import pages
 from fornada.db.states import JobState
-from fornada.db.tables import Job
+from fornada.db.store.session import Database
+from fornada.db.store.tables import Job
 from tests.services import store
 from tests.worker_process import REPOSITORY
 
@@ -68,7 +69,7 @@ class Pages:
         self._next: str | None = None
 
     def __call__(self) -> None:
-        found = history.page(
+        found = pages.page(
             self._database, sort="duration", descending=True, after=self._next, limit=50
         )
         assert len(found.rows) == 50

@@ -11,11 +11,13 @@ from typing import Any
 from sqlalchemy import func, select
 
 from fornada import artifacts
-from fornada.db import history
 from fornada.db.errors import JobNotFound
+from fornada.db.queue import logs
+from fornada.db.reads import documents, history
+from fornada.db.reads.references import find
 from fornada.db.states import LEGAL_MOVES, JobState
-from fornada.db.tables import Job, LogChunk
-from fornada.db.tables import Worker as WorkerRow
+from fornada.db.store.tables import Job, LogChunk
+from fornada.db.store.tables import Worker as WorkerRow
 from tests.faults.cast import Part, epochs_of
 from tests.faults.real import differences, outcome
 from tests.faults.stage import Stage
@@ -56,7 +58,7 @@ class Audit:
         references = {part.seed: outcome(self._site, self._show(part)) for part in self._references}
         for part in self._parts:
             try:
-                job = history.job(self._site.database, self._id(part))
+                job = documents.job(self._site.database, self._id(part))
             except JobNotFound:
                 # Nobody was told that it was accepted.
                 continue
@@ -68,10 +70,10 @@ class Audit:
     def _id(self, part: Part) -> int:
         if part.job_id is not None:
             return part.job_id
-        return history.find(self._site.database, part.uid)
+        return find(self._site.database, part.uid)
 
     def _show(self, part: Part) -> dict[str, Any]:
-        document: dict[str, Any] = history.job(self._site.database, self._id(part))
+        document: dict[str, Any] = documents.job(self._site.database, self._id(part))
         return document
 
     def _job(
@@ -173,7 +175,7 @@ class Audit:
         """What was shipped of a log is how it begins; all of it, when its worker saw its end."""
         database = self._site.database
         for each in job["executions"]:
-            chunks = history.log_chunks(database, job["id"], each["attempt"], 0)
+            chunks = logs.log_chunks(database, job["id"], each["attempt"], 0)
             shipped = b"".join(chunk.data for chunk in chunks)
             file = self._folder(job, each["attempt"]) / "train.log"
             there = file.read_bytes() if file.exists() else b""

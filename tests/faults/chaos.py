@@ -16,10 +16,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from fornada.db import jobs, workers
 from fornada.db.errors import DatabaseUnreachable, WrongState
+from fornada.db.queue import jobs, steering, workers
 from fornada.db.states import FINAL_STATES, JobState
-from fornada.db.tables import Job
+from fornada.db.store.tables import Job
 from fornada.errors import BrokerUnreachable
 from tests.faults import cast
 from tests.faults.audit import Audit
@@ -88,7 +88,7 @@ class Chaos:
         self._say("calm")
         for job_id in self._ids(JobState.HELD):
             with contextlib.suppress(WrongState):
-                jobs.release(self._site.database, job_id, ACTOR)
+                steering.release(self._site.database, job_id, ACTOR)
         until(self._all_ended, CALM_S, saw=self._unfinished)
         self._say("all jobs have ended")
         until(self._all_there, 60, saw=self._stage.logs)
@@ -227,7 +227,7 @@ class Chaos:
             what,
             "cancel",
             self._ids(*WAITING, JobState.RUNNING),
-            lambda job_id: jobs.cancel(self._site.database, job_id, ACTOR, grace_s=grace_s),
+            lambda job_id: steering.cancel(self._site.database, job_id, ACTOR, grace_s=grace_s),
         )
 
     def _retry(self, what: Happening) -> str:
@@ -236,7 +236,7 @@ class Chaos:
             what,
             "retry",
             self._ids(JobState.FAILED, JobState.CANCELLED),
-            lambda job_id: jobs.retry(self._site.database, job_id, ACTOR, fresh=fresh),
+            lambda job_id: steering.retry(self._site.database, job_id, ACTOR, fresh=fresh),
         )
 
     def _hold(self, what: Happening) -> str:
@@ -244,7 +244,7 @@ class Chaos:
             what,
             "hold",
             self._ids(JobState.QUEUED),
-            lambda job_id: jobs.hold(self._site.database, job_id, ACTOR),
+            lambda job_id: steering.hold(self._site.database, job_id, ACTOR),
         )
 
     def _release(self, what: Happening) -> str:
@@ -252,7 +252,7 @@ class Chaos:
             what,
             "release",
             self._ids(JobState.HELD),
-            lambda job_id: jobs.release(self._site.database, job_id, ACTOR),
+            lambda job_id: steering.release(self._site.database, job_id, ACTOR),
         )
 
     def _move(self, what: Happening) -> str:
@@ -260,7 +260,7 @@ class Chaos:
         if not waiting:
             return "nobody"
         job_id = chosen(waiting, what.pick)
-        jobs.move(self._site.database, job_id, ACTOR, top=True)
+        steering.move(self._site.database, job_id, ACTOR, top=True)
         return f"job {job_id} to the top"
 
     def _ask(

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fornada.db import history
+from fornada.db.reads import history
 from tests.faults.proxy import Proxy, through
 from tests.servers import PostgresServer
 from tests.worker_process import Site

@@ -9,7 +9,7 @@ import psycopg
 
 from fornada.client import Client
 from fornada.db import migrations
-from fornada.db.session import Database
+from fornada.db.store.session import Database
 from fornada.settings import Settings
 from tests.acceptance.installed import Fornada
 from tests.servers import DEPLOY, PostgresServer, UsersRedis

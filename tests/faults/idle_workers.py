@@ -8,10 +8,10 @@ import sys
 import threading
 import time
 
-from fornada.db import jobs, upkeep, workers
-from fornada.db.session import Database
+from fornada.db.queue import claims, upkeep, workers
+from fornada.db.queue.workers import WorkerFacts
 from fornada.db.states import WorkerState
-from fornada.db.workers import WorkerFacts
+from fornada.db.store.session import Database
 
 # As `FORNADA_UPKEEP_S` is by default.
 BEAT_S = 10.0
@@ -43,7 +43,7 @@ def _beat(database: Database, number: int) -> None:
     facts = WorkerFacts(name, name, 1, [{"name": "cpu:0"}], ["elsewhere"], [], {}, WorkerState.IDLE)
     workers.beat(database, facts)
     upkeep.take(database, name, 2 * BEAT_S)
-    jobs.claim(
+    claims.claim(
         database, worker=name, slot="cpu:0", queues=["elsewhere"], has_gpu=False, lease_s=60.0
     )
 

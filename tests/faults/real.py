@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from fornada import artifacts
-from fornada.db import history, jobs
-from fornada.db.facts import NewJob
+from fornada.db.queue import jobs
+from fornada.db.reads import history
+from fornada.db.records import NewJob
 from fornada.spec import loads
 from fornada.submission import new_job
 from tests.worker_process import REPOSITORY, Site

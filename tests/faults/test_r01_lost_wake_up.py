@@ -5,7 +5,7 @@ import signal
 import time
 
 from fornada import broker
-from fornada.db import jobs
+from fornada.db.queue import jobs
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
 from tests.worker_process import QUICK, Site, WorkerProcess, stub_job

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from fornada.db import history
+from fornada.db.reads import history
 from tests.faults.telling import tell
 from tests.servers import RedisServer
 from tests.until import until

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from fornada.db import history
+from fornada.db.reads import history
 from tests.faults.telling import tell
 from tests.servers import RedisServer
 from tests.until import until

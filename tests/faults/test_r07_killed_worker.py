@@ -8,7 +8,7 @@ from hashlib import sha256
 import pytest
 
 from fornada import artifacts
-from fornada.db import history
+from fornada.db.reads import history
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
 from tests.worker_process import Site

@@ -6,7 +6,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from fornada import artifacts
-from fornada.db import history
+from fornada.db.queue import logs
+from fornada.db.reads import history
 from tests.processes import gone
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
@@ -51,7 +52,7 @@ def _all_of_it(site: Site, job_id: int) -> tuple[object, ...]:
     job = site.show(job_id)
     folder = artifacts.attempt_folder(site.settings, job["uid"], 2)
     files = {file: _sha256(file) for file in folder.rglob("*") if file.is_file()}
-    log = [history.log_chunks(site.database, job_id, attempt, 0) for attempt in (1, 2)]
+    log = [logs.log_chunks(site.database, job_id, attempt, 0) for attempt in (1, 2)]
     epochs = history.epochs(site.database, job_id)
     return job, epochs, history.events(site.database, job_id), log, files
 

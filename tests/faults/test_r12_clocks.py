@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fornada.db import jobs
+from fornada.db.queue import steering
 from tests.faults import clock
 from tests.faults.telling import tell
 from tests.servers import PostgresServer, RedisServer
@@ -46,7 +46,7 @@ def test_no_lease_is_stolen_and_none_immortal(site: Site, hours: int) -> None:
             tell(f"moved after {time.monotonic() - begin:.1f} s", site, job_id, due, early)
             _is_off(other, -hours)
             assert site.show(job_id)["worker"]["name"] == other.name
-            jobs.cancel(site.database, job_id, "test")
+            steering.cancel(site.database, job_id, "test")
             assert site.wait(due)["attempts"] == 1
             assert site.state(early) == "queued"
 

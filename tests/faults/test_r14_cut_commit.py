@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from fornada.db import history
-from fornada.db.tables import Job
+from fornada.db.reads import history
+from fornada.db.store.tables import Job
 from tests.acceptance.installed import Fornada
 from tests.acceptance.specs import small
 from tests.faults.databases import durable_site, epochs_in_order, proxied

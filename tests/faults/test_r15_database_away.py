@@ -12,7 +12,8 @@ from functools import partial
 import pytest
 
 from fornada import artifacts
-from fornada.db import history, jobs
+from fornada.db.queue import steering
+from fornada.db.reads import history
 from tests.faults.databases import durable_site, epochs_in_order, proxied
 from tests.faults.telling import tell
 from tests.processes import gone
@@ -86,7 +87,7 @@ def test_away_from_all_every_job_goes_on_and_none_twice(
             assert (job["state"], job["attempts"], job["tries"]) == ("running", 1, 0)
             assert job["worker"]["trainer_pid"] == trainer
         assert site.state(waiting) == "queued"
-        jobs.cancel(site.database, ids[0], "test")
+        steering.cancel(site.database, ids[0], "test")
         site.wait(ids[0])
         assert site.wait(waiting)["attempts"] == 1
 
@@ -132,7 +133,7 @@ def test_cut_off_for_one_worker_its_job_moves_and_the_old_attempt_ends(
             assert {row["attempt"] for row in rows} <= {1, 2}
             assert (site.state(job_id), site.show(job_id)["attempts"]) == ("running", 2)
             # It serves again.
-            jobs.cancel(site.database, job_id, "test")
+            steering.cancel(site.database, job_id, "test")
             site.wait(job_id)
             both = [site.add("wait"), site.add("wait")]
             found = [site.wait(each, "running", timeout_s=MOVED_S) for each in both]

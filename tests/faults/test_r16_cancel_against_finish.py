@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fornada.db import history, jobs
 from fornada.db.errors import Fenced, WrongState
-from fornada.db.facts import Fence
-from fornada.db.session import Database
+from fornada.db.queue import steering, verdicts
+from fornada.db.reads import documents
+from fornada.db.records import Fence
 from fornada.db.states import JobState
+from fornada.db.store.session import Database
 from tests.services import store
 
 RACES = 1000
@@ -34,7 +35,7 @@ def test_one_final_state_and_the_one_the_client_was_told(database_url: str) -> N
             finished = racers.submit(_finish, database, fence, start, begin_worker)
             cancelled = racers.submit(_cancel, people, fence, start, begin_person)
             told = (finished.result(60), cancelled.result(60))
-            final = JobState(history.job(database, fence.job_id)["state"])
+            final = JobState(documents.job(database, fence.job_id)["state"])
             saw = f"race {race}: worker after {begin_worker * 1e3:.2f} ms was told {told[0]}, "
             saw += f"client after {begin_person * 1e3:.2f} ms was told {told[1]}; row: {final}"
             # An accepted cancel wins over the verdict; one that comes later hears of the success.
@@ -43,9 +44,9 @@ def test_one_final_state_and_the_one_the_client_was_told(database_url: str) -> N
             assert final is promised, saw
             assert told[1] in (JobState.RUNNING, JobState.SUCCEEDED), saw
             # Who did not hear the answer is told the same; another verdict comes too late.
-            assert jobs.finish(database, fence, store.SUCCEEDED) is final, saw
+            assert verdicts.finish(database, fence, store.SUCCEEDED) is final, saw
             with pytest.raises(Fenced):
-                jobs.finish(database, fence, store.FAILED)
+                verdicts.finish(database, fence, store.FAILED)
             ends[final] += 1
     print(f"seed {SEED}: {dict(ends)}")
     # Without both ends the timings raced nothing.
@@ -56,14 +57,14 @@ def test_one_final_state_and_the_one_the_client_was_told(database_url: str) -> N
 
 def _finish(database: Database, fence: Fence, start: threading.Barrier, after_s: float) -> JobState:
     _at(start, after_s)
-    return jobs.finish(database, fence, store.SUCCEEDED)
+    return verdicts.finish(database, fence, store.SUCCEEDED)
 
 
 def _cancel(database: Database, fence: Fence, start: threading.Barrier, after_s: float) -> JobState:
     """What the client was told the job is; `running`: its cancel was accepted."""
     _at(start, after_s)
     try:
-        return jobs.cancel(database, fence.job_id, "ana@laptop")
+        return steering.cancel(database, fence.job_id, "ana@laptop")
     except WrongState as refused:
         return refused.state
 

@@ -13,7 +13,7 @@ import keras
 import pytest
 
 from fornada import artifacts
-from fornada.db import jobs
+from fornada.db.queue import steering
 from tests.processes import gone
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
@@ -46,7 +46,7 @@ def test_r17_a_cancelled_trainer_is_gone_within_heartbeat_and_grace(
 ) -> None:
     job_id, trainer = _started(site, stuck_in)
 
-    jobs.cancel(site.database, job_id, "test")
+    steering.cancel(site.database, job_id, "test")
     asked = time.monotonic()
     until(lambda: gone(trainer), GONE_S)
     print(f"R17: {stuck_in}: gone after {time.monotonic() - asked:.1f} s")
@@ -60,7 +60,7 @@ def test_r17_a_cancelled_trainer_is_gone_within_heartbeat_and_grace(
 def test_r17_a_trainer_that_obeys_is_free_for_another_job(site: Site) -> None:
     job_id, trainer = _started(site, "wait")
 
-    jobs.cancel(site.database, job_id, "test")
+    steering.cancel(site.database, job_id, "test")
     asked = time.monotonic()
     job = site.wait(job_id, timeout_s=GONE_S)
     print(f"R17: wait: cancelled after {time.monotonic() - asked:.1f} s")
@@ -76,12 +76,12 @@ def test_r17_a_trainer_that_obeys_is_free_for_another_job(site: Site) -> None:
 @pytest.mark.usefixtures("worker")
 def test_r17_force_kills_at_once_also_after_a_patient_cancel(site: Site) -> None:
     job_id, trainer = _started(site, "native")
-    jobs.cancel(site.database, job_id, "test", grace_s=600.0)
+    steering.cancel(site.database, job_id, "test", grace_s=600.0)
     after = time.monotonic() + PROMISED_S + 1.0
     until(lambda: time.monotonic() > after, PROMISED_S + 2)
     assert not gone(trainer)
 
-    jobs.cancel(site.database, job_id, "test", grace_s=0.0)
+    steering.cancel(site.database, job_id, "test", grace_s=0.0)
     asked = time.monotonic()
     until(lambda: gone(trainer), 3)
 
@@ -96,7 +96,7 @@ def test_r17_a_trainer_that_drains_can_still_be_cancelled_and_forced(site: Site)
     worker.process.terminate()
     until(lambda: "draining" in worker.text(), 5)
 
-    jobs.cancel(site.database, job_id, "test", grace_s=0.0)
+    steering.cancel(site.database, job_id, "test", grace_s=0.0)
 
     until(lambda: gone(trainer), 3)
     assert site.wait(job_id)["state"] == "cancelled"
@@ -118,14 +118,14 @@ def test_r17_the_last_checkpoint_of_a_stopped_trainer_loads(
         seen = site.show(job_id)["epochs_run"]
         print(f"R17: stopped in epoch {seen + 1}")
 
-        jobs.cancel(site.database, job_id, "test")
+        steering.cancel(site.database, job_id, "test")
         until(lambda: gone(trainer), GONE_S)
 
         job = site.wait(job_id)
         assert job["state"] == "cancelled"
         model = keras.models.load_model(artifacts.path(site.settings, job["best"]["uri"]))
         assert model.count_params() == job["parameters"]
-        jobs.retry(site.database, job_id, "test")
+        steering.retry(site.database, job_id, "test")
         until(lambda: site.training(job_id, 2), 60, saw=worker.text)
         resumed = site.show(job_id)["executions"][1]["resumed"]
         print(f"R17: a retry goes on from {resumed}")

@@ -9,7 +9,8 @@ from hashlib import sha256
 import pytest
 
 from fornada import artifacts
-from fornada.db import history, workers
+from fornada.db.queue import workers
+from fornada.db.reads import history
 from fornada.worker.app import DRAIN_EXTRA_S
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until

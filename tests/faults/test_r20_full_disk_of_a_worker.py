@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fornada import artifacts
-from fornada.db import jobs
+from fornada.db.queue import steering
 from fornada.db.states import FailureCode
 from tests.faults.databases import epochs_in_order
 from tests.faults.disk import SmallDisk, as_root
@@ -79,7 +79,7 @@ def test_a_job_that_cannot_have_a_folder_is_tried_again_and_told_why(
         assert "No space left" in job["failure"]["message"]
         disk.free()
 
-        assert jobs.retry(site.database, job_id, "test") == "queued"
+        assert steering.retry(site.database, job_id, "test") == "queued"
         site.publish(job_id)
         assert site.wait(job_id)["state"] == "succeeded", worker.text()
 
@@ -110,7 +110,7 @@ def test_a_training_whose_disk_is_full_fails_so_and_goes_on_from_what_it_kept(
         assert kept >= 3
         disk.free()
 
-        jobs.retry(site.database, job_id, "test")
+        steering.retry(site.database, job_id, "test")
         site.publish(job_id)
         again = site.wait(job_id, timeout_s=120)
         tell("retried with room", site, job_id)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from fornada import broker
-from fornada.db.tables import Job
+from fornada.db.store.tables import Job
 from tests.servers import PostgresServer, RedisServer
 from tests.services.elements import element, hostile
 from tests.until import until

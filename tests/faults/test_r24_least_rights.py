@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from redis.exceptions import NoPermissionError, ResponseError
 
-from fornada.db.tables import Base
+from fornada.db.store.tables import Base
 from tests.faults.house import NAME, House
 from tests.servers import RedisServer
 from tests.until import until

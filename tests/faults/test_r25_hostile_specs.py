@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from fornada.db import jobs
-from fornada.db.tables import Job
+from fornada.db.queue import jobs
+from fornada.db.store.tables import Job
 from fornada.spec import Spec
 from fornada.submission import new_job
 from tests.acceptance.installed import Fornada

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from fornada.db import history, jobs
+from fornada.db.queue import jobs
+from fornada.db.reads import history
 from fornada.spec import Spec
 from fornada.submission import new_job
 from tests.servers import PostgresServer, RedisServer

@@ -10,7 +10,7 @@ import os
 import pytest
 from sqlalchemy import Connection, event
 
-from fornada.db.session import Database
+from fornada.db.store.session import Database
 from tests.faults.at_size import Pages, fill, idle_workers
 from tests.services import store
 from tests.services.effort import Effort

@@ -13,7 +13,8 @@ from typing import Self
 
 import pytest
 
-from fornada.db import history, workers
+from fornada.db.queue import workers
+from fornada.db.reads import history
 from fornada.worker.watch import LOOP_S, SILENT_S
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until

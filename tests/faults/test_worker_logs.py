@@ -1,7 +1,7 @@
 """A shipped log is whole whatever is cut on its way."""
 
 from fornada import artifacts
-from fornada.db import history
+from fornada.db.queue import logs
 from tests.faults.databases import SOCKET
 from tests.faults.proxy import Cut, Proxy, through
 from tests.servers import PostgresServer, RedisServer
@@ -26,7 +26,7 @@ def test_a_log_is_whole_though_the_answer_to_a_piece_of_it_was_lost(
                 print(f"cut {cut} in epoch {site.show(job_id)['epochs_run']}")
             assert site.wait(job_id, timeout_s=60)["attempts"] == 1
 
-        chunks = history.log_chunks(site.database, job_id, 1, 0)
+        chunks = logs.log_chunks(site.database, job_id, 1, 0)
         folder = artifacts.attempt_folder(site.settings, site.show(job_id)["uid"], 1)
         assert b"".join(chunk.data for chunk in chunks) == (folder / "train.log").read_bytes()
 

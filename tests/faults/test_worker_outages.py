@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fornada.db import history
+from fornada.db.reads import history
 from tests.faults.telling import tell
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until

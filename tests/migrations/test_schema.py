@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import inspect
 
-from fornada.db import history, migrations
-from fornada.db.session import Database, prepare
+from fornada.db import migrations
+from fornada.db.migrations import prepare
+from fornada.db.reads import documents, history
+from fornada.db.store.session import Database
 from tests.servers import PostgresServer
 from tests.services import store
 
@@ -49,14 +51,14 @@ def test_from_nothing_to_what_the_code_needs(empty: Database) -> None:
     assert migrations.current(empty) == migrations.head()
     assert migrations.check(empty) == []
     assert store.add(empty) == 1
-    assert history.job(empty, 1)["state"] == "queued"
+    assert documents.job(empty, 1)["state"] == "queued"
 
 
 def test_up_again_changes_nothing(empty: Database) -> None:
     migrations.upgrade(empty)
     store.add(empty)
     migrations.upgrade(empty)
-    assert history.job(empty, 1)["id"] == 1
+    assert documents.job(empty, 1)["id"] == 1
 
 
 def test_down_and_up(empty: Database) -> None:
@@ -107,7 +109,7 @@ def test_many_upgrade_at_once(url: str) -> None:
         own = Database(url)
         ready.wait()
         try:
-            prepare(own, upgrade=True)
+            prepare(own, may_upgrade=True)
         except BaseException as error:
             failed.append(error)
             raise
@@ -174,7 +176,7 @@ def test_what_an_older_fornada_recorded_stays(empty: Database) -> None:
             connection.exec_driver_sql(statement)
     migrations.upgrade(empty)
     assert migrations.check(empty) == []
-    shown = history.job(empty, 1)
+    shown = documents.job(empty, 1)
     assert (shown["name"], shown["state"], shown["attempts"]) == ("old", "succeeded", 1)
     assert shown["tags"] == {"team": "red"}
     assert [row["attempt"] for row in shown["executions"]] == [1]
@@ -198,4 +200,4 @@ def test_back_by_one_keeps_the_jobs(empty: Database) -> None:
     assert names(empty) == ["kept"]
     migrations.upgrade(empty)
     assert migrations.check(empty) == []
-    assert history.job(empty, 1)["tags"] == {"team": "red"}
+    assert documents.job(empty, 1)["tags"] == {"team": "red"}

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, event
 
-from fornada.db.session import Database
+from fornada.db.store.session import Database
 
 # All blocks of the tables and their indexes that this connection has asked for.
 BLOCKS = """

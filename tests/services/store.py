@@ -6,9 +6,10 @@ from typing import Any
 
 from sqlalchemy import insert, text
 
-from fornada.db import jobs, workers
 from fornada.db.clock import now
-from fornada.db.facts import (
+from fornada.db.queue import attempts, claims, jobs, verdicts, workers
+from fornada.db.queue.workers import WorkerFacts
+from fornada.db.records import (
     ArtifactRow,
     BestModel,
     Claim,
@@ -19,10 +20,9 @@ from fornada.db.facts import (
     StartedFacts,
     Verdict,
 )
-from fornada.db.session import Database
 from fornada.db.states import AttemptOutcome, FailureCode, StopReason
-from fornada.db.tables import Base, Job
-from fornada.db.workers import WorkerFacts
+from fornada.db.store.session import Database
+from fornada.db.store.tables import Base, Job
 
 _numbers = itertools.count(1)
 LEASE_S = 60.0
@@ -74,7 +74,7 @@ def claim(database: Database, **changes: Any) -> Claim | None:
         "has_gpu": False,
         "lease_s": LEASE_S,
     }
-    return jobs.claim(database, **(asked | changes))
+    return claims.claim(database, **(asked | changes))
 
 
 def running(database: Database, **changes: Any) -> Fence:
@@ -89,7 +89,7 @@ def running(database: Database, **changes: Any) -> Fence:
 def expired(database: Database, **changes: Any) -> Fence:
     """Submit a job, claim it, and let its lease run out, though nobody has noticed yet."""
     fence = running(database, **changes)
-    jobs.renew(database, fence, lease_s=-1.0)
+    attempts.renew(database, fence, lease_s=-1.0)
     return fence
 
 
@@ -176,7 +176,7 @@ def crashed(database: Database, worker: str = "w1", **changes: Any) -> int:
     claimed = claim(database, worker=worker, host=f"host-of-{worker}")
     assert claimed is not None
     assert claimed.job_id == job_id
-    jobs.finish(database, claimed.fence, CRASHED, pause_s=0.0)
+    verdicts.finish(database, claimed.fence, CRASHED, pause_s=0.0)
     return job_id
 
 

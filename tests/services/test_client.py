@@ -11,19 +11,19 @@ from pydantic import SecretStr
 import fornada
 import fornada.client
 from fornada import Client, broker
-from fornada.db import jobs, workers
 from fornada.db.errors import (
     AmbiguousReference,
+    BadReference,
     DatabaseUnreachable,
     JobNotFound,
     WrongState,
 )
-from fornada.db.facts import EpochRow, Fence, StartedFacts, Verdict
-from fornada.db.session import Database
+from fornada.db.queue import attempts, claims, verdicts, workers
+from fornada.db.queue.workers import WorkerFacts
+from fornada.db.records import EpochRow, Fence, StartedFacts, Verdict
 from fornada.db.states import AttemptOutcome, WorkerState
-from fornada.db.workers import WorkerFacts
+from fornada.db.store.session import Database
 from fornada.errors import (
-    BadReference,
     NeverScheduled,
     NotExtendable,
     NotStarted,
@@ -317,7 +317,7 @@ def test_a_worker_is_as_busy_as_its_jobs_say(client: Client, settings: Settings)
     assert (before["state"], before["running"]) == ("idle", [])
     job = client.submit(SPEC)
     database = Database(settings.sql_url)
-    claimed = jobs.claim(
+    claimed = claims.claim(
         database, worker="oven", host="host-1", slot="cpu:0", queues=["default"], has_gpu=False,
         lease_s=60.0,
     )  # fmt: skip
@@ -357,7 +357,7 @@ def test_epochs_that_a_new_attempt_runs_again_are_seen_again(
     following = client.follow(job.id, look_s=0.01)
 
     def claimed(first_epoch: int) -> Fence:
-        found = jobs.claim(
+        found = claims.claim(
             database, worker="w", host="h", slot="cpu:0", queues=["default"], has_gpu=False,
             lease_s=60.0,
         )  # fmt: skip
@@ -365,18 +365,18 @@ def test_epochs_that_a_new_attempt_runs_again_are_seen_again(
         facts = StartedFacts(
             1, "cpu", "stub", {}, 0, 1, "0", ["a"], 1, 0, 0, "x", first_epoch=first_epoch
         )
-        jobs.started(database, found.fence, facts)
+        attempts.started(database, found.fence, facts)
         return found.fence
 
     def trained(fence: Fence, *numbers: int) -> list[int]:
         rows = [EpochRow(number, 1.0, 1.0, 0.1, {"loss": 1.0}) for number in numbers]
-        jobs.record_epochs(database, fence, rows)
+        attempts.record_epochs(database, fence, rows)
         return [epoch["epoch"] for epoch in next(following).epochs]
 
     first = claimed(1)
     assert trained(first, 1, 2, 3) == [1, 2, 3]
     assert trained(first, 4) == [4]
-    jobs.finish(database, first, Verdict(AttemptOutcome.PREEMPTED))
+    verdicts.finish(database, first, Verdict(AttemptOutcome.PREEMPTED))
     second = claimed(3)
     assert trained(second, 3) == [3]
     assert trained(second, 4, 5) == [4, 5]

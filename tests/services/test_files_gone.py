@@ -9,9 +9,9 @@ import pytest
 from pydantic import SecretStr
 
 from fornada import Client, artifacts, fingerprint
-from fornada.db import jobs
-from fornada.db.facts import TRAINING_STATE, ArtifactRow, BestModel
-from fornada.db.session import Database
+from fornada.db.queue import attempts, verdicts
+from fornada.db.records import TRAINING_STATE, ArtifactRow, BestModel
+from fornada.db.store.session import Database
 from fornada.errors import LogElsewhere, NotExtendable
 from fornada.settings import Settings
 from fornada.submission import Submitted
@@ -69,9 +69,9 @@ def trained(client: Client, database: Database, *, host: str = "h", seed: int = 
         (folder / name).write_bytes(CONTENT)
     uri = artifacts.uri(client.settings, folder)
     found = fingerprint.of_spec(spec, client.settings)
-    jobs.started(database, claimed.fence, replace(store.STARTED, fingerprint=found))
+    attempts.started(database, claimed.fence, replace(store.STARTED, fingerprint=found))
     best = BestModel(1, "val_loss", 0.5, f"{uri}/best.keras", len(CONTENT), "0" * 64)
-    jobs.record_epochs(database, claimed.fence, [store.epoch(1, best)])
+    attempts.record_epochs(database, claimed.fence, [store.epoch(1, best)])
     files = [
         ArtifactRow(kind, f"{uri}/{name}", len(CONTENT), "0" * 64)
         for kind, name in (
@@ -81,7 +81,7 @@ def trained(client: Client, database: Database, *, host: str = "h", seed: int = 
             ("log", "train.log"),
         )
     ]
-    jobs.finish(
+    verdicts.finish(
         database, claimed.fence, replace(store.SUCCEEDED, best=best, artifacts=tuple(files))
     )
     return job.id
@@ -195,12 +195,12 @@ def test_the_files_of_a_running_job_may_have_any_size(client: Client, database: 
     job = submitted(client)
     claimed = store.claim(database)
     assert claimed is not None
-    jobs.started(database, claimed.fence, store.STARTED)
+    attempts.started(database, claimed.fence, store.STARTED)
     path = artifacts.attempt_folder(client.settings, job.uid, 1) / "best.keras"
     path.parent.mkdir(parents=True)
     path.write_bytes(CONTENT)
     best = BestModel(1, "val_loss", 0.5, artifacts.uri(client.settings, path), 1, "0" * 64)
-    jobs.record_epochs(database, claimed.fence, [store.epoch(1, best)])
+    attempts.record_epochs(database, claimed.fence, [store.epoch(1, best)])
     assert client.show(job.id)["best"]["exists"] is True
     (row,) = client.alive()
     assert row["best"]["exists"] is True
@@ -217,7 +217,7 @@ def test_on_an_embedded_stack_the_folder_is_always_seen(tmp_path: Path) -> None:
         database = Database(settings.sql_url)
         claimed = store.claim(database)
         assert claimed is not None
-        jobs.finish(database, claimed.fence, store.SUCCEEDED)
+        verdicts.finish(database, claimed.fence, store.SUCCEEDED)
         job_id = trained(client, database, seed=2)
         database.dispose()
         shutil.rmtree(settings.artifacts_folder)

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from fornada import health
-from fornada.db import workers
-from fornada.db.session import Database
+from fornada.db.queue import workers
 from fornada.db.states import WorkerState
+from fornada.db.store.session import Database
 from fornada.settings import Settings
 from tests.services import store
 

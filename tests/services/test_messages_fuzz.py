@@ -25,8 +25,8 @@ from redis import Redis
 from sqlalchemy import func, select
 
 from fornada import broker
-from fornada.db.session import Database
-from fornada.db.tables import Job
+from fornada.db.store.session import Database
+from fornada.db.store.tables import Job
 from fornada.settings import Settings
 from fornada.spec import load
 from fornada.submission import new_job

@@ -5,9 +5,11 @@ from collections import Counter
 
 import pytest
 
-from fornada.db import history, jobs
-from fornada.db.session import Database
+from fornada.db.queue import jobs, verdicts
+from fornada.db.reads import documents
+from fornada.db.records import Claim
 from fornada.db.states import JobState
+from fornada.db.store.session import Database
 from tests.services import store
 
 CLAIMERS, JOBS = 8, 500
@@ -23,7 +25,7 @@ def test_a_claim_hands_over_all_that_a_worker_needs(database: Database) -> None:
     new = store.new_job(time_limit_s=7200.0, retry_attempts=2)
     job_id = jobs.add(database, new, "ana")
     claim = store.claim(database, worker="w1", slot="cpu:1")
-    assert claim == jobs.Claim(
+    assert claim == Claim(
         job_id=job_id,
         uid=new.uid,
         attempt=1,
@@ -34,7 +36,7 @@ def test_a_claim_hands_over_all_that_a_worker_needs(database: Database) -> None:
         retry_attempts=2,
         cancel_requested=False,
     )
-    shown = history.job(database, job_id)
+    shown = documents.job(database, job_id)
     assert shown["state"] == "running"
     assert (shown["worker"]["name"], shown["worker"]["slot"]) == ("w1", "cpu:1")
 
@@ -78,7 +80,7 @@ def test_a_job_whose_time_has_not_come_waits(
     from sqlalchemy import update
 
     from fornada.db.clock import later, now
-    from fornada.db.tables import Job
+    from fornada.db.store.tables import Job
 
     job_id = store.add(database)
     with database.begin() as connection:
@@ -89,7 +91,7 @@ def test_a_job_whose_time_has_not_come_waits(
 def test_every_claim_counts_the_attempt(database: Database) -> None:
     fence = store.running(database)
     for attempt in (2, 3):
-        jobs.finish(database, fence, store.PREEMPTED)
+        verdicts.finish(database, fence, store.PREEMPTED)
         claim = store.claim(database)
         assert claim is not None
         assert (claim.job_id, claim.attempt) == (fence.job_id, attempt)
@@ -100,7 +102,7 @@ def test_every_claim_counts_the_attempt(database: Database) -> None:
 def test_only_queued_jobs_are_claimed(database: Database, state: JobState) -> None:
     from sqlalchemy import update
 
-    from fornada.db.tables import Job
+    from fornada.db.store.tables import Job
 
     store.add(database)
     with database.begin() as connection:
@@ -141,14 +143,14 @@ def test_many_claimers_take_each_job_once(database_url: str) -> None:
     assert Counter(job_id for mine in taken for job_id in mine) == Counter(ids)
     # Many at once in truth, not one after the other.
     assert sum(bool(mine) for mine in taken) > 1
-    assert all(history.job(database, job_id)["attempts"] == 1 for job_id in ids[::50])
+    assert all(documents.job(database, job_id)["attempts"] == 1 for job_id in ids[::50])
     database.dispose()
 
 
 def test_a_locked_job_holds_up_nobody(postgres_database_url: str) -> None:
     from sqlalchemy import select
 
-    from fornada.db.tables import Job
+    from fornada.db.store.tables import Job
 
     database = Database(postgres_database_url)
     first, second = store.add(database), store.add(database)

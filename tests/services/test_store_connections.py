@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from fornada.db import history, jobs, migrations
+from fornada.db import migrations
 from fornada.db.errors import DatabaseUnreachable, SchemaMismatch
-from fornada.db.session import Database, prepare
-from fornada.db.sqlite import journal_mode
+from fornada.db.migrations import prepare
+from fornada.db.queue import attempts
+from fornada.db.reads import documents, pages
+from fornada.db.store.session import Database
+from fornada.db.store.sqlite import journal_mode
 from tests.servers import PostgresServer
 from tests.services import store
 
@@ -37,8 +40,8 @@ def test_a_stopped_server_is_unreachable_and_then_there_again(server: PostgresSe
     fence = store.running(database)
     server.kill()
     for ask in (
-        lambda: jobs.renew(database, fence, 60.0),
-        lambda: history.page(database),
+        lambda: attempts.renew(database, fence, 60.0),
+        lambda: pages.page(database),
         lambda: store.add(database),
     ):
         with pytest.raises(DatabaseUnreachable) as away:
@@ -47,7 +50,7 @@ def test_a_stopped_server_is_unreachable_and_then_there_again(server: PostgresSe
         assert "***" in str(away.value)
         assert away.value.code == "DATABASE_UNREACHABLE"
     server.start()
-    assert not jobs.renew(database, fence, 60.0).cancel
+    assert not attempts.renew(database, fence, 60.0).cancel
     database.dispose()
 
 
@@ -56,7 +59,7 @@ def test_nobody_notices_that_a_server_was_restarted_in_between(server: PostgresS
     fence = store.running(database)
     server.kill()
     server.start()
-    assert not jobs.renew(database, fence, 60.0).cancel
+    assert not attempts.renew(database, fence, 60.0).cancel
     database.dispose()
 
 
@@ -82,10 +85,10 @@ def test_a_hung_server_hangs_nobody(server: PostgresServer) -> None:
         for _ in range(2):
             began = time.monotonic()
             with pytest.raises(DatabaseUnreachable):
-                jobs.renew(database, fence, 60.0)
+                attempts.renew(database, fence, 60.0)
             # One second for an answer, five for a connection, and a busy machine.
             assert time.monotonic() - began < 15.0
-    assert not jobs.renew(database, fence, 60.0).cancel
+    assert not attempts.renew(database, fence, 60.0).cancel
     database.dispose()
 
 
@@ -101,7 +104,7 @@ def test_a_client_that_stops_in_mid_transaction_loses_its_lock(server: PostgresS
 def test_a_wrong_password_is_not_shown(server: PostgresServer) -> None:
     database = Database(server.url("store").replace(server.password, SECRET))
     with pytest.raises(DatabaseUnreachable, match="password authentication failed") as refused:
-        history.page(database)
+        pages.page(database)
     assert SECRET not in str(refused.value)
     database.dispose()
 
@@ -120,7 +123,7 @@ def test_a_wrong_password_is_not_shown(server: PostgresServer) -> None:
 )
 def test_no_url_shows_its_password(url: str) -> None:
     with pytest.raises(DatabaseUnreachable) as refused:
-        history.page(Database(url))
+        pages.page(Database(url))
     assert SECRET not in str(refused.value)
     assert SECRET not in repr(refused.value)
     assert "FORNADA_DATABASE_URL" in str(refused.value)
@@ -179,7 +182,7 @@ def test_an_error_undoes_the_whole_transaction(database: Database) -> None:
 
     with pytest.raises(RuntimeError):
         fail()
-    assert history.job(database, job_id)["name"] != "other"
+    assert documents.job(database, job_id)["name"] != "other"
 
 
 def test_a_reader_sees_one_state(postgres_database_url: str) -> None:
@@ -210,10 +213,10 @@ def test_reading_writes_nothing(postgres_database_url: str) -> None:
 def test_an_empty_database_says_what_to_run(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/fornada.db")
     with pytest.raises(SchemaMismatch, match="fornada db upgrade") as mismatch:
-        prepare(database, upgrade=False)
+        prepare(database, may_upgrade=False)
     assert (mismatch.value.found, mismatch.value.needed) == (None, migrations.head())
-    prepare(database, upgrade=True)
-    prepare(database, upgrade=False)
+    prepare(database, may_upgrade=True)
+    prepare(database, may_upgrade=False)
     assert migrations.current(database) == migrations.head()
     database.dispose()
 
@@ -225,7 +228,7 @@ def test_a_newer_schema_is_left_alone(database: Database) -> None:
     try:
         for upgrade in (False, True):
             with pytest.raises(SchemaMismatch, match="newer Fornada") as mismatch:
-                prepare(database, upgrade=upgrade)
+                prepare(database, may_upgrade=upgrade)
             assert (mismatch.value.found, mismatch.value.needed) == ("9999", head)
         assert migrations.current(database) == "9999"
     finally:

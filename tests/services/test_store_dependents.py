@@ -4,11 +4,12 @@ import threading
 
 import pytest
 
-from fornada.db import history, jobs, upkeep
 from fornada.db.errors import JobNotFound
-from fornada.db.facts import Fence
-from fornada.db.session import Database
+from fornada.db.queue import attempts, expiry, steering, upkeep, verdicts
+from fornada.db.reads import documents, history, pages
+from fornada.db.records import Fence, Verdict
 from fornada.db.states import JobState
+from fornada.db.store.session import Database
 from tests.services import store
 
 
@@ -27,12 +28,12 @@ def test_a_job_waits_until_all_that_it_needs_have_succeeded(database: Database) 
     first, second = store.running(database), store.running(database)
     waiting = store.add(database, after=(second.job_id, first.job_id, first.job_id))
     assert states(database, waiting) == ["held"]
-    shown = history.job(database, waiting)
+    shown = documents.job(database, waiting)
     assert shown["after"] == [first.job_id, second.job_id]
     assert shown["held_by"] is None
-    jobs.finish(database, second, store.SUCCEEDED)
+    verdicts.finish(database, second, store.SUCCEEDED)
     assert states(database, waiting) == ["held"]
-    jobs.finish(database, first, store.SUCCEEDED)
+    verdicts.finish(database, first, store.SUCCEEDED)
     assert states(database, waiting) == ["queued"]
     assert last_event(database, waiting) == {
         "kind": "released",
@@ -49,17 +50,17 @@ def test_a_job_is_cancelled_with_what_it_needs(database: Database, how: str) -> 
     behind = store.add(database, after=(waiting,))
     regardless = store.add(database, after=(waiting,), after_any=True)
     if how == "fails":
-        jobs.finish(database, fence, store.FAILED)
+        verdicts.finish(database, fence, store.FAILED)
     elif how == "is lost":
-        jobs.renew(database, fence, lease_s=-1.0)
-        jobs.expire_leases(database)
+        attempts.renew(database, fence, lease_s=-1.0)
+        expiry.expire_leases(database)
     elif how == "is cancelled":
-        jobs.cancel(database, fence.job_id, "bob")
+        steering.cancel(database, fence.job_id, "bob")
         assert states(database, waiting) == ["held"]
-        jobs.finish(database, fence, store.SUCCEEDED)
+        verdicts.finish(database, fence, store.SUCCEEDED)
     else:
-        jobs.finish(database, fence, store.PREEMPTED)
-        jobs.cancel(database, fence.job_id, "bob")
+        verdicts.finish(database, fence, store.PREEMPTED)
+        steering.cancel(database, fence.job_id, "bob")
     assert states(database, waiting, held, behind) == ["cancelled"] * 3
     assert states(database, regardless) == ["queued"]
     ended = "been cancelled" if "cancelled" in how else "failed"
@@ -69,30 +70,30 @@ def test_a_job_is_cancelled_with_what_it_needs(database: Database, how: str) -> 
         "actor": f"job {fence.job_id}",
         "detail": {"reason": reason},
     }
-    shown = history.job(database, waiting)
+    shown = documents.job(database, waiting)
     assert (shown["cancel_reason"], shown["stop_reason"]) == (reason, "cancelled")
-    assert f"job {waiting}, which" in history.job(database, behind)["cancel_reason"]
+    assert f"job {waiting}, which" in documents.job(database, behind)["cancel_reason"]
 
 
 def test_a_job_that_is_tried_again_has_not_ended(database: Database) -> None:
     fence = store.running(database)
     waiting = store.add(database, after=(fence.job_id,))
-    jobs.finish(database, fence, store.CRASHED)
+    verdicts.finish(database, fence, store.CRASHED)
     assert states(database, waiting) == ["held"]
 
 
 @pytest.mark.parametrize("verdict", [store.SUCCEEDED, store.FAILED])
-def test_any_end_will_do_where_that_is_asked(database: Database, verdict: jobs.Verdict) -> None:
+def test_any_end_will_do_where_that_is_asked(database: Database, verdict: Verdict) -> None:
     fence = store.running(database)
     waiting = store.add(database, after=(fence.job_id,), after_any=True)
-    jobs.finish(database, fence, verdict)
+    verdicts.finish(database, fence, verdict)
     assert states(database, waiting) == ["queued"]
 
 
 def test_after_what_has_ended_already(database: Database) -> None:
     succeeded, failed = store.running(database), store.running(database)
-    jobs.finish(database, succeeded, store.SUCCEEDED)
-    jobs.finish(database, failed, store.FAILED)
+    verdicts.finish(database, succeeded, store.SUCCEEDED)
+    verdicts.finish(database, failed, store.FAILED)
     assert states(
         database,
         store.add(database, after=(succeeded.job_id,)),
@@ -105,7 +106,7 @@ def test_after_what_has_ended_already(database: Database) -> None:
         "submitted",
         "cancelled",
     ]
-    assert "has failed" in history.job(database, job_id)["cancel_reason"]
+    assert "has failed" in documents.job(database, job_id)["cancel_reason"]
 
 
 def test_after_what_is_not_there(database: Database) -> None:
@@ -114,42 +115,42 @@ def test_after_what_is_not_there(database: Database) -> None:
         store.add(database, after=(job_id, 98, 99))
     with pytest.raises(JobNotFound, match="no job 97"):
         store.add(database, continues=97)
-    assert [row["id"] for row in history.page(database).rows] == [job_id]
+    assert [row["id"] for row in pages.page(database).rows] == [job_id]
 
 
 def test_a_job_that_a_person_holds_is_not_released_by_others(database: Database) -> None:
     fence = store.running(database)
     waiting = store.add(database, after=(fence.job_id,))
-    assert jobs.hold(database, waiting, "bob") is JobState.HELD
-    jobs.finish(database, fence, store.SUCCEEDED)
+    assert steering.hold(database, waiting, "bob") is JobState.HELD
+    verdicts.finish(database, fence, store.SUCCEEDED)
     assert states(database, waiting) == ["held"]
     assert upkeep.release_due(database) == []
-    assert jobs.release(database, waiting, "bob") is JobState.QUEUED
+    assert steering.release(database, waiting, "bob") is JobState.QUEUED
 
 
 def test_a_job_that_a_person_releases_still_waits_for_others(database: Database) -> None:
     fence = store.running(database)
     waiting = store.add(database, after=(fence.job_id,), held=True)
-    assert jobs.release(database, waiting, "bob") is JobState.HELD
+    assert steering.release(database, waiting, "bob") is JobState.HELD
     assert last_event(database, waiting) == {
         "kind": "released",
         "actor": "bob",
         "detail": {"waits_for": [fence.job_id]},
     }
-    assert jobs.release(database, waiting, "bob") is JobState.HELD
+    assert steering.release(database, waiting, "bob") is JobState.HELD
     assert len(history.events(database, waiting)) == 2
-    jobs.finish(database, fence, store.SUCCEEDED)
+    verdicts.finish(database, fence, store.SUCCEEDED)
     assert states(database, waiting) == ["queued"]
 
 
 def test_what_was_cancelled_stays_so_when_its_need_is_retried(database: Database) -> None:
     fence = store.running(database)
     waiting = store.add(database, after=(fence.job_id,))
-    jobs.finish(database, fence, store.FAILED)
-    jobs.retry(database, fence.job_id, "ana")
+    verdicts.finish(database, fence, store.FAILED)
+    steering.retry(database, fence.job_id, "ana")
     assert states(database, waiting) == ["cancelled"]
     # Retried too, it waits for it again.
-    assert jobs.retry(database, waiting, "ana") is JobState.HELD
+    assert steering.retry(database, waiting, "ana") is JobState.HELD
     assert last_event(database, waiting) == {
         "kind": "held",
         "actor": "ana",
@@ -157,27 +158,27 @@ def test_what_was_cancelled_stays_so_when_its_need_is_retried(database: Database
     }
     again = store.claim(database)
     assert again is not None
-    jobs.finish(database, again.fence, store.SUCCEEDED)
+    verdicts.finish(database, again.fence, store.SUCCEEDED)
     assert states(database, waiting) == ["queued"]
 
 
 def test_a_retry_no_longer_asks_for_a_success_that_did_not_come(database: Database) -> None:
     failed, running = store.running(database), store.running(database)
     waiting = store.add(database, after=(failed.job_id, running.job_id))
-    jobs.finish(database, failed, store.FAILED)
-    assert jobs.retry(database, waiting, "ana") is JobState.HELD
+    verdicts.finish(database, failed, store.FAILED)
+    assert steering.retry(database, waiting, "ana") is JobState.HELD
     assert history.events(database, waiting)[-2]["detail"] == {
         "fresh": False,
         "waived": [failed.job_id],
     }
-    jobs.finish(database, running, store.SUCCEEDED)
+    verdicts.finish(database, running, store.SUCCEEDED)
     assert states(database, waiting) == ["queued"]
 
 
 def test_upkeep_settles_what_nobody_settled(database: Database) -> None:
     from sqlalchemy import update
 
-    from fornada.db.tables import Job
+    from fornada.db.store.tables import Job
 
     good, bad, live = (store.running(database) for _ in range(3))
     waiting = store.add(database, after=(good.job_id,))
@@ -210,7 +211,7 @@ def test_two_that_end_at_once_release_what_waits_for_both(database_url: str) -> 
 
         def end(own: Database, fence: Fence, ready: threading.Barrier) -> None:
             ready.wait()
-            jobs.finish(own, fence, store.SUCCEEDED)
+            verdicts.finish(own, fence, store.SUCCEEDED)
 
         def submit(ready: threading.Barrier, after: tuple[int, ...], late: list[int]) -> None:
             ready.wait()
@@ -247,7 +248,7 @@ def test_many_that_end_at_once_lock_one_after_the_other(postgres_database_url: s
         def end(own: Database, fence: Fence, ready: threading.Barrier) -> None:
             ready.wait()
             try:
-                jobs.finish(own, fence, store.CRASHED)
+                verdicts.finish(own, fence, store.CRASHED)
             except BaseException as error:
                 failed.append(error)
                 raise

@@ -4,29 +4,30 @@ from collections.abc import Callable
 
 import pytest
 
-from fornada.db import history, jobs, upkeep
 from fornada.db.errors import Fenced
-from fornada.db.facts import Fence
-from fornada.db.session import Database
+from fornada.db.queue import attempts, expiry, steering, upkeep, verdicts
+from fornada.db.reads import documents, history
+from fornada.db.records import Fence
 from fornada.db.states import JobState
+from fornada.db.store.session import Database
 from tests.services import store
 
 Write = Callable[[Database, Fence], object]
 WRITES: dict[str, Write] = {
-    "renew": lambda database, fence: jobs.renew(database, fence, store.LEASE_S),
-    "requests": jobs.requests,
-    "started": lambda database, fence: jobs.started(database, fence, store.STARTED),
-    "record_epochs": lambda database, fence: jobs.record_epochs(
+    "renew": lambda database, fence: attempts.renew(database, fence, store.LEASE_S),
+    "requests": attempts.requests,
+    "started": lambda database, fence: attempts.started(database, fence, store.STARTED),
+    "record_epochs": lambda database, fence: attempts.record_epochs(
         database, fence, [store.epoch(1, store.best(1, 0.1))]
     ),
-    "finish": lambda database, fence: jobs.finish(database, fence, store.SUCCEEDED),
+    "finish": lambda database, fence: verdicts.finish(database, fence, store.SUCCEEDED),
 }
 
 
 def record(database: Database, job_id: int) -> object:
     """All that is kept of a job."""
     return (
-        history.job(database, job_id),
+        documents.job(database, job_id),
         history.epochs(database, job_id),
         history.events(database, job_id),
     )
@@ -35,10 +36,10 @@ def record(database: Database, job_id: int) -> object:
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
 def test_a_zombie_changes_nothing_of_the_next_attempt(database: Database, write: Write) -> None:
     zombie = store.running(database)
-    jobs.finish(database, zombie, store.PREEMPTED)
+    verdicts.finish(database, zombie, store.PREEMPTED)
     heir = store.claim(database, worker="w2")
     assert heir is not None
-    jobs.record_epochs(database, heir.fence, [store.epoch(1)])
+    attempts.record_epochs(database, heir.fence, [store.epoch(1)])
     before = record(database, zombie.job_id)
     with pytest.raises(Fenced) as fenced:
         write(database, zombie)
@@ -50,7 +51,7 @@ def test_a_zombie_changes_nothing_of_the_next_attempt(database: Database, write:
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
 def test_a_lost_attempt_is_fenced(database: Database, write: Write) -> None:
     fence = store.expired(database)
-    assert jobs.expire_leases(database) == [fence.job_id]
+    assert expiry.expire_leases(database) == [fence.job_id]
     before = record(database, fence.job_id)
     with pytest.raises(Fenced):
         write(database, fence)
@@ -59,8 +60,8 @@ def test_a_lost_attempt_is_fenced(database: Database, write: Write) -> None:
 
 def test_a_lost_attempt_without_another_try_fails_its_job(database: Database) -> None:
     fence = store.expired(database, retry_attempts=1)
-    jobs.expire_leases(database)
-    shown = history.job(database, fence.job_id)
+    expiry.expire_leases(database)
+    shown = documents.job(database, fence.job_id)
     assert shown["state"] == "failed"
     assert shown["failure"]["code"] == "WORKER_LOST"
     assert "w1" in shown["failure"]["message"]
@@ -72,9 +73,9 @@ def test_a_lost_attempt_without_another_try_fails_its_job(database: Database) ->
 
 def test_a_lost_attempt_of_a_job_to_cancel_cancels_it(database: Database) -> None:
     fence = store.expired(database)
-    jobs.cancel(database, fence.job_id, "bob")
-    jobs.expire_leases(database)
-    shown = history.job(database, fence.job_id)
+    steering.cancel(database, fence.job_id, "bob")
+    expiry.expire_leases(database)
+    shown = documents.job(database, fence.job_id)
     assert (shown["state"], shown["failure"]) == ("cancelled", None)
 
 
@@ -82,29 +83,29 @@ def test_only_leases_that_ran_out_expire(database: Database) -> None:
     alive = store.running(database)
     late = store.expired(database)
     waiting = store.add(database)
-    assert jobs.expire_leases(database) == [late.job_id]
-    assert jobs.expire_leases(database) == []
-    assert history.job(database, alive.job_id)["state"] == "running"
-    assert history.job(database, waiting)["state"] == "queued"
+    assert expiry.expire_leases(database) == [late.job_id]
+    assert expiry.expire_leases(database) == []
+    assert documents.job(database, alive.job_id)["state"] == "running"
+    assert documents.job(database, waiting)["state"] == "queued"
 
 
 def test_an_attempt_that_was_late_but_not_found_out_goes_on(database: Database) -> None:
     fence = store.expired(database)
-    jobs.renew(database, fence, store.LEASE_S)
-    assert jobs.expire_leases(database) == []
-    assert jobs.finish(database, fence, store.SUCCEEDED) is JobState.SUCCEEDED
+    attempts.renew(database, fence, store.LEASE_S)
+    assert expiry.expire_leases(database) == []
+    assert verdicts.finish(database, fence, store.SUCCEEDED) is JobState.SUCCEEDED
 
 
 def test_the_database_away_from_all_costs_nobody_the_lease(database: Database) -> None:
     fence = store.expired(database)
     # As long a lease as any, but long over.
-    jobs.renew(database, fence, store.LEASE_S)
+    attempts.renew(database, fence, store.LEASE_S)
     with database.begin() as connection:
         connection.exec_driver_sql("UPDATE job SET lease_until = '2020-01-01 00:00:00.000000'")
     upkeep.take(database, "w1", ttl_s=1e6)
     # A beat, then none for longer than the holder's time: whoever beats next knows of the gap.
     upkeep.take(database, "w1", ttl_s=-1.0)
-    assert jobs.expire_leases(database) == []
+    assert expiry.expire_leases(database) == []
     with database.begin() as connection:
         connection.exec_driver_sql("UPDATE upkeep SET resumed_at = '2020-01-01 00:00:00.000000'")
-    assert jobs.expire_leases(database) == [fence.job_id]
+    assert expiry.expire_leases(database) == [fence.job_id]

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from fornada.db import history, interrupts, jobs
-from fornada.db.session import Database
+from fornada.db.queue import attempts
+from fornada.db.reads import documents, history
+from fornada.db.store import interrupts
+from fornada.db.store.session import Database
 from tests.services import store
 
 # Of the points of a call every so manieth is tried: primes, so that no loop hides between.
@@ -34,9 +36,9 @@ def test_an_interrupt_at_any_point_leaves_no_transaction_open(
         try:
             with interrupt:
                 if kind == "write":
-                    jobs.renew(database, fence, 60.0)
+                    attempts.renew(database, fence, 60.0)
                 else:
-                    history.job(database, fence.job_id)
+                    documents.job(database, fence.job_id)
         except KeyboardInterrupt:
             # While the exception holds the frames that it has left.
             _write_at_once(sqlite_database_url)

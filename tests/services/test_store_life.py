@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fornada.db import history, jobs
 from fornada.db.errors import Fenced, JobNotFound, WrongState
-from fornada.db.facts import Claim
-from fornada.db.session import Database
+from fornada.db.queue import attempts, jobs, steering, verdicts
+from fornada.db.reads import documents, history
+from fornada.db.records import Claim, Failure, Verdict
 from fornada.db.states import AttemptOutcome, FailureCode, JobState, StopReason
+from fornada.db.store.session import Database
 from tests.services import store
 
 # The keys that the command promises; there may be more.
@@ -25,15 +26,15 @@ SHOWN = {
 
 def test_a_job_goes_from_submit_to_success(database: Database) -> None:
     fence = store.running(database, name="digits", tags={"team": "red", "a": "1"}, priority=5)
-    jobs.started(database, fence, store.STARTED)
-    jobs.record_epochs(
+    attempts.started(database, fence, store.STARTED)
+    attempts.record_epochs(
         database, fence, [store.epoch(1, store.best(1, 0.5), loss=0.9, val_loss=0.5)]
     )
-    live = history.job(database, fence.job_id)
-    jobs.record_epochs(
+    live = documents.job(database, fence.job_id)
+    attempts.record_epochs(
         database, fence, [store.epoch(2, store.best(2, 0.4), loss=0.7, val_loss=0.4)]
     )
-    jobs.record_epochs(database, fence, [store.epoch(3, loss=0.6, val_loss=0.6)])
+    attempts.record_epochs(database, fence, [store.epoch(3, loss=0.6, val_loss=0.6)])
     verdict = replace(
         store.SUCCEEDED,
         stop_reason=StopReason.EARLY_STOPPING,
@@ -41,13 +42,13 @@ def test_a_job_goes_from_submit_to_success(database: Database) -> None:
         test=store.TEST,
         artifacts=store.FILES,
     )
-    assert jobs.finish(database, fence, verdict) is JobState.SUCCEEDED
+    assert verdicts.finish(database, fence, verdict) is JobState.SUCCEEDED
 
     assert (live["state"], live["epochs_run"]) == ("running", 1)
     assert (live["best"]["epoch"], live["best"]["value"]) == (1, 0.5)
     assert live["finished_at"] is None
 
-    shown = history.job(database, fence.job_id)
+    shown = documents.job(database, fence.job_id)
     assert set(shown) >= SHOWN
     assert shown["state"] == "succeeded"
     assert (shown["name"], shown["queue"], shown["priority"]) == ("digits", "default", 5)
@@ -84,14 +85,14 @@ def test_a_job_goes_from_submit_to_success(database: Database) -> None:
 def test_the_spec_keeps_the_order_of_its_keys(database: Database) -> None:
     spec = {"zebra": {"b": 1, "a": 2}, "name": "x", "ant": [1, {"d": 1, "c": 2}]}
     job_id = store.add(database, spec=spec)
-    assert json.dumps(history.job(database, job_id)["spec"]) == json.dumps(spec)
+    assert json.dumps(documents.job(database, job_id)["spec"]) == json.dumps(spec)
 
 
 def test_times_are_utc_and_in_order(database: Database) -> None:
     before = datetime.now(UTC) - timedelta(milliseconds=2)
     fence = store.running(database)
-    jobs.finish(database, fence, store.SUCCEEDED)
-    shown = history.job(database, fence.job_id)
+    verdicts.finish(database, fence, store.SUCCEEDED)
+    shown = documents.job(database, fence.job_id)
     times = [shown[name] for name in ("submitted_at", "started_at", "finished_at")]
     assert all(time.endswith("Z") for time in times)
     submitted, started, finished = (datetime.fromisoformat(time) for time in times)
@@ -101,11 +102,11 @@ def test_times_are_utc_and_in_order(database: Database) -> None:
 
 def test_every_change_of_state_has_its_event(database: Database) -> None:
     fence = store.running(database)
-    jobs.started(database, fence, store.STARTED)
-    jobs.finish(database, fence, store.PREEMPTED)
+    attempts.started(database, fence, store.STARTED)
+    verdicts.finish(database, fence, store.PREEMPTED)
     again = store.claim(database, worker="w2")
     assert again is not None
-    jobs.finish(database, again.fence, store.FAILED)
+    verdicts.finish(database, again.fence, store.FAILED)
     events = history.events(database, fence.job_id)
     assert [(event["kind"], event["actor"]) for event in events] == [
         ("submitted", "ana@laptop"),
@@ -121,8 +122,8 @@ def test_every_change_of_state_has_its_event(database: Database) -> None:
 
 def test_a_failure_keeps_its_code_and_reason(database: Database) -> None:
     fence = store.running(database)
-    assert jobs.finish(database, fence, store.FAILED) is JobState.FAILED
-    shown = history.job(database, fence.job_id)
+    assert verdicts.finish(database, fence, store.FAILED) is JobState.FAILED
+    shown = documents.job(database, fence.job_id)
     assert shown["failure"] == {
         "code": "DIVERGED",
         "message": "loss is NaN in epoch 2",
@@ -146,8 +147,8 @@ def test_each_outcome_leads_to_a_state_and_a_code(
     database: Database, outcome: AttemptOutcome, state: JobState, code: FailureCode | None
 ) -> None:
     fence = store.running(database, retry_attempts=1)
-    assert jobs.finish(database, fence, jobs.Verdict(outcome)) is state
-    shown = history.job(database, fence.job_id)
+    assert verdicts.finish(database, fence, Verdict(outcome)) is state
+    shown = documents.job(database, fence.job_id)
     assert shown["state"] == state
     assert (shown["failure"] or {}).get("code") == code
     assert shown["executions"][0]["outcome"] == outcome
@@ -155,40 +156,40 @@ def test_each_outcome_leads_to_a_state_and_a_code(
 
 def test_a_preempted_job_waits_again_and_its_next_attempt_begins_anew(database: Database) -> None:
     fence = store.running(database)
-    jobs.started(database, fence, store.STARTED)
-    jobs.record_epochs(
+    attempts.started(database, fence, store.STARTED)
+    attempts.record_epochs(
         database, fence, [store.epoch(1, store.best(1, 0.5), loss=0.1), store.epoch(2, loss=0.2)]
     )
-    assert jobs.finish(database, fence, store.PREEMPTED) is JobState.QUEUED
-    waiting = history.job(database, fence.job_id)
+    assert verdicts.finish(database, fence, store.PREEMPTED) is JobState.QUEUED
+    waiting = documents.job(database, fence.job_id)
     assert (waiting["started_at"], waiting["finished_at"], waiting["duration_s"]) == (None,) * 3
 
     again = store.claim(database, worker="w2")
     assert again is not None
     assert (again.job_id, again.attempt) == (fence.job_id, 2)
-    jobs.started(database, again.fence, store.STARTED)
-    restarted = history.job(database, fence.job_id)
+    attempts.started(database, again.fence, store.STARTED)
+    restarted = documents.job(database, fence.job_id)
     assert history.epochs(database, fence.job_id) == []
     assert (restarted["epochs_run"], restarted["best"], restarted["metrics"]) == (0, None, {})
 
-    jobs.record_epochs(database, again.fence, [store.epoch(1, loss=0.3)])
+    attempts.record_epochs(database, again.fence, [store.epoch(1, loss=0.3)])
     assert [(row["epoch"], row["attempt"]) for row in history.epochs(database, fence.job_id)] == [
         (1, 2)
     ]
-    assert history.job(database, fence.job_id)["attempts"] == 2
+    assert documents.job(database, fence.job_id)["attempts"] == 2
 
 
 def test_an_attempt_that_resumes_keeps_what_came_before(database: Database) -> None:
     fence = store.running(database)
-    jobs.started(database, fence, store.STARTED)
+    attempts.started(database, fence, store.STARTED)
     rows = [store.epoch(1, store.best(1, 0.5), loss=3.0), store.epoch(2, loss=1.0)]
-    jobs.record_epochs(database, fence, [*rows, store.epoch(3, loss=9.0)])
-    jobs.finish(database, fence, replace(store.PREEMPTED, best=store.best(1, 0.5)))
+    attempts.record_epochs(database, fence, [*rows, store.epoch(3, loss=9.0)])
+    verdicts.finish(database, fence, replace(store.PREEMPTED, best=store.best(1, 0.5)))
     again = store.claim(database)
     assert again is not None
     resumed = replace(store.STARTED, first_epoch=3, best=store.best(1, 0.5))
-    jobs.started(database, again.fence, resumed)
-    shown = history.job(database, fence.job_id)
+    attempts.started(database, again.fence, resumed)
+    shown = documents.job(database, fence.job_id)
     assert shown["epochs_run"] == 2
     assert shown["best"]["epoch"] == 1
     assert shown["metrics"] == {"loss": {"last": 1.0, "min": 1.0, "max": 3.0}}
@@ -198,11 +199,11 @@ def test_an_attempt_that_resumes_keeps_what_came_before(database: Database) -> N
 def test_epochs_again_change_nothing(database: Database) -> None:
     fence = store.running(database)
     rows = [store.epoch(1, loss=0.5), store.epoch(2, loss=0.4)]
-    jobs.record_epochs(database, fence, rows)
-    first = history.epochs(database, fence.job_id), history.job(database, fence.job_id)
-    jobs.record_epochs(database, fence, rows)
-    jobs.record_epochs(database, fence, rows[:1])
-    assert (history.epochs(database, fence.job_id), history.job(database, fence.job_id)) == first
+    attempts.record_epochs(database, fence, rows)
+    first = history.epochs(database, fence.job_id), documents.job(database, fence.job_id)
+    attempts.record_epochs(database, fence, rows)
+    attempts.record_epochs(database, fence, rows[:1])
+    assert (history.epochs(database, fence.job_id), documents.job(database, fence.job_id)) == first
     assert [row["epoch"] for row in history.epochs(database, fence.job_id, after=1)] == [2]
     assert first[0][0] == {
         "epoch": 1,
@@ -218,8 +219,8 @@ def test_what_waited_for_hours_is_recorded_at_once(database: Database) -> None:
     # More values than either database takes in one statement.
     count = 10_000
     fence = store.running(database)
-    jobs.record_epochs(database, fence, [store.epoch(number) for number in range(1, count + 1)])
-    shown = history.job(database, fence.job_id)
+    attempts.record_epochs(database, fence, [store.epoch(number) for number in range(1, count + 1)])
+    shown = documents.job(database, fence.job_id)
     assert shown["epochs_run"] == count
     assert shown["metrics"]["loss"] == {"last": 1.0 / count, "min": 1.0 / count, "max": 1.0}
     assert len(history.epochs(database, fence.job_id)) == count
@@ -227,18 +228,18 @@ def test_what_waited_for_hours_is_recorded_at_once(database: Database) -> None:
 
 def test_a_best_model_that_its_attempt_did_not_leave_is_not_recorded(database: Database) -> None:
     fence = store.running(database)
-    jobs.started(database, fence, store.STARTED)
-    jobs.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5))])
-    jobs.finish(database, fence, store.FAILED)
-    assert history.job(database, fence.job_id)["best"] is None
+    attempts.started(database, fence, store.STARTED)
+    attempts.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5))])
+    verdicts.finish(database, fence, store.FAILED)
+    assert documents.job(database, fence.job_id)["best"] is None
 
 
 def _claimed_after_a_best_model(database: Database) -> Claim:
     """A job's second attempt, whose first was preempted with a best model."""
     fence = store.running(database)
-    jobs.started(database, fence, store.STARTED)
-    jobs.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5))])
-    jobs.finish(database, fence, replace(store.PREEMPTED, best=store.best(1, 0.5)))
+    attempts.started(database, fence, store.STARTED)
+    attempts.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5))])
+    verdicts.finish(database, fence, replace(store.PREEMPTED, best=store.best(1, 0.5)))
     again = store.claim(database)
     assert again is not None
     return again
@@ -248,8 +249,8 @@ def test_a_best_model_of_an_earlier_attempt_outlives_one_that_left_none(
     database: Database,
 ) -> None:
     again = _claimed_after_a_best_model(database)
-    jobs.finish(database, again.fence, store.FAILED)
-    assert history.job(database, again.fence.job_id)["best"]["epoch"] == 1
+    verdicts.finish(database, again.fence, store.FAILED)
+    assert documents.job(database, again.fence.job_id)["best"]["epoch"] == 1
 
 
 def test_a_restored_best_model_that_its_attempt_did_not_leave_is_not_recorded(
@@ -258,9 +259,9 @@ def test_a_restored_best_model_that_its_attempt_did_not_leave_is_not_recorded(
     again = _claimed_after_a_best_model(database)
     # In the folder of this attempt now, where it was replaced when its trainer was killed.
     resumed = replace(store.STARTED, first_epoch=2, best=store.best(1, 0.5))
-    jobs.started(database, again.fence, resumed)
-    jobs.finish(database, again.fence, store.FAILED)
-    assert history.job(database, again.fence.job_id)["best"] is None
+    attempts.started(database, again.fence, resumed)
+    verdicts.finish(database, again.fence, store.FAILED)
+    assert documents.job(database, again.fence.job_id)["best"] is None
 
 
 def test_numbers_that_are_none_survive(database: Database) -> None:
@@ -270,9 +271,9 @@ def test_numbers_that_are_none_survive(database: Database) -> None:
         store.epoch(2, loss=math.inf, other=math.nan),
         store.epoch(3, loss="NaN", other=-math.inf),
     ]
-    jobs.record_epochs(database, fence, rows)
-    jobs.finish(database, fence, replace(store.SUCCEEDED, test={"loss": math.nan}))
-    shown = history.job(database, fence.job_id)
+    attempts.record_epochs(database, fence, rows)
+    verdicts.finish(database, fence, replace(store.SUCCEEDED, test={"loss": math.nan}))
+    shown = documents.job(database, fence.job_id)
     assert [row["metrics"] for row in history.epochs(database, fence.job_id)] == [
         {"loss": 0.5, "other": "NaN"},
         {"loss": "Infinity", "other": "NaN"},
@@ -289,9 +290,9 @@ def test_numbers_that_are_none_survive(database: Database) -> None:
 def test_texts_with_odd_bytes_survive(database: Database) -> None:
     fence = store.running(database, name="caf\u00e9")
     message = "cannot decode cat/\udcff.png\0"
-    failure = jobs.Failure(FailureCode.DATA_INVALID, message, message)
-    jobs.finish(database, fence, jobs.Verdict(AttemptOutcome.FAILED, None, failure))
-    shown = history.job(database, fence.job_id)
+    failure = Failure(FailureCode.DATA_INVALID, message, message)
+    verdicts.finish(database, fence, Verdict(AttemptOutcome.FAILED, None, failure))
+    shown = documents.job(database, fence.job_id)
     assert shown["name"] == "caf\u00e9"
     assert shown["failure"]["message"] == "cannot decode cat/\\udcff.png\\x00"
 
@@ -300,7 +301,7 @@ def test_a_uid_is_recorded_once(database: Database) -> None:
     new = store.new_job(tags={"a": "1"})
     first = jobs.add(database, new, "ana")
     assert jobs.add(database, replace(new, name="other"), "worker") == first
-    assert history.job(database, first)["name"] == new.name
+    assert documents.job(database, first)["name"] == new.name
     assert len(history.events(database, first)) == 1
     assert store.add(database) == first + 1
 
@@ -340,7 +341,7 @@ def test_jobs_are_recorded_together_in_their_order(database: Database) -> None:
 
     assert ids == [first + 1, first, *[ids[2]] * 2, *ids[4:]]
     assert ids[0] < ids[2] < ids[4] < ids[5]
-    shown = [history.job(database, job_id) for job_id in ids]
+    shown = [documents.job(database, job_id) for job_id in ids]
     assert [each["uid"] for each in shown] == [
         new.uid for new in (news[0], known, news[2], news[2], *news[4:])
     ]
@@ -360,10 +361,10 @@ def test_jobs_of_which_one_waits_for_none_are_not_recorded(database: Database) -
 
 def test_a_waiting_job_is_cancelled_at_once(database: Database) -> None:
     job_id = store.add(database)
-    assert jobs.cancel(database, job_id, "bob", "wrong data") is JobState.CANCELLED
-    assert jobs.cancel(database, job_id, "bob") is JobState.CANCELLED
+    assert steering.cancel(database, job_id, "bob", "wrong data") is JobState.CANCELLED
+    assert steering.cancel(database, job_id, "bob") is JobState.CANCELLED
     assert store.claim(database) is None
-    shown = history.job(database, job_id)
+    shown = documents.job(database, job_id)
     assert (shown["state"], shown["stop_reason"]) == ("cancelled", "cancelled")
     assert shown["finished_at"] is not None
     assert (shown["cancel_requested_by"], shown["cancel_reason"]) == ("bob", "wrong data")
@@ -375,14 +376,14 @@ def test_a_waiting_job_is_cancelled_at_once(database: Database) -> None:
 
 def test_a_running_job_is_asked_and_its_verdict_cannot_undo_that(database: Database) -> None:
     fence = store.running(database)
-    assert not jobs.requests(database, fence).cancel
-    assert jobs.cancel(database, fence.job_id, "bob") is JobState.RUNNING
-    assert jobs.cancel(database, fence.job_id, "bob") is JobState.RUNNING
-    assert jobs.requests(database, fence).cancel
-    assert jobs.renew(database, fence, store.LEASE_S).cancel
+    assert not attempts.requests(database, fence).cancel
+    assert steering.cancel(database, fence.job_id, "bob") is JobState.RUNNING
+    assert steering.cancel(database, fence.job_id, "bob") is JobState.RUNNING
+    assert attempts.requests(database, fence).cancel
+    assert attempts.renew(database, fence, store.LEASE_S).cancel
     verdict = replace(store.SUCCEEDED, best=store.best(1, 0.5), artifacts=store.FILES)
-    assert jobs.finish(database, fence, verdict) is JobState.CANCELLED
-    shown = history.job(database, fence.job_id)
+    assert verdicts.finish(database, fence, verdict) is JobState.CANCELLED
+    shown = documents.job(database, fence.job_id)
     assert (shown["state"], shown["stop_reason"]) == ("cancelled", "cancelled")
     assert shown["best"]["value"] == 0.5
     assert [event["kind"] for event in history.events(database, fence.job_id)] == [
@@ -395,27 +396,25 @@ def test_a_running_job_is_asked_and_its_verdict_cannot_undo_that(database: Datab
 
 @pytest.mark.parametrize("verdict", [store.PREEMPTED, store.FAILED])
 def test_a_cancelled_job_neither_waits_again_nor_fails(
-    database: Database, verdict: jobs.Verdict
+    database: Database, verdict: Verdict
 ) -> None:
     fence = store.running(database)
-    jobs.cancel(database, fence.job_id, "bob")
-    assert jobs.finish(database, fence, verdict) is JobState.CANCELLED
-    shown = history.job(database, fence.job_id)
+    steering.cancel(database, fence.job_id, "bob")
+    assert verdicts.finish(database, fence, verdict) is JobState.CANCELLED
+    shown = documents.job(database, fence.job_id)
     assert shown["failure"] is None
     assert shown["finished_at"] is not None
     assert store.claim(database) is None
 
 
 @pytest.mark.parametrize("verdict", [store.SUCCEEDED, store.FAILED])
-def test_a_job_that_ended_otherwise_is_not_cancelled(
-    database: Database, verdict: jobs.Verdict
-) -> None:
+def test_a_job_that_ended_otherwise_is_not_cancelled(database: Database, verdict: Verdict) -> None:
     fence = store.running(database)
-    state = jobs.finish(database, fence, verdict)
+    state = verdicts.finish(database, fence, verdict)
     with pytest.raises(WrongState, match=f"job {fence.job_id} has ended as {state}") as refused:
-        jobs.cancel(database, fence.job_id, "bob")
+        steering.cancel(database, fence.job_id, "bob")
     assert (refused.value.state, refused.value.wanted) == (state, JobState.CANCELLED)
-    assert history.job(database, fence.job_id)["cancel_requested_at"] is None
+    assert documents.job(database, fence.job_id)["cancel_requested_at"] is None
 
 
 def cancel(
@@ -424,7 +423,7 @@ def cancel(
     """Cancel at the same moment as another thread does something else, and keep the answer."""
     ready.wait()
     try:
-        told["canceller"] = jobs.cancel(database, job_id, "bob")
+        told["canceller"] = steering.cancel(database, job_id, "bob")
     except WrongState as error:
         told["canceller"] = error.state
 
@@ -439,9 +438,9 @@ def test_cancel_against_finish_has_one_end_and_everybody_is_told_it(database_url
         thread = threading.Thread(target=cancel, args=(asking, fence.job_id, ready, told))
         thread.start()
         ready.wait()
-        told["worker"] = jobs.finish(ending, fence, store.SUCCEEDED)
+        told["worker"] = verdicts.finish(ending, fence, store.SUCCEEDED)
         thread.join()
-        state = history.job(ending, fence.job_id)["state"]
+        state = documents.job(ending, fence.job_id)["state"]
         assert told["worker"] == state
         # Asked in time: it ends as cancelled. Too late: the canceller was told how it ended.
         asked_in_time = told["canceller"] is JobState.RUNNING
@@ -453,34 +452,34 @@ def test_cancel_against_finish_has_one_end_and_everybody_is_told_it(database_url
 
 
 @pytest.mark.parametrize("verdict", [store.SUCCEEDED, store.PREEMPTED])
-def test_a_second_verdict_is_fenced(database: Database, verdict: jobs.Verdict) -> None:
+def test_a_second_verdict_is_fenced(database: Database, verdict: Verdict) -> None:
     fence = store.running(database)
-    state = jobs.finish(database, fence, verdict)
+    state = verdicts.finish(database, fence, verdict)
     with pytest.raises(Fenced):
-        jobs.finish(database, fence, store.FAILED)
-    shown = history.job(database, fence.job_id)
+        verdicts.finish(database, fence, store.FAILED)
+    shown = documents.job(database, fence.job_id)
     assert shown["state"] == state
     assert shown["executions"][0]["outcome"] == verdict.outcome
 
 
 def test_no_job_no_answer(database: Database) -> None:
-    for ask in (history.job, history.epochs, history.events):
+    for ask in (documents.job, history.epochs, history.events):
         with pytest.raises(JobNotFound, match="no job 99"):
             ask(database, 99)
     with pytest.raises(JobNotFound):
-        jobs.cancel(database, 99, "bob")
+        steering.cancel(database, 99, "bob")
 
 
 @pytest.mark.parametrize("after", [JobState.HELD, JobState.RUNNING])
 def test_an_illegal_move_undoes_its_transaction(database: Database, after: JobState) -> None:
     from sqlalchemy import update
 
-    from fornada.db.moves import moved
-    from fornada.db.tables import Job
+    from fornada.db.queue.moves import moved
+    from fornada.db.store.tables import Job
 
     fence = store.running(database)
-    jobs.finish(database, fence, store.SUCCEEDED)
-    before = history.job(database, fence.job_id), history.events(database, fence.job_id)
+    verdicts.finish(database, fence, store.SUCCEEDED)
+    before = documents.job(database, fence.job_id), history.events(database, fence.job_id)
 
     def move() -> None:
         with database.begin() as connection:
@@ -489,7 +488,7 @@ def test_an_illegal_move_undoes_its_transaction(database: Database, after: JobSt
 
     with pytest.raises(WrongState):
         move()
-    assert (history.job(database, fence.job_id), history.events(database, fence.job_id)) == before
+    assert (documents.job(database, fence.job_id), history.events(database, fence.job_id)) == before
 
 
 def test_no_other_state_than_those_on_the_list(database: Database) -> None:

@@ -2,10 +2,11 @@
 
 import pytest
 
-from fornada.db import history, jobs, upkeep
 from fornada.db.errors import Fenced, JobNotFound
-from fornada.db.facts import LogChunk, LogPlace
-from fornada.db.session import Database
+from fornada.db.queue import logs, upkeep, verdicts
+from fornada.db.reads import documents
+from fornada.db.records import LogChunk, LogPlace
+from fornada.db.store.session import Database
 from tests.services import store
 
 # Bytes as a trainer may write them: no text at all.
@@ -17,57 +18,57 @@ def test_a_log_reads_as_it_was_written(database: Database) -> None:
     pieces = [DATA, b"", DATA * 2]
     start = 0
     for number, data in enumerate(pieces, start=1):
-        jobs.record_log(database, fence, LogChunk(number, start, data))
+        logs.record_log(database, fence, LogChunk(number, start, data))
         start += len(data)
-    chunks = history.log_chunks(database, fence.job_id, 1, 0)
+    chunks = logs.log_chunks(database, fence.job_id, 1, 0)
     assert b"".join(chunk.data for chunk in chunks) == b"".join(pieces)
     assert [(chunk.number, chunk.start) for chunk in chunks] == [
         *((1, 0), (2, len(DATA)), (3, len(DATA))),
     ]
-    assert [c.number for c in history.log_chunks(database, fence.job_id, 1, 2)] == [3]
-    assert history.log_chunks(database, fence.job_id, 2, 0) == []
+    assert [c.number for c in logs.log_chunks(database, fence.job_id, 1, 2)] == [3]
+    assert logs.log_chunks(database, fence.job_id, 2, 0) == []
 
 
 def test_the_same_piece_again_changes_nothing(database: Database) -> None:
     fence = store.running(database)
-    jobs.record_log(database, fence, LogChunk(1, 0, b"first"))
-    jobs.record_log(database, fence, LogChunk(1, 0, b"other"))
-    assert history.log_chunks(database, fence.job_id, 1, 0) == [LogChunk(1, 0, b"first")]
+    logs.record_log(database, fence, LogChunk(1, 0, b"first"))
+    logs.record_log(database, fence, LogChunk(1, 0, b"other"))
+    assert logs.log_chunks(database, fence.job_id, 1, 0) == [LogChunk(1, 0, b"first")]
 
 
 def test_a_zombie_writes_no_log(database: Database) -> None:
     zombie = store.running(database)
-    jobs.finish(database, zombie, store.PREEMPTED)
+    verdicts.finish(database, zombie, store.PREEMPTED)
     heir = store.claim(database)
     assert heir is not None
     with pytest.raises(Fenced):
-        jobs.record_log(database, zombie, LogChunk(1, 0, b"late"))
-    jobs.record_log(database, heir.fence, LogChunk(1, 0, b"mine"))
-    assert history.log_chunks(database, zombie.job_id, 1, 0) == []
-    assert len(history.log_chunks(database, zombie.job_id, 2, 0)) == 1
+        logs.record_log(database, zombie, LogChunk(1, 0, b"late"))
+    logs.record_log(database, heir.fence, LogChunk(1, 0, b"mine"))
+    assert logs.log_chunks(database, zombie.job_id, 1, 0) == []
+    assert len(logs.log_chunks(database, zombie.job_id, 2, 0)) == 1
 
 
 def test_where_the_logs_of_all_attempts_lie(database: Database) -> None:
     fence = store.running(database)
-    jobs.finish(database, fence, store.PREEMPTED)
+    verdicts.finish(database, fence, store.PREEMPTED)
     store.claim(database, worker="w2", host="other")
-    uid = history.job(database, fence.job_id)["uid"]
-    assert history.log_places(database, fence.job_id) == [
+    uid = documents.job(database, fence.job_id)["uid"]
+    assert logs.log_places(database, fence.job_id) == [
         LogPlace(1, "w1", f"artifacts:{uid}/attempt-1", ended=True),
         LogPlace(2, "other", f"artifacts:{uid}/attempt-2", ended=False),
     ]
-    assert history.log_places(database, store.add(database)) == []
+    assert logs.log_places(database, store.add(database)) == []
     with pytest.raises(JobNotFound):
-        history.log_places(database, 99)
+        logs.log_places(database, 99)
 
 
 def test_logs_of_attempts_that_ended_long_ago_are_forgotten(database: Database) -> None:
     ended, running = store.running(database), store.running(database)
     for fence in (ended, running):
         for number in (1, 2):
-            jobs.record_log(database, fence, LogChunk(number, 0, DATA))
-    jobs.finish(database, ended, store.SUCCEEDED)
+            logs.record_log(database, fence, LogChunk(number, 0, DATA))
+    verdicts.finish(database, ended, store.SUCCEEDED)
     assert upkeep.forget_logs(database, older_than_s=store.LONG_S) == 0
     assert upkeep.forget_logs(database, older_than_s=-1.0) == 2
-    assert history.log_chunks(database, ended.job_id, 1, 0) == []
-    assert len(history.log_chunks(database, running.job_id, 1, 0)) == 2
+    assert logs.log_chunks(database, ended.job_id, 1, 0) == []
+    assert len(logs.log_chunks(database, running.job_id, 1, 0)) == 2

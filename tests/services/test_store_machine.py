@@ -25,12 +25,16 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import delete, select, update
 
-from fornada.db import history, jobs, queues, tables, upkeep, workers
 from fornada.db.clock import later, now
 from fornada.db.errors import Fenced, WrongState
-from fornada.db.facts import Failure, Fence, Verdict
-from fornada.db.session import Database
+from fornada.db.queue import expiry, jobs, queues, steering, upkeep, verdicts, workers
+from fornada.db.queue.attempts import record_epochs, renew, requests, started
+from fornada.db.queue.claims import unanswered
+from fornada.db.reads import live
+from fornada.db.records import Failure, Fence, Verdict
 from fornada.db.states import AttemptOutcome, FailureCode, JobState
+from fornada.db.store import tables
+from fornada.db.store.session import Database
 from tests.services import store
 from tests.services.store_model import WORKERS, Job, Model
 
@@ -181,9 +185,9 @@ class Machine(RuleBasedStateMachine):
         job = self._pick(pick)
         if job.state in (JobState.SUCCEEDED, JobState.FAILED):
             with pytest.raises(WrongState):
-                jobs.cancel(self.database, job.id, "bob", grace_s=grace_s)
+                steering.cancel(self.database, job.id, "bob", grace_s=grace_s)
             return
-        state = jobs.cancel(self.database, job.id, "bob", grace_s=grace_s)
+        state = steering.cancel(self.database, job.id, "bob", grace_s=grace_s)
         if job.live:
             self.model.cancel(job)
         assert state is job.state
@@ -193,20 +197,20 @@ class Machine(RuleBasedStateMachine):
         job = self._pick(pick)
         if job.state not in (JobState.QUEUED, JobState.HELD):
             with pytest.raises(WrongState):
-                jobs.hold(self.database, job.id, "bob")
+                steering.hold(self.database, job.id, "bob")
             return
         self.model.hold(job)
-        assert jobs.hold(self.database, job.id, "bob") is job.state
+        assert steering.hold(self.database, job.id, "bob") is job.state
 
     def release(self, pick: int) -> None:
         """Legal while the job waits."""
         job = self._pick(pick)
         if job.state not in (JobState.QUEUED, JobState.HELD):
             with pytest.raises(WrongState):
-                jobs.release(self.database, job.id, "bob")
+                steering.release(self.database, job.id, "bob")
             return
         self.model.release(job)
-        assert jobs.release(self.database, job.id, "bob") is job.state
+        assert steering.release(self.database, job.id, "bob") is job.state
 
     def move(self, pick: int, queue: str | None, priority: int | None, top: bool) -> None:
         """Legal while the job waits."""
@@ -214,9 +218,9 @@ class Machine(RuleBasedStateMachine):
         wish: dict[str, Any] = {"queue": queue, "priority": priority, "top": top}
         if job.state not in (JobState.QUEUED, JobState.HELD):
             with pytest.raises(WrongState):
-                jobs.move(self.database, job.id, "bob", **wish)
+                steering.move(self.database, job.id, "bob", **wish)
             return
-        jobs.move(self.database, job.id, "bob", **wish)
+        steering.move(self.database, job.id, "bob", **wish)
         job.queue = job.queue if queue is None else queue
         job.priority = job.priority if priority is None else priority
         if top:
@@ -227,10 +231,10 @@ class Machine(RuleBasedStateMachine):
         job = self._pick(pick)
         if job.state not in (JobState.FAILED, JobState.CANCELLED):
             with pytest.raises(WrongState):
-                jobs.retry(self.database, job.id, "bob", fresh=fresh)
+                steering.retry(self.database, job.id, "bob", fresh=fresh)
             return
         self.model.retry(job, fresh=fresh)
-        assert jobs.retry(self.database, job.id, "bob", fresh=fresh) is job.state
+        assert steering.retry(self.database, job.id, "bob", fresh=fresh) is job.state
 
     @rule(queue=QUEUES, paused=st.sampled_from([False, False, True]))
     def pause(self, queue: str, paused: bool) -> None:
@@ -268,7 +272,7 @@ class Machine(RuleBasedStateMachine):
         assert claimed.attempt == job.attempt
         assert claimed.resume_from == self.model.resume_from(job)
         assert not claimed.cancel_requested
-        again = jobs.unanswered(self.database, **place, lease_s=store.LEASE_S)
+        again = unanswered(self.database, **place, lease_s=store.LEASE_S)
         assert again == claimed
         self.fences.append(claimed.fence)
 
@@ -301,7 +305,7 @@ class Machine(RuleBasedStateMachine):
         facts = replace(store.STARTED, first_epoch=first)
         # To say it again changes nothing.
         said = fence in self.started
-        if self._fenced(fence, lambda: jobs.started(self.database, fence, facts)) or said:
+        if self._fenced(fence, lambda: started(self.database, fence, facts)) or said:
             return
         self.started.add(fence)
         job.epochs = {number: by for number, by in job.epochs.items() if number < first}
@@ -312,16 +316,16 @@ class Machine(RuleBasedStateMachine):
         job = self.model.jobs[fence.job_id]
         row = store.epoch(len(job.epochs) + 1)
         rows = [row, row]
-        if not self._fenced(fence, lambda: jobs.record_epochs(self.database, fence, rows[:1])):
-            jobs.record_epochs(self.database, fence, rows[1:])
+        if not self._fenced(fence, lambda: record_epochs(self.database, fence, rows[:1])):
+            record_epochs(self.database, fence, rows[1:])
             job.epochs[row.number] = fence.attempt
 
     def heartbeat(self, pick: int) -> None:
         """What people asked is seen, or that the job is somebody else's."""
         fence = self._fence(pick)
-        if self._fenced(fence, lambda: jobs.renew(self.database, fence, store.LEASE_S)):
+        if self._fenced(fence, lambda: renew(self.database, fence, store.LEASE_S)):
             return
-        asked = jobs.requests(self.database, fence)
+        asked = requests(self.database, fence)
         assert asked.cancel is self.model.jobs[fence.job_id].cancelling
 
     @precondition(lambda self: self.fences)
@@ -337,7 +341,7 @@ class Machine(RuleBasedStateMachine):
         pause_s = store.LONG_S if pause else 0.0
 
         def finish() -> JobState:
-            return jobs.finish(self.database, fence, verdict, pause_s=pause_s)
+            return verdicts.finish(self.database, fence, verdict, pause_s=pause_s)
 
         if not self._holds(fence):
             if self.ended[fence] is not verdict.outcome:
@@ -357,7 +361,7 @@ class Machine(RuleBasedStateMachine):
         """A worker comes up again: what it ran is lost."""
         host = WORKERS[worker][0]
         mine = sorted(job.id for job in self.model.running(worker))
-        assert jobs.abandon(self.database, worker=worker, host=host, pause_s=0.0) == mine
+        assert expiry.abandon(self.database, worker=worker, host=host, pause_s=0.0) == mine
         self._lose(mine)
 
     # Time.
@@ -370,8 +374,8 @@ class Machine(RuleBasedStateMachine):
         silent = sorted({running[pick % len(running)].id for pick in picks})
         for job_id in silent:
             fence = Fence(job_id, self.model.jobs[job_id].attempt)
-            jobs.renew(self.database, fence, lease_s=-1.0)
-        assert jobs.expire_leases(self.database, pause_s=0.0) == silent
+            renew(self.database, fence, lease_s=-1.0)
+        assert expiry.expire_leases(self.database, pause_s=0.0) == silent
         self._lose(silent)
 
     @precondition(lambda self: any(job.pausing for job in self.model.jobs.values()))
@@ -390,7 +394,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def look(self) -> None:
         """Every job that waits has its reason, and upkeep wakes for what may start."""
-        for row in history.alive(self.database, within_s=store.LONG_S):
+        for row in live.alive(self.database, within_s=store.LONG_S):
             job = self.model.jobs[row["id"]]
             assert row["state"] == job.state
             assert self._explains(job, row["waits"]), (job, row["waits"])

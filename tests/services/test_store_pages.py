@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from fornada.db import history, jobs, pages
 from fornada.db.errors import BadCursor
-from fornada.db.session import Database
+from fornada.db.queue import attempts, verdicts
+from fornada.db.reads import documents, pages
 from fornada.db.states import JobState
+from fornada.db.store.session import Database
 from tests.services import store
 
 ORDERS = [
@@ -24,19 +25,19 @@ def fill(database: Database) -> None:
     """Jobs of every kind: ended after 0 to 4 s, with equal and with no values, and waiting."""
     from sqlalchemy import update
 
-    from fornada.db.tables import Job
+    from fornada.db.store.tables import Job
 
     # Equal values, so that the id must decide; the third has only NaN, the last no epoch.
     for number, loss in enumerate((0.5, 0.3, "NaN", 0.3, 0.9, 0.5, None)):
         parity = str(number % 2)
         fence = store.running(database, tags={"parity": parity}, name=f"parity-{parity}")
         if loss is not None:
-            jobs.record_epochs(
+            attempts.record_epochs(
                 database,
                 fence,
                 [store.epoch(1, val_loss=loss), store.epoch(2, val_loss=loss, extra=1.0)],
             )
-        jobs.finish(database, fence, store.FAILED if number == 4 else store.SUCCEEDED)
+        verdicts.finish(database, fence, store.FAILED if number == 4 else store.SUCCEEDED)
         with database.begin() as connection:
             ended = update(Job).where(Job.id == fence.job_id)
             connection.execute(ended.values(duration_s=float(number % 3)))
@@ -54,7 +55,7 @@ def walk(
     rows: list[dict[str, Any]] = []
     after = None
     while True:
-        page = history.page(database, after=after, limit=size, **asked)
+        page = pages.page(database, after=after, limit=size, **asked)
         assert len(page.rows) == size or page.next is None
         rows += page.rows
         if page.next is None:
@@ -83,7 +84,7 @@ def test_pages_equal_a_full_sort(
     database: Database, sort: str, descending: bool, size: int
 ) -> None:
     fill(database)
-    everything = history.page(database, limit=100).rows
+    everything = pages.page(database, limit=100).rows
     expected = sorted(everything, key=lambda row: key(row, sort, descending))
     assert walk(database, size, sort=sort, descending=descending) == expected
     assert len(expected) == 11
@@ -133,8 +134,8 @@ def test_pages_hold_while_jobs_come_in(database: Database, sort: str, descending
 def test_a_page_says_whether_there_is_another(database: Database) -> None:
     for _ in range(4):
         store.add(database)
-    assert history.page(database, limit=4).next is None
-    assert history.page(database, limit=3).next is not None
+    assert pages.page(database, limit=4).next is None
+    assert pages.page(database, limit=3).next is not None
 
 
 def test_filters(database: Database) -> None:
@@ -159,7 +160,7 @@ def test_filter_by_name(database: Database) -> None:
     ids = {name: store.add(database, name=name) for name in names}
 
     def named(name: str) -> list[str]:
-        found = history.page(database, name=name, descending=False).rows
+        found = pages.page(database, name=name, descending=False).rows
         assert all(ids[row["name"]] == row["id"] for row in found)
         return [row["name"] for row in found]
 
@@ -176,25 +177,25 @@ def test_filter_by_time(database: Database) -> None:
     from sqlalchemy import update
 
     from fornada.db.clock import later, now
-    from fornada.db.tables import Job
+    from fornada.db.store.tables import Job
 
     old, new = store.add(database), store.add(database)
     with database.begin() as connection:
         hours = later(now(), -7200)
         connection.execute(update(Job).where(Job.id == old).values(submitted_at=hours))
     since = datetime.now(UTC) - timedelta(hours=1)
-    assert [row["id"] for row in history.page(database, since=since).rows] == [new]
+    assert [row["id"] for row in pages.page(database, since=since).rows] == [new]
     # The same moment as another clock on the wall shows it.
     west = since.astimezone(timezone(timedelta(hours=-3)))
-    assert [row["id"] for row in history.page(database, since=west).rows] == [new]
+    assert [row["id"] for row in pages.page(database, since=west).rows] == [new]
 
 
 def test_a_row_has_what_a_list_shows(database: Database) -> None:
     fence = store.running(database, name="digits", tags={"a": "1"})
-    jobs.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5), val_loss=0.5)])
-    jobs.finish(database, fence, store.FAILED)
-    (row,) = history.page(database).rows
-    shown = history.job(database, fence.job_id)
+    attempts.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5), val_loss=0.5)])
+    verdicts.finish(database, fence, store.FAILED)
+    (row,) = pages.page(database).rows
+    shown = documents.job(database, fence.job_id)
     for name in row.keys() - {"epochs", "best", "failure"}:
         assert row[name] == shown[name], name
     assert row["epochs"] == 3
@@ -205,21 +206,21 @@ def test_a_row_has_what_a_list_shows(database: Database) -> None:
 @pytest.mark.parametrize("cursor", ["x", "!!!!", "W10", "bnVsbA", "eyJhIjogMX0"])
 def test_a_cursor_that_is_none_is_refused(database: Database, cursor: str) -> None:
     with pytest.raises(BadCursor, match="sorted by time"):
-        history.page(database, after=cursor)
+        pages.page(database, after=cursor)
 
 
 def test_a_cursor_of_another_sort_is_refused(database: Database) -> None:
     store.add(database)
     store.add(database)
-    cursor = history.page(database, limit=1).next
+    cursor = pages.page(database, limit=1).next
     assert cursor is not None
     with pytest.raises(BadCursor):
-        history.page(database, sort="duration", after=cursor)
+        pages.page(database, sort="duration", after=cursor)
     with pytest.raises(BadCursor):
-        history.page(database, descending=False, after=cursor)
+        pages.page(database, descending=False, after=cursor)
 
 
 @pytest.mark.parametrize("sort", ["size", "metric:", ""])
 def test_an_unknown_sort_is_refused(database: Database, sort: str) -> None:
     with pytest.raises(ValueError, match="expected time, duration or metric:NAME"):
-        history.page(database, sort=sort)
+        pages.page(database, sort=sort)

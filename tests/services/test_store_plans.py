@@ -9,19 +9,19 @@ import pytest
 from sqlalchemy import Connection, Executable, select, text
 from sqlalchemy.sql import ClauseElement
 
-from fornada.db.alive import walks
-from fornada.db.claims import claimable, kinds
-from fornada.db.dependents import WAITING_FOR, due
-from fornada.db.estimates import equal_specs, same_name
-from fornada.db.history import like
-from fornada.db.logs import forgettable
-from fornada.db.losses import lost
-from fornada.db.pages import Order, filters, with_value, without_value
-from fornada.db.queues import waiting
-from fornada.db.session import Database
+from fornada.db.queue.claims import claimable, kinds
+from fornada.db.queue.dependents import WAITING_FOR, due
+from fornada.db.queue.expiry import lost
+from fornada.db.queue.logs import forgettable
+from fornada.db.queue.queues import waiting
+from fornada.db.queue.upkeep import ready_in
+from fornada.db.reads.estimates import equal_specs, same_name
+from fornada.db.reads.history import like
+from fornada.db.reads.live import walks
+from fornada.db.reads.pages import Order, filters, with_value, without_value
 from fornada.db.states import JobState
-from fornada.db.tables import Job, LogChunk
-from fornada.db.upkeep import ready_in
+from fornada.db.store.session import Database
+from fornada.db.store.tables import Job, LogChunk
 from tests.services import store
 
 Explain = Callable[[Any], str]

@@ -4,8 +4,9 @@ import threading
 
 import pytest
 
-from fornada.db import history, jobs, queues, upkeep
-from fornada.db.session import Database
+from fornada.db.queue import attempts, queues, upkeep, verdicts
+from fornada.db.reads import documents
+from fornada.db.store.session import Database
 from tests.services import store
 
 CLAIMERS = 8
@@ -22,7 +23,7 @@ def test_a_paused_queue_starts_nothing(database: Database) -> None:
     assert store.claim(database, queues=both) is None
     assert upkeep.claimable(database) == {}
     # What runs goes on.
-    jobs.renew(database, fence, store.LEASE_S)
+    attempts.renew(database, fence, store.LEASE_S)
     queues.resume(database, "default", "ana")
     assert upkeep.claimable(database) == {"default": 1}
     claimed = store.claim(database, queues=both)
@@ -44,7 +45,7 @@ def test_no_more_of_a_queue_run_than_may(database: Database) -> None:
     claimed = store.claim(database, queues=["default", "night"])
     assert claimed is not None
     assert claimed.job_id == other
-    jobs.finish(database, first.fence, store.SUCCEEDED)
+    verdicts.finish(database, first.fence, store.SUCCEEDED)
     assert store.claim(database) is not None
     queues.set_max_running(database, "default", None, "ana")
     store.add(database)
@@ -57,7 +58,7 @@ def test_a_limit_below_what_runs_ends_nothing(database: Database) -> None:
     store.add(database)
     for fence in fences:
         assert store.claim(database) is None
-        jobs.finish(database, fence, store.SUCCEEDED)
+        verdicts.finish(database, fence, store.SUCCEEDED)
     assert store.claim(database) is not None
 
 
@@ -130,7 +131,7 @@ def test_many_claimers_at_once_keep_the_limit(database_url: str, limit: int) -> 
                 if most[-1] >= limit:
                     reached.set()
                 assert reached.wait(60), most
-                jobs.finish(own, claimed.fence, store.SUCCEEDED)
+                verdicts.finish(own, claimed.fence, store.SUCCEEDED)
                 with freed:
                     ended.append(claimed.job_id)
                     freed.notify_all()
@@ -148,5 +149,5 @@ def test_many_claimers_at_once_keep_the_limit(database_url: str, limit: int) -> 
     assert failed == []
     assert max(most) == limit
     assert sorted(ended) == sorted([*ids, free])
-    assert all(history.job(database, job_id)["attempts"] == 1 for job_id in ids[::10])
+    assert all(documents.job(database, job_id)["attempts"] == 1 for job_id in ids[::10])
     database.dispose()

@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from fornada.db import history, jobs, queues, upkeep
 from fornada.db.errors import Fenced, WrongState
-from fornada.db.facts import Fence, Verdict
-from fornada.db.session import Database
+from fornada.db.queue import attempts, expiry, queues, steering, upkeep, verdicts
+from fornada.db.reads import documents, history, pages
+from fornada.db.records import Fence, Verdict
 from fornada.db.states import AttemptOutcome, JobState
+from fornada.db.store.session import Database
 from tests.services import store
 
 THREADS = 6
@@ -67,35 +68,35 @@ class Somebody:
         if self._fences:
             fence = self._random.choice(self._fences[-8:])
             outcome = self._random.choice(OUTCOMES)
-            jobs.finish(self.database, fence, Verdict(outcome), pause_s=0.0)
+            verdicts.finish(self.database, fence, Verdict(outcome), pause_s=0.0)
 
     def lose(self) -> None:
         if self._fences:
-            jobs.renew(self.database, self._random.choice(self._fences[-8:]), lease_s=-1.0)
-        jobs.expire_leases(self.database, pause_s=0.0)
+            attempts.renew(self.database, self._random.choice(self._fences[-8:]), lease_s=-1.0)
+        expiry.expire_leases(self.database, pause_s=0.0)
         upkeep.release_due(self.database)
 
     def cancel(self) -> None:
-        jobs.cancel(self.database, self._job(), "bob")
+        steering.cancel(self.database, self._job(), "bob")
 
     def hold(self) -> None:
-        jobs.hold(self.database, self._job(), "bob")
+        steering.hold(self.database, self._job(), "bob")
 
     def release(self) -> None:
-        jobs.release(self.database, self._job(), "bob")
+        steering.release(self.database, self._job(), "bob")
 
     def move(self) -> None:
-        jobs.move(self.database, self._job(), "bob", top=True)
+        steering.move(self.database, self._job(), "bob", top=True)
 
     def retry(self) -> None:
-        jobs.retry(self.database, self._job(), "bob")
+        steering.retry(self.database, self._job(), "bob")
 
     def limit(self) -> None:
         queues.set_max_running(self.database, "default", self._random.choice([None, 9]), "bob")
 
     def _job(self) -> int:
         # Of the last ones: there somebody else is busy too.
-        rows = history.page(self.database, limit=9).rows
+        rows = pages.page(self.database, limit=9).rows
         return int(self._random.choice(rows)["id"])
 
 
@@ -130,10 +131,10 @@ def test_everybody_at_once_loses_nothing(database_url: str) -> None:
     # No deadlock, no other surprise; and nobody waits for what has ended.
     assert failed == []
     assert upkeep.release_due(database) == []
-    rows = history.page(database, limit=10_000).rows
+    rows = pages.page(database, limit=10_000).rows
     assert len(set(fences)) == len(fences)
     for row in rows:
-        shown = history.job(database, row["id"])
+        shown = documents.job(database, row["id"])
         running = shown["state"] == JobState.RUNNING
         outcomes = [run["outcome"] for run in shown["executions"]]
         assert [run["attempt"] for run in shown["executions"]] == list(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from fornada.db import history
 from fornada.db.errors import AmbiguousReference, JobNotFound
-from fornada.db.session import Database
+from fornada.db.reads import references
+from fornada.db.store.session import Database
 from tests.services import store
 
 FIRST = "0193aaaa-0001-7000-8000-000000000001"
@@ -34,7 +34,7 @@ def three(database: Database) -> Database:
     ],
 )
 def test_one_job(three: Database, reference: str, job_id: int) -> None:
-    assert history.find(three, reference) == job_id
+    assert references.find(three, reference) == job_id
 
 
 @pytest.mark.parametrize(
@@ -57,26 +57,26 @@ def test_one_job(three: Database, reference: str, job_id: int) -> None:
 )
 def test_no_job(three: Database, reference: str) -> None:
     with pytest.raises(JobNotFound):
-        history.find(three, reference)
+        references.find(three, reference)
 
 
 def test_no_last_job(database: Database) -> None:
     with pytest.raises(JobNotFound):
-        history.find(database, "@last")
+        references.find(database, "@last")
 
 
 def test_several_jobs_are_named(three: Database) -> None:
     with pytest.raises(AmbiguousReference) as ambiguous:
-        history.find(three, "0193aaaa")
+        references.find(three, "0193aaaa")
     assert ambiguous.value.candidates == (f"1 ({FIRST})", f"2 ({SECOND})")
     assert "0193aaaa" in str(ambiguous.value)
 
 
 def test_ranges_and_lists(three: Database) -> None:
-    assert history.resolve(three, ["1-3"]) == [1, 2, 3]
-    assert history.resolve(three, ["2-20"]) == [2, 3]
-    assert history.resolve(three, ["3", "1-2", "@last", "0193b"]) == [3, 1, 2]
-    assert history.resolve(three, []) == []
+    assert references.resolve(three, ["1-3"]) == [1, 2, 3]
+    assert references.resolve(three, ["2-20"]) == [2, 3]
+    assert references.resolve(three, ["3", "1-2", "@last", "0193b"]) == [3, 1, 2]
+    assert references.resolve(three, []) == []
     for missing in (["7-9"], ["3-2"], ["1", "9"]):
         with pytest.raises(JobNotFound):
-            history.resolve(three, missing)
+            references.resolve(three, missing)

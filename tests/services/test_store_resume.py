@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from fornada.db import history, jobs
-from fornada.db.facts import TRAINING_STATE, Claim, EpochRow, Fence, StartedFacts
-from fornada.db.session import Database
+from fornada.db.queue import attempts, steering, verdicts
+from fornada.db.reads import documents, history
+from fornada.db.records import TRAINING_STATE, ArtifactRow, Claim, EpochRow, Fence, StartedFacts
+from fornada.db.store.session import Database
 from tests.services import store
 
 
@@ -20,7 +21,7 @@ def claimed(database: Database) -> Claim:
 
 def preempted(database: Database, fence: Fence) -> Claim:
     """The attempt after one whose worker was asked to stop."""
-    jobs.finish(database, fence, store.PREEMPTED)
+    verdicts.finish(database, fence, store.PREEMPTED)
     return claimed(database)
 
 
@@ -36,7 +37,7 @@ def resumed(first_epoch: int, **changes: Any) -> StartedFacts:
 
 def recorded(database: Database, job_id: int) -> dict[str, str]:
     """Kinds of a job's files by their URIs."""
-    return {one["uri"]: one["kind"] for one in history.job(database, job_id)["artifacts"]}
+    return {one["uri"]: one["kind"] for one in documents.job(database, job_id)["artifacts"]}
 
 
 def losses(database: Database, job_id: int) -> list[tuple[int, int, float]]:
@@ -61,15 +62,15 @@ def test_an_attempt_goes_on_from_the_newest_that_was(database: Database) -> None
 def test_a_fresh_retry_goes_on_from_nothing_that_was_before(database: Database) -> None:
     fence = store.running(database)
     claim = preempted(database, fence)
-    jobs.finish(database, claim.fence, store.FAILED)
-    jobs.retry(database, fence.job_id, "ana", fresh=True)
+    verdicts.finish(database, claim.fence, store.FAILED)
+    steering.retry(database, fence.job_id, "ana", fresh=True)
     third = claimed(database)
     assert third.resume_from == ()
     assert preempted(database, third.fence).resume_from == ((claim.uid, 3),)
     # A later retry does not bring back what was given up.
-    jobs.cancel(database, fence.job_id, "ana")
-    jobs.finish(database, Fence(fence.job_id, 4), store.PREEMPTED)
-    jobs.retry(database, fence.job_id, "ana")
+    steering.cancel(database, fence.job_id, "ana")
+    verdicts.finish(database, Fence(fence.job_id, 4), store.PREEMPTED)
+    steering.retry(database, fence.job_id, "ana")
     assert claimed(database).resume_from == ((claim.uid, 4), (claim.uid, 3))
 
 
@@ -79,40 +80,42 @@ def test_an_attempt_that_starts_takes_earlier_states_off_the_record(
 ) -> None:
     """It removes them: of one that had trained it all when its job was cancelled."""
     fence = store.running(database)
-    jobs.cancel(database, fence.job_id, "bob")
-    state = jobs.ArtifactRow(TRAINING_STATE, "artifacts:job/attempt-1/state", 1002, f"{2:064x}")
+    steering.cancel(database, fence.job_id, "bob")
+    state = ArtifactRow(TRAINING_STATE, "artifacts:job/attempt-1/state", 1002, f"{2:064x}")
     files = (*store.FILES, state)
-    jobs.finish(database, fence, replace(store.SUCCEEDED, artifacts=files))
+    verdicts.finish(database, fence, replace(store.SUCCEEDED, artifacts=files))
     assert recorded(database, fence.job_id)[state.uri] == TRAINING_STATE
 
-    jobs.retry(database, fence.job_id, "ana", fresh=fresh)
+    steering.retry(database, fence.job_id, "ana", fresh=fresh)
     assert recorded(database, fence.job_id)[state.uri] == TRAINING_STATE
-    jobs.started(database, claimed(database).fence, store.STARTED)
+    attempts.started(database, claimed(database).fence, store.STARTED)
 
     assert recorded(database, fence.job_id) == {each.uri: each.kind for each in store.FILES}
 
 
 def test_a_job_goes_on_where_another_ended(database: Database) -> None:
     first = preempted(database, store.running(database))
-    jobs.finish(database, first.fence, store.SUCCEEDED)
+    verdicts.finish(database, first.fence, store.SUCCEEDED)
     job_id = store.add(database, continues=first.job_id)
-    assert history.job(database, job_id)["continues"] == first.job_id
+    assert documents.job(database, job_id)["continues"] == first.job_id
     claim = claimed(database)
     inherited = ((first.uid, 2), (first.uid, 1))
     assert claim.resume_from == inherited
     assert preempted(database, claim.fence).resume_from == ((claim.uid, 1), *inherited)
-    jobs.cancel(database, job_id, "ana")
-    jobs.finish(database, Fence(job_id, 2), store.PREEMPTED)
-    jobs.retry(database, job_id, "ana", fresh=True)
+    steering.cancel(database, job_id, "ana")
+    verdicts.finish(database, Fence(job_id, 2), store.PREEMPTED)
+    steering.retry(database, job_id, "ana", fresh=True)
     # From nothing of its own; what it continues is what it is.
     assert claimed(database).resume_from == inherited
 
 
 def test_the_history_is_what_the_state_holds(database: Database) -> None:
     fence = store.running(database)
-    jobs.started(database, fence, store.STARTED)
+    attempts.started(database, fence, store.STARTED)
     # The third epoch never reached the record, the fourth did and is run again.
-    jobs.record_epochs(database, fence, [row(1, None, 0.9), row(2, None, 0.1), row(4, None, 0.2)])
+    attempts.record_epochs(
+        database, fence, [row(1, None, 0.9), row(2, None, 0.1), row(4, None, 0.2)]
+    )
     claim = preempted(database, fence)
     best = store.best(3, 0.6)
     facts = resumed(
@@ -120,48 +123,48 @@ def test_the_history_is_what_the_state_holds(database: Database) -> None:
         restored=[row(1, 1, 0.9), row(2, 1, 0.8), row(3, 1, 0.7)],
         best=best,
     )
-    jobs.started(database, claim.fence, facts)
+    attempts.started(database, claim.fence, facts)
     assert losses(database, fence.job_id) == [(1, 1, 0.9), (2, 1, 0.8), (3, 1, 0.7)]
-    shown = history.job(database, fence.job_id)
+    shown = documents.job(database, fence.job_id)
     assert (shown["epochs_run"], shown["best"]["epoch"]) == (3, 3)
     assert shown["best"]["sha256"] == best.sha256
     assert shown["metrics"] == {"loss": {"last": 0.7, "min": 0.7, "max": 0.9}}
-    jobs.record_epochs(database, claim.fence, [row(4, None, 0.5)])
+    attempts.record_epochs(database, claim.fence, [row(4, None, 0.5)])
     assert losses(database, fence.job_id)[-1] == (4, 2, 0.5)
 
 
 def test_a_state_without_a_best_model_takes_back_a_later_one(database: Database) -> None:
     fence = store.running(database)
-    jobs.started(database, fence, store.STARTED)
-    jobs.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5))])
+    attempts.started(database, fence, store.STARTED)
+    attempts.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5))])
     claim = preempted(database, fence)
-    jobs.started(database, claim.fence, resumed(1, first_batch=3))
-    shown = history.job(database, fence.job_id)
+    attempts.started(database, claim.fence, resumed(1, first_batch=3))
+    shown = documents.job(database, fence.job_id)
     assert (shown["best"], shown["epochs_run"]) == (None, 0)
     assert losses(database, fence.job_id) == []
 
 
 def test_epochs_of_the_job_that_is_continued(database: Database) -> None:
     first = store.running(database)
-    jobs.finish(database, first, store.SUCCEEDED)
+    verdicts.finish(database, first, store.SUCCEEDED)
     store.add(database, continues=first.job_id)
     claim = claimed(database)
     facts = resumed(3, restored=[row(1, 0, 0.9), row(2, 0, 0.8)])
-    jobs.started(database, claim.fence, facts)
+    attempts.started(database, claim.fence, facts)
     assert losses(database, claim.job_id) == [(1, 0, 0.9), (2, 0, 0.8)]
     # They are gone when another attempt begins anew.
     again = preempted(database, claim.fence)
-    jobs.started(database, again.fence, store.STARTED)
+    attempts.started(database, again.fence, store.STARTED)
     assert losses(database, claim.job_id) == []
 
 
 def test_the_record_says_where_an_attempt_went_on(database: Database) -> None:
     fence = store.running(database)
-    jobs.started(database, fence, replace(store.STARTED, reproducibility="deterministic"))
+    attempts.started(database, fence, replace(store.STARTED, reproducibility="deterministic"))
     claim = preempted(database, fence)
     why = "keras 3.15.1 is now 3.16.0"
-    jobs.started(database, claim.fence, resumed(4, first_batch=17, inexact=why))
-    runs = history.job(database, fence.job_id)["executions"]
+    attempts.started(database, claim.fence, resumed(4, first_batch=17, inexact=why))
+    runs = documents.job(database, fence.job_id)["executions"]
     assert [run["resumed"] for run in runs] == [
         None,
         {"epoch": 4, "batch": 17, "inexact": why},
@@ -178,9 +181,9 @@ def test_the_record_says_where_an_attempt_went_on(database: Database) -> None:
 
 def test_to_say_again_that_it_started_changes_nothing(database: Database) -> None:
     fence = store.running(database)
-    jobs.started(database, fence, store.STARTED)
-    jobs.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5), loss=0.5)])
-    before = history.job(database, fence.job_id), history.events(database, fence.job_id)
+    attempts.started(database, fence, store.STARTED)
+    attempts.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5), loss=0.5)])
+    before = documents.job(database, fence.job_id), history.events(database, fence.job_id)
     # Its answer was lost, and it waited in memory behind the epoch.
-    jobs.started(database, fence, store.STARTED)
-    assert (history.job(database, fence.job_id), history.events(database, fence.job_id)) == before
+    attempts.started(database, fence, store.STARTED)
+    assert (documents.job(database, fence.job_id), history.events(database, fence.job_id)) == before

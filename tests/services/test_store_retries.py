@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from fornada.db import history, jobs, upkeep, workers
 from fornada.db.errors import Fenced
-from fornada.db.facts import Claim, Failure, LogChunk, Verdict
-from fornada.db.session import Database
+from fornada.db.queue import attempts, claims, expiry, logs, steering, upkeep, verdicts, workers
+from fornada.db.reads import documents, history
+from fornada.db.records import Claim, Failure, LogChunk, Verdict
 from fornada.db.states import AttemptOutcome, FailureCode, JobState
+from fornada.db.store.session import Database
 from tests.services import store
 from tests.until import until
 
@@ -56,8 +57,8 @@ def test_what_is_not_the_specs_fault_is_tried_again_after_a_pause(
     database: Database, verdict: Verdict
 ) -> None:
     fence = store.running(database)
-    assert jobs.finish(database, fence, verdict, pause_s=store.LONG_S) is JobState.QUEUED
-    shown = history.job(database, fence.job_id)
+    assert verdicts.finish(database, fence, verdict, pause_s=store.LONG_S) is JobState.QUEUED
+    shown = documents.job(database, fence.job_id)
     assert (shown["state"], shown["tries"], shown["avoid_host"]) == ("queued", 1, "w1")
     # The job has not failed; its attempt has.
     assert (shown["failure"], shown["stop_reason"]) == (None, None)
@@ -84,22 +85,22 @@ def test_what_the_spec_got_wrong_is_never_tried_again(
     database: Database, code: FailureCode
 ) -> None:
     fence = store.running(database)
-    assert jobs.finish(database, fence, failed(code)) is JobState.FAILED
-    assert history.job(database, fence.job_id)["tries"] == 0
+    assert verdicts.finish(database, fence, failed(code)) is JobState.FAILED
+    assert documents.job(database, fence.job_id)["tries"] == 0
 
 
 def test_after_so_many_tries_it_fails_with_the_reason(database: Database) -> None:
     fence = store.running(database, retry_attempts=3)
     pauses = []
     for attempt in (1, 2):
-        assert jobs.finish(database, fence, store.CRASHED, pause_s=0.001) is JobState.QUEUED
+        assert verdicts.finish(database, fence, store.CRASHED, pause_s=0.001) is JobState.QUEUED
         last = history.events(database, fence.job_id)[-1]
         pauses.append(last["detail"]["pause_s"])
         assert last["detail"]["attempt"] == attempt
         fence = soon(database).fence
     assert pauses == [0.001, 0.004]
-    assert jobs.finish(database, fence, store.CRASHED) is JobState.FAILED
-    shown = history.job(database, fence.job_id)
+    assert verdicts.finish(database, fence, store.CRASHED) is JobState.FAILED
+    shown = documents.job(database, fence.job_id)
     assert (shown["tries"], shown["attempts"]) == (3, 3)
     assert shown["failure"]["code"] == "CRASHED"
     assert "SIGSEGV" in shown["failure"]["message"]
@@ -111,23 +112,23 @@ def test_after_so_many_tries_it_fails_with_the_reason(database: Database) -> Non
 
 def test_a_job_with_one_attempt_is_not_tried_again(database: Database) -> None:
     fence = store.running(database, retry_attempts=1)
-    assert jobs.finish(database, fence, store.CRASHED) is JobState.FAILED
+    assert verdicts.finish(database, fence, store.CRASHED) is JobState.FAILED
 
 
 def test_preemption_is_free(database: Database) -> None:
     fence = store.running(database, retry_attempts=1)
     for _ in range(4):
-        assert jobs.finish(database, fence, store.PREEMPTED) is JobState.QUEUED
+        assert verdicts.finish(database, fence, store.PREEMPTED) is JobState.QUEUED
         fence = claimed(database).fence
-    shown = history.job(database, fence.job_id)
+    shown = documents.job(database, fence.job_id)
     assert (shown["tries"], shown["attempts"], shown["avoid_host"]) == (0, 5, None)
 
 
 def test_a_cancel_ends_what_would_be_tried_again(database: Database) -> None:
     fence = store.running(database)
-    jobs.cancel(database, fence.job_id, "bob@desk", "wrong data")
-    assert jobs.finish(database, fence, store.CRASHED) is JobState.CANCELLED
-    shown = history.job(database, fence.job_id)
+    steering.cancel(database, fence.job_id, "bob@desk", "wrong data")
+    assert verdicts.finish(database, fence, store.CRASHED) is JobState.CANCELLED
+    shown = documents.job(database, fence.job_id)
     assert (shown["state"], shown["failure"], shown["not_before"]) == ("cancelled", None, None)
     detail = history.events(database, fence.job_id)[-1]["detail"]
     assert detail.items() >= {"by": "bob@desk", "reason": "wrong data"}.items()
@@ -135,8 +136,8 @@ def test_a_cancel_ends_what_would_be_tried_again(database: Database) -> None:
 
 def test_a_lost_lease_is_tried_again(database: Database) -> None:
     fence = store.expired(database)
-    assert jobs.expire_leases(database, pause_s=store.LONG_S) == [fence.job_id]
-    shown = history.job(database, fence.job_id)
+    assert expiry.expire_leases(database, pause_s=store.LONG_S) == [fence.job_id]
+    shown = documents.job(database, fence.job_id)
     assert (shown["state"], shown["tries"], shown["failure"]) == ("queued", 1, None)
     assert shown["executions"][0]["failure"]["code"] == "WORKER_LOST"
     last = history.events(database, fence.job_id)[-1]
@@ -147,9 +148,9 @@ def test_a_lost_lease_is_tried_again(database: Database) -> None:
 def test_a_lost_attempt_says_its_host_and_the_end_of_its_log(database: Database) -> None:
     fence = store.expired(database, retry_attempts=1)
     for number, data in enumerate([b"epoch 1\nepo", b"ch 2\n\n"], start=1):
-        jobs.record_log(database, fence, LogChunk(number, 0, data))
-    jobs.expire_leases(database)
-    failure = history.job(database, fence.job_id)["failure"]
+        logs.record_log(database, fence, LogChunk(number, 0, data))
+    expiry.expire_leases(database)
+    failure = documents.job(database, fence.job_id)["failure"]
     assert failure["message"].startswith("worker w1 on w1 was not heard of")
     assert failure["message"].endswith("; its log ends with: epoch 2")
     assert failure["traceback"] == "epoch 1\nepoch 2"
@@ -157,9 +158,9 @@ def test_a_lost_attempt_says_its_host_and_the_end_of_its_log(database: Database)
 
 def test_a_best_model_on_record_outlives_the_loss_of_its_worker(database: Database) -> None:
     fence = store.expired(database, retry_attempts=1)
-    jobs.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5))])
-    jobs.expire_leases(database)
-    assert history.job(database, fence.job_id)["best"]["epoch"] == 1
+    attempts.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5))])
+    expiry.expire_leases(database)
+    assert documents.job(database, fence.job_id)["best"]["epoch"] == 1
 
 
 def test_a_worker_that_starts_anew_has_lost_what_it_ran(database: Database) -> None:
@@ -168,14 +169,14 @@ def test_a_worker_that_starts_anew_has_lost_what_it_ran(database: Database) -> N
     claimed(database, worker="w1", host="other")
     others = store.add(database, priority=1)
     claimed(database, worker="w2")
-    assert jobs.abandon(database, worker="w1", host="w1", pause_s=store.LONG_S) == [mine.job_id]
-    assert jobs.abandon(database, worker="w1", host="w1") == []
+    assert expiry.abandon(database, worker="w1", host="w1", pause_s=store.LONG_S) == [mine.job_id]
+    assert expiry.abandon(database, worker="w1", host="w1") == []
     assert [history.state(database, i) for i in (elsewhere, others)] == [JobState.RUNNING] * 2
     last = history.events(database, mine.job_id)[-1]
     assert (last["kind"], last["actor"]) == ("requeued", "w1")
     assert "started anew" in last["detail"]["message"]
     with pytest.raises(Fenced):
-        jobs.renew(database, mine, store.LEASE_S)
+        attempts.renew(database, mine, store.LEASE_S)
 
 
 def test_a_host_that_crashed_a_job_leaves_it_to_others(database: Database) -> None:
@@ -212,7 +213,7 @@ def test_a_gpu_job_waits_only_for_another_gpu(database: Database) -> None:
     store.workers_up(database, "w2")
     job_id = store.add(database, gpus="1")
     slot = {"worker": "w1", "slot": "gpu:0", "host": "host-of-w1", "has_gpu": True}
-    jobs.finish(database, claimed(database, **slot).fence, store.CRASHED, pause_s=0.0)
+    verdicts.finish(database, claimed(database, **slot).fence, store.CRASHED, pause_s=0.0)
     assert claimed(database, **slot).job_id == job_id
 
 
@@ -234,38 +235,38 @@ def test_the_same_verdict_again_is_answered_as_before(database: Database) -> Non
     for priority, (verdict, state) in enumerate(ends):
         # Before those that went back to the queue.
         fence = store.running(database, priority=priority)
-        assert jobs.finish(database, fence, verdict, pause_s=store.LONG_S) is state
-        before = history.job(database, fence.job_id), history.events(database, fence.job_id)
-        assert jobs.finish(database, fence, verdict, pause_s=store.LONG_S) is state
-        after = history.job(database, fence.job_id), history.events(database, fence.job_id)
+        assert verdicts.finish(database, fence, verdict, pause_s=store.LONG_S) is state
+        before = documents.job(database, fence.job_id), history.events(database, fence.job_id)
+        assert verdicts.finish(database, fence, verdict, pause_s=store.LONG_S) is state
+        after = documents.job(database, fence.job_id), history.events(database, fence.job_id)
         assert after == before
         with pytest.raises(Fenced):
-            jobs.finish(database, fence, replace(verdict, outcome=AttemptOutcome.TIMED_OUT))
+            verdicts.finish(database, fence, replace(verdict, outcome=AttemptOutcome.TIMED_OUT))
 
 
 def test_the_same_verdict_after_the_next_claim_is_answered_as_before(database: Database) -> None:
     fence = store.running(database)
-    jobs.finish(database, fence, store.PREEMPTED)
+    verdicts.finish(database, fence, store.PREEMPTED)
     heir = claimed(database, worker="w2")
-    assert jobs.finish(database, fence, store.PREEMPTED) is JobState.QUEUED
-    jobs.renew(database, heir.fence, store.LEASE_S)
+    assert verdicts.finish(database, fence, store.PREEMPTED) is JobState.QUEUED
+    attempts.renew(database, heir.fence, store.LEASE_S)
 
 
 def test_a_verdict_after_the_attempt_was_lost_comes_too_late(database: Database) -> None:
     fence = store.expired(database)
-    jobs.expire_leases(database)
+    expiry.expire_leases(database)
     with pytest.raises(Fenced):
-        jobs.finish(database, fence, store.SUCCEEDED)
+        verdicts.finish(database, fence, store.SUCCEEDED)
 
 
 def test_a_claim_whose_answer_was_lost_is_handed_over(database: Database) -> None:
-    assert jobs.unanswered(database, worker="w1", slot="cpu:0", lease_s=60.0) is None
+    assert claims.unanswered(database, worker="w1", slot="cpu:0", lease_s=60.0) is None
     store.add(database)
     first = claimed(database, lease_s=-1.0)
     for other in ({"worker": "w2", "slot": "cpu:0"}, {"worker": "w1", "slot": "cpu:1"}):
-        assert jobs.unanswered(database, lease_s=60.0, **other) is None
+        assert claims.unanswered(database, lease_s=60.0, **other) is None
     before = history.events(database, first.job_id)
-    assert jobs.unanswered(database, worker="w1", slot="cpu:0", lease_s=60.0) == first
+    assert claims.unanswered(database, worker="w1", slot="cpu:0", lease_s=60.0) == first
     assert history.events(database, first.job_id) == before
     # Its lease began again.
-    assert jobs.expire_leases(database) == []
+    assert expiry.expire_leases(database) == []

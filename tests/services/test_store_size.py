@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, literal, select
 
-from fornada.db import history, jobs, queues, upkeep, workers
 from fornada.db.clock import later, now
-from fornada.db.session import Database
+from fornada.db.queue import expiry, jobs, queues, steering, upkeep, workers
+from fornada.db.reads import history
 from fornada.db.states import JobState
-from fornada.db.tables import Dependency, Job
+from fornada.db.store.session import Database
+from fornada.db.store.tables import Dependency, Job
 from tests.services import store
 from tests.services.effort import Effort
 
@@ -148,7 +149,7 @@ def test_a_beat_of_upkeep_reads_no_more(
 
     def beat() -> None:
         assert upkeep.take(database, "w1", store.LONG_S)
-        assert jobs.expire_leases(database) == []
+        assert expiry.expire_leases(database) == []
         assert upkeep.release_due(database) == []
         upkeep.claimable(database)
         upkeep.forget_logs(database, store.LONG_S)
@@ -175,7 +176,7 @@ def test_upkeep_comes_to_every_held_job(database: Database) -> None:
     found = [upkeep.release_due(database, most=2) for _ in range(4)]
     assert found == [[], [waiting[3]], [waiting[4]], []]
     # And again from the first.
-    jobs.hold(database, waiting[4], "ana")
+    steering.hold(database, waiting[4], "ana")
     with database.begin() as connection:
         connection.execute(update(Job).where(Job.id == waiting[4]).values(held_by=None))
     found = [upkeep.release_due(database, most=2) for _ in range(3)]

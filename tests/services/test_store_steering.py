@@ -7,20 +7,21 @@ from typing import Any
 
 import pytest
 
-from fornada.db import history, jobs
 from fornada.db.errors import JobNotFound, WrongState
-from fornada.db.facts import Fence
-from fornada.db.session import Database
+from fornada.db.queue import attempts, jobs, steering, verdicts
+from fornada.db.reads import documents, history
+from fornada.db.records import Fence, Requests
 from fornada.db.states import JobState
+from fornada.db.store.session import Database
 from tests.services import store
 
 Act = Callable[[Database, int], object]
 ACTS: dict[str, Act] = {
-    "hold": lambda database, job_id: jobs.hold(database, job_id, "bob"),
-    "release": lambda database, job_id: jobs.release(database, job_id, "bob"),
-    "move": lambda database, job_id: jobs.move(database, job_id, "bob", priority=5),
-    "retry": lambda database, job_id: jobs.retry(database, job_id, "bob"),
-    "cancel": lambda database, job_id: jobs.cancel(database, job_id, "bob"),
+    "hold": lambda database, job_id: steering.hold(database, job_id, "bob"),
+    "release": lambda database, job_id: steering.release(database, job_id, "bob"),
+    "move": lambda database, job_id: steering.move(database, job_id, "bob", priority=5),
+    "retry": lambda database, job_id: steering.retry(database, job_id, "bob"),
+    "cancel": lambda database, job_id: steering.cancel(database, job_id, "bob"),
 }
 # In which states each does something; cancel and release answer in others too.
 RIGHT = {
@@ -43,9 +44,9 @@ def in_state(database: Database, state: str) -> int:
         return store.add(database, held=state == "held")
     fence = store.running(database)
     if state == "cancelled":
-        jobs.cancel(database, fence.job_id, "ana")
+        steering.cancel(database, fence.job_id, "ana")
     if state != "running":
-        jobs.finish(database, fence, store.FAILED if state == "failed" else store.SUCCEEDED)
+        verdicts.finish(database, fence, store.FAILED if state == "failed" else store.SUCCEEDED)
     assert history.state(database, fence.job_id) == state
     return fence.job_id
 
@@ -54,13 +55,13 @@ def in_state(database: Database, state: str) -> int:
 @pytest.mark.parametrize("act", ACTS)
 def test_only_in_the_right_state(database: Database, act: str, state: JobState) -> None:
     job_id = in_state(database, state)
-    before = history.job(database, job_id), history.events(database, job_id)
+    before = documents.job(database, job_id), history.events(database, job_id)
     if state in RIGHT[act]:
         ACTS[act](database, job_id)
         return
     with pytest.raises(WrongState, match=f"job {job_id} (is|has ended as) {state}: "):
         ACTS[act](database, job_id)
-    assert (history.job(database, job_id), history.events(database, job_id)) == before
+    assert (documents.job(database, job_id), history.events(database, job_id)) == before
 
 
 @pytest.mark.parametrize("act", ACTS)
@@ -71,13 +72,13 @@ def test_no_job_no_act(database: Database, act: str) -> None:
 
 def test_a_held_job_starts_when_it_is_released(database: Database) -> None:
     job_id = store.add(database)
-    assert jobs.hold(database, job_id, "bob@desk") is JobState.HELD
-    assert jobs.hold(database, job_id, "eve") is JobState.HELD
-    assert history.job(database, job_id)["held_by"] == "bob@desk"
+    assert steering.hold(database, job_id, "bob@desk") is JobState.HELD
+    assert steering.hold(database, job_id, "eve") is JobState.HELD
+    assert documents.job(database, job_id)["held_by"] == "bob@desk"
     assert store.claim(database) is None
-    assert jobs.release(database, job_id, "ana") is JobState.QUEUED
-    assert jobs.release(database, job_id, "ana") is JobState.QUEUED
-    assert history.job(database, job_id)["held_by"] is None
+    assert steering.release(database, job_id, "ana") is JobState.QUEUED
+    assert steering.release(database, job_id, "ana") is JobState.QUEUED
+    assert documents.job(database, job_id)["held_by"] is None
     assert kinds(database, job_id) == [
         ("submitted", "ana@laptop"),
         ("held", "bob@desk"),
@@ -90,20 +91,20 @@ def test_a_held_job_starts_when_it_is_released(database: Database) -> None:
 
 def test_a_job_can_be_held_from_the_start(database: Database) -> None:
     job_id = store.add(database, held=True)
-    shown = history.job(database, job_id)
+    shown = documents.job(database, job_id)
     assert (shown["state"], shown["held_by"]) == ("held", "ana@laptop")
     (event,) = history.events(database, job_id)
     assert event["detail"] == {"state": "held", "held": True}
-    assert jobs.cancel(database, job_id, "bob") is JobState.CANCELLED
+    assert steering.cancel(database, job_id, "bob") is JobState.CANCELLED
 
 
 def test_to_hold_a_job_does_not_end_its_pause(database: Database) -> None:
     fence = store.running(database)
-    jobs.finish(database, fence, store.CRASHED, pause_s=store.LONG_S)
-    until = history.job(database, fence.job_id)["not_before"]
-    jobs.hold(database, fence.job_id, "bob")
-    jobs.release(database, fence.job_id, "bob")
-    assert history.job(database, fence.job_id)["not_before"] == until
+    verdicts.finish(database, fence, store.CRASHED, pause_s=store.LONG_S)
+    until = documents.job(database, fence.job_id)["not_before"]
+    steering.hold(database, fence.job_id, "bob")
+    steering.release(database, fence.job_id, "bob")
+    assert documents.job(database, fence.job_id)["not_before"] == until
     assert store.claim(database) is None
 
 
@@ -120,14 +121,14 @@ def test_a_job_starts_not_before_its_time(database: Database) -> None:
 
 def test_a_test_result_goes_when_its_job_is_trained_again(database: Database) -> None:
     fence = store.running(database)
-    jobs.cancel(database, fence.job_id, "bob")
-    jobs.finish(database, fence, replace(store.SUCCEEDED, test=store.TEST))
-    assert history.job(database, fence.job_id)["test"] == store.TEST
-    jobs.retry(database, fence.job_id, "bob")
+    steering.cancel(database, fence.job_id, "bob")
+    verdicts.finish(database, fence, replace(store.SUCCEEDED, test=store.TEST))
+    assert documents.job(database, fence.job_id)["test"] == store.TEST
+    steering.retry(database, fence.job_id, "bob")
     again = store.claim(database)
     assert again is not None
-    jobs.started(database, again.fence, store.STARTED)
-    assert history.job(database, fence.job_id)["test"] is None
+    attempts.started(database, again.fence, store.STARTED)
+    assert documents.job(database, fence.job_id)["test"] is None
 
 
 def test_a_key_names_one_job(database: Database) -> None:
@@ -137,7 +138,7 @@ def test_a_key_names_one_job(database: Database) -> None:
     assert store.add(database, key="weekly") == first + 1
     # Without a key each is its own.
     assert store.add(database) != store.add(database)
-    shown = history.job(database, first)
+    shown = documents.job(database, first)
     assert (shown["uid"], shown["key"]) == (new.uid, "nightly")
     assert len(history.events(database, first)) == 1
 
@@ -165,8 +166,8 @@ def test_a_key_names_one_job_of_many_at_once(database_url: str) -> None:
 @pytest.mark.parametrize("state", ["queued", "held"])
 def test_a_job_moves(database: Database, state: str) -> None:
     job_id = in_state(database, state)
-    jobs.move(database, job_id, "bob", priority=7, queue="night")
-    shown = history.job(database, job_id)
+    steering.move(database, job_id, "bob", priority=7, queue="night")
+    shown = documents.job(database, job_id)
     assert (shown["priority"], shown["queue"], shown["state"]) == (7, "night", state)
     last = history.events(database, job_id)[-1]
     assert (last["kind"], last["actor"]) == ("moved", "bob")
@@ -175,7 +176,7 @@ def test_a_job_moves(database: Database, state: str) -> None:
         "queue": {"from": "default", "to": "night"},
     }
     # To where it is already: nothing happened.
-    jobs.move(database, job_id, "bob", priority=7, queue="night")
+    steering.move(database, job_id, "bob", priority=7, queue="night")
     assert history.events(database, job_id)[-1] == last
 
 
@@ -184,14 +185,14 @@ def test_a_job_moves_to_the_top(database: Database) -> None:
     second = store.add(database, priority=3)
     low = store.add(database, priority=-8)
     store.add(database, priority=9, queue="night")
-    jobs.move(database, low, "bob", top=True)
-    assert history.job(database, low)["priority"] == 4
-    jobs.move(database, second, "bob", top=True)
+    steering.move(database, low, "bob", top=True)
+    assert documents.job(database, low)["priority"] == 4
+    steering.move(database, second, "bob", top=True)
     assert order(database) == [second, low, 1]
     # The first one is there already.
-    before = history.job(database, second)["priority"]
-    jobs.move(database, second, "bob", top=True)
-    assert history.job(database, second)["priority"] == before
+    before = documents.job(database, second)["priority"]
+    steering.move(database, second, "bob", top=True)
+    assert documents.job(database, second)["priority"] == before
 
 
 def order(database: Database) -> list[int]:
@@ -202,26 +203,26 @@ def order(database: Database) -> list[int]:
         assert claimed is not None
         taken.append(claimed.job_id)
     for number, job_id in enumerate(reversed(taken), start=1):
-        jobs.finish(database, Fence(job_id, 1), store.PREEMPTED)
+        verdicts.finish(database, Fence(job_id, 1), store.PREEMPTED)
         assert number
     return taken
 
 
 def test_the_top_of_an_empty_queue_keeps_the_priority(database: Database) -> None:
     job_id = store.add(database, priority=-3)
-    jobs.move(database, job_id, "bob", top=True)
-    assert history.job(database, job_id)["priority"] == -3
+    steering.move(database, job_id, "bob", top=True)
+    assert documents.job(database, job_id)["priority"] == -3
 
 
 def test_a_cancel_says_how_long_the_trainer_may_take(database: Database) -> None:
     fence = store.running(database)
-    assert jobs.requests(database, fence) == jobs.Requests(cancel=False, grace_s=None)
+    assert attempts.requests(database, fence) == Requests(cancel=False, grace_s=None)
 
     def asked(grace_s: float | None) -> float | None:
-        assert jobs.cancel(database, fence.job_id, "bob", grace_s=grace_s) is JobState.RUNNING
-        seen = jobs.requests(database, fence)
+        assert steering.cancel(database, fence.job_id, "bob", grace_s=grace_s) is JobState.RUNNING
+        seen = attempts.requests(database, fence)
         assert seen.cancel
-        assert jobs.renew(database, fence, store.LEASE_S) == seen
+        assert attempts.renew(database, fence, store.LEASE_S) == seen
         return seen.grace_s
 
     # The worker's own, then shorter ones; a longer one comes too late.
@@ -240,16 +241,16 @@ def test_a_cancel_says_how_long_the_trainer_may_take(database: Database) -> None
 @pytest.mark.parametrize("ended", ["failed", "cancelled"])
 def test_a_job_that_ended_starts_again_as_if_it_had_not(database: Database, ended: str) -> None:
     fence = store.running(database, retry_attempts=2)
-    jobs.finish(database, fence, store.CRASHED, pause_s=0.0)
+    verdicts.finish(database, fence, store.CRASHED, pause_s=0.0)
     again = store.claim(database)
     assert again is not None
     if ended == "cancelled":
-        jobs.cancel(database, fence.job_id, "bob", "no", grace_s=0.0)
-    assert jobs.finish(database, again.fence, store.CRASHED) == ended
-    assert history.job(database, fence.job_id)["finished_at"] is not None
+        steering.cancel(database, fence.job_id, "bob", "no", grace_s=0.0)
+    assert verdicts.finish(database, again.fence, store.CRASHED) == ended
+    assert documents.job(database, fence.job_id)["finished_at"] is not None
 
-    assert jobs.retry(database, fence.job_id, "ana@laptop") is JobState.QUEUED
-    shown = history.job(database, fence.job_id)
+    assert steering.retry(database, fence.job_id, "ana@laptop") is JobState.QUEUED
+    shown = documents.job(database, fence.job_id)
     nothing: dict[str, Any] = dict.fromkeys(
         [
             *("failure", "stop_reason", "finished_at", "started_at", "duration_s", "not_before"),
@@ -268,6 +269,6 @@ def test_a_job_that_ended_starts_again_as_if_it_had_not(database: Database, ende
     assert third is not None
     assert third.attempt == 3
     assert not third.cancel_requested
-    assert jobs.requests(database, third.fence) == jobs.Requests(cancel=False, grace_s=None)
+    assert attempts.requests(database, third.fence) == Requests(cancel=False, grace_s=None)
     # It has its tries again.
-    assert jobs.finish(database, third.fence, store.CRASHED) is JobState.QUEUED
+    assert verdicts.finish(database, third.fence, store.CRASHED) is JobState.QUEUED

@@ -4,24 +4,25 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fornada.db import history, jobs, queues, workers
 from fornada.db.errors import JobNotFound
-from fornada.db.session import Database
+from fornada.db.queue import attempts, fleet, queues, steering, verdicts, workers
+from fornada.db.reads import documents, history, live
+from fornada.db.store.session import Database
 from tests.services import store
 
 
 def waits(database: Database) -> dict[int, str | None]:
     """Why each job waits that does; the same of each alone."""
-    rows = history.alive(database, within_s=store.LONG_S)
+    rows = live.alive(database, within_s=store.LONG_S)
     found = {row["id"]: row["waits"] for row in rows if row["state"] != "running"}
-    alone = {i: history.waits(database, i, within_s=store.LONG_S)["waits"] for i in found}
+    alone = {i: live.waits(database, i, within_s=store.LONG_S)["waits"] for i in found}
     assert alone == found
     return found
 
 
 def starts(database: Database) -> list[float | None]:
     """When each job starts that waits, in the order of their claim; to the half second."""
-    rows = history.alive(database, within_s=store.LONG_S)
+    rows = live.alive(database, within_s=store.LONG_S)
     found = [row["starts_in_s"] for row in rows if row["state"] == "queued"]
     return [None if at is None else round(at * 2) / 2 for at in found]
 
@@ -34,7 +35,7 @@ def test_no_worker_serves_the_queue(database: Database) -> None:
     assert waits(database) == {job_id: "NoWorker"}
     store.workers_up(database, "w1")
     assert waits(database) == {job_id: None}
-    assert history.alive(database, within_s=-1.0)[0]["waits"] == "NoWorker"
+    assert live.alive(database, within_s=-1.0)[0]["waits"] == "NoWorker"
 
 
 def test_no_worker_of_the_queue_has_a_gpu(database: Database) -> None:
@@ -61,12 +62,12 @@ def test_slots_are_busy_and_others_come_first(database: Database) -> None:
 
 def test_alive_shows_what_runs_first(database: Database) -> None:
     ended = store.running(database)
-    jobs.finish(database, ended, store.SUCCEEDED)
+    verdicts.finish(database, ended, store.SUCCEEDED)
     fence = store.running(database, priority=-5, tags={"a": "1"})
     high = store.add(database, priority=5)
-    jobs.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5), loss=0.5)])
-    jobs.cancel(database, fence.job_id, "bob")
-    running, waiting = history.alive(database)
+    attempts.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5), loss=0.5)])
+    steering.cancel(database, fence.job_id, "bob")
+    running, waiting = live.alive(database)
     assert (running["id"], waiting["id"]) == (fence.job_id, high)
     assert (running["epoch"], running["epochs"]) == (1, 3)
     assert (running["worker"], running["slot"]) == ("w1", "cpu:0")
@@ -77,7 +78,7 @@ def test_alive_shows_what_runs_first(database: Database) -> None:
     assert running["eta_s"] == pytest.approx(3.0)
     assert running["elapsed_s"] >= 0.0
     assert (waiting["elapsed_s"], waiting["eta_s"], waiting["epoch"]) == (None, None, 0)
-    assert len(history.alive(database, limit=1)) == 1
+    assert len(live.alive(database, limit=1)) == 1
 
 
 def test_a_job_whose_time_has_not_come(database: Database) -> None:
@@ -86,14 +87,14 @@ def test_a_job_whose_time_has_not_come(database: Database) -> None:
     job_id = store.add(database, not_before=time)
     shown = f"{time:%Y-%m-%dT%H:%M:%S}.000Z"
     assert waits(database) == {job_id: f"NotBefore({shown})"}
-    assert history.job(database, job_id)["not_before"] == shown
-    assert history.alive(database)[0]["starts_in_s"] == pytest.approx(3600.0, abs=60.0)
+    assert documents.job(database, job_id)["not_before"] == shown
+    assert live.alive(database)[0]["starts_in_s"] == pytest.approx(3600.0, abs=60.0)
 
 
 def test_a_job_that_waits_before_it_is_tried_again(database: Database) -> None:
     store.workers_up(database, "w1")
     fence = store.running(database)
-    jobs.finish(database, fence, store.CRASHED, pause_s=store.LONG_S)
+    verdicts.finish(database, fence, store.CRASHED, pause_s=store.LONG_S)
     (why,) = waits(database).values()
     assert why is not None
     assert why.startswith("Backoff(attempt 2 in ")
@@ -104,7 +105,7 @@ def test_a_job_that_a_person_holds(database: Database) -> None:
     store.workers_up(database, "w1")
     held = store.add(database, held=True)
     queued = store.add(database)
-    jobs.hold(database, queued, "bob@desk")
+    steering.hold(database, queued, "bob@desk")
     assert waits(database) == {held: "Held(by ana)", queued: "Held(by bob)"}
 
 
@@ -115,10 +116,10 @@ def test_a_job_that_waits_for_others(database: Database) -> None:
     both = store.add(database, after=(first,), held=True)
     assert waits(database)[after] == f"After(#{first},#{second})"
     assert waits(database)[both] == "Held(by ana)"
-    jobs.release(database, first, "ana")
+    steering.release(database, first, "ana")
     claimed = store.claim(database)
     assert claimed is not None
-    jobs.finish(database, claimed.fence, store.SUCCEEDED)
+    verdicts.finish(database, claimed.fence, store.SUCCEEDED)
     assert waits(database)[after] == f"After(#{second})"
 
 
@@ -159,37 +160,37 @@ def test_the_jobs_of_two_queues_share_a_slot(database: Database) -> None:
 
 
 def test_a_job_behind_more_than_anybody_looks_at(database: Database) -> None:
-    from fornada.db.alive import MOST
+    from fornada.db.reads.live import MOST
 
     store.workers_up(database, "w1")
     store.add_many(database, MOST + 5)
     last = store.add(database, priority=-1)
-    assert history.waits(database, last) == {
+    assert live.waits(database, last) == {
         "waits": f"Priority({MOST + 5} ahead)",
         "starts_in_s": None,
     }
     held = store.add(database, held=True)
-    assert history.waits(database, held)["waits"] == "Held(by ana)"
+    assert live.waits(database, held)["waits"] == "Held(by ana)"
 
 
 def test_a_job_that_does_not_wait(database: Database) -> None:
     fence = store.running(database)
     nothing = {"waits": None, "starts_in_s": None}
-    assert history.waits(database, fence.job_id) == nothing
-    jobs.finish(database, fence, store.SUCCEEDED)
-    assert history.waits(database, fence.job_id) == nothing
+    assert live.waits(database, fence.job_id) == nothing
+    verdicts.finish(database, fence, store.SUCCEEDED)
+    assert live.waits(database, fence.job_id) == nothing
     with pytest.raises(JobNotFound):
-        history.waits(database, 99)
+        live.waits(database, 99)
 
 
 def took(database: Database, seconds: float, **changes: object) -> None:
     """Let a job succeed after so many seconds."""
     from sqlalchemy import update
 
-    from fornada.db.tables import Job
+    from fornada.db.store.tables import Job
 
     fence = store.running(database, priority=100, **changes)
-    jobs.finish(database, fence, store.SUCCEEDED)
+    verdicts.finish(database, fence, store.SUCCEEDED)
     with database.begin() as connection:
         ended = update(Job).where(Job.id == fence.job_id)
         connection.execute(ended.values(duration_s=seconds))
@@ -218,7 +219,7 @@ def test_what_runs_is_taken_into_account(database: Database) -> None:
     store.add(database)
     assert starts(database) == [None]
     # Two epochs of 1.5 s are left.
-    jobs.record_epochs(database, fence, [store.epoch(1)])
+    attempts.record_epochs(database, fence, [store.epoch(1)])
     assert starts(database) == [3.0]
 
 
@@ -233,7 +234,7 @@ def test_the_name_tells_where_no_equal_spec_does(database: Database) -> None:
 def test_a_job_that_failed_tells_nothing(database: Database) -> None:
     store.workers_up(database, "w1")
     fence = store.running(database, name="digits", spec_hash="aa")
-    jobs.finish(database, fence, store.FAILED)
+    verdicts.finish(database, fence, store.FAILED)
     store.add(database, name="digits", spec_hash="aa")
     store.add(database, name="digits", spec_hash="aa")
     assert starts(database) == [0.0, None]
@@ -262,21 +263,21 @@ def test_what_cannot_start_has_no_estimate(database: Database) -> None:
 
 def test_no_worker_that_is_known_could_ever_run_it(database: Database) -> None:
     # The first worker may well be the one.
-    assert history.never_runs(database, "default", "1") is None
+    assert fleet.never_runs(database, "default", "1") is None
     store.workers_up(database, "w1")
-    assert history.never_runs(database, "default", "auto") is None
-    assert history.never_runs(database, "default", "1") == "NeedsGpu"
-    assert history.never_runs(database, "night", "0") == "NoWorker"
+    assert fleet.never_runs(database, "default", "auto") is None
+    assert fleet.never_runs(database, "default", "1") == "NeedsGpu"
+    assert fleet.never_runs(database, "night", "0") == "NoWorker"
     store.workers_up(database, "w2", queues=["night"], slots=[store.GPU])
-    assert history.never_runs(database, "night", "1") is None
+    assert fleet.never_runs(database, "night", "1") is None
     # One that is gone may come back, one that was not heard of for long will not.
     workers.gone(database, "w2")
-    assert history.never_runs(database, "night", "1") is None
+    assert fleet.never_runs(database, "night", "1") is None
     with database.begin() as connection:
         connection.exec_driver_sql(
             "UPDATE worker SET seen_at = '2020-01-01 00:00:00.000000' WHERE name = 'w2'"
         )
-    assert history.never_runs(database, "night", "1") == "NoWorker"
+    assert fleet.never_runs(database, "night", "1") == "NoWorker"
 
 
 def test_a_job_like_it_has_succeeded(database: Database) -> None:
@@ -284,8 +285,8 @@ def test_a_job_like_it_has_succeeded(database: Database) -> None:
     ids = []
     for verdict in (store.SUCCEEDED, store.SUCCEEDED, store.FAILED):
         fence = store.running(database, spec_hash="aa")
-        jobs.started(database, fence, store.STARTED)
-        jobs.finish(database, fence, verdict)
+        attempts.started(database, fence, store.STARTED)
+        verdicts.finish(database, fence, verdict)
         ids.append(fence.job_id)
     assert history.succeeded_like(database, "aa", "f1" * 32) == ids[1]
     assert history.succeeded_like(database, "bb", "f1" * 32) is None

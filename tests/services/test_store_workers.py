@@ -4,9 +4,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from fornada.db import history, jobs, upkeep, workers
-from fornada.db.session import Database
+from fornada.db.queue import steering, upkeep, workers
+from fornada.db.reads import documents
 from fornada.db.states import WorkerState
+from fornada.db.store.session import Database
 from tests.services import store
 
 
@@ -63,7 +64,7 @@ def test_a_worker_shows_what_it_runs(database: Database) -> None:
         worker["name"]: worker["running"] for worker in workers.alive(database, store.LONG_S)
     }
     assert running == {"w1": [fence.job_id], "w2": []}
-    assert history.job(database, fence.job_id)["worker"]["host"] == "host-of-w1"
+    assert documents.job(database, fence.job_id)["worker"]["host"] == "host-of-w1"
 
 
 def test_idle_slots_by_queue(database: Database) -> None:
@@ -83,7 +84,7 @@ def test_claimable_by_queue(database: Database) -> None:
         store.add(database, queue=queue)
     assert upkeep.claimable(database) == {"default": 2, "night": 1}
     store.claim(database)
-    jobs.cancel(database, 3, "bob")
+    steering.cancel(database, 3, "bob")
     assert upkeep.claimable(database) == {"default": 1}
 
 

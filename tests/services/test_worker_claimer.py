@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy.exc import ProgrammingError
 
 from fornada import artifacts
-from fornada.db import jobs
-from fornada.db.facts import Fence
-from fornada.db.session import Database
+from fornada.db.queue import attempts, expiry
+from fornada.db.records import Fence
+from fornada.db.store.session import Database
 from fornada.worker import slots
 from fornada.worker.bakery import Bakery
 from fornada.worker.slots import Device
@@ -46,8 +46,8 @@ def test_an_attempt_whose_end_failed_is_not_begun_again(
         log = artifacts.attempt_folder(site.settings, site.show(first)["uid"], 1) / "train.log"
         assert log.read_text().count("stub: fine") == 1
 
-        jobs.renew(site.database, Fence(first, 1), -1.0)
-        assert jobs.expire_leases(site.database) == [first]
+        attempts.renew(site.database, Fence(first, 1), -1.0)
+        assert expiry.expire_leases(site.database) == [first]
         assert slot.work()
         assert log.read_text().count("stub: fine") == 1
         found = [(job["state"], job["attempts"]) for job in map(site.show, (first, second))]

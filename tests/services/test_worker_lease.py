@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from fornada.db import history, jobs
-from fornada.db.facts import Fence
-from fornada.db.session import Database
+from fornada.db.queue import attempts, expiry
+from fornada.db.reads import documents, history
+from fornada.db.records import Fence
+from fornada.db.store.session import Database
 from fornada.worker.lease import GIVE_UP, Lease
 from tests.services import store
 from tests.until import until
@@ -31,18 +32,18 @@ def database(postgres_database_url: str) -> Iterator[Database]:
 
 def test_a_lease_is_renewed_as_long_as_its_attempt_lives(database: Database) -> None:
     fence = store.running(database)
-    jobs.renew(database, fence, 2.0)
+    attempts.renew(database, fence, 2.0)
     with Lease(database, fence, NO_LOG, lease_s=2.0, heartbeat_s=HEARTBEAT_S) as lease:
         after = time.monotonic() + 3.0
         until(lambda: time.monotonic() > after, 4.0)
-        assert jobs.expire_leases(database) == []
+        assert expiry.expire_leases(database) == []
         assert not lease.over
-    until(lambda: jobs.expire_leases(database) == [fence.job_id], 4.0)
+    until(lambda: expiry.expire_leases(database) == [fence.job_id], 4.0)
 
 
 def test_a_disk_that_hangs_delays_no_renewal(database: Database, tmp_path: Path) -> None:
     fence = store.running(database)
-    jobs.renew(database, fence, 2.0)
+    attempts.renew(database, fence, 2.0)
     # Whoever opens it waits, as for a file server that does not answer.
     log = tmp_path / "train.log"
     os.mkfifo(log)
@@ -50,9 +51,9 @@ def test_a_disk_that_hangs_delays_no_renewal(database: Database, tmp_path: Path)
         lease.epoch(store.epoch(1))
         after = time.monotonic() + 3.0
         until(lambda: time.monotonic() > after, 4.0)
-        assert jobs.expire_leases(database) == []
+        assert expiry.expire_leases(database) == []
         assert not lease.over
-        assert history.job(database, fence.job_id)["epochs_run"] == 1
+        assert documents.job(database, fence.job_id)["epochs_run"] == 1
         # It answers again.
         with log.open("wb"):
             assert lease.finish(store.SUCCEEDED, pause_s=0.0) == "succeeded"
@@ -72,7 +73,7 @@ def test_an_attempt_that_cannot_renew_for_its_own_reasons_ends_before_the_lease(
         finally:
             _rename(database, "elsewhere", "job")
         assert lease.finish(store.SUCCEEDED, pause_s=0.0) is None
-    assert history.job(database, fence.job_id)["state"] == "running"
+    assert documents.job(database, fence.job_id)["state"] == "running"
     assert f"job {fence.job_id}/1: not recorded" in caplog.text
 
 
@@ -96,7 +97,7 @@ def test_one_refusal_ends_nothing(database: Database, caplog: pytest.LogCaptureF
         lease.epoch(store.epoch(1))
         until(lambda: "not recorded" in caplog.text, GIVE_UP * LEASE_S)
         _rename(database, "elsewhere", "epoch")
-        until(lambda: history.job(database, fence.job_id)["epochs_run"] == 1, 5)
+        until(lambda: documents.job(database, fence.job_id)["epochs_run"] == 1, 5)
         assert not lease.over
         assert lease.finish(store.SUCCEEDED, pause_s=0.0) == "succeeded"
 
@@ -142,10 +143,10 @@ def test_a_lost_attempt_removes_no_best_model(database: Database, tmp_path: Path
     with Lease(database, fence, log, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S) as lease:
         _tell_best(lease, tmp_path, 1)
         until(lambda: _recorded(database, fence) == 1, 5)
-        assert jobs.abandon(database, worker="w1", host="w1") == [fence.job_id]
+        assert expiry.abandon(database, worker="w1", host="w1") == [fence.job_id]
         _tell_best(lease, tmp_path, 2)
         assert lease.finish(store.SUCCEEDED, pause_s=0.0) is None
-    job = history.job(database, fence.job_id)
+    job = documents.job(database, fence.job_id)
     assert (job["state"], job["best"]["epoch"]) == ("failed", 1)
     assert _bests(tmp_path) == {"best-1.keras", "best-2.keras"}
 
@@ -161,7 +162,7 @@ def _bests(folder: Path) -> set[str]:
 
 def _recorded(database: Database, fence: Fence) -> int | None:
     """The epoch of the best model that the record names."""
-    best = history.job(database, fence.job_id)["best"]
+    best = documents.job(database, fence.job_id)["best"]
     return int(best["epoch"]) if best else None
 
 

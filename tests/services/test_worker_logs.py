@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fornada import artifacts
-from fornada.db import history
+from fornada.db.queue import logs
 from fornada.worker.shipping import MOST_BYTES
 from tests.stub_trainer import chatter
 from tests.until import until
@@ -45,10 +45,10 @@ def test_any_bytes_are_shipped_as_they_are(site: Site) -> None:
     data = _shipped(site, job_id, 1)
     assert data == _file(site, job_id, 1).read_bytes()
     assert chatter(1, 200_000) in data
-    chunks = history.log_chunks(site.database, job_id, 1, 0)
+    chunks = logs.log_chunks(site.database, job_id, 1, 0)
     assert [chunk.number for chunk in chunks] == list(range(1, len(chunks) + 1))
     assert all(chunk.data for chunk in chunks)
-    assert history.log_chunks(site.database, job_id, 1, 2) == chunks[2:]
+    assert logs.log_chunks(site.database, job_id, 1, 2) == chunks[2:]
 
 
 @pytest.mark.usefixtures("worker")
@@ -69,7 +69,7 @@ def test_a_log_over_its_limit_ends_with_an_empty_chunk(site: Site) -> None:
     assert site.wait(job_id, timeout_s=60)["state"] == "succeeded"
 
     file = _file(site, job_id, 1).read_bytes()
-    *chunks, last = history.log_chunks(site.database, job_id, 1, 0)
+    *chunks, last = logs.log_chunks(site.database, job_id, 1, 0)
     assert len(file) > MOST_BYTES
     assert b"".join(chunk.data for chunk in chunks) == file[:MOST_BYTES]
     assert (last.start, last.data) == (MOST_BYTES, b"")
@@ -81,7 +81,7 @@ def _file(site: Site, job_id: int, attempt: int) -> Path:
 
 
 def _shipped(site: Site, job_id: int, attempt: int) -> bytes:
-    chunks = history.log_chunks(site.database, job_id, attempt, 0)
+    chunks = logs.log_chunks(site.database, job_id, attempt, 0)
     starts = [sum(len(before.data) for before in chunks[:n]) for n in range(len(chunks))]
     assert [chunk.start for chunk in chunks] == starts
     return b"".join(chunk.data for chunk in chunks)

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from fornada import artifacts, broker
-from fornada.db import history, jobs, workers
 from fornada.db.errors import JobNotFound
-from fornada.db.facts import NewJob
+from fornada.db.queue import jobs, steering, workers
+from fornada.db.queue.workers import WorkerFacts
+from fornada.db.reads import references
+from fornada.db.records import NewJob
 from fornada.db.states import JobState, WorkerState
-from fornada.db.workers import WorkerFacts
 from fornada.spec import load
 from fornada.submission import new_job
 from tests.processes import gone
@@ -101,7 +102,7 @@ def test_cancel_stops_a_running_job_and_keeps_its_best_model(site: Site) -> None
     until(lambda: site.show(job_id)["epochs_run"] > 0, 20)
     trainer = site.show(job_id)["worker"]["trainer_pid"]
 
-    assert jobs.cancel(site.database, job_id, "test") is JobState.RUNNING
+    assert steering.cancel(site.database, job_id, "test") is JobState.RUNNING
     job = site.wait(job_id, timeout_s=5)
 
     assert (job["state"], job["stop_reason"]) == ("cancelled", "cancelled")
@@ -116,7 +117,7 @@ def test_cancel_kills_what_listens_to_nothing(site: Site) -> None:
     until(lambda: site.show(job_id)["device"], 20)
     trainer = site.show(job_id)["worker"]["trainer_pid"]
 
-    jobs.cancel(site.database, job_id, "test")
+    steering.cancel(site.database, job_id, "test")
     # Asked, 3 s of grace, SIGTERM, 5 s, SIGKILL.
     job = site.wait(job_id, timeout_s=15)
 
@@ -180,7 +181,7 @@ def test_a_busy_worker_leaves_wake_ups_to_others(
         assert site.publisher.queue_length(site.queue) == waiting
     finally:
         for job_id in running:
-            jobs.cancel(site.database, job_id, "test")
+            steering.cancel(site.database, job_id, "test")
     until(lambda: site.publisher.queue_length(site.queue) == 0, 20)
 
 
@@ -206,7 +207,7 @@ def test_an_unknown_job_is_recorded_from_its_message(site: Site) -> None:
         site.publisher.publish(site.queue, new.uid, asdict(new))
     until(lambda: _known(site, new.uid), 20)
 
-    job = site.wait(history.find(site.database, new.uid))
+    job = site.wait(references.find(site.database, new.uid))
     assert (job["state"], job["user"], job["attempts"]) == ("succeeded", "ana", 1)
     assert job["spec"] == new.spec
 
@@ -221,7 +222,7 @@ def test_of_a_message_only_spec_and_user_are_believed(site: Site) -> None:
         site.publisher.publish(site.queue, new.uid, asdict(new))
     until(lambda: _known(site, forged.uid), 20)
 
-    job = site.wait(history.find(site.database, forged.uid))
+    job = site.wait(references.find(site.database, forged.uid))
     assert (job["name"], job["tags"], job["priority"]) == (forged.spec["name"], {}, 0)
     assert not _known(site, loud.uid)
 
@@ -254,7 +255,7 @@ def test_garbage_in_the_queue_harms_nothing(
     assert site.state(running) == "running"
     assert not (site.home / "ran").exists()
     assert not _known(site, forged.uid)
-    jobs.cancel(site.database, running, "test")
+    steering.cancel(site.database, running, "test")
     site.wait(running)
 
 
@@ -312,7 +313,7 @@ def _digits(site: Site) -> NewJob:
 
 def _known(site: Site, uid: str) -> bool:
     try:
-        history.find(site.database, uid)
+        references.find(site.database, uid)
     except JobNotFound:
         return False
     return True

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fornada.db import jobs
+from fornada.db.queue import steering
 from fornada.errors import SettingsError
 from fornada.worker import slots
 from fornada.worker.process import Trainer
@@ -69,7 +69,7 @@ def _visible_to(site: Site, gpus: int | str) -> str:
     job_id = site.add("job", spec=stub_spec("wait") | {"resources": {"gpus": gpus}})
     until(lambda: site.show(job_id)["device"], 20)
     visible = _environment(site.show(job_id)["worker"]["trainer_pid"])["CUDA_VISIBLE_DEVICES"]
-    jobs.cancel(site.database, job_id, "test")
+    steering.cancel(site.database, job_id, "test")
     site.wait(job_id)
     return visible
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fornada import artifacts
-from fornada.db import jobs
+from fornada.db.queue import steering
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
 from tests.worker_process import Site, WorkerProcess
@@ -90,7 +90,7 @@ def test_every_epoch_is_in_the_record_within_two_seconds(site: Site) -> None:
         until(lambda: site.show(job_id)["epochs_run"] >= ended, 2.0)  # noqa: B023
 
     assert ended > 0
-    jobs.cancel(site.database, job_id, "test")
+    steering.cancel(site.database, job_id, "test")
     site.wait(job_id)
 
 
@@ -99,7 +99,7 @@ def test_cancel_ends_a_training_within_its_grace(site: Site) -> None:
     job_id = _training(site)
     trainer = site.show(job_id)["worker"]["trainer_pid"]
 
-    jobs.cancel(site.database, job_id, "test")
+    steering.cancel(site.database, job_id, "test")
     job = site.wait(job_id, timeout_s=10)
 
     assert job["state"] == "cancelled"
@@ -124,7 +124,7 @@ def test_a_trainer_cannot_read_what_its_supervisor_knows(site: Site, worker: Wor
     for pid in (worker.process.pid, worker.celery):
         for file in ("environ", "mem", "fd/0"):
             assert _confined_read(f"/proc/{pid}/{file}") == "PermissionError"
-    jobs.cancel(site.database, job_id, "test")
+    steering.cancel(site.database, job_id, "test")
     site.wait(job_id)
 
 

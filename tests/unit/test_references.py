@@ -2,8 +2,8 @@
 
 import pytest
 
-from fornada.errors import BadReference
-from fornada.references import refuse_malformed, refuse_range
+from fornada.db.errors import BadReference
+from fornada.db.reads.references import refuse_malformed, refuse_range
 
 UID = "01930a2b-7c4d-7e5f-8a6b-0123456789ab"
 

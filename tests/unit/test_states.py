@@ -1,5 +1,6 @@
 """The closed lists, and the legal moves between states."""
 
+from fornada.db.queue.verdicts import STATE_AFTER
 from fornada.db.states import (
     FINAL_STATES,
     LEGAL_MOVES,
@@ -9,7 +10,6 @@ from fornada.db.states import (
     JobState,
     StopReason,
 )
-from fornada.db.verdicts import STATE_AFTER
 
 # As the design's table has them.
 MOVES = {

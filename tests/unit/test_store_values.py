@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from fornada.db.sqlite import journal_mode
-from fornada.db.summaries import Summary
-from fornada.db.values import plain
+from fornada.db.json_values import plain
+from fornada.db.queue.summaries import Summary
+from fornada.db.store.sqlite import journal_mode
 
 
 def test_plain_is_json() -> None:

@@ -18,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from fornada.db.facts import TRAINING_STATE
+from fornada.db.records import TRAINING_STATE
 from fornada.db.states import FailureCode
 from fornada.sync import sync_folder
 from fornada.worker.files import record

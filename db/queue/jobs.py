@@ -1,10 +1,4 @@
-"""Everything that changes a job. Each call is one transaction, with its event row.
-
-How a job comes to be stands here; what people do to it, in `fornada.db.steering`; how it is
-claimed, in `fornada.db.claims`; what an attempt does under its fence, in `fornada.db.attempts`,
-`fornada.db.logs` and `fornada.db.verdicts`; what becomes of those that nobody hears of, in
-`fornada.db.losses`. All are called by this module's name.
-"""
+"""How a job is recorded: its row, its tags, the jobs that it waits for, and its first event."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -13,65 +7,14 @@ from typing import Any
 from sqlalchemy import Connection, insert, or_, select
 from sqlalchemy.sql.dml import ReturningInsert
 
-from fornada.db import dependents, moves
-from fornada.db.attempts import record_epochs, renew, requests, started
-from fornada.db.claims import claim, unanswered
 from fornada.db.clock import iso, now
 from fornada.db.errors import JobNotFound
-from fornada.db.facts import (
-    ArtifactRow,
-    BestModel,
-    Claim,
-    EpochRow,
-    Failure,
-    Fence,
-    LogChunk,
-    LogPlace,
-    NewJob,
-    Requests,
-    StartedFacts,
-    Verdict,
-)
-from fornada.db.logs import record_log
-from fornada.db.losses import abandon, expire_leases
-from fornada.db.session import Database
+from fornada.db.queue import dependents, moves
+from fornada.db.records import NewJob
 from fornada.db.states import JobState
-from fornada.db.steering import cancel, hold, move, release, retry
-from fornada.db.tables import Job, JobTag
-from fornada.db.upsert import insert_for
-from fornada.db.verdicts import finish
-
-__all__ = [
-    "ArtifactRow",
-    "BestModel",
-    "Claim",
-    "EpochRow",
-    "Failure",
-    "Fence",
-    "LogChunk",
-    "LogPlace",
-    "NewJob",
-    "Requests",
-    "StartedFacts",
-    "Verdict",
-    "abandon",
-    "add",
-    "add_all",
-    "cancel",
-    "claim",
-    "expire_leases",
-    "finish",
-    "hold",
-    "move",
-    "record_epochs",
-    "record_log",
-    "release",
-    "renew",
-    "requests",
-    "retry",
-    "started",
-    "unanswered",
-]
+from fornada.db.store.session import Database
+from fornada.db.store.tables import Job, JobTag
+from fornada.db.store.upsert import insert_for
 
 
 def add(database: Database, new: NewJob, actor: str) -> int:

@@ -1,7 +1,7 @@
-"""What an attempt does, from its lease to its last epoch. Callers find it all in `fornada.db.jobs`.
+"""What an attempt does, from its lease to its last epoch.
 
-Each write goes through `fornada.db.fences` first. How an attempt begins: `fornada.db.claims`; how
-it ends: `fornada.db.verdicts`.
+Each write goes through `fornada.db.queue.fences` first. How an attempt begins:
+`fornada.db.queue.claims`; how it ends: `fornada.db.queue.verdicts`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,11 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Float, Integer, and_, bindparam, case, delete, select
 
-from fornada.db import summaries
 from fornada.db.clock import later, now
 from fornada.db.errors import Fenced
-from fornada.db.facts import TRAINING_STATE, EpochRow, Fence, Requests, StartedFacts
-from fornada.db.fences import (
+from fornada.db.queue import summaries
+from fornada.db.queue.fences import (
     ATTEMPT,
     HOLDS,
     JOB,
@@ -23,12 +22,13 @@ from fornada.db.fences import (
     write_attempt,
     write_job,
 )
-from fornada.db.moves import tell
-from fornada.db.session import Database
-from fornada.db.tables import Artifact, Attempt, Dataset, Epoch, Job
-from fornada.db.upsert import insert_new, upsert
+from fornada.db.queue.moves import tell
+from fornada.db.records import TRAINING_STATE, EpochRow, Fence, Requests, StartedFacts
+from fornada.db.store.session import Database
+from fornada.db.store.tables import Artifact, Attempt, Dataset, Epoch, Job
+from fornada.db.store.upsert import insert_new, upsert
 
-# Built once, as the statements of `fornada.db.fences` are.
+# Built once, as the statements of `fornada.db.queue.fences` are.
 _RENEWED = JOB.values(lease_until=later(now(), bindparam("for_s", type_=Float())))
 _REQUESTS = select(Job.cancel_requested_at, Job.cancel_grace_s).where(HOLDS)
 _STARTED = ATTEMPT.values(started_at=now())

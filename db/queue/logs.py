@@ -4,12 +4,12 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, or_, sel
 
 from fornada.db.clock import later, now
 from fornada.db.errors import JobNotFound
-from fornada.db.facts import Fence, LogChunk, LogPlace
-from fornada.db.fences import share_job
-from fornada.db.session import Database
-from fornada.db.tables import Attempt, Job
-from fornada.db.tables import LogChunk as Chunk
-from fornada.db.upsert import insert_new
+from fornada.db.queue.fences import share_job
+from fornada.db.records import Fence, LogChunk, LogPlace
+from fornada.db.store.session import Database
+from fornada.db.store.tables import Attempt, Job
+from fornada.db.store.tables import LogChunk as Chunk
+from fornada.db.store.upsert import insert_new
 
 # What the log and all other files of an attempt lie under: see `fornada.artifacts`.
 FOLDER = "artifacts:{uid}/attempt-{attempt}"

@@ -24,11 +24,11 @@ from sqlalchemy.orm import aliased
 
 from fornada.db.clock import now
 from fornada.db.errors import JobNotFound
-from fornada.db.fences import HELD, unindexed
-from fornada.db.moves import UPKEEP, moved
-from fornada.db.session import Database
+from fornada.db.queue.fences import HELD, unindexed
+from fornada.db.queue.moves import UPKEEP, moved
 from fornada.db.states import FINAL_STATES, LIVE_STATES, JobState, StopReason
-from fornada.db.tables import Dependency, Job, Upkeep
+from fornada.db.store.session import Database
+from fornada.db.store.tables import Dependency, Job, Upkeep
 
 # Held jobs that a beat of upkeep looks at: all of them, at most sites, and in some milliseconds.
 LOOKED_AT = 2000

@@ -4,14 +4,14 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, case, func, or_, select, union_all
 
-from fornada.db import queues
-from fornada.db.claims import AT_ONCE, TIME_HAS_COME
 from fornada.db.clock import later, now
-from fornada.db.dependents import release_due
-from fornada.db.logs import forget_logs
-from fornada.db.session import Database
-from fornada.db.tables import Job, Upkeep
-from fornada.db.upsert import insert_for
+from fornada.db.queue import queues
+from fornada.db.queue.claims import AT_ONCE, TIME_HAS_COME
+from fornada.db.queue.dependents import release_due
+from fornada.db.queue.logs import forget_logs
+from fornada.db.store.session import Database
+from fornada.db.store.tables import Job, Upkeep
+from fornada.db.store.upsert import insert_for
 
 __all__ = ["claimable", "forget_logs", "release_due", "take"]
 

@@ -1,17 +1,17 @@
-"""What people do to a job. Callers find it all in `fornada.db.jobs`."""
+"""What people do to a job."""
 
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from fornada.db import dependents
 from fornada.db.clock import now
 from fornada.db.errors import JobNotFound, WrongState
-from fornada.db.fences import QUEUED
-from fornada.db.moves import moved, tell
-from fornada.db.session import Database
+from fornada.db.queue import dependents
+from fornada.db.queue.fences import QUEUED
+from fornada.db.queue.moves import moved, tell
 from fornada.db.states import JobState
-from fornada.db.tables import Job
+from fornada.db.store.session import Database
+from fornada.db.store.tables import Job
 
 # What it needs to know of the job.
 _KNOWN = tuple(

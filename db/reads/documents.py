@@ -7,16 +7,16 @@ from sqlalchemy import Connection, Row, select
 
 from fornada.db.clock import iso
 from fornada.db.errors import JobNotFound
-from fornada.db.session import Database
-from fornada.db.tables import Artifact, Attempt, Dependency, Job, JobTag, MetricSummary
-from fornada.db.values import plain
+from fornada.db.json_values import plain
+from fornada.db.store.session import Database
+from fornada.db.store.tables import Artifact, Attempt, Dependency, Job, JobTag, MetricSummary
 
 
 def job(database: Database, job_id: int) -> dict[str, Any]:
     """All that is known of a job, as JSON can hold it.
 
-    Non-finite numbers are the strings of `fornada.db.values`; times are ISO-8601 in UTC. What is
-    not known yet is null: `best`, `test`, `failure`, `worker`, `data`, and plain values.
+    Non-finite numbers are the strings of `fornada.db.json_values`; times are ISO-8601 in UTC. What
+    is not known yet is null: `best`, `test`, `failure`, `worker`, `data`, and plain values.
 
     Raises:
         JobNotFound: no job has this id.

@@ -8,12 +8,12 @@ from sqlalchemy import Connection, insert
 from fornada.db.clock import now
 from fornada.db.errors import WrongState
 from fornada.db.states import LEGAL_MOVES, JobState
-from fornada.db.tables import Event
+from fornada.db.store.tables import Event
 
 Detail = Mapping[str, Any] | None
 # Who does what nobody else did: expires leases, settles dependents.
 UPKEEP = "upkeep"
-# Built once, as the statements of `fornada.db.fences` are.
+# Built once, as the statements of `fornada.db.queue.fences` are.
 _TOLD = insert(Event).values(at=now())
 # An event is called as the new state, except where that would say too little.
 _KINDS: Mapping[tuple[JobState | None, JobState], str] = {

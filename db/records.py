@@ -102,7 +102,7 @@ class EpochRow:
     seconds: float
     images_per_s: float
     learning_rate: float
-    # Non-finite values may come as floats or as the strings of `fornada.db.values`.
+    # Non-finite values may come as floats or as the strings of `fornada.db.json_values`.
     metrics: Mapping[str, float]
     # Present when this epoch improved on the best.
     best: BestModel | None = None

@@ -3,14 +3,14 @@
 from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select
 
 from fornada.db.clock import later, now
-from fornada.db.facts import Failure, Fence, Verdict
-from fornada.db.fences import RUNNING
-from fornada.db.logs import last_lines
-from fornada.db.moves import UPKEEP
-from fornada.db.session import Database
+from fornada.db.queue.fences import RUNNING
+from fornada.db.queue.logs import last_lines
+from fornada.db.queue.moves import UPKEEP
+from fornada.db.queue.verdicts import PAUSE_S, end
+from fornada.db.records import Failure, Fence, Verdict
 from fornada.db.states import QUOTE, AttemptOutcome, FailureCode
-from fornada.db.tables import Attempt, Job, Upkeep
-from fornada.db.verdicts import PAUSE_S, end
+from fornada.db.store.session import Database
+from fornada.db.store.tables import Attempt, Job, Upkeep
 
 
 def expire_leases(database: Database, *, pause_s: float = PAUSE_S) -> list[int]:

@@ -1,47 +1,16 @@
-"""Everything that reads the record. Answers are plain dicts, fit for JSON.
-
-Times are ISO-8601 in UTC with Z; numbers that are not finite are the strings of
-`fornada.db.values`.
-"""
+"""What has happened to a job: its epochs and its events; and which jobs were like it."""
 
 from typing import Any
 
 from sqlalchemy import Select, select
 
-from fornada.db.alive import alive, waits
 from fornada.db.clock import iso
-from fornada.db.documents import job
 from fornada.db.errors import JobNotFound
-from fornada.db.fences import SUCCEEDED
-from fornada.db.fleet import never_runs
-from fornada.db.folders import folders_of, hosts
-from fornada.db.logs import log_chunks, log_places
-from fornada.db.pages import Page, page
-from fornada.db.references import find, resolve
-from fornada.db.session import Database
+from fornada.db.json_values import plain
+from fornada.db.queue.fences import SUCCEEDED
 from fornada.db.states import JobState
-from fornada.db.tables import Epoch, Event, Job
-from fornada.db.values import plain
-
-__all__ = [
-    "Page",
-    "alive",
-    "epochs",
-    "events",
-    "find",
-    "folders_of",
-    "has_key",
-    "hosts",
-    "job",
-    "log_chunks",
-    "log_places",
-    "never_runs",
-    "page",
-    "resolve",
-    "state",
-    "succeeded_like",
-    "waits",
-]
+from fornada.db.store.session import Database
+from fornada.db.store.tables import Epoch, Event, Job
 
 
 def epochs(database: Database, job_id: int, after: int = 0) -> list[dict[str, Any]]:

@@ -14,8 +14,8 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from fornada.db import interrupts, sqlite
 from fornada.db.errors import DatabaseUnreachable, NotPermitted
+from fornada.db.store import interrupts, sqlite
 
 # A server that thinks longer about a statement hangs: the longest of ours takes well under a
 # second on a million jobs.
@@ -44,7 +44,7 @@ class Database:
         if self.dialect == "sqlite":
             self._engine = sqlite.connected(parsed)
         else:
-            from fornada.db import postgresql
+            from fornada.db.store import postgresql
 
             self._engine = postgresql.connected(parsed, answer_timeout_s)
 
@@ -64,7 +64,7 @@ class Database:
         try:
             with self._late(), self._translated(), self._engine.begin() as connection:
                 if patient and self.dialect == "postgresql":
-                    from fornada.db import postgresql
+                    from fornada.db.store import postgresql
 
                     with postgresql.patient(connection):
                         yield connection
@@ -113,25 +113,6 @@ class Database:
         for secret in self._secrets:
             reason = reason.replace(secret, "***")
         return reason
-
-
-def prepare(database: Database, *, upgrade: bool) -> None:
-    """See that the schema is the one this code needs.
-
-    Args:
-        upgrade: bring it there; for the embedded database, which is this user's own.
-    Raises:
-        SchemaMismatch: it is another, and `upgrade` is false or cannot help.
-        DatabaseUnreachable: it does not answer.
-    """
-    from fornada.db import migrations
-
-    found = migrations.current(database)
-    if found == migrations.HEAD:
-        return
-    if not upgrade:
-        raise migrations.mismatch(found)
-    migrations.upgrade(database)
 
 
 def _parse(url: str) -> URL:

@@ -6,17 +6,17 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
 
-from fornada.db.claims import ready
 from fornada.db.clock import iso, now, seconds_between
-from fornada.db.documents import best_of, tags_of
 from fornada.db.errors import JobNotFound
-from fornada.db.estimates import MOST_JOBS, Starts, durations
-from fornada.db.fences import HELD, QUEUED, RUNNING
-from fornada.db.session import Database
+from fornada.db.queue.claims import ready
+from fornada.db.queue.fences import HELD, QUEUED, RUNNING
+from fornada.db.queue.workers import WORKER_IS_GONE_S, heard_of
+from fornada.db.reads.documents import best_of, tags_of
+from fornada.db.reads.estimates import MOST_JOBS, Starts, durations
+from fornada.db.reads.reasons import Reasons, circumstances
 from fornada.db.states import JobState
-from fornada.db.tables import Epoch, Job
-from fornada.db.waiting import Reasons, circumstances
-from fornada.db.workers import WORKER_IS_GONE_S, heard_of
+from fornada.db.store.session import Database
+from fornada.db.store.tables import Epoch, Job
 
 # More rows than anybody reads; a queue may hold a million jobs.
 MOST = 1000
@@ -40,7 +40,8 @@ def alive(
     Returns:
         Of each: id, uid, name, state, priority, queue, user, tags, worker, slot, epoch, epochs,
         monitor, best, submitted_at, started_at, elapsed_s, eta_s, cancel_requested, attempts;
-        waits: why it waits, see `fornada.db.waiting`; null for one that runs or is about to start;
+        waits: why it waits, see `fornada.db.reads.reasons`; null for one that runs or is about to
+            start;
         starts_in_s: when it will start, where earlier jobs allow an estimate.
     """
     with database.read() as connection:

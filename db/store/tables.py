@@ -1,7 +1,7 @@
 """The tables, the same on SQLite and PostgreSQL.
 
 Of all times see `fornada.db.clock`; of numbers and texts that not every database can hold,
-`fornada.db.values`.
+`fornada.db.json_values`.
 """
 
 from datetime import datetime
@@ -24,8 +24,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from fornada.db.clock import UtcDateTime
+from fornada.db.json_values import Json, Number, SafeText
 from fornada.db.states import JobState
-from fornada.db.values import Json, Number, SafeText
 
 # Names for what has none, so that a later revision can name what it changes.
 _NAMES = {
@@ -46,7 +46,7 @@ _State = Enum(
     values_callable=lambda states: [state.value for state in states],
 )
 _STATES = ", ".join(f"'{state}'" for state in JobState)
-# Spelled as in `fornada.db.fences.queued`, whatever that costs to read: see there.
+# Spelled as in `fornada.db.queue.fences.queued`, whatever that costs to read: see there.
 _IS_QUEUED = "coalesce(state, '') = 'queued'"
 
 
@@ -355,7 +355,7 @@ class Worker(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     host: Mapped[str]
     pid: Mapped[int]
-    # [{name, gpu, ...}]: see fornada.db.workers.
+    # [{name, gpu, ...}]: see fornada.db.queue.workers.
     slots: Mapped[list[Any]]
     queues: Mapped[list[Any]]
     devices: Mapped[list[Any]]

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fornada.db.clock import now
-from fornada.db.tables import Base
+from fornada.db.store.tables import Base
 
 
 def insert_for(dialect: str, table: type[Base]) -> postgresql.Insert | sqlite.Insert:

@@ -12,11 +12,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, select
 from sqlalchemy.orm import aliased
 
-from fornada.db.fences import SUCCEEDED
-from fornada.db.fleet import NEEDS_GPU, Slot
+from fornada.db.queue.fences import SUCCEEDED
+from fornada.db.queue.fleet import NEEDS_GPU, Slot
+from fornada.db.reads.reasons import Circumstances
 from fornada.db.states import JobState
-from fornada.db.tables import Job
-from fornada.db.waiting import Circumstances
+from fornada.db.store.tables import Job
 
 # Jobs that an estimate looks at, and of each the last so many like it.
 MOST_JOBS = 200
@@ -66,7 +66,7 @@ class Starts:
     """When jobs will start, asked for one after the other in the order of their claim.
 
     Args:
-        known: see `fornada.db.waiting`.
+        known: see `fornada.db.reads.reasons`.
         jobs: every live job, those that run first.
         took: how long such jobs took.
         left: seconds left of those that run, as far as their epochs tell.

@@ -7,10 +7,10 @@ from typing import Any, Self
 from sqlalchemy import Row, select
 
 from fornada.db.clock import later, now
-from fornada.db.session import Database
+from fornada.db.queue.workers import has_gpu
 from fornada.db.states import Unfit, WorkerState
-from fornada.db.tables import Worker
-from fornada.db.workers import has_gpu
+from fornada.db.store.session import Database
+from fornada.db.store.tables import Worker
 
 # A worker that has not been heard of for so long is not expected back.
 FORGOTTEN_S = 30 * 86_400.0

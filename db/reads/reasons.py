@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from fornada.db.clock import iso
-from fornada.db.dependents import unmet_of
-from fornada.db.fleet import Fleet, Slot
+from fornada.db.queue.dependents import unmet_of
+from fornada.db.queue.fleet import Fleet, Slot
 from fornada.db.states import JobState, Unfit
-from fornada.db.tables import Queue
+from fornada.db.store.tables import Queue
 
 
 @dataclass(frozen=True)

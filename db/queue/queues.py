@@ -16,14 +16,14 @@ from sqlalchemy import (
 )
 
 from fornada.db.clock import iso, now
-from fornada.db.fences import RUNNING, queued
-from fornada.db.session import Database
+from fornada.db.queue.fences import RUNNING, queued
+from fornada.db.queue.workers import heard_of
 from fornada.db.states import LIVE_STATES, JobState
-from fornada.db.tables import Job, Queue
-from fornada.db.upsert import insert_for
-from fornada.db.workers import heard_of
+from fornada.db.store.session import Database
+from fornada.db.store.tables import Job, Queue
+from fornada.db.store.upsert import insert_for
 
-# Built once, as the statements of `fornada.db.fences` are.
+# Built once, as the statements of `fornada.db.queue.fences` are.
 _RULES = select(Queue.name, Queue.paused, Queue.max_running).where(
     Queue.name.in_(bindparam("names", expanding=True))
 )

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, bindparam, delete, select
 
-from fornada.db.tables import Epoch, MetricSummary
-from fornada.db.upsert import upsert
+from fornada.db.store.tables import Epoch, MetricSummary
+from fornada.db.store.upsert import upsert
 
-# (number, metrics); values are numbers, or the strings of `fornada.db.values`.
+# (number, metrics); values are numbers, or the strings of `fornada.db.json_values`.
 Recorded = tuple[int, Mapping[str, float | str]]
 
 
@@ -36,7 +36,7 @@ class Summary:
             self.max, self.max_epoch = value, epoch
 
 
-# Built once, as the statements of `fornada.db.fences` are.
+# Built once, as the statements of `fornada.db.queue.fences` are.
 _COLUMNS = (MetricSummary.__table__.c[name] for name in ("name", *Summary.__dataclass_fields__))
 _OF_JOB = select(*_COLUMNS).where(MetricSummary.job_id == bindparam("of_job"))
 

@@ -1,4 +1,4 @@
-"""How an attempt ends, and what becomes of its job. Callers find it in `fornada.db.jobs`."""
+"""How an attempt ends, and what becomes of its job."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,11 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Float, Row, bindparam, select, update
 
-from fornada.db import dependents
 from fornada.db.clock import later, now, seconds_between
 from fornada.db.errors import Fenced
-from fornada.db.facts import ArtifactRow, Failure, Fence, Verdict
-from fornada.db.fences import (
+from fornada.db.queue import dependents
+from fornada.db.queue.fences import (
     ATTEMPT,
     FENCE_ATTEMPT,
     FENCE_JOB,
@@ -22,11 +21,12 @@ from fornada.db.fences import (
     write_attempt,
     write_job,
 )
-from fornada.db.moves import moved
-from fornada.db.session import Database
+from fornada.db.queue.moves import moved
+from fornada.db.records import ArtifactRow, Failure, Fence, Verdict
 from fornada.db.states import AttemptOutcome, FailureCode, JobState, StopReason
-from fornada.db.tables import Artifact, Attempt, Job
-from fornada.db.upsert import upsert
+from fornada.db.store.session import Database
+from fornada.db.store.tables import Artifact, Attempt, Job
+from fornada.db.store.upsert import upsert
 
 # What becomes of a job when its attempt ends so; of some, only once it has no try left.
 STATE_AFTER: Mapping[AttemptOutcome, JobState] = {
@@ -57,7 +57,7 @@ _LONGEST_PAUSE_S = 600.0
 # From here on every pause is the longest, whatever it began with.
 _ENOUGH_GROWTH = 20
 
-# Built once, as the statements of `fornada.db.fences` are.
+# Built once, as the statements of `fornada.db.queue.fences` are.
 _ENDED = ATTEMPT.values(ended_at=now())
 _OVER = JOB.values(finished_at=now(), duration_s=seconds_between(Job.started_at, now()))
 _PAUSE_S = bindparam("pause_s", type_=Float())

@@ -21,9 +21,9 @@ from sqlalchemy import (
 )
 
 from fornada.db.errors import Fenced
-from fornada.db.facts import BestModel, Fence
+from fornada.db.records import BestModel, Fence
 from fornada.db.states import JobState
-from fornada.db.tables import Attempt, Job
+from fornada.db.store.tables import Attempt, Job
 
 # Written into the statement: a partial index serves only what is known when it is planned.
 QUEUED = literal_column(f"'{JobState.QUEUED}'", Job.state.type)

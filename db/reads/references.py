@@ -5,14 +5,16 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, select
 
-from fornada.db.errors import AmbiguousReference, JobNotFound
-from fornada.db.session import Database
-from fornada.db.tables import Job
+from fornada.db.errors import AmbiguousReference, BadReference, JobNotFound
+from fornada.db.store.session import Database
+from fornada.db.store.tables import Job
 
 LAST = "@last"
 # Ids are written without leading zeros; uids of this century begin with one.
 _ID = re.compile(r"[1-9][0-9]{0,17}")
 _RANGE = re.compile(r"([1-9][0-9]{0,17})-([1-9][0-9]{0,17})")
+# A uid has eight digits before its first dash.
+_UID_BEGINS = re.compile(r"[0-9a-f]{8}-")
 _UID_PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{3,35}")
 # Sorts after every character of a uid.
 _AFTER_HEX = "g"
@@ -26,9 +28,11 @@ def find(database: Database, reference: str) -> int:
     Args:
         reference: an id, the first four or more characters of a uid, or `@last`.
     Raises:
+        BadReference: it is a range.
         JobNotFound: it names none.
         AmbiguousReference: it is the beginning of several uids.
     """
+    refuse_range(reference)
     with database.read() as connection:
         return _find(connection, reference)
 
@@ -40,9 +44,13 @@ def resolve(database: Database, references: Iterable[str]) -> list[int]:
         references: as `find` takes them, and ranges: `12-20` is every job there is from 12 to
             20, both included.
     Raises:
+        BadReference: one is a range that does not go up, or a list by commas.
         JobNotFound: one names none.
         AmbiguousReference: one is the beginning of several uids.
     """
+    references = list(references)
+    for reference in references:
+        refuse_malformed(reference)
     found: dict[int, None] = {}
     with database.read() as connection:
         for reference in references:
@@ -52,6 +60,48 @@ def resolve(database: Database, references: Iterable[str]) -> list[int]:
             else:
                 found[_find(connection, reference)] = None
     return list(found)
+
+
+def refuse_malformed(reference: str) -> None:
+    """Refuse a range that runs backwards, lacks an end, or is not of ids; and a list by commas.
+
+    Args:
+        reference: of one job or several, as a person wrote it.
+    Raises:
+        BadReference: it is such a range or list.
+    """
+    text = reference.strip().lower()
+    found = _RANGE.fullmatch(text)
+    if found:
+        first, last = map(int, found.groups())
+        if first > last:
+            raise BadReference(
+                f'"{reference}" names no jobs: the range runs backwards. Write {last}-{first}.'
+            )
+    elif "," in text:
+        apart = " ".join(part.strip() for part in reference.split(","))
+        raise BadReference(f'"{reference}" names no job: set jobs apart by spaces, "{apart}".')
+    elif "-" in text and not _UID_BEGINS.match(text):
+        raise BadReference(
+            f'"{reference}" names no jobs: a range is written with the ids of its first and its '
+            "last job, for example 4-20."
+        )
+
+
+def refuse_range(reference: str) -> None:
+    """Refuse any range, where one job is meant.
+
+    Args:
+        reference: as a person wrote it.
+    Raises:
+        BadReference: it is a range, good or bad.
+    """
+    refuse_malformed(reference)
+    if _RANGE.fullmatch(reference.strip()):
+        first = reference.strip().partition("-")[0]
+        raise BadReference(
+            f'"{reference}" names several jobs, and one is expected here, for example {first}.'
+        )
 
 
 def _find(connection: Connection, reference: str) -> int:

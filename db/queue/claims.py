@@ -1,4 +1,4 @@
-"""Which job a slot takes, and that no two take one. Callers find it in `fornada.db.jobs`."""
+"""Which job a slot takes, and that no two take one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ from sqlalchemy import (
     update,
 )
 
-from fornada.db import queues
 from fornada.db.clock import later, now
-from fornada.db.facts import Claim
-from fornada.db.fences import QUEUED, RUNNING, queued
-from fornada.db.fleet import GPUS, NEEDS_GPU, Fleet
-from fornada.db.moves import moved
-from fornada.db.session import Database
+from fornada.db.queue import queues
+from fornada.db.queue.fences import QUEUED, RUNNING, queued
+from fornada.db.queue.fleet import GPUS, NEEDS_GPU, Fleet
+from fornada.db.queue.moves import moved
+from fornada.db.queue.workers import WORKER_IS_GONE_S, heard_of
+from fornada.db.records import Claim
 from fornada.db.states import JobState
-from fornada.db.tables import Attempt, Job, Worker
-from fornada.db.workers import WORKER_IS_GONE_S, heard_of
+from fornada.db.store.session import Database
+from fornada.db.store.tables import Attempt, Job, Worker
 
 # Of each kind of job a claim reads the best ones, and takes the best that no other claim has
 # locked: more can hardly be locked than a server has connections. Written into the statement, as

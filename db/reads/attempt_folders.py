@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from sqlalchemy import select
 
-from fornada.db.logs import FOLDER
-from fornada.db.session import Database
-from fornada.db.tables import Attempt, Job
+from fornada.db.queue.logs import FOLDER
+from fornada.db.store.session import Database
+from fornada.db.store.tables import Attempt, Job
 
 # Of a host's attempts so many are named: whoever sees one of their folders sees where it writes.
 LATEST = 20

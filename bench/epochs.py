@@ -17,7 +17,7 @@ from statistics import median
 from bench import pictures, report, running
 from bench.nets import NETS, Training
 from bench.report import Report, Row
-from fornada.worker.slots import discover
+from fornada.worker.slots.slots import discover
 
 GPU = bool(discover())
 PLAIN, TORCH = "plain Keras script", "PyTorch loop in memory"

@@ -33,7 +33,7 @@ print(json.dumps(count / (time.perf_counter() - begin)))
 _PACK = """
 import gc, json, sys, time
 from pathlib import Path
-from fornada.worker.trainer.quiet import import_keras
+from fornada.worker.trainer.process.keras_import import import_keras
 import_keras()
 from fornada.folders import list_images
 from fornada.settings import Settings

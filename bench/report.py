@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from fornada.worker.slots import discover
+from fornada.worker.slots.slots import discover
 
 Value = TypeVar("Value")
 FULL = os.environ.get("FULL", "") not in ("", "0")

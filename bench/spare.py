@@ -13,7 +13,7 @@ from functools import partial
 from bench import pictures, processes, report, running
 from bench.nets import Training
 from bench.report import Report
-from fornada.worker.priority import can_raise
+from fornada.worker.slots.priority import can_raise
 from tests.until import until
 
 

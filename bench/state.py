@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fornada.worker.trainer.quiet import import_keras
+from fornada.worker.trainer.process.keras_import import import_keras
 
 import_keras()
 
@@ -27,12 +27,12 @@ from bench import report  # noqa: E402
 from bench.report import Report  # noqa: E402
 from fornada.settings import Settings  # noqa: E402
 from fornada.spec import Spec  # noqa: E402
-from fornada.worker.trainer import environment  # noqa: E402
 from fornada.worker.trainer.data.sets import Images, Sets  # noqa: E402
-from fornada.worker.trainer.model import build  # noqa: E402
+from fornada.worker.trainer.model.build import build  # noqa: E402
+from fornada.worker.trainer.outputs import environment  # noqa: E402
 from fornada.worker.trainer.state.contents import Origin  # noqa: E402
 from fornada.worker.trainer.state.finding import states  # noqa: E402
-from fornada.worker.trainer.state.keeper import Keeper  # noqa: E402
+from fornada.worker.trainer.state.store import Keeper  # noqa: E402
 from fornada.worker.trainer.training import Training  # noqa: E402
 
 # The shortest epoch that the promise is about.

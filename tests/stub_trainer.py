@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from fornada.db.states import StopReason
-from fornada.worker.files import lasting
+from fornada.worker.attempt_files import lasting
 from fornada.worker.messages import (
     Best,
     DataSummary,
@@ -38,8 +38,8 @@ from fornada.worker.messages import (
     Stopped,
     Train,
 )
-from fornada.worker.trainer.confine import confine
-from fornada.worker.trainer.pipes import Inbox, Order, Outbox, StopAsked
+from fornada.worker.trainer.process.confine import confine
+from fornada.worker.trainer.process.pipes import Inbox, Order, Outbox, StopAsked
 
 # Seconds between two epochs of a job that waits.
 EPOCH_S = 0.2

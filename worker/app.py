@@ -17,11 +17,13 @@ from fornada.db.errors import DatabaseUnreachable, NotPermitted, SchemaMismatch
 from fornada.db.store.session import Database
 from fornada.errors import SettingsError
 from fornada.settings import Settings
-from fornada.worker import consumer, enlist, inbox, prctl, pulse, slots
-from fornada.worker.bakery import Bakery
-from fornada.worker.crew import Crew
-from fornada.worker.heart import Heart
-from fornada.worker.options import (
+from fornada.worker import prctl
+from fornada.worker.attempts.supervisors import Crew
+from fornada.worker.context import Bakery
+from fornada.worker.host import heartbeat_file, names
+from fornada.worker.host.heartbeat import Heart
+from fornada.worker.host.heartbeat_file import NameHeld
+from fornada.worker.host.options import (
     EXIT_HELD,
     EXIT_SCHEMA,
     EXIT_SENT_HOME,
@@ -30,11 +32,12 @@ from fornada.worker.options import (
     log_to_stderr,
     parse,
 )
-from fornada.worker.pulse import NameHeld
-from fornada.worker.scrub import scrubbed
-from fornada.worker.slots import Slot, SlotHeld
-from fornada.worker.spares import Trainers
+from fornada.worker.slots import slots
+from fornada.worker.slots.environment import scrubbed
+from fornada.worker.slots.slots import Slot, SlotHeld
+from fornada.worker.slots.spares import Trainers
 from fornada.worker.upkeep import Upkeep
+from fornada.worker.wakeups import consumer, payloads
 
 log = logging.getLogger("fornada.worker")
 
@@ -89,7 +92,7 @@ def run(options: Options) -> int:
     root = settings.data_root_path
     urls = (settings.sql_url, broker.broker_url(settings))
     heart = Heart(
-        pulse.take(options.home, options.name) if options.pulse is None else options.pulse,
+        heartbeat_file.take(options.home, options.name) if options.pulse is None else options.pulse,
         grace_s=settings.grace_s,
         upkeep_s=settings.upkeep_s,
     )
@@ -122,7 +125,7 @@ def _enlist(crew: Crew, heart: Heart, begun: float) -> None:
     while True:
         try:
             migrations.prepare(database, may_upgrade=settings.embedded)
-            enlist.enlist(database, settings, crew.facts(), heart.before, begun)
+            names.enlist(database, settings, crew.facts(), heart.before, begun)
         except DatabaseUnreachable as exc:
             if not told:
                 log.warning("waiting for the database: %s", exc)
@@ -147,7 +150,7 @@ def _serve(crew: Crew, heart: Heart) -> int:
 
     @app.task(name=broker.TASK)  # type: ignore[untyped-decorator]
     def wake(*_: object, **payload: object) -> None:
-        inbox.accept(bakery.database, payload)
+        payloads.accept(bakery.database, payload)
         crew.answer()
 
     def keep_our_logging(**_: object) -> None:

@@ -1,6 +1,7 @@
 """What a process asks of the kernel about itself; Linux only.
 
-The numbers are those of `linux/prctl.h`. `fornada.worker.trainer.confine` does the trainer's part.
+The numbers are those of `linux/prctl.h`. `fornada.worker.trainer.process.confine` does the
+trainer's part.
 """
 
 import ctypes

@@ -15,8 +15,8 @@ from fornada import broker
 from fornada.db.errors import DatabaseUnreachable
 from fornada.db.queue import expiry, upkeep, workers
 from fornada.errors import BrokerUnreachable
-from fornada.worker.crew import Crew
-from fornada.worker.heart import Heart
+from fornada.worker.attempts.supervisors import Crew
+from fornada.worker.host.heartbeat import Heart
 
 log = logging.getLogger("fornada.worker")
 

@@ -88,7 +88,7 @@ class Story:
         """Read a supervisor's secrets as a trainer would that turned hostile."""
         code = f"""
             from pathlib import Path
-            from fornada.worker.trainer.confine import confine
+            from fornada.worker.trainer.process.confine import confine
             confine()
             for pid in {pids}:
                 for name in ("environ", "mem", "auxv", "maps", "cwd", "fd/0", "fd/2"):

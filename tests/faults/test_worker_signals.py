@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fornada import broker
-from fornada.worker.priority import NICE, can_raise
+from fornada.worker.slots.priority import NICE, can_raise
 from tests.faults.telling import tell
 from tests.servers import RedisServer
 from tests.until import until

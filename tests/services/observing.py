@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fornada.settings import Settings
 from fornada.spec import Spec
-from fornada.worker.trainer.model import build
+from fornada.worker.trainer.model.build import build
 
 # Values of one name: arrays, numbers or texts.
 Seen = dict[str, list[Any]]

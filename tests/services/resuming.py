@@ -14,7 +14,7 @@ import numpy as np
 
 from fornada.settings import Settings
 from fornada.worker.messages import Epoch, Failed, Finished, Started, Stopped, WhyStop
-from fornada.worker.trainer.pipes import Asked
+from fornada.worker.trainer.process.pipes import Asked
 from fornada.worker.trainer.run import Baking
 from fornada.worker.trainer.state import tensors
 from fornada.worker.trainer.state.contents import Facts, State

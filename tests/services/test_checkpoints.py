@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from fornada.settings import Settings
 from fornada.spec import Spec
 from fornada.worker.messages import Failed, Stopped
-from fornada.worker.trainer import artifacts
 from fornada.worker.trainer.callbacks import SwapEMAWeights
 from fornada.worker.trainer.data.sets import Sets, read_sets
-from fornada.worker.trainer.model import build
+from fornada.worker.trainer.model.build import build
+from fornada.worker.trainer.outputs import atomic_files
 from tests.services.resuming import attempt, bake, outcome, same, weights_of
 from tests.services.test_parity import JAX, InOrder, spec_of, training_of, variables
 from tests.services.trainer_jobs import document, write_images
@@ -234,7 +234,7 @@ def test_goes_on_with_averages_and_files(
     second = bake(all_of_them(), root, attempt(tmp_path, 2, "again"), resume_from=[first.folder])
     same(outcome(second.folder, second.finished), outcome(straight.folder, straight.finished))
     assert files_of(second.folder) == files_of(straight.folder)
-    reported = {file.path for file in second.finished.files if file.kind == artifacts.CHECKPOINT}
+    reported = {file.path for file in second.finished.files if file.kind == atomic_files.CHECKPOINT}
     named = [path for path in second.folder.rglob("*") if path.suffix in (".keras", ".h5")]
     own = {"best.keras", "last.keras"}
     assert reported == {

@@ -24,9 +24,9 @@ from fornada.worker.messages import Epoch, Finished
 from fornada.worker.trainer.data import pack as packing
 from fornada.worker.trainer.data import sets as reading
 from fornada.worker.trainer.data.decode import Watch
-from fornada.worker.trainer.data.files import Files
 from fornada.worker.trainer.data.pixels import Rows
 from fornada.worker.trainer.data.sets import Sets, read_sets
+from fornada.worker.trainer.data.streamed import Files
 from fornada.worker.trainer.data.threads import ALONE, Turns
 from fornada.worker.trainer.failures import TrainingFailed
 from tests.services.trainer_jobs import TrainerProcess, document, job, png, write_images

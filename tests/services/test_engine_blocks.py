@@ -12,7 +12,7 @@ from fornada.settings import Settings
 from fornada.spec import Spec
 from fornada.worker.trainer.data.sets import Images
 from fornada.worker.trainer.engine import Engine, feed
-from fornada.worker.trainer.model import build
+from fornada.worker.trainer.model.build import build
 from tests.services.trainer_jobs import document
 
 # Keras converts its variables in a way that this NumPy warns about and the next refuses.

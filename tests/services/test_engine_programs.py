@@ -10,7 +10,7 @@ from fornada.settings import Settings
 from fornada.spec import Spec
 from fornada.worker.messages import Finished
 from fornada.worker.trainer.engine.programs import PROGRAMS, Programs, structure
-from fornada.worker.trainer.model import build
+from fornada.worker.trainer.model.build import build
 from tests.services.resuming import Outcome, Run, attempt, bake, noisy, outcome, same, write_noisy
 from tests.services.trainer_jobs import TrainerProcess, document, job
 

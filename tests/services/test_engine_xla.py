@@ -14,7 +14,7 @@ from fornada.worker.messages import Stopped
 from fornada.worker.trainer.data.sets import Images, Sets
 from fornada.worker.trainer.engine import rule
 from fornada.worker.trainer.engine.rule import compiles
-from fornada.worker.trainer.model import build
+from fornada.worker.trainer.model.build import build
 from tests.services.resuming import attempt, bake, last_state, noisy, outcome, same, write_noisy
 from tests.services.test_parity import ours, theirs
 from tests.services.trainer_jobs import document

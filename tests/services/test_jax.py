@@ -81,12 +81,12 @@ DETERMINISTIC = """
 import sys
 from pathlib import Path
 from fornada.settings import Settings
-from fornada.worker.trainer.quiet import import_keras
+from fornada.worker.trainer.process.keras_import import import_keras
 import_keras()
 from jax._src import xla_bridge
 from tests.services.trainer_jobs import document, job
 from fornada.worker.trainer import run
-from fornada.worker.trainer.pipes import Asked
+from fornada.worker.trainer.process.pipes import Asked
 
 begin = run.make_deterministic
 

@@ -30,8 +30,6 @@ from fornada.db.store.tables import Job
 from fornada.settings import Settings
 from fornada.spec import load
 from fornada.submission import new_job
-from fornada.worker import inbox
-from fornada.worker.elements import only_wake_ups, wake_up
 from fornada.worker.messages import (
     Epoch,
     Failed,
@@ -42,7 +40,9 @@ from fornada.worker.messages import (
     decode_up,
     encode,
 )
-from fornada.worker.process import Garbled, Trainer
+from fornada.worker.slots.trainer_process import Garbled, Trainer
+from fornada.worker.wakeups import payloads
+from fornada.worker.wakeups.filter import only_wake_ups, wake_up
 from tests.servers import RedisServer
 from tests.services.elements import element, hostile
 
@@ -209,7 +209,7 @@ def test_a_payload_records_a_job_that_any_client_could_submit_or_none(
 ) -> None:
     before = _count(database)
 
-    inbox.accept(database, payload)
+    payloads.accept(database, payload)
 
     with database.read() as connection:
         rows = connection.execute(select(*Job.__table__.c).offset(before).order_by(Job.id)).all()

@@ -18,8 +18,8 @@ from fornada.spec import Spec
 from fornada.worker.trainer.callbacks import from_spec
 from fornada.worker.trainer.data.order import epoch_order
 from fornada.worker.trainer.data.sets import Images, Sets, read_sets
-from fornada.worker.trainer.environment import maker
-from fornada.worker.trainer.model import build
+from fornada.worker.trainer.model.build import build
+from fornada.worker.trainer.outputs.environment import maker
 from fornada.worker.trainer.state.contents import Origin
 from fornada.worker.trainer.training import Training
 from tests.services.trainer_jobs import BINARY, CATEGORICAL, document, write_images

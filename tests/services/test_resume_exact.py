@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from fornada.settings import Settings
-from fornada.worker.files import verify
+from fornada.worker.attempt_files import verify
 from fornada.worker.messages import Epoch, Failed, Finished, Started, Stopped
-from fornada.worker.trainer.pipes import Asked
+from fornada.worker.trainer.process.pipes import Asked
 from fornada.worker.trainer.run import Baking
 from fornada.worker.trainer.state.contents import Facts, Place, State
 from fornada.worker.trainer.state.finding import states

@@ -34,7 +34,7 @@ def start(monkeypatch: pytest.MonkeyPatch, backend: str, root: Path) -> TrainerP
 
 def test_memory_that_is_exhausted_on_jax(tmp_path: Path) -> None:
     code = (
-        "from fornada.worker.trainer.quiet import import_keras; import_keras()\n"
+        "from fornada.worker.trainer.process.keras_import import import_keras; import_keras()\n"
         "import jax.numpy as jnp\n"
         "from fornada.worker.trainer.failures import failure\n"
         "try: jnp.zeros(1 << 44)\n"

@@ -19,15 +19,15 @@ from fornada.db.states import FailureCode
 from fornada.spec import Spec
 from fornada.spec.catalogue.callbacks import CALLBACKS as NAMED
 from fornada.worker.messages import Best, Epoch, FileRecord
-from fornada.worker.trainer.artifacts import link
 from fornada.worker.trainer.callbacks import from_spec
 from fornada.worker.trainer.failures import TrainingFailed
-from fornada.worker.trainer.history import History
+from fornada.worker.trainer.outputs.atomic_files import link
+from fornada.worker.trainer.outputs.history_csv import History
 from fornada.worker.trainer.state import tensors
 from fornada.worker.trainer.state.contents import Facts, Maker, Origin, Place, State, parse
 from fornada.worker.trainer.state.finding import find, states
-from fornada.worker.trainer.state.keeper import Keeper, remove_earlier
 from fornada.worker.trainer.state.live import CALLBACKS, Live
+from fornada.worker.trainer.state.store import Keeper, remove_earlier
 from fornada.worker.trainer.state.tensors import Arrays, Broken
 from tests.services.trainer_jobs import document
 from tests.until import until

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras import layers, optimizers
 
-from fornada.worker.trainer.saving import Saving
+from fornada.worker.trainer.outputs.saving import Saving
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

@@ -18,7 +18,7 @@ from fornada.spec.kinds.fields import Fields
 from fornada.spec.kinds.reading import At, Reading
 from fornada.spec.sections import COMPILE, DATA, FIT
 from fornada.spec.source.nodes import literal
-from fornada.worker.trainer.catalogue import make
+from fornada.worker.trainer.model.keras_objects import make
 from tests.services.witnesses import REQUIRED
 from tests.unit.spec_strategies import one_object
 

@@ -10,10 +10,10 @@ import pynvml
 import pytest
 
 from fornada.worker.messages import Failed, Finished, Started, Stop, Stopped, Train, WhyStop
-from fornada.worker.slots import discover
-from fornada.worker.trainer import memory
-from fornada.worker.trainer.anew import forget
-from fornada.worker.trainer.pipes import EXIT_ABANDONED, Order, StopAsked
+from fornada.worker.slots.slots import discover
+from fornada.worker.trainer.process import memory
+from fornada.worker.trainer.process.pipes import EXIT_ABANDONED, Order, StopAsked
+from fornada.worker.trainer.process.reset import forget
 from tests.services.resuming import Outcome, attempt, noisy, outcome, same, write_noisy
 from tests.services.trainer_jobs import TrainerProcess, document, job
 

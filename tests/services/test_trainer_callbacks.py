@@ -11,12 +11,12 @@ import pytest
 import tensorflow as tf
 
 from fornada.spec import Monitor, Spec
-from fornada.worker.files import verify
+from fornada.worker.attempt_files import verify
 from fornada.worker.messages import Epoch
-from fornada.worker.trainer import artifacts
 from fornada.worker.trainer.callbacks import EventFiles, from_spec
-from fornada.worker.trainer.checkpoints import BestModel, ModelFiles
-from fornada.worker.trainer.history import HistoryFile
+from fornada.worker.trainer.outputs import atomic_files
+from fornada.worker.trainer.outputs.checkpoints import BestModel, ModelFiles
+from fornada.worker.trainer.outputs.history_csv import HistoryFile
 from tests.services.trainer_jobs import document
 
 # Keras converts its variables in a way that this NumPy warns about and the next refuses.
@@ -88,14 +88,14 @@ def test_a_model_that_overflowed_is_not_kept(tmp_path: Path) -> None:
 
 def test_a_save_that_fails_leaves_the_one_before(tmp_path: Path) -> None:
     path = tmp_path / "best.keras"
-    artifacts.write(path, lambda beside: beside.write_text("first"))
+    atomic_files.write(path, lambda beside: beside.write_text("first"))
 
     def fail(beside: Path) -> None:
         beside.write_text("half")
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        artifacts.write(path, fail)
+        atomic_files.write(path, fail)
     assert path.read_text() == "first"
     assert list(tmp_path.iterdir()) == [path]
 

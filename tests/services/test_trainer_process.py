@@ -17,7 +17,7 @@ import pytest
 
 from fornada.db.states import FailureCode, StopReason
 from fornada.worker.messages import Epoch, Failed, Finished, Started, Stop, Stopped, WhyStop
-from fornada.worker.trainer.pipes import EXIT_ABANDONED
+from fornada.worker.trainer.process.pipes import EXIT_ABANDONED
 from tests.services.trainer_jobs import TrainerProcess, document, job, write_images
 from tests.until import until
 
@@ -239,7 +239,7 @@ def test_a_log_that_cannot_be_opened_is_a_verdict(
 def test_no_file_of_the_users_changes_keras(tmp_path: Path) -> None:
     (tmp_path / "keras.json").write_text('{"floatx": "float64", "epsilon": 0.1}')
     code = (
-        "from fornada.worker.trainer.quiet import import_keras; import_keras()\n"
+        "from fornada.worker.trainer.process.keras_import import import_keras; import_keras()\n"
         "from keras import config\n"
         "print(config.floatx(), config.epsilon(), config.image_data_format(), config.backend())"
     )

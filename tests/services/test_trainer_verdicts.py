@@ -14,12 +14,12 @@ from fornada.settings import Settings
 from fornada.spec import KerasObject
 from fornada.spec.catalogue import FAMILIES
 from fornada.worker.messages import Epoch, Failed, Finished, Started, Stopped, WhyStop
-from fornada.worker.trainer import look
-from fornada.worker.trainer.catalogue import CLASSES, METRIC_FUNCTIONS, make
+from fornada.worker.trainer import dry_run
 from fornada.worker.trainer.evaluate import confusion_matrix, per_class, predicted_labels
 from fornada.worker.trainer.failures import TrainingFailed, failure
-from fornada.worker.trainer.model import _min_pooling
-from fornada.worker.trainer.pipes import Asked
+from fornada.worker.trainer.model.build import _min_pooling
+from fornada.worker.trainer.model.keras_objects import CLASSES, METRIC_FUNCTIONS, make
+from fornada.worker.trainer.process.pipes import Asked
 from fornada.worker.trainer.run import Baking
 from tests.services.trainer_jobs import BINARY, CATEGORICAL, document, job, write_images
 
@@ -383,7 +383,7 @@ def test_looks_at_what_is_wrong(
 def look_at(which: str, root: Path, tmp_path: Path, changes: dict[str, Any]) -> int:
     file = tmp_path / "spec.json"
     file.write_text(json.dumps(document(**changes)))
-    return {"build": look.build, "data": look.data}[which](file, root)
+    return {"build": dry_run.build, "data": dry_run.data}[which](file, root)
 
 
 def test_min_pooling_is_the_least_of_each_window() -> None:

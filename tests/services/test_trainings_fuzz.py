@@ -20,7 +20,7 @@ from fornada.settings import Settings
 from fornada.spec import Spec, SpecProblems
 from fornada.spec.catalogue import FAMILIES, losses
 from fornada.worker.messages import Epoch, Failed, Finished, Started
-from fornada.worker.trainer.pipes import Asked
+from fornada.worker.trainer.process.pipes import Asked
 from fornada.worker.trainer.run import Baking
 from tests.services.trainer_jobs import job, png
 from tests.unit import spec_strategies as specs

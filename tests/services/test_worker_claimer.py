@@ -11,11 +11,11 @@ from fornada import artifacts
 from fornada.db.queue import attempts, expiry
 from fornada.db.records import Fence
 from fornada.db.store.session import Database
-from fornada.worker import slots
-from fornada.worker.bakery import Bakery
-from fornada.worker.slots import Device
-from fornada.worker.spares import COMMAND_VARIABLE, Trainers
-from fornada.worker.supervise import Supervisor
+from fornada.worker.attempts.supervisor import Supervisor
+from fornada.worker.context import Bakery
+from fornada.worker.slots import slots
+from fornada.worker.slots.slots import Device
+from fornada.worker.slots.spares import COMMAND_VARIABLE, Trainers
 from tests.faults.databases import proxied
 from tests.faults.proxy import Cut
 from tests.servers import PostgresServer, RedisServer

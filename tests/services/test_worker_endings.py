@@ -12,11 +12,11 @@ import pytest
 
 from fornada.db.states import AttemptOutcome, FailureCode, StopReason
 from fornada.settings import Settings
-from fornada.worker import exits
-from fornada.worker.exits import Exit, OomCounter
+from fornada.worker.attempts.verdict import Ending, not_begun, verdict
 from fornada.worker.messages import Best, Failed, FileRecord, Finished, Stopped, WhyStop
-from fornada.worker.scrub import scrubbed
-from fornada.worker.verdict import Ending, not_begun, verdict
+from fornada.worker.slots import exit_status
+from fornada.worker.slots.environment import scrubbed
+from fornada.worker.slots.exit_status import Exit, OomCounter
 
 KILLED = Exit(-signal.SIGKILL, out_of_memory=False)
 CLEAN = Exit(0, out_of_memory=False)
@@ -272,8 +272,8 @@ def test_the_kernels_count_is_read_where_the_process_runs(
         file.parent.mkdir(parents=True)
     process.write_text("0::/slice\n")
     events.write_text("low 0\noom 1\noom_kill 1\n")
-    monkeypatch.setattr(exits, "CGROUPS", tmp_path / "cgroup")
-    monkeypatch.setattr(exits, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(exit_status, "CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(exit_status, "PROC", tmp_path / "proc")
 
     counter = OomCounter.of(7)
 

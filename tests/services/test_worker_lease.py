@@ -12,7 +12,7 @@ from fornada.db.queue import attempts, expiry
 from fornada.db.reads import documents, history
 from fornada.db.records import Fence
 from fornada.db.store.session import Database
-from fornada.worker.lease import GIVE_UP, Lease
+from fornada.worker.attempts.lease import GIVE_UP, Lease
 from tests.services import store
 from tests.until import until
 

@@ -8,7 +8,7 @@ import pytest
 
 from fornada import artifacts
 from fornada.db.queue import logs
-from fornada.worker.shipping import MOST_BYTES
+from fornada.worker.attempts.log_shipping import MOST_BYTES
 from tests.stub_trainer import chatter
 from tests.until import until
 from tests.worker_process import Site, WorkerProcess

@@ -34,7 +34,7 @@ def site(sqlite_database_url: str, redis_server: RedisServer) -> Iterator[Site]:
 
 
 def test_the_parent_loads_nothing_heavy() -> None:
-    code = f"import sys, fornada.worker.main; print([n for n in {HEAVY} if n in sys.modules])"
+    code = f"import sys, fornada.worker.host.main; print([n for n in {HEAVY} if n in sys.modules])"
 
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, check=True)
 

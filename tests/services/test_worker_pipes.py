@@ -5,10 +5,10 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from fornada.worker import slots
 from fornada.worker.messages import Stopped, WhyStop, encode
-from fornada.worker.process import Trainer, Up
-from fornada.worker.slots import Device
+from fornada.worker.slots import slots
+from fornada.worker.slots.slots import Device
+from fornada.worker.slots.trainer_process import Trainer, Up
 
 LAST = Stopped(reason=WhyStop.DRAIN, best=None, files=[])
 # Once it may, says its last word and ends.

@@ -9,9 +9,9 @@ import pytest
 
 from fornada.db.queue import steering
 from fornada.errors import SettingsError
-from fornada.worker import slots
-from fornada.worker.process import Trainer
-from fornada.worker.slots import Device, SlotHeld
+from fornada.worker.slots import slots
+from fornada.worker.slots.slots import Device, SlotHeld
+from fornada.worker.slots.trainer_process import Trainer
 from tests.servers import RedisServer
 from tests.until import until
 from tests.worker_process import Site, WorkerProcess, stub_spec

@@ -153,7 +153,7 @@ def _passwords(site: Site) -> list[str]:
 def _confined_read(path: str) -> str:
     """What a process confined as a trainer is gets from a file: `read`, or its error's name."""
     code = (
-        "import sys; from fornada.worker.trainer.confine import confine; confine()\n"
+        "import sys; from fornada.worker.trainer.process.confine import confine; confine()\n"
         "try: open(sys.argv[1], 'rb').read(1)\n"
         "except OSError as error: print(type(error).__name__)\n"
         "else: print('read')"

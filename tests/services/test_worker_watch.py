@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from fornada.worker import pulse
-from fornada.worker.check import check
-from fornada.worker.heart import Heart
-from fornada.worker.pulse import Doing, NameHeld, Pulse
-from fornada.worker.watch import LOOP_S, ROUND_S, SILENT_S, STARTING_S, Watch
+from fornada.worker.host import heartbeat_file
+from fornada.worker.host.check import check
+from fornada.worker.host.hang_detection import LOOP_S, ROUND_S, SILENT_S, STARTING_S, Watch
+from fornada.worker.host.heartbeat import Heart
+from fornada.worker.host.heartbeat_file import Doing, NameHeld, Pulse
 from tests.until import until
 
 WELL = Pulse(
@@ -93,25 +93,25 @@ def test_a_parent_that_was_stopped_itself_calls_nobody_silent() -> None:
 
 
 def test_a_name_belongs_to_one_living_worker_of_a_home(tmp_path: Path) -> None:
-    held = pulse.take(tmp_path, "w")
+    held = heartbeat_file.take(tmp_path, "w")
 
     with pytest.raises(NameHeld, match="a worker named w runs in"):
-        pulse.take(tmp_path, "w")
-    other = pulse.take(tmp_path, "other")
+        heartbeat_file.take(tmp_path, "w")
+    other = heartbeat_file.take(tmp_path, "other")
     os.close(held)
-    again = pulse.take(tmp_path, "w")
-    assert [name for name, _ in pulse.living(tmp_path)] == ["other", "w"]
+    again = heartbeat_file.take(tmp_path, "w")
+    assert [name for name, _ in heartbeat_file.living(tmp_path)] == ["other", "w"]
     # What was killed leaves its file, until another worker comes.
     os.close(other)
     os.close(again)
-    os.close(pulse.take(tmp_path, "w"))
-    assert [file.name for file in pulse.folder(tmp_path).iterdir()] == ["w"]
+    os.close(heartbeat_file.take(tmp_path, "w"))
+    assert [file.name for file in heartbeat_file.folder(tmp_path).iterdir()] == ["w"]
 
 
 @pytest.fixture
 def heart(tmp_path: Path) -> Iterator[Heart]:
     """The heart of a process that has come up in a home of the test's own."""
-    made = Heart(pulse.take(tmp_path, "w"), grace_s=60.0, upkeep_s=10.0)
+    made = Heart(heartbeat_file.take(tmp_path, "w"), grace_s=60.0, upkeep_s=10.0)
     made.start()
     yield made
     made.close()
@@ -136,7 +136,7 @@ def test_a_pulse_says_what_the_process_is_about(tmp_path: Path, heart: Heart) ->
 
 
 def test_a_check_names_what_hangs(tmp_path: Path) -> None:
-    descriptor = pulse.take(tmp_path, "w")
+    descriptor = heartbeat_file.take(tmp_path, "w")
     now = time.monotonic()
     well = replace(WELL, at=now, loop=now, beat=now, look=now)
     for shown, says in (
@@ -144,22 +144,22 @@ def test_a_check_names_what_hangs(tmp_path: Path) -> None:
         (replace(well, loop=now - LOOP_S - 5), "hangs since 65 s"),
         (replace(well, at=now - SILENT_S - 5), "does not stir since 35 s"),
     ):
-        pulse.write(descriptor, shown)
+        heartbeat_file.write(descriptor, shown)
         good, said = check(tmp_path, None)
         assert says in said
         assert good is (shown is well)
 
 
 def test_a_worker_that_ends_while_it_is_looked_for_runs_no_more(tmp_path: Path) -> None:
-    pulse.folder(tmp_path).mkdir(parents=True)
+    heartbeat_file.folder(tmp_path).mkdir(parents=True)
     # A name that is listed, and gone when it is opened.
-    (pulse.folder(tmp_path) / "one").symlink_to(tmp_path / "gone")
+    (heartbeat_file.folder(tmp_path) / "one").symlink_to(tmp_path / "gone")
     assert check(tmp_path, None) == (False, f"no worker runs in {tmp_path}")
 
 
 def _shown(home: Path, doing: Doing) -> Pulse:
     def found() -> Pulse | None:
-        shown = dict(pulse.living(home))["w"]
+        shown = dict(heartbeat_file.living(home))["w"]
         return shown if shown is not None and shown.doing is doing else None
 
     shown = until(found, 5.0)

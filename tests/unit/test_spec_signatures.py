@@ -2,7 +2,7 @@
 
 from fornada.spec.catalogue import FAMILIES
 from fornada.spec.catalogue.signatures import keras_version
-from fornada.worker.trainer import signatures
+from fornada.worker.trainer.model import signatures
 
 
 def test_the_committed_signatures_are_those_of_the_installed_keras() -> None:

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from fornada.worker.trainer.confine import confine, limit
+from fornada.worker.trainer.process.confine import confine, limit
 
 
 def main() -> int:
@@ -32,8 +32,8 @@ def main() -> int:
 
 
 def _serve(up_fd: int) -> NoReturn:
-    from fornada.worker.trainer.pipes import Inbox, Outbox
-    from fornada.worker.trainer.quiet import import_keras
+    from fornada.worker.trainer.process.keras_import import import_keras
+    from fornada.worker.trainer.process.pipes import Inbox, Outbox
 
     outbox = Outbox(up_fd)
     # Before Keras, which takes seconds: a supervisor that ends meanwhile must end us too.
@@ -50,15 +50,15 @@ def _serve(up_fd: int) -> NoReturn:
 
 
 def _look(arguments: argparse.Namespace) -> int:
-    from fornada.worker.trainer.quiet import import_keras
+    from fornada.worker.trainer.process.keras_import import import_keras
 
     import_keras()
-    from fornada.worker.trainer import look
+    from fornada.worker.trainer import dry_run
 
     # What has been imported stays: the collector passes over it from now on.
     gc.freeze()
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    looks = {"build": look.build, "data": look.data, "pack": look.pack}
+    looks = {"build": dry_run.build, "data": dry_run.data, "pack": dry_run.pack}
     return looks[arguments.look](arguments.spec, arguments.data_root)
 
 

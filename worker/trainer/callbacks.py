@@ -12,9 +12,9 @@ from fornada.db.states import FailureCode
 from fornada.spec import KerasObject, Spec
 from fornada.spec.checkpoints import CHECKPOINT, named
 from fornada.worker.messages import Epoch
-from fornada.worker.trainer.catalogue import make
-from fornada.worker.trainer.checkpoints import BestModel, ModelCheckpoint, ModelFiles
 from fornada.worker.trainer.failures import TrainingFailed
+from fornada.worker.trainer.model.keras_objects import make
+from fornada.worker.trainer.outputs.checkpoints import BestModel, ModelCheckpoint, ModelFiles
 
 Metrics = dict[str, float]
 

@@ -19,14 +19,14 @@ from fornada.worker.messages import (
     Stopped,
     Train,
 )
-from fornada.worker.trainer import artifacts, environment
 from fornada.worker.trainer.data.sets import Sets, read_sets
 from fornada.worker.trainer.engine import make_deterministic
 from fornada.worker.trainer.engine.rule import compiles
 from fornada.worker.trainer.evaluate import evaluate
 from fornada.worker.trainer.failures import EXPECTED, TrainingFailed, failure, printable, trace
-from fornada.worker.trainer.model import build, prove
-from fornada.worker.trainer.pipes import Asked, StopAsked
+from fornada.worker.trainer.model.build import build, prove
+from fornada.worker.trainer.outputs import atomic_files, environment
+from fornada.worker.trainer.process.pipes import Asked, StopAsked
 from fornada.worker.trainer.state.contents import Origin
 from fornada.worker.trainer.training import Begun, Training
 
@@ -94,7 +94,7 @@ class Baking:
     def _bake(self) -> Finished:
         job, folder = self._job, self._job.folder
         spec = Spec.from_document(job.spec)
-        artifacts.write_text(folder / "spec.yaml", to_yaml(spec, job.data_root))
+        atomic_files.write_text(folder / "spec.yaml", to_yaml(spec, job.data_root))
         for warning in spec.warnings:
             print(f"warning: {warning.what}")
         if spec.reproducibility == "deterministic":
@@ -130,7 +130,7 @@ class Baking:
             # What is measured lies on disk; a model that is loaded would be compiled once more.
             model.load_weights(best.file.path)
             test = evaluate(training.engine, spec, sets.test, sets.classes, self._check)
-            artifacts.write_json(folder / "evaluation.json", test.model_dump())
+            atomic_files.write_json(folder / "evaluation.json", test.model_dump())
         files = [*training.succeed(), *self._files()]
         return Finished(stop_reason=training.stop_reason, best=best, test=test, files=files)
 
@@ -166,7 +166,7 @@ class Baking:
         return self._training.best if self._training else None
 
     def _files(self) -> list[FileRecord]:
-        found = artifacts.records(self._job.folder, self._best.file if self._best else None)
+        found = atomic_files.records(self._job.folder, self._best.file if self._best else None)
         return [*found, *(self._training.checkpoints if self._training else ())]
 
 

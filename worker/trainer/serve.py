@@ -9,8 +9,8 @@ from pathlib import Path
 
 from fornada.settings import Settings
 from fornada.worker.messages import Failed, Finished, Stopped
-from fornada.worker.trainer import anew, memory
-from fornada.worker.trainer.pipes import Inbox, Order, Outbox
+from fornada.worker.trainer.process import memory, reset
+from fornada.worker.trainer.process.pipes import Inbox, Order, Outbox
 from fornada.worker.trainer.run import Baking, failed
 
 
@@ -31,7 +31,7 @@ def serve(inbox: Inbox, outbox: Outbox, settings: Settings) -> None:
         verdict = _bake(order, outbox, settings)
         # A failure may have left anything behind.
         if order.job.again and not isinstance(verdict, Failed):
-            anew.forget()
+            reset.forget()
             memory.give_back()
             if room.left:
                 outbox.tell(verdict.model_copy(update={"again": True}))

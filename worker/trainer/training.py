@@ -12,20 +12,21 @@ import keras
 from fornada.db.states import FailureCode, StopReason
 from fornada.spec import Spec, changes
 from fornada.worker.messages import Best, Epoch, FileRecord, RestoredEpoch
-from fornada.worker.trainer import artifacts, callbacks
-from fornada.worker.trainer.catalogue import reason
+from fornada.worker.trainer import callbacks
 from fornada.worker.trainer.data.order import epoch_order
 from fornada.worker.trainer.data.sets import Sets
 from fornada.worker.trainer.engine import BLOCK_S, Engine, Logs
 from fornada.worker.trainer.failures import TrainingFailed, first_line
-from fornada.worker.trainer.history import History, HistoryFile
-from fornada.worker.trainer.model import refusal
+from fornada.worker.trainer.model.build import refusal
+from fornada.worker.trainer.model.keras_objects import reason
+from fornada.worker.trainer.model.trial import REFUSALS
+from fornada.worker.trainer.outputs import atomic_files
+from fornada.worker.trainer.outputs.history_csv import History, HistoryFile
 from fornada.worker.trainer.state.contents import Facts, Maker, Origin, Place, State
 from fornada.worker.trainer.state.finding import find
-from fornada.worker.trainer.state.keeper import Keeper, earlier_attempts, remove_earlier
 from fornada.worker.trainer.state.live import Live
+from fornada.worker.trainer.state.store import Keeper, earlier_attempts, remove_earlier
 from fornada.worker.trainer.state.tensors import Broken
-from fornada.worker.trainer.trial import REFUSALS
 
 # Epochs told when a training goes on, in one line of some 300 bytes each: a supervisor reads 64 MB.
 # Earlier ones stand in the record already, unless the database has been away for days.
@@ -233,7 +234,7 @@ class Training:
         if kept:
             remove_earlier(self._folder, self._origin.attempt)
         for earlier in earlier_attempts(self._folder, self._origin.attempt):
-            artifacts.remove_unfinished(earlier)
+            atomic_files.remove_unfinished(earlier)
         return kept
 
     def _save(self) -> None:

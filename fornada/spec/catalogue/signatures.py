@@ -1,7 +1,7 @@
 """What Keras says of its own classes: names, arguments and defaults.
 
 `keras_signatures.json` holds them for the Keras it was written from, by
-`python -P -m fornada.worker.trainer.signatures`; a test compares it with the installed one.
+`python -P -m fornada.worker.trainer.model.signatures`; a test compares it with the installed one.
 """
 
 import json

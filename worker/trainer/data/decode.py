@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from fornada.digests import Stamp
 from fornada.worker.trainer.data.headers import NoImage
-from fornada.worker.trainer.data.reading import Read, read
+from fornada.worker.trainer.data.image_files import Read, read
 from fornada.worker.trainer.data.reasons import why
 from fornada.worker.trainer.data.threads import Turns, in_threads, spans
-from fornada.worker.trainer.memory import ceiling
+from fornada.worker.trainer.process.memory import ceiling
 
 CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
 

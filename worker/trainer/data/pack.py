@@ -23,12 +23,12 @@ from fornada.digests import Digests
 from fornada.packs import PIXELS, Facts, Kind, Making, NoRoom, Pack, Packs
 from fornada.settings import Settings
 from fornada.worker.trainer.data.decode import Decoder, Seen, Watch, decode_all
-from fornada.worker.trainer.data.files import Files, as_dtype
 from fornada.worker.trainer.data.headers import NoImage
+from fornada.worker.trainer.data.image_files import read
 from fornada.worker.trainer.data.pixels import Pixels
-from fornada.worker.trainer.data.reading import read
+from fornada.worker.trainer.data.streamed import Files, as_dtype
 from fornada.worker.trainer.data.threads import in_threads, spans
-from fornada.worker.trainer.memory import share
+from fornada.worker.trainer.process.memory import share
 
 # What is not packed lies in memory up to so many bytes, where there is plenty; more is decoded anew
 # each time.

@@ -23,7 +23,7 @@ from fornada.worker.trainer.data.decode import Decoder, Look, Watch
 from fornada.worker.trainer.data.pack import IN_MEMORY_BYTES, Packing, Source
 from fornada.worker.trainer.data.pixels import Pixels, Rows
 from fornada.worker.trainer.failures import TrainingFailed
-from fornada.worker.trainer.memory import share
+from fornada.worker.trainer.process.memory import share
 
 # A failure names this many bad files; the log names all.
 _NAMED = 100

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fornada.worker.trainer.data.sets import Images
 from fornada.worker.trainer.engine.interface import Block
 from fornada.worker.trainer.engine.pace import Pace
-from fornada.worker.trainer.memory import share
+from fornada.worker.trainer.process.memory import share
 
 # A set of no more bytes goes to the device as a whole, once. Not too large a share of the memory
 # that a trainer has, of which the set as it was read is one part already.

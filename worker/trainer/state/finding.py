@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fornada.worker.files import sha256
+from fornada.worker.attempt_files import sha256
 from fornada.worker.trainer.state import tensors
 from fornada.worker.trainer.state.contents import Place, State, parse
 from fornada.worker.trainer.state.tensors import Broken

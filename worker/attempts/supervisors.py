@@ -1,0 +1,95 @@
+"""The supervisors of a worker, and which of them are free."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from fornada.db.queue.workers import WorkerFacts
+from fornada.db.states import WorkerState
+from fornada.worker.attempts.supervisor import Supervisor
+from fornada.worker.context import Bakery
+from fornada.worker.slots import slots
+from fornada.worker.slots.slots import Slot
+
+
+class Crew:
+    """One supervisor a slot; whoever brings a wake-up borrows a free one.
+
+    Args:
+        slots: locked for this worker.
+        bakery: what the supervisors share.
+    """
+
+    def __init__(self, slots: Sequence[Slot], bakery: Bakery) -> None:
+        self.bakery = bakery
+        self.supervisors = tuple(Supervisor(slot, bakery) for slot in slots)
+        self._free = list(self.supervisors)
+        self._freed: Callable[[], None] | None = None
+        self._lock = threading.Lock()
+
+    def idle(self) -> int:
+        """How many slots are free."""
+        with self._lock:
+            return len(self._free)
+
+    def has_room(self) -> bool:
+        """Whether a wake-up would find somebody."""
+        return not self.bakery.draining.is_set() and self.idle() > 0
+
+    def pulse(self) -> tuple[int, float | None]:
+        """How many slots run a job; and when, of the others, the last one looked for work."""
+        idle = [each.looked for each in self.supervisors if each.job is None]
+        return len(self.supervisors) - len(idle), min(idle, default=None)
+
+    def facts(self) -> WorkerFacts:
+        """The worker as it is now, for its row."""
+        bakery = self.bakery
+        state = WorkerState.IDLE if self.idle() else WorkerState.BUSY
+        busy = {each.slot.name: each.job for each in self.supervisors if each.job is not None}
+        return WorkerFacts(
+            name=bakery.name,
+            host=bakery.host,
+            pid=os.getpid(),
+            slots=slots.facts([each.slot for each in self.supervisors], busy),
+            queues=list(bakery.queues),
+            devices=[each.slot.device.model or each.slot.name for each in self.supervisors],
+            versions=bakery.versions,
+            state=WorkerState.DRAINING if bakery.draining.is_set() else state,
+        )
+
+    def when_freed(self, call: Callable[[], None]) -> None:
+        """Have `call` called, in the thread that did it, whenever a slot becomes free."""
+        self._freed = call
+
+    def answer(self) -> None:
+        """Let a free supervisor claim, until nothing is left.
+
+        One of each kind of slot tries: what a CPU slot may not run, a GPU slot may.
+        """
+        for gpu in (True, False):
+            with self._borrowed(gpu) as supervisor:
+                if supervisor is not None and supervisor.work():
+                    return
+
+    def prepare(self) -> None:
+        """See that every free slot has its spare trainer."""
+        with self._lock:
+            free = list(self._free)
+        for supervisor in free:
+            self.bakery.trainers.prepare(supervisor.slot, gently=False)
+
+    @contextmanager
+    def _borrowed(self, gpu: bool) -> Iterator[Supervisor | None]:
+        with self._lock:
+            found = next((each for each in self._free if each.slot.has_gpu is gpu), None)
+            if found is not None:
+                self._free.remove(found)
+        try:
+            yield found
+        finally:
+            if found is not None:
+                with self._lock:
+                    self._free.append(found)
+                if self._freed is not None:
+                    self._freed()

@@ -1,0 +1,214 @@
+"""`fornada-worker`: a small parent that keeps a Celery process running, and ends it in order.
+
+One malformed message ends a Celery worker, and Celery ignores a second SIGTERM, so something
+smaller stands above it. Fit to be process 1 of a container: it reaps what it inherits.
+"""
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from fornada.worker import prctl
+from fornada.worker.host import heartbeat_file
+from fornada.worker.host.check import check
+from fornada.worker.host.hang_detection import LOOK_S
+from fornada.worker.host.hangs import Nurse
+from fornada.worker.host.options import (
+    EXIT_HELD,
+    EXIT_SENT_HOME,
+    EXIT_USAGE,
+    REFUSALS,
+    Options,
+    log_to_stderr,
+    parse,
+)
+
+log = logging.getLogger("fornada.worker")
+
+STOPPING = frozenset({signal.SIGTERM, signal.SIGINT})
+# Seconds before the first restart, which most often cures; doubled at each one that did not.
+FIRST_PAUSE_S = 1.0
+# A worker that cannot start for an hour should still be back soon after it can.
+LONGEST_PAUSE_S = 30.0
+# A Celery process that lived so long was well; the pauses begin anew.
+HEALTHY_S = 60.0
+# Trainers end with the process that started them; those that have not by then are killed.
+ORPHANS_S = 2.0
+
+
+def main() -> None:
+    """Run the worker until it is told to stop."""
+    prctl.hide()
+    arguments = sys.argv[1:]
+    options = parse(arguments)
+    if options.check:
+        well, says = check(options.home, options.name if options.named else None)
+        print(says)
+        sys.exit(0 if well else 1)
+    log_to_stderr()
+    sys.exit(_run(options, arguments))
+
+
+def _run(options: Options, arguments: Sequence[str]) -> int:
+    try:
+        descriptor = heartbeat_file.take(options.home, options.name)
+    except heartbeat_file.NameHeld as exc:
+        log.error("%s", exc)  # noqa: TRY400 - for an operator
+        return EXIT_HELD
+    except OSError as exc:
+        log.error("the home %s cannot be used: %s", options.home, exc)  # noqa: TRY400
+        return EXIT_USAGE
+    try:
+        return Parent(arguments, descriptor).run()
+    finally:
+        heartbeat_file.give_up(options.home, options.name)
+
+
+class Parent:
+    """Starts the Celery process, starts it again, passes signals on, leaves nothing behind.
+
+    Args:
+        arguments: of the command line, for the Celery process.
+        descriptor: of the file that holds its pulse.
+    """
+
+    def __init__(self, arguments: Sequence[str], descriptor: int) -> None:
+        os.set_inheritable(descriptor, True)
+        # -P: the current folder must not be able to replace a module.
+        self._command = [sys.executable, "-P", "-m", "fornada.worker", "--parent", str(os.getpid())]
+        self._command += ["--begun", str(time.monotonic()), "--pulse", str(descriptor), *arguments]
+        self._pulse = descriptor
+        self._asked: list[signal.Signals] = []
+        self._stopping = set(STOPPING)
+        # A terminal that goes away drains too, unless nohup said otherwise.
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            self._stopping.add(signal.SIGHUP)
+
+    def run(self) -> int:
+        """Keep a Celery process running until a signal ends it.
+
+        Returns:
+            Exit code: 0 after a drain, 128 + signal after a second signal, the child's own when
+            it refused to run.
+        """
+        prctl.adopt_orphans()
+        # Blocked signals wait for sigwait, also in process 1, whose default is to ignore them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._stopping | {signal.SIGCHLD})
+        pause_s = FIRST_PAUSE_S
+        while True:
+            begin = time.monotonic()
+            code = self._watch(self._spawn())
+            self._sweep()
+            if self._asked:
+                return self._farewell(code)
+            if code in REFUSALS:
+                return code
+            if code == EXIT_SENT_HOME:
+                return 0
+            if time.monotonic() - begin > HEALTHY_S:
+                pause_s = FIRST_PAUSE_S
+            log.error("the Celery process ended with %d; again in %.0f s", code, pause_s)
+            if self._stopped_within(pause_s):
+                return 0
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _spawn(self) -> int:
+        # A session of its own: Ctrl-C in a terminal reaches this parent alone, which passes it on.
+        return os.posix_spawn(
+            sys.executable,
+            self._command,
+            os.environ,
+            setsid=True,
+            setsigmask=[],
+            setsigdef=[signal.SIGINT, signal.SIGTERM],
+        )
+
+    def _watch(self, child: int) -> int:
+        """Pass signals on until the child has ended, by itself or because it hangs.
+
+        Returns:
+            Its exit code, negative for a signal.
+        """
+        nurse = Nurse(child, self._pulse)
+        while True:
+            found = signal.sigtimedwait(self._stopping | {signal.SIGCHLD}, LOOK_S)
+            if found is not None and found.si_signo in self._stopping:
+                self._pass_on(signal.Signals(found.si_signo), child)
+            elif (code := _reap().get(child)) is not None:
+                return code
+            nurse.look()
+
+    def _pass_on(self, caught: signal.Signals, child: int) -> None:
+        self._asked.append(caught)
+        if len(self._asked) == 1:
+            log.info("%s: draining; once more ends at once", caught.name)
+            os.kill(child, signal.SIGTERM)
+        else:
+            log.warning("%s again: ending at once", caught.name)
+            os.killpg(child, signal.SIGKILL)
+
+    def _farewell(self, code: int) -> int:
+        if len(self._asked) > 1:
+            return 128 + self._asked[-1]
+        # Before Celery has its own handler, SIGTERM ends the process: nothing was running then.
+        return 0 if code in (0, -signal.SIGTERM) else 1
+
+    def _stopped_within(self, pause_s: float) -> bool:
+        end = time.monotonic() + pause_s
+        while (left := end - time.monotonic()) > 0:
+            found = signal.sigtimedwait(self._stopping | {signal.SIGCHLD}, left)
+            if found is not None and found.si_signo in self._stopping:
+                return True
+            _reap()
+        return False
+
+    def _sweep(self) -> None:
+        """Wait until every adopted process has ended."""
+        end = time.monotonic() + ORPHANS_S
+        told: list[int] = []
+        while orphans := _children():
+            if time.monotonic() > end:
+                # What a driver holds in the kernel may take its time to go.
+                if orphans != told:
+                    log.warning("killing what was left: %s", orphans)
+                told = orphans
+                for orphan in orphans:
+                    os.kill(orphan, signal.SIGKILL)
+            signal.sigtimedwait({signal.SIGCHLD}, 0.1)
+            _reap()
+
+
+def _reap() -> dict[int, int]:
+    """Collect ended children: process id to exit code."""
+    ended: dict[int, int] = {}
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return ended
+        if pid == 0:
+            return ended
+        ended[pid] = os.waitstatus_to_exitcode(status)
+
+
+def _children() -> list[int]:
+    """Process ids of children, ended ones too."""
+    me = str(os.getpid())
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # "pid (name) state ppid …"; the name may hold spaces and brackets.
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if fields[1] == me:
+            found.append(int(stat.parent.name))
+    return found
+
+
+if __name__ == "__main__":
+    main()

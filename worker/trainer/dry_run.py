@@ -1,0 +1,146 @@
+"""Looks at a spec without training it: builds its model, decodes or packs its images."""
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+from typing import TextIO
+
+from fornada.folders import Listing, outside
+from fornada.inspection import Inspection, inspect
+from fornada.settings import Settings
+from fornada.spec import PathRefused, Role, Spec, SpecProblems
+from fornada.worker.trainer.data.decode import CHANNELS, Watch
+from fornada.worker.trainer.data.sets import list_sets, read_sets, read_sources
+from fornada.worker.trainer.failures import TrainingFailed, failure
+from fornada.worker.trainer.model.build import build as build_model
+from fornada.worker.trainer.model.build import prove, weigh
+from fornada.worker.trainer.model.trial import blank_batch
+
+EXIT_DONE = 0
+EXIT_INVALID = 3
+
+
+def build(file: Path, data_root: Path) -> int:
+    """Print the model's summary and what it takes; its classes are counted, nothing is decoded.
+
+    Args:
+        file: the spec's effective document as JSON.
+        data_root: what its paths are relative to.
+    Returns:
+        The exit status.
+    """
+    return _looked(lambda: _build(_read(file), data_root))
+
+
+def data(file: Path, data_root: Path) -> int:
+    """Decode all images of a spec and print what was found, or every bad file.
+
+    Where a folder or a class is wrong, only files are told: those of the other folders.
+
+    Args:
+        file: the spec's effective document as JSON.
+        data_root: what its paths are relative to.
+    Returns:
+        The exit status.
+    """
+    return _looked(lambda: _decode(_read(file), data_root))
+
+
+def pack(file: Path, data_root: Path) -> int:
+    """Pack all images of a spec; what it has done is told on stdout, a JSON object a line.
+
+    `{done, total}` while the images of a folder are decoded, `{folder, images, pack, bytes,
+    unpacked}` after each folder: `unpacked` says why, where `pack` is null.
+
+    Args:
+        file: the spec's effective document as JSON.
+        data_root: what its paths are relative to.
+    Returns:
+        The exit status.
+    """
+    answer = sys.stdout
+    return _looked(lambda: _pack(_read(file), data_root, answer))
+
+
+def _build(spec: Spec, data_root: Path) -> None:
+    settings = Settings()
+    names = list_sets(spec, data_root)["train"].class_names
+    spec = spec.with_classes(len(names))
+    shape = (*spec.data.image_size, CHANNELS[spec.data.color_mode])
+    weight = weigh(spec, shape, settings)
+    model = build_model(spec, shape, len(names), settings)
+    model.summary(line_length=100)
+    prove(spec, model, blank_batch(spec, shape, len(names)))
+    print(f"parameters: {weight.parameters:,}")
+    print(
+        f"memory while training: {weight.training_bytes:,} bytes of parameters, gradients and "
+        f"optimizer state"
+    )
+    print(
+        f"largest output of a layer: {weight.largest_output_bytes:,} bytes a batch of "
+        f"{spec.data.batch_size}"
+    )
+
+
+def _decode(spec: Spec, data_root: Path) -> None:
+    found = inspect(spec, data_root)
+    if found.problems:
+        # Whoever asked has them with file and line, and the images are looked at all the same.
+        with redirect_stdout(sys.stderr):
+            read_sources(spec, _readable(found, data_root), Settings(), Watch())
+        return
+    sets = read_sets(spec, data_root, Settings())
+    summary = sets.summary()
+    print(f"train {summary.train}, validation {summary.validation}, test {summary.test} images")
+    print(f"fingerprint {summary.fingerprint}")
+
+
+def _readable(found: Inspection, data_root: Path) -> dict[Role, Listing]:
+    """What may be read of folders of which something is wrong: nothing outside the data root."""
+    readable: dict[Role, Listing] = {}
+    for role, listing in found.listings.items():
+        away = set(outside(listing, data_root))
+        files = tuple(file for file in listing.files if file not in away)
+        if files:
+            readable[role] = replace(listing, files=files, labels=())
+    return readable
+
+
+def _pack(spec: Spec, data_root: Path, answer: TextIO) -> None:
+    def tell(**said: object) -> None:
+        print(json.dumps(said), file=answer, flush=True)
+
+    # What is said of the folders beside is for a job's log.
+    with redirect_stdout(sys.stderr):
+        found = inspect(spec, data_root)
+        if found.problems:
+            read_sources(spec, _readable(found, data_root), Settings(), Watch())
+            return
+        listings = list_sets(spec, data_root)
+        watch = Watch(tell=lambda done, total: tell(done=done, total=total))
+        sources = read_sources(spec, listings, Settings(), watch)
+    for folder, source in sources.items():
+        tell(
+            folder=str(folder),
+            images=len(source.files),
+            pack=source.pack and source.pack.name,
+            bytes=source.pack and source.pack.size_bytes,
+            unpacked=source.unpacked or None,
+        )
+
+
+def _read(file: Path) -> Spec:
+    return Spec.from_document(json.loads(file.read_text()))
+
+
+def _looked(look: Callable[[], None]) -> int:
+    try:
+        look()
+    except (TrainingFailed, SpecProblems, PathRefused) as error:
+        failed = failure(error)
+        print(f"{failed.code}: {failed}")
+        return EXIT_INVALID
+    return EXIT_DONE

@@ -1,0 +1,241 @@
+"""Builds and compiles the spec's model, after weighing it without allocating anything."""
+
+import math
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from fornada.db.states import FailureCode
+from fornada.settings import Settings
+from fornada.spec import KerasObject, Spec
+from fornada.worker.trainer.failures import TrainingFailed, memory_limit
+from fornada.worker.trainer.model import axes
+from fornada.worker.trainer.model.keras_objects import make, reason
+from fornada.worker.trainer.model.ranks import unfit
+from fornada.worker.trainer.model.trial import REFUSALS, WRAPPED, refused_layer, refused_measure
+from fornada.worker.trainer.process import reset
+
+# While it trains a model holds each parameter, its gradient and two moments of Adam.
+_COPIES_IN_TRAINING = 4
+_FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Weight:
+    """What a model takes, known before it is allocated.
+
+    Attributes:
+        parameters: of all layers, trained or not.
+        training_bytes: parameters with their gradients and optimizer state.
+        largest_output_bytes: of one layer for one batch.
+        output_shape: without the batch.
+    """
+
+    parameters: int
+    training_bytes: int
+    largest_output_bytes: int
+    output_shape: tuple[int, ...]
+
+
+def build(
+    spec: Spec, input_shape: tuple[int, int, int], classes: int, settings: Settings
+) -> keras.Sequential:
+    """Build and compile the model, its random state set by the spec's seed.
+
+    Args:
+        spec: with `classes` resolved.
+        input_shape: height, width and channels of an image.
+        classes: how many the data has.
+        settings: its limits.
+
+    Raises:
+        TrainingFailed: MODEL_INVALID with Keras's reason, or RESOURCE_LIMIT.
+    """
+    weight = weigh(spec, input_shape, settings)
+    check_output(spec, weight.output_shape, classes)
+    keras.config.set_dtype_policy(spec.fit.precision)
+    # After the trial objects above, which drew seeds of their own: a plain script that sets this
+    # seed and builds the same layers gets the same weights.
+    reset.seed(spec.data.seed)
+    layers = [layer for _, layer in _layers(spec)]
+    try:
+        model = keras.Sequential([keras.Input(input_shape, name=_input_name(spec)), *layers])
+    except REFUSALS as error:
+        # Keras draws the weights here, and an initializer's values may not fit.
+        if found := refused_layer(_layers(spec), input_shape):
+            raise found from error
+        # What remains is between layers: two of one name.
+        raise TrainingFailed(FailureCode.MODEL_INVALID, f"model: {reason(error)}") from error
+    model.compile(
+        optimizer=make(spec.compile.optimizer, f"compile.{spec.compile.optimizer.class_name}"),
+        loss=make(spec.compile.loss, f"compile.{spec.compile.loss.class_name}"),
+        metrics=[make(metric, f"compile.{metric.class_name}") for metric in spec.compile.metrics],
+    )
+    return model
+
+
+def prove(spec: Spec, model: keras.Model, example: tuple[Any, ...]) -> None:
+    """Pass the shapes of one batch through the model, its loss and its metrics.
+
+    Args:
+        spec: with `classes` resolved.
+        model: as `build` made it; afterwards it has all of its variables.
+        example: one batch: images, targets, and weights where the spec weighs classes.
+
+    Raises:
+        TrainingFailed: MODEL_INVALID, naming the part that Keras refuses.
+    """
+    _refuse_in_16_bits(spec)
+    try:
+        model._symbolic_build(data_batch=example)
+    except WRAPPED as error:
+        if found := refusal(spec, model, example):
+            raise found from error
+        # No part alone: what is left is between them.
+        raise TrainingFailed(FailureCode.MODEL_INVALID, f"model: {reason(error)}") from error
+    # Keras comes to these at the first training step alone.
+    if any(_is_late(layer) for layer in model.layers) and (found := refusal(spec, model, example)):
+        raise found
+
+
+def refusal(spec: Spec, model: keras.Model, example: tuple[Any, ...]) -> TrainingFailed | None:
+    """The part of a model that Keras refuses; None where it refuses no part alone.
+
+    Args:
+        spec: with `classes` resolved.
+        model: as `build` made it.
+        example: as `prove` takes it.
+    """
+    images, *others = example
+    output = keras.KerasTensor((len(images), *model.output_shape[1:]), model.outputs[0].dtype)
+    return refused_layer(_layers(spec), images.shape[1:]) or refused_measure(spec, output, others)
+
+
+def _refuse_in_16_bits(spec: Spec) -> None:
+    """With TensorFlow Keras adds regularized outputs, of 16 bits, to a loss of 32: an error."""
+    if spec.fit.precision == "float32" or keras.backend.backend() != "tensorflow":
+        return
+    for index, item in enumerate(spec.model):
+        if item.arguments.get("activity_regularizer") is not None:
+            raise TrainingFailed(
+                FailureCode.MODEL_INVALID,
+                f"model.{index}.{item.class_name}.activity_regularizer: TensorFlow cannot add it "
+                f"to the loss with fit.precision: {spec.fit.precision}. Use float32, or leave it "
+                "out.",
+            )
+
+
+def _is_late(layer: Any) -> bool:
+    constraints = (getattr(weight, "constraint", None) for weight in layer.weights)
+    return bool(getattr(layer, "activity_regularizer", None) or any(constraints))
+
+
+def weigh(spec: Spec, input_shape: tuple[int, int, int], settings: Settings) -> Weight:
+    """Pass shapes through all layers and count parameters, without allocating one.
+
+    Args:
+        spec: with `classes` resolved.
+        input_shape: height, width and channels of an image.
+        settings: `max_parameters` is the limit.
+
+    Raises:
+        TrainingFailed: MODEL_INVALID where the shapes do not fit; RESOURCE_LIMIT.
+    """
+    parameters, largest = 0, 0
+    with keras.StatelessScope(initialize_variables=False):
+        flow = keras.KerasTensor((None, *input_shape))
+        for where, layer in _layers(spec):
+            axes.check(layer, len(flow.shape), where)
+            if why := unfit(layer, tuple(flow.shape[1:])):
+                raise TrainingFailed(FailureCode.MODEL_INVALID, f"{where}: {why}")
+            try:
+                flow = layer(flow)
+            except REFUSALS as error:
+                message = f"{where}: {reason(error)}"
+                raise TrainingFailed(FailureCode.MODEL_INVALID, message) from error
+            parameters += int(layer.count_params())
+            largest = max(largest, spec.data.batch_size * math.prod(flow.shape[1:]))
+            _check_size(where, parameters, largest, settings)
+    # Forgets the variables that must never be allocated, and the names that the trial used up.
+    reset.forget()
+    return Weight(
+        parameters=parameters,
+        training_bytes=parameters * _FLOAT_BYTES * _COPIES_IN_TRAINING,
+        largest_output_bytes=largest * _FLOAT_BYTES,
+        output_shape=tuple(flow.shape[1:]),
+    )
+
+
+def check_output(spec: Spec, output_shape: tuple[int, ...], classes: int) -> None:
+    """Compare what the last layer gives with what the loss needs.
+
+    Raises:
+        TrainingFailed: MODEL_INVALID, saying which output is expected.
+    """
+    expected = (1,) if spec.data.label_mode == "binary" else (classes,)
+    if output_shape == expected:
+        return
+    last = f"model.{len(spec.model) - 1}.{spec.model[-1].class_name}"
+    raise TrainingFailed(
+        FailureCode.MODEL_INVALID,
+        f"{last}: the model gives an output of shape {output_shape} for an image; "
+        f"{classes} classes with label_mode {spec.data.label_mode} and "
+        f"{spec.compile.loss.class_name} need {expected}. {_way_out(output_shape, expected)}",
+    )
+
+
+def _way_out(output_shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    if len(output_shape) > 1 and output_shape[-1:] == expected:
+        return "Put Flatten or GlobalAveragePooling2D before the last Dense."
+    return f"Let the model end with Dense: {{units: {'1' if expected == (1,) else 'classes'}}}."
+
+
+def _check_size(where: str, parameters: int, largest: int, settings: Settings) -> None:
+    memory, whose = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), "this host has"
+    # Beyond its own limit TensorFlow ends the process without a word.
+    if (most := memory_limit()) is not None and most < memory:
+        memory, whose = most, "FORNADA_MAX_MEMORY_BYTES allows"
+    if parameters > settings.max_parameters:
+        raise TrainingFailed(
+            FailureCode.RESOURCE_LIMIT,
+            f"{where}: the model reaches {parameters:,} parameters here; "
+            f"this worker accepts {settings.max_parameters:,} (FORNADA_MAX_PARAMETERS).",
+        )
+    needed = max(parameters * _COPIES_IN_TRAINING, largest) * _FLOAT_BYTES
+    if needed > memory:
+        raise TrainingFailed(
+            FailureCode.RESOURCE_LIMIT,
+            f"{where}: training would need {needed:,} bytes here; {whose} {memory:,}. "
+            "Make batch_size or the model smaller.",
+        )
+
+
+def _layers(spec: Spec) -> list[tuple[str, Any]]:
+    """Fresh layers, each with the name under which a failure speaks of it."""
+    layers: list[tuple[str, Any]] = []
+    for index, item in enumerate(spec.model):
+        where = f"model.{index}.{item.class_name}"
+        if item.class_name == "Input":
+            # The spec's reader has compared its shape with the images'; `build` takes its name.
+            continue
+        if item.class_name == "MinPooling2D":
+            layers += [(where, layer) for layer in _min_pooling(item, where)]
+        else:
+            layers.append((where, make(item, where)))
+    return layers
+
+
+def _input_name(spec: Spec) -> str | None:
+    """The name of the model's input, where the spec gives one; None: Keras numbers it."""
+    names = (item.arguments["name"] for item in spec.model if item.class_name == "Input")
+    name = next(names, None)
+    return None if name is None else str(name)
+
+
+def _min_pooling(item: KerasObject, where: str) -> list[Any]:
+    """The minimum is the negative of the negatives' maximum; made of Keras's own layers, so that
+    the saved model loads without Fornada."""
+    pooling = make(KerasObject("MaxPooling2D", item.arguments), where)
+    return [keras.layers.Rescaling(-1.0), pooling, keras.layers.Rescaling(-1.0)]

@@ -1,0 +1,107 @@
+"""The epochs of a training so far: in memory, in the training state, and in `history.csv`."""
+
+import csv
+import io
+from array import array
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fornada.worker.messages import Epoch, RestoredEpoch
+from fornada.worker.trainer.outputs import atomic_files
+
+_WHOLE = ("number", "attempt")
+_FIXED = (*_WHOLE, "seconds", "images_per_s", "learning_rate")
+# Before a metric's name in a column's, which no fixed column has.
+_METRIC = "metrics/"
+# Another job's, which this one continues.
+INHERITED = 0
+
+
+class History:
+    """Epochs, column by column: a state of 100,000 of them is saved in milliseconds."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, array[Any]] = {}
+
+    @classmethod
+    def of(cls, columns: Mapping[str, NDArray[Any]], *, inherited: bool) -> "History":
+        """From what `columns` gave.
+
+        Args:
+            columns: of a training state.
+            inherited: whether another job's attempts trained them.
+        """
+        history = cls()
+        for name, values in columns.items():
+            kept = np.full_like(values, INHERITED) if inherited and name == "attempt" else values
+            history._columns[name] = array("q" if name in _WHOLE else "d", kept.tolist())
+        return history
+
+    def add(self, epoch: Epoch, attempt: int) -> None:
+        """Append an epoch that an attempt has trained; all have the same metrics."""
+        row = {name: getattr(epoch, name) for name in _FIXED if name != "attempt"}
+        row["attempt"] = attempt
+        row |= {f"{_METRIC}{name}": value for name, value in epoch.metrics.items()}
+        for name, value in row.items():
+            column = self._columns.setdefault(name, array("q" if name in _WHOLE else "d"))
+            column.append(value)
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """All as arrays: whole numbers as int64, others as float64."""
+        return {
+            name: np.array(column, np.int64 if name in _WHOLE else np.float64)
+            for name, column in self._columns.items()
+        }
+
+    def rows(self) -> list[RestoredEpoch]:
+        """All as messages."""
+        metrics = [name for name in self._columns if name.startswith(_METRIC)]
+        return [
+            RestoredEpoch(
+                metrics={name.removeprefix(_METRIC): self._columns[name][i] for name in metrics},
+                **{name: self._columns[name][i] for name in _FIXED},
+            )
+            for i in range(len(self))
+        ]
+
+    def __len__(self) -> int:
+        return len(self._columns.get("number", ()))
+
+
+class HistoryFile:
+    """`history.csv`: a row an epoch, on disk when the epoch is reported."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "history.csv"
+        self._columns: list[str] = []
+
+    def restore(self, epochs: list[RestoredEpoch]) -> None:
+        """Write the epochs that a state holds."""
+        if epochs:
+            atomic_files.write_text(self._path, "".join(self._row(epoch) for epoch in epochs))
+
+    def add(self, epoch: Epoch) -> None:
+        """Append an epoch; the first one fixes the columns."""
+        text = self._row(epoch)
+        with self._path.open("a") as file:
+            file.write(text)
+
+    def _row(self, epoch: Epoch) -> str:
+        row: dict[str, float] = {
+            "epoch": epoch.number,
+            "seconds": epoch.seconds,
+            "images_per_s": epoch.images_per_s,
+            "learning_rate": epoch.learning_rate,
+            **epoch.metrics,
+        }
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if not self._columns:
+            self._columns = list(row)
+            writer.writerow(self._columns)
+        writer.writerow([row.get(column, "") for column in self._columns])
+        return text.getvalue()

@@ -76,7 +76,7 @@ contracts: $(VENV)/.dev ## Check which way imports point.
 .PHONY: docs
 docs: $(VENV)/.dev ## Write the reference pages again from their sources.
 	$(BIN)/python -P -m fornada.cli.reference docs
-	$(BIN)/python -P -m fornada.worker.trainer.signatures
+	$(BIN)/python -P -m fornada.worker.trainer.model.signatures
 	$(BIN)/python -P -m fornada.spec docs
 
 .PHONY: picture

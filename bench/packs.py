@@ -35,7 +35,7 @@ import gc, json, sys, time
 from pathlib import Path
 from fornada.worker.trainer.process.keras_import import import_keras
 import_keras()
-from fornada.folders import list_images
+from fornada.data.folders import list_images
 from fornada.settings import Settings
 from fornada.worker.trainer.data.decode import Decoder, Look, Watch
 from fornada.worker.trainer.data.pack import Packing

@@ -26,7 +26,7 @@ import numpy as np  # noqa: E402 - after the backend is chosen
 from bench import report  # noqa: E402
 from bench.report import Report  # noqa: E402
 from fornada.settings import Settings  # noqa: E402
-from fornada.spec import Spec  # noqa: E402
+from fornada.spec import Spec, from_document  # noqa: E402
 from fornada.worker.trainer.data.sets import Images, Sets  # noqa: E402
 from fornada.worker.trainer.model.build import build  # noqa: E402
 from fornada.worker.trainer.outputs import environment  # noqa: E402
@@ -74,7 +74,7 @@ class Trained:
 
 def spec_of(layers: list[Any], epochs: int) -> Spec:
     """A spec with that model, on images in colour."""
-    return Spec.from_document(
+    return from_document(
         {
             "name": "bench",
             "data": {"train": "Train", "image_size": list(SIZE), "batch_size": BATCH},

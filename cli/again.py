@@ -83,7 +83,7 @@ def extend(
       fornada extend 12 --epochs +20
     """
     from fornada.client import Client
-    from fornada.submission import AT_ONCE
+    from fornada.client.submission import AT_ONCE
 
     with Client() as client, ended_by_sigterm():
         old = client.find_one(reference)

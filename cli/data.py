@@ -18,8 +18,8 @@ from fornada.cli.output import Column, Output
 from fornada.cli.specs import files_argument, problem_document
 
 if TYPE_CHECKING:
-    from fornada.examine import Examination
-    from fornada.packs import Pack
+    from fornada.data.packs import Pack
+    from fornada.dry_run import Examination
     from fornada.settings import Settings
     from fornada.spec import Problem, Spec
 
@@ -47,8 +47,8 @@ def check(files: Sequence[str], output: Output) -> None:
     Example:
       fornada data check specs/digits.yaml
     """
-    from fornada import examine
-    from fornada.inspection import all_warnings, inspect
+    from fornada import dry_run
+    from fornada.data.inspection import all_warnings, inspect
     from fornada.settings import Settings
 
     settings = Settings()
@@ -56,7 +56,7 @@ def check(files: Sequence[str], output: Output) -> None:
     found = []
     for file, spec in zip(files, read, strict=True):
         folders = inspect(spec, settings.data_root_path)
-        images = examine.decode(settings, spec)
+        images = dry_run.decode(settings, spec)
         found.append(_Checked(file, folders.problems, all_warnings(spec, folders), images))
     if output.json:
         output.document([one.document() for one in found])
@@ -132,7 +132,7 @@ def import_(  # noqa: PLR0913 - each is an option of its own
     Example:
       fornada data import ~/mnist Data --per-class-train 200 --per-class-test 50
     """
-    from fornada.idx import Choice, IdxError, TargetExists, import_idx
+    from fornada.data.idx import Choice, IdxError, TargetExists, import_idx
 
     choices = {"Train": Choice(per_class_train, seed), "Test": Choice(per_class_test, seed)}
     try:
@@ -178,8 +178,8 @@ def pack(places: Sequence[Path], changes: Sequence[str], output: Output) -> None
       fornada data pack specs/digits.yaml
       fornada data pack Data/Train --set data.image_size=[28,28] --set data.color_mode=grayscale
     """
-    from fornada import examine
-    from fornada.inspection import inspect
+    from fornada import dry_run
+    from fornada.data.inspection import inspect
     from fornada.settings import Settings
 
     settings = Settings()
@@ -188,7 +188,7 @@ def pack(places: Sequence[Path], changes: Sequence[str], output: Output) -> None
     read = list(_specs(settings, places, changes))
     for place, spec in zip(places, read, strict=True):
         with _counting(output) as progress:
-            packed, failure = examine.pack(settings, spec, progress)
+            packed, failure = dry_run.pack(settings, spec, progress)
         rows += [vars(one) for one in packed]
         wrong += [
             f"{place}: {problem.what}" if place.is_dir() else str(problem)
@@ -216,7 +216,7 @@ def _specs(
     settings: "Settings", places: Sequence[Path], changes: Sequence[str]
 ) -> "Iterator[Spec]":
     """The spec of each file, and one of nothing but the folder for each folder."""
-    from fornada.sources import load_all
+    from fornada.spec.files import load_all
 
     for place in places:
         if place.is_dir():
@@ -256,7 +256,7 @@ def ls(output: Output) -> None:
     Example:
       fornada data ls
     """
-    from fornada.packs import Packs
+    from fornada.data.packs import Packs
     from fornada.settings import Settings
 
     rows = [_row(one) for one in Packs.of(Settings()).all()]
@@ -313,8 +313,8 @@ def gc(everything: bool, output: Output) -> None:
       fornada data gc
       fornada data gc --all
     """
-    from fornada import digests
-    from fornada.packs import Packs
+    from fornada.data import digests
+    from fornada.data.packs import Packs
     from fornada.settings import Settings
 
     settings = Settings()

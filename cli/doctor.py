@@ -22,8 +22,8 @@ def doctor(output: Output) -> None:
     Example:
       fornada doctor
     """
-    from fornada.health import examine
     from fornada.settings import Settings
+    from fornada.stack.health import examine
 
     findings = examine(Settings())
     well = all(finding.well for finding in findings)

@@ -20,9 +20,9 @@ from fornada.cli.submitting import Accepted, announce, conclude, conditions, tol
 from fornada.cli.watch import answer, end_all, ended_by_sigterm, watch
 
 if TYPE_CHECKING:
+    from fornada.client.submission import Terms
     from fornada.settings import Settings
     from fornada.spec import Problem, Spec
-    from fornada.submission import Terms
 
 
 @click.command()
@@ -41,7 +41,7 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
       fornada run specs/digits.yaml --set fit.epochs=5
     """
     from fornada.client import Client
-    from fornada.submission import AT_ONCE
+    from fornada.client.submission import AT_ONCE
 
     with Client() as client, ended_by_sigterm():
         read = specs(client.settings, [spec], overrides)
@@ -155,7 +155,7 @@ def specs(settings: "Settings", files: Sequence[str], overrides: Sequence[str]) 
     Raises:
         SpecProblems: with all of them, and with each file that cannot be read.
     """
-    from fornada.sources import load_all
+    from fornada.spec.files import load_all
 
     return load_all(settings, files, overrides=overrides)
 
@@ -166,7 +166,7 @@ def _look(settings: "Settings", read: Sequence["Spec"], output: Output) -> list[
     Raises:
         SpecProblems: a job would fail on the folders, and its worker is on this machine.
     """
-    from fornada import inspection
+    from fornada.data import inspection
 
     found = inspection.before_submit(settings, read, output.warn_of)
     return [[*spec.warnings, *folders] for spec, folders in zip(read, found, strict=True)]
@@ -175,7 +175,7 @@ def _look(settings: "Settings", read: Sequence["Spec"], output: Output) -> list[
 def _terms_alone(told: Mapping[str, Any]) -> "Terms":
     """The terms; the record is asked only for the jobs of `--after`."""
     from fornada.client import Client
-    from fornada.submission import Terms
+    from fornada.client.submission import Terms
 
     if not told["after"]:
         return Terms(**{**told, "after": ()})
@@ -208,7 +208,7 @@ def _preview(
     output.warn_each(warning for its in warnings for warning in its)
     # Our own stack's backend is ours; a server's is its workers', and doctor's to look at.
     if os.environ.get("KERAS_BACKEND") == "jax":
-        from fornada.health import JAX_ON_A_CPU
+        from fornada.stack.health import JAX_ON_A_CPU
 
         for spec in read:
             if spec.convolves and spec.resources.gpus != 1:

@@ -10,8 +10,8 @@ from fornada.db.states import Unfit
 
 if TYPE_CHECKING:
     from fornada.client import Sight
-    from fornada.local import LocalStack
     from fornada.settings import Settings
+    from fornada.stack.local import LocalStack
 
 
 class Keeper:
@@ -63,8 +63,8 @@ class Keeper:
         self._ends.close()
 
     def _keep_up(self) -> None:
-        from fornada import local
         from fornada.errors import StackRunning
+        from fornada.stack import local
 
         if self._stack is not None:
             self._stack.check()

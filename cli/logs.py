@@ -12,7 +12,7 @@ from fornada.cli.watch import ended_by_sigterm
 from fornada.cli.words import size
 
 if TYPE_CHECKING:
-    from fornada.logs import Piece
+    from fornada.client.logs import Piece
 
 
 @click.command()

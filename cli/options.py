@@ -62,7 +62,7 @@ def spec_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def called(*args: Any, changes: Iterable[str], **kw: Any) -> Any:
-        from fornada.sources import changes_of
+        from fornada.spec.files import changes_of
 
         named = {key: kw.pop(key) for key in ("name", "queue", "priority", "time_limit")}
         tags = dict(kw.pop("tags"))
@@ -113,7 +113,7 @@ def tag_option(
 def term_options(command: Command) -> Command:
     """Add the options that say when a job may start; the command gets them as `terms`.
 
-    They are the fields of `fornada.submission.Terms`, with `after` as references.
+    They are the fields of `fornada.client.submission.Terms`, with `after` as references.
     """
 
     @functools.wraps(command)

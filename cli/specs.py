@@ -12,7 +12,7 @@ from fornada.cli.options import output_options, spec_options
 from fornada.cli.output import Output
 
 if TYPE_CHECKING:
-    from fornada.inspection import Inspected
+    from fornada.data.inspection import Inspected
     from fornada.settings import Settings
     from fornada.spec import Problem, Spec
 
@@ -118,8 +118,8 @@ class _Looked:
 def _look(
     settings: "Settings", file: str, spec: "Spec", look_at_data: bool, build: bool
 ) -> _Looked:
-    from fornada import examine
-    from fornada.inspection import all_warnings, inspect
+    from fornada import dry_run
+    from fornada.data.inspection import all_warnings, inspect
 
     found: dict[str, Any] = {"file": file, "name": spec.name, "hash": spec.hash}
     warnings, failures = [*spec.warnings], []
@@ -131,7 +131,7 @@ def _look(
         warnings += all_warnings(spec, folders)
     # No model is built without its classes.
     if build and not folders.problems:
-        built = examine.build(settings, spec)
+        built = dry_run.build(settings, spec)
         found["model"] = built.text
         failures = [f"{file}: {built.failure}"] if built.failure else []
     return _Looked(found, folders.problems, failures, warnings)

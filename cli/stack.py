@@ -14,7 +14,7 @@ from fornada.cli.watch import ended_by_sigterm
 
 if TYPE_CHECKING:
     from fornada.client import Client
-    from fornada.local import LocalStack
+    from fornada.stack.local import LocalStack
 
 # Seconds between two looks at the stack's parts.
 LOOK_S = 0.5
@@ -35,7 +35,7 @@ def up(slots: str | None, queues: Sequence[str], output: Output) -> None:
       fornada up --slots 2
     """
     from fornada.client import Client
-    from fornada.local import LocalStack
+    from fornada.stack.local import LocalStack
 
     with Client() as client, ended_by_sigterm():
         options = ["--slots", slots] if slots else []

@@ -14,8 +14,8 @@ from fornada.errors import FornadaError
 
 if TYPE_CHECKING:
     from fornada.client import Client
+    from fornada.client.submission import Submitted, Terms
     from fornada.spec import Spec
-    from fornada.submission import Submitted, Terms
 
 
 # What was `+1s` when the command was typed may be over when the job is accepted, and no mistake.
@@ -37,7 +37,7 @@ def told_terms(client: "Client", told: Mapping[str, Any]) -> "Terms":
     Raises:
         JobNotFound: it names none.
     """
-    from fornada.submission import Terms
+    from fornada.client.submission import Terms
 
     return Terms(**{**told, "after": tuple(client.find(told["after"]))})
 

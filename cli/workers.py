@@ -44,8 +44,8 @@ def start(slots: str | None, queues: Sequence[str], name: str | None) -> None:
     Example:
       fornada worker start --slots gpu:0,gpu:1 --queues default,urgent
     """
-    from fornada.local import running, worker_program
     from fornada.settings import Settings
+    from fornada.stack.local import running, worker_program
 
     settings = Settings()
     if settings.embedded and not running(settings):

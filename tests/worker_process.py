@@ -15,7 +15,6 @@ from typing import Any, Self
 
 from celery import Celery
 
-from fornada import broker
 from fornada.db import migrations
 from fornada.db.queue import jobs, steering, workers
 from fornada.db.reads import documents
@@ -23,6 +22,7 @@ from fornada.db.records import NewJob
 from fornada.db.states import WorkerState
 from fornada.db.store.session import Database
 from fornada.settings import Settings
+from fornada.stack import broker
 from tests import processes
 from tests.servers import PostgresServer
 from tests.until import until

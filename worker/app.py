@@ -11,12 +11,12 @@ from importlib import metadata
 from celery import signals
 from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 
-from fornada import broker
 from fornada.db import migrations
 from fornada.db.errors import DatabaseUnreachable, NotPermitted, SchemaMismatch
 from fornada.db.store.session import Database
 from fornada.errors import SettingsError
 from fornada.settings import Settings
+from fornada.stack import broker
 from fornada.worker import prctl
 from fornada.worker.attempts.supervisors import Crew
 from fornada.worker.context import Bakery

@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from celery import Celery
 
-from fornada import broker
 from fornada.db.errors import DatabaseUnreachable
 from fornada.db.queue import expiry, upkeep, workers
 from fornada.errors import BrokerUnreachable
+from fornada.stack import broker
 from fornada.worker.attempts.supervisors import Crew
 from fornada.worker.host.heartbeat import Heart
 

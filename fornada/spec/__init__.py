@@ -1,7 +1,7 @@
 """The spec: Keras spelled in YAML, read and checked without Keras."""
 
 from fornada.spec.datafolder import DataFolder
-from fornada.spec.loading import load, loads
+from fornada.spec.loading import from_document, load, loads
 from fornada.spec.monitors import Monitor
 from fornada.spec.problems import PathRefused, Problem, SpecProblems
 from fornada.spec.spec import (
@@ -30,6 +30,7 @@ __all__ = [
     "Spec",
     "SpecProblems",
     "Value",
+    "from_document",
     "load",
     "loads",
 ]

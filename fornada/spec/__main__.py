@@ -6,7 +6,7 @@ Run `python -P -m fornada.spec docs` after a change; a test compares.
 import sys
 from pathlib import Path
 
-from fornada.spec.pages import pages
+from fornada.spec.docs import pages
 
 if __name__ == "__main__":
     for name, text in pages().items():

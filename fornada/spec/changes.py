@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fornada.spec.checkpoints import BEST, CHECKPOINT, is_the_jobs, named
+from fornada.spec.kinds.checkpoint_file import BEST, CHECKPOINT, is_the_jobs, named
 from fornada.spec.kinds.text import is_label
 from fornada.spec.values import ClassWeights, is_index
 

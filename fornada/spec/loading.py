@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from fornada.db.states import FailureCode
-from fornada.spec import changes, checks, overriding
+from fornada.spec import changes, overriding
+from fornada.spec.checks import across_fields
 from fornada.spec.kinds.reading import At, Reading
 from fornada.spec.kinds.text import is_label
 from fornada.spec.limits import MAX_BYTES
 from fornada.spec.problems import Problem, SpecProblems
 from fornada.spec.sections import TOP
-from fornada.spec.source import document, nodes
+from fornada.spec.source import json_document, nodes
 from fornada.spec.source.nodes import Node
 from fornada.spec.spec import Spec, build
 
@@ -90,7 +91,7 @@ def from_python(
         SpecProblems: with everything that is wrong.
     """
     reading = Reading("<spec>", data_root, Path.cwd())
-    return _read(document.read(content, reading.file), reading, overrides, _NO_NAME)
+    return _read(json_document.read(content, reading.file), reading, overrides, _NO_NAME)
 
 
 def from_document(
@@ -119,7 +120,7 @@ def from_document(
     reading = Reading(file, data_root, base, recorded=True)
     for sentence in told:
         At(reading).warn(sentence)
-    root = document.read(content, reading.file)
+    root = json_document.read(content, reading.file)
     _flatten_weights(root)
     return _read(root, reading, overrides, _NO_NAME)
 
@@ -145,7 +146,7 @@ def _read(root: Node, reading: Reading, overrides: Sequence[str], name: str) -> 
     at.seen(root.mark)
     root = overriding.apply(root, overrides, reading)
     values = TOP.parse(root, at)
-    checks.check(values, at)
+    across_fields.check(values, at)
     if reading.problems:
         raise SpecProblems(reading.problems)
     return build(values, name, at)
@@ -157,6 +158,6 @@ def _name_of(path: Path) -> str:
 
 def _nodes(content: bytes | str, file: str) -> Node:
     # PyYAML takes longer to import than all of this package.
-    from fornada.spec.source import text
+    from fornada.spec.source import yaml_text
 
-    return text.read(content, file)
+    return yaml_text.read(content, file)

@@ -47,9 +47,9 @@ def _lay(root: Node, path: str, value: str, mark: Mark) -> None:
             f"  Expected quotes around it, which the shell must leave: '\"{clip(value.strip())}\"'."
         )
     # PyYAML takes longer to import than all of this package.
-    from fornada.spec.source import text
+    from fornada.spec.source import yaml_text
 
-    node = _marked(text.read(value, str(mark.override)), mark)
+    node = _marked(yaml_text.read(value, str(mark.override)), mark)
     # A spec that is no mapping has a problem already.
     if isinstance(root, Mapping):
         _put(root, _split(path), node, mark)

@@ -119,17 +119,6 @@ class Spec:
     # Where its values were written: what is found later is told with file and line.
     at: At = field(compare=False, repr=False)
 
-    @staticmethod
-    def from_document(document: Mapping[str, Any]) -> "Spec":
-        """The spec of what `document` gave, checked like a file.
-
-        Raises:
-            SpecProblems: it is not one.
-        """
-        from fornada.spec.loading import from_document
-
-        return from_document(document)
-
     def document(self) -> dict[str, Any]:
         """The effective spec as JSON, in the shape of the YAML; paths relative to the root."""
         return {

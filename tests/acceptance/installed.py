@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fornada import broker
 from fornada.client import Client
 from fornada.settings import Settings
+from fornada.stack import broker
 from tests.until import until
 
 PROGRAM = Path(sys.executable).with_name("fornada")

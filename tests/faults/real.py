@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from fornada import artifacts
+from fornada.client.submission import new_job
 from fornada.db.queue import jobs
 from fornada.db.reads import history
 from fornada.db.records import NewJob
 from fornada.spec import loads
-from fornada.submission import new_job
 from tests.worker_process import REPOSITORY, Site
 
 # Trains a few seconds with all that a state must hold: random layers, an optimizer with moments,

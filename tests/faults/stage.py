@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from fornada import broker
+from fornada.stack import broker
 from tests.faults.databases import SOCKET
 from tests.faults.proxy import Cut, Proxy, through
 from tests.servers import PostgresServer, RedisServer

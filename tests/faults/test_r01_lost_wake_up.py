@@ -4,8 +4,8 @@ import os
 import signal
 import time
 
-from fornada import broker
 from fornada.db.queue import jobs
+from fornada.stack import broker
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
 from tests.worker_process import QUICK, Site, WorkerProcess, stub_job

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import select
 
-from fornada import broker
 from fornada.db.store.tables import Job
+from fornada.stack import broker
 from tests.servers import PostgresServer, RedisServer
 from tests.services.elements import element, hostile
 from tests.until import until

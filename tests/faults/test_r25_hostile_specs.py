@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from fornada.client.submission import new_job
 from fornada.db.queue import jobs
 from fornada.db.store.tables import Job
-from fornada.spec import Spec
-from fornada.submission import new_job
+from fornada.spec import from_document
 from tests.acceptance.installed import Fornada
 from tests.servers import PostgresServer, RedisServer
 from tests.services.hostile_specs import DOCUMENTS, GOOD, ROWS, write
@@ -96,10 +96,10 @@ def test_r25_a_message_that_brings_a_hostile_spec_changes_nothing(
     site: Site, worker: WorkerProcess
 ) -> None:
     celery, before = worker.celery, count(site)
-    good = replace(new_job(Spec.from_document(GOOD)), queue=site.queue)
+    good = replace(new_job(from_document(GOOD)), queue=site.queue)
 
     for row in DOCUMENTS.values():
-        brought = asdict(replace(good, uid=new_job(Spec.from_document(GOOD)).uid))
+        brought = asdict(replace(good, uid=new_job(from_document(GOOD)).uid))
         site.publisher.publish(site.queue, brought["uid"], brought | {"spec": row.document})
     until(lambda: site.publisher.queue_length(site.queue) == 0, 120, saw=worker.text)
     site.wait(jobs.add(site.database, good, "test"), timeout_s=180)
@@ -115,10 +115,10 @@ def test_r25_a_row_with_a_hostile_spec_fails_with_its_code_and_the_worker_lives_
 ) -> None:
     celery = worker.celery
     peaks: dict[int, int] = {}
-    good = replace(new_job(Spec.from_document(GOOD)), queue=site.queue)
+    good = replace(new_job(from_document(GOOD)), queue=site.queue)
     added = {}
     for name in TRAINED:
-        new = replace(good, uid=new_job(Spec.from_document(GOOD)).uid, name="hostile")
+        new = replace(good, uid=new_job(from_document(GOOD)).uid, name="hostile")
         added[name] = jobs.add(site.database, replace(new, spec=ROWS[name].document or {}), "x")
 
     def over() -> bool:
@@ -142,18 +142,18 @@ def test_r25_a_row_with_a_spec_of_another_shape_fails_alone(
     site: Site, worker: WorkerProcess
 ) -> None:
     celery = worker.celery
-    good = replace(new_job(Spec.from_document(GOOD)), queue=site.queue)
+    good = replace(new_job(from_document(GOOD)), queue=site.queue)
 
     added = {}
     for name, spec in SHAPES.items():
-        new = replace(good, uid=new_job(Spec.from_document(GOOD)).uid, spec=spec)
+        new = replace(good, uid=new_job(from_document(GOOD)).uid, spec=spec)
         added[name] = jobs.add(site.database, new, "x")
 
     for name, job_id in added.items():
         job = site.wait(job_id, timeout_s=120)
         print(f"R25: {name}: {job['failure']}")
         assert (job["failure"]["code"], job["attempts"]) == ("SPEC_INVALID", 1)
-    again = replace(good, uid=new_job(Spec.from_document(GOOD)).uid)
+    again = replace(good, uid=new_job(from_document(GOOD)).uid)
     assert site.wait(jobs.add(site.database, again, "test"), timeout_s=180)["state"] == "succeeded"
     assert worker.celery == celery
 
@@ -174,7 +174,7 @@ def test_r25_a_worker_with_less_room_refuses_what_a_client_accepts(site: Site) -
         Site(site.database_url, site.broker_url) as small,
         small.baker("--slots", "1", FORNADA_MAX_PARAMETERS="1000"),
     ):
-        new = replace(new_job(Spec.from_document(GOOD)), queue=small.queue)
+        new = replace(new_job(from_document(GOOD)), queue=small.queue)
         job = small.wait(jobs.add(small.database, new, "test"), timeout_s=180)
 
     print(f"R25: {job['failure']}")

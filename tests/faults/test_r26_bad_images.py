@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from fornada.client.submission import new_job
 from fornada.db.queue import jobs
 from fornada.db.reads import history
-from fornada.spec import Spec
-from fornada.submission import new_job
+from fornada.spec import from_document
 from tests.servers import PostgresServer, RedisServer
 from tests.services.test_data_bad import gif
 from tests.services.trainer_jobs import document, png, write_images
@@ -56,7 +56,7 @@ def test_r26_all_bad_images_are_named_at_once_before_the_first_epoch(
     with Site.on(postgres_server, redis_server.url) as site:
         environment = site.environment(FORNADA_DATA_ROOT=str(tmp_path))
         with WorkerProcess(site, ["--slots", "1"], environment) as worker:
-            new = replace(new_job(Spec.from_document(document())), queue=site.queue)
+            new = replace(new_job(from_document(document())), queue=site.queue)
             job_id = jobs.add(site.database, new, "test")
             peaks = [0]
 

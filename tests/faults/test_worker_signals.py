@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fornada import broker
+from fornada.stack import broker
 from fornada.worker.slots.priority import NICE, can_raise
 from tests.faults.telling import tell
 from tests.servers import RedisServer

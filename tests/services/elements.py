@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from fornada.broker import TASK
+from fornada.stack.broker import TASK
 
 PICKLE = "application/x-python-serialize"
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fornada.settings import Settings
-from fornada.spec import Spec
+from fornada.spec import Spec, from_document
 from fornada.worker.trainer.model.build import build
 
 # Values of one name: arrays, numbers or texts.
@@ -34,13 +34,13 @@ def observe(document: Mapping[str, Any]) -> Seen:
         document: of a spec; `data.label_mode` decides the labels, `fit.class_weight` weighs them.
     """
     # With every default: a spec that gives one is the same as one that leaves it out.
-    effective = Spec.from_document(document).document()
+    effective = from_document(document).document()
     return _observe(json.dumps(effective, sort_keys=True))
 
 
 @cache
 def _observe(text: str) -> Seen:
-    spec = Spec.from_document(json.loads(text))
+    spec = from_document(json.loads(text))
     classes = 2 if spec.data.label_mode == "binary" else CLASSES
     model = build(spec.with_classes(classes), (SIDE, SIDE, 3), classes, Settings())
     model.run_eagerly = True

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fornada.spec import Spec, SpecProblems
+from fornada.spec import SpecProblems, from_document
 from fornada.spec.catalogue import FAMILIES
 from fornada.spec.catalogue.idle import IDLE
 from fornada.spec.loading import from_python
@@ -54,7 +54,7 @@ def test_an_argument_acts_or_its_value_is_refused(family: str, name: str, argume
         seen[str(value)] = now
     for value in here.refused:
         with pytest.raises(SpecProblems):
-            Spec.from_document(spec_of(family, name, argument, value))
+            from_document(spec_of(family, name, argument, value))
     assert len(seen) > 1 or here.refused, f"{name}.{argument}: add values to WHERE."
 
 
@@ -83,7 +83,7 @@ def test_what_keras_would_ignore_is_refused(
 
     from_python(whole(family, left, {}))
     # In the document of a job, which an earlier version may have recorded, it is told.
-    told = Spec.from_document(whole(family, given, {})).warnings
+    told = from_document(whole(family, given, {})).warnings
     assert [one.path.rsplit(".", 1)[-1] for one in told] == [argument]
     monkeypatch.setattr("fornada.spec.catalogue.idle.IDLE", {})
     found = differs(observe(whole(family, left, {})), observe(whole(family, given, {})))

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from fornada.spec import Spec, SpecProblems
+from fornada.spec import Spec, SpecProblems, from_document
 from fornada.spec.catalogue import FAMILIES
 from fornada.worker.trainer.callbacks import from_spec
 from fornada.worker.trainer.failures import TrainingFailed
@@ -125,7 +125,7 @@ def test_an_argument_of_a_callback_acts_or_its_value_is_refused(
         pytest.fail(f"{name}.{argument}: no second value is known of {error}. Add some to WHERE.")
     seen: dict[str, Any] = {}
     for number, value in enumerate([its.default, *values]):
-        spec = Spec.from_document(spec_of(name, {**here.beside, argument: value}))
+        spec = from_document(spec_of(name, {**here.beside, argument: value}))
         now = driven(spec, tmp_path / str(number), capsys)
         for text, then in seen.items():
             assert str(here.same.get(str(value), value)) == text or then != now, (
@@ -135,5 +135,5 @@ def test_an_argument_of_a_callback_acts_or_its_value_is_refused(
         seen[str(value)] = now
     for value in here.refused:
         with pytest.raises(SpecProblems):
-            Spec.from_document(spec_of(name, {argument: value}))
+            from_document(spec_of(name, {argument: value}))
     assert len(seen) > 1 or here.refused, f"{name}.{argument}: add values to WHERE."

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from fornada import broker
 from fornada.errors import BrokerUnreachable, SettingsError
 from fornada.settings import Settings
+from fornada.stack import broker
 from tests.servers import RedisServer
 
 # Reliability's promise for a submit without Redis.

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fornada.settings import Settings
-from fornada.spec import Spec
+from fornada.spec import Spec, from_document
 from fornada.worker.messages import Failed, Stopped
 from fornada.worker.trainer.callbacks import SwapEMAWeights
 from fornada.worker.trainer.data.sets import Sets, read_sets
@@ -135,7 +135,7 @@ def test_swapped_averages_are_measured_and_kept(
 def spec_of_precision(spec: Spec, precision: str) -> Spec:
     found = spec.document()
     found["fit"]["precision"] = precision
-    return Spec.from_document(found)
+    return from_document(found)
 
 
 def weights(model: keras.Model) -> list[NDArray[Any]]:

@@ -9,8 +9,8 @@ import pytest
 from pydantic import SecretStr
 
 import fornada
-import fornada.client
-from fornada import Client, broker
+import fornada.client.client
+from fornada import Client
 from fornada.db.errors import (
     AmbiguousReference,
     BadReference,
@@ -32,8 +32,9 @@ from fornada.errors import (
     WorkerNotFound,
 )
 from fornada.settings import Settings
-from fornada.sources import load_all
 from fornada.spec import SpecProblems
+from fornada.spec.files import load_all
+from fornada.stack import broker
 from tests.servers import RedisServer
 
 ROOT = Path(__file__).parents[2]

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from fornada.data.inspection import all_warnings, inspect
 from fornada.db.states import FailureCode
-from fornada.inspection import all_warnings, inspect
 from fornada.settings import Settings
-from fornada.spec import Spec
+from fornada.spec import from_document
 from fornada.spec.values import ClassWeights
 from fornada.worker.trainer import dry_run
 from fornada.worker.trainer.data.headers import NoImage, pixels
@@ -40,7 +40,7 @@ def refusal(root: Path, **changes: Any) -> TrainingFailed:
     """Read the spec's folders and give what they are refused with."""
     settings = Settings(max_image_pixels=1_000_000)
     with pytest.raises(TrainingFailed) as caught:
-        read_sets(Spec.from_document(document(**changes)), root, settings)
+        read_sets(from_document(document(**changes)), root, settings)
     return caught.value
 
 
@@ -84,7 +84,7 @@ def test_all_bad_files_are_named_at_once(root: Path) -> None:
 
 def test_a_jpeg_called_png_is_read_as_keras_reads_it(root: Path) -> None:
     (root / "Train" / "a" / "x.png").write_bytes(tf.io.encode_jpeg(PIXELS).numpy())
-    sets = read_sets(Spec.from_document(document()), root, Settings())
+    sets = read_sets(from_document(document()), root, Settings())
     assert len(sets.train) + len(sets.validation or ()) == 9
 
 
@@ -156,7 +156,7 @@ def test_a_class_that_the_test_set_lacks_is_missing(root: Path) -> None:
 
 def test_an_image_whose_name_is_not_utf8_is_read(root: Path) -> None:
     (root / "Train" / "a" / f"{NOT_UTF8}.png").write_bytes(png(PIXELS))
-    sets = read_sets(Spec.from_document(document()), root, Settings())
+    sets = read_sets(from_document(document()), root, Settings())
     assert len(sets.train) + len(sets.validation or ()) == 9
     (root / "Train" / "a" / f"{NOT_UTF8}.png").write_bytes(b"words")
     assert "Train/a/caf\\xe9.png" in str(refusal(root))
@@ -171,7 +171,7 @@ def test_a_job_says_of_folders_what_the_commands_say(
     case.make(data_root)
     spec = case.spec(data_root)
     found = inspect(spec, data_root)
-    stored = Spec.from_document(spec.document())
+    stored = from_document(spec.document())
     if found.problems:
         with pytest.raises(TrainingFailed) as caught:
             list_sets(stored, data_root)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from fornada.settings import Settings
-from fornada.spec import Spec, load
+from fornada.spec import from_document, load
 from fornada.spec.sections import NEVER_CROPPED
 from fornada.worker.trainer.data.sets import Sets, list_sets, read_sets
 from tests.services.trainer_jobs import BINARY, CATEGORICAL, document, png, write_images
@@ -61,7 +61,7 @@ def bmp(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def read(root: Path, **data: Any) -> Sets:
-    spec = Spec.from_document(document(**{f"data__{name}": value for name, value in data.items()}))
+    spec = from_document(document(**{f"data__{name}": value for name, value in data.items()}))
     return read_sets(spec, root, Settings())
 
 
@@ -218,7 +218,7 @@ def _pairs(images: Any) -> Any:
 @pytest.mark.parametrize("changes", [{}, BINARY, CATEGORICAL])
 def test_labels_are_those_of_keras(root: Path, changes: dict[str, Any]) -> None:
     folder = {"data__train": "Two", "data__test": None, "data__validation_split": None}
-    spec = Spec.from_document(document(**folder, data__shuffle=False, **changes))
+    spec = from_document(document(**folder, data__shuffle=False, **changes))
     found = read_sets(spec, root, Settings()).train.targets
     label_mode = spec.data.label_mode
     _, expected = from_keras(root, "Two", image_size=(8, 8), shuffle=False, label_mode=label_mode)

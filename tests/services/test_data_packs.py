@@ -15,11 +15,11 @@ import keras
 import numpy as np
 import pytest
 
+from fornada.data.digests import Digests
+from fornada.data.packs import PIXELS, Packs
 from fornada.db.states import FailureCode
-from fornada.digests import Digests
-from fornada.packs import PIXELS, Packs
 from fornada.settings import Settings
-from fornada.spec import Spec
+from fornada.spec import from_document
 from fornada.worker.messages import Epoch, Finished
 from fornada.worker.trainer.data import pack as packing
 from fornada.worker.trainer.data import sets as reading
@@ -50,7 +50,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def read(root: Path, settings: Settings, **data: Any) -> Sets:
-    spec = Spec.from_document(document(**{f"data__{name}": value for name, value in data.items()}))
+    spec = from_document(document(**{f"data__{name}": value for name, value in data.items()}))
     return read_sets(spec, root, settings)
 
 
@@ -308,13 +308,13 @@ def test_a_stop_while_packing_leaves_nothing(root: Path, settings: Settings) -> 
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        read_sets(Spec.from_document(document()), root, settings, check)
+        read_sets(from_document(document()), root, settings, check)
     assert {entry.name for entry in (settings.home / "packs").iterdir()} <= {"lock"}
 
 
 def test_two_who_need_a_pack_at_once_make_it_once(root: Path, settings: Settings) -> None:
     file = root / "spec.json"
-    file.write_text(json.dumps(Spec.from_document(document(data__test=None)).document()))
+    file.write_text(json.dumps(from_document(document(data__test=None)).document()))
     command = [sys.executable, "-P", "-m", "fornada.worker.trainer", "pack", str(file)]
     environment = dict(os.environ, FORNADA_HOME=str(settings.home))
     both = [

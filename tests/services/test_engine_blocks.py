@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fornada.settings import Settings
-from fornada.spec import Spec
+from fornada.spec import from_document
 from fornada.worker.trainer.data.sets import Images
 from fornada.worker.trainer.engine import Engine, feed
 from fornada.worker.trainer.model.build import build
@@ -69,7 +69,7 @@ def trained(
     block_s: float, of: Images, heard: Heard | None = None, first_batch: int = 0
 ) -> tuple[dict[str, float], list[NDArray[Any]], NDArray[np.float32]]:
     """Two epochs, an evaluation and the outputs of a small net."""
-    model = build(Spec.from_document(document()).with_classes(3), (8, 8, 3), 3, Settings())
+    model = build(from_document(document()).with_classes(3), (8, 8, 3), 3, Settings())
     engine = Engine(model, BATCH, of.example(), block_s=block_s)
     callbacks = keras.callbacks.CallbackList([heard or Heard()], model=model)
     order = np.random.default_rng(1).permutation(COUNT)

@@ -7,7 +7,7 @@ import keras
 import pytest
 
 from fornada.settings import Settings
-from fornada.spec import Spec
+from fornada.spec import from_document
 from fornada.worker.messages import Finished
 from fornada.worker.trainer.engine.programs import PROGRAMS, Programs, structure
 from fornada.worker.trainer.model.build import build
@@ -63,7 +63,7 @@ def fresh(spec: dict[str, Any], site: Path, uid: str) -> Outcome:
 
 def reused(spec: dict[str, Any], site: Path, uid: str) -> tuple[Run, bool]:
     """A job here, and whether it found its program."""
-    model = build(Spec.from_document(spec).with_classes(3), (8, 8, 3), 3, Settings())
+    model = build(from_document(spec).with_classes(3), (8, 8, 3), 3, Settings())
     model._symbolic_build(data_batch=_example())
     kept = structure(model) in PROGRAMS._kept
     return bake(spec, site, attempt(site, 1, uid)), kept
@@ -87,7 +87,7 @@ def test_equal_to_a_fresh_process(optimizer: str, fit: dict[str, Any], site: Pat
 
 def test_what_varies_is_no_part_of_a_structure() -> None:
     def of(**changes: Any) -> str:
-        spec = Spec.from_document(document(**changes)).with_classes(3)
+        spec = from_document(document(**changes)).with_classes(3)
         model = build(spec, (8, 8, 3), 3, Settings())
         return structure(model)
 
@@ -109,7 +109,7 @@ def test_what_varies_is_no_part_of_a_structure() -> None:
 def test_few_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     def built(units: int) -> keras.Model:
         layers = ["Flatten", {"Dense": {"units": units}}, DENSE[5]]
-        spec = Spec.from_document(document(model=layers)).with_classes(3)
+        spec = from_document(document(model=layers)).with_classes(3)
         model = build(spec, (8, 8, 3), 3, Settings())
         model._symbolic_build(data_batch=_example())
         return model

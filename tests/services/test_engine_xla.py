@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fornada.settings import Settings
-from fornada.spec import Spec
+from fornada.spec import from_document
 from fornada.spec.catalogue import layers
 from fornada.worker.messages import Stopped
 from fornada.worker.trainer.data.sets import Images, Sets
@@ -57,13 +57,13 @@ CPU, GPU = {"CPU"}, {"CPU", "GPU"}
 def test_the_rule(
     model: list[Any], jit: Any, images: int, devices: set[str], expected: bool
 ) -> None:
-    spec = Spec.from_document(document(model=model, fit={"epochs": 1, "jit": jit}))
+    spec = from_document(document(model=model, fit={"epochs": 1, "jit": jit}))
     built = build(spec.with_classes(3), (8, 8, 3), 3, Settings())
     assert compiles(spec, built, images, devices) == expected
 
 
 def test_layers_that_xla_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
-    spec = Spec.from_document(document(model=TURNING, fit={"epochs": 1, "jit": True}))
+    spec = from_document(document(model=TURNING, fit={"epochs": 1, "jit": True}))
     built = build(spec.with_classes(3), (8, 8, 3), 3, Settings())
     assert not compiles(spec, built, LONG, CPU)
     assert "fit.jit: off" in capsys.readouterr().out
@@ -89,7 +89,7 @@ def test_numbers_are_near_those_of_fit_under_xla(precision: str, tmp_path: Path)
     # numbers under XLA, and the same in both.
     within = {"float32": 1e-4, "mixed_bfloat16": 0.05, "mixed_float16": 0.01}[precision]
     fit = {"epochs": 3, "jit": True, "precision": precision}
-    spec = Spec.from_document(document(model=DENSE, fit=fit)).with_classes(3)
+    spec = from_document(document(model=DENSE, fit=fit)).with_classes(3)
     our_history, our_variables = ours(spec, sets(), tmp_path, jit=True)
     their_history, their_variables = theirs(spec, sets(), tmp_path, jit=True)
     for our, their in zip(our_history, their_history, strict=True):

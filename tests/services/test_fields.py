@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fornada.client.submission import new_job
 from fornada.settings import Settings
-from fornada.spec import Spec
+from fornada.spec import Spec, from_document
 from fornada.spec.datafolder import Folder, Validation
 from fornada.spec.sections import COMPILE, DATA, FIT, RESOURCES, RETRY, TOP, Section
-from fornada.submission import new_job
 from fornada.worker.trainer.callbacks import from_spec
 from fornada.worker.trainer.data.order import epoch_order
 from fornada.worker.trainer.data.sets import Images, read_sets
@@ -242,12 +242,12 @@ def _spec(field: str, value: Any, beside: dict[str, Any]) -> Spec:
     section, _, name = field.rpartition(".")
     if section in ("resources", "retry"):
         # The small spec leaves these sections out.
-        return Spec.from_document(document(**{section: {name: value}}))
+        return from_document(document(**{section: {name: value}}))
     # Of a subset the whole is given.
     parts = {"": name, "validation": "data__validation", "train and test": "data__train"}
     place = parts.get(section, f"{section}__{name}")
     head = _CATEGORICAL if value == "categorical" else {}
-    return Spec.from_document(document(**{**head, **beside, place: value}))
+    return from_document(document(**{**head, **beside, place: value}))
 
 
 def test_the_tests_that_show_the_rest_are_there() -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from fornada import Client, artifacts, fingerprint
+from fornada import Client, artifacts
+from fornada.client.submission import Submitted
+from fornada.data import fingerprint
 from fornada.db.queue import attempts, verdicts
 from fornada.db.records import TRAINING_STATE, ArtifactRow, BestModel
 from fornada.db.store.session import Database
 from fornada.errors import LogElsewhere, NotExtendable
 from fornada.settings import Settings
-from fornada.submission import Submitted
 from tests.servers import RedisServer
 from tests.services import store
 from tests.services.trainer_jobs import document, write_images

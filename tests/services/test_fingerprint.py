@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fornada import fingerprint
+from fornada.data import fingerprint
 from fornada.errors import DataUnreadable
 from fornada.settings import Settings
 from fornada.spec import Spec, load

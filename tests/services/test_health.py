@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from fornada import health
 from fornada.db.queue import workers
 from fornada.db.states import WorkerState
 from fornada.db.store.session import Database
 from fornada.settings import Settings
+from fornada.stack import health
 from tests.services import store
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fornada.db.states import FailureCode
 from fornada.settings import Settings
-from fornada.spec import Spec
+from fornada.spec import from_document
 from fornada.worker.trainer.data.headers import NoImage, pixels
 from fornada.worker.trainer.data.sets import read_sets
 from fornada.worker.trainer.failures import TrainingFailed
@@ -124,7 +124,7 @@ def test_of_a_folder_of_damaged_images_exactly_those_that_cannot_be_read_are_nam
     assert 20 < len(expected) < FILES
 
     with pytest.raises(TrainingFailed) as caught:
-        read_sets(Spec.from_document(document()), tmp_path, Settings(max_image_pixels=LIMIT))
+        read_sets(from_document(document()), tmp_path, Settings(max_image_pixels=LIMIT))
 
     assert caught.value.code is FailureCode.DATA_INVALID
     first, *lines = str(caught.value).splitlines()

@@ -8,7 +8,7 @@ import pytest
 
 from fornada.db.states import FailureCode
 from fornada.settings import Settings
-from fornada.spec import Spec
+from fornada.spec import Spec, from_document
 from fornada.worker.trainer.data.decode import CHANNELS
 from fornada.worker.trainer.data.headers import pixels
 from fornada.worker.trainer.data.sets import read_sets
@@ -31,7 +31,7 @@ def readable(mode: str) -> dict[str, bytes]:
 
 
 def spec(mode: str) -> Spec:
-    return Spec.from_document(
+    return from_document(
         document(
             data__color_mode=mode,
             data__image_size=[5, 3],

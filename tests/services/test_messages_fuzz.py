@@ -24,12 +24,12 @@ from pydantic import ValidationError
 from redis import Redis
 from sqlalchemy import func, select
 
-from fornada import broker
+from fornada.client.submission import new_job
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Job
 from fornada.settings import Settings
 from fornada.spec import load
-from fornada.submission import new_job
+from fornada.stack import broker
 from fornada.worker.messages import (
     Epoch,
     Failed,

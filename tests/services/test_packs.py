@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from fornada.packs import PIXELS, Facts, NoRoom, Pack, Packs, content, hold, key, name
+from fornada.data.packs import (
+    PIXELS,
+    Facts,
+    NoRoom,
+    Pack,
+    Packs,
+    content,
+    hold,
+    key,
+    name,
+)
 
 LOOK = {"image_size": [8, 8], "color_mode": "rgb"}
 SIZE = 1024**2
@@ -18,7 +28,7 @@ SIZE = 1024**2
 # Holds the pixels of a pack, or the right to make one, until it is killed.
 HOLD = """
 import sys
-from fornada.packs import hold
+from fornada.data.packs import hold
 file = open(sys.argv[1], "rb")
 hold(file.fileno())
 print("held", flush=True)
@@ -27,7 +37,7 @@ sys.stdin.read()
 MAKE = """
 import sys
 from pathlib import Path
-from fornada.packs import Packs
+from fornada.data.packs import Packs
 with Packs(Path(sys.argv[1])).making(sys.argv[2], lambda: None) as making:
     (making.folder / "float32.npy").write_bytes(bytes(1000))
     print("makes", flush=True)

@@ -14,7 +14,7 @@ from keras.src.trainers.trainer import model_supports_jit
 from numpy.typing import NDArray
 
 from fornada.settings import Settings
-from fornada.spec import Spec
+from fornada.spec import Spec, from_document
 from fornada.worker.trainer.callbacks import from_spec
 from fornada.worker.trainer.data.order import epoch_order
 from fornada.worker.trainer.data.sets import Images, Sets, read_sets
@@ -185,7 +185,7 @@ def spec_of(**changes: Any) -> Spec:
             spec[section][field] = value
         else:
             spec[section] = value
-    return Spec.from_document(spec)
+    return from_document(spec)
 
 
 def ours(

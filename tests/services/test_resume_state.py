@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from fornada.db.states import FailureCode
-from fornada.spec import Spec
+from fornada.spec import from_document
 from fornada.spec.catalogue.callbacks import CALLBACKS as NAMED
 from fornada.worker.messages import Best, Epoch, FileRecord
 from fornada.worker.trainer.callbacks import from_spec
@@ -414,7 +414,7 @@ def made(name: str, folder: Path) -> Any:
     spec = document(
         callbacks=[{name: arguments.get(name, {})}], compile__optimizer={"SGD": {"use_ema": True}}
     )
-    callbacks, best = from_spec(Spec.from_document(spec), folder)
+    callbacks, best = from_spec(from_document(spec), folder)
     return next(one for one in callbacks if one is not best)
 
 

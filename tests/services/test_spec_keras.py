@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from fornada.spec import KerasObject, monitors, sizes
+from fornada.spec import KerasObject, monitors
 from fornada.spec.catalogue import FAMILIES
 from fornada.spec.catalogue.metrics import LABEL_MODES
 from fornada.spec.catalogue.objects import Object
 from fornada.spec.catalogue.signatures import BORROWED, signature
+from fornada.spec.checks import sizes
 from fornada.spec.kinds.fields import Fields
 from fornada.spec.kinds.reading import At, Reading
 from fornada.spec.sections import COMPILE, DATA, FIT

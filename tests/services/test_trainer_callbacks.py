@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fornada.spec import Monitor, Spec
+from fornada.spec import Monitor, from_document
 from fornada.worker.attempt_files import verify
 from fornada.worker.messages import Epoch
 from fornada.worker.trainer.callbacks import EventFiles, from_spec
@@ -119,7 +119,7 @@ def test_weights_and_last_are_kept_beside(tmp_path: Path) -> None:
 
 
 def test_the_order_of_the_spec_is_kept(tmp_path: Path) -> None:
-    spec = Spec.from_document(
+    spec = from_document(
         document(
             callbacks=[
                 {"EarlyStopping": {"monitor": "val_loss", "patience": 7}},

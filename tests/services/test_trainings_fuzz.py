@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from fornada.db.states import FailureCode
 from fornada.settings import Settings
-from fornada.spec import Spec, SpecProblems
+from fornada.spec import SpecProblems, from_document
 from fornada.spec.catalogue import FAMILIES, losses
 from fornada.worker.messages import Epoch, Failed, Finished, Started
 from fornada.worker.trainer.process.pipes import Asked
@@ -133,7 +133,7 @@ def test_every_training_is_told_with_sense(data: st.DataObject) -> None:
     spec = data.draw(documents())
     counts = data.draw(folders(spec["data"]["label_mode"]))
     try:
-        Spec.from_document(spec)
+        from_document(spec)
     except SpecProblems:
         reject()
     note(f"{spec} over {counts}")
@@ -171,5 +171,5 @@ def _check(spec: dict[str, Any], verdict: object, said: list[Started | Epoch]) -
         assert verdict.test is not None
         assert started.data.test == np.sum(verdict.test.confusion_matrix) > 0
         assert all(map(math.isfinite, [verdict.test.loss, *verdict.test.metrics.values()]))
-    single = losses.LABEL_MODES[Spec.from_document(spec).compile.loss.class_name] == "binary"
+    single = losses.LABEL_MODES[from_document(spec).compile.loss.class_name] == "binary"
     assert len(started.data.classes) == 2 if single else len(started.data.classes) > 1

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fornada import broker
+from fornada.stack import broker
 from tests.servers import RedisServer
 from tests.until import until
 from tests.worker_process import PROGRAM, Site

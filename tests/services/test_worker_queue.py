@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fornada import artifacts, broker
+from fornada import artifacts
+from fornada.client.submission import new_job
 from fornada.db.errors import JobNotFound
 from fornada.db.queue import jobs, steering, workers
 from fornada.db.queue.workers import WorkerFacts
@@ -18,7 +19,7 @@ from fornada.db.reads import references
 from fornada.db.records import NewJob
 from fornada.db.states import JobState, WorkerState
 from fornada.spec import load
-from fornada.submission import new_job
+from fornada.stack import broker
 from tests.processes import gone
 from tests.servers import RedisServer
 from tests.until import until

@@ -16,8 +16,8 @@ from fornada.spec.catalogue.arguments import ChannelsLast
 from fornada.spec.catalogue.idle import IDLE
 from fornada.spec.catalogue.layers import Factor, Margins
 from fornada.spec.catalogue.objects import Object
-from fornada.spec.checkpoints import CheckpointFile
 from fornada.spec.datafolder import SPLIT, Folder, Validation
+from fornada.spec.kinds.checkpoint_file import CheckpointFile
 from fornada.spec.kinds.compound import Either, ListOf, Nullable, Pair
 from fornada.spec.kinds.fields import Fields
 from fornada.spec.kinds.kind import Kind

@@ -9,9 +9,9 @@ import pytest
 from fornada.cli import words
 from fornada.cli.exits import Exit, of_job
 from fornada.cli.options import coming, moment, seconds
+from fornada.client.submission import uuid7
 from fornada.db.states import QUOTE
-from fornada.sources import changes_of
-from fornada.submission import uuid7
+from fornada.spec.files import changes_of
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fornada.folders import Listing, list_images, outside, shuffled, subset
+from fornada.data.folders import Listing, list_images, outside, shuffled, subset
 
 SEEDS = st.integers(0, 2**32 - 1)
 

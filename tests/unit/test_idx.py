@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fornada.idx import Choice, IdxError, TargetExists, encode_png, import_idx
+from fornada.data.idx import Choice, IdxError, TargetExists, encode_png, import_idx
 
 EVERYTHING = {"Train": Choice(None, 1), "Test": Choice(None, 1)}
 # A 2 x 3 image of gray, written by an independent encoder: filter byte 0 before each row.

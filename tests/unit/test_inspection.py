@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fornada.inspection import Inspector, all_warnings, inspect
-from fornada.spec import Spec
+from fornada.data.inspection import Inspector, all_warnings, inspect
+from fornada.spec import from_document
 from tests.folder_cases import CASES, LINES, Case, good
 
 
@@ -28,7 +28,7 @@ def test_what_is_found_in_folders(case: Case, tmp_path: Path) -> None:
     # Any log, terminal and JSON document can hold it.
     assert all(line.isprintable() for line in text.split("\n"))
     # A job has the stored document, and says the same without file and line.
-    again = inspect(Spec.from_document(spec.document()), root)
+    again = inspect(from_document(spec.document()), root)
     assert [one.what for one in again.problems] == [one.what for one in found.problems]
     assert [one.what for one in again.warnings] == [one.what for one in found.warnings]
 
@@ -79,7 +79,7 @@ def test_weights_that_never_change_are_a_warning(tmp_path: Path) -> None:
         optimizer = {"SGD": {"gradient_accumulation_steps": steps}}
         document = Case("any", good).spec(tmp_path).document()
         document["compile"]["optimizer"] = optimizer
-        spec = Spec.from_document(document)
+        spec = from_document(document)
         return [one.path for one in all_warnings(spec, inspect(spec, tmp_path))]
 
     assert warned(5000) == ["compile.optimizer.SGD.gradient_accumulation_steps"]

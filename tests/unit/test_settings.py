@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fornada import broker
 from fornada.settings import Settings, SettingsError, strangers
+from fornada.stack import broker
 
 URL = "postgresql://ana:s3cret@db/fornada"
 

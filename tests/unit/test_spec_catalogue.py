@@ -8,10 +8,10 @@ import pytest
 from fornada.spec import load
 from fornada.spec.catalogue import FAMILIES
 from fornada.spec.catalogue.signatures import BORROWED, keras_names, signature
-from fornada.spec.pages import pages
-from fornada.spec.pages.schema import json_schema
+from fornada.spec.docs import pages
+from fornada.spec.docs.schema import json_schema
 from fornada.spec.source.nodes import Json, Mapping, Node, Scalar
-from fornada.spec.source.text import read
+from fornada.spec.source.yaml_text import read
 
 REPOSITORY = Path(__file__).parents[2]
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fornada.spec import Spec, SpecProblems
+from fornada.spec import SpecProblems, from_document
 from fornada.spec.loading import from_python
 
 
@@ -164,7 +164,7 @@ def test_averages_that_nobody_measures_are_told() -> None:
 
 
 def hashes(changed: dict[str, Any]) -> tuple[str, str]:
-    spec = Spec.from_document(changed)
+    spec = from_document(changed)
     return spec.hash, spec.earlier_hash
 
 
@@ -181,10 +181,10 @@ def test_a_spec_that_means_something_else_has_another_hash() -> None:
 
 
 def test_what_an_earlier_version_recorded_is_read_with_a_word() -> None:
-    weights = Spec.from_document(document(class_weight={"1": 2.0, "cat": 3.0}))
+    weights = from_document(document(class_weight={"1": 2.0, "cat": 3.0}))
     assert weights.document()["fit"]["class_weight"] == {"index": {"1": 2.0}, "name": {"cat": 3.0}}
     assert len(weights.warnings) == 1
-    two = Spec.from_document(
+    two = from_document(
         document(
             {"ModelCheckpoint": {"monitor": "loss", "filepath": "model"}},
             {"ModelCheckpoint": {"monitor": "val_loss", "filepath": "model"}},
@@ -195,18 +195,18 @@ def test_what_an_earlier_version_recorded_is_read_with_a_word() -> None:
     assert files == ["best.keras", "checkpoint-1.keras", "checkpoint-2.weights.h5"]
     assert len(two.warnings) == 3
     # A document of this version is as it was meant.
-    assert Spec.from_document(two.document()).warnings == []
-    assert Spec.from_document(two.document()) == two
+    assert from_document(two.document()).warnings == []
+    assert from_document(two.document()) == two
 
 
 def test_a_recorded_name_that_is_no_name_is_refused_as_any_other() -> None:
     names: list[Any] = [[], {}, 1, None]
     for wrong in names:
         with pytest.raises(SpecProblems):
-            Spec.from_document(document({"ModelCheckpoint": {"filepath": wrong}}))
+            from_document(document({"ModelCheckpoint": {"filepath": wrong}}))
 
 
 def test_a_recorded_name_that_is_now_the_jobs_own_is_another() -> None:
-    spec = Spec.from_document(document(checkpoint("last.keras")))
+    spec = from_document(document(checkpoint("last.keras")))
     assert [callback.arguments["filepath"] for callback in spec.callbacks] == ["best.keras"]
     assert len(spec.warnings) == 1

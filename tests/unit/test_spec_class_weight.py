@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from fornada.settings import Settings
-from fornada.sources import load, recorded
-from fornada.spec import Spec, SpecProblems, classes, loads
+from fornada.spec import Spec, SpecProblems, from_document, loads
+from fornada.spec.checks import classes
+from fornada.spec.files import load, recorded
 from fornada.spec.render import to_yaml
 from fornada.spec.values import ClassWeights
 
@@ -57,7 +58,7 @@ def test_keys_are_indices_or_names(
     # However it is written again, it means the same.
     document = json.loads(json.dumps(spec.document()))
     for again in (
-        Spec.from_document(document),
+        from_document(document),
         recorded(Settings(data_root=ROOT), document),
         loads(to_yaml(spec, ROOT), data_root=ROOT, base=ROOT),
     ):
@@ -166,4 +167,4 @@ def test_one_key_in_two_spellings_is_refused() -> None:
 def test_balanced_is_a_word() -> None:
     spec = read("balanced")
     assert spec.fit.class_weight == "balanced"
-    assert Spec.from_document(spec.document()) == spec
+    assert from_document(spec.document()) == spec

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from fornada.spec import Problem, Spec, SpecProblems, classes, loads
+from fornada.spec import Problem, Spec, SpecProblems, loads
+from fornada.spec.checks import classes
 
 THREE = ("a", "b", "c")
 SPARSE, ONE_HOT, BINARY = (

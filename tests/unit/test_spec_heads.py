@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from fornada.spec import Spec, SpecProblems, load, loads
-from fornada.spec.outputs import Gives, of
+from fornada.spec import Spec, SpecProblems, from_document, load, loads
+from fornada.spec.checks.outputs import Gives, of
 
 REPOSITORY = Path(__file__).parents[2]
 SPARSE, ONE_HOT, BINARY = (
@@ -216,7 +216,7 @@ def test_a_warning_says_where_and_what_to_write_on_one_line() -> None:
 
 def test_a_recorded_spec_has_the_same_warnings() -> None:
     spec = read([dense()], SPARSE, [], logits=False)
-    again = Spec.from_document(spec.document()).warnings
+    again = from_document(spec.document()).warnings
     assert [one.message for one in again] == [one.message for one in spec.warnings]
 
 

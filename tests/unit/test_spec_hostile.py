@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fornada.spec import Spec, SpecProblems, load, loads
+from fornada.spec import SpecProblems, from_document, load, loads
 from tests.services.hostile_specs import DOCUMENTS, GOOD, ROWS, TEXT, Row, write
 
 ROOT = Path("/srv/data")
@@ -42,7 +42,7 @@ def refused(row: Row, folder: Path) -> SpecProblems:
 
 
 def test_the_twin_of_all_rows_is_accepted() -> None:
-    assert Spec.from_document(GOOD) == loads(TEXT.format(""), data_root=ROOT, base=ROOT)
+    assert from_document(GOOD) == loads(TEXT.format(""), data_root=ROOT, base=ROOT)
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -59,7 +59,7 @@ def test_a_hostile_file_is_refused_with_its_code_at_once(name: str, tmp_path: Pa
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_hostile_document_is_refused_with_its_code_at_once(name: str) -> None:
     with at_once(), pytest.raises(SpecProblems) as caught:
-        Spec.from_document(DOCUMENTS[name].document or {})
+        from_document(DOCUMENTS[name].document or {})
 
     assert caught.value.code == DOCUMENTS[name].code
 

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from fornada.db.states import FailureCode
-from fornada.spec import DataFolder, KerasObject, Monitor, Spec, SpecProblems, load, loads
+from fornada.spec import (
+    DataFolder,
+    KerasObject,
+    Monitor,
+    Spec,
+    SpecProblems,
+    from_document,
+    load,
+    loads,
+)
 from fornada.spec.render import to_yaml
 
 REPOSITORY = Path(__file__).parents[2]
@@ -33,7 +42,7 @@ def small(*, data: str = "", compile: str = "", callbacks: str = "") -> Spec:
 def test_every_example_loads(path: Path) -> None:
     spec = load(path, base=REPOSITORY)
 
-    assert Spec.from_document(spec.document()) == spec
+    assert from_document(spec.document()) == spec
 
 
 def test_the_owners_settings_are_read_as_written() -> None:
@@ -228,7 +237,7 @@ def test_a_subset_survives_document_and_render(role: str, subset: str, tmp_path:
 
     folder = getattr(spec.data, role)
     assert folder == DataFolder("Some", 0.2, subset)  # type: ignore[arg-type]
-    assert Spec.from_document(spec.document()) == spec
+    assert from_document(spec.document()) == spec
     again = loads(to_yaml(spec, tmp_path), data_root=tmp_path)
     assert (again, again.hash) == (spec, spec.hash)
     other = {"training": "validation", "validation": "training"}[subset]

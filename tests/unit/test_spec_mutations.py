@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fornada.spec import Problem, Spec, SpecProblems, load, loads
+from fornada.spec import Problem, Spec, SpecProblems, from_document, load, loads
 from fornada.spec.render import to_yaml
 
 # Tracing doubles the time of thousands of cases.
@@ -233,5 +233,5 @@ def test_damaged_text_is_refused_with_a_line_or_read(tmp_path_factory: Any, text
     if spec is None:
         assert problems
         return
-    assert Spec.from_document(spec.document()) == spec
+    assert from_document(spec.document()) == spec
     assert loads(to_yaml(spec, ROOT), data_root=ROOT) == spec

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fornada.spec import Spec, SpecProblems, loads
+from fornada.spec import Spec, SpecProblems, from_document, loads
 
 ROOT = Path("/srv/data")
 TEXT = """\
@@ -166,4 +166,4 @@ def test_whatever_is_set_is_read_or_refused_by_its_name(override: str) -> None:
         spec = over(override)
     except SpecProblems:
         return
-    assert Spec.from_document(spec.document()) == spec
+    assert from_document(spec.document()) == spec

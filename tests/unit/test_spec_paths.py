@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fornada.db.states import FailureCode
-from fornada.spec import PathRefused, Spec, SpecProblems, loads
+from fornada.spec import PathRefused, SpecProblems, from_document, loads
 from fornada.spec.paths import resolve, store
 from fornada.spec.render import to_yaml
 
@@ -96,5 +96,5 @@ def test_a_document_holds_no_absolute_path(tmp_path: Path) -> None:
     document["data"]["train"] = "/etc"
 
     with pytest.raises(SpecProblems) as refused:
-        Spec.from_document(document)
+        from_document(document)
     assert refused.value.code is FailureCode.PATH_REFUSED

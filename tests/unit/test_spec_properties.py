@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fornada.spec import Spec, loads
+from fornada.spec import from_document, loads
 from fornada.spec.catalogue import FAMILIES
 from fornada.spec.catalogue.objects import Object
+from fornada.spec.docs.schema import json_schema
 from fornada.spec.kinds.reading import At, Reading
-from fornada.spec.pages.schema import json_schema
 from fornada.spec.render import to_yaml
-from fornada.spec.source import text
+from fornada.spec.source import yaml_text
 from fornada.spec.values import to_json
 from tests.unit.spec_strategies import objects, specs
 
@@ -30,9 +30,9 @@ _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_bas
 @given(specs())
 @settings(max_examples=150, deadline=None, suppress_health_check=_SLOW)
 def test_a_spec_survives_every_way_it_is_written(document: dict[str, Any]) -> None:
-    spec = Spec.from_document(document)
+    spec = from_document(document)
 
-    from_json = Spec.from_document(json.loads(json.dumps(spec.document())))
+    from_json = from_document(json.loads(json.dumps(spec.document())))
     from_yaml = loads(to_yaml(spec, ROOT), data_root=ROOT)
 
     assert from_json == spec
@@ -43,7 +43,7 @@ def test_a_spec_survives_every_way_it_is_written(document: dict[str, Any]) -> No
 @given(specs())
 @settings(max_examples=60, deadline=None, suppress_health_check=_SLOW)
 def test_the_schema_accepts_what_the_parser_accepts(document: dict[str, Any]) -> None:
-    spec = Spec.from_document(document)
+    spec = from_document(document)
 
     VALIDATOR.validate(document)
     VALIDATOR.validate(spec.document())
@@ -64,17 +64,17 @@ def test_an_object_of_every_family_reads_as_what_it_was_written_from(family: str
 @given(specs(), st.integers(2, 50))
 @settings(max_examples=30, deadline=None, suppress_health_check=_SLOW)
 def test_with_classes_leaves_no_class_count_open(document: dict[str, Any], count: int) -> None:
-    spec = Spec.from_document(document)
+    spec = from_document(document)
 
     resolved = spec.with_classes(count)
 
-    text = json.dumps({k: resolved.document()[k] for k in ("model", "compile")})
-    assert '"classes"' not in text
+    yaml_text = json.dumps({k: resolved.document()[k] for k in ("model", "compile")})
+    assert '"classes"' not in yaml_text
     assert spec.with_classes(count).with_classes(count + 1) == resolved
 
 
 def _read(family: str, document: Any) -> Any:
     at = At(Reading())
-    value = Object(FAMILIES[family]).parse(text.read(json.dumps(document), "<test>"), at)
+    value = Object(FAMILIES[family]).parse(yaml_text.read(json.dumps(document), "<test>"), at)
     assert at.reading.problems == []
     return value

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from fornada.db.states import FailureCode
-from fornada.spec import Spec, SpecProblems, loads
+from fornada.spec import SpecProblems, from_document, loads
 from fornada.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES
-from fornada.spec.source import text as source
+from fornada.spec.source import yaml_text as source
 from fornada.spec.source.nodes import Node
 from fornada.spec.source.scalars import NumberError, resolve
 
@@ -155,7 +155,7 @@ DOCUMENTS = {
 @pytest.mark.parametrize(("document", "says"), DOCUMENTS.values(), ids=DOCUMENTS.keys())
 def test_documents_go_through_the_same_limits(document: dict[str, Any], says: str) -> None:
     with pytest.raises(SpecProblems) as refused:
-        Spec.from_document(document)
+        from_document(document)
 
     (problem,) = refused.value.problems
     assert problem.code is FailureCode.SPEC_SYNTAX
@@ -165,4 +165,4 @@ def test_documents_go_through_the_same_limits(document: dict[str, Any], says: st
 @pytest.mark.parametrize("document", [None, [], "a", 5, {}])
 def test_a_document_of_another_shape_is_refused(document: Any) -> None:
     with pytest.raises(SpecProblems):
-        Spec.from_document(document)
+        from_document(document)

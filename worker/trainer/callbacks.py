@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fornada.db.states import FailureCode
 from fornada.spec import KerasObject, Spec
-from fornada.spec.checkpoints import CHECKPOINT, named
+from fornada.spec.kinds.checkpoint_file import CHECKPOINT, named
 from fornada.worker.messages import Epoch
 from fornada.worker.trainer.failures import TrainingFailed
 from fornada.worker.trainer.model.keras_objects import make

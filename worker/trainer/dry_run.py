@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-from fornada.folders import Listing, outside
-from fornada.inspection import Inspection, inspect
+from fornada.data.folders import Listing, outside
+from fornada.data.inspection import Inspection, inspect
 from fornada.settings import Settings
-from fornada.spec import PathRefused, Role, Spec, SpecProblems
+from fornada.spec import PathRefused, Role, Spec, SpecProblems, from_document
 from fornada.worker.trainer.data.decode import CHANNELS, Watch
 from fornada.worker.trainer.data.sets import list_sets, read_sets, read_sources
 from fornada.worker.trainer.failures import TrainingFailed, failure
@@ -133,7 +133,7 @@ def _pack(spec: Spec, data_root: Path, answer: TextIO) -> None:
 
 
 def _read(file: Path) -> Spec:
-    return Spec.from_document(json.loads(file.read_text()))
+    return from_document(json.loads(file.read_text()))
 
 
 def _looked(look: Callable[[], None]) -> int:

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from fornada.spec import Spec, outputs
+from fornada.spec import Spec
+from fornada.spec.checks import outputs
 from fornada.worker.messages import PerClass, TestResult
 from fornada.worker.trainer.data.sets import Images
 from fornada.worker.trainer.engine import Engine

@@ -7,7 +7,7 @@ from contextlib import suppress
 import keras
 
 from fornada.settings import Settings
-from fornada.spec import Spec
+from fornada.spec import Spec, from_document
 from fornada.spec.render import to_yaml
 from fornada.worker.messages import (
     Best,
@@ -93,7 +93,7 @@ class Baking:
 
     def _bake(self) -> Finished:
         job, folder = self._job, self._job.folder
-        spec = Spec.from_document(job.spec)
+        spec = from_document(job.spec)
         atomic_files.write_text(folder / "spec.yaml", to_yaml(spec, job.data_root))
         for warning in spec.warnings:
             print(f"warning: {warning.what}")

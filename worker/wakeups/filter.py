@@ -18,9 +18,9 @@ from typing import Any
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from fornada.broker import TASK
 from fornada.spec.limits import MAX_DEPTH
 from fornada.spec.wording import clip
+from fornada.stack.broker import TASK
 
 log = logging.getLogger("fornada.worker")
 

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from fornada.client.submission import new_job
 from fornada.db.errors import DatabaseUnreachable, JobNotFound
 from fornada.db.queue import jobs
 from fornada.db.reads import references
 from fornada.db.records import NewJob
 from fornada.db.store.session import Database
-from fornada.spec import Spec, SpecProblems
-from fornada.submission import new_job
+from fornada.spec import SpecProblems, from_document
 
 log = logging.getLogger("fornada.worker")
 
@@ -56,7 +56,7 @@ def _record_unknown(database: Database, uid: str, document: dict[str, Any]) -> N
         references.find(database, uid)
     except JobNotFound:
         told = _NEW_JOB.validate_python(document | {"uid": uid})
-        spec = Spec.from_document(told.spec)
+        spec = from_document(told.spec)
         # A client of an earlier version may have meant something else; the record says what holds.
         if told.spec_hash not in (spec.hash, spec.earlier_hash):
             log.warning("a wake-up brought job %s with the hash of another spec; dropped", uid)

@@ -2,7 +2,7 @@
 
 from fornada.spec.catalogue.arguments import BOOLEAN, NONE_OR_MORE, NOT_NEGATIVE
 from fornada.spec.catalogue.family import Family, Hand
-from fornada.spec.checkpoints import BEST, CheckpointFile
+from fornada.spec.kinds.checkpoint_file import BEST, CheckpointFile
 from fornada.spec.kinds.compound import Nullable
 from fornada.spec.kinds.kind import Kind
 from fornada.spec.kinds.plain import Choice, Number, OnlyTrue, Verbosity

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from fornada.digests import Stamp
+from fornada.data.digests import Stamp
 from fornada.worker.trainer.data.headers import NoImage
 from fornada.worker.trainer.data.image_files import Read, read
 from fornada.worker.trainer.data.reasons import why

@@ -4,8 +4,8 @@ import os
 import stat
 from typing import NamedTuple
 
-from fornada.digests import Stamp, stamp
-from fornada.fingerprint import digest
+from fornada.data.digests import Stamp, stamp
+from fornada.data.fingerprint import digest
 from fornada.worker.trainer.data.headers import NoImage, pixels
 
 # No file of a listed format needs more bytes a pixel (16-bit RGBA), but for some header.

@@ -1,6 +1,6 @@
 """The pixels of a folder's files: from a pack, which is made where there is none, or without one.
 
-`fornada.packs` says how packs lie on disk and who may remove them.
+`fornada.data.packs` says how packs lie on disk and who may remove them.
 """
 
 import mmap
@@ -18,9 +18,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from fornada import packs
-from fornada.digests import Digests
-from fornada.packs import PIXELS, Facts, Kind, Making, NoRoom, Pack, Packs
+from fornada.data import packs
+from fornada.data.digests import Digests
+from fornada.data.packs import PIXELS, Facts, Kind, Making, NoRoom, Pack, Packs
 from fornada.settings import Settings
 from fornada.worker.trainer.data.decode import Decoder, Seen, Watch, decode_all
 from fornada.worker.trainer.data.headers import NoImage

@@ -9,11 +9,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fornada import subsets
+from fornada.data import subsets
+from fornada.data.fingerprint import fingerprint, role
+from fornada.data.folders import Listing
+from fornada.data.inspection import inspect
 from fornada.db.states import FailureCode
-from fornada.fingerprint import fingerprint, role
-from fornada.folders import Listing
-from fornada.inspection import inspect
 from fornada.settings import Settings
 from fornada.spec import Role, Spec
 from fornada.spec.values import ClassWeights

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fornada import findings, subsets
+from fornada.data import findings, subsets
+from fornada.data.findings import Finding
+from fornada.data.folders import Listing, list_images, validation_count
 from fornada.db.states import FailureCode
-from fornada.findings import Finding
-from fornada.folders import Listing, list_images, validation_count
 from fornada.settings import Settings
-from fornada.spec import PathRefused, Problem, Role, Spec, SpecProblems, classes
+from fornada.spec import PathRefused, Problem, Role, Spec, SpecProblems
+from fornada.spec.checks import classes
 from fornada.spec.kinds.reading import At
 from fornada.spec.paths import resolve
 from fornada.spec.wording import printable

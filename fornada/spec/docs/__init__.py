@@ -2,8 +2,8 @@
 
 import json
 
-from fornada.spec.pages.reference import page
-from fornada.spec.pages.schema import json_schema
+from fornada.spec.docs.reference import page
+from fornada.spec.docs.schema import json_schema
 
 
 def pages() -> dict[str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fornada import artifacts
-from fornada.connected import Connected
+from fornada.client.connection import Connected
 from fornada.db.queue.logs import log_chunks, log_places
 from fornada.db.reads import documents, history
 from fornada.db.records import LogPlace

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from fornada.folders import Listing, shuffled, subset
+from fornada.data.folders import Listing, shuffled, subset
 from fornada.spec import DataFolder, Problem, Role, Spec
 from fornada.spec.kinds.reading import At
 from fornada.spec.wording import printable

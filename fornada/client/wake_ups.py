@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from fornada.connected import Connected
+from fornada.client.connection import Connected
 from fornada.errors import BrokerUnreachable, SettingsError
 
 if TYPE_CHECKING:
-    from fornada.broker import Publisher
+    from fornada.stack.broker import Publisher
 
 # Seconds for which a Redis that was found away is not tried again: a hung one costs two a try.
 AWAY_S = 30.0
@@ -36,7 +36,7 @@ class Waking(Connected):
         self, queue: str, uid: str | None = None, document: Mapping[str, Any] | None = None
     ) -> str | None:
         """Tell some worker of a queue; returns why none was told, None when one was."""
-        from fornada import local
+        from fornada.stack import local
 
         if self.settings.embedded and not local.running(self.settings):
             return NO_STACK
@@ -54,6 +54,6 @@ class Waking(Connected):
 
     @cached_property
     def _publisher(self) -> "Publisher":
-        from fornada import broker
+        from fornada.stack import broker
 
         return broker.Publisher(broker.make_app(self.settings))

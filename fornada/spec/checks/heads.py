@@ -4,11 +4,11 @@ All of this is a warning: Keras trains such a model too, and only the numbers ar
 meant. Each rule was compared with `keras/src/losses/losses.py`, `metrics/` and `backend/*/nn.py`.
 """
 
-from fornada.spec import outputs
 from fornada.spec.catalogue import losses
-from fornada.spec.draft import Draft
+from fornada.spec.checks import outputs
+from fornada.spec.checks.draft import Draft
+from fornada.spec.checks.outputs import Gives, Output
 from fornada.spec.kinds.reading import At
-from fornada.spec.outputs import Gives, Output
 from fornada.spec.values import KerasObject
 
 # What each loss needs; the key is whether one output tells two classes, and `from_logits`.

@@ -22,11 +22,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from fornada import broker
 from fornada.db import migrations
 from fornada.db.store import session
 from fornada.errors import BrokerUnreachable, NoKeras, SettingsError, StackError, StackRunning
 from fornada.settings import Settings
+from fornada.stack import broker
 
 # Kombu needs this Redis.
 OLDEST_REDIS = (6, 2)

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+from fornada.client.wake_ups import Waking
 from fornada.db.errors import WrongState
 from fornada.db.queue import queues, steering, upkeep, workers
 from fornada.db.reads import documents
 from fornada.db.states import JobState
 from fornada.errors import WorkerNotFound
-from fornada.waking import Waking
 
 
 class Steering(Waking):

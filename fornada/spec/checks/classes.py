@@ -7,7 +7,7 @@ training folder was listed.
 from collections.abc import Sequence
 
 from fornada.spec.catalogue import losses
-from fornada.spec.draft import Draft
+from fornada.spec.checks.draft import Draft
 from fornada.spec.kinds.reading import At, Reading
 from fornada.spec.problems import Problem
 from fornada.spec.spec import Spec

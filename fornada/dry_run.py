@@ -55,7 +55,7 @@ def decode(settings: Settings, spec: Spec) -> Examination:
 
     A job with a folder or a class missing never comes to its images; here those that are there
     are looked at all the same, so that everything wrong is told at once. What is wrong with the
-    folders themselves, `fornada.inspection` tells.
+    folders themselves, `fornada.data.inspection` tells.
 
     Raises:
         NoKeras: it is not installed here.

@@ -11,15 +11,15 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from fornada.again import Again
+from fornada.client.clone import Again
+from fornada.client.follow import Following, Sight
+from fornada.client.logs import Logs, Piece
+from fornada.client.steering import Steering
+from fornada.client.submission import Submitted, Terms
 from fornada.db.queue import workers
 from fornada.db.reads import history, live, pages
 from fornada.db.reads.pages import Page
 from fornada.db.states import JobState
-from fornada.following import Following, Sight
-from fornada.logs import Logs, Piece
-from fornada.steering import Steering
-from fornada.submission import Submitted, Terms
 
 __all__ = ["Client", "Piece", "Sight", "Submitted", "Terms"]
 

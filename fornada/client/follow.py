@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fornada.connected import Connected
+from fornada.client.connection import Connected
 from fornada.db.errors import DatabaseUnreachable
 from fornada.db.reads import history, live
 from fornada.db.states import FINAL_STATES, JobState

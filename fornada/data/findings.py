@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from fornada.data.folders import EXTENSIONS, Listing, count_images, outside
 from fornada.db.states import FailureCode
-from fornada.folders import EXTENSIONS, Listing, count_images, outside
 from fornada.spec.wording import did_you_mean, listed, printable, sentence
 
 # What is most often wrong with a path.

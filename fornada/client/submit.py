@@ -8,20 +8,20 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from fornada.client.submission import AT_ONCE, Submitted, Terms, new_job
+from fornada.client.trained import Kept
+from fornada.client.wake_ups import Waking
 from fornada.db.errors import DatabaseUnreachable
 from fornada.db.queue import fleet, jobs, workers
 from fornada.db.reads import documents, history
 from fornada.db.records import NewJob
 from fornada.db.states import JobState, Unfit
 from fornada.errors import NeverScheduled, Undecided
-from fornada.kept import Kept
 from fornada.patience import Patience, why
-from fornada.submission import AT_ONCE, Submitted, Terms, new_job
-from fornada.waking import Waking
 
 if TYPE_CHECKING:
-    from fornada.sources import Source
     from fornada.spec import Problem, Spec
+    from fornada.spec.files import Source
 
 # Jobs of one transaction; an SQLite file is locked for a tenth of a second by it.
 BATCH = 100
@@ -46,9 +46,9 @@ class Submitting(Waking):
             SpecProblems: with all its problems.
         """
         # Here, not above: who only reads the record does not wait for the spec's catalogue.
-        from fornada import sources
+        from fornada.spec import files
 
-        return sources.load(self.settings, source, overrides=overrides)
+        return files.load(self.settings, source, overrides=overrides)
 
     def submit(  # noqa: PLR0913 - each is a field of its own
         self,
@@ -100,7 +100,7 @@ class Submitting(Waking):
             JobNotFound: one of `after` names none; nothing was accepted.
             DataUnreadable: it is to be compared by its data, and they cannot be read here.
         """
-        from fornada.sources import changes_of
+        from fornada.spec.files import changes_of
 
         changes = changes_of(
             overrides,
@@ -138,7 +138,8 @@ class Submitting(Waking):
             warn: told at once what is most likely not meant in the folders of the specs, also
                 where a problem refuses them.
         """
-        from fornada import broker, inspection
+        from fornada.data import inspection
+        from fornada.stack import broker
 
         read = list(specs)
         if not self.settings.embedded:
@@ -227,7 +228,7 @@ class Submitting(Waking):
         Raises:
             NeverScheduled: with all of them.
         """
-        from fornada import local
+        from fornada.stack import local
 
         if self.settings.embedded and not local.running(self.settings):
             # Whatever comes up next on this machine is not known yet.

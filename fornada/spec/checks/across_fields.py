@@ -6,11 +6,13 @@ Each check takes what could be read and leaves alone what could not: that is rep
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fornada.spec import checkpoints, classes, heads, monitors, sizes
+from fornada.spec import monitors
 from fornada.spec.catalogue import FAMILIES, idle, losses, metrics
 from fornada.spec.catalogue.combinations import CHECKS
 from fornada.spec.catalogue.family import Family
-from fornada.spec.draft import Draft
+from fornada.spec.checks import checkpoints, classes, heads, sizes
+from fornada.spec.checks.draft import Draft
+from fornada.spec.kinds.checkpoint_file import CHECKPOINT
 from fornada.spec.kinds.reading import At
 from fornada.spec.sections import NEVER_CROPPED
 from fornada.spec.values import KerasObject
@@ -195,7 +197,7 @@ def _monitors(draft: Draft, at: At) -> None:
 
 def _monitoring(draft: Draft, at: At) -> Iterator[tuple[KerasObject, At]]:
     """The callbacks that look at their monitor; the first checkpoint does for the best model."""
-    first = next((c for c in draft.callbacks if c.class_name == checkpoints.CHECKPOINT), None)
+    first = next((c for c in draft.callbacks if c.class_name == CHECKPOINT), None)
     for callback in draft.callbacks:
         saves_all = callback.arguments.get("save_best_only") is False and callback is not first
         if "monitor" in callback.arguments and not saves_all:
@@ -249,11 +251,11 @@ def _averages(draft: Draft, at: At) -> None:
             )
         if place:
             at.of(swap).refuse(None, "is given twice.\n  Expected one.")
-    if swaps and checkpoints.CHECKPOINT in names[: names.index(_SWAP)]:
+    if swaps and CHECKPOINT in names[: names.index(_SWAP)]:
         at.of(swaps[0]).refuse(
             None,
-            f"stands behind {checkpoints.CHECKPOINT}, which would save other weights than were "
-            f"measured.\n  Expected it before {checkpoints.CHECKPOINT}.",
+            f"stands behind {CHECKPOINT}, which would save other weights than were "
+            f"measured.\n  Expected it before {CHECKPOINT}.",
         )
     if swaps:
         _restored(draft, names.index(_SWAP), at)

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from fornada.fingerprint import fingerprint
+from fornada.data.fingerprint import fingerprint
 from fornada.settings import Settings
 from fornada.sync import sync_folder
 

@@ -7,13 +7,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from fornada import artifacts
+from fornada.client.presence import Presence
+from fornada.client.submission import user
 from fornada.db import migrations
 from fornada.db.reads import documents
 from fornada.db.reads import references as job_references
 from fornada.db.store import session
-from fornada.presence import Presence
 from fornada.settings import Settings
-from fornada.submission import user
 
 
 class Connected:

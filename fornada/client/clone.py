@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fornada.client.submission import AT_ONCE, Submitted, Terms
+from fornada.client.submit import Submitting
 from fornada.db.records import TRAINING_STATE
 from fornada.db.states import JobState, StopReason
 from fornada.errors import NotExtendable
-from fornada.submission import AT_ONCE, Submitted, Terms
-from fornada.submitting import Submitting
 
 if TYPE_CHECKING:
     from fornada.spec import Spec
@@ -70,11 +70,11 @@ class Again(Submitting):
             JobNotFound: there is no such job.
             SpecProblems: the changed spec is invalid.
         """
-        from fornada import sources
+        from fornada.spec import files
 
         job = self.show(reference)
         name = f"job {job['id']}"
-        return sources.recorded(self.settings, job["spec"], name=name, overrides=overrides)
+        return files.recorded(self.settings, job["spec"], name=name, overrides=overrides)
 
     def _refuse_to_extend(self, job: Mapping[str, Any]) -> None:
         job_id, state = job["id"], job["state"]

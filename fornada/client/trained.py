@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fornada import artifacts
+from fornada.client.presence import Presence
+from fornada.client.submission import Submitted
 from fornada.db.reads import documents, history
 from fornada.db.records import TRAINING_STATE
 from fornada.db.store.session import Database
-from fornada.presence import Presence
 from fornada.settings import Settings
-from fornada.submission import Submitted
 
 if TYPE_CHECKING:
     from fornada.spec import Spec
@@ -39,7 +39,7 @@ class Kept:
         Raises:
             DataUnreadable: the data cannot be read here.
         """
-        from fornada import fingerprint
+        from fornada.data import fingerprint
 
         data = fingerprint.of_spec(spec, self._settings)
         job_id = history.succeeded_like(self._database, spec.hash, data)

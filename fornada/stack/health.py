@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fornada import broker, local
 from fornada.db import migrations
 from fornada.db.errors import DatabaseUnreachable, NotPermitted
 from fornada.db.queue import workers
@@ -16,6 +15,7 @@ from fornada.db.store import session
 from fornada.errors import FornadaError, StackError
 from fornada.patience import why
 from fornada.settings import Settings, strangers
+from fornada.stack import broker, local
 
 # Bytes free in the folder of artifacts below which a job may end as DISK_FULL.
 ROOM = 1 << 30

@@ -10,13 +10,13 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from fornada.digests import Digests, stamp
+from fornada.data.digests import Digests, stamp
+from fornada.data.folders import Listing, list_images
+from fornada.data.subsets import taken
 from fornada.errors import DataUnreadable
-from fornada.folders import Listing, list_images
 from fornada.settings import Settings
 from fornada.spec import PathRefused, Role, Spec
 from fornada.spec.paths import resolve
-from fornada.subsets import taken
 
 
 def digest(content: bytes) -> str:

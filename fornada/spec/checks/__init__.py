@@ -1,0 +1,1 @@
+"""What one field of a spec alone cannot say: fields against one another, and against the data."""

@@ -1,0 +1,107 @@
+"""Rules for the files of ModelCheckpoints: each has a file of its own."""
+
+from collections.abc import Iterable, Sequence
+
+from fornada.spec import monitors
+from fornada.spec.checks.draft import Draft
+from fornada.spec.kinds.checkpoint_file import BEST, CHECKPOINT, example, is_the_jobs, placeholders
+from fornada.spec.kinds.reading import At
+from fornada.spec.values import KerasObject
+from fornada.spec.wording import did_you_mean, listed
+
+# Files that one checkpoint may leave, each of a size of the model: all belong to each state.
+MOST_FILES = 1_000
+# How no folder's name may end: it would be the file of another checkpoint.
+_ENDINGS = (".keras", ".h5")
+
+
+def check(draft: Draft, at: At) -> None:
+    """Record what is wrong with the files of a spec's checkpoints."""
+    checkpoints = [item for item in draft.callbacks if item.class_name == CHECKPOINT]
+    files: list[str] = []
+    for item in checkpoints:
+        name, here = item.arguments.get("filepath"), at.of(item).key("filepath")
+        if not isinstance(name, str):
+            continue
+        if example(name) in files:
+            here.refuse(
+                None,
+                f"{name} is the file of an earlier {CHECKPOINT}.\n"
+                f"  Expected a name of its own, as {_suggested(item)}.",
+            )
+        elif name == BEST:
+            _best(item, at, first=item is checkpoints[0])
+        else:
+            _own(item, name, here)
+            _placeholders(item, name, draft, here)
+        files.append(example(name))
+
+
+def _best(item: KerasObject, at: At, *, first: bool) -> None:
+    here = at.of(item)
+    if not first:
+        here.key("filepath").refuse(
+            None,
+            f"the first {CHECKPOINT} decides about {BEST}.\n"
+            f"  Expected a name of its own, as {_suggested(item)}.",
+        )
+    if item.arguments.get("initial_value_threshold") is not None:
+        here.key("initial_value_threshold").refuse(
+            None,
+            f"has no effect on {BEST}, which is always kept.\n"
+            f"  Expected a filepath beside it, as {_suggested(item)}.",
+        )
+
+
+def _own(item: KerasObject, name: str, here: At) -> None:
+    ending = ".weights.h5" if item.arguments.get("save_weights_only") else ".keras"
+    if not name.endswith(ending):
+        here.refuse(
+            None,
+            f"{name} does not end in {ending}.\n"
+            f"  Expected {ending} with save_weights_only "
+            f"{str(ending != '.keras').lower()}, as in Keras.",
+        )
+    if any(part.endswith(_ENDINGS) for part in example(name).split("/")[:-1]):
+        here.refuse(
+            None, f"a folder of {name} ends as a model's file does.\n  Expected another folder."
+        )
+    elif is_the_jobs(example(name)):
+        here.refuse(
+            None, f"the job itself has files of the name {name}.\n  Expected another, as my-{name}."
+        )
+
+
+def _placeholders(item: KerasObject, name: str, draft: Draft, here: At) -> None:
+    names = placeholders(name)
+    known = ("epoch", *_logged_before(item, draft))
+    for wrong in (one for one in names if one not in known):
+        here.refuse(
+            None,
+            f"{{{wrong}}} is never produced"
+            f"{' where this callback stands' if wrong == monitors.LEARNING_RATE else ''}.\n"
+            f"  Expected one of: {listed(known)}.{did_you_mean(wrong, known)}",
+        )
+    epochs = draft.fit.get("epochs")
+    if names and isinstance(epochs, int) and epochs > MOST_FILES:
+        here.refuse(
+            None,
+            f"{name} may leave {epochs:,} files.\n"
+            f"  Expected a name without placeholders, or at most {MOST_FILES:,} epochs.",
+        )
+
+
+def _logged_before(item: KerasObject, draft: Draft) -> Sequence[str]:
+    """What the logs hold when a callback is called: those before it may have added to them."""
+    before: Iterable[KerasObject] = draft.callbacks[: _position(item, draft.callbacks)]
+    return monitors.produces(draft.metrics, tuple(before), validates=draft.validates)
+
+
+def _position(item: KerasObject, items: Sequence[KerasObject]) -> int:
+    return next(place for place, one in enumerate(items) if one is item)
+
+
+def _suggested(item: KerasObject) -> str:
+    monitor = item.arguments.get("monitor")
+    ending = ".weights.h5" if item.arguments.get("save_weights_only") else ".keras"
+    return f"{monitor if isinstance(monitor, str) else 'second'}{ending}"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fornada.cli import words
-from fornada.cli.exits import Exit, ExitWith
+from fornada.cli import formatting
+from fornada.cli.exit_codes import Exit, ExitWith
 from fornada.cli.jobs import specs
 from fornada.cli.options import output_options
 from fornada.cli.output import Column, Output
@@ -202,7 +202,9 @@ def pack(places: Sequence[Path], changes: Sequence[str], output: Output) -> None
             if row["pack"] and output.quiet:
                 output.line(row["pack"])
             elif row["pack"]:
-                images = f"{words.count(row['images'])} images, {words.size(row['bytes'])}"
+                images = (
+                    f"{formatting.count(row['images'])} images, {formatting.size(row['bytes'])}"
+                )
                 output.line(f"{row['folder']}: {images}: {row['pack']}")
     if wrong:
         raise ExitWith(Exit.SPEC_INVALID, "\n".join(wrong))
@@ -265,12 +267,12 @@ def ls(output: Output) -> None:
     cells = [
         (
             row["name"],
-            words.count(row["images"]),
+            formatting.count(row["images"]),
             row["classes"],
             f"{row['image_size'][0]}x{row['image_size'][1]} {row['color_mode']}",
             row["kind"],
-            words.size(row["bytes"]),
-            words.minute(row["used_at"]),
+            formatting.size(row["bytes"]),
+            formatting.minute(row["used_at"]),
             "yes" if row["in_use"] else None,
             row["source"],
         )
@@ -325,7 +327,7 @@ def gc(everything: bool, output: Output) -> None:
         return
     output.table(
         (Column("REMOVED"), Column("SIZE", right=True)),
-        [(name, words.size(size)) for name, size in gone],
+        [(name, formatting.size(size)) for name, size in gone],
         empty="Nothing to remove.",
     )
 

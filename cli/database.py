@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fornada.cli.exits import Exit, ExitWith
+from fornada.cli.exit_codes import Exit, ExitWith
 from fornada.cli.options import output_options
 from fornada.cli.output import Output
 

@@ -2,7 +2,7 @@
 
 import click
 
-from fornada.cli.exits import Exit, ExitWith
+from fornada.cli.exit_codes import Exit, ExitWith
 from fornada.cli.options import output_options
 from fornada.cli.output import Column, Output
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
+from fornada.cli.formatting import count, duration, local, minute, number
 from fornada.cli.options import job_argument, moment, output_options, tag_option
 from fornada.cli.output import EMPTY, Column, Output
+from fornada.cli.reasons import about_when, sentence, word
 from fornada.cli.result import attempts, report
 from fornada.cli.timeline import timeline
-from fornada.cli.waiting import about_when, sentence, word
-from fornada.cli.words import count, duration, local, minute, number
 from fornada.db.states import JobState
 
 # How many of a job's events `show` ends with.

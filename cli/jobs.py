@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fornada.cli.keeper import Keeper
+from fornada.cli.accepted import Accepted, announce, conclude, conditions, told_terms
+from fornada.cli.follow import answer, end_all, ended_by_sigterm, watch
 from fornada.cli.options import (
     job_arguments,
     never_mind_option,
@@ -16,8 +17,7 @@ from fornada.cli.options import (
     term_options,
 )
 from fornada.cli.output import Output
-from fornada.cli.submitting import Accepted, announce, conclude, conditions, told_terms
-from fornada.cli.watch import answer, end_all, ended_by_sigterm, watch
+from fornada.cli.temporary_stack import Keeper
 
 if TYPE_CHECKING:
     from fornada.client.submission import Terms

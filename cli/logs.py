@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fornada.cli.exits import Exit, ExitWith
+from fornada.cli.exit_codes import Exit, ExitWith
+from fornada.cli.follow import ended_by_sigterm
+from fornada.cli.formatting import size
 from fornada.cli.options import job_argument
-from fornada.cli.watch import ended_by_sigterm
-from fornada.cli.words import size
 
 if TYPE_CHECKING:
     from fornada.client.logs import Piece

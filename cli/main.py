@@ -6,7 +6,7 @@ import sys
 import click
 
 from fornada import __version__
-from fornada.cli.exits import Exit, ExitWith, of_error
+from fornada.cli.exit_codes import Exit, ExitWith, of_error
 from fornada.cli.lazy import LazyGroup
 
 # How a shell asks for completions, see `fornada completion`.
@@ -31,11 +31,11 @@ COMMANDS = {
     ),
     "retry": ("fornada.cli.steer:retry", "Queue failed or cancelled jobs again."),
     "clone": (
-        "fornada.cli.again:clone",
+        "fornada.cli.clone:clone",
         "Queue a new job from the spec of an old one, with changes.",
     ),
     "extend": (
-        "fornada.cli.again:extend",
+        "fornada.cli.clone:extend",
         "Queue a new job that goes on where a finished one has ended.",
     ),
     "queue": ("fornada.cli.queues:queue", "List, pause and limit queues."),
@@ -64,7 +64,7 @@ def fornada() -> None:
 
 
 def main() -> None:
-    """Run the command line and exit with a code of `fornada.cli.exits`."""
+    """Run the command line and exit with a code of `fornada.cli.exit_codes`."""
     if COMPLETION in os.environ:
         # Answers the shell and exits.
         fornada.main(prog_name="fornada", complete_var=COMPLETION)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from fornada.cli.formatting import count, duration, number
 from fornada.cli.output import Output
-from fornada.cli.waiting import sentence
-from fornada.cli.words import count, duration, number
+from fornada.cli.reasons import sentence
 
 if TYPE_CHECKING:
     from fornada.client import Sight

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from fornada.cli.exits import MEANINGS
+from fornada.cli.exit_codes import MEANINGS
 from fornada.cli.lazy import LazyGroup
 from fornada.cli.main import fornada
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from fornada.cli.formatting import brief, duration, number, since
 from fornada.cli.output import Output
 from fornada.cli.progress import began_at, epochs_wanted
-from fornada.cli.words import brief, duration, number, since
 
 Job = Mapping[str, Any]
 # Confusion matrices with more classes do not fit a screen; `--json` has them whole.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fornada.cli.exits import Exit, ExitWith
+from fornada.cli.exit_codes import Exit, ExitWith
 from fornada.cli.jobs import specs
 from fornada.cli.options import output_options, spec_options
 from fornada.cli.output import Output

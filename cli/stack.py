@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fornada.cli.follow import ended_by_sigterm
 from fornada.cli.options import output_options, queues_option, slots_option
 from fornada.cli.output import Output
-from fornada.cli.watch import ended_by_sigterm
 
 if TYPE_CHECKING:
     from fornada.client import Client

@@ -7,8 +7,8 @@ import click
 
 from fornada.cli.options import output_options, seconds
 from fornada.cli.output import Output
+from fornada.cli.reasons import sentence
 from fornada.cli.targets import chosen, each, targets
-from fornada.cli.waiting import sentence
 from fornada.db.states import PRIORITIES
 
 if TYPE_CHECKING:

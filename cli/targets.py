@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fornada.cli.exits import Exit, ExitWith
+from fornada.cli.exit_codes import Exit, ExitWith
 from fornada.cli.options import tag_option
 from fornada.cli.output import Output
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from fornada.cli.formatting import brief, duration, jobs, local
 from fornada.cli.output import Output
 from fornada.cli.progress import began_at
-from fornada.cli.waiting import clock
-from fornada.cli.words import brief, duration, jobs, local
+from fornada.cli.reasons import clock
 
 Detail = dict[str, Any]
 # What an event tells of why an attempt ended badly.

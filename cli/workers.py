@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fornada.cli.exits import Exit, ExitWith
+from fornada.cli.exit_codes import Exit, ExitWith
+from fornada.cli.formatting import duration, since
 from fornada.cli.options import output_options, queues_option, seconds, slots_option
 from fornada.cli.output import Column, Output
-from fornada.cli.words import duration, since
 from fornada.db.states import WorkerState
 
 if TYPE_CHECKING:

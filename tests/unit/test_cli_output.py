@@ -5,7 +5,7 @@ from typing import Any, cast
 import click
 import pytest
 
-from fornada.cli.again import extend
+from fornada.cli.clone import extend
 from fornada.cli.history import now
 from fornada.cli.jobs import submit
 from fornada.cli.output import Column, Output

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from fornada.cli.exits import MEANINGS, Exit
+from fornada.cli.exit_codes import MEANINGS, Exit
 from fornada.cli.main import COMMANDS, fornada
 from fornada.cli.reference import cli_page, commands, settings_page
 

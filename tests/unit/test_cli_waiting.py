@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fornada.cli.waiting import WHY, clock, dated, sentence, word
+from fornada.cli.reasons import WHY, clock, dated, sentence, word
 
 # As the record spells them.
 WORDS = [

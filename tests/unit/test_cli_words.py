@@ -6,8 +6,8 @@ from typing import Any
 import click
 import pytest
 
-from fornada.cli import words
-from fornada.cli.exits import Exit, of_job
+from fornada.cli import formatting
+from fornada.cli.exit_codes import Exit, of_job
 from fornada.cli.options import coming, moment, seconds
 from fornada.client.submission import uuid7
 from fornada.db.states import QUOTE
@@ -57,14 +57,14 @@ def test_a_moment_to_come_is_a_time_of_day_a_date_or_how_far_off() -> None:
     [(None, None), (9.44, "9.4 s"), (59.96, "1:00"), (187, "3:07"), (7387, "2:03:07")],
 )
 def test_durations_are_clocks(value: float | None, said: str | None) -> None:
-    assert words.duration(value) == said
+    assert formatting.duration(value) == said
 
 
 @pytest.mark.parametrize(
     ("value", "said"), [(None, None), (0.157451, "0.1575"), (1e-7, "1e-07"), ("NaN", "NaN")]
 )
 def test_numbers_have_four_digits(value: float | str | None, said: str | None) -> None:
-    assert words.number(value) == said
+    assert formatting.number(value) == said
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,9 @@ def test_uids_sort_by_time_and_never_meet() -> None:
 
 
 def test_a_failure_is_one_line_in_a_list() -> None:
-    assert words.brief("one\ntwo") == "one"
-    assert words.brief("") == ""
-    assert words.brief(f"SIGKILL{QUOTE}epoch 8/20  loss 0.2") == "SIGKILL"
-    assert len(words.brief("a" * 500)) == words.BRIEF
-    assert words.brief("a" * 500).endswith("a…")
-    assert words.brief("a" * words.BRIEF) == "a" * words.BRIEF
+    assert formatting.brief("one\ntwo") == "one"
+    assert formatting.brief("") == ""
+    assert formatting.brief(f"SIGKILL{QUOTE}epoch 8/20  loss 0.2") == "SIGKILL"
+    assert len(formatting.brief("a" * 500)) == formatting.BRIEF
+    assert formatting.brief("a" * 500).endswith("a…")
+    assert formatting.brief("a" * formatting.BRIEF) == "a" * formatting.BRIEF

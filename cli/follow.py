@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from fornada.cli.exits import Exit, ExitWith, of_job
+from fornada.cli.exit_codes import Exit, ExitWith, of_job
 from fornada.cli.output import Output
 from fornada.cli.progress import shown
 from fornada.cli.result import report
 
 if TYPE_CHECKING:
-    from fornada.cli.keeper import Keeper
+    from fornada.cli.temporary_stack import Keeper
     from fornada.client import Client
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from fornada.cli.accepted import Accepted, announce, conclude, told_terms
+from fornada.cli.follow import ended_by_sigterm
 from fornada.cli.options import (
     job_argument,
     never_mind_option,
@@ -14,8 +16,6 @@ from fornada.cli.options import (
     term_options,
 )
 from fornada.cli.output import Output
-from fornada.cli.submitting import Accepted, announce, conclude, told_terms
-from fornada.cli.watch import ended_by_sigterm
 
 
 @click.command()

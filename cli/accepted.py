@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from fornada.cli.follow import end_all
 from fornada.cli.output import Output
-from fornada.cli.waiting import dated, sentence
-from fornada.cli.watch import end_all
+from fornada.cli.reasons import dated, sentence
 from fornada.db.errors import DatabaseUnreachable, StoreError
 from fornada.db.states import Unfit
 from fornada.errors import FornadaError

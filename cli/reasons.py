@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from fornada.cli.words import duration, jobs
+from fornada.cli.formatting import duration, jobs
 from fornada.db.states import Unfit
 
 

@@ -32,7 +32,7 @@ from fornada.worker.trainer.model.build import build  # noqa: E402
 from fornada.worker.trainer.outputs import environment  # noqa: E402
 from fornada.worker.trainer.state.contents import Origin  # noqa: E402
 from fornada.worker.trainer.state.finding import states  # noqa: E402
-from fornada.worker.trainer.state.store import Keeper  # noqa: E402
+from fornada.worker.trainer.state.store import StateStore  # noqa: E402
 from fornada.worker.trainer.training import Training  # noqa: E402
 
 # The shortest epoch that the promise is about.
@@ -69,7 +69,7 @@ class Trained:
     parameters: int
     state_bytes: int
     seconds: list[float]
-    keeper: Keeper
+    keeper: StateStore
 
 
 def spec_of(layers: list[Any], epochs: int) -> Spec:

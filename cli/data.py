@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fornada.cli import formatting
-from fornada.cli.exit_codes import Exit, ExitWith
+from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.jobs import specs
 from fornada.cli.options import output_options
 from fornada.cli.output import Column, Output
@@ -68,7 +68,7 @@ def check(files: Sequence[str], output: Output) -> None:
                 output.line(one.images.text.rstrip())
     wrong = [failure for one in found if (failure := one.failure)]
     if wrong:
-        raise ExitWith(Exit.SPEC_INVALID, "\n".join(wrong))
+        raise ExitWith(ExitCode.SPEC_INVALID, "\n".join(wrong))
 
 
 @dataclass(frozen=True)
@@ -132,18 +132,18 @@ def import_(  # noqa: PLR0913 - each is an option of its own
     Example:
       fornada data import ~/mnist Data --per-class-train 200 --per-class-test 50
     """
-    from fornada.data.idx import Choice, IdxError, TargetExists, import_idx
+    from fornada.data.idx import IdxError, Sample, TargetExists, import_idx
 
-    choices = {"Train": Choice(per_class_train, seed), "Test": Choice(per_class_test, seed)}
+    choices = {"Train": Sample(per_class_train, seed), "Test": Sample(per_class_test, seed)}
     try:
         with _counting(output) as progress:
             written = import_idx(idx_dir, out_dir, choices, progress)
     except TargetExists as error:
-        raise ExitWith(Exit.WRONG_STATE, str(error)) from error
+        raise ExitWith(ExitCode.WRONG_STATE, str(error)) from error
     except IdxError as error:
-        raise ExitWith(Exit.NOT_FOUND, str(error)) from error
+        raise ExitWith(ExitCode.NOT_FOUND, str(error)) from error
     except OSError as error:
-        raise ExitWith(Exit.WRONG_STATE, f"{error.filename}: {error.strerror}") from error
+        raise ExitWith(ExitCode.WRONG_STATE, f"{error.filename}: {error.strerror}") from error
     if output.json:
         output.document({"folder": str(out_dir.absolute()), **written})
     elif not output.quiet:
@@ -207,11 +207,11 @@ def pack(places: Sequence[Path], changes: Sequence[str], output: Output) -> None
                 )
                 output.line(f"{row['folder']}: {images}: {row['pack']}")
     if wrong:
-        raise ExitWith(Exit.SPEC_INVALID, "\n".join(wrong))
+        raise ExitWith(ExitCode.SPEC_INVALID, "\n".join(wrong))
     if unpacked := [
         f"{row['folder']}: not packed: {row['unpacked']}" for row in rows if not row["pack"]
     ]:
-        raise ExitWith(Exit.WRONG_STATE, "\n".join(unpacked))
+        raise ExitWith(ExitCode.WRONG_STATE, "\n".join(unpacked))
 
 
 def _specs(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fornada.cli.exit_codes import Exit, ExitWith
+from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.options import output_options
 from fornada.cli.output import Output
 
@@ -66,7 +66,7 @@ def current(output: Output) -> None:
     else:
         output.line(f"{found or 'empty'}  (this version needs {needed})")
     if found != needed:
-        raise ExitWith(Exit.UNREACHABLE, "Bring it up: fornada db upgrade")
+        raise ExitWith(ExitCode.UNREACHABLE, "Bring it up: fornada db upgrade")
 
 
 @db.command()
@@ -90,7 +90,7 @@ def check(output: Output) -> None:
     for one in differences if not output.json else ():
         output.line(one)
     if differences:
-        raise ExitWith(Exit.UNREACHABLE, "Bring it up: fornada db upgrade")
+        raise ExitWith(ExitCode.UNREACHABLE, "Bring it up: fornada db upgrade")
 
 
 def _database() -> "Database":

@@ -2,12 +2,12 @@
 
 import click
 
-from fornada.cli.exit_codes import Exit, ExitWith
+from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.options import output_options
 from fornada.cli.output import Column, Output
 
 # By what is wrong first, the code that the command ends with.
-CODES = {"database": Exit.UNREACHABLE, "broker": Exit.UNREACHABLE}
+CODES = {"database": ExitCode.UNREACHABLE, "broker": ExitCode.UNREACHABLE}
 
 
 @click.command()
@@ -45,4 +45,4 @@ def doctor(output: Output) -> None:
         )
     for one in findings:
         if not one.well:
-            raise ExitWith(CODES.get(one.what, Exit.NEVER_SCHEDULED), "A job would not run.")
+            raise ExitWith(CODES.get(one.what, ExitCode.NEVER_SCHEDULED), "A job would not run.")

@@ -5,7 +5,7 @@ from enum import IntEnum
 from typing import Any
 
 
-class Exit(IntEnum):
+class ExitCode(IntEnum):
     """The documented table. A script may rely on it."""
 
     DONE = 0
@@ -24,50 +24,53 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-MEANINGS: Mapping[Exit, str] = {
-    Exit.DONE: "Done. Where a job was waited for: it succeeded.",
-    Exit.INTERNAL: "An error inside Fornada; FORNADA_DEBUG=1 shows where.",
-    Exit.USAGE: "The command line or a setting is wrong, or --needed cannot read the data here.",
-    Exit.SPEC_INVALID: "A spec, its data or its model is invalid, or its file cannot be read; "
+MEANINGS: Mapping[ExitCode, str] = {
+    ExitCode.DONE: "Done. Where a job was waited for: it succeeded.",
+    ExitCode.INTERNAL: "An error inside Fornada; FORNADA_DEBUG=1 shows where.",
+    ExitCode.USAGE: "The command line or a setting is wrong, "
+    "or --needed cannot read the data here.",
+    ExitCode.SPEC_INVALID: "A spec, its data or its model is invalid, or its file cannot be read; "
     "every problem is listed.",
-    Exit.NOT_FOUND: "No such job, worker or log; no usable IDX files to import.",
-    Exit.WRONG_STATE: "The job's state, a stack already up, a folder that exists or cannot be "
+    ExitCode.NOT_FOUND: "No such job, worker or log; no usable IDX files to import.",
+    ExitCode.WRONG_STATE: "The job's state, a stack already up, a folder that exists or cannot be "
     "written, or too little room for a pack does not allow it.",
-    Exit.UNREACHABLE: "The database (or, where it is needed, the broker) is unreachable, has "
+    ExitCode.UNREACHABLE: "The database (or, where it is needed, the broker) is unreachable, has "
     "another schema, or does not let this user do that.",
-    Exit.JOB_FAILED: "The job failed.",
-    Exit.CANCELLED: "The job was cancelled.",
-    Exit.TIME_LIMIT: "The job reached its time limit.",
-    Exit.LOST: "The job was lost with its worker.",
-    Exit.NEVER_SCHEDULED: "No worker there is can run the job.",
-    Exit.WAIT_TIMED_OUT: "The wait timed out; the job goes on.",
-    Exit.INTERRUPTED: "Ctrl-C or SIGTERM; the job goes on.",
+    ExitCode.JOB_FAILED: "The job failed.",
+    ExitCode.CANCELLED: "The job was cancelled.",
+    ExitCode.TIME_LIMIT: "The job reached its time limit.",
+    ExitCode.LOST: "The job was lost with its worker.",
+    ExitCode.NEVER_SCHEDULED: "No worker there is can run the job.",
+    ExitCode.WAIT_TIMED_OUT: "The wait timed out; the job goes on.",
+    ExitCode.INTERRUPTED: "Ctrl-C or SIGTERM; the job goes on.",
 }
 
 
 class ExitWith(Exception):
     """End the command with this code, and say this on stderr, if anything."""
 
-    def __init__(self, code: Exit, message: str = "") -> None:
+    def __init__(self, code: ExitCode, message: str = "") -> None:
         super().__init__(message)
         self.code = code
 
 
-def of_job(job: Mapping[str, Any]) -> Exit:
+def of_job(job: Mapping[str, Any]) -> ExitCode:
     """What a command that waited for a job ends with.
 
     Args:
         job: the document of a job in a final state.
     """
     if job["state"] == "succeeded":
-        return Exit.DONE
+        return ExitCode.DONE
     if job["state"] == "cancelled":
-        return Exit.CANCELLED
+        return ExitCode.CANCELLED
     code = str((job.get("failure") or {}).get("code"))
-    return {"TIME_LIMIT": Exit.TIME_LIMIT, "WORKER_LOST": Exit.LOST}.get(code, Exit.JOB_FAILED)
+    return {"TIME_LIMIT": ExitCode.TIME_LIMIT, "WORKER_LOST": ExitCode.LOST}.get(
+        code, ExitCode.JOB_FAILED
+    )
 
 
-def of_error(error: Exception) -> Exit | None:
+def of_error(error: Exception) -> ExitCode | None:
     """What an error that a command lets through ends with; None when nobody expected it."""
     if isinstance(error, ExitWith):
         return error.code
@@ -77,29 +80,29 @@ def of_error(error: Exception) -> Exit | None:
     from fornada.spec import SpecProblems
 
     if isinstance(error, SpecProblems):
-        return Exit.SPEC_INVALID
-    table: tuple[tuple[type[Exception], Exit], ...] = (
-        (fornada.db.errors.JobNotFound, Exit.NOT_FOUND),
-        (fornada.db.errors.AmbiguousReference, Exit.NOT_FOUND),
-        (fornada.db.errors.BadCursor, Exit.USAGE),
-        (fornada.db.errors.BadReference, Exit.USAGE),
-        (fornada.db.errors.WrongState, Exit.WRONG_STATE),
-        (fornada.db.errors.DatabaseUnreachable, Exit.UNREACHABLE),
-        (fornada.db.errors.NotPermitted, Exit.UNREACHABLE),
-        (fornada.db.errors.SchemaMismatch, Exit.UNREACHABLE),
-        (fornada.errors.BrokerUnreachable, Exit.UNREACHABLE),
-        (fornada.errors.Undecided, Exit.UNREACHABLE),
-        (fornada.errors.SettingsError, Exit.USAGE),
-        (fornada.errors.NoKeras, Exit.USAGE),
-        (fornada.errors.StackRunning, Exit.WRONG_STATE),
-        (fornada.errors.NotStarted, Exit.WRONG_STATE),
-        (fornada.errors.WaitTimedOut, Exit.WAIT_TIMED_OUT),
-        (fornada.errors.NeverScheduled, Exit.NEVER_SCHEDULED),
-        (fornada.errors.LogElsewhere, Exit.NOT_FOUND),
-        (fornada.errors.WorkerNotFound, Exit.NOT_FOUND),
-        (fornada.errors.NotExtendable, Exit.WRONG_STATE),
-        (fornada.errors.DataUnreadable, Exit.USAGE),
-        (fornada.errors.FornadaError, Exit.INTERNAL),
-        (fornada.db.errors.StoreError, Exit.INTERNAL),
+        return ExitCode.SPEC_INVALID
+    table: tuple[tuple[type[Exception], ExitCode], ...] = (
+        (fornada.db.errors.JobNotFound, ExitCode.NOT_FOUND),
+        (fornada.db.errors.AmbiguousReference, ExitCode.NOT_FOUND),
+        (fornada.db.errors.BadCursor, ExitCode.USAGE),
+        (fornada.db.errors.BadReference, ExitCode.USAGE),
+        (fornada.db.errors.WrongState, ExitCode.WRONG_STATE),
+        (fornada.db.errors.DatabaseUnreachable, ExitCode.UNREACHABLE),
+        (fornada.db.errors.NotPermitted, ExitCode.UNREACHABLE),
+        (fornada.db.errors.SchemaMismatch, ExitCode.UNREACHABLE),
+        (fornada.errors.BrokerUnreachable, ExitCode.UNREACHABLE),
+        (fornada.errors.Undecided, ExitCode.UNREACHABLE),
+        (fornada.errors.SettingsError, ExitCode.USAGE),
+        (fornada.errors.NoKeras, ExitCode.USAGE),
+        (fornada.errors.StackRunning, ExitCode.WRONG_STATE),
+        (fornada.errors.NotStarted, ExitCode.WRONG_STATE),
+        (fornada.errors.WaitTimedOut, ExitCode.WAIT_TIMED_OUT),
+        (fornada.errors.NeverScheduled, ExitCode.NEVER_SCHEDULED),
+        (fornada.errors.LogElsewhere, ExitCode.NOT_FOUND),
+        (fornada.errors.WorkerNotFound, ExitCode.NOT_FOUND),
+        (fornada.errors.NotExtendable, ExitCode.WRONG_STATE),
+        (fornada.errors.DataUnreadable, ExitCode.USAGE),
+        (fornada.errors.FornadaError, ExitCode.INTERNAL),
+        (fornada.db.errors.StoreError, ExitCode.INTERNAL),
     )
     return next((code for kind, code in table if isinstance(error, kind)), None)

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from fornada.cli.exit_codes import Exit, ExitWith, of_job
+from fornada.cli.exit_codes import ExitCode, ExitWith, of_job
 from fornada.cli.output import Output
 from fornada.cli.progress import shown
 from fornada.cli.result import report
 
 if TYPE_CHECKING:
-    from fornada.cli.temporary_stack import Keeper
+    from fornada.cli.temporary_stack import TemporaryStack
     from fornada.client import Client
 
 
@@ -23,7 +23,7 @@ def watch(
     job_id: int,
     output: Output,
     *,
-    keeper: "Keeper | None" = None,
+    keeper: "TemporaryStack | None" = None,
     timeout_s: float | None = None,
 ) -> dict[str, Any]:
     """Show a job's progress until its end.
@@ -52,7 +52,7 @@ def watch(
         ours = keeper is not None and keeper.ours
         if ours:
             output.warn("stopping the worker; Ctrl-C once more ends it at once")
-        raise ExitWith(Exit.INTERRUPTED, _come_back(job_id, ours)) from None
+        raise ExitWith(ExitCode.INTERRUPTED, _come_back(job_id, ours)) from None
     return document
 
 
@@ -90,7 +90,7 @@ def answer(documents: Sequence[Mapping[str, Any]], output: Output) -> None:
                 output.note("")
             report(document, output)
     for code in map(of_job, documents):
-        if code is not Exit.DONE:
+        if code is not ExitCode.DONE:
             raise ExitWith(code)
 
 

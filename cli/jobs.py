@@ -17,7 +17,7 @@ from fornada.cli.options import (
     term_options,
 )
 from fornada.cli.output import Output
-from fornada.cli.temporary_stack import Keeper
+from fornada.cli.temporary_stack import TemporaryStack
 
 if TYPE_CHECKING:
     from fornada.client.submission import Terms
@@ -48,7 +48,7 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
         queues = sorted({"default", *(one.resources.queue for one in read)})
         # Before the stack comes up, which takes seconds.
         _look(client.settings, read, output)
-        with Keeper(client.settings, queues) as keeper:
+        with TemporaryStack(client.settings, queues) as keeper:
             # Our own worker may not have said yet what it serves; the keeper sees to it.
             (job,) = client.submit_all(read, wait_for_worker=keeper.ours)
             announce([Accepted(read[0], job)], AT_ONCE, output)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fornada.cli.exit_codes import Exit, ExitWith
+from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.follow import ended_by_sigterm
 from fornada.cli.formatting import size
 from fornada.cli.options import job_argument
@@ -44,7 +44,7 @@ def logs(reference: str, follow: bool, attempt: int | None) -> None:
             _write(job_id, read(job_id, attempt=attempt, tell=_say))
         except KeyboardInterrupt:
             raise ExitWith(
-                Exit.INTERRUPTED,
+                ExitCode.INTERRUPTED,
                 f"Stopped reading; job {job_id} is not touched.\n"
                 f"  Come back: fornada logs -f {job_id}",
             ) from None

@@ -6,7 +6,7 @@ import sys
 import click
 
 from fornada import __version__
-from fornada.cli.exit_codes import Exit, ExitWith, of_error
+from fornada.cli.exit_codes import ExitCode, ExitWith, of_error
 from fornada.cli.lazy import LazyGroup
 
 # How a shell asks for completions, see `fornada completion`.
@@ -90,10 +90,10 @@ def _run(arguments: list[str]) -> int:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        return _say("Interrupted.", Exit.INTERRUPTED)
+        return _say("Interrupted.", ExitCode.INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the one place where an error may end
         return _report(error, "--debug" in arguments)
-    return Exit.DONE
+    return ExitCode.DONE
 
 
 def _report(error: Exception, debug: bool) -> int:
@@ -102,13 +102,13 @@ def _report(error: Exception, debug: bool) -> int:
         import traceback
 
         traceback.print_exception(error)
-        return Exit.INTERNAL if code is None else code
+        return ExitCode.INTERNAL if code is None else code
     if code is None:
         first = str(error).strip().splitlines() or [""]
         return _say(
             f"Internal error: {type(error).__name__}: {first[0]}\n"
             "  FORNADA_DEBUG=1 (or fornada --debug …) shows where; please report it.",
-            Exit.INTERNAL,
+            ExitCode.INTERNAL,
         )
     return _say(_told(error), code)
 
@@ -121,7 +121,7 @@ def _told(error: Exception) -> str:
     return outage(error) if isinstance(error, DatabaseUnreachable) else str(error)
 
 
-def _say(message: str, code: Exit) -> int:
+def _say(message: str, code: ExitCode) -> int:
     if message:
         click.echo(message, err=True)
     return code

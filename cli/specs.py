@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fornada.cli.exit_codes import Exit, ExitWith
+from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.jobs import specs
 from fornada.cli.options import output_options, spec_options
 from fornada.cli.output import Output
@@ -64,7 +64,7 @@ def check(files: Sequence[str], look_at_data: bool, build: bool, output: Output)
             _say(one, output)
     wrong = [*map(str, problems), *(failure for one in found for failure in one.failures)]
     if wrong:
-        raise ExitWith(Exit.SPEC_INVALID, "\n".join(wrong))
+        raise ExitWith(ExitCode.SPEC_INVALID, "\n".join(wrong))
 
 
 @click.command()

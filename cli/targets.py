@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fornada.cli.exit_codes import Exit, ExitWith
+from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.options import tag_option
 from fornada.cli.output import Output
 
@@ -88,7 +88,7 @@ def each(
     if output.json:
         output.document(moved)
     if refused:
-        raise ExitWith(Exit.WRONG_STATE, "\n".join(refused))
+        raise ExitWith(ExitCode.WRONG_STATE, "\n".join(refused))
     if not moved:
         output.note(nothing)
 

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from fornada.cli.exit_codes import Exit, ExitWith
+from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.db.states import Unfit
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fornada.stack.local import LocalStack
 
 
-class Keeper:
+class TemporaryStack:
     """Keeps a stack up while one job is watched, and stops what it has started.
 
     Args:
@@ -44,7 +44,7 @@ class Keeper:
         if self._stack is not None and (sight.waits or "").startswith(Unfit.NEEDS_GPU):
             job_id = sight.job["id"]
             raise ExitWith(
-                Exit.NEVER_SCHEDULED,
+                ExitCode.NEVER_SCHEDULED,
                 f"job {job_id} asks for a GPU and this machine has none. It waits in the queue. "
                 "Train it on the CPU: --set resources.gpus=auto. "
                 f"Forget it: fornada cancel {job_id}",

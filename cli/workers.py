@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fornada.cli.exit_codes import Exit, ExitWith
+from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.formatting import duration, since
 from fornada.cli.options import output_options, queues_option, seconds, slots_option
 from fornada.cli.output import Column, Output
@@ -50,7 +50,7 @@ def start(slots: str | None, queues: Sequence[str], name: str | None) -> None:
     settings = Settings()
     if settings.embedded and not running(settings):
         raise ExitWith(
-            Exit.WRONG_STATE,
+            ExitCode.WRONG_STATE,
             "the embedded stack is not up, so a worker would hear of no job. "
             "Start it, with a worker in it: fornada up. For a server, set FORNADA_DATABASE_URL, "
             "FORNADA_BROKER_URL and FORNADA_DATA_ROOT.",
@@ -123,7 +123,7 @@ def _until_gone(client: "Client", names: Sequence[str], timeout_s: float | None)
     end = None if timeout_s is None else time.monotonic() + timeout_s
     while left := [row["name"] for row in client.workers() if row["name"] in names]:
         if end is not None and time.monotonic() >= end:
-            raise ExitWith(Exit.WAIT_TIMED_OUT, f"still alive: {', '.join(left)}")
+            raise ExitWith(ExitCode.WAIT_TIMED_OUT, f"still alive: {', '.join(left)}")
         time.sleep(LOOK_S)
 
 

@@ -38,7 +38,7 @@ class Json(TypeDecorator[Any]):
         return plain(value)
 
 
-class Number(TypeDecorator[float]):
+class Float(TypeDecorator[float]):
     """A number with all its digits; NaN becomes null."""
 
     impl = Double

@@ -83,7 +83,7 @@ class Requests:
 
 
 @dataclass(frozen=True)
-class BestModel:
+class BestModelRow:
     """The best model so far, and the file that holds it."""
 
     epoch: int
@@ -105,7 +105,7 @@ class EpochRow:
     # Non-finite values may come as floats or as the strings of `fornada.db.json_values`.
     metrics: Mapping[str, float]
     # Present when this epoch improved on the best.
-    best: BestModel | None = None
+    best: BestModelRow | None = None
     # Which attempt trained it, None for the one that records it; 0: one of the job that this
     # one continues.
     attempt: int | None = None
@@ -133,7 +133,7 @@ class StartedFacts:
     first_batch: int = 0
     # What the training state holds: all epochs before `first_epoch`.
     restored: Sequence[EpochRow] = ()
-    best: BestModel | None = None
+    best: BestModelRow | None = None
     # Why this attempt's numbers may differ from those of a run that was never interrupted.
     inexact: str | None = None
     # seeded or deterministic.
@@ -175,7 +175,7 @@ class Verdict:
     outcome: AttemptOutcome
     stop_reason: StopReason | None = None
     failure: Failure | None = None
-    best: BestModel | None = None
+    best: BestModelRow | None = None
     # The best model on the test set: {loss, metrics, classes, confusion_matrix, per_class}.
     test: Mapping[str, Any] | None = None
     artifacts: Sequence[ArtifactRow] = field(default_factory=tuple)
@@ -184,7 +184,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class LogChunk:
+class LogChunkRow:
     """A piece of an attempt's log."""
 
     # From 1, without gaps.

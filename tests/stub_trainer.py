@@ -30,7 +30,7 @@ from fornada.worker.attempt_files import lasting
 from fornada.worker.messages import (
     Best,
     DataSummary,
-    Epoch,
+    EpochReport,
     FileRecord,
     Finished,
     RestoredEpoch,
@@ -39,7 +39,7 @@ from fornada.worker.messages import (
     Train,
 )
 from fornada.worker.trainer.process.confine import confine
-from fornada.worker.trainer.process.pipes import Inbox, Order, Outbox, StopAsked
+from fornada.worker.trainer.process.pipes import Assignment, Inbox, Outbox, StopAsked
 
 # Seconds between two epochs of a job that waits.
 EPOCH_S = 0.2
@@ -50,7 +50,7 @@ STATE = "state.json"
 class Stub:
     """One job, from `train` to the last word."""
 
-    def __init__(self, up: int, outbox: Outbox, order: Order) -> None:
+    def __init__(self, up: int, outbox: Outbox, order: Assignment) -> None:
         self._up = up
         self._say = outbox.tell
         self._order = order
@@ -122,7 +122,7 @@ class Stub:
         trained.append({"number": number, "attempt": train.attempt})
         _keep(train.folder / STATE, trained)
         self._log.write(f"epoch {number}\n".encode())
-        self._say(Epoch(**_epoch(number), best=_lasting(best) if number == 1 else None))
+        self._say(EpochReport(**_epoch(number), best=_lasting(best) if number == 1 else None))
 
 
 def chatter(epoch: int, count: int) -> bytes:

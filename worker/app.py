@@ -18,15 +18,15 @@ from fornada.errors import SettingsError
 from fornada.settings import Settings
 from fornada.stack import broker
 from fornada.worker import prctl
-from fornada.worker.attempts.supervisors import Crew
-from fornada.worker.context import Bakery
+from fornada.worker.attempts.supervisors import Supervisors
+from fornada.worker.context import WorkerContext
 from fornada.worker.host import heartbeat_file, names
-from fornada.worker.host.heartbeat import Heart
+from fornada.worker.host.heartbeat import Heartbeat
 from fornada.worker.host.heartbeat_file import NameHeld
 from fornada.worker.host.options import (
+    EXIT_DRAIN_REQUESTED,
     EXIT_HELD,
     EXIT_SCHEMA,
-    EXIT_SENT_HOME,
     EXIT_USAGE,
     Options,
     log_to_stderr,
@@ -36,7 +36,7 @@ from fornada.worker.slots import slots
 from fornada.worker.slots.environment import scrubbed
 from fornada.worker.slots.slots import Slot, SlotHeld
 from fornada.worker.slots.spares import Trainers
-from fornada.worker.upkeep import Upkeep
+from fornada.worker.upkeep import UpkeepThread
 from fornada.worker.wakeups import consumer, payloads
 
 log = logging.getLogger("fornada.worker")
@@ -91,12 +91,12 @@ def run(options: Options) -> int:
     # A server's worker without a root would read any file for anybody who may submit.
     root = settings.data_root_path
     urls = (settings.sql_url, broker.broker_url(settings))
-    heart = Heart(
+    heartbeat = Heartbeat(
         heartbeat_file.take(options.home, options.name) if options.pulse is None else options.pulse,
         grace_s=settings.grace_s,
         upkeep_s=settings.upkeep_s,
     )
-    heart.start()
+    heartbeat.start()
     holder = f"worker {options.name} (process {options.parent or os.getpid()})"
     taken = slots.take(slots.devices(options.slots), settings.home, holder)
     log.info("worker %s: slots %s, data in %s", options.name, _names(taken), root)
@@ -109,23 +109,23 @@ def run(options: Options) -> int:
             trainers.prepare(slot, gently=False)
         database = Database(settings.sql_url)
         us = (options.name, socket.gethostname())
-        bakery = Bakery(*us, settings, database, options.queues, trainers, _versions())
-        crew = Crew(taken, bakery)
-        _enlist(crew, heart, options.begun)
-        return _serve(crew, heart)
+        context = WorkerContext(*us, settings, database, options.queues, trainers, _versions())
+        supervisors = Supervisors(taken, context)
+        _take_name(supervisors, heartbeat, options.begun)
+        return _serve(supervisors, heartbeat)
     finally:
         trainers.close()
 
 
-def _enlist(crew: Crew, heart: Heart, begun: float) -> None:
+def _take_name(supervisors: Supervisors, heartbeat: Heartbeat, begun: float) -> None:
     """Wait for the database, and for our name in it."""
-    database, settings = crew.bakery.database, crew.bakery.settings
+    database, settings = supervisors.context.database, supervisors.context.settings
     pause = threading.Event()
     told = False
     while True:
         try:
             migrations.prepare(database, may_upgrade=settings.embedded)
-            names.enlist(database, settings, crew.facts(), heart.before, begun)
+            names.take_name(database, settings, supervisors.facts(), heartbeat.before, begun)
         except DatabaseUnreachable as exc:
             if not told:
                 log.warning("waiting for the database: %s", exc)
@@ -135,23 +135,25 @@ def _enlist(crew: Crew, heart: Heart, begun: float) -> None:
             return
 
 
-def _serve(crew: Crew, heart: Heart) -> int:
-    bakery = crew.bakery
-    app = broker.make_app(bakery.settings)
-    app.conf.task_queues = [broker.queue(name) for name in bakery.queues]
-    upkeep = Upkeep(crew, app, heart)
+def _serve(supervisors: Supervisors, heartbeat: Heartbeat) -> int:
+    context = supervisors.context
+    app = broker.make_app(context.settings)
+    app.conf.task_queues = [broker.queue(name) for name in context.queues]
+    upkeep = UpkeepThread(supervisors, app, heartbeat)
 
     def drain(**_: object) -> None:
-        heart.draining()
-        bakery.draining.set()
+        heartbeat.draining()
+        context.draining.set()
 
     app.steps["worker"].add(consumer.around_pool(upkeep.start, drain))
-    app.steps["consumer"].add(consumer.intake(crew.has_room, crew.when_freed, heart))
+    app.steps["consumer"].add(
+        consumer.intake(supervisors.has_room, supervisors.when_freed, heartbeat)
+    )
 
     @app.task(name=broker.TASK)  # type: ignore[untyped-decorator]
     def wake(*_: object, **payload: object) -> None:
-        payloads.accept(bakery.database, payload)
-        crew.answer()
+        payloads.accept(context.database, payload)
+        supervisors.answer()
 
     def keep_our_logging(**_: object) -> None:
         """Celery sets up nothing when somebody listens."""
@@ -167,12 +169,12 @@ def _serve(crew: Crew, heart: Heart) -> int:
     logging.getLogger("celery").setLevel(logging.WARNING)
 
     done = threading.Event()
-    threading.Thread(target=_end_if_stuck, args=(bakery, done), daemon=True).start()
+    threading.Thread(target=_end_if_stuck, args=(context, done), daemon=True).start()
     worker = app.Worker(
-        hostname=f"{bakery.name}@fornada",
+        hostname=f"{context.name}@fornada",
         # One more than there are slots: a wake-up that has just freed its slot may still count.
-        concurrency=len(crew.supervisors) + 1,
-        queues=list(bakery.queues),
+        concurrency=len(supervisors.all) + 1,
+        queues=list(context.queues),
         loglevel=logging.WARNING,
         without_gossip=True,
         without_mingle=True,
@@ -186,15 +188,15 @@ def _serve(crew: Crew, heart: Heart) -> int:
         drain()
         upkeep.close()
         done.set()
-    return EXIT_SENT_HOME if bakery.sent_home.is_set() else int(worker.exitcode or 0)
+    return EXIT_DRAIN_REQUESTED if context.drain_requested.is_set() else int(worker.exitcode or 0)
 
 
-def _end_if_stuck(bakery: Bakery, done: threading.Event) -> None:
+def _end_if_stuck(context: WorkerContext, done: threading.Event) -> None:
     """A drain ends in its time, also when a database or a driver hangs."""
-    bakery.draining.wait()
-    if not done.wait(bakery.settings.grace_s + DRAIN_EXTRA_S):
+    context.draining.wait()
+    if not done.wait(context.settings.grace_s + DRAIN_EXTRA_S):
         log.error("the drain hangs; ending at once")
-        os._exit(EXIT_SENT_HOME if bakery.sent_home.is_set() else EXIT_STUCK)
+        os._exit(EXIT_DRAIN_REQUESTED if context.drain_requested.is_set() else EXIT_STUCK)
 
 
 def _names(taken: list[Slot]) -> str:

@@ -10,7 +10,7 @@ from fornada.worker.slots.spares import Trainers
 
 
 @dataclass(frozen=True)
-class Bakery:
+class WorkerContext:
     """A worker; what is set once stays so."""
 
     name: str
@@ -23,4 +23,4 @@ class Bakery:
     versions: Mapping[str, str] = field(default_factory=dict)
     draining: threading.Event = field(default_factory=threading.Event)
     # Somebody asked from afar that the worker drains, and ends.
-    sent_home: threading.Event = field(default_factory=threading.Event)
+    drain_requested: threading.Event = field(default_factory=threading.Event)

@@ -90,7 +90,7 @@ class Best(_Message):
     file: FileRecord
 
 
-class Epoch(_Message):
+class EpochReport(_Message):
     """One epoch, numbered from 1, after its validation, callbacks and saves."""
 
     kind: Literal["epoch"] = "epoch"
@@ -103,7 +103,7 @@ class Epoch(_Message):
     best: Best | None = None
 
 
-class RestoredEpoch(Epoch):
+class RestoredEpoch(EpochReport):
     """An epoch of the state that a training goes on from, and the attempt that trained it.
 
     Attempt 0 stands for another job, which this one continues.
@@ -192,13 +192,13 @@ class Failed(_Message):
 
 
 Down = Annotated[Train | Stop, Field(discriminator="kind")]
-Up = Annotated[Started | Epoch | Finished | Stopped | Failed, Field(discriminator="kind")]
+Up = Annotated[Started | EpochReport | Finished | Stopped | Failed, Field(discriminator="kind")]
 
 _DOWN: TypeAdapter[Train | Stop] = TypeAdapter(Down)
-_UP: TypeAdapter[Started | Epoch | Finished | Stopped | Failed] = TypeAdapter(Up)
+_UP: TypeAdapter[Started | EpochReport | Finished | Stopped | Failed] = TypeAdapter(Up)
 
 
-def encode(message: Train | Stop | Started | Epoch | Finished | Stopped | Failed) -> bytes:
+def encode(message: Train | Stop | Started | EpochReport | Finished | Stopped | Failed) -> bytes:
     """One line, ending in a newline."""
     return message.model_dump_json().encode() + b"\n"
 
@@ -212,7 +212,7 @@ def decode_down(line: bytes) -> Train | Stop:
     return _DOWN.validate_json(line)
 
 
-def decode_up(line: bytes) -> Started | Epoch | Finished | Stopped | Failed:
+def decode_up(line: bytes) -> Started | EpochReport | Finished | Stopped | Failed:
     """Read what a trainer wrote.
 
     Raises:

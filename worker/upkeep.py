@@ -15,8 +15,8 @@ from fornada.db.errors import DatabaseUnreachable
 from fornada.db.queue import expiry, upkeep, workers
 from fornada.errors import BrokerUnreachable
 from fornada.stack import broker
-from fornada.worker.attempts.supervisors import Crew
-from fornada.worker.host.heartbeat import Heart
+from fornada.worker.attempts.supervisors import Supervisors
+from fornada.worker.host.heartbeat import Heartbeat
 
 log = logging.getLogger("fornada.worker")
 
@@ -27,30 +27,30 @@ OFFICE_BEATS = 2
 LOGS_KEPT_S = 3600.0
 
 
-class Upkeep:
+class UpkeepThread:
     """Beats in a thread of its own until closed; an outage costs beats, never the worker.
 
     Args:
-        crew: the worker's supervisors.
+        supervisors: the worker's supervisors.
         app: to publish through.
-        heart: is told of each round.
+        heartbeat: is told of each round.
     """
 
-    def __init__(self, crew: Crew, app: Celery, heart: Heart) -> None:
-        self._crew = crew
-        self._heart = heart
-        self._bakery = crew.bakery
+    def __init__(self, supervisors: Supervisors, app: Celery, heartbeat: Heartbeat) -> None:
+        self._supervisors = supervisors
+        self._heartbeat = heartbeat
+        self._context = supervisors.context
         self._app = app
         self._publisher = broker.Publisher(app)
         self._away: set[str] = set()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
         # A slot that found work by itself stays with it; the round goes on.
-        self._self_woken = ThreadPoolExecutor(len(crew.supervisors), "self-woken")
+        self._self_woken = ThreadPoolExecutor(len(supervisors.all), "self-woken")
 
     def start(self) -> None:
         """Begin with a beat at once: jobs may wait already."""
-        self._heart.begin(self._crew.pulse)
+        self._heartbeat.begin(self._supervisors.pulse)
         self.beat()
         self._thread.start()
 
@@ -63,24 +63,24 @@ class Upkeep:
         self._self_woken.shutdown(wait=True)
         self._publisher.close()
         try:
-            workers.gone(self._bakery.database, self._bakery.name)
+            workers.gone(self._context.database, self._context.name)
         except DatabaseUnreachable as exc:
             log.warning("not marked as gone: %s", exc)
 
     def _run(self) -> None:
-        while not self._closed.wait(self._bakery.settings.upkeep_s):
+        while not self._closed.wait(self._context.settings.upkeep_s):
             try:
                 self.beat()
             except Exception:
                 log.exception("upkeep failed; again at the next beat")
-            self._heart.beaten()
+            self._heartbeat.beaten()
 
     def beat(self) -> None:
         """One round."""
-        if not self._bakery.draining.is_set():
-            self._crew.prepare()
+        if not self._context.draining.is_set():
+            self._supervisors.prepare()
         try:
-            if workers.beat(self._bakery.database, self._crew.facts()):
+            if workers.beat(self._context.database, self._supervisors.facts()):
                 self._go_home()
             if self._holds_office():
                 self._keep()
@@ -89,23 +89,23 @@ class Upkeep:
             self._report_away("database", exc)
         except BrokerUnreachable as exc:
             self._report_away("broker", exc)
-        if self._heart.connecting:
+        if self._heartbeat.connecting:
             self._ask_redis()
         # Wake-ups get lost, and Redis may be away: what waits in SQL is found without them.
-        if self._crew.has_room():
-            for _ in range(self._crew.idle()):
+        if self._supervisors.has_room():
+            for _ in range(self._supervisors.idle()):
                 self._self_woken.submit(self._answer)
 
     def _go_home(self) -> None:
         """Drain because the record asks for it, in the way of a signal."""
-        if not self._bakery.sent_home.is_set():
+        if not self._context.drain_requested.is_set():
             log.info("asked from afar to drain")
-            self._bakery.sent_home.set()
+            self._context.drain_requested.set()
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _answer(self) -> None:
         try:
-            self._crew.answer()
+            self._supervisors.answer()
         except Exception:
             # Nobody looks at what the pool keeps of it.
             log.exception("a slot that looked for work failed; again at the next beat")
@@ -115,17 +115,17 @@ class Upkeep:
         try:
             broker.ping(self._app)
         except BrokerUnreachable:
-            self._heart.broker(answers=False)
+            self._heartbeat.broker(answers=False)
         else:
-            self._heart.broker(answers=True)
+            self._heartbeat.broker(answers=True)
 
     def _holds_office(self) -> bool:
-        ttl_s = OFFICE_BEATS * self._bakery.settings.upkeep_s
-        return upkeep.take(self._bakery.database, self._bakery.name, ttl_s)
+        ttl_s = OFFICE_BEATS * self._context.settings.upkeep_s
+        return upkeep.take(self._context.database, self._context.name, ttl_s)
 
     def _keep(self) -> None:
-        database = self._bakery.database
-        pause_s = self._bakery.settings.retry_pause_s
+        database = self._context.database
+        pause_s = self._context.settings.retry_pause_s
         for job_id in expiry.expire_leases(database, pause_s=pause_s):
             log.warning("job %d: its worker was not heard of in time; the attempt is lost", job_id)
         for job_id in upkeep.release_due(database):
@@ -133,7 +133,7 @@ class Upkeep:
         upkeep.forget_logs(database, LOGS_KEPT_S)
         waiting = upkeep.claimable(database)
         if waiting:
-            idle = workers.idle_slots(database, self._bakery.settings.alive_s)
+            idle = workers.idle_slots(database, self._context.settings.alive_s)
             for queue, count in waiting.items():
                 self._publish(queue, min(count, idle.get(queue, 0)))
 

@@ -64,7 +64,7 @@ _TAKEN = tuple(
 
 
 @dataclass(frozen=True)
-class Place:
+class SlotFacts:
     """A slot that asks for a job."""
 
     worker: str
@@ -113,7 +113,7 @@ def claim(  # noqa: PLR0913
         The job, now running; None when there is none.
     """
     with database.begin() as connection:
-        place = Place(worker, slot, host or _host(connection, worker), has_gpu, lease_s)
+        place = SlotFacts(worker, slot, host or _host(connection, worker), has_gpu, lease_s)
         row = _take(connection, place, queues, within_s)
         if row is None:
             return None
@@ -209,7 +209,7 @@ def _host(connection: Connection, worker: str) -> str:
 
 
 def _take(
-    connection: Connection, place: Place, names: Sequence[str], within_s: float
+    connection: Connection, place: SlotFacts, names: Sequence[str], within_s: float
 ) -> Row[Any] | None:
     served = queues.served(connection, names)
     row = _best(connection, place, served, _welcome)
@@ -226,7 +226,7 @@ def _take(
 
 
 def _best(
-    connection: Connection, place: Place, served: queues.Served, taking: _Taking
+    connection: Connection, place: SlotFacts, served: queues.Served, taking: _Taking
 ) -> Row[Any] | None:
     """Take the best of the jobs; of a queue that is full meanwhile, undo it and look further."""
     while served.limited:
@@ -242,7 +242,7 @@ def _best(
 
 
 def _first(
-    connection: Connection, place: Place, served: queues.Served, taking: _Taking
+    connection: Connection, place: SlotFacts, served: queues.Served, taking: _Taking
 ) -> Row[Any] | None:
     return connection.execute(taking(served.names, place.gpus), place.values).one_or_none()
 
@@ -275,7 +275,7 @@ def _taking(found: Select[int]) -> Update:
 
 
 def _no_other(
-    connection: Connection, place: Place, names: Sequence[str], within_s: float
+    connection: Connection, place: SlotFacts, names: Sequence[str], within_s: float
 ) -> ColumnElement[bool]:
     """Whether no other host that is alive could run a job of these queues."""
     workers = heard_of(connection, within_s)

@@ -28,7 +28,7 @@ from fornada.db.queue.fences import HELD, unindexed
 from fornada.db.queue.moves import UPKEEP, moved
 from fornada.db.states import FINAL_STATES, LIVE_STATES, JobState, StopReason
 from fornada.db.store.session import Database
-from fornada.db.store.tables import Dependency, Job, Upkeep
+from fornada.db.store.tables import Dependency, Job, UpkeepTurn
 
 # Held jobs that a beat of upkeep looks at: all of them, at most sites, and in some milliseconds.
 LOOKED_AT = 2000
@@ -155,12 +155,12 @@ def release_due(database: Database, *, most: int = LOOKED_AT) -> list[int]:
         Ids of those that wait no longer.
     """
     with database.read() as connection:
-        after = connection.scalar(select(Upkeep.settled_to))
+        after = connection.scalar(select(UpkeepTurn.settled_to))
         to = connection.scalar(_held(after).offset(most - 1).limit(1))
         ids = list(connection.scalars(due(after, to)))
     if to != after:
         with database.begin() as connection:
-            connection.execute(update(Upkeep).values(settled_to=to))
+            connection.execute(update(UpkeepTurn).values(settled_to=to))
     settled = []
     for job_id in ids:
         with database.begin() as connection:

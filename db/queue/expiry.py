@@ -10,7 +10,7 @@ from fornada.db.queue.verdicts import PAUSE_S, end
 from fornada.db.records import Failure, Fence, Verdict
 from fornada.db.states import QUOTE, AttemptOutcome, FailureCode
 from fornada.db.store.session import Database
-from fornada.db.store.tables import Attempt, Job, Upkeep
+from fornada.db.store.tables import Attempt, Job, UpkeepTurn
 
 
 def expire_leases(database: Database, *, pause_s: float = PAUSE_S) -> list[int]:
@@ -42,7 +42,7 @@ def abandon(database: Database, *, worker: str, host: str, pause_s: float = PAUS
 
 def expired() -> ColumnElement[bool]:
     """Whether a job's attempt has not been heard of for longer than its lease."""
-    resumed = select(Upkeep.resumed_at).scalar_subquery()
+    resumed = select(UpkeepTurn.resumed_at).scalar_subquery()
     return and_(
         Job.state == RUNNING,
         Job.lease_until < now(),

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from fornada.db.errors import Fenced
-from fornada.db.records import BestModel, Fence
+from fornada.db.records import BestModelRow, Fence
 from fornada.db.states import JobState
 from fornada.db.store.tables import Attempt, Job
 
@@ -128,7 +128,7 @@ def write_attempt(
     return connection.execute(statement, named(fence) | values).one()
 
 
-def best_columns(best: BestModel | None) -> dict[str, Any]:
+def best_columns(best: BestModelRow | None) -> dict[str, Any]:
     """The job's columns of its best model; all null without one."""
     return {
         "best_epoch": best.epoch if best else None,

@@ -20,7 +20,7 @@ NEEDS_GPU = "1"
 
 
 @dataclass(frozen=True)
-class Slot:
+class FleetSlot:
     """One place where a job could run."""
 
     worker: str
@@ -38,32 +38,32 @@ class Fleet:
 
     def __init__(self, workers: Iterable[Row[Any]]) -> None:
         self._workers = list(workers)
-        self._fitting: dict[tuple[str, bool], list[Slot]] = {}
+        self._fitting: dict[tuple[str, bool], list[FleetSlot]] = {}
 
     @classmethod
     def taking(cls, workers: Iterable[Row[Any]]) -> Self:
         """Of those that take jobs now: one that drains takes none."""
         return cls(worker for worker in workers if worker.state != WorkerState.DRAINING)
 
-    def serving(self, queue: str) -> Sequence[Slot]:
+    def serving(self, queue: str) -> Sequence[FleetSlot]:
         """All slots of the workers that serve a queue."""
         return self._known(queue, needs_gpu=False)
 
-    def fitting(self, queue: str, gpus: str) -> Sequence[Slot]:
+    def fitting(self, queue: str, gpus: str) -> Sequence[FleetSlot]:
         """The slots that a job of a queue fits, by what it asks for: auto, 0 or 1."""
         return self._known(queue, needs_gpu=gpus == NEEDS_GPU)
 
-    def _known(self, queue: str, *, needs_gpu: bool) -> Sequence[Slot]:
+    def _known(self, queue: str, *, needs_gpu: bool) -> Sequence[FleetSlot]:
         key = (queue, needs_gpu)
         if key not in self._fitting:
             self._fitting[key] = [s for s in self._slots(queue) if s.gpu or not needs_gpu]
         return self._fitting[key]
 
-    def _slots(self, queue: str) -> Iterator[Slot]:
+    def _slots(self, queue: str) -> Iterator[FleetSlot]:
         for worker in self._workers:
             if queue in worker.queues:
                 for slot in worker.slots:
-                    yield Slot(worker.name, slot["name"], worker.host, has_gpu(slot))
+                    yield FleetSlot(worker.name, slot["name"], worker.host, has_gpu(slot))
 
 
 def never_runs(

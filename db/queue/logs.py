@@ -5,7 +5,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, or_, sel
 from fornada.db.clock import later, now
 from fornada.db.errors import JobNotFound
 from fornada.db.queue.fences import share_job
-from fornada.db.records import Fence, LogChunk, LogPlace
+from fornada.db.records import Fence, LogChunkRow, LogPlace
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Attempt, Job
 from fornada.db.store.tables import LogChunk as Chunk
@@ -20,7 +20,7 @@ LAST_BYTES = 2**14
 LAST_CHUNKS = 20
 
 
-def record_log(database: Database, fence: Fence, chunk: LogChunk) -> None:
+def record_log(database: Database, fence: Fence, chunk: LogChunkRow) -> None:
     """Record a piece of an attempt's log; the same one again changes nothing.
 
     Raises:
@@ -64,7 +64,7 @@ def log_places(database: Database, job_id: int) -> list[LogPlace]:
 
 def log_chunks(
     database: Database, job_id: int, attempt: int, after_number: int = 0
-) -> list[LogChunk]:
+) -> list[LogChunkRow]:
     """The pieces of an attempt's log that are there, in order.
 
     Args:
@@ -75,7 +75,7 @@ def log_chunks(
     )
     with database.read() as connection:
         rows = connection.execute(wanted.order_by(Chunk.number)).all()
-    return [LogChunk(row.number, row.start, bytes(row.data)) for row in rows]
+    return [LogChunkRow(row.number, row.start, bytes(row.data)) for row in rows]
 
 
 def last_lines(connection: Connection, fence: Fence) -> list[str]:

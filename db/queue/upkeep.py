@@ -10,7 +10,7 @@ from fornada.db.queue.claims import AT_ONCE, TIME_HAS_COME
 from fornada.db.queue.dependents import release_due
 from fornada.db.queue.logs import forget_logs
 from fornada.db.store.session import Database
-from fornada.db.store.tables import Job, Upkeep
+from fornada.db.store.tables import Job, UpkeepTurn
 from fornada.db.store.upsert import insert_for
 
 __all__ = ["claimable", "forget_logs", "release_due", "take"]
@@ -34,21 +34,21 @@ def take(database: Database, holder: str, ttl_s: float) -> bool:
     """
     with database.begin() as connection:
         first = {"id": _ROW, "holder": holder, "held_until": later(now(), ttl_s), "beat_at": now()}
-        free = or_(Upkeep.holder == holder, Upkeep.held_until < now())
-        silent = Upkeep.beat_at < later(now(), -ttl_s)
+        free = or_(UpkeepTurn.holder == holder, UpkeepTurn.held_until < now())
+        silent = UpkeepTurn.beat_at < later(now(), -ttl_s)
         taken = (
-            insert_for(connection.dialect.name, Upkeep)
+            insert_for(connection.dialect.name, UpkeepTurn)
             .values(first)
             .on_conflict_do_update(
                 index_elements=["id"],
                 set_={
-                    "holder": _if(free, holder, Upkeep.holder),
-                    "held_until": _if(free, later(now(), ttl_s), Upkeep.held_until),
+                    "holder": _if(free, holder, UpkeepTurn.holder),
+                    "held_until": _if(free, later(now(), ttl_s), UpkeepTurn.held_until),
                     "beat_at": now(),
-                    "resumed_at": _if(silent, now(), Upkeep.resumed_at),
+                    "resumed_at": _if(silent, now(), UpkeepTurn.resumed_at),
                 },
             )
-            .returning(Upkeep.holder)
+            .returning(UpkeepTurn.holder)
         )
         return bool(connection.scalar(taken) == holder)
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, Select, func, select
 from sqlalchemy.orm import aliased
 
 from fornada.db.queue.fences import SUCCEEDED
-from fornada.db.queue.fleet import NEEDS_GPU, Slot
+from fornada.db.queue.fleet import NEEDS_GPU, FleetSlot
 from fornada.db.reads.reasons import Circumstances
 from fornada.db.states import JobState
 from fornada.db.store.tables import Job
@@ -108,7 +108,9 @@ class Starts:
             self._book(heap, job, start)
         return None if start == UNKNOWN else start
 
-    def _heap(self, key: tuple[str, bool], fitting: Sequence[Slot]) -> list[tuple[float, str, str]]:
+    def _heap(
+        self, key: tuple[str, bool], fitting: Sequence[FleetSlot]
+    ) -> list[tuple[float, str, str]]:
         if key not in self._heaps:
             free = [(self._free.get((s.worker, s.name), 0.0), s.worker, s.name) for s in fitting]
             heapq.heapify(free)

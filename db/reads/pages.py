@@ -34,7 +34,7 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Order:
+class Sorting:
     """By which value, `time`, `duration` or `metric:NAME`, and which way."""
 
     sort: str = TIME
@@ -92,7 +92,7 @@ def page(  # noqa: PLR0913 - filters of one command
         ValueError: no such sort.
         BadCursor: the cursor is none, or another sort's.
     """
-    order = Order(sort, descending)
+    order = Sorting(sort, descending)
     if sort not in (TIME, DURATION) and not order.metric:
         raise ValueError(f"sort {sort!r}: expected time, duration or metric:NAME")
     wanted = filters(states, tags, name, since)
@@ -109,7 +109,7 @@ def page(  # noqa: PLR0913 - filters of one command
 
 
 def with_value(
-    order: Order, cursor: Cursor | None, few: Sequence[int] | None = None
+    order: Sorting, cursor: Cursor | None, few: Sequence[int] | None = None
 ) -> Select[Any] | None:
     """Jobs that have the sorted value, in order, after the cursor; None when it is past them.
 
@@ -136,7 +136,7 @@ def with_value(
     return walked if cursor is None else walked.where(_past(order, keys, cursor))
 
 
-def without_value(order: Order, cursor: Cursor | None) -> Select[Any] | None:
+def without_value(order: Sorting, cursor: Cursor | None) -> Select[Any] | None:
     """Jobs that lack the sorted value, latest first, after the cursor; None by time."""
     value = order.value
     if value is None:
@@ -151,7 +151,7 @@ def without_value(order: Order, cursor: Cursor | None) -> Select[Any] | None:
     return walked.where(Job.id < cursor[1]) if cursor and behind else walked
 
 
-def _of_job(order: Order) -> tuple[ColumnElement[bool], ...]:
+def _of_job(order: Sorting) -> tuple[ColumnElement[bool], ...]:
     return MetricSummary.job_id == Job.id, MetricSummary.name == order.metric
 
 
@@ -196,7 +196,7 @@ def _towards(key: ColumnElement[Any], descending: bool) -> ColumnElement[Any]:
 
 
 def _past(
-    order: Order, keys: Sequence[ColumnElement[Any]], values: Sequence[Any]
+    order: Sorting, keys: Sequence[ColumnElement[Any]], values: Sequence[Any]
 ) -> ColumnElement[bool]:
     here, there = tuple_(*keys), tuple_(*values)
     return here < there if order.descending else here > there
@@ -256,12 +256,12 @@ def _rows(connection: Connection, found: Sequence[Row[Any]]) -> list[dict[str, A
     ]
 
 
-def _encoded(order: Order, cursor: Cursor) -> str:
+def _encoded(order: Sorting, cursor: Cursor) -> str:
     text = json.dumps([order.sort, order.descending, *cursor])
     return urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _decoded(cursor: str, order: Order) -> Cursor:
+def _decoded(cursor: str, order: Sorting) -> Cursor:
     try:
         given = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except ValueError:

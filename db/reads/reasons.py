@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, select
 
 from fornada.db.clock import iso
 from fornada.db.queue.dependents import unmet_of
-from fornada.db.queue.fleet import Fleet, Slot
+from fornada.db.queue.fleet import Fleet, FleetSlot
 from fornada.db.states import JobState, Unfit
 from fornada.db.store.tables import Queue
 
@@ -115,7 +115,7 @@ class Reasons:
             return "HostAvoided"
         return f"Priority({before} ahead)" if before else "SlotsBusy"
 
-    def _idle(self, slot: Slot) -> bool:
+    def _idle(self, slot: FleetSlot) -> bool:
         return (slot.worker, slot.name) not in self._taken
 
 

@@ -24,7 +24,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from fornada.db.clock import UtcDateTime
-from fornada.db.json_values import Json, Number, SafeText
+from fornada.db.json_values import Float, Json, SafeText
 from fornada.db.states import JobState
 
 # Names for what has none, so that a later revision can name what it changes.
@@ -57,7 +57,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 - as SQLAlchemy declares it
         str: SafeText,
         int: BigInteger,
-        float: Number,
+        float: Float,
         datetime: UtcDateTime,
         dict[str, Any]: Json,
         list[Any]: Json,
@@ -381,7 +381,7 @@ class Dataset(Base):
     first_seen_at: Mapped[datetime]
 
 
-class Upkeep(Base):
+class UpkeepTurn(Base):
     """One row: who does the upkeep, and when any worker last asked to."""
 
     __tablename__ = "upkeep"

@@ -18,7 +18,7 @@ from fornada.settings import Settings
 Record = MutableMapping[str, Any]
 
 
-class Look(Enum):
+class Seen(Enum):
     """What a look at a recorded file's path has shown."""
 
     THERE = auto()
@@ -59,25 +59,25 @@ class Presence:
             final = job["state"] in FINAL_STATES
             for record in _records(job):
                 look = self._look(record, sized=final)
-                gone = look is Look.GONE or (look is Look.NOTHING and self._ours)
-                record["exists"] = True if look is Look.THERE else False if gone else None
-                if look is Look.NOTHING and not gone and final:
+                gone = look is Seen.GONE or (look is Seen.NOTHING and self._ours)
+                record["exists"] = True if look is Seen.THERE else False if gone else None
+                if look is Seen.NOTHING and not gone and final:
                     unseen.append((job["id"], record))
         hosts = attempt_folders.hosts(self._database, {job for job, _ in unseen}) if unseen else {}
         for job_id, record in unseen:
             record["exists"] = False if self._sees(hosts.get(job_id)) else None
 
-    def _look(self, record: Record, *, sized: bool) -> Look:
+    def _look(self, record: Record, *, sized: bool) -> Seen:
         path = artifacts.path(self._settings, record["uri"])
         try:
             status = path.stat()
         except (FileNotFoundError, NotADirectoryError):
-            return Look.GONE if self._beside(path) else Look.NOTHING
+            return Seen.GONE if self._beside(path) else Seen.NOTHING
         except OSError:
-            return Look.REFUSED
+            return Seen.REFUSED
         size = record["bytes"]
         wrong = sized and size is not None and status.st_size != size
-        return Look.GONE if wrong and stat.S_ISREG(status.st_mode) else Look.THERE
+        return Seen.GONE if wrong and stat.S_ISREG(status.st_mode) else Seen.THERE
 
     def _beside(self, path: Path) -> bool:
         """Whether the folder of the job that the file belongs to is here."""

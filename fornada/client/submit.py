@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from fornada.client.submission import AT_ONCE, Submitted, Terms, new_job
-from fornada.client.trained import Kept
+from fornada.client.trained import TrainedJobs
 from fornada.client.wake_ups import Waking
 from fornada.db.errors import DatabaseUnreachable
 from fornada.db.queue import fleet, jobs, workers
@@ -145,7 +145,7 @@ class Submitting(Waking):
         if not self.settings.embedded:
             # Refused now, rather than accepted and never told to any worker.
             broker.broker_url(self.settings)
-        kept = Kept(self.settings, self._database)
+        kept = TrainedJobs(self.settings, self._database)
         trained = [kept.find(spec) if needed else None for spec in read]
         known = terms.key is not None and history.has_key(self._database, terms.key)
         new = [spec for spec, job in zip(read, trained, strict=True) if not (job or known)]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SPARE = {TRAINING_STATE, "log"}
 
 
-class Kept:
+class TrainedJobs:
     """Finds jobs that have trained a spec and whose files are there.
 
     Args:

@@ -21,7 +21,7 @@ _NAMES = "data.class_names does not name"
 
 
 @dataclass(frozen=True)
-class Finding:
+class FolderFinding:
     """One thing about a folder.
 
     Attributes:
@@ -33,18 +33,18 @@ class Finding:
     code: FailureCode | None = None
 
 
-def unlisted(place: Path, error: OSError) -> Finding:
+def unlisted(place: Path, error: OSError) -> FolderFinding:
     """A folder that could not be listed."""
     hint = ""
     if isinstance(error, FileNotFoundError):
         hint = did_you_mean(place.name, _siblings(place))
-    return Finding(
+    return FolderFinding(
         f"{_name(place)}: no folder that can be read: {error.strerror}.\n  {TAKEN_FROM}{hint}",
         FailureCode.DATA_MISSING,
     )
 
 
-def of_training(listing: Listing, root: Path, *, named: bool) -> Iterator[Finding]:
+def of_training(listing: Listing, root: Path, *, named: bool) -> Iterator[FolderFinding]:
     """What is found in the folder that decides the classes, and in which each needs images.
 
     Args:
@@ -67,7 +67,9 @@ def of_training(listing: Listing, root: Path, *, named: bool) -> Iterator[Findin
     yield from _twin_classes(listing, found)
 
 
-def of_measured(listing: Listing, root: Path, *, known: bool, named: bool) -> Iterator[Finding]:
+def of_measured(
+    listing: Listing, root: Path, *, known: bool, named: bool
+) -> Iterator[FolderFinding]:
     """What is found in a folder to validate on or to test with.
 
     Args:
@@ -92,7 +94,7 @@ def of_measured(listing: Listing, root: Path, *, known: bool, named: bool) -> It
         yield _warning(listing, message.partition("\n")[0])
 
 
-def _of_classes(listing: Listing, root: Path) -> Iterator[Finding]:
+def _of_classes(listing: Listing, root: Path) -> Iterator[FolderFinding]:
     """What any folder with folders of classes may have."""
     if loose := _loose(listing):
         what = f"{_images(len(loose))} directly in it, such as {printable(loose[0])}"
@@ -131,7 +133,7 @@ def _empty(listing: Listing) -> list[str]:
     return [name for name in listing.empty if name not in unknown]
 
 
-def _extra(listing: Listing, lacks: str) -> Finding:
+def _extra(listing: Listing, lacks: str) -> FolderFinding:
     renamed = _renamed(listing).values()
     extra = [name for name in listing.extra if name not in renamed]
     shown = [_extra_class(listing, name) for name in extra[:_NAMED]]
@@ -159,7 +161,7 @@ def _renamed(listing: Listing) -> dict[str, str]:
     }
 
 
-def _twin_classes(listing: Listing, found: Sequence[str]) -> Iterator[Finding]:
+def _twin_classes(listing: Listing, found: Sequence[str]) -> Iterator[FolderFinding]:
     """Classes that may be meant as one."""
     seen: dict[str, str] = {}
     for name in found:
@@ -169,7 +171,7 @@ def _twin_classes(listing: Listing, found: Sequence[str]) -> Iterator[Finding]:
             yield _warning(listing, f"{both} are two classes, and differ in {how} alone.")
 
 
-def _no_classes(listing: Listing, root: Path) -> Finding:
+def _no_classes(listing: Listing, root: Path) -> FolderFinding:
     loose = len(_loose(listing))
     expected = "\n  Expected one sub-folder a class: <class>/<image>.png."
     if not loose:
@@ -180,7 +182,7 @@ def _no_classes(listing: Listing, root: Path) -> Finding:
     )
 
 
-def _only_one(listing: Listing, root: Path) -> Finding:
+def _only_one(listing: Listing, root: Path) -> FolderFinding:
     (only,) = listing.class_names
     below = _sub_folders(listing.folder / only)
     meant = _above(listing, root)
@@ -218,7 +220,7 @@ def _no_folders(listing: Listing) -> str:
     return "\n".join(lines)
 
 
-def _unwritable(listing: Listing, name: str) -> Finding:
+def _unwritable(listing: Listing, name: str) -> FolderFinding:
     why = "is not UTF-8" if _is_no_text(name) else "holds characters that cannot be printed"
     return _problem(
         listing,
@@ -253,12 +255,14 @@ def _spelled(name: str, how: str) -> str:
     return name.encode("unicode_escape").decode() if _FORM in how else printable(name)
 
 
-def _problem(listing: Listing, what: str, code: FailureCode = FailureCode.DATA_MISSING) -> Finding:
-    return Finding(f"{_name(listing.folder)}: {what}", code)
+def _problem(
+    listing: Listing, what: str, code: FailureCode = FailureCode.DATA_MISSING
+) -> FolderFinding:
+    return FolderFinding(f"{_name(listing.folder)}: {what}", code)
 
 
-def _warning(listing: Listing, what: str) -> Finding:
-    return Finding(f"{_name(listing.folder)}: {what}")
+def _warning(listing: Listing, what: str) -> FolderFinding:
+    return FolderFinding(f"{_name(listing.folder)}: {what}")
 
 
 def _name(place: Path) -> str:

@@ -56,7 +56,7 @@ class IdxImages:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Sample:
     """Which images of each class to take: the first `per_class` in an order drawn from `seed`."""
 
     per_class: int | None
@@ -76,7 +76,7 @@ class Choice:
 def import_idx(
     source: Path,
     target: Path,
-    choices: dict[str, Choice],
+    choices: dict[str, Sample],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, int]:
     """Write the images of IDX files as `target/Train/<label>/<index>.png` and `target/Test/…`.
@@ -110,7 +110,7 @@ def import_idx(
     return {half: len(chosen) for half, (_, chosen) in halves.items()}
 
 
-def _chosen(source: Path, prefix: str, choice: Choice) -> tuple[IdxImages, list[tuple[int, int]]]:
+def _chosen(source: Path, prefix: str, choice: Sample) -> tuple[IdxImages, list[tuple[int, int]]]:
     """The images of one half and the (label, index) pairs taken from it."""
     images = _read_images(_find(source, f"{prefix}-images-idx3-ubyte"))
     labels = _read_labels(_find(source, f"{prefix}-labels-idx1-ubyte"))

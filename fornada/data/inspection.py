@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fornada.data import findings, subsets
-from fornada.data.findings import Finding
+from fornada.data.findings import FolderFinding
 from fornada.data.folders import Listing, list_images, validation_count
 from fornada.db.states import FailureCode
 from fornada.settings import Settings
@@ -32,7 +32,7 @@ class Inspected:
 
     place: Path
     listing: Listing | None
-    findings: tuple[Finding, ...]
+    findings: tuple[FolderFinding, ...]
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Inspector:
             place = resolve(asked.stored, self._root)
             listing = list_images(place, asked.class_names)
         except PathRefused as error:
-            return Inspected(place, None, (Finding(str(error), error.code),))
+            return Inspected(place, None, (FolderFinding(str(error), error.code),))
         except OSError as error:
             return Inspected(place, None, (findings.unlisted(place, error),))
         if asked.training:
@@ -187,7 +187,7 @@ def _sorted(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     return tuple(sorted(problems, key=lambda problem: problem.line or 0))
 
 
-def _record(found: Iterable[Finding], here: At) -> None:
+def _record(found: Iterable[FolderFinding], here: At) -> None:
     for one in found:
         if one.code is None:
             here.warn(one.message)

@@ -46,7 +46,7 @@ class NoRoom(Exception):  # a finding: the images are used without a pack
 
 
 @dataclass(frozen=True)
-class Facts:
+class PackHeader:
     """What a pack holds.
 
     Attributes:
@@ -90,7 +90,7 @@ class Pack:
 
     name: str
     folder: Path
-    facts: Facts
+    facts: PackHeader
     used_s: float
     size_bytes: int
 
@@ -157,7 +157,7 @@ class Packs:
         with suppress(OSError, ValueError, TypeError, AttributeError):
             document = json.loads((folder / FACTS).read_text())
             document["checks"] = tuple(document["checks"])
-            facts = Facts(**document)
+            facts = PackHeader(**document)
             return Pack(name, folder, facts, (folder / FACTS).stat().st_mtime, _taken(folder))
         return None
 
@@ -302,7 +302,7 @@ class Making:
         self.done = False
         self._packs = packs
 
-    def finish(self, facts: Facts) -> Pack:
+    def finish(self, facts: PackHeader) -> Pack:
         """Make it a pack; its pixels lie in the folder already, synced.
 
         Where the same content has become a pack meanwhile, from another folder, that one stays.

@@ -27,7 +27,7 @@ JAX_ON_A_CPU = (
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """One thing a job needs.
 
     Args:
@@ -47,54 +47,54 @@ class Finding:
         return asdict(self)
 
 
-def examine(settings: Settings) -> list[Finding]:
+def examine(settings: Settings) -> list[Check]:
     """Look at everything, in the order in which a job needs it."""
-    looks: tuple[Callable[[Settings], list[Finding]], ...] = (_settings, _broker, _database, _disk)
+    looks: tuple[Callable[[Settings], list[Check]], ...] = (_settings, _broker, _database, _disk)
     return [finding for look in looks for finding in look(settings)]
 
 
-def _settings(settings: Settings) -> list[Finding]:
+def _settings(settings: Settings) -> list[Check]:
     # A job may run all the same, only not as somebody wanted it to.
     said = strangers(os.environ)
     place = "embedded, all in" if settings.embedded else "a server's; locks and packs in"
-    return [Finding("settings", True, "; ".join([f"{place} {settings.home}", *said]))]
+    return [Check("settings", True, "; ".join([f"{place} {settings.home}", *said]))]
 
 
-def _database(settings: Settings) -> list[Finding]:
+def _database(settings: Settings) -> list[Check]:
     if settings.embedded and not (settings.home / "fornada.db").exists():
         todo = "fornada up, or just: fornada run SPEC"
-        return [Finding("database", False, f"none yet in {settings.home}", todo)]
+        return [Check("database", False, f"none yet in {settings.home}", todo)]
     database = session.Database(settings.sql_url)
     try:
         found, needed = migrations.current(database), migrations.head()
         if found != needed:
             said = f"schema {found or 'missing'}, this version needs {needed}"
-            return [Finding("database", False, said, "fornada db upgrade")]
-        schema = Finding("database", True, f"{database.dialect}, schema {found}")
+            return [Check("database", False, said, "fornada db upgrade")]
+        schema = Check("database", True, f"{database.dialect}, schema {found}")
         return [schema, *_workers(settings, database)]
     except DatabaseUnreachable as error:
         todo = "is it running, and is FORNADA_DATABASE_URL right?"
-        return [Finding("database", False, f"{error.where} does not answer: {why(error)}", todo)]
+        return [Check("database", False, f"{error.where} does not answer: {why(error)}", todo)]
     except NotPermitted as error:
         todo = "give the user its rights: deploy/postgres/grants.sql"
         found = f"{error.where} does not let this user look: {error.reason}"
-        return [Finding("database", False, found, todo)]
+        return [Check("database", False, found, todo)]
     finally:
         database.dispose()
 
 
-def _workers(settings: Settings, database: session.Database) -> list[Finding]:
+def _workers(settings: Settings, database: session.Database) -> list[Check]:
     known = workers.alive(database, settings.alive_s)
     rows = [row for row in known if row["state"] != WorkerState.DRAINING]
     names = ", ".join(f"{row['name']} ({row['state']})" for row in known)
     if not rows:
         said = f"none takes jobs: {names}" if names else "none is alive"
-        return [Finding("worker", False, said, _how_to_work(settings))]
+        return [Check("worker", False, said, _how_to_work(settings))]
     slots = [slot for row in rows for slot in row["slots"]]
     devices = ", ".join(slot["name"] for slot in slots)
     return [
-        Finding("worker", True, names),
-        Finding("devices", bool(slots), devices or "no slot", _about_devices(rows)),
+        Check("worker", True, names),
+        Check("devices", bool(slots), devices or "no slot", _about_devices(rows)),
     ]
 
 
@@ -117,17 +117,17 @@ def _how_to_work(settings: Settings) -> str:
     return "fornada up"
 
 
-def _broker(settings: Settings) -> list[Finding]:
+def _broker(settings: Settings) -> list[Check]:
     todo = "is it running, and is FORNADA_BROKER_URL right?"
     if settings.embedded:
         todo = "end what runs in this home, then: fornada up"
         if not local.running(settings):
-            return [Finding("broker", False, "the embedded stack is not up", _how_to_start())]
+            return [Check("broker", False, "the embedded stack is not up", _how_to_start())]
     try:
         broker.ping(broker.make_app(settings))
     except FornadaError as error:
-        return [Finding("broker", False, str(error), todo)]
-    return [Finding("broker", True, "Redis answers")]
+        return [Check("broker", False, str(error), todo)]
+    return [Check("broker", True, "Redis answers")]
 
 
 def _how_to_start() -> str:
@@ -138,12 +138,12 @@ def _how_to_start() -> str:
     return "fornada up"
 
 
-def _disk(settings: Settings) -> list[Finding]:
+def _disk(settings: Settings) -> list[Check]:
     folder = settings.artifacts_folder
     free = shutil.disk_usage(_existing(folder)).free
     said = f"{free / (1 << 30):.1f} GiB free for {folder}"
     todo = "" if free >= ROOM else "make room, or set FORNADA_ARTIFACTS to another disk"
-    return [Finding("disk", free >= ROOM, said, todo)]
+    return [Check("disk", free >= ROOM, said, todo)]
 
 
 def _existing(folder: Path) -> Path:

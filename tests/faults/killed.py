@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from fornada.worker.messages import Epoch, Failed, Finished, Started, Stop, Stopped, WhyStop
+from fornada.worker.messages import EpochReport, Failed, Finished, Started, Stop, Stopped, WhyStop
 from fornada.worker.trainer.state.finding import FOLDER, states
 from tests.services.resuming import Outcome, attempt, outcome
 from tests.services.trainer_jobs import TrainerProcess, job
@@ -40,7 +40,7 @@ class Attempt:
         """Epochs that it has reported or taken over."""
         done = 0
         for message in list(self.messages):
-            if isinstance(message, Epoch):
+            if isinstance(message, EpochReport):
                 done = message.number
             elif isinstance(message, Started):
                 done = message.first_epoch - 1
@@ -52,8 +52,8 @@ class Attempt:
         return self.messages[0]
 
     @property
-    def epochs(self) -> list[Epoch]:
-        return [message for message in self.messages if isinstance(message, Epoch)]
+    def epochs(self) -> list[EpochReport]:
+        return [message for message in self.messages if isinstance(message, EpochReport)]
 
     @property
     def verdict(self) -> Finished | Stopped | Failed | None:

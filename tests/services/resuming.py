@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from fornada.settings import Settings
-from fornada.worker.messages import Epoch, Failed, Finished, Started, Stopped, WhyStop
+from fornada.worker.messages import EpochReport, Failed, Finished, Started, Stopped, WhyStop
 from fornada.worker.trainer.process.pipes import Asked
 from fornada.worker.trainer.run import Baking
 from fornada.worker.trainer.state import tensors
-from fornada.worker.trainer.state.contents import Facts, State
-from fornada.worker.trainer.state.finding import SUFFIX, Kept, states
+from fornada.worker.trainer.state.contents import State, StateHeader
+from fornada.worker.trainer.state.finding import SUFFIX, SavedState, states
 from fornada.worker.trainer.state.tensors import Arrays
 from tests.services.trainer_jobs import document, job, write_images
 
@@ -71,7 +71,7 @@ class Run:
     """One attempt in this process, and what it told."""
 
     folder: Path
-    messages: list[Started | Epoch]
+    messages: list[Started | EpochReport]
     verdict: Finished | Stopped | Failed
     log: str
 
@@ -81,8 +81,8 @@ class Run:
         return self.messages[0]
 
     @property
-    def epochs(self) -> list[Epoch]:
-        return [message for message in self.messages if isinstance(message, Epoch)]
+    def epochs(self) -> list[EpochReport]:
+        return [message for message in self.messages if isinstance(message, EpochReport)]
 
     @property
     def finished(self) -> Finished:
@@ -105,7 +105,7 @@ class AskedAt(Asked):
         self.history = folder / "history.csv"
         self.now: tuple[int, int] | None = None
 
-    def heard(self, message: Started | Epoch) -> None:
+    def heard(self, message: Started | EpochReport) -> None:
         if isinstance(message, Started):
             self.now = (message.first_epoch - 1, message.first_batch)
 
@@ -139,10 +139,10 @@ def bake(
     settings.setdefault("state_share", 1.0)
     number = int(folder.name.removeprefix("attempt-"))
     order = job(spec, root, folder, attempt=number, resume_from=resume_from)
-    told: list[Started | Epoch] = []
+    told: list[Started | EpochReport] = []
     asked = AskedAt(folder, *stop or (-1, 0))
 
-    def tell(message: Started | Epoch) -> None:
+    def tell(message: Started | EpochReport) -> None:
         told.append(message)
         asked.heard(message)
 
@@ -163,7 +163,7 @@ def history(state: State) -> tuple[dict[str, float], ...]:
     return tuple({k: float(v[i]) for k, v in columns.items()} for i in range(length))
 
 
-def rewrite(kept: Kept, facts: Facts, arrays: Arrays) -> None:
+def rewrite(kept: SavedState, facts: StateHeader, arrays: Arrays) -> None:
     """Put another content in a saved state's place, with a checksum that is right."""
     kept.file.unlink()
     beside = kept.folder / "beside"

@@ -11,7 +11,7 @@ from fornada.db.queue import attempts, claims, jobs, verdicts, workers
 from fornada.db.queue.workers import WorkerFacts
 from fornada.db.records import (
     ArtifactRow,
-    BestModel,
+    BestModelRow,
     Claim,
     EpochRow,
     Failure,
@@ -109,13 +109,13 @@ STARTED = StartedFacts(
 )
 
 
-def best(epoch: int, value: float) -> BestModel:
+def best(epoch: int, value: float) -> BestModelRow:
     """The best model so far, as of `epoch`."""
     uri = "artifacts:job/attempt-1/best.keras"
-    return BestModel(epoch, "val_loss", value, uri, 1000 + epoch, f"{epoch:064x}")
+    return BestModelRow(epoch, "val_loss", value, uri, 1000 + epoch, f"{epoch:064x}")
 
 
-def epoch(number: int, best: BestModel | None = None, **metrics: Any) -> EpochRow:
+def epoch(number: int, best: BestModelRow | None = None, **metrics: Any) -> EpochRow:
     """An epoch with these metrics."""
     values = metrics or {"loss": 1.0 / number}
     return EpochRow(number, 1.5, 120.0, 0.001, values, best)

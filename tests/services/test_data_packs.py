@@ -20,10 +20,10 @@ from fornada.data.packs import PIXELS, Packs
 from fornada.db.states import FailureCode
 from fornada.settings import Settings
 from fornada.spec import from_document
-from fornada.worker.messages import Epoch, Finished
+from fornada.worker.messages import EpochReport, Finished
 from fornada.worker.trainer.data import pack as packing
 from fornada.worker.trainer.data import sets as reading
-from fornada.worker.trainer.data.decode import Watch
+from fornada.worker.trainer.data.decode import Observer
 from fornada.worker.trainer.data.pixels import Rows
 from fornada.worker.trainer.data.sets import Sets, read_sets
 from fornada.worker.trainer.data.streamed import Files
@@ -191,7 +191,7 @@ def test_a_damaged_pack_is_made_again(
         np.testing.assert_array_equal(before, now)
     assert len(packs.all()) == 2
     for pack in packs.all():
-        assert packing.mapped(pack, (pack.facts.count, 8, 8, 3), Watch()) is not None
+        assert packing.mapped(pack, (pack.facts.count, 8, 8, 3), Observer()) is not None
 
 
 def test_a_pack_is_in_use_as_long_as_its_pixels(root: Path, settings: Settings) -> None:
@@ -345,7 +345,7 @@ def test_off_trains_to_the_same_numbers(root: Path, tmp_path: Path) -> None:
         assert isinstance(finished, Finished), finished
         assert finished.test is not None
         trained.append((
-            [epoch.metrics for epoch in epochs if isinstance(epoch, Epoch)],
+            [epoch.metrics for epoch in epochs if isinstance(epoch, EpochReport)],
             finished.test,
             keras.models.load_model(tmp_path / pack / "attempt-1" / "best.keras").get_weights(),
         ))  # fmt: skip

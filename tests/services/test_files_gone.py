@@ -12,7 +12,7 @@ from fornada import Client, artifacts
 from fornada.client.submission import Submitted
 from fornada.data import fingerprint
 from fornada.db.queue import attempts, verdicts
-from fornada.db.records import TRAINING_STATE, ArtifactRow, BestModel
+from fornada.db.records import TRAINING_STATE, ArtifactRow, BestModelRow
 from fornada.db.store.session import Database
 from fornada.errors import LogElsewhere, NotExtendable
 from fornada.settings import Settings
@@ -71,7 +71,7 @@ def trained(client: Client, database: Database, *, host: str = "h", seed: int = 
     uri = artifacts.uri(client.settings, folder)
     found = fingerprint.of_spec(spec, client.settings)
     attempts.started(database, claimed.fence, replace(store.STARTED, fingerprint=found))
-    best = BestModel(1, "val_loss", 0.5, f"{uri}/best.keras", len(CONTENT), "0" * 64)
+    best = BestModelRow(1, "val_loss", 0.5, f"{uri}/best.keras", len(CONTENT), "0" * 64)
     attempts.record_epochs(database, claimed.fence, [store.epoch(1, best)])
     files = [
         ArtifactRow(kind, f"{uri}/{name}", len(CONTENT), "0" * 64)
@@ -200,7 +200,7 @@ def test_the_files_of_a_running_job_may_have_any_size(client: Client, database: 
     path = artifacts.attempt_folder(client.settings, job.uid, 1) / "best.keras"
     path.parent.mkdir(parents=True)
     path.write_bytes(CONTENT)
-    best = BestModel(1, "val_loss", 0.5, artifacts.uri(client.settings, path), 1, "0" * 64)
+    best = BestModelRow(1, "val_loss", 0.5, artifacts.uri(client.settings, path), 1, "0" * 64)
     attempts.record_epochs(database, claimed.fence, [store.epoch(1, best)])
     assert client.show(job.id)["best"]["exists"] is True
     (row,) = client.alive()

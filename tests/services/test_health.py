@@ -10,7 +10,7 @@ from fornada.stack import health
 from tests.services import store
 
 
-def devices(database: Database) -> health.Finding:
+def devices(database: Database) -> health.Check:
     found = {one.what: one for one in health._workers(Settings(), database)}
     return found["devices"]
 

@@ -31,7 +31,7 @@ from fornada.settings import Settings
 from fornada.spec import load
 from fornada.stack import broker
 from fornada.worker.messages import (
-    Epoch,
+    EpochReport,
     Failed,
     Stop,
     Train,
@@ -233,7 +233,7 @@ _TRAIN = encode(
     Train(job_id=1, uid="u", attempt=1, spec=_NEW.spec, data_root=Path("/"), folder=Path("/tmp/a"))
 )
 _EPOCH = encode(
-    Epoch(number=1, seconds=1.0, images_per_s=1.0, learning_rate=0.1, metrics={"loss": 0.5})
+    EpochReport(number=1, seconds=1.0, images_per_s=1.0, learning_rate=0.1, metrics={"loss": 0.5})
 )
 _FAILED = encode(Failed(code="INTERNAL", message="m", traceback="t"))
 _STOP = encode(Stop(job_id=1, attempt=1, reason=WhyStop.DRAIN))

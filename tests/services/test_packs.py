@@ -12,9 +12,9 @@ import pytest
 
 from fornada.data.packs import (
     PIXELS,
-    Facts,
     NoRoom,
     Pack,
+    PackHeader,
     Packs,
     content,
     hold,
@@ -53,7 +53,9 @@ def packs(tmp_path: Path) -> Packs:
 
 def make(packs: Packs, text: str, size: int = SIZE, used_s: int = 1_000_000) -> Pack:
     """A pack of one file that holds a text."""
-    facts = Facts(content({"a/1.png": text}), LOOK, "exact", {"a": 1}, 64, "/data", "uint8", size)
+    facts = PackHeader(
+        content({"a/1.png": text}), LOOK, "exact", {"a": 1}, 64, "/data", "uint8", size
+    )
     with packs.making(key(text), lambda: None) as making:
         with packs.room(size):
             (making.folder / PIXELS).write_bytes(bytes(size))

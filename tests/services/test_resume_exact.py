@@ -12,10 +12,10 @@ import pytest
 
 from fornada.settings import Settings
 from fornada.worker.attempt_files import verify
-from fornada.worker.messages import Epoch, Failed, Finished, Started, Stopped
+from fornada.worker.messages import EpochReport, Failed, Finished, Started, Stopped
 from fornada.worker.trainer.process.pipes import Asked
 from fornada.worker.trainer.run import Baking
-from fornada.worker.trainer.state.contents import Facts, Place, State
+from fornada.worker.trainer.state.contents import Progress, State, StateHeader
 from fornada.worker.trainer.state.finding import states
 from fornada.worker.trainer.state.tensors import Arrays
 from tests.services.resuming import (
@@ -113,18 +113,18 @@ def test_an_epoch_is_saved_and_told_beside_the_next(site: Path, expected: Outcom
             if (folder / "history.csv").exists():
                 under_way.set()
 
-    def tell(message: Started | Epoch) -> None:
+    def tell(message: Started | EpochReport) -> None:
         told.append(message)
-        if isinstance(message, Epoch) and not under_way.wait(60):
+        if isinstance(message, EpochReport) and not under_way.wait(60):
             alone.append(message.number)
 
-    told: list[Started | Epoch] = []
+    told: list[Started | EpochReport] = []
     alone: list[int] = []
     baking = Baking(job(noisy(), site, folder), Settings(state_share=1.0), Watch(), tell)
     verdict = baking.verdict()
     assert isinstance(verdict, Finished), verdict
     assert alone == []
-    assert [each.number for each in told[1:] if isinstance(each, Epoch)] == list(range(1, 13))
+    assert [each.number for each in told[1:] if isinstance(each, EpochReport)] == list(range(1, 13))
     same(outcome(folder, verdict), expected)
 
 
@@ -166,7 +166,7 @@ def test_started_says_where_it_goes_on(site: Path, stopped: Run, expected: Outco
 # What a state is without one of its parts: as a fresh training has it.
 
 
-def _seeds(facts: Facts, arrays: Arrays) -> Facts:
+def _seeds(facts: StateHeader, arrays: Arrays) -> StateHeader:
     found = [n for n, a in arrays.items() if n.startswith("model/") and a.dtype == np.int64]
     assert len(found) == 2
     for name in found:
@@ -175,7 +175,7 @@ def _seeds(facts: Facts, arrays: Arrays) -> Facts:
     return facts
 
 
-def _optimizer(facts: Facts, arrays: Arrays) -> Facts:
+def _optimizer(facts: StateHeader, arrays: Arrays) -> StateHeader:
     rate = 1
     for name in [name for name in arrays if name.startswith("optimizer/")]:
         fresh = 0.01 if name == f"optimizer/{rate}" else 0
@@ -183,7 +183,7 @@ def _optimizer(facts: Facts, arrays: Arrays) -> Facts:
     return facts
 
 
-def _averages(facts: Facts, arrays: Arrays) -> Facts:
+def _averages(facts: StateHeader, arrays: Arrays) -> StateHeader:
     # Moving mean and variance: the model's weights as a gradient sees them stay.
     fours = [n for n, a in arrays.items() if n.startswith("model/") and a.shape == (4,)]
     mean, variance = fours[-2:]
@@ -191,8 +191,8 @@ def _averages(facts: Facts, arrays: Arrays) -> Facts:
     return facts
 
 
-def _callback(index: int, **fresh: Any) -> Callable[[Facts, Arrays], Facts]:
-    def without(facts: Facts, arrays: Arrays) -> Facts:
+def _callback(index: int, **fresh: Any) -> Callable[[StateHeader, Arrays], StateHeader]:
+    def without(facts: StateHeader, arrays: Arrays) -> StateHeader:
         for name in [name for name in arrays if name.startswith(f"callbacks/{index}/")]:
             del arrays[name]
         callbacks = list(facts.callbacks)
@@ -203,27 +203,27 @@ def _callback(index: int, **fresh: Any) -> Callable[[Facts, Arrays], Facts]:
     return without
 
 
-def _checkpoint(facts: Facts, arrays: Arrays) -> Facts:
+def _checkpoint(facts: StateHeader, arrays: Arrays) -> StateHeader:
     return facts.model_copy(update={"best": None, "files": {}})
 
 
-def _history(facts: Facts, arrays: Arrays) -> Facts:
+def _history(facts: StateHeader, arrays: Arrays) -> StateHeader:
     for name in [name for name in arrays if name.startswith("history/")]:
         arrays[name] = arrays[name][:0]
     return facts
 
 
-def _metrics(facts: Facts, arrays: Arrays) -> Facts:
+def _metrics(facts: StateHeader, arrays: Arrays) -> StateHeader:
     for name in [name for name in arrays if name.startswith("metrics/")]:
         arrays[name] = np.zeros_like(arrays[name])
     return facts
 
 
-def _batch(facts: Facts, arrays: Arrays) -> Facts:
-    return facts.model_copy(update={"place": Place(epochs=facts.place.epochs)})
+def _batch(facts: StateHeader, arrays: Arrays) -> StateHeader:
+    return facts.model_copy(update={"place": Progress(epochs=facts.place.epochs)})
 
 
-PARTS: dict[str, Callable[[Facts, Arrays], Facts]] = {
+PARTS: dict[str, Callable[[StateHeader, Arrays], StateHeader]] = {
     "seeds": _seeds,
     "optimizer": _optimizer,
     "moving averages": _averages,
@@ -236,7 +236,7 @@ PARTS: dict[str, Callable[[Facts, Arrays], Facts]] = {
 }
 
 
-def nothing(facts: Facts, arrays: Arrays) -> Facts:
+def nothing(facts: StateHeader, arrays: Arrays) -> StateHeader:
     return facts
 
 

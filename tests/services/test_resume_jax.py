@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fornada.worker.messages import Epoch, Finished, Started
+from fornada.worker.messages import EpochReport, Finished, Started
 from fornada.worker.trainer.state.finding import states
 from tests.services.resuming import (
     attempt,
@@ -85,7 +85,7 @@ def killed_after_three(root: Path, monkeypatch: pytest.MonkeyPatch, backend: str
     folders = [attempt(root, number, "killed") for number in (1, 2)]
     with start(monkeypatch, backend, root) as trainer:
         trainer.send(job(noisy(6), root, folders[0]))
-        while not (isinstance(said := trainer.next(), Epoch) and said.number == 3):
+        while not (isinstance(said := trainer.next(), EpochReport) and said.number == 3):
             assert said is not None
         trainer.process.kill()
     assert states(folders[0])

@@ -18,16 +18,16 @@ import pytest
 from fornada.db.states import FailureCode
 from fornada.spec import from_document
 from fornada.spec.catalogue.callbacks import CALLBACKS as NAMED
-from fornada.worker.messages import Best, Epoch, FileRecord
+from fornada.worker.messages import Best, EpochReport, FileRecord
 from fornada.worker.trainer.callbacks import from_spec
 from fornada.worker.trainer.failures import TrainingFailed
 from fornada.worker.trainer.outputs.atomic_files import link
 from fornada.worker.trainer.outputs.history_csv import History
 from fornada.worker.trainer.state import tensors
-from fornada.worker.trainer.state.contents import Facts, Maker, Origin, Place, State, parse
+from fornada.worker.trainer.state.contents import Maker, Origin, Progress, State, StateHeader, parse
 from fornada.worker.trainer.state.finding import find, states
 from fornada.worker.trainer.state.live import CALLBACKS, Live
-from fornada.worker.trainer.state.store import Keeper, remove_earlier
+from fornada.worker.trainer.state.store import StateStore, remove_earlier
 from fornada.worker.trainer.state.tensors import Arrays, Broken
 from tests.services.trainer_jobs import document
 from tests.until import until
@@ -52,17 +52,17 @@ def state(epochs: int, batch: int = 0, *, arrays: Arrays | None = None, **facts:
     origin = Origin(uid="job", attempt=1, spec="s", data="d", maker=maker, reproducibility="seeded")
     values: dict[str, Any] = {
         "origin": origin,
-        "place": Place(epochs=epochs, batch=batch),
+        "place": Progress(epochs=epochs, batch=batch),
         "stop": False,
         "callbacks": [],
         "best": None,
         "files": {},
         "inexact": None,
     }
-    return State(Facts(**values | facts), ARRAYS if arrays is None else arrays)
+    return State(StateHeader(**values | facts), ARRAYS if arrays is None else arrays)
 
 
-def saved(keeper: Keeper, *found: State) -> Keeper:
+def saved(keeper: StateStore, *found: State) -> StateStore:
     """Save states, each to its end."""
     for each in found:
         keeper.save(partial(State, each.facts, each.arrays))
@@ -135,7 +135,7 @@ def test_a_state_of_another_format_is_not_used() -> None:
 
 
 def test_facts_hold_what_is_no_number() -> None:
-    place = Place(epochs=1, batch=2, logs={"loss": float("inf"), "x": float("nan")})
+    place = Progress(epochs=1, batch=2, logs={"loss": float("inf"), "x": float("nan")})
     facts = state(1).facts.model_copy(update={"place": place})
     found = parse(facts.model_dump_json(), {}).facts.place.logs
     assert found is not None
@@ -144,10 +144,10 @@ def test_facts_hold_what_is_no_number() -> None:
 
 
 def test_the_newest_two_are_kept(tmp_path: Path) -> None:
-    keeper = Keeper(tmp_path, 60, 1)
+    keeper = StateStore(tmp_path, 60, 1)
     for epochs, batch in ((1, 0), (1, 700), (2, 0), (10, 0)):
         saved(keeper, state(epochs, batch))
-        assert keeper.has(Place(epochs=epochs, batch=batch))
+        assert keeper.has(Progress(epochs=epochs, batch=batch))
     assert names(tmp_path) == ["0000002-0000000", "0000010-0000000"]
     kept = states(tmp_path)
     assert [each.order for each in kept] == [(2, 0), (10, 0)]
@@ -167,14 +167,14 @@ def test_what_was_left_in_the_middle_is_swept(tmp_path: Path) -> None:
         (tmp_path / "state" / name).mkdir(parents=True)
         (tmp_path / "state" / name / "half").touch()
     assert states(tmp_path) == []
-    saved(Keeper(tmp_path, 60, 1), state(1))
+    saved(StateStore(tmp_path, 60, 1), state(1))
     assert names(tmp_path) == ["0000001-0000000"]
 
 
 def test_a_place_that_was_named_without_being_counted_is_saved_again(tmp_path: Path) -> None:
     # As after a disk that was full once the state had its name.
-    saved(Keeper(tmp_path, 60, 1), state(1))
-    saved(Keeper(tmp_path, 60, 1), state(1, inexact="again"))
+    saved(StateStore(tmp_path, 60, 1), state(1))
+    saved(StateStore(tmp_path, 60, 1), state(1, inexact="again"))
     assert names(tmp_path) == ["0000001-0000000"]
     (kept,) = states(tmp_path)
     assert kept.read().facts.inexact == "again"
@@ -184,7 +184,7 @@ def test_the_best_model_of_the_moment_is_kept_with_it(tmp_path: Path) -> None:
     model = tmp_path / "best.keras"
     model.write_text("first")
     sha256 = hashlib.sha256(b"first").hexdigest()
-    keeper = Keeper(tmp_path, 60, 1)
+    keeper = StateStore(tmp_path, 60, 1)
     keeper.save(lambda: state(1, files={"best.keras": sha256}))
     # The training goes on, and finds a better one.
     beside = tmp_path / "beside"
@@ -207,7 +207,7 @@ def test_a_copy_where_links_cannot_be(tmp_path: Path) -> None:
 
 
 def test_within_an_epoch_a_save_costs_little(tmp_path: Path) -> None:
-    keeper = Keeper(tmp_path, 1e-9, 0.02)
+    keeper = StateStore(tmp_path, 1e-9, 0.02)
     assert keeper.due
     saved(keeper, state(1, arrays={"large": np.zeros(2**20)}))
     # However often the setting asks for it.
@@ -218,15 +218,15 @@ def test_within_an_epoch_a_save_costs_little(tmp_path: Path) -> None:
 def test_after_an_epoch_a_save_may_cost_its_share(
     share: float, affordable: bool, tmp_path: Path
 ) -> None:
-    keeper = Keeper(tmp_path, 60, share)
+    keeper = StateStore(tmp_path, 60, share)
     assert keeper.affordable
     saved(keeper, state(1))
     assert keeper.affordable is affordable
 
 
 def test_the_first_save_waits_until_the_time_pays_for_it(tmp_path: Path) -> None:
-    large = Keeper(tmp_path, 1e-9, 0.02, lambda: 10**9)
-    assert Keeper(tmp_path, 1e-9, 0.02, lambda: 1).affordable
+    large = StateStore(tmp_path, 1e-9, 0.02, lambda: 10**9)
+    assert StateStore(tmp_path, 1e-9, 0.02, lambda: 1).affordable
     assert not large.affordable
     assert not large.due
     # Once it is timed, it is what it was: paid for within seconds, where the guess took an hour.
@@ -235,7 +235,7 @@ def test_the_first_save_waits_until_the_time_pays_for_it(tmp_path: Path) -> None
 
 
 def test_one_thing_after_the_other_beside_the_training(tmp_path: Path) -> None:
-    keeper = Keeper(tmp_path, 1e-9, 0.02)
+    keeper = StateStore(tmp_path, 1e-9, 0.02)
     seen: list[list[str]] = []
     for epochs in (1, 2):
         keeper.save(partial(state, epochs))
@@ -258,7 +258,7 @@ def test_the_furthest_state_is_found(tmp_path: Path) -> None:
     ):
         folder.mkdir(parents=True)
         for place in sorted(places):
-            saved(Keeper(folder, 60, 1), state(*place))
+            saved(StateStore(folder, 60, 1), state(*place))
     said: list[str] = []
 
     def look(*unfit: tuple[int, int]) -> str | None:
@@ -286,7 +286,7 @@ def test_the_furthest_state_is_found(tmp_path: Path) -> None:
 def test_what_cannot_be_read_may_be_the_furthest(spoilt: str, tmp_path: Path) -> None:
     (tmp_path / "attempt-1").mkdir()
     for epochs in (1, 2):
-        saved(Keeper(tmp_path / "attempt-1", 60, 1), state(epochs))
+        saved(StateStore(tmp_path / "attempt-1", 60, 1), state(epochs))
     newest = states(tmp_path / "attempt-1")[-1]
     path = {"the file": newest.file, "the state": newest.folder}.get(spoilt, newest.folder.parent)
     path.rename(tmp_path / "kept")
@@ -297,12 +297,12 @@ def test_what_cannot_be_read_may_be_the_furthest(spoilt: str, tmp_path: Path) ->
 
 
 def test_states_that_a_lost_attempt_replaces_meanwhile_hide_no_later_one(tmp_path: Path) -> None:
-    saved(Keeper(tmp_path, 60, 1), state(1))
+    saved(StateStore(tmp_path, 60, 1), state(1))
 
     def fits(found: State) -> None:
         if found.facts.place.epochs == 1:
             # It trains on, and keeps its newest alone.
-            saved(Keeper(tmp_path, 60, 1), state(2))
+            saved(StateStore(tmp_path, 60, 1), state(2))
             shutil.rmtree(states(tmp_path)[0].folder)
             raise Broken("it goes")
 
@@ -315,7 +315,7 @@ def test_states_that_a_lost_attempt_replaces_meanwhile_hide_no_later_one(tmp_pat
 def test_what_is_not_there_is_passed_over(missing: str, tmp_path: Path) -> None:
     (tmp_path / "best.keras").write_text("best")
     sha256 = hashlib.sha256(b"best").hexdigest()
-    saved(Keeper(tmp_path, 60, 1), state(1), state(2, files={"best.keras": sha256}))
+    saved(StateStore(tmp_path, 60, 1), state(1), state(2, files={"best.keras": sha256}))
     newest = states(tmp_path)[-1]
     if missing == "the folder":
         file = newest.file.rename(tmp_path / "aside")
@@ -335,23 +335,23 @@ def test_earlier_attempts_are_cleared_and_later_ones_left(tmp_path: Path) -> Non
     for number in (1, 2, 3):
         folder = tmp_path / f"attempt-{number}"
         folder.mkdir()
-        saved(Keeper(folder, 60, 1), state(number))
+        saved(StateStore(folder, 60, 1), state(number))
     remove_earlier(tmp_path / "attempt-2", 2)
     assert [len(states(tmp_path / f"attempt-{n}")) for n in (1, 2, 3)] == [0, 1, 1]
 
 
 def test_a_save_that_fails_leaves_the_ones_before(tmp_path: Path) -> None:
-    keeper = saved(Keeper(tmp_path, 60, 1), state(1))
+    keeper = saved(StateStore(tmp_path, 60, 1), state(1))
     # A model that the facts name and that is not there.
     keeper.save(lambda: state(2, files={"best.keras": "x"}))
     with pytest.raises(FileNotFoundError):
         keeper.settle()
     assert names(tmp_path) == ["0000001-0000000"]
-    assert not keeper.has(Place(epochs=2))
+    assert not keeper.has(Progress(epochs=2))
 
 
 def test_no_room_is_said_three_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    keeper = saved(Keeper(tmp_path, 60, 1), state(1))
+    keeper = saved(StateStore(tmp_path, 60, 1), state(1))
     free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
     # More than the disk has, and no byte of it in memory.
     large = {"large": np.broadcast_to(np.zeros(1), (free // 8,))}
@@ -473,7 +473,7 @@ def test_history_goes_through_arrays() -> None:
     for number in (1, 2):
         file = FileRecord(kind="best_model", path=Path("x"), bytes=1, sha256="y")
         history.add(
-            Epoch(
+            EpochReport(
                 number=number,
                 seconds=0.1,
                 images_per_s=7,

@@ -5,7 +5,7 @@ import pytest
 from fornada.db.errors import Fenced, JobNotFound
 from fornada.db.queue import logs, upkeep, verdicts
 from fornada.db.reads import documents
-from fornada.db.records import LogChunk, LogPlace
+from fornada.db.records import LogChunkRow, LogPlace
 from fornada.db.store.session import Database
 from tests.services import store
 
@@ -18,7 +18,7 @@ def test_a_log_reads_as_it_was_written(database: Database) -> None:
     pieces = [DATA, b"", DATA * 2]
     start = 0
     for number, data in enumerate(pieces, start=1):
-        logs.record_log(database, fence, LogChunk(number, start, data))
+        logs.record_log(database, fence, LogChunkRow(number, start, data))
         start += len(data)
     chunks = logs.log_chunks(database, fence.job_id, 1, 0)
     assert b"".join(chunk.data for chunk in chunks) == b"".join(pieces)
@@ -31,9 +31,9 @@ def test_a_log_reads_as_it_was_written(database: Database) -> None:
 
 def test_the_same_piece_again_changes_nothing(database: Database) -> None:
     fence = store.running(database)
-    logs.record_log(database, fence, LogChunk(1, 0, b"first"))
-    logs.record_log(database, fence, LogChunk(1, 0, b"other"))
-    assert logs.log_chunks(database, fence.job_id, 1, 0) == [LogChunk(1, 0, b"first")]
+    logs.record_log(database, fence, LogChunkRow(1, 0, b"first"))
+    logs.record_log(database, fence, LogChunkRow(1, 0, b"other"))
+    assert logs.log_chunks(database, fence.job_id, 1, 0) == [LogChunkRow(1, 0, b"first")]
 
 
 def test_a_zombie_writes_no_log(database: Database) -> None:
@@ -42,8 +42,8 @@ def test_a_zombie_writes_no_log(database: Database) -> None:
     heir = store.claim(database)
     assert heir is not None
     with pytest.raises(Fenced):
-        logs.record_log(database, zombie, LogChunk(1, 0, b"late"))
-    logs.record_log(database, heir.fence, LogChunk(1, 0, b"mine"))
+        logs.record_log(database, zombie, LogChunkRow(1, 0, b"late"))
+    logs.record_log(database, heir.fence, LogChunkRow(1, 0, b"mine"))
     assert logs.log_chunks(database, zombie.job_id, 1, 0) == []
     assert len(logs.log_chunks(database, zombie.job_id, 2, 0)) == 1
 
@@ -66,7 +66,7 @@ def test_logs_of_attempts_that_ended_long_ago_are_forgotten(database: Database) 
     ended, running = store.running(database), store.running(database)
     for fence in (ended, running):
         for number in (1, 2):
-            logs.record_log(database, fence, LogChunk(number, 0, DATA))
+            logs.record_log(database, fence, LogChunkRow(number, 0, DATA))
     verdicts.finish(database, ended, store.SUCCEEDED)
     assert upkeep.forget_logs(database, older_than_s=store.LONG_S) == 0
     assert upkeep.forget_logs(database, older_than_s=-1.0) == 2

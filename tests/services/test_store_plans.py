@@ -18,7 +18,7 @@ from fornada.db.queue.upkeep import ready_in
 from fornada.db.reads.estimates import equal_specs, same_name
 from fornada.db.reads.history import like
 from fornada.db.reads.live import walks
-from fornada.db.reads.pages import Order, filters, with_value, without_value
+from fornada.db.reads.pages import Sorting, filters, with_value, without_value
 from fornada.db.states import JobState
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Job, LogChunk
@@ -109,7 +109,7 @@ def test_expired_leases_are_looked_for_among_what_runs(explain: Explain) -> None
 def test_pages_walk_an_index(  # noqa: PLR0917
     explain: Explain, database: Database, sort: str, index: str, descending: bool, deep: bool
 ) -> None:
-    statement = with_value(Order(sort, descending), (0.5, 20) if deep else None)
+    statement = with_value(Sorting(sort, descending), (0.5, 20) if deep else None)
     assert statement is not None
     found = explain(statement.limit(50))
     if database.dialect == "sqlite" and index == "job_pkey":
@@ -125,7 +125,7 @@ def test_pages_walk_an_index(  # noqa: PLR0917
 
 @pytest.mark.parametrize("sort", ["duration", "metric:val_loss"])
 def test_the_rest_of_a_page_walks_an_index(explain: Explain, sort: str) -> None:
-    statement = without_value(Order(sort), (None, 20))
+    statement = without_value(Sorting(sort), (None, 20))
     assert statement is not None
     found = explain(statement.limit(50))
     assert "Sort" not in found, found
@@ -187,7 +187,7 @@ def test_an_index_can_serve_each_filter(
     if database.dialect == "postgresql":
         # Without the order of a page, which a walk along the ids would have for nothing.
         assert index in explain(select(Job.id).where(*filters(**asked)))
-    walked = with_value(Order("time"), None)
+    walked = with_value(Sorting("time"), None)
     assert walked is not None
     found = explain(walked.where(*filters(**asked)).limit(50))
     if index in ("job_state", "job_name") and asked != {"name": "digits*"}:
@@ -202,7 +202,7 @@ def test_an_index_can_serve_each_filter(
 def test_filtered_metrics_are_looked_up_and_nothing_is_scanned(
     explain: Explain, database: Database, asked: dict[str, Any]
 ) -> None:
-    statement = with_value(Order("metric:val_loss"), None)
+    statement = with_value(Sorting("metric:val_loss"), None)
     assert statement is not None
     found = explain(statement.where(*filters(**asked)).limit(50))
     assert not re.search(r"\bSCAN\b|Seq Scan", found), found

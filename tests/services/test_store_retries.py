@@ -9,7 +9,7 @@ import pytest
 from fornada.db.errors import Fenced
 from fornada.db.queue import attempts, claims, expiry, logs, steering, upkeep, verdicts, workers
 from fornada.db.reads import documents, history
-from fornada.db.records import Claim, Failure, LogChunk, Verdict
+from fornada.db.records import Claim, Failure, LogChunkRow, Verdict
 from fornada.db.states import AttemptOutcome, FailureCode, JobState
 from fornada.db.store.session import Database
 from tests.services import store
@@ -148,7 +148,7 @@ def test_a_lost_lease_is_tried_again(database: Database) -> None:
 def test_a_lost_attempt_says_its_host_and_the_end_of_its_log(database: Database) -> None:
     fence = store.expired(database, retry_attempts=1)
     for number, data in enumerate([b"epoch 1\nepo", b"ch 2\n\n"], start=1):
-        logs.record_log(database, fence, LogChunk(number, 0, data))
+        logs.record_log(database, fence, LogChunkRow(number, 0, data))
     expiry.expire_leases(database)
     failure = documents.job(database, fence.job_id)["failure"]
     assert failure["message"].startswith("worker w1 on w1 was not heard of")

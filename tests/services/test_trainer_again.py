@@ -12,7 +12,7 @@ import pytest
 from fornada.worker.messages import Failed, Finished, Started, Stop, Stopped, Train, WhyStop
 from fornada.worker.slots.slots import discover
 from fornada.worker.trainer.process import memory
-from fornada.worker.trainer.process.pipes import EXIT_ABANDONED, Order, StopAsked
+from fornada.worker.trainer.process.pipes import EXIT_ABANDONED, Assignment, StopAsked
 from fornada.worker.trainer.process.reset import forget
 from tests.services.resuming import Outcome, attempt, noisy, outcome, same, write_noisy
 from tests.services.trainer_jobs import TrainerProcess, document, job
@@ -100,7 +100,7 @@ def test_a_stop_that_comes_late_does_not_reach_the_next_job(
 
 
 def test_only_a_stop_for_this_attempt_is_heard(tmp_path: Path) -> None:
-    order = Order(job(PLAIN, tmp_path, tmp_path / "u" / "attempt-2", attempt=2))
+    order = Assignment(job(PLAIN, tmp_path, tmp_path / "u" / "attempt-2", attempt=2))
 
     for stranger in ((1, 1), (2, 2)):
         order.hear(Stop(job_id=stranger[0], attempt=stranger[1], reason=WhyStop.CANCEL))

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from fornada.spec import Monitor, from_document
 from fornada.worker.attempt_files import verify
-from fornada.worker.messages import Epoch
+from fornada.worker.messages import EpochReport
 from fornada.worker.trainer.callbacks import EventFiles, from_spec
 from fornada.worker.trainer.outputs import atomic_files
 from fornada.worker.trainer.outputs.checkpoints import BestModel, ModelFiles
@@ -140,8 +140,8 @@ def test_the_order_of_the_spec_is_kept(tmp_path: Path) -> None:
     assert made[0].patience == 7
 
 
-def epoch(number: int, **metrics: float) -> Epoch:
-    return Epoch(number=number, seconds=2, images_per_s=3, learning_rate=0.5, metrics=metrics)
+def epoch(number: int, **metrics: float) -> EpochReport:
+    return EpochReport(number=number, seconds=2, images_per_s=3, learning_rate=0.5, metrics=metrics)
 
 
 def test_history_file(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from fornada.db.states import FailureCode, StopReason
-from fornada.worker.messages import Epoch, Failed, Finished, Started, Stop, Stopped, WhyStop
+from fornada.worker.messages import EpochReport, Failed, Finished, Started, Stop, Stopped, WhyStop
 from fornada.worker.trainer.process.pipes import EXIT_ABANDONED
 from tests.services.trainer_jobs import TrainerProcess, document, job, write_images
 from tests.until import until
@@ -60,7 +60,7 @@ def test_a_job_from_start_to_end(root: Path, tmp_path: Path, trainer: TrainerPro
     _loads_without_fornada(folder / "best.keras", root, finished)
 
 
-def _best_is_the_least(epochs: list[Epoch], finished: Finished) -> None:
+def _best_is_the_least(epochs: list[EpochReport], finished: Finished) -> None:
     losses = [epoch.metrics["val_loss"] for epoch in epochs]
     assert finished.best.value == min(losses)
     assert finished.best.epoch == losses.index(min(losses)) + 1
@@ -97,7 +97,7 @@ def _files_are_as_reported(folder: Path, finished: Finished) -> None:
     assert runs == ["train", "validation"]
 
 
-def _history_is_as_reported(folder: Path, epochs: list[Epoch]) -> None:
+def _history_is_as_reported(folder: Path, epochs: list[EpochReport]) -> None:
     with (folder / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in rows] == [epoch.number for epoch in epochs]
@@ -146,10 +146,10 @@ def test_stop_in_mid_training(root: Path, tmp_path: Path, trainer: TrainerProces
     trainer.send(job(document(fit__epochs=100_000), root, tmp_path / "attempt-1"))
     messages = trainer.messages()
     assert isinstance(next(messages), Started)
-    assert isinstance(next(messages), Epoch)
+    assert isinstance(next(messages), EpochReport)
     _is_confined(trainer.process.pid)
     trainer.send(Stop(job_id=1, attempt=1, reason=WhyStop.TIME_LIMIT))
-    stopped = next(message for message in messages if not isinstance(message, Epoch))
+    stopped = next(message for message in messages if not isinstance(message, EpochReport))
     # As a supervisor does that has its verdict: the trainer still ends well.
     trainer.hang_up()
     assert isinstance(stopped, Stopped)

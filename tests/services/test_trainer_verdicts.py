@@ -13,7 +13,7 @@ from fornada.db.states import FailureCode, StopReason
 from fornada.settings import Settings
 from fornada.spec import KerasObject
 from fornada.spec.catalogue import FAMILIES
-from fornada.worker.messages import Epoch, Failed, Finished, Started, Stopped, WhyStop
+from fornada.worker.messages import EpochReport, Failed, Finished, Started, Stopped, WhyStop
 from fornada.worker.trainer import dry_run
 from fornada.worker.trainer.evaluate import confusion_matrix, per_class, predicted_labels
 from fornada.worker.trainer.failures import TrainingFailed, failure
@@ -45,15 +45,15 @@ class Told:
     def __init__(
         self, root: Path, folder: Path, asked: Asked | None = None, **changes: Any
     ) -> None:
-        self.messages: list[Started | Epoch] = []
+        self.messages: list[Started | EpochReport] = []
         baking = Baking(
             job(document(**changes), root, folder), SETTINGS, asked or Asked(), self.messages.append
         )
         self.verdict = baking.verdict()
 
     @property
-    def epochs(self) -> list[Epoch]:
-        return [message for message in self.messages if isinstance(message, Epoch)]
+    def epochs(self) -> list[EpochReport]:
+        return [message for message in self.messages if isinstance(message, EpochReport)]
 
     @property
     def failed(self) -> Failed:

@@ -19,7 +19,7 @@ from fornada.db.states import FailureCode
 from fornada.settings import Settings
 from fornada.spec import SpecProblems, from_document
 from fornada.spec.catalogue import FAMILIES, losses
-from fornada.worker.messages import Epoch, Failed, Finished, Started
+from fornada.worker.messages import EpochReport, Failed, Finished, Started
 from fornada.worker.trainer.process.pipes import Asked
 from fornada.worker.trainer.run import Baking
 from tests.services.trainer_jobs import job, png
@@ -140,7 +140,7 @@ def test_every_training_is_told_with_sense(data: st.DataObject) -> None:
     root = Path(tempfile.mkdtemp())
     try:
         _write(root, counts)
-        said: list[Started | Epoch] = []
+        said: list[Started | EpochReport] = []
         baking = Baking(
             job(spec, root, root / "jobs" / "1"),
             Settings(max_parameters=1_000_000),
@@ -152,17 +152,17 @@ def test_every_training_is_told_with_sense(data: st.DataObject) -> None:
         shutil.rmtree(root)
 
 
-def _check(spec: dict[str, Any], verdict: object, said: list[Started | Epoch]) -> None:
+def _check(spec: dict[str, Any], verdict: object, said: list[Started | EpochReport]) -> None:
     if isinstance(verdict, Failed):
         assert verdict.code is not FailureCode.INTERNAL, verdict.traceback
         # What is refused is refused before anything was trained; only numbers come later.
         if verdict.code is not FailureCode.DIVERGED:
-            assert not [one for one in said if isinstance(one, Epoch)], verdict.message
+            assert not [one for one in said if isinstance(one, EpochReport)], verdict.message
         return
     assert isinstance(verdict, Finished)
     started, (epoch,) = said[0], said[1:]
     assert isinstance(started, Started)
-    assert isinstance(epoch, Epoch)
+    assert isinstance(epoch, EpochReport)
     assert all(map(math.isfinite, epoch.metrics.values())), epoch.metrics
     validates = spec["data"].get("validation") or spec["data"].get("validation_split")
     assert bool(started.data.validation) == bool(validates)

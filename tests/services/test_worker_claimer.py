@@ -12,7 +12,7 @@ from fornada.db.queue import attempts, expiry
 from fornada.db.records import Fence
 from fornada.db.store.session import Database
 from fornada.worker.attempts.supervisor import Supervisor
-from fornada.worker.context import Bakery
+from fornada.worker.context import WorkerContext
 from fornada.worker.slots import slots
 from fornada.worker.slots.slots import Device
 from fornada.worker.slots.spares import COMMAND_VARIABLE, Trainers
@@ -61,7 +61,7 @@ def _supervisor(site: Site, url: str) -> Iterator[Supervisor]:
     environment = os.environ | {"FORNADA_HOME": str(site.home)}
     trainers = Trainers(taken, environment, most_jobs=site.settings.jobs_per_trainer)
     database = Database(url)
-    bakery = Bakery("w1", "h1", site.settings, database, [site.queue], trainers)
+    bakery = WorkerContext("w1", "h1", site.settings, database, [site.queue], trainers)
     try:
         yield Supervisor(taken[0], bakery)
     finally:

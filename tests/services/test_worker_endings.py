@@ -16,10 +16,10 @@ from fornada.worker.attempts.verdict import Ending, not_begun, verdict
 from fornada.worker.messages import Best, Failed, FileRecord, Finished, Stopped, WhyStop
 from fornada.worker.slots import exit_status
 from fornada.worker.slots.environment import scrubbed
-from fornada.worker.slots.exit_status import Exit, OomCounter
+from fornada.worker.slots.exit_status import ExitStatus, OomCounter
 
-KILLED = Exit(-signal.SIGKILL, out_of_memory=False)
-CLEAN = Exit(0, out_of_memory=False)
+KILLED = ExitStatus(-signal.SIGKILL, out_of_memory=False)
+CLEAN = ExitStatus(0, out_of_memory=False)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def ending(settings: Settings) -> Ending:
 
 
 def test_a_kill_for_memory_is_told_from_any_other(ending: Ending, settings: Settings) -> None:
-    ending.exit = Exit(-signal.SIGKILL, out_of_memory=True)
+    ending.exit = ExitStatus(-signal.SIGKILL, out_of_memory=True)
     memory = verdict(ending, settings)
     ending.exit = KILLED
     other = verdict(ending, settings)
@@ -91,12 +91,12 @@ def test_any_other_abort_is_a_crash(ending: Ending, settings: Settings) -> None:
     assert "SIGABRT" in found.failure.message
 
 
-def _native(ending: Ending, call: str) -> Exit:
+def _native(ending: Ending, call: str) -> ExitStatus:
     """The end of a process that calls a function of C++, and logs where a trainer would."""
     code = f"import ctypes; ctypes.CDLL('libstdc++.so.6').{call}"
     with (ending.folder / "train.log").open("ab") as log:
         done = subprocess.run([sys.executable, "-c", code], stderr=log, check=False)
-    return Exit(done.returncode, out_of_memory=False)
+    return ExitStatus(done.returncode, out_of_memory=False)
 
 
 def test_a_clean_exit_without_a_word_is_a_crash(ending: Ending, settings: Settings) -> None:

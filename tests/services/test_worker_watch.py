@@ -10,12 +10,12 @@ import pytest
 
 from fornada.worker.host import heartbeat_file
 from fornada.worker.host.check import check
-from fornada.worker.host.hang_detection import LOOP_S, ROUND_S, SILENT_S, STARTING_S, Watch
-from fornada.worker.host.heartbeat import Heart
-from fornada.worker.host.heartbeat_file import Doing, NameHeld, Pulse
+from fornada.worker.host.hang_detection import LOOP_S, ROUND_S, SILENT_S, STARTING_S, HangDetector
+from fornada.worker.host.heartbeat import Heartbeat
+from fornada.worker.host.heartbeat_file import Beat, Doing, NameHeld
 from tests.until import until
 
-WELL = Pulse(
+WELL = Beat(
     pid=7,
     doing=Doing.CONSUMING,
     at=100.0,
@@ -28,9 +28,9 @@ WELL = Pulse(
 )
 
 
-def _after(seconds: int, shown: Pulse | None, *moving: str) -> str | None:
+def _after(seconds: int, shown: Beat | None, *moving: str) -> str | None:
     """What a parent says that looked each second; `moving` moments go on meanwhile."""
-    watch = Watch()
+    watch = HangDetector()
     for second in range(seconds + 2):
         if shown is not None:
             changed = {name: getattr(WELL, name) + second for name in moving}
@@ -58,7 +58,7 @@ def _after(seconds: int, shown: Pulse | None, *moving: str) -> str | None:
     ],
 )
 def test_what_stands_still_for_too_long_is_told(
-    shown: Pulse | None, moving: tuple[str, ...], limit_s: float, says: str
+    shown: Beat | None, moving: tuple[str, ...], limit_s: float, says: str
 ) -> None:
     assert _after(int(limit_s), shown, *moving) is not None
     assert says in str(_after(int(limit_s), shown, *moving))
@@ -76,7 +76,7 @@ def test_what_stands_still_for_too_long_is_told(
         replace(WELL, doing=Doing.DRAINING, loop=None, beat=None, look=None),
     ],
 )
-def test_what_is_not_expected_is_not_missed(shown: Pulse) -> None:
+def test_what_is_not_expected_is_not_missed(shown: Beat) -> None:
     moving = [name for name in ("at", "loop", "beat", "look") if getattr(shown, name) is not None]
     assert _after(10_000, shown, *moving) is None
 
@@ -86,7 +86,7 @@ def test_rare_rounds_of_upkeep_are_waited_for() -> None:
 
 
 def test_a_parent_that_was_stopped_itself_calls_nobody_silent() -> None:
-    watch = Watch()
+    watch = HangDetector()
 
     assert watch.look(WELL, 1.0) is None
     assert watch.look(WELL, 3600.0) is None
@@ -109,15 +109,15 @@ def test_a_name_belongs_to_one_living_worker_of_a_home(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def heart(tmp_path: Path) -> Iterator[Heart]:
+def heart(tmp_path: Path) -> Iterator[Heartbeat]:
     """The heart of a process that has come up in a home of the test's own."""
-    made = Heart(heartbeat_file.take(tmp_path, "w"), grace_s=60.0, upkeep_s=10.0)
+    made = Heartbeat(heartbeat_file.take(tmp_path, "w"), grace_s=60.0, upkeep_s=10.0)
     made.start()
     yield made
     made.close()
 
 
-def test_a_pulse_says_what_the_process_is_about(tmp_path: Path, heart: Heart) -> None:
+def test_a_pulse_says_what_the_process_is_about(tmp_path: Path, heart: Heartbeat) -> None:
     assert check(tmp_path, None) == (False, "w: it has not come up yet")
     heart.begin(lambda: (0, time.monotonic()))
     heart.connected()
@@ -157,8 +157,8 @@ def test_a_worker_that_ends_while_it_is_looked_for_runs_no_more(tmp_path: Path) 
     assert check(tmp_path, None) == (False, f"no worker runs in {tmp_path}")
 
 
-def _shown(home: Path, doing: Doing) -> Pulse:
-    def found() -> Pulse | None:
+def _shown(home: Path, doing: Doing) -> Beat:
+    def found() -> Beat | None:
         shown = dict(heartbeat_file.living(home))["w"]
         return shown if shown is not None and shown.doing is doing else None
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fornada.worker.messages import (
-    Epoch,
+    EpochReport,
     Failed,
     Finished,
     Started,
@@ -153,7 +153,7 @@ class TrainerProcess:
 
     def verdict(self) -> Finished | Stopped | Failed:
         """Its next, whatever it says before."""
-        while isinstance(said := self.next(), Started | Epoch):
+        while isinstance(said := self.next(), Started | EpochReport):
             continue
         assert isinstance(said, Finished | Stopped | Failed), "it ended without a verdict"
         return said

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from fornada.cli.exit_codes import MEANINGS, Exit
+from fornada.cli.exit_codes import MEANINGS, ExitCode
 from fornada.cli.main import COMMANDS, fornada
 from fornada.cli.reference import cli_page, commands, settings_page
 
@@ -39,4 +39,4 @@ def test_every_command_has_help_with_an_example(path: str) -> None:
 
 
 def test_every_exit_code_has_a_meaning() -> None:
-    assert set(MEANINGS) == set(Exit)
+    assert set(MEANINGS) == set(ExitCode)

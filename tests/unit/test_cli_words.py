@@ -7,7 +7,7 @@ import click
 import pytest
 
 from fornada.cli import formatting
-from fornada.cli.exit_codes import Exit, of_job
+from fornada.cli.exit_codes import ExitCode, of_job
 from fornada.cli.options import coming, moment, seconds
 from fornada.client.submission import uuid7
 from fornada.db.states import QUOTE
@@ -70,14 +70,14 @@ def test_numbers_have_four_digits(value: float | str | None, said: str | None) -
 @pytest.mark.parametrize(
     ("job", "code"),
     [
-        ({"state": "succeeded"}, Exit.DONE),
-        ({"state": "cancelled"}, Exit.CANCELLED),
-        ({"state": "failed", "failure": {"code": "DIVERGED"}}, Exit.JOB_FAILED),
-        ({"state": "failed", "failure": {"code": "TIME_LIMIT"}}, Exit.TIME_LIMIT),
-        ({"state": "failed", "failure": {"code": "WORKER_LOST"}}, Exit.LOST),
+        ({"state": "succeeded"}, ExitCode.DONE),
+        ({"state": "cancelled"}, ExitCode.CANCELLED),
+        ({"state": "failed", "failure": {"code": "DIVERGED"}}, ExitCode.JOB_FAILED),
+        ({"state": "failed", "failure": {"code": "TIME_LIMIT"}}, ExitCode.TIME_LIMIT),
+        ({"state": "failed", "failure": {"code": "WORKER_LOST"}}, ExitCode.LOST),
     ],
 )
-def test_the_end_of_a_job_is_an_exit_code(job: dict[str, Any], code: Exit) -> None:
+def test_the_end_of_a_job_is_an_exit_code(job: dict[str, Any], code: ExitCode) -> None:
     assert of_job(job) is code
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fornada.data.idx import Choice, IdxError, TargetExists, encode_png, import_idx
+from fornada.data.idx import IdxError, Sample, TargetExists, encode_png, import_idx
 
-EVERYTHING = {"Train": Choice(None, 1), "Test": Choice(None, 1)}
+EVERYTHING = {"Train": Sample(None, 1), "Test": Sample(None, 1)}
 # A 2 x 3 image of gray, written by an independent encoder: filter byte 0 before each row.
 PIXELS = bytes([0, 50, 100, 150, 200, 255])
 
@@ -56,12 +56,12 @@ def test_every_image_lands_under_its_label(tmp_path: Path, suffix: str) -> None:
 
 def test_a_choice_is_stable_and_of_each_class(tmp_path: Path) -> None:
     indices = list(range(100))
-    chosen = Choice(10, seed=1).of(indices)
+    chosen = Sample(10, seed=1).of(indices)
     assert chosen == sorted(chosen)
     assert len(set(chosen)) == 10
-    assert chosen == Choice(10, seed=1).of(list(reversed(indices)))
-    assert chosen != Choice(10, seed=2).of(indices)
-    assert Choice(None, seed=1).of(indices) == indices
+    assert chosen == Sample(10, seed=1).of(list(reversed(indices)))
+    assert chosen != Sample(10, seed=2).of(indices)
+    assert Sample(None, seed=1).of(indices) == indices
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ from fornada.db.errors import DatabaseUnreachable, Fenced
 from fornada.db.records import Fence
 from fornada.db.store.session import Database
 from fornada.worker import attempt_files
-from fornada.worker.attempts.log_shipping import Shipping
+from fornada.worker.attempts.log_shipping import LogShipper
 
 log = logging.getLogger("fornada.worker")
 
 LOOK_S = 1.0
 
 
-class Folder:
+class AttemptFolder:
     """Ships the log that grows in it, and removes best models that nobody needs any more.
 
     Args:
@@ -35,7 +35,7 @@ class Folder:
         self._fence = fence
         self._lost = lost
         self._folder = log.parent
-        self._log = Shipping(database, fence, log)
+        self._log = LogShipper(database, fence, log)
         self._lock = threading.Lock()
         # Epochs of best models: none of the first is needed, nor one before the second.
         self._unwanted: list[int] = []

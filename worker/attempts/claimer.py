@@ -5,7 +5,7 @@ import logging
 from fornada.db.errors import DatabaseUnreachable, Fenced
 from fornada.db.queue import attempts, claims
 from fornada.db.records import Claim, Fence
-from fornada.worker.context import Bakery
+from fornada.worker.context import WorkerContext
 from fornada.worker.slots.slots import Slot
 
 log = logging.getLogger("fornada.worker")
@@ -14,9 +14,9 @@ log = logging.getLogger("fornada.worker")
 class Claimer:
     """Claims for one slot, which runs nothing meanwhile."""
 
-    def __init__(self, slot: Slot, bakery: Bakery) -> None:
+    def __init__(self, slot: Slot, context: WorkerContext) -> None:
         self._slot = slot
-        self._bakery = bakery
+        self._context = context
         # The last claim had no answer: it may have been committed all the same.
         self._in_doubt = False
         # Attempts that ended here, and may be running by the record.
@@ -44,31 +44,31 @@ class Claimer:
     def _holds_unended(self) -> bool:
         for fence in tuple(self._unended):
             try:
-                attempts.requests(self._bakery.database, fence)
+                attempts.requests(self._context.database, fence)
             except Fenced:
                 self._unended.discard(fence)
         return bool(self._unended)
 
     def _claim(self) -> Claim | None:
-        bakery, settings = self._bakery, self._bakery.settings
+        context, settings = self._context, self._context.settings
         return claims.claim(
-            bakery.database,
-            worker=bakery.name,
-            host=bakery.host,
+            context.database,
+            worker=context.name,
+            host=context.host,
             slot=self._slot.name,
-            queues=bakery.queues,
+            queues=context.queues,
             has_gpu=self._slot.has_gpu,
             lease_s=settings.lease_s,
             within_s=settings.alive_s,
         )
 
     def _unanswered(self) -> Claim | None:
-        bakery = self._bakery
+        context = self._context
         claim = claims.unanswered(
-            bakery.database,
-            worker=bakery.name,
+            context.database,
+            worker=context.name,
             slot=self._slot.name,
-            lease_s=bakery.settings.lease_s,
+            lease_s=context.settings.lease_s,
         )
         if claim is not None:
             log.info("job %d/%d: claimed, though the answer was lost", claim.job_id, claim.attempt)

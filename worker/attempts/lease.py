@@ -17,7 +17,7 @@ from fornada.db.queue import attempts, verdicts
 from fornada.db.records import EpochRow, Fence, Requests, StartedFacts, Verdict
 from fornada.db.states import JobState
 from fornada.db.store.session import Database
-from fornada.worker.attempts.attempt_folder import Folder
+from fornada.worker.attempts.attempt_folder import AttemptFolder
 
 log = logging.getLogger("fornada.worker")
 
@@ -48,7 +48,7 @@ class Lease:
         self.over = False
         self._database = database
         self._fence = fence
-        self._folder = Folder(database, fence, log, self._lost)
+        self._folder = AttemptFolder(database, fence, log, self._lost)
         self._lease_s = lease_s
         self._heartbeat_s = heartbeat_s
         self._confirmed = time.monotonic()

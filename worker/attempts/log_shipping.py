@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from fornada.db.queue import logs
-from fornada.db.records import Fence, LogChunk
+from fornada.db.records import Fence, LogChunkRow
 from fornada.db.store.session import Database
 
 log = logging.getLogger("fornada.worker")
@@ -14,7 +14,7 @@ CHUNK_BYTES = 64 * 1024
 MOST_BYTES = 4 * 2**20
 
 
-class Shipping:
+class LogShipper:
     """Ships one log, byte for byte; where it is cut off, a chunk without bytes says so.
 
     Args:
@@ -33,7 +33,7 @@ class Shipping:
         self._unreadable = False
         # Of which nobody knows whether it was recorded: it is sent again as it was, though the
         # log has grown.
-        self._unconfirmed: LogChunk | None = None
+        self._unconfirmed: LogChunkRow | None = None
 
     def ship(self) -> None:
         """Record all that the log has gained.
@@ -50,7 +50,7 @@ class Shipping:
             self._start += len(chunk.data)
             self._over = not chunk.data
 
-    def _next(self) -> LogChunk | None:
+    def _next(self) -> LogChunkRow | None:
         if self._over:
             return None
         try:
@@ -67,4 +67,4 @@ class Shipping:
             return None
         if not data:
             return None
-        return LogChunk(self._number, self._start, data[: MOST_BYTES - self._start])
+        return LogChunkRow(self._number, self._start, data[: MOST_BYTES - self._start])

@@ -3,9 +3,9 @@
 from contextlib import suppress
 
 from fornada import artifacts
-from fornada.db.records import BestModel, Claim, EpochRow, StartedFacts
+from fornada.db.records import BestModelRow, Claim, EpochRow, StartedFacts
 from fornada.settings import Settings
-from fornada.worker.messages import Best, Epoch, RestoredEpoch, Started
+from fornada.worker.messages import Best, EpochReport, RestoredEpoch, Started
 
 
 def started(told: Started, claim: Claim, settings: Settings) -> StartedFacts:
@@ -33,7 +33,7 @@ def started(told: Started, claim: Claim, settings: Settings) -> StartedFacts:
     )
 
 
-def epoch(told: Epoch | RestoredEpoch, settings: Settings) -> EpochRow:
+def epoch(told: EpochReport | RestoredEpoch, settings: Settings) -> EpochRow:
     """One epoch, trained now or by the attempt that it was restored from."""
     return EpochRow(
         told.number,
@@ -46,7 +46,7 @@ def epoch(told: Epoch | RestoredEpoch, settings: Settings) -> EpochRow:
     )
 
 
-def best_model(best: Best | None, settings: Settings) -> BestModel | None:
+def best_model(best: Best | None, settings: Settings) -> BestModelRow | None:
     """The best model as it is recorded while the job runs; None when there is none to name."""
     if best is None:
         return None
@@ -54,5 +54,5 @@ def best_model(best: Best | None, settings: Settings) -> BestModel | None:
     with suppress(ValueError):
         uri = artifacts.uri(settings, best.file.path)
         sha256 = best.file.sha256 or ""
-        return BestModel(best.epoch, best.monitor, best.value, uri, best.file.bytes, sha256)
+        return BestModelRow(best.epoch, best.monitor, best.value, uri, best.file.bytes, sha256)
     return None

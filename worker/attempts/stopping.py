@@ -14,7 +14,7 @@ CANCEL_GRACE_S = 10.0
 STEPS = ((0.8, signal.SIGTERM), (0.9, signal.SIGKILL))
 
 
-class Ladder:
+class Stopping:
     """Climbs one step whenever the last one did not help in time.
 
     Args:
@@ -34,7 +34,7 @@ class Ladder:
         # Those yet to be taken.
         self._steps = list(STEPS)
 
-    def climb(self, why: WhyStop | None, grace_s: float | None = None) -> None:
+    def step(self, why: WhyStop | None, grace_s: float | None = None) -> None:
         """Take the step that is due; call it often.
 
         Args:

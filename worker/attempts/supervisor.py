@@ -14,10 +14,10 @@ from fornada.db.states import AttemptOutcome, JobState
 from fornada.worker.attempts import reports
 from fornada.worker.attempts.claimer import Claimer
 from fornada.worker.attempts.lease import Lease
-from fornada.worker.attempts.stopping import Ladder
+from fornada.worker.attempts.stopping import Stopping
 from fornada.worker.attempts.verdict import LOG, Ending, not_begun, unsupervised, verdict
-from fornada.worker.context import Bakery
-from fornada.worker.messages import Epoch, Started, Train, WhyStop
+from fornada.worker.context import WorkerContext
+from fornada.worker.messages import EpochReport, Started, Train, WhyStop
 from fornada.worker.slots.slots import Slot
 from fornada.worker.slots.spares import Needs
 from fornada.worker.slots.trainer_process import Garbled, Trainer, Up
@@ -40,42 +40,42 @@ _ENDED_WELL = frozenset(
 class Supervisor:
     """Runs jobs on one slot, one at a time, in the thread that calls it."""
 
-    def __init__(self, slot: Slot, bakery: Bakery) -> None:
+    def __init__(self, slot: Slot, context: WorkerContext) -> None:
         self.slot = slot
         # Id of the job that runs here now.
         self.job: int | None = None
         # When it was last told whether there is work for it.
         self.looked = time.monotonic()
-        self._bakery = bakery
-        self._claimer = Claimer(slot, bakery)
+        self._context = context
+        self._claimer = Claimer(slot, context)
 
     def work(self) -> bool:
-        """Claim and bake until nothing is left for this slot, or the worker drains.
+        """Claim jobs and run them until nothing is left for this slot, or the worker drains.
 
         Returns:
             Whether there was anything.
         """
-        baked = False
+        worked = False
         try:
-            while not self._bakery.draining.is_set() and (claim := self._claim()) is not None:
-                self._bake_or_leave(claim)
-                baked = True
+            while not self._context.draining.is_set() and (claim := self._claim()) is not None:
+                self._run_or_leave(claim)
+                worked = True
         finally:
             self.job = None
-        if baked and not self._bakery.draining.is_set():
+        if worked and not self._context.draining.is_set():
             # A job that failed before its first epoch left none.
-            self._bakery.trainers.prepare(self.slot, gently=False)
-        return baked
+            self._context.trainers.prepare(self.slot, gently=False)
+        return worked
 
-    def _bake_or_leave(self, claim: Claim) -> None:
+    def _run_or_leave(self, claim: Claim) -> None:
         state = None
         try:
-            state = self.bake(claim)
+            state = self.run_attempt(claim)
         finally:
             if state is None:
                 self._claimer.unended(claim)
 
-    def bake(self, claim: Claim) -> JobState | None:
+    def run_attempt(self, claim: Claim) -> JobState | None:
         """Tell one attempt from claim to verdict.
 
         Returns:
@@ -91,7 +91,7 @@ class Supervisor:
                 # The last resort, and the only one: a claimed job ends, whatever fails here.
                 log.exception("%s: its supervisor failed", name)
                 found = unsupervised(exc)
-            state = lease.finish(found, pause_s=self._bakery.settings.retry_pause_s)
+            state = lease.finish(found, pause_s=self._context.settings.retry_pause_s)
         seconds = time.monotonic() - begin
         if state is None:
             log.warning("%s: no longer ours; its trainer ended after %.1f s", name, seconds)
@@ -101,7 +101,7 @@ class Supervisor:
 
     def _train(self, claim: Claim, lease: Lease) -> Verdict:
         """Have a trainer train it, until it ends or loses the job; what came of it."""
-        settings = self._bakery.settings
+        settings = self._context.settings
         needs = _needs(claim)
         # As the trainer limits itself: CUDA reserves more addresses than any host has memory.
         limit = None if self.slot.has_gpu and needs.gpu else settings.max_memory_bytes
@@ -109,17 +109,17 @@ class Supervisor:
         begin = time.monotonic()
         try:
             ending.folder.mkdir(parents=True, exist_ok=True)
-            taken = self._bakery.trainers.take(self.slot, needs)
+            taken = self._context.trainers.take(self.slot, needs)
         except OSError as exc:
             return not_begun(exc)
         with taken as trainer:
             trainer.train(self._order(claim, ending, again=taken.again))
-            ladder = Ladder(trainer, settings.grace_s)
+            stopping = Stopping(trainer, settings.grace_s)
             while not (trainer.silent or ending.said or lease.over):
                 self._relay(trainer, lease, ending, claim)
                 asked = lease.requests
-                ladder.climb(self._why_stop(asked, claim, begin), asked.grace_s)
-            ending.asked = ladder.why
+                stopping.step(self._why_stop(asked, claim, begin), asked.grace_s)
+            ending.asked = stopping.why
             if lease.over:
                 # Whoever lost the job has no time to wait for.
                 ending.exit = trainer.kill()
@@ -127,7 +127,7 @@ class Supervisor:
                 ending.exit = trainer.end()
             found = verdict(ending, settings)
             if ending.again and found.outcome in _ENDED_WELL and trainer.release():
-                self._bakery.trainers.keep(self.slot, trainer)
+                self._context.trainers.keep(self.slot, trainer)
         return found
 
     def _claim(self) -> Claim | None:
@@ -138,11 +138,11 @@ class Supervisor:
 
     def _lease(self, claim: Claim) -> Lease:
         return Lease(
-            self._bakery.database,
+            self._context.database,
             claim.fence,
             self._folder(claim.uid, claim.attempt) / LOG,
-            lease_s=self._bakery.settings.lease_s,
-            heartbeat_s=self._bakery.settings.heartbeat_s,
+            lease_s=self._context.settings.lease_s,
+            heartbeat_s=self._context.settings.heartbeat_s,
         )
 
     def _order(self, claim: Claim, ending: Ending, *, again: bool) -> Train:
@@ -151,19 +151,19 @@ class Supervisor:
             uid=claim.uid,
             attempt=claim.attempt,
             spec=claim.spec,
-            data_root=self._bakery.settings.data_root_path,
+            data_root=self._context.settings.data_root_path,
             folder=ending.folder,
             resume_from=[self._folder(uid, attempt) for uid, attempt in claim.resume_from],
             again=again,
         )
 
     def _folder(self, uid: str, attempt: int) -> Path:
-        return artifacts.attempt_folder(self._bakery.settings, uid, attempt)
+        return artifacts.attempt_folder(self._context.settings, uid, attempt)
 
     def _why_stop(self, asked: Requests, claim: Claim, begin: float) -> WhyStop | None:
         if asked.cancel:
             return WhyStop.CANCEL
-        if self._bakery.draining.is_set():
+        if self._context.draining.is_set():
             return WhyStop.DRAIN
         if claim.time_limit_s is not None and time.monotonic() - begin > claim.time_limit_s:
             return WhyStop.TIME_LIMIT
@@ -180,14 +180,14 @@ class Supervisor:
     def _pass_on(
         self, message: Up, trainer: Trainer, lease: Lease, ending: Ending, claim: Claim
     ) -> None:
-        settings = self._bakery.settings
+        settings = self._context.settings
         if isinstance(message, Started):
             ending.epoch, ending.best = message.first_epoch - 1, message.best
             lease.started(reports.started(message, claim, settings))
-        elif isinstance(message, Epoch):
-            if not (trainer.again or self._bakery.draining.is_set()):
+        elif isinstance(message, EpochReport):
+            if not (trainer.again or self._context.draining.is_set()):
                 # Behind the running job, which is well on its way now.
-                self._bakery.trainers.prepare(self.slot, gently=True)
+                self._context.trainers.prepare(self.slot, gently=True)
             ending.epoch, ending.best = message.number, message.best or ending.best
             lease.epoch(reports.epoch(message, settings))
         else:

@@ -8,23 +8,23 @@ from contextlib import contextmanager
 from fornada.db.queue.workers import WorkerFacts
 from fornada.db.states import WorkerState
 from fornada.worker.attempts.supervisor import Supervisor
-from fornada.worker.context import Bakery
+from fornada.worker.context import WorkerContext
 from fornada.worker.slots import slots
 from fornada.worker.slots.slots import Slot
 
 
-class Crew:
+class Supervisors:
     """One supervisor a slot; whoever brings a wake-up borrows a free one.
 
     Args:
         slots: locked for this worker.
-        bakery: what the supervisors share.
+        context: what the supervisors share.
     """
 
-    def __init__(self, slots: Sequence[Slot], bakery: Bakery) -> None:
-        self.bakery = bakery
-        self.supervisors = tuple(Supervisor(slot, bakery) for slot in slots)
-        self._free = list(self.supervisors)
+    def __init__(self, slots: Sequence[Slot], context: WorkerContext) -> None:
+        self.context = context
+        self.all = tuple(Supervisor(slot, context) for slot in slots)
+        self._free = list(self.all)
         self._freed: Callable[[], None] | None = None
         self._lock = threading.Lock()
 
@@ -35,27 +35,27 @@ class Crew:
 
     def has_room(self) -> bool:
         """Whether a wake-up would find somebody."""
-        return not self.bakery.draining.is_set() and self.idle() > 0
+        return not self.context.draining.is_set() and self.idle() > 0
 
     def pulse(self) -> tuple[int, float | None]:
         """How many slots run a job; and when, of the others, the last one looked for work."""
-        idle = [each.looked for each in self.supervisors if each.job is None]
-        return len(self.supervisors) - len(idle), min(idle, default=None)
+        idle = [each.looked for each in self.all if each.job is None]
+        return len(self.all) - len(idle), min(idle, default=None)
 
     def facts(self) -> WorkerFacts:
         """The worker as it is now, for its row."""
-        bakery = self.bakery
+        context = self.context
         state = WorkerState.IDLE if self.idle() else WorkerState.BUSY
-        busy = {each.slot.name: each.job for each in self.supervisors if each.job is not None}
+        busy = {each.slot.name: each.job for each in self.all if each.job is not None}
         return WorkerFacts(
-            name=bakery.name,
-            host=bakery.host,
+            name=context.name,
+            host=context.host,
             pid=os.getpid(),
-            slots=slots.facts([each.slot for each in self.supervisors], busy),
-            queues=list(bakery.queues),
-            devices=[each.slot.device.model or each.slot.name for each in self.supervisors],
-            versions=bakery.versions,
-            state=WorkerState.DRAINING if bakery.draining.is_set() else state,
+            slots=slots.facts([each.slot for each in self.all], busy),
+            queues=list(context.queues),
+            devices=[each.slot.device.model or each.slot.name for each in self.all],
+            versions=context.versions,
+            state=WorkerState.DRAINING if context.draining.is_set() else state,
         )
 
     def when_freed(self, call: Callable[[], None]) -> None:
@@ -77,7 +77,7 @@ class Crew:
         with self._lock:
             free = list(self._free)
         for supervisor in free:
-            self.bakery.trainers.prepare(supervisor.slot, gently=False)
+            self.context.trainers.prepare(supervisor.slot, gently=False)
 
     @contextmanager
     def _borrowed(self, gpu: bool) -> Iterator[Supervisor | None]:

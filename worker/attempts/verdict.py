@@ -23,7 +23,7 @@ from fornada.worker.messages import (
     TestResult,
     WhyStop,
 )
-from fornada.worker.slots.exit_status import Exit
+from fornada.worker.slots.exit_status import ExitStatus
 
 # The trainer's standard output and error, in its folder.
 LOG = "train.log"
@@ -67,7 +67,7 @@ class Ending:
     # Why it was asked to stop.
     asked: WhyStop | None = None
     # None while the trainer waits for another job.
-    exit: Exit | None = None
+    exit: ExitStatus | None = None
 
     @property
     def again(self) -> bool:
@@ -182,7 +182,7 @@ def _last_lines(file: Path) -> list[str]:
         return []
 
 
-def _found_no_memory(end: Exit | None, tail: Sequence[str]) -> bool:
+def _found_no_memory(end: ExitStatus | None, tail: Sequence[str]) -> bool:
     """Whether native code aborted the trainer for want of memory."""
     aborted = end is not None and end.status == -signal.SIGABRT
     return aborted and any(_BAD_ALLOC in line for line in tail)

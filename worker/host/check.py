@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fornada.worker.host import heartbeat_file
 from fornada.worker.host.hang_detection import facts
-from fornada.worker.host.heartbeat_file import Doing, Pulse
+from fornada.worker.host.heartbeat_file import Beat, Doing
 
 
 def check(home: Path, name: str | None) -> tuple[bool, str]:
@@ -26,7 +26,7 @@ def check(home: Path, name: str | None) -> tuple[bool, str]:
     return not ill, "; ".join(ill or well)
 
 
-def _ill(shown: Pulse | None) -> str | None:
+def _ill(shown: Beat | None) -> str | None:
     if shown is None or shown.doing is Doing.STARTING:
         return "it has not come up yet"
     now = time.monotonic()

@@ -6,7 +6,7 @@ The same facts for the parent, which watches, and for a health check, which look
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fornada.worker.host.heartbeat_file import Doing, Pulse
+from fornada.worker.host.heartbeat_file import Beat, Doing
 
 # How often the parent looks.
 LOOK_S = 1.0
@@ -33,7 +33,7 @@ class Fact:
     limit_s: float
 
 
-def facts(pulse: Pulse | None) -> Iterator[Fact]:
+def facts(pulse: Beat | None) -> Iterator[Fact]:
     """What a pulse says, and what has to change."""
     if pulse is None:
         yield Fact("it has not come up", 0.0, STARTING_S)
@@ -48,7 +48,7 @@ def facts(pulse: Pulse | None) -> Iterator[Fact]:
     yield Fact("an idle slot takes nothing", pulse.look, round_s)
 
 
-class Watch:
+class HangDetector:
     """Counts how long each fact has stood still, in seconds that the parent itself was awake.
 
     By the clock a host that was suspended, or starved, would have been silent for long.
@@ -57,7 +57,7 @@ class Watch:
     def __init__(self) -> None:
         self._still: dict[str, tuple[float | None, float]] = {}
 
-    def look(self, pulse: Pulse | None, passed_s: float) -> str | None:
+    def look(self, pulse: Beat | None, passed_s: float) -> str | None:
         """Look again.
 
         Args:

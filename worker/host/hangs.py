@@ -6,8 +6,8 @@ import signal
 import time
 
 from fornada.worker.host import heartbeat_file
-from fornada.worker.host.hang_detection import SILENT_S, Watch
-from fornada.worker.host.heartbeat_file import Pulse
+from fornada.worker.host.hang_detection import SILENT_S, HangDetector
+from fornada.worker.host.heartbeat_file import Beat
 
 log = logging.getLogger("fornada.worker")
 
@@ -17,7 +17,7 @@ EXTRA_S = 10.0
 DEAF_S = 5.0
 
 
-class Nurse:
+class HangGuard:
     """Looks after one Celery process.
 
     Args:
@@ -28,7 +28,7 @@ class Nurse:
     def __init__(self, child: int, descriptor: int) -> None:
         self._child = child
         self._descriptor = descriptor
-        self._watch = Watch()
+        self._watch = HangDetector()
         self._looked = time.monotonic()
         # When a process that was told to drain is killed, and when it last ran a job.
         self._until: float | None = None
@@ -51,7 +51,7 @@ class Nurse:
             os.killpg(self._child, signal.SIGKILL)
             self._until = self._busy = now + DEAF_S
 
-    def _examine(self, shown: Pulse | None, passed_s: float) -> None:
+    def _examine(self, shown: Beat | None, passed_s: float) -> None:
         ill = self._watch.look(shown, passed_s)
         if ill is None:
             return

@@ -7,18 +7,18 @@ import time
 from collections.abc import Callable
 
 from fornada.worker.host import heartbeat_file
-from fornada.worker.host.heartbeat_file import Doing, Pulse
+from fornada.worker.host.heartbeat_file import Beat, Doing
 
 log = logging.getLogger("fornada.worker")
 
 PERIOD_S = 1.0
 
 
-class Heart:
+class Heartbeat:
     """What the pulse is made of; each part is told by the thread that knows.
 
     Args:
-        descriptor: of the file, from `pulse.take`.
+        descriptor: of the file, from `heartbeat_file.take`.
         grace_s: how long the process takes to drain.
         upkeep_s: how often upkeep is to beat.
     """
@@ -35,7 +35,7 @@ class Heart:
         self._slots: Callable[[], tuple[int, float | None]] = lambda: (0, None)
         self._told_of_error = False
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
         """Begin to show it."""
@@ -99,11 +99,11 @@ class Heart:
             if self._closed.wait(PERIOD_S):
                 return
 
-    def _now(self) -> Pulse:
+    def _now(self) -> Beat:
         doing = self._doing
         jobs, look = self._slots()
         works = doing in (Doing.CONNECTING, Doing.CONSUMING)
-        return Pulse(
+        return Beat(
             pid=os.getpid(),
             doing=doing,
             at=time.monotonic(),

@@ -37,7 +37,7 @@ class Doing(StrEnum):
 
 
 @dataclass(frozen=True)
-class Pulse:
+class Beat:
     """What a Celery process shows; moments by the clock that all processes of a host share."""
 
     pid: int
@@ -85,7 +85,7 @@ def give_up(home: Path, name: str) -> None:
     (folder(home) / name).unlink(missing_ok=True)
 
 
-def living(home: Path) -> Iterator[tuple[str, Pulse | None]]:
+def living(home: Path) -> Iterator[tuple[str, Beat | None]]:
     """Names of the workers that run in a home, each with its pulse when it has shown one."""
     for file in sorted(folder(home).glob("*")):
         try:
@@ -102,17 +102,17 @@ def living(home: Path) -> Iterator[tuple[str, Pulse | None]]:
             yield file.name, found
 
 
-def write(descriptor: int, pulse: Pulse) -> None:
+def write(descriptor: int, pulse: Beat) -> None:
     """Show a pulse."""
     text = json.dumps(asdict(pulse)).encode()
     os.pwrite(descriptor, text.ljust(SIZE_BYTES), 0)
 
 
-def read(descriptor: int) -> Pulse | None:
+def read(descriptor: int) -> Beat | None:
     """The pulse that was shown last; None when there is none, or it is being written."""
     try:
         told = json.loads(os.pread(descriptor, SIZE_BYTES, 0))
-        return Pulse(**told | {"doing": Doing(told["doing"])})
+        return Beat(**told | {"doing": Doing(told["doing"])})
     except (ValueError, TypeError, KeyError):
         return None
 

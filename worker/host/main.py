@@ -16,10 +16,10 @@ from fornada.worker import prctl
 from fornada.worker.host import heartbeat_file
 from fornada.worker.host.check import check
 from fornada.worker.host.hang_detection import LOOK_S
-from fornada.worker.host.hangs import Nurse
+from fornada.worker.host.hangs import HangGuard
 from fornada.worker.host.options import (
+    EXIT_DRAIN_REQUESTED,
     EXIT_HELD,
-    EXIT_SENT_HOME,
     EXIT_USAGE,
     REFUSALS,
     Options,
@@ -104,10 +104,10 @@ class Parent:
             code = self._watch(self._spawn())
             self._sweep()
             if self._asked:
-                return self._farewell(code)
+                return self._last_words(code)
             if code in REFUSALS:
                 return code
-            if code == EXIT_SENT_HOME:
+            if code == EXIT_DRAIN_REQUESTED:
                 return 0
             if time.monotonic() - begin > HEALTHY_S:
                 pause_s = FIRST_PAUSE_S
@@ -133,14 +133,14 @@ class Parent:
         Returns:
             Its exit code, negative for a signal.
         """
-        nurse = Nurse(child, self._pulse)
+        guard = HangGuard(child, self._pulse)
         while True:
             found = signal.sigtimedwait(self._stopping | {signal.SIGCHLD}, LOOK_S)
             if found is not None and found.si_signo in self._stopping:
                 self._pass_on(signal.Signals(found.si_signo), child)
             elif (code := _reap().get(child)) is not None:
                 return code
-            nurse.look()
+            guard.look()
 
     def _pass_on(self, caught: signal.Signals, child: int) -> None:
         self._asked.append(caught)
@@ -151,7 +151,7 @@ class Parent:
             log.warning("%s again: ending at once", caught.name)
             os.killpg(child, signal.SIGKILL)
 
-    def _farewell(self, code: int) -> int:
+    def _last_words(self, code: int) -> int:
         if len(self._asked) > 1:
             return 128 + self._asked[-1]
         # Before Celery has its own handler, SIGTERM ends the process: nothing was running then.

@@ -11,18 +11,18 @@ from fornada.db.queue.workers import WorkerFacts
 from fornada.db.states import WorkerState
 from fornada.db.store.session import Database
 from fornada.settings import Settings
-from fornada.worker.host.heartbeat_file import NameHeld, Pulse
+from fornada.worker.host.heartbeat_file import Beat, NameHeld
 
 log = logging.getLogger("fornada.worker")
 
 LOOK_S = 0.5
 
 
-def enlist(
+def take_name(
     database: Database,
     settings: Settings,
     facts: WorkerFacts,
-    before: Pulse | None,
+    before: Beat | None,
     begun: float,
 ) -> None:
     """Take the name in the record, and give up what an earlier process left under it.

@@ -21,7 +21,7 @@ EXIT_HELD = 5
 EXIT_SCHEMA = 6
 REFUSALS = frozenset({EXIT_USAGE, EXIT_HELD, EXIT_SCHEMA})
 # Drained because the record asked for it: the parent ends too, with 0.
-EXIT_SENT_HOME = 10
+EXIT_DRAIN_REQUESTED = 10
 # What a name may be made of: it is also a file's.
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
 

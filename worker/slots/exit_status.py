@@ -10,7 +10,7 @@ PROC = Path("/proc")
 
 
 @dataclass(frozen=True)
-class Exit:
+class ExitStatus:
     """The end of a process: exit status, negative for the signal that ended it."""
 
     status: int

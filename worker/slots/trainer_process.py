@@ -15,7 +15,7 @@ from typing import Self
 from pydantic import ValidationError
 
 from fornada.worker.messages import (
-    Epoch,
+    EpochReport,
     Failed,
     Finished,
     Started,
@@ -26,12 +26,12 @@ from fornada.worker.messages import (
     decode_up,
     encode,
 )
-from fornada.worker.slots.exit_status import Exit, OomCounter
+from fornada.worker.slots.exit_status import ExitStatus, OomCounter
 from fornada.worker.slots.slots import Slot
 
 log = logging.getLogger("fornada.worker")
 
-Up = Started | Epoch | Finished | Stopped | Failed
+Up = Started | EpochReport | Finished | Stopped | Failed
 
 # One message: a confusion matrix of 1,000 classes has some megabytes.
 LONGEST_LINE_BYTES = 64 * 2**20
@@ -61,7 +61,7 @@ class Trainer:
 
     def __init__(self, process: "subprocess.Popen[bytes]", up: int) -> None:
         self.pid = process.pid
-        self.exit: Exit | None = None
+        self.exit: ExitStatus | None = None
         self.jobs = 0
         self.lowered = False
         self.again = False
@@ -159,7 +159,7 @@ class Trainer:
         """Whether the trainer closed its pipe: nothing will come any more."""
         return self._closed
 
-    def end(self) -> Exit:
+    def end(self) -> ExitStatus:
         """Wait shortly for the exit, kill what is left of the group, and tell how it ended.
 
         The pipe down stays open meanwhile: its end would be one more reason to exit.
@@ -169,14 +169,14 @@ class Trainer:
             time.sleep(POLL_S)
         return self.kill()
 
-    def kill(self) -> Exit:
+    def kill(self) -> ExitStatus:
         """Kill the whole group and collect the process; harmless when it has ended."""
         if self.exit is None:
             # Before the process is collected: its id is still its own, and so is the group.
             self.signal(signal.SIGKILL)
             status = self._process.wait()
             self._closed = True
-            self.exit = Exit(status, out_of_memory=self._oom is not None and self._oom.rose())
+            self.exit = ExitStatus(status, out_of_memory=self._oom is not None and self._oom.rose())
             self._down.close()
             os.close(self._up)
         return self.exit

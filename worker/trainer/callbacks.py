@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fornada.db.states import FailureCode
 from fornada.spec import KerasObject, Spec
 from fornada.spec.kinds.checkpoint_file import CHECKPOINT, named
-from fornada.worker.messages import Epoch
+from fornada.worker.messages import EpochReport
 from fornada.worker.trainer.failures import TrainingFailed
 from fornada.worker.trainer.model.keras_objects import make
 from fornada.worker.trainer.outputs.checkpoints import BestModel, ModelCheckpoint, ModelFiles
@@ -109,7 +109,7 @@ class EventFiles:
         self._folder = folder / "tensorboard"
         self._writers: dict[str, Any] = {}
 
-    def add(self, *epochs: Epoch) -> None:
+    def add(self, *epochs: EpochReport) -> None:
         """Write the scalars of epochs, zero-based as in Keras's files."""
         for epoch in epochs:
             for name, value in {**epoch.metrics, "learning_rate": epoch.learning_rate}.items():

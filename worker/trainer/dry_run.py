@@ -12,7 +12,7 @@ from fornada.data.folders import Listing, outside
 from fornada.data.inspection import Inspection, inspect
 from fornada.settings import Settings
 from fornada.spec import PathRefused, Role, Spec, SpecProblems, from_document
-from fornada.worker.trainer.data.decode import CHANNELS, Watch
+from fornada.worker.trainer.data.decode import CHANNELS, Observer
 from fornada.worker.trainer.data.sets import list_sets, read_sets, read_sources
 from fornada.worker.trainer.failures import TrainingFailed, failure
 from fornada.worker.trainer.model.build import build as build_model
@@ -90,7 +90,7 @@ def _decode(spec: Spec, data_root: Path) -> None:
     if found.problems:
         # Whoever asked has them with file and line, and the images are looked at all the same.
         with redirect_stdout(sys.stderr):
-            read_sources(spec, _readable(found, data_root), Settings(), Watch())
+            read_sources(spec, _readable(found, data_root), Settings(), Observer())
         return
     sets = read_sets(spec, data_root, Settings())
     summary = sets.summary()
@@ -117,10 +117,10 @@ def _pack(spec: Spec, data_root: Path, answer: TextIO) -> None:
     with redirect_stdout(sys.stderr):
         found = inspect(spec, data_root)
         if found.problems:
-            read_sources(spec, _readable(found, data_root), Settings(), Watch())
+            read_sources(spec, _readable(found, data_root), Settings(), Observer())
             return
         listings = list_sets(spec, data_root)
-        watch = Watch(tell=lambda done, total: tell(done=done, total=total))
+        watch = Observer(tell=lambda done, total: tell(done=done, total=total))
         sources = read_sources(spec, listings, Settings(), watch)
     for folder, source in sources.items():
         tell(

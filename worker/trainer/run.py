@@ -11,7 +11,7 @@ from fornada.spec import Spec, from_document
 from fornada.spec.render import to_yaml
 from fornada.worker.messages import (
     Best,
-    Epoch,
+    EpochReport,
     Failed,
     FileRecord,
     Finished,
@@ -30,7 +30,7 @@ from fornada.worker.trainer.process.pipes import Asked, StopAsked
 from fornada.worker.trainer.state.contents import Origin
 from fornada.worker.trainer.training import Begun, Training
 
-Tell = Callable[[Started | Epoch], None]
+Tell = Callable[[Started | EpochReport], None]
 
 
 class Baking:

@@ -10,7 +10,7 @@ from pathlib import Path
 from fornada.settings import Settings
 from fornada.worker.messages import Failed, Finished, Stopped
 from fornada.worker.trainer.process import memory, reset
-from fornada.worker.trainer.process.pipes import Inbox, Order, Outbox
+from fornada.worker.trainer.process.pipes import Assignment, Inbox, Outbox
 from fornada.worker.trainer.run import Baking, failed
 
 
@@ -41,7 +41,7 @@ def serve(inbox: Inbox, outbox: Outbox, settings: Settings) -> None:
         return
 
 
-def _bake(order: Order, outbox: Outbox, settings: Settings) -> Finished | Stopped | Failed:
+def _bake(order: Assignment, outbox: Outbox, settings: Settings) -> Finished | Stopped | Failed:
     try:
         # A warning is said once, and again for the next job.
         with _logged(order.job.folder / "train.log"), warnings.catch_warnings():

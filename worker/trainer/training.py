@@ -11,7 +11,7 @@ import keras
 
 from fornada.db.states import FailureCode, StopReason
 from fornada.spec import Spec, changes
-from fornada.worker.messages import Best, Epoch, FileRecord, RestoredEpoch
+from fornada.worker.messages import Best, EpochReport, FileRecord, RestoredEpoch
 from fornada.worker.trainer import callbacks
 from fornada.worker.trainer.data.order import epoch_order
 from fornada.worker.trainer.data.sets import Sets
@@ -22,10 +22,10 @@ from fornada.worker.trainer.model.keras_objects import reason
 from fornada.worker.trainer.model.trial import REFUSALS
 from fornada.worker.trainer.outputs import atomic_files
 from fornada.worker.trainer.outputs.history_csv import History, HistoryFile
-from fornada.worker.trainer.state.contents import Facts, Maker, Origin, Place, State
+from fornada.worker.trainer.state.contents import Maker, Origin, Progress, State, StateHeader
 from fornada.worker.trainer.state.finding import find
 from fornada.worker.trainer.state.live import Live
-from fornada.worker.trainer.state.store import Keeper, earlier_attempts, remove_earlier
+from fornada.worker.trainer.state.store import StateStore, earlier_attempts, remove_earlier
 from fornada.worker.trainer.state.tensors import Broken
 
 # Epochs told when a training goes on, in one line of some 300 bytes each: a supervisor reads 64 MB.
@@ -98,13 +98,13 @@ class Training:
         )
         keras_own = tuple(callback for callback in made if callback is not self._best_model)
         self._live = Live(model, example, keras_own)
-        self._keeper = Keeper(folder, every_s, share, self._live.size)
+        self._keeper = StateStore(folder, every_s, share, self._live.size)
         self._history = History()
         self._file = HistoryFile(folder)
         self._events = callbacks.EventFiles(folder)
         self._inexact: str | None = None
         # Where the model stands; inside an epoch, when this process began with its part of it.
-        self._place = Place()
+        self._place = Progress()
         self._since: float | None = None
         self._over = False
         self.epoch = 0
@@ -162,7 +162,7 @@ class Training:
             inexact=self._inexact,
         )
 
-    def run(self, tell: Callable[[Epoch], object]) -> None:
+    def run(self, tell: Callable[[EpochReport], object]) -> None:
         """Train until the spec's number of epochs, or a callback, ends it.
 
         The callbacks have not heard of the end yet: `finish` tells them.
@@ -249,7 +249,7 @@ class Training:
         arrays = self._live.arrays(inside=place.inside)
         columns = self._history.columns()
         arrays |= {f"history/{name}": column for name, column in columns.items()}
-        facts = Facts(
+        facts = StateHeader(
             origin=self._origin,
             place=place.model_copy(update={"seconds": place.seconds + self._elapsed_s()}),
             stop=bool(self._model.stop_training),
@@ -264,7 +264,7 @@ class Training:
         if self._keeper.has_all:
             remove_earlier(self._folder, self._origin.attempt)
 
-    def _run(self, epoch: int) -> Epoch:
+    def _run(self, epoch: int) -> EpochReport:
         self._since = time.monotonic()
         self._callbacks.on_epoch_begin(epoch)
         logs = dict(self._train(epoch))
@@ -274,7 +274,7 @@ class Training:
         learning_rate = float(self._model.optimizer.learning_rate)
         before = self.best
         self._callbacks.on_epoch_end(epoch, logs)
-        message = Epoch(
+        message = EpochReport(
             number=epoch + 1,
             seconds=self._place.seconds + self._elapsed_s(),
             images_per_s=len(self._sets.train) / self._place.trained_s,
@@ -282,7 +282,7 @@ class Training:
             metrics=self._records.logs,
             best=None if self.best is before else self._best_model.lasting,
         )
-        self._place, self._since = Place(epochs=epoch + 1), None
+        self._place, self._since = Progress(epochs=epoch + 1), None
         return message
 
     def _train(self, epoch: int) -> Logs:
@@ -386,7 +386,7 @@ class Training:
         logs = self.engine.evaluate(self._sets.validation, self._callbacks, self._pause)
         return {f"val_{name}": value for name, value in logs.items()}
 
-    def _write(self, epoch: Epoch) -> None:
+    def _write(self, epoch: EpochReport) -> None:
         """Leave the epoch in the history, its files, and a line in the log."""
         self._history.add(epoch, self._origin.attempt)
         self._file.add(epoch)
@@ -409,7 +409,7 @@ def _or_meaning(spec: Spec) -> str:
     return f", or it was saved before {changed[0].version}, which changed {names}" if names else ""
 
 
-def _inexact(facts: Facts, origin: Origin) -> str | None:
+def _inexact(facts: StateHeader, origin: Origin) -> str | None:
     """Why what follows may differ from what the training that saved a state would have done."""
     differs = origin.maker.differs(facts.origin.maker)
     if not differs:

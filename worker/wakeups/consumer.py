@@ -14,7 +14,7 @@ from typing import Any
 
 from celery import bootsteps
 
-from fornada.worker.host.heartbeat import Heart
+from fornada.worker.host.heartbeat import Heartbeat
 from fornada.worker.wakeups.filter import only_wake_ups
 
 log = logging.getLogger("fornada.worker")
@@ -24,14 +24,16 @@ TURN_S = 1.0
 
 
 def intake(
-    has_room: Callable[[], bool], when_freed: Callable[[Callable[[], None]], None], heart: Heart
+    has_room: Callable[[], bool],
+    when_freed: Callable[[Callable[[], None]], None],
+    heartbeat: Heartbeat,
 ) -> type[bootsteps.StartStopStep]:
     """The consumer's step that adds them; started anew after each reconnect.
 
     Args:
         has_room: whether some slot would take a job now.
         when_freed: takes what is to be called, from any thread, when that has become true.
-        heart: is told that the loop turns, and when it has lost Redis.
+        heartbeat: is told that the loop turns, and when it has lost Redis.
     """
 
     # A loop that listens to nothing, as while no slot is free, sleeps for a tenth of a second at a
@@ -47,13 +49,13 @@ def intake(
             _only_with_room(channel.qos, has_room)
             only_wake_ups(channel)
             # Celery's loop looks again when something happens in it, else once a second.
-            when_freed(lambda: consumer.hub.call_soon(heart.turned))
+            when_freed(lambda: consumer.hub.call_soon(heartbeat.turned))
             # Ends with this connection, as all that a step registers.
-            consumer.hub.call_repeatedly(TURN_S, heart.turned)
-            heart.connected()
+            consumer.hub.call_repeatedly(TURN_S, heartbeat.turned)
+            heartbeat.connected()
 
         def stop(self, consumer: Any) -> None:
-            heart.disconnected()
+            heartbeat.disconnected()
 
     return Intake
 

@@ -7,7 +7,7 @@ meant. Each rule was compared with `keras/src/losses/losses.py`, `metrics/` and 
 from fornada.spec.catalogue import losses
 from fornada.spec.checks import outputs
 from fornada.spec.checks.draft import Draft
-from fornada.spec.checks.outputs import Gives, Output
+from fornada.spec.checks.outputs import Gives, ModelOutput
 from fornada.spec.kinds.reading import At
 from fornada.spec.values import KerasObject
 
@@ -50,7 +50,7 @@ def check(draft: Draft, at: At) -> None:
         _metric(metric, output, draft.loss, at)
 
 
-def _unfit(output: Output, loss: KerasObject) -> str:
+def _unfit(output: ModelOutput, loss: KerasObject) -> str:
     """Why an output does not fit a loss, and what to write; empty where it fits."""
     single, logits = _single(loss), _logits(loss)
     if single and output.function in _CONSTANT:
@@ -64,7 +64,7 @@ def _unfit(output: Output, loss: KerasObject) -> str:
     return f"{_what(output)}, and {_needs(loss)}. {_effect(output, loss)} {_remedy(output, loss)}"
 
 
-def _what(output: Output) -> str:
+def _what(output: ModelOutput) -> str:
     name = output.function or _unactivated(output.layer)
     return {
         Gives.PROBABILITIES: f"{name} gives probabilities",
@@ -85,7 +85,7 @@ def _unactivated(layer: KerasObject | None) -> str:
     return f"{layer.class_name}{without}"
 
 
-def _changer(output: Output) -> str:
+def _changer(output: ModelOutput) -> str:
     return output.layer.class_name if output.layer else ""
 
 
@@ -96,7 +96,7 @@ def _needs(loss: KerasObject) -> str:
     return f"{loss.class_name} needs {kind}"
 
 
-def _effect(output: Output, loss: KerasObject) -> str:
+def _effect(output: ModelOutput, loss: KerasObject) -> str:
     if output.gives in (Gives.TWICE, Gives.CHANGED, Gives.ASKEW):
         return "The model learns less than it could, or nothing."
     if output.function in _REMEMBERED:
@@ -111,7 +111,7 @@ def _effect(output: Output, loss: KerasObject) -> str:
     return "Keras cuts the outputs to between 0 and 1, and the model learns little or nothing."
 
 
-def _remedy(output: Output, loss: KerasObject) -> str:
+def _remedy(output: ModelOutput, loss: KerasObject) -> str:
     function = "sigmoid" if _single(loss) else "softmax"
     if output.gives is Gives.CHANGED and not _logits(loss):
         return f"Expected {_changer(output)} before {output.function}, or not at all."
@@ -127,7 +127,7 @@ def _remedy(output: Output, loss: KerasObject) -> str:
     return f"Expected {_right(output, 'linear')}, or {function} and from_logits: false in the loss."
 
 
-def _right(output: Output, function: str) -> str:
+def _right(output: ModelOutput, function: str) -> str:
     """How to write an activation where the output is made."""
     if output.layer is None:
         return f"a last layer Dense: {{units: classes, activation: {function}}}"
@@ -136,14 +136,14 @@ def _right(output: Output, function: str) -> str:
     return f"Activation: {{activation: {function}}} as the last layer"
 
 
-def _place(output: Output, draft: Draft, at: At) -> At:
+def _place(output: ModelOutput, draft: Draft, at: At) -> At:
     here = at.of(output.layer or draft.model[-1])
     if output.layer is not None and "activation" in output.layer.arguments:
         return here.key("activation")
     return here
 
 
-def _metric(metric: KerasObject, output: Output, loss: KerasObject, at: At) -> None:
+def _metric(metric: KerasObject, output: ModelOutput, loss: KerasObject, at: At) -> None:
     here = at.of(metric)
     logits = _takes_logits(metric, single=_single(loss))
     # Where the head does not fit the loss, mending one of the two mends the metric too.

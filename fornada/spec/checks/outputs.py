@@ -29,7 +29,7 @@ class Gives(Enum):
 
 
 @dataclass(frozen=True)
-class Output:
+class ModelOutput:
     """What the model gives at one place.
 
     Attributes:
@@ -74,23 +74,23 @@ _EXTREMES = frozenset({"GlobalMaxPooling2D", "MaxPooling2D", "MinPooling2D"})
 _SILENCING = frozenset({"Dropout", "SpatialDropout2D"})
 
 
-def of(model: Sequence[KerasObject]) -> Output:
+def of(model: Sequence[KerasObject]) -> ModelOutput:
     """What a model gives.
 
     Args:
         model: its layers.
     """
-    output = Output()
+    output = ModelOutput()
     for layer in model:
         output = _after(output, layer)
     return output
 
 
-def _after(output: Output, layer: KerasObject) -> Output:
+def _after(output: ModelOutput, layer: KerasObject) -> ModelOutput:
     name, arguments = layer.class_name, layer.arguments
     output = replace(output, rank=_rank(output.rank, layer))
     if name in _WEIGHTED:
-        fresh = Output(Gives.LOGITS, layer, "", output.rank)
+        fresh = ModelOutput(Gives.LOGITS, layer, "", output.rank)
         return _activated(fresh, arguments.get("activation"), layer)
     if name == "Activation":
         return _activated(output, arguments.get("activation"), layer)
@@ -120,7 +120,7 @@ def _changes_nothing(layer: KerasObject) -> bool:
     return False
 
 
-def _moved(output: Output, layer: KerasObject) -> Output:
+def _moved(output: ModelOutput, layer: KerasObject) -> ModelOutput:
     """After a layer that computes with the numbers."""
     if output.gives in _BOUNDED:
         extreme = layer.class_name in _EXTREMES
@@ -131,7 +131,7 @@ def _moved(output: Output, layer: KerasObject) -> Output:
     return output
 
 
-def _activated(output: Output, activation: Value, layer: KerasObject) -> Output:
+def _activated(output: ModelOutput, activation: Value, layer: KerasObject) -> ModelOutput:
     """After an activation; None is linear."""
     name = activation.class_name if isinstance(activation, KerasObject) else activation
     arguments = activation.arguments if isinstance(activation, KerasObject) else {}
@@ -146,11 +146,13 @@ def _activated(output: Output, activation: Value, layer: KerasObject) -> Output:
         gives = Gives.LIMITED
     if output.gives in _BOUNDED:
         gives = Gives.TWICE if gives in _BOUNDED else Gives.CHANGED
-        return Output(gives, layer, name if gives is Gives.TWICE else output.function, output.rank)
+        return ModelOutput(
+            gives, layer, name if gives is Gives.TWICE else output.function, output.rank
+        )
     axis = arguments.get("axis", -1)
     if name == "softmax" and axis not in (-1, output.rank - 1):
         gives = Gives.ASKEW
-    return Output(gives, layer, name, output.rank)
+    return ModelOutput(gives, layer, name, output.rank)
 
 
 def _keeps_shares(name: str, arguments: Mapping[str, Value]) -> bool:

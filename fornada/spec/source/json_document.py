@@ -7,7 +7,7 @@ from fornada.spec.source.nodes import Mapping, Mark, Node, Scalar, Sequence, lit
 from fornada.spec.source.scalars import MAX_DIGITS, NumberError, finite
 
 
-class _Broken(Exception):  # carries a sentence to `read`, never further
+class _BrokenJson(Exception):  # carries a sentence to `read`, never further
     def __init__(self, path: str, message: str) -> None:
         super().__init__(message)
         self.path = path
@@ -21,13 +21,13 @@ def read(document: object, file: str) -> Node:
             not finite or not JSON.
     """
     try:
-        return _Builder().build(document, ())
-    except _Broken as broken:
+        return _JsonBuilder().build(document, ())
+    except _BrokenJson as broken:
         problem = Problem(file, None, broken.path, str(broken), FailureCode.SPEC_SYNTAX)
         raise SpecProblems([problem]) from None
 
 
-class _Builder:
+class _JsonBuilder:
     def __init__(self) -> None:
         self.nodes = 0
         self.size = 0
@@ -85,5 +85,5 @@ class _Builder:
         if bad := control(text):
             raise self._broken(path, f"character U+{ord(bad[0]):04X} is not allowed in a spec.")
 
-    def _broken(self, path: tuple[str, ...], message: str) -> _Broken:
-        return _Broken(".".join(path), message)
+    def _broken(self, path: tuple[str, ...], message: str) -> _BrokenJson:
+        return _BrokenJson(".".join(path), message)

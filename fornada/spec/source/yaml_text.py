@@ -33,7 +33,7 @@ _FAST = getattr(yaml, "CSafeLoader", None)
 _PLAIN = (True, False)
 
 
-class _Broken(Exception):  # carries a sentence to `read`, never further
+class _BrokenYaml(Exception):  # carries a sentence to `read`, never further
     def __init__(self, line: int | None, message: str) -> None:
         super().__init__(message)
         self.line = line
@@ -49,9 +49,9 @@ def read(data: bytes | str, file: str) -> Node:
         text = _decode(data)
         if _FAST is not None:
             with suppress(yaml.YAMLError, ValueError):
-                return _Builder().take_all(_FAST(text))
-        return _Builder().build(text)
-    except _Broken as broken:
+                return _YamlBuilder().take_all(_FAST(text))
+        return _YamlBuilder().build(text)
+    except _BrokenYaml as broken:
         problem = Problem(file, broken.line, "", str(broken), FailureCode.SPEC_SYNTAX)
         raise SpecProblems([problem]) from None
 
@@ -60,19 +60,21 @@ def _decode(data: bytes | str) -> str:
     if isinstance(data, str):
         data = data.encode("utf-8", "surrogatepass")
     if len(data) > MAX_BYTES:
-        raise _Broken(None, f"the spec is {len(data):,} bytes.\n  At most {MAX_BYTES:,} are read.")
+        raise _BrokenYaml(
+            None, f"the spec is {len(data):,} bytes.\n  At most {MAX_BYTES:,} are read."
+        )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise _Broken(line, f"byte 0x{data[error.start]:02x} is not UTF-8 text.") from None
+        raise _BrokenYaml(line, f"byte 0x{data[error.start]:02x} is not UTF-8 text.") from None
     if bad := control(text):
         line = text.count("\n", 0, bad.start()) + 1
-        raise _Broken(line, f"character U+{ord(bad[0]):04X} is not allowed in a spec.")
+        raise _BrokenYaml(line, f"character U+{ord(bad[0]):04X} is not allowed in a spec.")
     return text
 
 
-class _Builder:
+class _YamlBuilder:
     """Turns events into nodes with a stack of open lists and mappings."""
 
     def __init__(self) -> None:
@@ -90,16 +92,16 @@ class _Builder:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             sentence = f"not YAML: {error.problem or error.context}."
-            raise _Broken(mark.line + 1 if mark else None, sentence) from None
+            raise _BrokenYaml(mark.line + 1 if mark else None, sentence) from None
         except (yaml.YAMLError, ValueError) as error:
             # ValueError: PyYAML passes an escape beyond Unicode straight to chr().
-            raise _Broken(loader.line + 1, f"not YAML: {error}.") from None
+            raise _BrokenYaml(loader.line + 1, f"not YAML: {error}.") from None
 
     def take_all(self, loader: Any) -> Node:
         while loader.check_event():
             self._take(loader.get_event())
         if self.root is None:
-            raise _Broken(1, "the spec is empty.\n  Expected data, model, compile and fit.")
+            raise _BrokenYaml(1, "the spec is empty.\n  Expected data, model, compile and fit.")
         return self.root
 
     def _take(self, event: Event) -> None:
@@ -107,9 +109,9 @@ class _Builder:
         if isinstance(event, DocumentStartEvent):
             self.documents += 1
             if self.documents > 1:
-                raise _Broken(line, "a second document begins.\n  Expected one spec a file.")
+                raise _BrokenYaml(line, "a second document begins.\n  Expected one spec a file.")
         elif isinstance(event, AliasEvent):
-            raise _Broken(
+            raise _BrokenYaml(
                 line, f"alias *{clip(str(event.anchor))} is refused.\n  Write the value again."
             )
         elif isinstance(event, ScalarEvent | CollectionStartEvent):
@@ -121,19 +123,19 @@ class _Builder:
 
     def _check(self, event: ScalarEvent | CollectionStartEvent, line: int) -> None:
         if event.anchor is not None:
-            raise _Broken(
+            raise _BrokenYaml(
                 line, f"anchor &{clip(str(event.anchor))} is refused.\n  Write the value again."
             )
         if event.tag is not None:
-            raise _Broken(line, f"tag {clip(event.tag)} is refused.\n  A spec needs no tags.")
+            raise _BrokenYaml(line, f"tag {clip(event.tag)} is refused.\n  A spec needs no tags.")
         if isinstance(event, ScalarEvent) and (bad := control(event.value)):
             # Written as an escape in double quotes.
-            raise _Broken(line, f"character U+{ord(bad[0]):04X} is not allowed in a spec.")
+            raise _BrokenYaml(line, f"character U+{ord(bad[0]):04X} is not allowed in a spec.")
         self.nodes += 1
         if self.nodes > MAX_NODES:
-            raise _Broken(line, f"more than {MAX_NODES:,} values.")
+            raise _BrokenYaml(line, f"more than {MAX_NODES:,} values.")
         if isinstance(event, CollectionStartEvent) and len(self.open) >= MAX_DEPTH:
-            raise _Broken(line, f"lists and mappings are nested deeper than {MAX_DEPTH}.")
+            raise _BrokenYaml(line, f"lists and mappings are nested deeper than {MAX_DEPTH}.")
 
     def _add(self, event: ScalarEvent | CollectionStartEvent, mark: Mark) -> None:
         if self.open and isinstance(self.open[-1], Mapping) and self.keys[-1] is None:
@@ -147,18 +149,18 @@ class _Builder:
 
     def _key(self, event: ScalarEvent | CollectionStartEvent, mapping: Mapping, mark: Mark) -> None:
         if not isinstance(event, ScalarEvent):
-            raise _Broken(mark.line, "a list or mapping as a name.\n  Expected a plain name.")
+            raise _BrokenYaml(mark.line, "a list or mapping as a name.\n  Expected a plain name.")
         name = event.value
         quoted = event.implicit != _PLAIN
         if name in mapping.keys:
             first = mapping.keys[name].line
             if quoted != (name in mapping.quoted):
-                raise _Broken(
+                raise _BrokenYaml(
                     mark.line,
                     f"{clip(name)} is given with quotes and without, first on line {first}.\n"
                     "  Expected one of the two.",
                 )
-            raise _Broken(mark.line, f'"{clip(name)}" is given twice, first on line {first}.')
+            raise _BrokenYaml(mark.line, f'"{clip(name)}" is given twice, first on line {first}.')
         mapping.keys[name] = mark
         if quoted:
             mapping.quoted.add(name)
@@ -188,4 +190,4 @@ def _node(event: ScalarEvent | CollectionStartEvent, mark: Mark) -> Node:
     try:
         return Scalar(resolve(event.value), event.value, mark)
     except NumberError as error:
-        raise _Broken(mark.line, str(error)) from None
+        raise _BrokenYaml(mark.line, str(error)) from None

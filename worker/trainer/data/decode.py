@@ -44,7 +44,7 @@ _DECODING = 1 / 2
 
 
 @dataclass(frozen=True)
-class Look:
+class ReaderArguments:
     """What changes pixels: the arguments of Keras's reader.
 
     Attributes:
@@ -78,7 +78,7 @@ class Decoder:
         max_pixels: a larger image is refused by its header.
     """
 
-    def __init__(self, look: Look, max_pixels: int) -> None:
+    def __init__(self, look: ReaderArguments, max_pixels: int) -> None:
         self.look = look
         self.max_pixels = max_pixels
         self._lock = threading.Lock()
@@ -184,7 +184,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Watch:
+class Observer:
     """Who looks on while many files are read.
 
     Attributes:
@@ -201,7 +201,7 @@ def decode_all(
     files: Sequence[str],
     decoder: Decoder,
     store: Callable[[int, NDArray[Any]], None],
-    watch: Watch,
+    watch: Observer,
 ) -> Seen:
     """Read and decode files, each once.
 
@@ -280,13 +280,13 @@ def _read_some(
     return found
 
 
-def _decoded(content: tf.Tensor, look: Look) -> tf.Tensor:
+def _decoded(content: tf.Tensor, look: ReaderArguments) -> tf.Tensor:
     return tf.image.decode_image(
         content, channels=CHANNELS[look.color_mode], expand_animations=False
     )
 
 
-def _resized(content: tf.Tensor, look: Look) -> tf.Tensor:
+def _resized(content: tf.Tensor, look: ReaderArguments) -> tf.Tensor:
     """One image as `keras/src/utils/image_dataset_utils.py` (`_load_image_tf`) makes it."""
     image = _decoded(content, look)
     if look.crop_to_aspect_ratio:

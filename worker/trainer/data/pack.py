@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from fornada.data import packs
 from fornada.data.digests import Digests
-from fornada.data.packs import PIXELS, Facts, Kind, Making, NoRoom, Pack, Packs
+from fornada.data.packs import PIXELS, Kind, Making, NoRoom, Pack, PackHeader, Packs
 from fornada.settings import Settings
-from fornada.worker.trainer.data.decode import Decoder, Seen, Watch, decode_all
+from fornada.worker.trainer.data.decode import Decoder, Observer, Seen, decode_all
 from fornada.worker.trainer.data.headers import NoImage
 from fornada.worker.trainer.data.image_files import read
 from fornada.worker.trainer.data.pixels import Pixels
@@ -72,7 +72,12 @@ class Packing:
     """
 
     def __init__(
-        self, folder: Path, files: Sequence[str], decoder: Decoder, settings: Settings, watch: Watch
+        self,
+        folder: Path,
+        files: Sequence[str],
+        decoder: Decoder,
+        settings: Settings,
+        watch: Observer,
     ) -> None:
         self._folder = folder
         self._files = tuple(sorted(files))
@@ -190,7 +195,7 @@ class Packing:
         source = told.result()
         if source.bad:
             return source
-        facts = Facts(
+        facts = PackHeader(
             content=packs.content(source.digests),
             look=self._look,
             kind=kind,
@@ -228,7 +233,7 @@ class Packing:
 
 
 def mapped(
-    pack: Pack, shape: tuple[int, ...], watch: Watch, *, verified: bool = False
+    pack: Pack, shape: tuple[int, ...], watch: Observer, *, verified: bool = False
 ) -> NDArray[Any] | None:
     """The pixels of a pack, mapped from its file; the pack is in use as long as they are.
 
@@ -259,7 +264,7 @@ def mapped(
         return None
 
 
-def _checks(descriptor: int, size: int, watch: Watch) -> tuple[int, ...]:
+def _checks(descriptor: int, size: int, watch: Observer) -> tuple[int, ...]:
     """CRC-32 of each part of a file."""
     checks = [0] * -(-size // _PART_BYTES)
 
@@ -336,7 +341,7 @@ class _PackFilling(_Filling):
             file.seek(self.array.offset + start * images[0].nbytes)
             file.write(np.ascontiguousarray(images).data)
 
-    def finish(self, watch: Watch) -> dict[str, Any]:
+    def finish(self, watch: Observer) -> dict[str, Any]:
         """Bring the pixels to disk; what the facts of the pack say of them."""
         dtype = self.array.dtype
         path = self._making.folder / PIXELS

@@ -21,7 +21,7 @@ _WHERE = re.compile(r"Graph execution error|Detected at node|File \"|\[\[\{\{|\s
 
 
 @dataclass(frozen=True)
-class Failure:
+class Undecoded:
     """A file that TensorFlow did not decode.
 
     Attributes:
@@ -48,7 +48,7 @@ def why(message: str, content: bytes, color_mode: str) -> str:
     said = _said(message)
     for phrase, explain in _REASONS:
         if phrase in said:
-            return explain(Failure(said, content, color_mode))
+            return explain(Undecoded(said, content, color_mode))
     return said[:_LONGEST]
 
 
@@ -59,8 +59,8 @@ def _said(message: str) -> str:
     return lines[-1].rsplit("}} ", 1)[-1] if lines else "TensorFlow gives no reason"
 
 
-def _only(kind: str, modes: str) -> Callable[[Failure], str]:
-    def explain(failure: Failure) -> str:
+def _only(kind: str, modes: str) -> Callable[[Undecoded], str]:
+    def explain(failure: Undecoded) -> str:
         return (
             f"{kind} files are read as {modes} only, not as {failure.color_mode} "
             "(data.color_mode); convert it to PNG"
@@ -69,7 +69,7 @@ def _only(kind: str, modes: str) -> Callable[[Failure], str]:
     return explain
 
 
-def _other_colours(failure: Failure) -> str:
+def _other_colours(failure: Undecoded) -> str:
     kind = "WebP" if failure.content.startswith(b"RIFF") else "JPEG XL"
     return (
         f"{kind} files are read with the colours they have only, and this one is not "
@@ -77,7 +77,7 @@ def _other_colours(failure: Failure) -> str:
     )
 
 
-def _jpeg(failure: Failure) -> str:
+def _jpeg(failure: Undecoded) -> str:
     try:
         frame = jpeg_frame(failure.content)
     except (NoImage, IndexError, struct.error):
@@ -92,20 +92,20 @@ def _jpeg(failure: Failure) -> str:
     return "the JPEG file is broken" if b"\xff\xd9" in failure.content else _CUT
 
 
-def _png_header(_: Failure) -> str:
+def _png_header(_: Undecoded) -> str:
     return "the header of the PNG file is broken"
 
 
-def _png(failure: Failure) -> str:
+def _png(failure: Undecoded) -> str:
     return "the PNG file is broken" if b"IEND" in failure.content else _CUT
 
 
-def _gif(failure: Failure) -> str:
+def _gif(failure: Undecoded) -> str:
     detail = failure.said.rsplit(": ", 1)[-1].rsplit("), ", 1)[-1]
     return _CUT if "Failed to read" in detail else f"the GIF file is broken: {detail}"
 
 
-def _bmp_bits(failure: Failure) -> str:
+def _bmp_bits(failure: Undecoded) -> str:
     (header,) = struct.unpack_from("<I", failure.content, _BMP_HEADER)
     if header == _OS2:
         return "a BMP file of the old OS/2 kind, which is not read; convert it to PNG"
@@ -113,7 +113,7 @@ def _bmp_bits(failure: Failure) -> str:
     return f"a BMP file with a depth of {bits}; 8, 24 and 32 bits are read; convert it to PNG"
 
 
-def _bmp_size(failure: Failure) -> str:
+def _bmp_size(failure: Undecoded) -> str:
     (compression,) = struct.unpack_from("<I", failure.content.ljust(34), _BMP_COMPRESSION)
     if compression not in _UNCOMPRESSED:
         return "a compressed BMP file, which is not read; convert it to PNG"
@@ -124,17 +124,17 @@ def _bmp_size(failure: Failure) -> str:
     return f"the BMP file has {differs[2]} bytes too {direction} for the size in its header"
 
 
-def _webp(failure: Failure) -> str:
+def _webp(failure: Undecoded) -> str:
     (size,) = struct.unpack_from("<I", failure.content, 4)
     return _CUT if size + 8 > len(failure.content) else "the WebP file is broken"
 
 
-def _jxl(_: Failure) -> str:
+def _jxl(_: Undecoded) -> str:
     return "the JPEG XL file is broken or cut off"
 
 
 # What TensorFlow says, and what to say instead; the first that fits.
-_REASONS: tuple[tuple[str, Callable[[Failure], str]], ...] = (
+_REASONS: tuple[tuple[str, Callable[[Undecoded], str]], ...] = (
     ("JPEG does not support", _only("JPEG", "grayscale or rgb")),
     ("channels must be 0 or 3 for GIF", _only("GIF", "rgb")),
     ("must be 0, 3 or 4 for BMP", _only("BMP", "rgb or rgba")),

@@ -19,7 +19,7 @@ from fornada.spec import Role, Spec
 from fornada.spec.values import ClassWeights
 from fornada.spec.wording import printable
 from fornada.worker.messages import DataSummary
-from fornada.worker.trainer.data.decode import Decoder, Look, Watch
+from fornada.worker.trainer.data.decode import Decoder, Observer, ReaderArguments
 from fornada.worker.trainer.data.pack import IN_MEMORY_BYTES, Packing, Source
 from fornada.worker.trainer.data.pixels import Pixels, Rows
 from fornada.worker.trainer.failures import TrainingFailed
@@ -106,7 +106,7 @@ def read_sets(
         TrainingFailed: as of `list_sets`; or DATA_INVALID, naming every file that is no image.
     """
     listings = list_sets(spec, data_root)
-    sources = read_sources(spec, listings, settings, Watch(check, _Progress()))
+    sources = read_sources(spec, listings, settings, Observer(check, _Progress()))
     sets: dict[Role, Images] = {
         name: _images(spec, listing, _rows(sources[listing.folder], listing))
         for name, listing in listings.items()
@@ -122,7 +122,7 @@ def read_sets(
 
 
 def read_sources(
-    spec: Spec, listings: Mapping[Role, Listing], settings: Settings, watch: Watch
+    spec: Spec, listings: Mapping[Role, Listing], settings: Settings, watch: Observer
 ) -> dict[Path, Source]:
     """The images of each folder, whichever sets they are for.
 
@@ -136,7 +136,9 @@ def read_sources(
         TrainingFailed: DATA_INVALID, naming every file that is no image.
     """
     data = spec.data
-    look = Look(data.image_size, data.color_mode, data.interpolation, data.crop_to_aspect_ratio)
+    look = ReaderArguments(
+        data.image_size, data.color_mode, data.interpolation, data.crop_to_aspect_ratio
+    )
     decoder = Decoder(look, settings.max_image_pixels)
     files: dict[Path, set[str]] = {}
     for listing in listings.values():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fornada.worker.messages import Epoch, RestoredEpoch
+from fornada.worker.messages import EpochReport, RestoredEpoch
 from fornada.worker.trainer.outputs import atomic_files
 
 _WHOLE = ("number", "attempt")
@@ -41,7 +41,7 @@ class History:
             history._columns[name] = array("q" if name in _WHOLE else "d", kept.tolist())
         return history
 
-    def add(self, epoch: Epoch, attempt: int) -> None:
+    def add(self, epoch: EpochReport, attempt: int) -> None:
         """Append an epoch that an attempt has trained; all have the same metrics."""
         row = {name: getattr(epoch, name) for name in _FIXED if name != "attempt"}
         row["attempt"] = attempt
@@ -84,13 +84,13 @@ class HistoryFile:
         if epochs:
             atomic_files.write_text(self._path, "".join(self._row(epoch) for epoch in epochs))
 
-    def add(self, epoch: Epoch) -> None:
+    def add(self, epoch: EpochReport) -> None:
         """Append an epoch; the first one fixes the columns."""
         text = self._row(epoch)
         with self._path.open("a") as file:
             file.write(text)
 
-    def _row(self, epoch: Epoch) -> str:
+    def _row(self, epoch: EpochReport) -> str:
         row: dict[str, float] = {
             "epoch": epoch.number,
             "seconds": epoch.seconds,

@@ -11,7 +11,7 @@ from typing import NoReturn
 from pydantic import ValidationError
 
 from fornada.worker.messages import (
-    Epoch,
+    EpochReport,
     Failed,
     Finished,
     Started,
@@ -72,7 +72,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Order:
+class Assignment:
     """A job to train, and whether the supervisor still wants that."""
 
     job: Train
@@ -96,11 +96,11 @@ class Inbox:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[Assignment] = queue.SimpleQueue()
         self._over = threading.Event()
         threading.Thread(target=self._read, name="inbox", daemon=True).start()
 
-    def order(self) -> Order:
+    def order(self) -> Assignment:
         """Wait for the next job to train."""
         return self._orders.get()
 
@@ -109,14 +109,14 @@ class Inbox:
         self._over.set()
 
     def _read(self) -> None:
-        order: Order | None = None
+        order: Assignment | None = None
         for line in self._lines():
             try:
                 message = decode_down(line)
             except ValidationError as error:
                 _leave(f"the supervisor sent what is no message: {error.error_count()} errors")
             if isinstance(message, Train):
-                order = Order(message)
+                order = Assignment(message)
                 self._orders.put(order)
             elif order is not None:
                 order.hear(message)
@@ -141,7 +141,7 @@ class Outbox:
         # What this process starts must not keep the pipe open after its end.
         os.set_inheritable(fd, False)
 
-    def tell(self, message: Started | Epoch | Finished | Stopped | Failed) -> None:
+    def tell(self, message: Started | EpochReport | Finished | Stopped | Failed) -> None:
         """Send a message. Ends the process when nobody reads any more."""
         rest = memoryview(encode(message))
         try:

@@ -66,7 +66,7 @@ class Origin(BaseModel):
     reproducibility: str
 
 
-class Place(BaseModel):
+class Progress(BaseModel):
     """How far a training has come."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
@@ -91,14 +91,14 @@ class Place(BaseModel):
         return self.batch > 0 and self.logs is None
 
 
-class Facts(BaseModel):
+class StateHeader(BaseModel):
     """What a state says of itself."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     format: int = FORMAT
     origin: Origin
-    place: Place
+    place: Progress
     # Whether a callback has ended the training.
     stop: bool
     callbacks: list[CallbackFacts]
@@ -119,7 +119,7 @@ class State:
             `callbacks/<i>/<name>/<j>`, and `history/<column>`.
     """
 
-    facts: Facts
+    facts: StateHeader
     arrays: Arrays
 
     def group(self, name: str) -> list[NDArray[Any]]:
@@ -151,7 +151,7 @@ def parse(facts: str, arrays: Arrays) -> State:
         Broken: they are of another layout.
     """
     try:
-        state = State(Facts.model_validate_json(facts), arrays)
+        state = State(StateHeader.model_validate_json(facts), arrays)
     except ValueError as error:
         raise Broken(f"its facts are of another layout: {error}") from error
     if state.facts.format != FORMAT:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fornada.worker.attempt_files import sha256
 from fornada.worker.trainer.state import tensors
-from fornada.worker.trainer.state.contents import Place, State, parse
+from fornada.worker.trainer.state.contents import Progress, State, parse
 from fornada.worker.trainer.state.tensors import Broken
 
 # In an attempt's folder.
@@ -20,7 +20,7 @@ MISSING = (FileNotFoundError, NotADirectoryError)
 
 
 @dataclass(frozen=True)
-class Kept:
+class SavedState:
     """A state on disk, not yet read.
 
     Attributes:
@@ -61,12 +61,12 @@ class Kept:
         return state
 
 
-def name_of(place: Place) -> str:
+def name_of(place: Progress) -> str:
     """The name of a state's folder; names sort as the states."""
     return f"{place.epochs:07}-{place.batch:07}"
 
 
-def states(attempt: Path) -> list[Kept]:
+def states(attempt: Path) -> list[SavedState]:
     """The states of an attempt, oldest first; one that was being written is none.
 
     Args:
@@ -82,7 +82,7 @@ def states(attempt: Path) -> list[Kept]:
     found = []
     for path in paths:
         if match := _NAME.fullmatch(path.name):
-            found.append(Kept(path, (int(match[1]), int(match[2]))))
+            found.append(SavedState(path, (int(match[1]), int(match[2]))))
     return sorted(found, key=lambda kept: kept.order)
 
 
@@ -118,7 +118,7 @@ def find(
     return None
 
 
-def _candidates(attempts: Sequence[Path], own: Path) -> list[Kept]:
+def _candidates(attempts: Sequence[Path], own: Path) -> list[SavedState]:
     found = [kept for attempt in attempts for kept in reversed(states(attempt))]
     # Stable: the order of folders decides between equals.
     found.sort(key=lambda kept: kept.order, reverse=True)

@@ -26,7 +26,7 @@ from fornada.worker.messages import FileRecord
 from fornada.worker.trainer.failures import TrainingFailed
 from fornada.worker.trainer.outputs import atomic_files
 from fornada.worker.trainer.state import tensors
-from fornada.worker.trainer.state.contents import Place, State
+from fornada.worker.trainer.state.contents import Progress, State
 from fornada.worker.trainer.state.finding import FOLDER, SUFFIX, name_of, states
 
 _WRITING, _REMOVING = "writing", "removing"
@@ -40,7 +40,7 @@ _NUMBERS_PER_S = 5e7
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-class Keeper:
+class StateStore:
     """Saves the states of one attempt.
 
     Args:
@@ -84,7 +84,7 @@ class Keeper:
         """Whether one more state at the end of an epoch keeps within the share of the time."""
         return self._cost_s <= _EPOCH_S * self._share or self._earned
 
-    def has(self, place: Place) -> bool:
+    def has(self, place: Progress) -> bool:
         """Whether the newest state was saved here; what is under way does not count."""
         return self._place == place.order
 

@@ -9,7 +9,7 @@ from fornada.cli.follow import end_all
 from fornada.cli.output import Output
 from fornada.cli.reasons import dated, sentence
 from fornada.db.errors import DatabaseUnreachable, StoreError
-from fornada.db.states import Unfit
+from fornada.db.reasons import Unfit
 from fornada.errors import FornadaError
 
 if TYPE_CHECKING:
@@ -141,5 +141,5 @@ def _note_unserved(client: "Client", jobs: Iterable["Submitted"], output: Output
         # They are accepted, and that was said.
         return
     for job in jobs:
-        if waits.get(job.id) in tuple(Unfit):
+        if isinstance(waits.get(job.id), Unfit):
             output.note(f"job {job.id} waits: {sentence(waits[job.id])}; see fornada worker ls")

@@ -1,6 +1,5 @@
 """How a job's progress is shown on stderr: bars on a terminal, a line an epoch elsewhere."""
 
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ import click
 from fornada.cli.formatting import count, duration, number
 from fornada.cli.output import Output
 from fornada.cli.reasons import sentence
+from fornada.db.reasons import Backoff
 
 if TYPE_CHECKING:
     from fornada.client import Sight
@@ -47,8 +47,8 @@ class _Lines:
     def __call__(self, sight: "Sight") -> None:
         job = sight.job
         state = standing(sight)
-        # Not each time that an estimate, or what is left of a pause, changes.
-        key = re.sub(r" in .*", "", sight.waits) if sight.waits else state
+        # Seconds change at each look: a new line would say nothing new.
+        key = sight.waits.attempt if isinstance(sight.waits, Backoff) else sight.waits or state
         if key != self._said and not sight.final:
             click.echo(f"job {job['id']}: {state}", err=True)
             self._said = key

@@ -1,34 +1,70 @@
 """Why a job waits, as `fornada ps` says it in a word and everything else in a sentence."""
 
-import re
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from fornada.cli.formatting import duration, jobs
-from fornada.db.states import Unfit
+from fornada.db.reasons import (
+    After,
+    Backoff,
+    Held,
+    HostAvoided,
+    NeedsGpu,
+    NotBefore,
+    NoWorker,
+    Priority,
+    QueueFull,
+    QueuePaused,
+    Reason,
+    SlotsBusy,
+)
 
 
-def word(waits: str | None) -> str | None:
-    """The record's word, with a time in this machine's zone: `NotBefore(22:00)`."""
-    if waits is None:
-        return None
-    kind, what = _parts(waits)
-    return f"{kind}({clock(what)})" if kind == "NotBefore" else waits
+def word(reason: Reason | None) -> str | None:
+    """The word of a document, but with a time in this machine's zone: `NotBefore(22:00)`."""
+    return f"NotBefore({clock(reason.at)})" if isinstance(reason, NotBefore) else reason
 
 
-def sentence(waits: str | None, starts_in_s: float | None = None) -> str | None:
-    """What the word means, for somebody who looks at one job.
+def sentence(reason: Reason | None, starts_in_s: float | None = None) -> str | None:
+    """What a reason means, for somebody who looks at one job.
 
     Args:
-        waits: the record's word; None when the job does not wait, or is about to start.
+        reason: None when the job does not wait, or is about to start.
         starts_in_s: an estimate, where the history allows one.
     """
-    if waits is None:
+    if reason is None:
         return None
-    kind, what = _parts(waits)
-    said = WHY[kind](what) if kind in WHY else waits
     about = about_when(starts_in_s)
+    said = _meaning(reason)
     return f"{said}; starts in {about}" if about else said
+
+
+def _meaning(reason: Reason) -> str:  # noqa: PLR0911 - one line for each reason
+    match reason:
+        case NoWorker():
+            return "no worker serves its queue yet"
+        case NeedsGpu():
+            return "no worker of its queue has a GPU"
+        case SlotsBusy():
+            return "next, when a slot is free"
+        case Priority():
+            others = "job goes" if reason.ahead == 1 else "jobs go"
+            return f"{reason.ahead} {others} first, by priority or age"
+        case After():
+            return f"for the end of {jobs(reason.jobs)}"
+        case NotBefore():
+            return f"its time, {clock(reason.at)}, has not come"
+        case Held():
+            return f"held by {reason.by}; let it go: fornada release"
+        case QueuePaused():
+            return "its queue is paused; open it: fornada queue resume"
+        case QueueFull():
+            return f"its queue runs no more at a time (max {reason.limit})"
+        case Backoff():
+            pause = f"attempt {reason.attempt} in {reason.pause_s} s"
+            return f"a pause after an attempt that ended badly ({pause})"
+        case HostAvoided():
+            return "for a slot on another host than its last attempt ended badly on"
+    raise AssertionError(f"a reason without a sentence: {reason}")
 
 
 def about_when(starts_in_s: float | None) -> str | None:
@@ -55,30 +91,3 @@ def clock(stamp: str | datetime) -> str:
     seconds = ":%S" if at.second else ""
     day = "" if at.date() == datetime.now().astimezone().date() else "%Y-%m-%d "
     return at.strftime(f"{day}%H:%M{seconds}")
-
-
-def _parts(waits: str) -> tuple[str, str]:
-    found = re.fullmatch(r"(\w+)(?:\((.*)\))?", waits)
-    return (found[1], found[2] or "") if found else (waits, "")
-
-
-def _ahead(what: str) -> str:
-    count = what.removesuffix(" ahead")
-    jobs = "job goes" if count == "1" else "jobs go"
-    return f"{count} {jobs} first, by priority or age"
-
-
-# By the record's word, what it says of the word's argument.
-WHY: dict[str, Callable[[str], str]] = {
-    Unfit.NO_WORKER: lambda what: "no worker serves its queue yet",
-    Unfit.NEEDS_GPU: lambda what: "no worker of its queue has a GPU",
-    "SlotsBusy": lambda what: "next, when a slot is free",
-    "Priority": _ahead,
-    "After": lambda what: f"for the end of {jobs(what.replace('#', '').split(','))}",
-    "NotBefore": lambda what: f"its time, {clock(what)}, has not come",
-    "Held": lambda what: f"held {what}; let it go: fornada release",
-    "QueuePaused": lambda what: "its queue is paused; open it: fornada queue resume",
-    "QueueFull": lambda what: f"its queue runs no more at a time ({what})",
-    "Backoff": lambda what: f"a pause after an attempt that ended badly ({what})",
-    "HostAvoided": lambda what: "for a slot on another host than its last attempt ended badly on",
-}

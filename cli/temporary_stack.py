@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from fornada.cli.exit_codes import ExitCode, ExitWith
-from fornada.db.states import Unfit
+from fornada.db.reasons import NeedsGpu
 
 if TYPE_CHECKING:
     from fornada.client import Sight
@@ -41,7 +41,7 @@ class TemporaryStack:
             ExitWith: no worker of ours can ever run the job.
         """
         self._keep_up()
-        if self._stack is not None and (sight.waits or "").startswith(Unfit.NEEDS_GPU):
+        if self._stack is not None and isinstance(sight.waits, NeedsGpu):
             job_id = sight.job["id"]
             raise ExitWith(
                 ExitCode.NEVER_SCHEDULED,

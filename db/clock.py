@@ -54,13 +54,6 @@ class seconds_between(FunctionElement[float]):  # noqa: N801
     inherit_cache = True
 
 
-def iso(time: datetime | None) -> str | None:
-    """As it is shown: ISO-8601 in UTC, to the millisecond, with Z."""
-    if time is None:
-        return None
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 @compiles(now, "postgresql")
 def _now_postgresql(element: now, compiler: SQLCompiler, **kw: Any) -> str:
     return "now()"

@@ -61,15 +61,6 @@ class WorkerState(StrEnum):
     GONE = "gone"
 
 
-class Unfit(StrEnum):
-    """Why no worker could ever run a job: no passing of time will start it."""
-
-    # None serves its queue.
-    NO_WORKER = "NoWorker"
-    # None that does has a GPU.
-    NEEDS_GPU = "NeedsGpu"
-
-
 class AttemptOutcome(StrEnum):
     """How one execution of a job ended."""
 

@@ -8,7 +8,8 @@ from sqlalchemy import Row, select
 
 from fornada.db.clock import later, now
 from fornada.db.queue.workers import has_gpu
-from fornada.db.states import Unfit, WorkerState
+from fornada.db.reasons import NeedsGpu, NoWorker, Unfit
+from fornada.db.states import WorkerState
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Worker
 
@@ -84,4 +85,4 @@ def never_runs(
     fleet = Fleet(workers)
     if not workers or fleet.fitting(queue, gpus):
         return None
-    return Unfit.NEEDS_GPU if fleet.serving(queue) else Unfit.NO_WORKER
+    return NeedsGpu() if fleet.serving(queue) else NoWorker()

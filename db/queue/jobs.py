@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, or_, select
 from sqlalchemy.sql.dml import ReturningInsert
 
-from fornada.db.clock import iso, now
+from fornada.db.clock import now
 from fornada.db.errors import JobNotFound
 from fornada.db.queue import dependents, moves
 from fornada.db.records import NewJob
@@ -15,6 +15,7 @@ from fornada.db.states import JobState
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Job, JobTag
 from fornada.db.store.upsert import insert_for
+from fornada.db.timestamps import iso
 
 
 def add(database: Database, new: NewJob, actor: str) -> int:

@@ -15,13 +15,14 @@ from sqlalchemy import (
     union,
 )
 
-from fornada.db.clock import iso, now
+from fornada.db.clock import now
 from fornada.db.queue.fences import RUNNING, queued
 from fornada.db.queue.workers import heard_of
 from fornada.db.states import LIVE_STATES, JobState
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Job, Queue
 from fornada.db.store.upsert import insert_for
+from fornada.db.timestamps import iso
 
 # Built once, as the statements of `fornada.db.queue.fences` are.
 _RULES = select(Queue.name, Queue.paused, Queue.max_running).where(

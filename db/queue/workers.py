@@ -7,12 +7,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, or_, select, true, update
 
-from fornada.db.clock import iso, later, now
+from fornada.db.clock import later, now
 from fornada.db.queue.fences import RUNNING
 from fornada.db.states import WorkerState
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Job, Worker
 from fornada.db.store.upsert import insert_for
+from fornada.db.timestamps import iso
 
 # A worker beats every ten seconds: three missed, and it is not there.
 WORKER_IS_GONE_S = 30.0

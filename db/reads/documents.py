@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from fornada.db.clock import iso
 from fornada.db.errors import JobNotFound
 from fornada.db.json_values import plain
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Artifact, Attempt, Dependency, Job, JobTag, MetricSummary
+from fornada.db.timestamps import iso
 
 
 def job(database: Database, job_id: int) -> dict[str, Any]:

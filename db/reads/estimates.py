@@ -14,7 +14,7 @@ from sqlalchemy.orm import aliased
 
 from fornada.db.queue.fences import SUCCEEDED
 from fornada.db.queue.fleet import NEEDS_GPU, FleetSlot
-from fornada.db.reads.reasons import Circumstances
+from fornada.db.reads.waits import Circumstances
 from fornada.db.states import JobState
 from fornada.db.store.tables import Job
 
@@ -66,7 +66,7 @@ class Starts:
     """When jobs will start, asked for one after the other in the order of their claim.
 
     Args:
-        known: see `fornada.db.reads.reasons`.
+        known: see `fornada.db.reads.waits`.
         jobs: every live job, those that run first.
         took: how long such jobs took.
         left: seconds left of those that run, as far as their epochs tell.

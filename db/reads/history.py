@@ -4,13 +4,13 @@ from typing import Any
 
 from sqlalchemy import Select, select
 
-from fornada.db.clock import iso
 from fornada.db.errors import JobNotFound
 from fornada.db.json_values import plain
 from fornada.db.queue.fences import SUCCEEDED
 from fornada.db.states import JobState
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Epoch, Event, Job
+from fornada.db.timestamps import iso
 
 
 def epochs(database: Database, job_id: int, after: int = 0) -> list[dict[str, Any]]:

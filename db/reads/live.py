@@ -6,17 +6,19 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
 
-from fornada.db.clock import iso, now, seconds_between
+from fornada.db.clock import now, seconds_between
 from fornada.db.errors import JobNotFound
 from fornada.db.queue.claims import ready
 from fornada.db.queue.fences import HELD, QUEUED, RUNNING
 from fornada.db.queue.workers import WORKER_IS_GONE_S, heard_of
 from fornada.db.reads.documents import best_of, tags_of
 from fornada.db.reads.estimates import MOST_JOBS, Starts, durations
-from fornada.db.reads.reasons import Reasons, circumstances
+from fornada.db.reads.waits import Waits, circumstances
+from fornada.db.reasons import Reason
 from fornada.db.states import JobState
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Epoch, Job
+from fornada.db.timestamps import iso
 
 # More rows than anybody reads; a queue may hold a million jobs.
 MOST = 1000
@@ -40,8 +42,8 @@ def alive(
     Returns:
         Of each: id, uid, name, state, priority, queue, user, tags, worker, slot, epoch, epochs,
         monitor, best, submitted_at, started_at, elapsed_s, eta_s, cancel_requested, attempts;
-        waits: why it waits, see `fornada.db.reads.reasons`; null for one that runs or is about to
-            start;
+        waits: why it waits, a `fornada.db.reasons.Reason`; None for a job that runs or is about
+            to start;
         starts_in_s: when it will start, where earlier jobs allow an estimate.
     """
     with database.read() as connection:
@@ -98,7 +100,7 @@ def waits(database: Database, job_id: int, *, within_s: float = WORKER_IS_GONE_S
         # Behind more than anybody looks at.
         known = circumstances(connection, heard_of(connection, within_s), [*jobs, job])
         ahead = connection.scalar(_ahead_of(job))
-    why = Reasons(known, jobs)
+    why = Waits(known, jobs)
     for other in jobs:
         # Those take the idle slots.
         why.of(other)
@@ -109,7 +111,7 @@ def waits(database: Database, job_id: int, *, within_s: float = WORKER_IS_GONE_S
 class _Seen:
     """By job: why it waits, when it starts, how many seconds are left of one that runs."""
 
-    waits: dict[int, str | None]
+    waits: dict[int, Reason | None]
     starts: dict[int, float | None]
     left: dict[int, float]
 
@@ -117,7 +119,7 @@ class _Seen:
 def _see(connection: Connection, jobs: Sequence[Row[Any]], within_s: float) -> _Seen:
     known = circumstances(connection, heard_of(connection, within_s), jobs)
     left = _left(connection, [job for job in jobs if job.state is JobState.RUNNING])
-    why = Reasons(known, jobs)
+    why = Waits(known, jobs)
     waits = {job.id: why.of(job) for job in jobs}
     queued = [job for job in jobs if job.state is JobState.QUEUED][:MOST_JOBS]
     starts: dict[int, float | None] = {}

@@ -13,12 +13,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, exists, select, tuple_
 
-from fornada.db.clock import iso
 from fornada.db.errors import BadCursor
 from fornada.db.reads.documents import best_of, metrics_of, tags_of
 from fornada.db.states import JobState
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Job, JobTag, MetricSummary
+from fornada.db.timestamps import iso
 
 TIME, DURATION, METRIC = "time", "duration", "metric:"
 # So many are sorted in less time than an index is walked past all that does not fit.

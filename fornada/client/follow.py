@@ -8,6 +8,7 @@ from typing import Any
 from fornada.client.connection import Connected
 from fornada.db.errors import DatabaseUnreachable
 from fornada.db.reads import history, live
+from fornada.db.reasons import Reason
 from fornada.db.states import FINAL_STATES, JobState
 from fornada.errors import WaitTimedOut
 from fornada.patience import Patience, Tell, outage, unheard
@@ -25,14 +26,14 @@ class Sight:
         job: the document of `fornada show --json`.
         epochs: those that are new since the sight before; some may come again, when a new attempt
             goes back to where the last good state was.
-        waits: why a job that waits is not running, in `fornada ps`'s words.
+        waits: why a job that waits is not running.
         final: whether this is the last sight: no worker will move the job any more.
         starts_in_s: an estimate for a job that waits, where the history allows one.
     """
 
     job: dict[str, Any]
     epochs: list[dict[str, Any]]
-    waits: str | None
+    waits: Reason | None
     final: bool
     starts_in_s: float | None = None
 

@@ -14,8 +14,9 @@ from fornada.client.wake_ups import Waking
 from fornada.db.errors import DatabaseUnreachable
 from fornada.db.queue import fleet, jobs, workers
 from fornada.db.reads import documents, history
+from fornada.db.reasons import NeedsGpu, Unfit
 from fornada.db.records import NewJob
-from fornada.db.states import JobState, Unfit
+from fornada.db.states import JobState
 from fornada.errors import NeverScheduled, Undecided
 from fornada.patience import Patience, why
 
@@ -246,7 +247,7 @@ class Submitting(Waking):
             raise NeverScheduled("\n".join([*refused, self._fleet(), NEVER_MIND]))
 
     def _never(self, queue: str, name: str, reason: Unfit) -> str:
-        if reason is Unfit.NEEDS_GPU:
+        if isinstance(reason, NeedsGpu):
             return f'"{name}" needs a GPU, and no worker of queue {queue} has one.'
         return f'"{name}" goes to queue {queue}, and no worker serves that.'
 

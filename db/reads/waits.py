@@ -1,4 +1,4 @@
-"""Why jobs wait: each has one reason, and no more than one."""
+"""Decides why each job waits: every waiting job has exactly one reason."""
 
 import math
 from collections import Counter
@@ -8,10 +8,23 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from fornada.db.clock import iso
 from fornada.db.queue.dependents import unmet_of
 from fornada.db.queue.fleet import Fleet, FleetSlot
-from fornada.db.states import JobState, Unfit
+from fornada.db.reasons import (
+    After,
+    Backoff,
+    Held,
+    HostAvoided,
+    NeedsGpu,
+    NotBefore,
+    NoWorker,
+    Priority,
+    QueueFull,
+    QueuePaused,
+    Reason,
+    SlotsBusy,
+)
+from fornada.db.states import JobState
 from fornada.db.store.tables import Queue
 
 
@@ -46,7 +59,7 @@ def circumstances(
     )
 
 
-class Reasons:
+class Waits:
     """Why jobs wait, decided one after the other in the order of their claim.
 
     Args:
@@ -61,20 +74,14 @@ class Reasons:
         self._running = Counter(job.queue for job in running)
         self._ahead: Counter[str] = Counter()
 
-    def of(self, job: Row[Any], ahead: int | None = None) -> str | None:
-        """Asked for each job in the order of its claim.
+    def of(self, job: Row[Any], ahead: int | None = None) -> Reason | None:
+        """Why a job waits; ask for every live job, in the order of their claim.
 
         Args:
-            ahead: how many jobs of its queue come before it, where not all of them were asked for.
+            ahead: how many jobs of its queue are claimed before it. Needed where the jobs before
+                it were not all asked for.
         Returns:
-            Held(by ana), After(#41,#42), NotBefore(2026-01-02T22:00:00.000Z),
-            Backoff(attempt 2 in 40 s), QueuePaused;
-            NoWorker: none serves its queue. NeedsGpu: none that does has a GPU.
-            QueueFull(max 2): as many of its queue run as may.
-            HostAvoided: the idle slot is where an attempt crashed, another host will be free.
-            Priority(3 ahead): so many jobs of its queue are claimed before it.
-            SlotsBusy: it is the next, when a slot is free.
-            None: it runs, it has ended, or it is about to start.
+            None for a job that runs, has ended, or is about to start.
         """
         if job.state is JobState.HELD:
             return self._held(job)
@@ -82,26 +89,25 @@ class Reasons:
             return None
         return _too_early(job) or self._nowhere(job) or self._busy(job, ahead)
 
-    def _held(self, job: Row[Any]) -> str:
+    def _held(self, job: Row[Any]) -> Reason:
         if job.held_by is not None:
             # user@host
-            return f"Held(by {job.held_by.partition('@')[0]})"
-        unmet = self._known.unmet.get(job.id, ())
-        return f"After({','.join(f'#{need}' for need in unmet)})"
+            return Held(job.held_by.partition("@")[0])
+        return After(self._known.unmet.get(job.id, ()))
 
-    def _nowhere(self, job: Row[Any]) -> str | None:
+    def _nowhere(self, job: Row[Any]) -> Reason | None:
         if self._known.paused(job.queue):
-            return "QueuePaused"
+            return QueuePaused()
         if not self._known.fleet.serving(job.queue):
-            return Unfit.NO_WORKER
-        return None if self._known.fleet.fitting(job.queue, job.gpus) else Unfit.NEEDS_GPU
+            return NoWorker()
+        return None if self._known.fleet.fitting(job.queue, job.gpus) else NeedsGpu()
 
-    def _busy(self, job: Row[Any], ahead: int | None) -> str | None:
+    def _busy(self, job: Row[Any], ahead: int | None) -> Reason | None:
         before = self._ahead[job.queue] if ahead is None else ahead
         self._ahead[job.queue] += 1
         limit = self._known.limit(job.queue)
         if limit is not None and self._running[job.queue] >= limit:
-            return f"QueueFull(max {limit})"
+            return QueueFull(limit)
         fitting = self._known.fleet.fitting(job.queue, job.gpus)
         elsewhere = [slot for slot in fitting if slot.host != job.avoid_host]
         welcome = elsewhere or fitting
@@ -112,16 +118,16 @@ class Reasons:
             self._running[job.queue] += 1
             return None
         if any(self._idle(slot) for slot in fitting):
-            return "HostAvoided"
-        return f"Priority({before} ahead)" if before else "SlotsBusy"
+            return HostAvoided()
+        return Priority(before) if before else SlotsBusy()
 
     def _idle(self, slot: FleetSlot) -> bool:
         return (slot.worker, slot.name) not in self._taken
 
 
-def _too_early(job: Row[Any]) -> str | None:
+def _too_early(job: Row[Any]) -> Reason | None:
     if job.due_in_s <= 0:
         return None
     if job.attempt > 0:
-        return f"Backoff(attempt {job.attempt + 1} in {math.ceil(job.due_in_s)} s)"
-    return f"NotBefore({iso(job.not_before)})"
+        return Backoff(job.attempt + 1, math.ceil(job.due_in_s))
+    return NotBefore(job.not_before)

@@ -1,0 +1,10 @@
+"""How times are written in documents. Loads nothing of SQLAlchemy, so that help stays quick."""
+
+from datetime import UTC, datetime
+
+
+def iso(time: datetime | None) -> str | None:
+    """As it is shown: ISO-8601 in UTC, to the millisecond, with Z."""
+    if time is None:
+        return None
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -19,7 +19,7 @@ from fornada.cli.specs import files_argument, problem_document
 
 if TYPE_CHECKING:
     from fornada.data.packs import Pack
-    from fornada.dry_run import Examination
+    from fornada.preview import Preview
     from fornada.settings import Settings
     from fornada.spec import Problem, Spec
 
@@ -47,7 +47,7 @@ def check(files: Sequence[str], output: Output) -> None:
     Example:
       fornada data check specs/digits.yaml
     """
-    from fornada import dry_run
+    from fornada import preview
     from fornada.data.inspection import all_warnings, inspect
     from fornada.settings import Settings
 
@@ -56,7 +56,7 @@ def check(files: Sequence[str], output: Output) -> None:
     found = []
     for file, spec in zip(files, read, strict=True):
         folders = inspect(spec, settings.data_root_path)
-        images = dry_run.decode(settings, spec)
+        images = preview.decode(settings, spec)
         found.append(_Checked(file, folders.problems, all_warnings(spec, folders), images))
     if output.json:
         output.document([one.document() for one in found])
@@ -78,7 +78,7 @@ class _Checked:
     file: str
     problems: "Sequence[Problem]"
     warnings: "Sequence[Problem]"
-    images: "Examination"
+    images: "Preview"
 
     @property
     def failure(self) -> str:
@@ -178,7 +178,7 @@ def pack(places: Sequence[Path], changes: Sequence[str], output: Output) -> None
       fornada data pack specs/digits.yaml
       fornada data pack Data/Train --set data.image_size=[28,28] --set data.color_mode=grayscale
     """
-    from fornada import dry_run
+    from fornada import preview
     from fornada.data.inspection import inspect
     from fornada.settings import Settings
 
@@ -188,7 +188,7 @@ def pack(places: Sequence[Path], changes: Sequence[str], output: Output) -> None
     read = list(_specs(settings, places, changes))
     for place, spec in zip(places, read, strict=True):
         with _counting(output) as progress:
-            packed, failure = dry_run.pack(settings, spec, progress)
+            packed, failure = preview.pack(settings, spec, progress)
         rows += [vars(one) for one in packed]
         wrong += [
             f"{place}: {problem.what}" if place.is_dir() else str(problem)

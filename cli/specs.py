@@ -118,7 +118,7 @@ class _Looked:
 def _look(
     settings: "Settings", file: str, spec: "Spec", look_at_data: bool, build: bool
 ) -> _Looked:
-    from fornada import dry_run
+    from fornada import preview
     from fornada.data.inspection import all_warnings, inspect
 
     found: dict[str, Any] = {"file": file, "name": spec.name, "hash": spec.hash}
@@ -131,7 +131,7 @@ def _look(
         warnings += all_warnings(spec, folders)
     # No model is built without its classes.
     if build and not folders.problems:
-        built = dry_run.build(settings, spec)
+        built = preview.build(settings, spec)
         found["model"] = built.text
         failures = [f"{file}: {built.failure}"] if built.failure else []
     return _Looked(found, folders.problems, failures, warnings)

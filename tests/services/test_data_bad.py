@@ -18,7 +18,7 @@ from fornada.db.states import FailureCode
 from fornada.settings import Settings
 from fornada.spec import from_document
 from fornada.spec.values import ClassWeights
-from fornada.worker.trainer import dry_run
+from fornada.worker.trainer import preview
 from fornada.worker.trainer.data.headers import NoImage, pixels
 from fornada.worker.trainer.data.order import epoch_order
 from fornada.worker.trainer.data.sets import class_weights, list_sets, read_sets
@@ -105,10 +105,10 @@ def test_a_look_at_wrong_folders_reads_what_lies_in_the_root(
     (root / "Train" / "a" / "x.png").symlink_to(away)
     spec = root / "spec.json"
     spec.write_text(json.dumps(document(data__test="None")))
-    assert dry_run.data(spec, root) == dry_run.EXIT_DONE
+    assert preview.data(spec, root) == preview.EXIT_DONE
     (root / "Train" / "b" / "y.png").write_bytes(b"words")
     capsys.readouterr()
-    assert dry_run.data(spec, root) == dry_run.EXIT_INVALID
+    assert preview.data(spec, root) == preview.EXIT_INVALID
     said = capsys.readouterr().out
     assert "b/y.png" in said
     assert "a/x.png" not in said

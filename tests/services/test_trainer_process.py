@@ -262,5 +262,6 @@ def test_a_look_at_data_is_a_process(root: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.returncode == 3
-    assert "DATA_INVALID" in done.stdout
-    assert "Bad/a/x.png: the file is empty" in done.stdout
+    answer = json.loads(done.stdout)
+    assert answer["code"] == "DATA_INVALID"
+    assert "Bad/a/x.png: the file is empty" in answer["message"]

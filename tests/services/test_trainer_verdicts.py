@@ -14,7 +14,7 @@ from fornada.settings import Settings
 from fornada.spec import KerasObject
 from fornada.spec.catalogue import FAMILIES
 from fornada.worker.messages import EpochReport, Failed, Finished, Started, Stopped, WhyStop
-from fornada.worker.trainer import dry_run
+from fornada.worker.trainer import preview
 from fornada.worker.trainer.evaluate import confusion_matrix, per_class, predicted_labels
 from fornada.worker.trainer.failures import TrainingFailed, failure
 from fornada.worker.trainer.model.build import _min_pooling
@@ -361,11 +361,11 @@ def test_looks_at_what_is_right(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert look_at("build", root, tmp_path, {}) == 0
-    printed = capsys.readouterr().out
+    printed = json.loads(capsys.readouterr().out)["text"]
     for words in ("Total params", "parameters: 3,139", "memory while training"):
         assert words in printed
     assert look_at("data", root, tmp_path, {}) == 0
-    printed = capsys.readouterr().out
+    printed = json.loads(capsys.readouterr().out)["text"]
     assert "train 27, validation 9, test 18 images" in printed
     assert "fingerprint" in printed
 
@@ -375,15 +375,17 @@ def test_looks_at_what_is_wrong(
 ) -> None:
     open_ended = [*dense(4), {"Reshape": {"target_shape": [4]}}]
     assert look_at("build", root, tmp_path, {"model": open_ended}) == 3
-    assert "MODEL_INVALID: model.2.Reshape" in capsys.readouterr().out
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["code"] == "MODEL_INVALID"
+    assert answer["message"].startswith("model.2.Reshape")
     assert look_at("data", root, tmp_path, {"model": "none"}) == 3
-    assert "SPEC_INVALID" in capsys.readouterr().out
+    assert json.loads(capsys.readouterr().out)["code"] == "SPEC_INVALID"
 
 
 def look_at(which: str, root: Path, tmp_path: Path, changes: dict[str, Any]) -> int:
     file = tmp_path / "spec.json"
     file.write_text(json.dumps(document(**changes)))
-    return {"build": dry_run.build, "data": dry_run.data}[which](file, root)
+    return {"build": preview.build, "data": preview.data}[which](file, root)
 
 
 def test_min_pooling_is_the_least_of_each_window() -> None:

@@ -1,12 +1,11 @@
 """`python -P -m fornada.worker.trainer`: serve jobs over pipes, or look at a spec.
 
-    python -P -m fornada.worker.trainer --up-fd N                  serve jobs; stdin is the down
-    pipe python -P -m fornada.worker.trainer build SPEC --data-root R   build the spec's model and
-    weigh it python -P -m fornada.worker.trainer data SPEC --data-root R    decode the spec's images
-    python -P -m fornada.worker.trainer pack SPEC --data-root R    pack them
+    --up-fd N                   serve jobs; stdin is the down pipe, N the descriptor of the up pipe
+    build SPEC --data-root R    build the spec's model and weigh it
+    data SPEC --data-root R     decode the spec's images
+    pack SPEC --data-root R     decode them into packs
 
-SPEC is a file with the effective document as JSON. The last three exit with 0, or with 3 for a
-spec whose model or data are wrong.
+SPEC is a file with the effective document as JSON. `preview` says what the last three answer.
 """
 
 import argparse
@@ -53,12 +52,14 @@ def _look(arguments: argparse.Namespace) -> int:
     from fornada.worker.trainer.process.keras_import import import_keras
 
     import_keras()
-    from fornada.worker.trainer import dry_run
+    from fornada.worker.trainer import preview
 
     # What has been imported stays: the collector passes over it from now on.
     gc.freeze()
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    looks = {"build": dry_run.build, "data": dry_run.data, "pack": dry_run.pack}
+    # A library that writes to descriptor 1 writes to stderr; stdout has our answers alone.
+    sys.stdout = os.fdopen(os.dup(1), "w", errors="backslashreplace")
+    os.dup2(2, 1)
+    looks = {"build": preview.build, "data": preview.data, "pack": preview.pack}
     return looks[arguments.look](arguments.spec, arguments.data_root)
 
 

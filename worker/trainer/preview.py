@@ -1,10 +1,21 @@
-"""Looks at a spec without training it: builds its model, decodes or packs its images."""
+"""Looks at a spec without training it: builds its model, decodes or packs its images.
+
+Each function prints JSON objects on stdout, one a line, which `fornada.preview` reads:
+
+    text                                    what there is to say of the model or of the images
+    done, total                             so many images of a folder are decoded, of so many
+    folder, images, pack, bytes, unpacked   a folder is packed, or `unpacked` says why it is not
+    code, message                           why a job would fail; the last line
+
+They return the exit status of the process: 3 when a job would fail, else 0.
+"""
 
 import json
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import TextIO
 
@@ -24,45 +35,42 @@ EXIT_INVALID = 3
 
 
 def build(file: Path, data_root: Path) -> int:
-    """Print the model's summary and what it takes; its classes are counted, nothing is decoded.
+    """Tell the model's summary and what it takes; its classes are counted, nothing is decoded.
 
     Args:
         file: the spec's effective document as JSON.
         data_root: what its paths are relative to.
-    Returns:
-        The exit status.
     """
-    return _looked(lambda: _build(_read(file), data_root))
+    return _told(lambda: _build(_read(file), data_root))
 
 
 def data(file: Path, data_root: Path) -> int:
-    """Decode all images of a spec and print what was found, or every bad file.
+    """Decode all images of a spec; tell what was found, or every bad file.
 
-    Where a folder or a class is wrong, only files are told: those of the other folders.
+    Where a folder or a class is wrong, only bad files are told: those of the other folders.
 
     Args:
         file: the spec's effective document as JSON.
         data_root: what its paths are relative to.
-    Returns:
-        The exit status.
     """
-    return _looked(lambda: _decode(_read(file), data_root))
+    return _told(lambda: _decode(_read(file), data_root))
 
 
 def pack(file: Path, data_root: Path) -> int:
-    """Pack all images of a spec; what it has done is told on stdout, a JSON object a line.
-
-    `{done, total}` while the images of a folder are decoded, `{folder, images, pack, bytes,
-    unpacked}` after each folder: `unpacked` says why, where `pack` is null.
+    """Pack all images of a spec; tell how far it is, and what became of each folder.
 
     Args:
         file: the spec's effective document as JSON.
         data_root: what its paths are relative to.
-    Returns:
-        The exit status.
     """
-    answer = sys.stdout
-    return _looked(lambda: _pack(_read(file), data_root, answer))
+    stdout = sys.stdout
+
+    def tell(**message: object) -> None:
+        _answer(stdout, **message)
+
+    # What is printed meanwhile is for a job's log.
+    with redirect_stdout(sys.stderr):
+        return _looked(lambda: _pack(_read(file), data_root, tell), stdout)
 
 
 def _build(spec: Spec, data_root: Path) -> None:
@@ -88,7 +96,7 @@ def _build(spec: Spec, data_root: Path) -> None:
 def _decode(spec: Spec, data_root: Path) -> None:
     found = inspect(spec, data_root)
     if found.problems:
-        # Whoever asked has them with file and line, and the images are looked at all the same.
+        # Whoever asked has them with file and line; the images are looked at all the same.
         with redirect_stdout(sys.stderr):
             read_sources(spec, _readable(found, data_root), Settings(), Observer())
         return
@@ -109,19 +117,14 @@ def _readable(found: Inspection, data_root: Path) -> dict[Role, Listing]:
     return readable
 
 
-def _pack(spec: Spec, data_root: Path, answer: TextIO) -> None:
-    def tell(**said: object) -> None:
-        print(json.dumps(said), file=answer, flush=True)
-
-    # What is said of the folders beside is for a job's log.
-    with redirect_stdout(sys.stderr):
-        found = inspect(spec, data_root)
-        if found.problems:
-            read_sources(spec, _readable(found, data_root), Settings(), Observer())
-            return
-        listings = list_sets(spec, data_root)
-        watch = Observer(tell=lambda done, total: tell(done=done, total=total))
-        sources = read_sources(spec, listings, Settings(), watch)
+def _pack(spec: Spec, data_root: Path, tell: Callable[..., None]) -> None:
+    found = inspect(spec, data_root)
+    if found.problems:
+        read_sources(spec, _readable(found, data_root), Settings(), Observer())
+        return
+    listings = list_sets(spec, data_root)
+    observer = Observer(tell=lambda done, total: tell(done=done, total=total))
+    sources = read_sources(spec, listings, Settings(), observer)
     for folder, source in sources.items():
         tell(
             folder=str(folder),
@@ -136,11 +139,25 @@ def _read(file: Path) -> Spec:
     return from_document(json.loads(file.read_text()))
 
 
-def _looked(look: Callable[[], None]) -> int:
+def _told(look: Callable[[], None]) -> int:
+    """Look, and answer with all that was printed; where a job would fail, only with the reason."""
+    stdout = sys.stdout
+    with redirect_stdout(StringIO()) as printed:
+        status = _looked(look, stdout)
+    if status == EXIT_DONE:
+        _answer(stdout, text=printed.getvalue())
+    return status
+
+
+def _looked(look: Callable[[], None], stdout: TextIO) -> int:
     try:
         look()
     except (TrainingFailed, SpecProblems, PathRefused) as error:
         failed = failure(error)
-        print(f"{failed.code}: {failed}")
+        _answer(stdout, code=failed.code, message=str(failed))
         return EXIT_INVALID
     return EXIT_DONE
+
+
+def _answer(stdout: TextIO, **message: object) -> None:
+    print(json.dumps(message), file=stdout, flush=True)

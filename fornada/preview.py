@@ -1,4 +1,4 @@
-"""Looks at the images and the model of a spec, before it is submitted.
+"""A look at the images and the model of a spec, before it is submitted.
 
 That needs Keras and a decoder, so a trainer process is asked; this package loads neither.
 """
@@ -6,7 +6,6 @@ That needs Keras and a decoder, so a trainer process is asked; this package load
 import importlib.util
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -20,28 +19,42 @@ from fornada.errors import NoKeras
 from fornada.settings import Settings
 from fornada.spec import Spec
 
-# Keras cuts its summary at the width of the terminal, and a pipe passes for one of 80 columns.
+# Keras cuts its summary at the width of the terminal, and takes a pipe for one of 80 columns.
 COLUMNS = "120"
-# What a trainer process ends with when the spec's model or data are wrong, and it says why.
+# What the process ends with when a job would fail; its last line says why.
 INVALID = 3
-# How it begins to say why a job would fail.
-_CODE = re.compile(r"^[A-Z_]+: ", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Examination:
-    """What a trainer process found.
+class Failure:
+    """Why a job would fail.
 
     Args:
-        text: what it says on stdout.
-        failure: why a job would fail; empty when it would not.
+        code: of `fornada.db.states.FailureCode`; None when the process itself failed.
+        message: a sentence, or several lines.
+    """
+
+    code: str | None
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}" if self.code else self.message
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a process found that looked at a spec.
+
+    Args:
+        text: what there is to say; empty when a job would fail.
+        failure: why a job would fail; None when it would not.
     """
 
     text: str
-    failure: str
+    failure: Failure | None
 
 
-def build(settings: Settings, spec: Spec) -> Examination:
+def build(settings: Settings, spec: Spec) -> Preview:
     """Build the model with Keras, in a process of its own: summary, parameters, memory.
 
     Raises:
@@ -50,7 +63,7 @@ def build(settings: Settings, spec: Spec) -> Examination:
     return _ask("build", settings, spec.document())
 
 
-def decode(settings: Settings, spec: Spec) -> Examination:
+def decode(settings: Settings, spec: Spec) -> Preview:
     """Decode every image of the spec, in a process of its own.
 
     A job with a folder or a class missing never comes to its images; here those that are there
@@ -84,7 +97,7 @@ class Packed:
 
 def pack(
     settings: Settings, spec: Spec, tell: Callable[[int, int], None]
-) -> tuple[list[Packed], str]:
+) -> tuple[list[Packed], Failure | None]:
     """Pack the images of a spec on this host, in a process of its own.
 
     Args:
@@ -92,32 +105,56 @@ def pack(
         spec: whose `data` section says what is decoded to what.
         tell: called with how many images of a folder are decoded, and how many it has.
     Returns:
-        What became of each folder, and why a job would fail; empty when it would not.
+        What became of each folder, and why a job would fail; None when it would not.
 
     Raises:
         NoKeras: it is not installed here.
     """
     packed: list[Packed] = []
-    failure: list[str] = []
-    with _spec_file(spec.document()) as file, tempfile.TemporaryFile("w+") as heard:
-        command = _command("pack", settings, file)
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=heard, text=True) as process:
+    failure = None
+    for message in _answers("pack", settings, spec.document()):
+        if isinstance(message, Failure):
+            failure = message
+        elif "done" in message:
+            tell(message["done"], message["total"])
+        else:
+            packed.append(Packed(**message))
+    return packed, failure
+
+
+def _ask(what: Literal["build", "data"], settings: Settings, spec: Mapping[str, Any]) -> Preview:
+    text, failure = "", None
+    for message in _answers(what, settings, spec):
+        if isinstance(message, Failure):
+            failure = message
+        else:
+            text = message["text"]
+    return Preview(text, failure)
+
+
+def _answers(
+    what: Literal["build", "data", "pack"], settings: Settings, spec: Mapping[str, Any]
+) -> Iterator[dict[str, Any] | Failure]:
+    """The messages of a process of `fornada.worker.trainer.preview`, as it prints them."""
+    with _spec_file(spec) as file, tempfile.TemporaryFile("w+") as stderr:
+        process = subprocess.Popen(
+            _command(what, settings, file),
+            env=os.environ | {"COLUMNS": COLUMNS},
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+        with process:
             assert process.stdout is not None  # noqa: S101 - asked for above
             for line in process.stdout:
-                said = json.loads(line) if line.startswith("{") else line.rstrip("\n")
-                if isinstance(said, str):
-                    failure.append(said)
-                elif "done" in said:
-                    tell(said["done"], said["total"])
-                else:
-                    packed.append(Packed(**said))
-        heard.seek(0)
+                message = json.loads(line)
+                yield Failure(**message) if "code" in message else message
         if process.returncode not in {0, INVALID}:
-            failure = [_ended(process.returncode, heard.read())]
-    return packed, "\n".join(failure)
+            stderr.seek(0)
+            yield _ended(process.returncode, stderr.read())
 
 
-def _command(what: Literal["build", "data", "pack"], settings: Settings, file: Path) -> list[str]:
+def _command(what: str, settings: Settings, file: Path) -> list[str]:
     if importlib.util.find_spec("keras") is None:
         raise NoKeras(
             "Keras is not installed here, so no model can be built and no image decoded. "
@@ -127,30 +164,9 @@ def _command(what: Literal["build", "data", "pack"], settings: Settings, file: P
     return [*command, "--data-root", str(settings.data_root_path)]
 
 
-def _ended(status: int, stderr: str) -> str:
+def _ended(status: int, stderr: str) -> Failure:
     said = stderr.strip().rpartition("\n")[2]
-    return f"the process that looked ended with {status}: {said}"
-
-
-def _ask(
-    what: Literal["build", "data"], settings: Settings, spec: Mapping[str, Any]
-) -> Examination:
-    with _spec_file(spec) as file:
-        done = subprocess.run(
-            _command(what, settings, file),
-            env=os.environ | {"COLUMNS": COLUMNS},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode == INVALID:
-        said = done.stdout.strip()
-        # What it noted of folders before is no failure.
-        begin = _CODE.search(said)
-        return Examination("", said[begin.start() :] if begin else said)
-    if done.returncode:
-        return Examination("", _ended(done.returncode, done.stderr))
-    return Examination(done.stdout, "")
+    return Failure(None, f"the process that looked ended with {status}: {said}")
 
 
 @contextmanager

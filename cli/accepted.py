@@ -1,9 +1,10 @@
 """What submit, run, clone and extend have in common: saying what was accepted."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 from fornada.cli.follow import end_all
 from fornada.cli.output import Output
@@ -22,15 +23,6 @@ if TYPE_CHECKING:
 JUST_NOW = timedelta(minutes=1)
 
 
-@dataclass(frozen=True)
-class Accepted:
-    """A spec, the job that it became, and what else there is to say of it."""
-
-    spec: "Spec"
-    job: "Submitted"
-    also: str = ""
-
-
 def told_terms(client: "Client", told: Mapping[str, Any]) -> "Terms":
     """The terms of the options, with the ids of the jobs that `--after` names.
 
@@ -42,36 +34,56 @@ def told_terms(client: "Client", told: Mapping[str, Any]) -> "Terms":
     return Terms(**{**told, "after": tuple(client.find(told["after"]))})
 
 
-def announce(accepted: Iterable[Accepted], terms: "Terms", output: Output) -> list["Submitted"]:
-    """Say of each job as soon as it is accepted, ids on stdout if that is all that is wanted."""
-    jobs: list[Submitted] = []
-    warned: set[str] = set()
-    if terms.not_before is not None and _is_past(terms.not_before):
-        output.warn(
-            f"--not-before {dated(terms.not_before)} is past, so it keeps no job waiting. "
-            "If another day is meant: cancel, and name the day to come."
-        )
-    try:
-        for one in accepted:
-            jobs.append(one.job)
-            if output.quiet and not output.json:
-                output.line(str(one.job.id))
-            elif not output.json:
-                output.note(_accepted(one, terms))
-            for warning in map(str, one.job.warnings):
-                if warning not in warned:
-                    output.warn(warning)
-                    warned.add(warning)
-            # Redis is away of all of them; said once.
-            if one.job.warning and one.job.warning not in warned:
-                output.warn(one.job.warning)
-                warned.add(one.job.warning)
-    except (StoreError, FornadaError):
-        # The rest was not accepted; of these a program must hear all the same.
-        if output.json and jobs:
-            output.document(_documents(jobs))
-        raise
-    return jobs
+class Announcement:
+    """Says of each job as soon as it is accepted; ids on stdout if that is all that is wanted.
+
+    Args:
+        terms: of all jobs.
+        output: how to answer.
+    """
+
+    def __init__(self, terms: "Terms", output: Output) -> None:
+        self.jobs: list[Submitted] = []
+        self._terms = terms
+        self._output = output
+        self._warned: set[str] = set()
+        if terms.not_before is not None and _is_past(terms.not_before):
+            output.warn(
+                f"--not-before {dated(terms.not_before)} is past, so it keeps no job waiting. "
+                "If another day is meant: cancel, and name the day to come."
+            )
+
+    def __call__(self, spec: "Spec", job: "Submitted", also: str = "") -> None:
+        """Say of one job.
+
+        Args:
+            spec: that it trains.
+            job: as the client returned it.
+            also: what else there is to say of it.
+        """
+        self.jobs.append(job)
+        if self._output.quiet and not self._output.json:
+            self._output.line(str(job.id))
+        elif not self._output.json:
+            self._output.note(_accepted(spec, job, also, self._terms))
+        # Redis is away for all jobs alike; said once.
+        for warning in (*map(str, job.warnings), job.warning):
+            if warning and warning not in self._warned:
+                self._output.warn(warning)
+                self._warned.add(warning)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, StoreError | FornadaError) and self._output.json and self.jobs:
+            # The rest was not accepted; of these a program must hear all the same.
+            self._output.document(_documents(self.jobs))
 
 
 def conclude(
@@ -86,7 +98,7 @@ def conclude(
 
     Args:
         client: to ask.
-        jobs: what `announce` returned.
+        jobs: that were accepted.
         output: how to answer.
         follow: show progress until the end.
         waits: wait for the end in silence.
@@ -112,14 +124,13 @@ def _is_past(at: datetime) -> bool:
     return at < datetime.now(UTC) - JUST_NOW
 
 
-def _accepted(one: Accepted, terms: "Terms") -> str:
-    job = one.job
+def _accepted(spec: "Spec", job: "Submitted", also: str, terms: "Terms") -> str:
     if job.known_by == "key":
         return f"job {job.id} has the key {terms.key} already: no job was made"
     if job.known_by == "needed":
         return f"job {job.id} has trained this spec on these data already: no job was made"
-    parts = [f"job {job.id}: {one.spec.name}, in queue {one.spec.resources.queue}"]
-    parts += [one.also] if one.also else []
+    parts = [f"job {job.id}: {spec.name}, in queue {spec.resources.queue}"]
+    parts += [also] if also else []
     return ", ".join([*parts, *conditions(terms)])
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fornada.cli.accepted import Accepted, announce, conclude, told_terms
+from fornada.cli.accepted import Announcement, conclude, told_terms
 from fornada.cli.follow import ended_by_sigterm
 from fornada.cli.options import (
     job_argument,
@@ -48,13 +48,15 @@ def clone(  # noqa: PLR0913 - each is an option of its own
     with Client() as client, ended_by_sigterm():
         spec = client.recorded(reference, overrides=overrides)
         told = told_terms(client, terms)
-        (job,) = client.submit_all(
-            [spec],
-            terms=told,
-            wait_for_worker=wait_for_worker,
-            warn=output.warn_of,
-        )
-        conclude(client, announce([Accepted(spec, job)], told, output), output, follow=follow)
+        with Announcement(told, output) as announce:
+            jobs = client.submit_all(
+                [spec],
+                terms=told,
+                wait_for_worker=wait_for_worker,
+                warn=output.warn_of,
+                accepted=announce,
+            )
+        conclude(client, jobs, output, follow=follow)
 
 
 def _more(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
@@ -88,5 +90,6 @@ def extend(
     with Client() as client, ended_by_sigterm():
         old = client.find_one(reference)
         job = client.extend(old, epochs, wait_for_worker=wait_for_worker)
-        accepted = Accepted(client.recorded(job.id), job, f"goes on from job {old}")
-        conclude(client, announce([accepted], AT_ONCE, output), output, follow=follow)
+        announce = Announcement(AT_ONCE, output)
+        announce(client.recorded(job.id), job, f"goes on from job {old}")
+        conclude(client, announce.jobs, output, follow=follow)

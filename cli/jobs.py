@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fornada.cli.accepted import Accepted, announce, conclude, conditions, told_terms
+from fornada.cli.accepted import Announcement, conclude, conditions, told_terms
 from fornada.cli.follow import answer, end_all, ended_by_sigterm, watch
 from fornada.cli.options import (
     job_arguments,
@@ -50,8 +50,8 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
         _look(client.settings, read, output)
         with TemporaryStack(client.settings, queues) as keeper:
             # Our own worker may not have said yet what it serves; the keeper sees to it.
-            (job,) = client.submit_all(read, wait_for_worker=keeper.ours)
-            announce([Accepted(read[0], job)], AT_ONCE, output)
+            with Announcement(AT_ONCE, output) as announce:
+                (job,) = client.submit_all(read, wait_for_worker=keeper.ours, accepted=announce)
             answer([watch(client, job.id, output, keeper=keeper)], output)
 
 
@@ -116,15 +116,16 @@ def submit(  # noqa: PLR0913 - each is an option of its own
     with Client() as client, ended_by_sigterm():
         read = specs(client.settings, files, overrides)
         told = told_terms(client, terms)
-        jobs = client.submit_all(
-            read,
-            terms=told,
-            needed=needed,
-            wait_for_worker=wait_for_worker,
-            warn=output.warn_of,
-        )
-        accepted = (Accepted(spec, job) for spec, job in zip(read, jobs, strict=True))
-        conclude(client, announce(accepted, told, output), output, follow=follow, waits=waits)
+        with Announcement(told, output) as announce:
+            jobs = client.submit_all(
+                read,
+                terms=told,
+                needed=needed,
+                wait_for_worker=wait_for_worker,
+                warn=output.warn_of,
+                accepted=announce,
+            )
+        conclude(client, jobs, output, follow=follow, waits=waits)
 
 
 @click.command()

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fornada.client.connection import Connected
+from fornada.client.connection import Connection
 from fornada.db.errors import DatabaseUnreachable
 from fornada.db.reads import history, live
 from fornada.db.reasons import Reason
@@ -38,77 +38,57 @@ class Sight:
     starts_in_s: float | None = None
 
 
-class Following(Connected):
-    """Looks at one job until its end."""
+def follow(
+    connection: Connection,
+    job_id: int,
+    *,
+    timeout_s: float | None = None,
+    look_s: float = LOOK_S,
+    tell: Tell = unheard,
+) -> Iterator[Sight]:
+    """See a job again and again until it is final; see `Client.follow`.
 
-    def follow(
-        self,
-        reference: str | int,
-        *,
-        timeout_s: float | None = None,
-        look_s: float = LOOK_S,
-        tell: Tell = unheard,
-    ) -> Iterator[Sight]:
-        """See a job again and again until it is final.
+    Raises:
+        WaitTimedOut: it was not final in time.
+    """
+    end = None if timeout_s is None else time.monotonic() + timeout_s
+    ask = Patience(tell, end)
+    shown = _Shown()
+    state = "not seen"
+    while True:
+        try:
+            sight = ask(lambda: _sight(connection, job_id, shown))
+        except DatabaseUnreachable as error:
+            raise WaitTimedOut(f"job {job_id} was last {state}; {outage(error)}") from error
+        state = sight.job["state"]
+        shown.seen(sight)
+        yield sight
+        if sight.final:
+            return
+        if state in FINAL_STATES:
+            # It ended while we looked: once more, for epochs that came meanwhile.
+            continue
+        if timeout_s is not None and end is not None and time.monotonic() >= end:
+            raise WaitTimedOut(
+                f"job {job_id} is still {state} after {round(timeout_s, 1):g} s; it goes on"
+            )
+        time.sleep(look_s)
 
-        A database that goes away meanwhile is asked again until it is back.
 
-        Args:
-            reference: the job.
-            timeout_s: how long at most; None for ever.
-            look_s: pause between two looks.
-            tell: hears, once each, that the database is away and that it is back.
-        Raises:
-            WaitTimedOut: it was not final in time.
-        """
-        job_id = self.find_one(reference)
-        end = None if timeout_s is None else time.monotonic() + timeout_s
-        ask = Patience(tell, end)
-        shown = _Shown()
-        state = "not seen"
-        while True:
-            try:
-                sight = ask(lambda: self._sight(job_id, shown))
-            except DatabaseUnreachable as error:
-                raise WaitTimedOut(f"job {job_id} was last {state}; {outage(error)}") from error
-            state = sight.job["state"]
-            shown.seen(sight)
-            yield sight
-            if sight.final:
-                return
-            if state in FINAL_STATES:
-                # It ended while we looked: once more, for epochs that came meanwhile.
-                continue
-            if timeout_s is not None and end is not None and time.monotonic() >= end:
-                raise WaitTimedOut(
-                    f"job {job_id} is still {state} after {round(timeout_s, 1):g} s; it goes on"
-                )
-            time.sleep(look_s)
-
-    def wait(self, reference: str | int, *, timeout_s: float | None = None) -> dict[str, Any]:
-        """Wait until a job is final.
-
-        Returns:
-            Its document, whatever the end was: look at `state`.
-        Raises:
-            WaitTimedOut: it was not final in time; it goes on.
-        """
-        *_, last = self.follow(reference, timeout_s=timeout_s)
-        return last.job
-
-    def _sight(self, job_id: int, shown: "_Shown") -> Sight:
-        # Its end first: the epochs are read after it, so that none is missing at the end, and
-        # the job after the epochs, so that its best is of the epoch that is shown.
-        ended = history.state(self._database, job_id) in FINAL_STATES
-        epochs = history.epochs(self._database, job_id, shown.after)
-        job = self._document(job_id)
-        if shown.went_back(job):
-            # Run again by the attempt that has begun since.
-            epochs = history.epochs(self._database, job_id, shown.after)
-        waits: Mapping[str, Any] = {}
-        if job["state"] in WAITING:
-            waits = live.waits(self._database, job_id, within_s=self.settings.alive_s)
-        return Sight(job, epochs, waits.get("waits"), ended, waits.get("starts_in_s"))
+def _sight(connection: Connection, job_id: int, shown: "_Shown") -> Sight:
+    database = connection.database
+    # The end first, then the epochs, so that none is missing at the end; the job after the epochs,
+    # so that its best model is of the epoch that is shown.
+    ended = history.state(database, job_id) in FINAL_STATES
+    epochs = history.epochs(database, job_id, shown.after)
+    job = connection.document(job_id)
+    if shown.went_back(job):
+        # Run again by the attempt that has begun since.
+        epochs = history.epochs(database, job_id, shown.after)
+    waits: Mapping[str, Any] = {}
+    if job["state"] in WAITING:
+        waits = live.waits(database, job_id, within_s=connection.settings.alive_s)
+    return Sight(job, epochs, waits.get("waits"), ended, waits.get("starts_in_s"))
 
 
 class _Shown:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fornada import artifacts
-from fornada.client.connection import Connected
+from fornada.client.connection import Connection
 from fornada.db.queue.logs import log_chunks, log_places
 from fornada.db.reads import documents, history
 from fornada.db.records import LogPlace
@@ -48,89 +48,67 @@ class Piece:
     file: Path = field(default_factory=Path)
 
 
-class Logs(Connected):
-    """Reads logs."""
+def pieces(  # noqa: PLR0913 - the arguments of two methods
+    connection: Connection,
+    job_id: int,
+    *,
+    attempt: int | None = None,
+    follow: bool = False,
+    tell: Tell = unheard,
+    look_s: float = LOOK_S,
+) -> Iterator[Piece]:
+    """A job's log; see `Client.log` and `Client.follow_log`.
 
-    def log(
-        self, reference: str | int, *, attempt: int | None = None, tell: Tell = unheard
-    ) -> Iterator[Piece]:
-        """A job's log so far: that of every attempt, in order, or of one.
+    Args:
+        connection: to the record.
+        job_id: of the job.
+        attempt: only this one; None for all.
+        follow: go on until the job, or the attempt, has ended.
+        tell: hears, once each, that the database is away and that it is back.
+        look_s: pause between two looks.
+    Raises:
+        NotStarted: no such attempt has begun to write one.
+        LogElsewhere: all of it lies on a worker's host whose artifacts are not mounted here.
+    """
+    ask = Patience(tell)
+    readers: dict[int, _Reader] = {}
+    while True:
+        # The end first: what is read after it is all there is.
+        final = ask(lambda: history.state(connection.database, job_id) in FINAL_STATES)
+        for place in ask(lambda: _places(connection, job_id, attempt)):
+            reader = readers.setdefault(place.attempt, _Reader(connection, job_id, place))
+            yield from reader.rest(ask, ended=place.ended or final)
+        done = final or (attempt is not None and readers and readers[attempt].ended)
+        if done or not follow:
+            break
+        time.sleep(look_s)
+    if not readers:
+        raise _not_started(connection, job_id, attempt)
+    if not any(reader.found for reader in readers.values()):
+        last = next(reversed(readers.values()))
+        raise last.elsewhere() if last.ended else _not_started(connection, job_id, attempt)
 
-        Args:
-            reference: the job.
-            attempt: only this one; default: all.
-            tell: hears, once each, that the database is away and that it is back.
-        Raises:
-            NotStarted: no such attempt has begun to write one.
-            LogElsewhere: all of it lies on a worker's host whose artifacts are not mounted here.
-        """
-        job_id = self.find_one(reference)
-        return self._pieces(job_id, attempt, follow=False, ask=Patience(tell), look_s=LOOK_S)
 
-    def follow_log(
-        self,
-        reference: str | int,
-        *,
-        attempt: int | None = None,
-        tell: Tell = unheard,
-        look_s: float = LOOK_S,
-    ) -> Iterator[Piece]:
-        """A job's log, byte for byte, as it grows, through all attempts, until the job is final.
+def _places(connection: Connection, job_id: int, attempt: int | None) -> list[LogPlace]:
+    places: list[LogPlace] = log_places(connection.database, job_id)
+    return [one for one in places if attempt in (None, one.attempt)]
 
-        A database that goes away meanwhile is asked again until it is back; not a byte is lost
-        or comes twice.
 
-        Args:
-            reference: the job.
-            attempt: end with this one, and begin with it; default: all.
-            tell: hears, once each, that the database is away and that it is back.
-            look_s: pause between two looks.
-        Raises:
-            NotStarted: it ended and no attempt had begun a log.
-            LogElsewhere: as of `log`.
-        """
-        job_id = self.find_one(reference)
-        return self._pieces(job_id, attempt, follow=True, ask=Patience(tell), look_s=look_s)
-
-    def _pieces(
-        self, job_id: int, attempt: int | None, *, follow: bool, ask: Patience, look_s: float
-    ) -> Iterator[Piece]:
-        readers: dict[int, _Reader] = {}
-        while True:
-            # The end first: what is read after it is all there is.
-            final = ask(lambda: history.state(self._database, job_id) in FINAL_STATES)
-            for place in ask(lambda: self._places(job_id, attempt)):
-                reader = readers.setdefault(place.attempt, _Reader(self, job_id, place))
-                yield from reader.rest(ask, ended=place.ended or final)
-            done = final or (attempt is not None and readers and readers[attempt].ended)
-            if done or not follow:
-                break
-            time.sleep(look_s)
-        if not readers:
-            raise self._not_started(job_id, attempt)
-        if not any(reader.found for reader in readers.values()):
-            last = next(reversed(readers.values()))
-            raise last.elsewhere() if last.ended else self._not_started(job_id, attempt)
-
-    def _places(self, job_id: int, attempt: int | None) -> list[LogPlace]:
-        places: list[LogPlace] = log_places(self._database, job_id)
-        return [one for one in places if attempt in (None, one.attempt)]
-
-    def _not_started(self, job_id: int, attempt: int | None) -> NotStarted:
-        state = history.state(self._database, job_id)
-        which = "log" if attempt is None else f"attempt {attempt}"
-        when = f"began no {which}" if state in FINAL_STATES else f"has no {which} yet"
-        return NotStarted(f"job {job_id} is {state} and {when}")
+def _not_started(connection: Connection, job_id: int, attempt: int | None) -> NotStarted:
+    state = history.state(connection.database, job_id)
+    which = "log" if attempt is None else f"attempt {attempt}"
+    when = f"began no {which}" if state in FINAL_STATES else f"has no {which} yet"
+    return NotStarted(f"job {job_id} is {state} and {when}")
 
 
 class _Reader:
     """Reads the log of one attempt, from where it stopped the last time."""
 
-    def __init__(self, logs: Logs, job_id: int, place: LogPlace) -> None:
-        self._logs = logs
+    def __init__(self, connection: Connection, job_id: int, place: LogPlace) -> None:
+        self._connection = connection
         self._job_id = job_id
         self._place = place
-        self.file = artifacts.path(logs.settings, place.folder) / LOG
+        self.file = artifacts.path(connection.settings, place.folder) / LOG
         # Whether there was anything to read, an empty file too.
         self.found = False
         # Whether all was read that will ever come.
@@ -204,12 +182,12 @@ class _Reader:
 
     def _chunks(self) -> list[Any]:
         return list(
-            log_chunks(self._logs._database, self._job_id, self._place.attempt, self._chunk)
+            log_chunks(self._connection.database, self._job_id, self._place.attempt, self._chunk)
         )
 
     def _end(self) -> tuple[int | None, bool]:
         """How long the whole log is, if that is recorded, and whether its worker died over it."""
-        job: Mapping[str, Any] = documents.job(self._logs._database, self._job_id)
+        job: Mapping[str, Any] = documents.job(self._connection.database, self._job_id)
         number = self._place.attempt
         mine = [one for one in job["artifacts"] if one["attempt"] == number]
         sizes = [int(one["bytes"]) for one in mine if one["uri"].endswith(f"/{LOG}")]

@@ -1,16 +1,15 @@
-"""Queueing jobs."""
+"""Queueing jobs: all that may refuse one of them, their rows, and the wake-ups."""
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from fornada.client.submission import AT_ONCE, Submitted, Terms, new_job
+from fornada.client.connection import Connection
+from fornada.client.submission import Submitted, Terms, new_job
 from fornada.client.trained import TrainedJobs
-from fornada.client.wake_ups import Waking
 from fornada.db.errors import DatabaseUnreachable
 from fornada.db.queue import fleet, jobs, workers
 from fornada.db.reads import documents, history
@@ -22,7 +21,6 @@ from fornada.patience import Patience, why
 
 if TYPE_CHECKING:
     from fornada.spec import Problem, Spec
-    from fornada.spec.files import Source
 
 # Jobs of one transaction; an SQLite file is locked for a tenth of a second by it.
 BATCH = 100
@@ -34,145 +32,66 @@ UNDECIDED = (
 )
 
 
-class Submitting(Waking):
-    """Reads specs and queues jobs."""
+class Submission:
+    """Queues jobs, all on the same terms.
 
-    def load(self, source: "Source", *, overrides: Sequence[str] = ()) -> "Spec":
-        """Read and check a spec.
+    Args:
+        connection: to the record and the broker.
+        terms: when the jobs may start.
+    """
 
-        Args:
-            source: a file, a document, or a spec already read.
-            overrides: changes such as `data.batch_size=128`, checked like the file.
-        Raises:
-            SpecProblems: with all its problems.
-        """
-        # Here, not above: who only reads the record does not wait for the spec's catalogue.
-        from fornada.spec import files
+    def __init__(self, connection: Connection, terms: Terms) -> None:
+        self._connection = connection
+        self._settings = connection.settings
+        self._database = connection.database
+        self._terms = terms
 
-        return files.load(self.settings, source, overrides=overrides)
-
-    def submit(  # noqa: PLR0913 - each is a field of its own
+    def queue(
         self,
-        spec: "Source",
+        specs: Sequence["Spec"],
         *,
-        name: str | None = None,
-        tags: Mapping[str, str] | None = None,
-        queue: str | None = None,
-        priority: int | None = None,
-        time_limit_s: float | None = None,
-        overrides: Sequence[str] = (),
-        key: str | None = None,
-        held: bool = False,
-        not_before: datetime | None = None,
-        after: Iterable[str | int] = (),
-        after_any: bool = False,
-        needed: bool = False,
-        wait_for_worker: bool = False,
-    ) -> Submitted:
-        """Queue a job.
-
-        Args:
-            spec: a file, a document, or a spec already read.
-            name: instead of the spec's.
-            tags: added to the spec's.
-            queue: instead of the spec's.
-            priority: instead of the spec's; higher runs first.
-            time_limit_s: instead of the spec's, in seconds.
-            overrides: more changes, such as `data.batch_size=128`.
-            key: any text; where a job has it already, that job is returned and none is made.
-            held: wait until somebody releases it.
-            not_before: not earlier than this, aware.
-            after: jobs that must have succeeded first; if one does not, this one is cancelled.
-            after_any: any end of those jobs will do.
-            needed: return the job that has trained the same spec on the same data, if there is one
-                whose files are still there.
-            wait_for_worker: accept it though no worker there is could ever run it.
-        Returns:
-            The accepted job; with a warning when Redis was away, or when a job has trained this
-            but its files are gone; and with the spec's warnings.
-        Raises:
-            SpecProblems: the spec is invalid, or its folders are, where they lie on this host;
-                nothing was accepted.
-            DatabaseUnreachable: nothing was accepted.
-            Undecided: the database went away for longer during the commit; `key` makes it safe
-                to submit again.
-            SettingsError: there is no broker for this database; nothing was accepted.
-            NeverScheduled: no worker there is could ever run it; nothing was accepted.
-            JobNotFound: one of `after` names none; nothing was accepted.
-            DataUnreadable: it is to be compared by its data, and they cannot be read here.
-        """
-        from fornada.spec.files import changes_of
-
-        changes = changes_of(
-            overrides,
-            name=name,
-            tags=tags,
-            queue=queue,
-            priority=priority,
-            time_limit=None if time_limit_s is None else repr(float(time_limit_s)),
-        )
-        terms = Terms(key, held, not_before, tuple(self.find(after)), after_any)
-        read = self.load(spec, overrides=changes)
-        return next(
-            self.submit_all([read], terms=terms, needed=needed, wait_for_worker=wait_for_worker)
-        )
-
-    def submit_all(
-        self,
-        specs: Iterable["Spec"],
-        *,
-        terms: Terms = AT_ONCE,
-        needed: bool = False,
-        wait_for_worker: bool = False,
-        warn: Callable[["Problem"], None] = lambda problem: None,
-    ) -> Iterator[Submitted]:
-        """Queue one job for each spec, all on the same terms; see `submit`.
-
-        What refuses one of them refuses all, before any is queued; a database that goes away
-        between two transactions of a hundred leaves those that were returned.
-
-        Args:
-            specs: of the jobs.
-            terms: of all of them.
-            needed: as of `submit`.
-            wait_for_worker: as of `submit`.
-            warn: told at once what is most likely not meant in the folders of the specs, also
-                where a problem refuses them.
-        """
+        needed: bool,
+        wait_for_worker: bool,
+        warn: Callable[["Problem"], None],
+        accepted: Callable[["Spec", Submitted], None],
+    ) -> list[Submitted]:
+        """Queue one job for each spec; see `Client.submit_all`."""
         from fornada.data import inspection
         from fornada.stack import broker
 
-        read = list(specs)
-        if not self.settings.embedded:
+        if not self._settings.embedded:
             # Refused now, rather than accepted and never told to any worker.
-            broker.broker_url(self.settings)
-        kept = TrainedJobs(self.settings, self._database)
-        trained = [kept.find(spec) if needed else None for spec in read]
-        known = terms.key is not None and history.has_key(self._database, terms.key)
-        new = [spec for spec, job in zip(read, trained, strict=True) if not (job or known)]
-        looked = iter(inspection.before_submit(self.settings, new, warn))
+            broker.broker_url(self._settings)
+        trained = TrainedJobs(self._settings, self._database)
+        found = [trained.find(spec) if needed else None for spec in specs]
+        key = self._terms.key
+        known = key is not None and history.has_key(self._database, key)
+        new = [spec for spec, job in zip(specs, found, strict=True) if not (job or known)]
+        of_folders = iter(inspection.before_submit(self._settings, new, warn))
         if not wait_for_worker:
             self._refuse_never(new)
-        done = list(zip(read, trained, strict=True))
-        for begin in range(0, len(done), BATCH):
-            part = done[begin : begin + BATCH]
-            news = [new_job(spec, terms) for spec, job in part if not job]
-            ids = self._accept(news)
-            added = zip(news, ids, strict=True)
+        queued: list[Submitted] = []
+        for begin in range(0, len(specs), BATCH):
+            part = list(zip(specs, found, strict=True))[begin : begin + BATCH]
+            news = [new_job(spec, self._terms) for spec, job in part if not job]
+            added = iter(zip(news, self._accept(news), strict=True))
             for spec, job in part:
-                said = job or kept.explained(spec, self._added(*next(added), terms))
-                folders = () if job or known else next(looked)
-                yield replace(said, warnings=(*spec.warnings, *folders))
+                said = job or trained.explained(spec, self._added(*next(added)))
+                folders = () if job or known else next(of_folders)
+                queued.append(replace(said, warnings=(*spec.warnings, *folders)))
+                accepted(spec, queued[-1])
+        return queued
 
-    def _added(self, new: NewJob, job_id: int, terms: Terms) -> Submitted:
+    def _added(self, new: NewJob, job_id: int) -> Submitted:
         try:
-            return self._told(new, job_id, terms)
+            return self._told(new, job_id)
         except DatabaseUnreachable as error:
             # It is queued, and must not be called refused.
             return Submitted(job_id, new.uid, f"the database went away then: {why(error)}")
 
-    def _told(self, new: NewJob, job_id: int, terms: Terms) -> Submitted:
+    def _told(self, new: NewJob, job_id: int) -> Submitted:
         """What there is to say of a job that was recorded now, or was known by its key."""
+        terms = self._terms
         if terms.key is not None:
             known = documents.job(self._database, job_id)
             if known["uid"] != new.uid:
@@ -182,7 +101,9 @@ class Submitting(Waking):
         if terms.waits:
             # Nobody can claim it now; upkeep tells the workers when somebody can.
             return Submitted(job_id, new.uid, self._called_off(job_id) if terms.after else None)
-        return Submitted(job_id, new.uid, self._wake(new.queue, new.uid, vars(new)))
+        return Submitted(
+            job_id, new.uid, self._connection.wake_ups.send(new.queue, new.uid, vars(new))
+        )
 
     def _accept(self, news: Sequence[NewJob]) -> list[int]:
         """Add jobs, once more when nobody answered.
@@ -194,7 +115,7 @@ class Submitting(Waking):
             DatabaseUnreachable: none was added.
             Undecided: after a lost answer the database stayed away.
         """
-        add = partial(jobs.add_all, self._database, news, self.actor)
+        add = partial(jobs.add_all, self._database, news, self._connection.actor)
         for last in (False, True):
             try:
                 return add()
@@ -231,7 +152,7 @@ class Submitting(Waking):
         """
         from fornada.stack import local
 
-        if self.settings.embedded and not local.running(self.settings):
+        if self._settings.embedded and not local.running(self._settings):
             # Whatever comes up next on this machine is not known yet.
             return
         wants: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -252,7 +173,7 @@ class Submitting(Waking):
         return f'"{name}" goes to queue {queue}, and no worker serves that.'
 
     def _fleet(self) -> str:
-        alive = workers.alive(self._database, self.settings.alive_s)
+        alive = workers.alive(self._database, self._settings.alive_s)
         if not alive:
             return "  No worker is alive now; those of the last 30 days could not run it either."
         return "\n".join(

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from fornada.client.connection import Connected
 from fornada.errors import BrokerUnreachable, SettingsError
+from fornada.settings import Settings
 
 if TYPE_CHECKING:
     from fornada.stack.broker import Publisher
@@ -19,26 +19,33 @@ NO_STACK = (
 )
 
 
-class Waking(Connected):
-    """Publishes wake-ups, as far as Redis takes them."""
+class WakeUps:
+    """Publishes wake-ups, as far as Redis takes them.
 
-    _away_until = 0.0
-    _away = ""
+    Args:
+        settings: name the broker.
+    """
 
-    def close(self) -> None:
-        """Close connections to the database and to Redis."""
-        if "_publisher" in self.__dict__:
-            self._publisher.close()
-            del self.__dict__["_publisher"]
-        super().close()
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._away_until = 0.0
+        self._away = ""
 
-    def _wake(
+    def send(
         self, queue: str, uid: str | None = None, document: Mapping[str, Any] | None = None
     ) -> str | None:
-        """Tell some worker of a queue; returns why none was told, None when one was."""
+        """Tell a worker of a queue that a job waits.
+
+        Args:
+            queue: of the job.
+            uid: of the job; None for a wake-up that names none.
+            document: the fields of `fornada.db.records.NewJob`, for a worker that records the job.
+        Returns:
+            Why no worker was told; None when one was.
+        """
         from fornada.stack import local
 
-        if self.settings.embedded and not local.running(self.settings):
+        if self._settings.embedded and not local.running(self._settings):
             return NO_STACK
         if time.monotonic() < self._away_until:
             return self._away
@@ -52,8 +59,14 @@ class Waking(Connected):
             return self._away
         return None
 
+    def close(self) -> None:
+        """Close the connection to Redis, where there is one."""
+        if "_publisher" in self.__dict__:
+            self._publisher.close()
+            del self.__dict__["_publisher"]
+
     @cached_property
     def _publisher(self) -> "Publisher":
         from fornada.stack import broker
 
-        return broker.Publisher(broker.make_app(self.settings))
+        return broker.Publisher(broker.make_app(self._settings))

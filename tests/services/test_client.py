@@ -93,6 +93,20 @@ def test_a_file_a_document_and_a_spec_are_the_same_job(client: Client) -> None:
     assert client.load(document).hash == spec.hash
 
 
+def test_jobs_are_queued_although_nobody_looks_at_the_answer(client: Client) -> None:
+    specs = [client.load(SPEC, overrides=[f"data.seed={seed}"]) for seed in (1, 2, 3)]
+    told: list[tuple[int | None, int]] = []
+
+    jobs = client.submit_all(
+        specs, accepted=lambda spec, job: told.append((spec.data.seed, job.id))
+    )
+
+    assert [client.show(job.id)["seed"] for job in jobs] == [1, 2, 3]
+    assert told == [(seed, job.id) for seed, job in zip((1, 2, 3), jobs, strict=True)]
+    client.submit_all(specs)
+    assert len(client.jobs().rows) == 6
+
+
 def test_a_bad_spec_is_refused_with_every_problem_of_every_file(
     client: Client, tmp_path: Path
 ) -> None:
@@ -255,7 +269,7 @@ def test_what_no_worker_could_run_is_refused_before_any_is_queued(
         client.submit(SPEC, queue="nowhere")
     assert "oven serves default with cpu:0" in str(refused.value)
     with pytest.raises(NeverScheduled, match="needs a GPU"):
-        list(client.submit_all([client.load(SPEC, overrides=["resources.gpus=1"])]))
+        client.submit_all([client.load(SPEC, overrides=["resources.gpus=1"])])
     assert len(client.jobs().rows) == before
     assert client.submit(SPEC, queue="nowhere", wait_for_worker=True).id
 

@@ -52,8 +52,8 @@ chaos: $(VENV)/.dev ## Play faults at random over real jobs, on each database (M
 # One table each, in this order; FULL=1 for a million jobs of history, DATA=… for MNIST's own images,
 # `make bench-epochs OPTIONS="--rounds 1"` for one of them, with options of its own.
 OUT ?= build/bench
-BENCHES := epochs job sweep spare queueing history packs state
-bench_options = --out $(OUT) $(if $(filter epochs job spare packs,$*),$(if $(DATA),--data $(DATA)))
+BENCHES := epochs job sweep queueing history packs state
+bench_options = --out $(OUT) $(if $(filter epochs job packs,$*),$(if $(DATA),--data $(DATA)))
 .PHONY: bench $(BENCHES:%=bench-%)
 bench: $(BENCHES:%=bench-%) ## Run every benchmark: tables, JSON and plots in build/bench (OUT=…), hours.
 	$(BIN)/python -P -m bench.page $(OUT) $(OUT)/performance.md

@@ -12,7 +12,7 @@ from typing import Any
 from bench import report
 from bench.report import HEADER, Report, Row, cells, groups, number, read, used_columns
 
-ORDER = ("epochs", "epochs-gpu", "job", "sweep", "spare", "queueing", "history", "packs", "state")
+ORDER = ("epochs", "epochs-gpu", "job", "sweep", "queueing", "history", "packs", "state")
 # What differs by less is no difference here: medians of a few runs vary by more.
 ALIKE = 0.01
 HEAD = """# Performance

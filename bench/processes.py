@@ -12,7 +12,7 @@ _REST = 0.05
 
 
 def at_rest(home: Path, seconds: float = 2.0) -> bool:
-    """Whether they do as good as nothing meanwhile: spares have loaded Keras by then."""
+    """Whether they do as good as nothing meanwhile: a factory has loaded Keras by then."""
     return cpu_s(home, seconds) < _REST * seconds
 
 

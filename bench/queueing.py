@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import Any
 
 from sqlalchemy import event, func, insert, select
@@ -84,7 +83,7 @@ def main() -> int:
             title="The queue's own cost",
             about="A stub trainer that ends at once, PostgreSQL and Redis on the same machine. "
             "From submit to started is by the database's clock. An idle host is a real worker "
-            "with its trainer loaded, all its processes together.",
+            "with Keras loaded, all its processes together.",
             rows=rows,
             sizes={"jobs": asked.jobs, "slots": asked.slots, "rounds": asked.rounds},
             notes=["the private PostgreSQL runs with fsync off"],
@@ -102,14 +101,9 @@ def _workers(site: Site, count: int, slots: int) -> Iterator[None]:
         homes = [site, *(stack.enter_context(site.neighbour()) for _ in range(count - 1))]
         for home in homes:
             stack.enter_context(home.worker("--slots", str(slots // count), **more))
-        # A stub that has started waits for a job.
         for home in homes:
-            until(partial(_has_trainers, home, slots // count), PATIENCE_S)
+            home.live_factory()
         yield
-
-
-def _has_trainers(home: Site, count: int) -> bool:
-    return len(home.trainers()) == count
 
 
 def one_start(site: Site) -> float:
@@ -219,13 +213,11 @@ def idle(site: Site, seconds: float) -> list[Row]:
     """What a worker host costs that waits for work."""
     group = "an idle worker host, one slot"
     with site.baker("--slots", "1", **{f"FORNADA_{k}": v for k, v in SETTINGS.items()}) as worker:
-        until(lambda: len(site.trainers()) == 1, PATIENCE_S)
-        # Until the spare has loaded Keras, and nothing moves.
+        factory = site.live_factory()
         until(lambda: processes.at_rest(site.home), PATIENCE_S, saw=worker.text)
         report.say(f"an idle host, {seconds:g} s")
         share = processes.cpu_s(site.home, seconds) / seconds * 100
-        trainers = site.trainers()
-        bare = [pid for pid in site.processes() if pid not in trainers]
+        bare = [pid for pid in site.processes() if pid != factory]
         memory = sum(map(processes.resident_bytes, bare)) / 1e6
     return [
         report.row(group, "processor, of one core", "%", [share], bound=1.0),

@@ -19,6 +19,11 @@ def command(pid: int) -> list[str]:
     return read(pid, "cmdline").decode().split("\0")[:-1]
 
 
+def name(pid: int) -> str:
+    """What it calls itself; empty when it is gone."""
+    return read(pid, "comm").decode().rstrip("\n")
+
+
 def gone(pid: int) -> bool:
     """Whether a process has ended, or is a zombie."""
     return not read(pid, "cmdline")

@@ -6,12 +6,13 @@ What it does stands in the job's name, before a dash:
 `hang` never listens, to SIGTERM neither; `native` is stuck in native code that never returns.
 `wait` trains until it is stopped; `wait-20` twenty epochs, a fifth of a second each.
 `chatter-N` logs N bytes an epoch, of which few are text. `blunt` ends, asked to stop, by SIGTERM.
+`environ` waits too, and leaves its variables in a file.
 `garble` writes what is no message, `swell` tells a number that no column holds, `forge` reports a
 model that is not there, `loop` one whose path has no end.
 Any other name trains `fit.epochs` epochs in no time and succeeds.
 
 It keeps a state after each epoch, and goes on from the newest that it is given. Like a trainer it
-serves one job after the other, where it may.
+serves one job after the other, where it may; and like trainers these are forked by a factory.
 """
 
 import ctypes
@@ -39,12 +40,14 @@ from fornada.worker.messages import (
     Train,
 )
 from fornada.worker.trainer.process.confine import confine
+from fornada.worker.trainer.process.forking import Pipes, trainers
 from fornada.worker.trainer.process.pipes import Assignment, Inbox, Outbox, StopAsked
 
 # Seconds between two epochs of a job that waits.
 EPOCH_S = 0.2
 MODEL = b"model"
 STATE = "state.json"
+ENVIRON = "environ.json"
 
 
 class Stub:
@@ -67,13 +70,15 @@ class Stub:
         trained = _restored(train)
         self._tell_started(train, trained, best, 2**64 if name == "swell" else 1)
         _misbehave(name, argument, train.attempt)
+        if name == "environ":
+            (train.folder / ENVIRON).write_text(json.dumps(dict(os.environ)))
         if name == "garble":
             os.write(self._up, b"no message\n")
         for number in range(len(trained) + 1, _epochs(name, argument, train) + 1):
             self._train(number, train, trained, best)
             if name == "chatter":
                 self._log.write(chatter(number, int(argument)))
-            pause_s = EPOCH_S if name in ("wait", "chatter", "blunt") else 0.0
+            pause_s = EPOCH_S if name in ("wait", "chatter", "blunt", "environ") else 0.0
             if (stop := self._stop_within(pause_s)) is not None:
                 if name == "blunt":
                     signal.pause()
@@ -143,7 +148,7 @@ def _misbehave(name: str, argument: str, attempt: int) -> None:
 
 
 def _epochs(name: str, argument: str, train: Train) -> int:
-    if name in ("wait", "blunt"):
+    if name in ("wait", "blunt", "environ"):
         return int(argument or 10**9)
     return int(train.spec["fit"]["epochs"])
 
@@ -188,13 +193,13 @@ def _lasting(best: Best) -> Best:
     return best.model_copy(update={"file": best.file.model_copy(update={"path": path})})
 
 
-def serve(up: int) -> None:
+def serve(pipes: Pipes) -> None:
     """Take one job after the other."""
-    inbox, outbox = Inbox(0), Outbox(up)
+    inbox, outbox = Inbox(pipes.down), Outbox(pipes.up)
     again = True
     while again:
         order = inbox.order()
-        verdict = Stub(up, outbox, order).verdict()
+        verdict = Stub(pipes.up, outbox, order).verdict()
         again = order.job.again
         if not again:
             inbox.let_go()
@@ -204,4 +209,4 @@ def serve(up: int) -> None:
 
 if __name__ == "__main__":
     confine()
-    serve(int(sys.argv[sys.argv.index("--up-fd") + 1]))
+    serve(trainers(int(sys.argv[sys.argv.index("--factory-fd") + 1])))

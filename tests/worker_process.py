@@ -168,13 +168,17 @@ class Site:
         return {pid: " ".join(processes.command(pid)) for pid in self.processes()}
 
     def trainers(self) -> list[int]:
-        """Living trainers of this site, spares too."""
-        return [pid for pid in self.processes() if "--up-fd" in processes.command(pid)]
+        """Living trainers of this site, those too that wait for a job."""
+        return [pid for pid in self.processes() if processes.name(pid) == "fornada-trainer"]
 
-    def live_trainers(self, count: int) -> list[int]:
-        """Wait until there are so many."""
-        until(lambda: len(self.trainers()) == count, 20, saw=self.processes)
-        return self.trainers()
+    def factories(self) -> list[int]:
+        """Living factories of this site that can fork trainers."""
+        return [pid for pid in self.processes() if processes.name(pid) == "fornada-factory"]
+
+    def live_factory(self) -> int:
+        """Wait until there is one that can fork trainers."""
+        until(lambda: len(self.factories()) == 1, START_S, saw=self.living)
+        return self.factories()[0]
 
     def close(self) -> None:
         """Forget the database and the home; every worker must be gone."""

@@ -35,7 +35,7 @@ from fornada.worker.host.options import (
 from fornada.worker.slots import slots
 from fornada.worker.slots.environment import scrubbed
 from fornada.worker.slots.slots import Slot, SlotHeld
-from fornada.worker.slots.spares import Trainers
+from fornada.worker.slots.trainers import Trainers
 from fornada.worker.upkeep import UpkeepThread
 from fornada.worker.wakeups import consumer, payloads
 
@@ -104,9 +104,8 @@ def run(options: Options) -> int:
     most_jobs = options.jobs_per_trainer or settings.jobs_per_trainer
     trainers = Trainers(taken, environment, most_jobs=most_jobs)
     try:
-        # The first spares import Keras while we connect.
-        for slot in taken:
-            trainers.prepare(slot, gently=False)
+        # The factory imports Keras while we connect.
+        trainers.prepare()
         database = Database(settings.sql_url)
         us = (options.name, socket.gethostname())
         context = WorkerContext(*us, settings, database, options.queues, trainers, _versions())

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from fornada.db.store.session import Database
 from fornada.settings import Settings
-from fornada.worker.slots.spares import Trainers
+from fornada.worker.slots.trainers import Trainers
 
 
 @dataclass(frozen=True)

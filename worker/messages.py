@@ -3,6 +3,7 @@
 Down: `train`, `stop`. Up: `started`, `epoch`, `finished`, `stopped`, `failed`.
 """
 
+import struct
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +14,12 @@ from fornada.db.states import FailureCode, StopReason
 
 # What the database can count.
 Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+# What a factory of trainers answers: one number. READY once it can fork; then for each request a
+# process id, or minus an `errno`.
+FORK_ANSWER = struct.Struct("i")
+READY = 0
 
 
 class _Message(BaseModel):

@@ -11,6 +11,7 @@ import sys
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -38,8 +39,18 @@ def adopt_orphans() -> None:
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def _prctl(option: int, value: int) -> None:
+def leave_orphans() -> None:
+    """Leave such descendants to whoever adopts them further up."""
+    _prctl(PR_SET_CHILD_SUBREAPER, 0)
+
+
+def name(name: str) -> None:
+    """Have `ps` and `top` show this process by a name of at most 15 bytes."""
+    _prctl(PR_SET_NAME, name.encode())
+
+
+def _prctl(option: int, value: int | bytes) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(option, value, 0, 0, 0) != 0:
         number = ctypes.get_errno()
-        raise OSError(number, f"prctl({option}, {value}): {os.strerror(number)}")
+        raise OSError(number, f"prctl({option}, {value!r}): {os.strerror(number)}")

@@ -78,7 +78,7 @@ class UpkeepThread:
     def beat(self) -> None:
         """One round."""
         if not self._context.draining.is_set():
-            self._supervisors.prepare()
+            self._context.trainers.prepare()
         try:
             if workers.beat(self._context.database, self._supervisors.facts()):
                 self._go_home()

@@ -51,7 +51,6 @@ def test_history_asks_every_database_twenty_questions(tmp_path: Path) -> None:
             },
         ),
         ("sweep", "--rates 1 --seeds 1", {"1 jobs of 3 epochs"}),
-        ("spare", "--data Data --epochs 2", {"1 epochs after the first"}),
         ("packs", "--data Data", None),
         ("state", "--models convolutional --epoch-s 0.1", None),
         (

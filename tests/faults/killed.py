@@ -86,7 +86,7 @@ class Attempt:
             self.signal(signal.SIGCONT)
 
     def _stopped(self) -> None:
-        file = Path(f"/proc/{self._trainer.process.pid}/stat")
+        file = Path(f"/proc/{self._trainer.pid}/stat")
         while file.read_text().rpartition(")")[2].split()[0] not in "TtZX":
             os.sched_yield()
 
@@ -94,12 +94,12 @@ class Attempt:
         self._trainer.send(message)
 
     def signal(self, which: signal.Signals) -> None:
-        self._trainer.process.send_signal(which)
+        self._trainer.signal(which)
 
     def kill(self, why: str) -> None:
         """SIGKILL, and say where it fell."""
         self.signal(signal.SIGKILL)
-        self._trainer.process.wait()
+        self._trainer.wait(PATIENCE_S)
         self.over.wait(PATIENCE_S)
         print(f"killed {why}: {self.folder.name}, epoch {self.epoch}; left {self.left()}")
 
@@ -121,7 +121,7 @@ class Attempt:
     def finish(self) -> Finished:
         """Let it end."""
         assert self.over.wait(PATIENCE_S), self.messages[-1:]
-        self._trainer.process.wait()
+        self._trainer.wait(PATIENCE_S)
         assert isinstance(self.verdict, Finished), self.verdict
         return self.verdict
 
@@ -146,21 +146,21 @@ class Job:
         self.folders: list[Path] = []
         self._spec, self._root, self._site, self._uid = spec, root, site, uid
         self._settings = {"state_share": 1} | settings
-        self._spare = self._trainer()
+        self._next = self._trainer()
         self._attempts: list[Attempt] = []
 
     def start(self, *, last: bool = False) -> Attempt:
         """The next attempt, which goes on from all before."""
         number = len(self.folders) + 1
         folder = attempt(self._site, number, self._uid)
-        trainer = self._spare
+        trainer = self._next
         trainer.send(
             job(self._spec, self._root, folder, attempt=number, resume_from=self.folders[::-1])
         )
         self.folders.append(folder)
         self._attempts.append(Attempt(trainer, folder))
         if not last:
-            self._spare = self._trainer()
+            self._next = self._trainer()
         return self._attempts[-1]
 
     def _trainer(self) -> TrainerProcess:
@@ -175,7 +175,7 @@ class Job:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._spare.__exit__()
+        self._next.__exit__()
         for each in self._attempts:
             each.end()
 

@@ -76,8 +76,8 @@ class Stage:
                 del self._again[name]
 
     def kill_trainer(self, pick: float) -> str:
-        """Kill one, a spare too; what it was."""
-        found = self.site.trainers()
+        """Kill one, working or not, or a factory of them; what it was."""
+        found = self.site.trainers() + self.site.factories()
         if not found:
             return "there is none"
         pid = chosen(found, pick)

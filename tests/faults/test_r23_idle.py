@@ -9,18 +9,18 @@ from tests.until import until
 from tests.worker_process import Site
 
 
-def test_r23_a_killed_spare_is_replaced(
+def test_r23_a_killed_factory_is_replaced(
     postgres_server: PostgresServer, redis_server: RedisServer
 ) -> None:
     with (
         Site.on(postgres_server, redis_server.url) as site,
         site.worker("--slots", "1") as worker,
     ):
-        (spare,) = site.live_trainers(1)
-        os.kill(spare, signal.SIGKILL)
-        print("R23: the spare is killed, the worker is idle")
+        factory = site.live_factory()
+        os.kill(factory, signal.SIGKILL)
+        print("R23: the factory is killed, the worker is idle")
 
-        until(lambda: site.trainers() not in ([], [spare]), 20, saw=site.trainers)
+        until(lambda: site.factories() not in ([], [factory]), 20, saw=site.living)
         job = site.wait(site.add("fine"))
 
         assert (job["state"], job["attempts"]) == ("succeeded", 1), worker.text()
@@ -37,10 +37,10 @@ def test_r23_a_warm_trainer_that_is_killed_is_replaced(
         os.kill(warm, signal.SIGKILL)
         print("R23: the trainer that waits for its second job is killed")
 
-        until(lambda: site.trainers() not in ([], [warm]), 20, saw=site.trainers)
         job = site.wait(site.add("fine"))
 
         assert (job["state"], job["attempts"]) == ("succeeded", 1), worker.text()
+        assert job["worker"]["trainer_pid"] != warm
 
 
 def test_r23_an_idle_celery_process_is_replaced(

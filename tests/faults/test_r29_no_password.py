@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.house import NAME, House
-from tests.processes import command
+from tests.processes import command, name
 from tests.until import until
 
 # All of it happens before the first test.
@@ -25,7 +25,7 @@ TRAINING_S = 180.0
 
 
 class Watch(threading.Thread):
-    """Reads every process's arguments, and every trainer's environment, until it is told to end."""
+    """Reads every process's arguments, and the environment of trainers and of their factory."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -38,9 +38,8 @@ class Watch(threading.Thread):
         while not self._over.wait(0.05):
             for folder in Path("/proc").glob("[0-9]*"):
                 pid = int(folder.name)
-                words = command(pid)
-                self.arguments.add(" ".join(words))
-                if "--up-fd" in words:
+                self.arguments.add(" ".join(command(pid)))
+                if name(pid) in ("fornada-trainer", "fornada-factory"):
                     self._look(pid)
 
     def _look(self, pid: int) -> None:

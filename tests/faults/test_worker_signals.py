@@ -1,14 +1,11 @@
 """Signals to the processes of a worker beside the promises R7, R18, R19 and R23."""
 
-import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from fornada.stack import broker
-from fornada.worker.slots.priority import NICE, can_raise
 from tests.faults.telling import tell
 from tests.servers import RedisServer
 from tests.until import until
@@ -29,8 +26,7 @@ def worker(site: Site) -> Iterator[WorkerProcess]:
     running = site.worker("--slots", "1")
     yield running.ready()
     running.kill()
-    # Behind all that runs here, a spare may take its time to see that its parent is gone.
-    until(lambda: not site.processes(), 30, saw=site.living)
+    until(lambda: not site.processes(), 10, saw=site.living)
 
 
 def test_sigterm_drains_from_the_first_moment_on(site: Site) -> None:
@@ -73,38 +69,6 @@ def test_ctrl_c_and_a_closed_terminal_drain_too(
 
     assert worker.process.wait(15) == 0, worker.text()
     assert site.processes() == []
-
-
-def test_the_next_spare_waits_behind_a_trainers_last_job(site: Site) -> None:
-    with site.worker("--slots", "1", "--jobs-per-trainer", "1") as worker:
-        _look_at_the_spare(site, worker)
-
-
-def _look_at_the_spare(site: Site, worker: WorkerProcess) -> None:
-    ordinary = os.getpriority(os.PRIO_PROCESS, worker.celery)
-    job_id = site.in_epoch(1, "wait", retry_attempts=1)
-    trainer = site.show(job_id)["worker"]["trainer_pid"]
-    spare = next(pid for pid in site.live_trainers(2) if pid != trainer)
-    nice, session = os.getpriority(os.PRIO_PROCESS, spare), _niceness_of_session(spare)
-    tell("SIGKILL to the trainer, whose spare waits", site, job_id)
-    os.kill(trainer, signal.SIGKILL)
-    site.wait(job_id)
-    after = _running(site, "wait")
-
-    # Only where this account may take a low priority back is it given at all.
-    assert nice == min(19, ordinary + (NICE if can_raise() else 0))
-    # None where the kernel knows no sessions.
-    assert session in (NICE, None)
-    assert site.show(after)["worker"]["trainer_pid"] == spare, worker.text()
-    threads = [int(each.name) for each in Path(f"/proc/{spare}/task").iterdir()]
-    assert {os.getpriority(os.PRIO_PROCESS, each) for each in threads} == {ordinary}
-    assert _niceness_of_session(spare) in (0, None)
-
-
-def _niceness_of_session(pid: int) -> int | None:
-    file = Path(f"/proc/{pid}/autogroup")
-    told = file.read_text() if file.exists() else ""
-    return int(told.split()[-1]) if told else None
 
 
 def test_a_celery_process_that_cannot_start_is_not_started_for_ever(site: Site) -> None:

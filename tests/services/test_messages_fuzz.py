@@ -299,7 +299,8 @@ def _decoded(line: bytes) -> Any:
 
 def _listen(process: "subprocess.Popen[bytes]", parts: list[bytes]) -> tuple[list[Any], Any]:
     up, theirs = os.pipe()
-    trainer, heard = Trainer(process, up), []
+    assert process.stdin is not None
+    trainer, heard = Trainer(process.pid, process.stdin.fileno(), up), []
     try:
         for part in parts:
             os.write(theirs, part)

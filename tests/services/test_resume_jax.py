@@ -87,7 +87,7 @@ def killed_after_three(root: Path, monkeypatch: pytest.MonkeyPatch, backend: str
         trainer.send(job(noisy(6), root, folders[0]))
         while not (isinstance(said := trainer.next(), EpochReport) and said.number == 3):
             assert said is not None
-        trainer.process.kill()
+        trainer.kill()
     assert states(folders[0])
     return folders
 

@@ -76,7 +76,7 @@ def test_every_job_of_a_trainer_ends_as_in_a_fresh_process(
         one = order(specs[name], root, tmp_path, f"{name}-{number}", again=not last)
         same(trained(trainer, one), fresh[name])
 
-    assert trainer.process.wait(20) == 0
+    assert trainer.wait(20) == 0
 
 
 def test_a_stop_that_comes_late_does_not_reach_the_next_job(
@@ -128,11 +128,11 @@ def test_a_trainer_that_waits_ends_with_its_supervisor(
     root: Path, tmp_path: Path, trainer: TrainerProcess
 ) -> None:
     trained(trainer, order(PLAIN, root, tmp_path, "only"))
-    assert trainer.process.poll() is None
+    assert trainer.poll() is None
 
     trainer.hang_up()
 
-    assert trainer.process.wait(5) == EXIT_ABANDONED
+    assert trainer.wait(5) == EXIT_ABANDONED
 
 
 def test_a_trainer_that_failed_takes_no_other_job(
@@ -141,7 +141,7 @@ def test_a_trainer_that_failed_takes_no_other_job(
     trainer.send(order(document(data__train="None"), root, tmp_path, "bad"))
 
     assert isinstance(trainer.verdict(), Failed)
-    assert trainer.process.wait(20) == 0
+    assert trainer.wait(20) == 0
 
 
 def test_a_process_that_has_kept_too_much_has_no_room_for_another_job() -> None:
@@ -174,7 +174,7 @@ def test_many_jobs_leave_nothing_behind(
     held, on_gpus = [], []
     for number in range(MANY):
         trained(trainer, order(document(fit__epochs=1), root, tmp_path, f"job-{number}"))
-        held.append(memory.held(trainer.process.pid))
+        held.append(memory.held(trainer.pid))
         on_gpus.append(gpu_bytes())
 
     # The first ones fill caches that the others find.

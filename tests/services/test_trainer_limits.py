@@ -35,7 +35,7 @@ def bake(root: Path, folder: Path, spec: dict[str, Any], **settings: object) -> 
         limits, last = {}, None
         for last in trainer.messages():
             if isinstance(last, Started):
-                limits = limits_of(trainer.process.pid)
+                limits = limits_of(trainer.pid)
         return last, limits
 
 

@@ -44,10 +44,10 @@ def test_a_job_from_start_to_end(root: Path, tmp_path: Path, trainer: TrainerPro
     spec = document(callbacks=[CHECKPOINT], fit__epochs=4)
     trainer.send(job(spec, root, folder))
     started, *epochs, finished = trainer.messages()
-    assert trainer.process.wait(timeout=20) == 0
+    assert trainer.wait(20) == 0
 
     assert isinstance(started, Started)
-    assert started.trainer_pid == trainer.process.pid
+    assert started.trainer_pid == trainer.pid
     assert (started.data.train, started.data.validation, started.data.test) == (54, 18, 21)
     assert started.data.classes == ["a", "b", "c"]
     assert started.parameters == 192 * 16 + 16 + 16 * 3 + 3
@@ -147,7 +147,7 @@ def test_stop_in_mid_training(root: Path, tmp_path: Path, trainer: TrainerProces
     messages = trainer.messages()
     assert isinstance(next(messages), Started)
     assert isinstance(next(messages), EpochReport)
-    _is_confined(trainer.process.pid)
+    _is_confined(trainer.pid)
     trainer.send(Stop(job_id=1, attempt=1, reason=WhyStop.TIME_LIMIT))
     stopped = next(message for message in messages if not isinstance(message, EpochReport))
     # As a supervisor does that has its verdict: the trainer still ends well.
@@ -156,7 +156,7 @@ def test_stop_in_mid_training(root: Path, tmp_path: Path, trainer: TrainerProces
     assert stopped.reason is WhyStop.TIME_LIMIT
     assert stopped.best is not None
     assert {"best_model", "history", "log"} <= {file.kind for file in stopped.files}
-    assert trainer.process.wait(timeout=20) == 0
+    assert trainer.wait(20) == 0
 
 
 def _is_confined(pid: int) -> None:
@@ -173,37 +173,46 @@ def test_the_end_of_the_pipe_ends_it(root: Path, tmp_path: Path, trainer: Traine
     trainer.send(job(document(fit__epochs=100_000), root, tmp_path / "attempt-1"))
     assert isinstance(next(trainer.messages()), Started)
     trainer.hang_up()
-    assert trainer.process.wait(timeout=5) == EXIT_ABANDONED
+    assert trainer.wait(5) == EXIT_ABANDONED
 
 
-def test_the_end_of_the_pipe_ends_a_spare(trainer: TrainerProcess) -> None:
+def test_the_end_of_the_pipe_ends_one_that_waits(trainer: TrainerProcess) -> None:
     trainer.hang_up()
-    assert trainer.process.wait(timeout=20) == EXIT_ABANDONED
+    assert trainer.wait(20) == EXIT_ABANDONED
 
 
-def test_it_dies_with_its_parent(tmp_path: Path) -> None:
+def test_it_dies_with_the_worker_and_not_with_who_asked_for_it(tmp_path: Path) -> None:
     # The pipe's other end is held here, so that only the death signal can end it.
     down, held = os.pipe()
     code = """
-        import subprocess, sys, time
-        child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "fornada.worker.trainer", "--up-fd", "1"],
-            stdin=int(sys.argv[1]))
-        print(child.pid, flush=True)
-        child.wait()
+        import os, signal, sys, threading
+        from fornada.worker.slots.factory import Factory
+        factory = Factory([sys.executable, "-P", "-m", "fornada.worker.trainer"], os.environ)
+        def ask():
+            while not factory.ready(60):
+                pass
+            print(factory.fork({}, [int(sys.argv[1])] * 3), flush=True)
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+        print(factory.pid, flush=True)
+        signal.pause()
     """
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code), str(down)],
+        env=dict(os.environ, FORNADA_HOME=str(tmp_path)),
         pass_fds=[down],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     ) as parent:
         assert parent.stdout is not None
-        pid = int(parent.stdout.readline())
-        until(lambda: _status(pid).get("NoNewPrivs") == "1", 20, saw=lambda: _status(pid))
+        pids = [int(parent.stdout.readline()) for _ in range(2)]
+        assert [_status(pid)["PPid"] for pid in pids] == [str(parent.pid)] * 2
+        assert _status(pids[0])["NoNewPrivs"] == "1"
         parent.send_signal(signal.SIGKILL)
-        until(lambda: _status(pid).get("State", "Z").startswith("Z"), 2, saw=lambda: _status(pid))
+        for pid in pids:
+            until(lambda: _status(pid).get("State", "Z").startswith("Z"), 2)  # noqa: B023
     os.close(down)
     os.close(held)
 
@@ -217,10 +226,8 @@ def _status(pid: int) -> dict[str, str]:
 
 
 def test_nonsense_ends_it(trainer: TrainerProcess) -> None:
-    assert trainer.process.stdin is not None
-    trainer.process.stdin.write(b"{}\n")
-    trainer.process.stdin.flush()
-    assert trainer.process.wait(timeout=20) == EXIT_ABANDONED
+    trainer.write(b"{}\n")
+    assert trainer.wait(20) == EXIT_ABANDONED
 
 
 def test_a_log_that_cannot_be_opened_is_a_verdict(
@@ -233,7 +240,7 @@ def test_a_log_that_cannot_be_opened_is_a_verdict(
     assert isinstance(failed, Failed)
     assert failed.code is FailureCode.ARTIFACT_WRITE
     assert "train.log" in failed.message
-    assert trainer.process.wait(timeout=20) == 0
+    assert trainer.wait(20) == 0
 
 
 def test_no_file_of_the_users_changes_keras(tmp_path: Path) -> None:

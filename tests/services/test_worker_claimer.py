@@ -15,7 +15,7 @@ from fornada.worker.attempts.supervisor import Supervisor
 from fornada.worker.context import WorkerContext
 from fornada.worker.slots import slots
 from fornada.worker.slots.slots import Device
-from fornada.worker.slots.spares import COMMAND_VARIABLE, Trainers
+from fornada.worker.slots.trainers import COMMAND_VARIABLE, Trainers
 from tests.faults.databases import proxied
 from tests.faults.proxy import Cut
 from tests.servers import PostgresServer, RedisServer

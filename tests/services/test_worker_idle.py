@@ -29,7 +29,7 @@ def test_an_idle_worker_costs_next_to_nothing(
     ):
         assert site.wait(site.add("fine"))["state"] == "succeeded"
         own = [worker.process.pid, worker.celery]
-        processes = [*own, *site.live_trainers(1)]
+        processes = [*own, site.live_factory(), *site.trainers()]
         # What comes up in the first round of upkeep after a job is not idleness.
         _pass(IDLE_S / 2)
         before = sum(map(_cpu_s, processes))

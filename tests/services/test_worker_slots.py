@@ -1,20 +1,21 @@
 """Slots of real workers: what their trainers find in the environment, and who holds a lock."""
 
+import json
 import os
-import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from fornada.db.queue import steering
+from fornada import artifacts
 from fornada.errors import SettingsError
 from fornada.worker.slots import slots
+from fornada.worker.slots.factory import Factory
 from fornada.worker.slots.slots import Device, SlotHeld
-from fornada.worker.slots.trainer_process import Trainer
 from tests.servers import RedisServer
-from tests.until import until
-from tests.worker_process import Site, WorkerProcess, stub_spec
+from tests.stub_trainer import ENVIRON
+from tests.worker_process import STUB, Site, WorkerProcess, stub_spec
 
 
 @pytest.fixture
@@ -25,9 +26,9 @@ def site(sqlite_database_url: str, redis_server: RedisServer) -> Iterator[Site]:
     made.close()
 
 
-def test_declared_gpus_are_set_before_keras_is_imported(site: Site) -> None:
-    with site.baker("--slots", "gpu:0,gpu:1") as worker:
-        environments = [_environment(pid) for pid in site.live_trainers(2)]
+def test_trainers_of_declared_gpus_have_one_each(site: Site) -> None:
+    with site.worker("--slots", "gpu:0,gpu:1") as worker:
+        environments = _environments(site, 2)
 
         assert {each["CUDA_VISIBLE_DEVICES"] for each in environments} == {"0", "1"}
         for each in environments:
@@ -36,6 +37,29 @@ def test_declared_gpus_are_set_before_keras_is_imported(site: Site) -> None:
             assert each["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
             assert each["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
         _assert_refused(site, worker)
+
+
+def test_keras_is_imported_before_there_is_a_device(site: Site) -> None:
+    with site.baker("--slots", "gpu:0,gpu:1"):
+        factory = site.live_factory()
+
+        assert _environment(factory)["CUDA_VISIBLE_DEVICES"] == "-1"
+        assert _environment(factory)["TF_GPU_ALLOCATOR"] == "cuda_malloc_async"
+        opened = [str(each.readlink()) for each in Path(f"/proc/{factory}/fd").iterdir()]
+        assert not [name for name in opened if name.startswith("/dev/nvidia")]
+
+
+def test_each_kind_of_slot_has_what_libraries_read_at_their_import(site: Site) -> None:
+    with site.worker("--slots", "gpu:0,cpu"):
+        environments = _environments(site, 2)
+
+    found = {each["CUDA_VISIBLE_DEVICES"]: each for each in environments}
+    assert set(found) == {"0", "-1"}
+    assert found["-1"]["TF_ENABLE_ONEDNN_OPTS"] == "1"
+    assert "OMP_NUM_THREADS" in found["-1"]
+    assert "TF_GPU_ALLOCATOR" not in found["-1"]
+    # Nor is it in the environment of the worker.
+    assert found["0"].get("TF_ENABLE_ONEDNN_OPTS") == os.environ.get("TF_ENABLE_ONEDNN_OPTS")
 
 
 def _assert_refused(site: Site, holder: WorkerProcess) -> None:
@@ -47,7 +71,7 @@ def _assert_refused(site: Site, holder: WorkerProcess) -> None:
 
 def test_cpu_slots_share_the_cores_and_see_no_gpu(site: Site) -> None:
     with site.worker("--slots", "2", KERAS_BACKEND="tensorflow"):
-        environments = [_environment(pid) for pid in site.live_trainers(2)]
+        environments = _environments(site, 2)
 
     share = str(max(1, int(slots.cores() / 2)))
     for each in environments:
@@ -66,12 +90,9 @@ def test_a_job_without_a_gpu_sees_none_on_a_gpu_slot(site: Site) -> None:
 
 
 def _visible_to(site: Site, gpus: int | str) -> str:
-    job_id = site.add("job", spec=stub_spec("wait") | {"resources": {"gpus": gpus}})
-    until(lambda: site.show(job_id)["device"], 20)
-    visible = _environment(site.show(job_id)["worker"]["trainer_pid"])["CUDA_VISIBLE_DEVICES"]
-    steering.cancel(site.database, job_id, "test")
+    job_id = site.add("job", spec=stub_spec("environ-1") | {"resources": {"gpus": gpus}})
     site.wait(job_id)
-    return visible
+    return _of_job(site, job_id)["CUDA_VISIBLE_DEVICES"]
 
 
 def test_workers_of_a_home_share_out_its_cpu_slots(tmp_path: Path) -> None:
@@ -86,12 +107,13 @@ def test_a_trainer_holds_its_slot_after_the_worker_has_let_go(
 ) -> None:
     monkeypatch.setattr(slots, "DYING_S", 0.0)
     (slot,) = slots.take([Device("gpu", 0)], tmp_path, "one")
-    sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
 
-    with Trainer.start(sleeper, slot, dict(os.environ)):
-        os.close(slot.lock)
-        with pytest.raises(SlotHeld):
-            slots.take([Device("gpu", 0)], tmp_path, "two")
+    with closing(Factory(STUB.split(), os.environ)) as factory:
+        assert factory.ready(20)
+        with factory.trainer({}, slot.lock):
+            os.close(slot.lock)
+            with pytest.raises(SlotHeld):
+                slots.take([Device("gpu", 0)], tmp_path, "two")
 
     assert slots.take([Device("gpu", 0)], tmp_path, "two")[0].name == "gpu:0"
 
@@ -120,6 +142,20 @@ def test_a_host_without_a_driver_has_one_cpu_slot(monkeypatch: pytest.MonkeyPatc
 
     assert slots.devices(None) == [Device("cpu", 0)]
     assert slots.devices("3") == [Device("cpu", 0)] * 3
+
+
+def _environments(site: Site, count: int) -> list[dict[str, str]]:
+    """What so many jobs at the same time find in their environment."""
+    ids = [site.in_epoch(1, "environ") for _ in range(count)]
+    found = [_of_job(site, job_id) for job_id in ids]
+    site.cancel(*ids)
+    return found
+
+
+def _of_job(site: Site, job_id: int) -> dict[str, str]:
+    folder = artifacts.attempt_folder(site.settings, site.show(job_id)["uid"], 1)
+    found: dict[str, str] = json.loads((folder / ENVIRON).read_text())
+    return found
 
 
 def _environment(pid: int) -> dict[str, str]:

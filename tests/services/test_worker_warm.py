@@ -1,7 +1,9 @@
 """A worker whose trainers serve one job after the other; stubs stand in for Keras."""
 
 import os
+import shlex
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +16,8 @@ from tests.worker_process import Site, WorkerProcess, stub_spec
 
 # A drain that had to wait for anything would wait for its grace, or for a trainer's own end.
 AT_ONCE_S = 4.0
+# A factory that imports for ever.
+NEVER_READY = shlex.join((sys.executable, "-c", "import signal; signal.pause()"))
 
 
 @pytest.fixture
@@ -32,16 +36,16 @@ def test_a_trainer_serves_its_number_of_jobs_and_no_more(site: Site) -> None:
     assert len(set(pids)) == 3
 
 
-def test_a_spare_starts_beside_a_job_only_when_its_trainer_will_not_come_back(site: Site) -> None:
+def test_no_trainer_is_there_without_a_job_that_is_or_was(site: Site) -> None:
     with site.worker("--slots", "1", "--jobs-per-trainer", "2"):
-        site.live_trainers(1)
-        first = site.in_epoch(3, "wait")
-        assert len(site.trainers()) == 1
-        site.cancel(first)
+        factory = site.live_factory()
+        assert site.trainers() == []
 
-        second = site.in_epoch(3, "wait")
-        site.live_trainers(2)
-        site.cancel(second)
+        site.cancel(site.in_epoch(1, "wait"))
+        assert len(site.trainers()) == 1
+        site.wait(site.add("fine"))
+        until(lambda: site.trainers() == [], 10, saw=site.living)
+        assert site.factories() == [factory]
 
 
 @pytest.mark.parametrize("bad", ["crash", "garble", "forge", "loop"])
@@ -88,9 +92,46 @@ def test_a_warm_trainer_that_dies_while_it_waits_is_replaced(site: Site) -> None
         warm = _trainer(site, "fine")
         os.kill(warm, signal.SIGKILL)
 
-        until(lambda: site.trainers() not in ([], [warm]), 20, saw=site.trainers)
         assert _trainer(site, "fine") != warm
         assert "ended: SIGKILL" in worker.text()
+
+
+def test_a_factory_that_dies_ends_no_job_and_is_replaced(site: Site) -> None:
+    with site.worker("--slots", "2") as worker:
+        running = site.in_epoch(1, "wait-20")
+        trainer = site.show(running)["worker"]["trainer_pid"]
+        first = site.live_factory()
+        os.kill(first, signal.SIGKILL)
+
+        assert _trainer(site, "fine") != trainer
+        job = site.wait(running)
+        assert (job["state"], job["attempts"]) == ("succeeded", 1)
+        assert job["worker"]["trainer_pid"] == trainer
+        assert site.live_factory() != first
+        assert "ended: SIGKILL" in worker.text()
+
+
+def test_a_job_is_stopped_while_it_waits_for_a_factory(site: Site) -> None:
+    with site.worker("--slots", "1", FORNADA_TRAINER_COMMAND=NEVER_READY):
+        cancelled = site.add("fine")
+        site.wait(cancelled, "running")
+        site.cancel(cancelled)
+        assert site.state(cancelled) == "cancelled"
+
+        drained = site.add("fine")
+        site.wait(drained, "running")
+
+    assert site.state(drained) == "queued"
+    assert site.processes() == []
+
+
+def test_a_job_whose_factory_ends_at_its_start_has_crashed(site: Site) -> None:
+    with site.worker("--slots", "1", FORNADA_TRAINER_COMMAND=f"{sys.executable} -c exit(9)"):
+        job = site.wait(site.add("fine", retry_attempts=2))
+
+    assert (job["state"], job["attempts"]) == ("failed", 2)
+    assert job["failure"]["code"] == "CRASHED"
+    assert "exit status 9" in job["failure"]["message"]
 
 
 def test_a_worker_drains_at_once_with_a_warm_trainer(site: Site) -> None:

@@ -1,9 +1,8 @@
 """What tests of the trainer share: folders of small images, a spec, and a trainer's process."""
 
 import os
+import signal
 import struct
-import subprocess
-import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +21,8 @@ from fornada.worker.messages import (
     decode_up,
     encode,
 )
+from tests import factory
+from tests.until import until
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
@@ -114,32 +115,48 @@ CATEGORICAL: dict[str, Any] = {
 
 
 class TrainerProcess:
-    """`python -P -m fornada.worker.trainer`, as a supervisor starts it."""
+    """A trainer that this session's factory has forked."""
 
     def __init__(self, home: Path, **settings: object) -> None:
+        variables = {"FORNADA_HOME": str(home)}
+        variables |= {f"FORNADA_{name.upper()}": str(value) for name, value in settings.items()}
+        down, self._down = os.pipe()
         up, theirs = os.pipe()
-        environment = dict(os.environ, FORNADA_HOME=str(home))
-        environment |= {f"FORNADA_{name.upper()}": str(value) for name, value in settings.items()}
-        # As on a worker's slot: no more of a GPU's memory than is needed.
-        environment |= {
-            "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "fornada.worker.trainer", "--up-fd", str(theirs)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=[theirs],
-            env=environment,
-        )
-        os.close(theirs)
+        self.pid = factory.fork(variables, down, theirs)
+        for each in (down, theirs):
+            os.close(each)
         self._up = os.fdopen(up, "rb")
+        self._code: int | None = None
+
+    def poll(self) -> int | None:
+        """Its exit status; None while it runs."""
+        if self._code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self._code = os.waitstatus_to_exitcode(status) if pid else None
+        return self._code
+
+    def wait(self, timeout_s: float) -> int | None:
+        """Wait until it has ended; its exit status."""
+        until(lambda: self.poll() is not None, timeout_s)
+        return self._code
+
+    def kill(self) -> None:
+        """End it as the kernel would; harmless when it has ended."""
+        self.signal(signal.SIGKILL)
+        self.wait(10)
+
+    def signal(self, which: signal.Signals) -> None:
+        """Send a signal, if it runs."""
+        if self.poll() is None:
+            os.kill(self.pid, which)
 
     def send(self, message: Any) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(encode(message))
-        self.process.stdin.flush()
+        self.write(encode(message))
+
+    def write(self, data: bytes) -> None:
+        """Write to its down pipe, message or not."""
+        while data:
+            data = data[os.write(self._down, data) :]
 
     def messages(self) -> Iterator[Any]:
         """What it says, until it closes its end."""
@@ -159,19 +176,18 @@ class TrainerProcess:
         return said
 
     def hang_up(self) -> None:
-        """Close its standard input."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
+        """Close its down pipe."""
+        os.close(self._down)
+        self._down = -1
 
     def __enter__(self) -> "TrainerProcess":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
-        for end in (self.process.stdin, self.process.stdout, self._up):
-            if end is not None:
-                end.close()
+        self.kill()
+        self._up.close()
+        if self._down >= 0:
+            self.hang_up()
 
 
 def job(

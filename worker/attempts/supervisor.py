@@ -18,9 +18,10 @@ from fornada.worker.attempts.stopping import Stopping
 from fornada.worker.attempts.verdict import LOG, Ending, not_begun, unsupervised, verdict
 from fornada.worker.context import WorkerContext
 from fornada.worker.messages import EpochReport, Started, Train, WhyStop
+from fornada.worker.slots.factory import FactoryEnded
 from fornada.worker.slots.slots import Slot
-from fornada.worker.slots.spares import Needs
 from fornada.worker.slots.trainer_process import Garbled, Trainer, Up
+from fornada.worker.slots.trainers import Needs
 
 log = logging.getLogger("fornada.worker")
 
@@ -62,9 +63,6 @@ class Supervisor:
                 worked = True
         finally:
             self.job = None
-        if worked and not self._context.draining.is_set():
-            # A job that failed before its first epoch left none.
-            self._context.trainers.prepare(self.slot, gently=False)
         return worked
 
     def _run_or_leave(self, claim: Claim) -> None:
@@ -109,9 +107,14 @@ class Supervisor:
         begin = time.monotonic()
         try:
             ending.folder.mkdir(parents=True, exist_ok=True)
-            taken = self._context.trainers.take(self.slot, needs)
+            taken = self._take(claim, needs, lease, ending, begin)
         except OSError as exc:
             return not_begun(exc)
+        except FactoryEnded as exc:
+            ending.exit = exc.exit
+            return verdict(ending, settings)
+        if taken is None:
+            return verdict(ending, settings)
         with taken as trainer:
             trainer.train(self._order(claim, ending, again=taken.again))
             stopping = Stopping(trainer, settings.grace_s)
@@ -129,6 +132,16 @@ class Supervisor:
             if ending.again and found.outcome in _ENDED_WELL and trainer.release():
                 self._context.trainers.keep(self.slot, trainer)
         return found
+
+    def _take(
+        self, claim: Claim, needs: Needs, lease: Lease, ending: Ending, begin: float
+    ) -> Trainer | None:
+        """A trainer, as soon as there is one; None when nobody wants it any more."""
+        taken = None
+        while taken is None and ending.asked is None and not lease.over:
+            taken = self._context.trainers.take(self.slot, needs, TICK_S)
+            ending.asked = self._why_stop(lease.requests, claim, begin)
+        return taken
 
     def _claim(self) -> Claim | None:
         claim = self._claimer.next()
@@ -185,9 +198,6 @@ class Supervisor:
             ending.epoch, ending.best = message.first_epoch - 1, message.best
             lease.started(reports.started(message, claim, settings))
         elif isinstance(message, EpochReport):
-            if not (trainer.again or self._context.draining.is_set()):
-                # Behind the running job, which is well on its way now.
-                self._context.trainers.prepare(self.slot, gently=True)
             ending.epoch, ending.best = message.number, message.best or ending.best
             lease.epoch(reports.epoch(message, settings))
         else:

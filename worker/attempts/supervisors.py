@@ -72,13 +72,6 @@ class Supervisors:
                 if supervisor is not None and supervisor.work():
                     return
 
-    def prepare(self) -> None:
-        """See that every free slot has its spare trainer."""
-        with self._lock:
-            free = list(self._free)
-        for supervisor in free:
-            self.context.trainers.prepare(supervisor.slot, gently=False)
-
     @contextmanager
     def _borrowed(self, gpu: bool) -> Iterator[Supervisor | None]:
         with self._lock:

@@ -18,6 +18,8 @@ from fornada.errors import FornadaError, SettingsError
 # How long a GPU slot may be held by the trainer of a worker that has just died.
 DYING_S = 5.0
 RETRY_S = 0.1
+# Which GPUs CUDA finds; it looks when a process first uses one, and never again.
+DEVICES = "CUDA_VISIBLE_DEVICES"
 
 
 class SlotHeld(FornadaError):  # as BrokerUnreachable
@@ -50,30 +52,37 @@ class Slot:
         """Whether a job that needs a GPU fits."""
         return self.device.kind == "gpu"
 
-    def environment(
-        self, inherited: Mapping[str, str], threads: int, *, gpu: bool = True
-    ) -> dict[str, str]:
-        """What a trainer on this slot finds in its environment, before Keras is imported.
+    def devices(self, *, gpu: bool) -> dict[str, str]:
+        """The variables of a trainer that are not those of all slots of its kind.
 
         Args:
-            inherited: from the worker; goes before what we would choose, except the device.
-            threads: processor cores for it, at least 1; for what runs without a GPU.
-            gpu: whether it may use the slot's GPU, where the slot has one.
+            gpu: whether it may use the slot's GPU; the slot has one.
         """
-        chosen = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-        if self.has_gpu and gpu:
-            visible = str(self.device.index)
-            chosen |= {"TF_GPU_ALLOCATOR": "cuda_malloc_async"}
-        else:
-            visible = "-1"
-            # Several CPU slots that each use all cores are slower than one.
-            names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "PJRT_NPROC")
-            chosen |= dict.fromkeys(names, str(threads))
-            # Off by default on AMD, where convolutions take half as long with it.
-            chosen["TF_ENABLE_ONEDNN_OPTS"] = "1"
-        # Without this order CUDA counts GPUs by speed, and NVML by bus.
-        device = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": visible}
-        return chosen | dict(inherited) | device
+        return {DEVICES: str(self.device.index) if gpu else "-1"}
+
+
+def environment(inherited: Mapping[str, str], threads: int, *, gpu: bool) -> dict[str, str]:
+    """What the trainers of a kind of slot find in their environment when Keras is imported.
+
+    They may look for no device until they have what `Slot.devices` says.
+
+    Args:
+        inherited: from the worker; goes before what we would choose, except the devices.
+        threads: processor cores for each, at least 1; for what runs without a GPU.
+        gpu: whether they may use their slot's GPU.
+    """
+    chosen = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    if gpu:
+        chosen |= {"TF_GPU_ALLOCATOR": "cuda_malloc_async"}
+    else:
+        # Several CPU slots that each use all cores are slower than one.
+        names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "PJRT_NPROC")
+        chosen |= dict.fromkeys(names, str(threads))
+        # Off by default on AMD, where convolutions take half as long with it.
+        chosen["TF_ENABLE_ONEDNN_OPTS"] = "1"
+    # Without this order CUDA counts GPUs by speed, and NVML by bus.
+    device = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", DEVICES: "-1"}
+    return chosen | dict(inherited) | device
 
 
 def devices(text: str | None) -> list[Device]:

@@ -1,15 +1,13 @@
-"""Trainer processes: started by one thread, spoken to over pipes, ended as a group.
+"""Trainer processes: spoken to over pipes, ended as a group.
 
-`fornada.worker.slots.spares` says which thread starts them, and when.
+`fornada.worker.slots.factory` has them forked, `fornada.worker.slots.trainers` says when.
 """
 
 import logging
 import os
 import select
 import signal
-import subprocess
 import time
-from collections.abc import Sequence
 from typing import Self
 
 from pydantic import ValidationError
@@ -27,7 +25,6 @@ from fornada.worker.messages import (
     encode,
 )
 from fornada.worker.slots.exit_status import ExitStatus, OomCounter
-from fornada.worker.slots.slots import Slot
 
 log = logging.getLogger("fornada.worker")
 
@@ -46,7 +43,9 @@ class Garbled(Exception):  # it says what the trainer's line was
 
 
 class Trainer:
-    """One trainer process, its two pipes and its process group; it takes one job at a time.
+    """One trainer process, a child of this one; its two pipes, and the group that it leads.
+
+    It takes one job at a time.
 
     Used by one thread at a time. As a context manager it leaves no process behind, but one that
     has been released.
@@ -55,50 +54,32 @@ class Trainer:
         pid: its process id.
         exit: None until the process has ended.
         jobs: that it has been given so far.
-        lowered: whether it goes behind others, as what starts beside a running job does.
         again: whether it may take another job after the one that it has.
     """
 
-    def __init__(self, process: "subprocess.Popen[bytes]", up: int) -> None:
-        self.pid = process.pid
+    def __init__(self, pid: int, down: int, up: int) -> None:
+        """Take over a process.
+
+        Args:
+            pid: its process id.
+            down: our end of the pipe that it reads.
+            up: our end of the pipe that it writes to.
+        """
+        self.pid = pid
         self.exit: ExitStatus | None = None
         self.jobs = 0
-        self.lowered = False
         self.again = False
         self._job: Train | None = None
         self._released = False
         self._signalled = False
-        self._process = process
+        self._down = down
         self._up = up
         self._unread = b""
         self._unsent = b""
         self._closed = False
         self._oom: OomCounter | None = None
-        assert process.stdin is not None  # noqa: S101 - asked for in `start`
-        self._down = process.stdin
-        # A spare that still imports Keras does not read: a large spec must not block us.
-        os.set_blocking(self._down.fileno(), False)
-
-    @classmethod
-    def start(cls, command: Sequence[str], slot: Slot, environment: dict[str, str]) -> Self:
-        """Start one; call it in the starter's thread only."""
-        up, theirs = os.pipe()
-        try:
-            process = subprocess.Popen(
-                [*command, "--up-fd", str(theirs)],
-                stdin=subprocess.PIPE,
-                env=environment,
-                pass_fds=(theirs, slot.lock),
-                # A group of its own, so that all it starts can be killed with it.
-                start_new_session=True,
-                bufsize=0,
-            )
-        except OSError:
-            os.close(up)
-            raise
-        finally:
-            os.close(theirs)
-        return cls(process, up)
+        # A trainer that does not read must not block us with a large spec.
+        os.set_blocking(down, False)
 
     @property
     def running(self) -> bool:
@@ -140,7 +121,7 @@ class Trainer:
         if not self._closed:
             poll.register(self._up, select.POLLIN)
         if self._unsent:
-            poll.register(self._down.fileno(), select.POLLOUT)
+            poll.register(self._down, select.POLLOUT)
         # Looked at first: what it said before its end is in the pipe by then, and is read.
         ended = not self.running
         events = poll.poll(0 if ended else timeout_s * 1000)
@@ -174,10 +155,11 @@ class Trainer:
         if self.exit is None:
             # Before the process is collected: its id is still its own, and so is the group.
             self.signal(signal.SIGKILL)
-            status = self._process.wait()
+            _, status = os.waitpid(self.pid, 0)
             self._closed = True
-            self.exit = ExitStatus(status, out_of_memory=self._oom is not None and self._oom.rose())
-            self._down.close()
+            code = os.waitstatus_to_exitcode(status)
+            self.exit = ExitStatus(code, out_of_memory=self._oom is not None and self._oom.rose())
+            os.close(self._down)
             os.close(self._up)
         return self.exit
 
@@ -205,7 +187,7 @@ class Trainer:
 
     def _flush(self) -> None:
         try:
-            sent = os.write(self._down.fileno(), self._unsent)
+            sent = os.write(self._down, self._unsent)
         except BlockingIOError:
             return
         except BrokenPipeError:

@@ -1,6 +1,6 @@
-"""`python -P -m fornada.worker.trainer`: serve jobs over pipes, or look at a spec.
+"""`python -P -m fornada.worker.trainer`: fork trainers, or look at a spec.
 
-    --up-fd N                   serve jobs; stdin is the down pipe, N the descriptor of the up pipe
+    --factory-fd N              fork trainers; N is the descriptor of a socket to the worker
     build SPEC --data-root R    build the spec's model and weigh it
     data SPEC --data-root R     decode the spec's images
     pack SPEC --data-root R     decode them into packs
@@ -22,25 +22,28 @@ def main() -> int:
     """Read the arguments, confine the process, and only then import Keras."""
     parser = _parser()
     arguments = parser.parse_args()
-    if not arguments.look and arguments.up_fd < 0:
-        parser.error("--up-fd, build, data or pack: one of them is needed")
+    if not arguments.look and arguments.factory_fd < 0:
+        parser.error("--factory-fd, build, data or pack: one of them is needed")
     confine()
     if arguments.look:
         return _look(arguments)
-    return _serve(arguments.up_fd)
+    return _serve(arguments.factory_fd)
 
 
-def _serve(up_fd: int) -> NoReturn:
-    from fornada.worker.trainer.process.keras_import import import_keras
-    from fornada.worker.trainer.process.pipes import Inbox, Outbox
+def _serve(factory_fd: int) -> NoReturn:
+    from fornada.worker.trainer.process.keras_import import load_keras, settle_backend
 
-    outbox = Outbox(up_fd)
-    # Before Keras, which takes seconds: a supervisor that ends meanwhile must end us too.
-    inbox = Inbox(sys.stdin.fileno())
-    import_keras()
+    load_keras()
     from fornada.settings import Settings
+    from fornada.worker.trainer.process import forking, memory
+    from fornada.worker.trainer.process.pipes import Inbox, Outbox
     from fornada.worker.trainer.serve import serve
 
+    memory.settle()
+    pipes = forking.trainers(factory_fd)
+    # From here on in a trainer. Its thread that reads is the first after the fork.
+    inbox, outbox = Inbox(pipes.down), Outbox(pipes.up)
+    settle_backend()
     settings = Settings()
     limit(settings)
     serve(inbox, outbox, settings)
@@ -65,7 +68,7 @@ def _look(arguments: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fornada.worker.trainer", description=__doc__)
-    parser.add_argument("--up-fd", type=int, default=-1, help="file descriptor of the up pipe")
+    parser.add_argument("--factory-fd", type=int, default=-1, help="socket to the worker")
     looks = parser.add_subparsers(dest="look", metavar="build|data|pack")
     for name in ("build", "data", "pack"):
         look = looks.add_parser(name)

@@ -24,7 +24,6 @@ def serve(inbox: Inbox, outbox: Outbox, settings: Settings) -> None:
     """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
-    memory.settle()
     room = memory.Room(settings.max_memory_bytes)
     while True:
         order = inbox.order()

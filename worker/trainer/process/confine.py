@@ -1,6 +1,6 @@
 """What the trainer gives up, and what it may use at most: Linux only, through libc.
 
-It dies with the thread that started it, gains no privileges, holds no capabilities and leaves
+It dies with the thread that is its parent, gains no privileges, holds no capabilities and leaves
 no core. A trainer that runs as root without capabilities cannot read the environment of its
 supervisor either, which is what the credentials rely on.
 """

@@ -14,6 +14,12 @@ _NOISE = (b"All log messages before absl", b"cudart_stub", b"oneDNN", b"cpu_feat
 
 def import_keras() -> None:
     """Import Keras for this worker's backend, on settings that no file of the user's changes."""
+    load_keras()
+    settle_backend()
+
+
+def load_keras() -> None:
+    """Import Keras, and look for no device: a process that is forked from this one may."""
     # 2: errors only; without a driver, not those about the missing driver either. Both variables
     # are read once, when the library is loaded.
     level = "2" if Path("/dev/nvidiactl").exists() else "3"
@@ -26,7 +32,7 @@ def import_keras() -> None:
         os.dup2(heard.fileno(), 2)
         try:
             keras = importlib.import_module("keras")
-            tensorflow = importlib.import_module("tensorflow")
+            importlib.import_module("tensorflow")
         finally:
             os.dup2(kept, 2)
             os.close(kept)
@@ -34,6 +40,11 @@ def import_keras() -> None:
             _repeat(heard.readlines())
     # A job's record wants the whole traceback, and Keras's reasons without its wrapping.
     keras.config.disable_traceback_filtering()
+
+
+def settle_backend() -> None:
+    """Tell TensorFlow and JAX what is whose; TensorFlow looks for devices where JAX trains."""
+    keras, tensorflow = map(importlib.import_module, ("keras", "tensorflow"))
     if keras.backend.backend() == "jax":
         # It only decodes images then, and would take the GPU's memory from JAX.
         tensorflow.config.set_visible_devices([], "GPU")

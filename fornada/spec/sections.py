@@ -9,7 +9,7 @@ from fornada.spec.catalogue.objects import Object, ObjectList
 from fornada.spec.datafolder import SPLIT, Folder, Validation
 from fornada.spec.kinds.compound import ListOf, Nullable, Pair
 from fornada.spec.kinds.fields import Field, Fields
-from fornada.spec.kinds.kind import Kind, any_of
+from fornada.spec.kinds.kind import Kind, or_null
 from fornada.spec.kinds.named import Tags, Weights
 from fornada.spec.kinds.plain import AutoOrBoolean, Choice, Integer
 from fornada.spec.kinds.reading import At
@@ -194,7 +194,7 @@ class Section(Kind):
 
     def schema(self) -> dict[str, Json]:
         schema = self.fields.schema()
-        return schema if "required" in schema else any_of(schema, {"type": "null"})
+        return schema if "required" in schema else or_null(schema)
 
 
 def _section(fields: Fields, about: str) -> Field:

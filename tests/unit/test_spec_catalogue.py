@@ -1,5 +1,6 @@
 """The catalogue's two parts fit together, and the pages made from it are fresh."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
@@ -64,6 +65,14 @@ def test_the_schema_is_one_and_takes_every_example() -> None:
         VALIDATOR.validate(load(path).document())
 
 
+def test_every_definition_of_the_schema_is_used_and_every_reference_has_one() -> None:
+    schema = json_schema()
+    definitions = schema["$defs"]
+    assert isinstance(definitions, dict)
+
+    assert set(_references(schema)) == {f"#/$defs/{name}" for name in definitions}
+
+
 @pytest.mark.parametrize(
     "case", ["padding-sane", "argument-misspelled", "section-misspelled", "use-bias-no"]
 )
@@ -71,6 +80,15 @@ def test_the_schema_refuses_what_an_editor_should_mark(case: str) -> None:
     path = Path(__file__).parent / "spec_cases" / f"{case}.yaml"
 
     assert not VALIDATOR.is_valid(_json(read(path.read_bytes(), case)))
+
+
+def _references(schema: Json) -> Iterator[Json]:
+    if isinstance(schema, dict):
+        if "$ref" in schema:
+            yield schema["$ref"]
+        schema = [*schema.values()]
+    for part in schema if isinstance(schema, list) else []:
+        yield from _references(part)
 
 
 def _json(node: Node) -> Json:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fornada.db.states import FailureCode
 from fornada.spec.catalogue.family import Family
 from fornada.spec.catalogue.signatures import keras_names
-from fornada.spec.kinds.kind import Kind, any_of, found
+from fornada.spec.kinds.kind import Kind, found, or_null
 from fornada.spec.kinds.reading import At, Refused
 from fornada.spec.source import nodes
 from fornada.spec.source.nodes import Json, Mark, Node, Scalar, written_name
@@ -190,4 +190,4 @@ class ObjectList(Kind):
         items: dict[str, Json] = {"type": "array", "items": Object(self.family).schema()}
         if self.minimum:
             return {**items, "minItems": self.minimum}
-        return any_of(items, {"type": "null"})
+        return or_null(items)

@@ -1,7 +1,6 @@
 """The pages that are written from what reads a spec: its reference and its JSON Schema."""
 
-import json
-
+from fornada.spec.docs.compact import compact
 from fornada.spec.docs.reference import page
 from fornada.spec.docs.schema import json_schema
 
@@ -10,5 +9,5 @@ def pages() -> dict[str, str]:
     """Each generated file of `docs/` by its name, with its text."""
     return {
         "spec.md": page(),
-        "spec.schema.json": json.dumps(json_schema(), indent=1) + "\n",
+        "spec.schema.json": compact(json_schema()) + "\n",
     }

@@ -1,38 +1,75 @@
-"""A JSON Schema of the spec, for editors that complete and check while one types."""
+"""A JSON Schema of the spec, for editors that complete and check while one types.
 
-from fornada.spec.catalogue import FAMILIES
+What stands in many places is defined once, under `$defs`: values by the names of `_VALUES`, and
+the arguments that several Keras classes or spellings have by the first of these.
+"""
+
+import json
+from collections.abc import Mapping
+
+from fornada.spec.catalogue import FAMILIES, arguments
 from fornada.spec.catalogue.family import Family
-from fornada.spec.kinds.kind import any_of
+from fornada.spec.datafolder import SPLIT, Folder
+from fornada.spec.kinds.compound import Nullable
+from fornada.spec.kinds.fields import Fields
+from fornada.spec.kinds.kind import any_of, or_null
+from fornada.spec.paths import DataPath
 from fornada.spec.sections import TOP
 from fornada.spec.source.nodes import Json
+
+_VALUES: dict[str, dict[str, Json]] = {
+    "number": arguments.ANY_NUMBER.schema(),
+    "numbers": arguments.NUMBERS.schema(),
+    "not_negative": arguments.NOT_NEGATIVE.schema(),
+    "not_negative_or_null": Nullable(arguments.NOT_NEGATIVE).schema(),
+    "positive": arguments.POSITIVE.schema(),
+    "positive_or_null": Nullable(arguments.POSITIVE).schema(),
+    "share": arguments.SHARE.schema(),
+    "decay": arguments.DECAY.schema(),
+    "split_or_null": Nullable(SPLIT).schema(),
+    "count": arguments.COUNT.schema(),
+    "count_or_null": Nullable(arguments.COUNT).schema(),
+    "size": arguments.SIZE.schema(),
+    "size_or_null": Nullable(arguments.SIZE).schema(),
+    "seed": arguments.SEED.schema(),
+    "axis": arguments.AXIS.schema(),
+    "axes": arguments.AXES.schema(),
+    "weight_axes": arguments.WEIGHT_AXES.schema(),
+    "name": arguments.NAME.schema(),
+    "path": DataPath().schema(),
+    "folder": Folder.fields.schema(),
+    "no_arguments": or_null(Fields("", "argument", {}).schema()),
+}
 
 
 def json_schema() -> dict[str, Json]:
     """The schema. It accepts whatever the parser accepts; the parser refuses more."""
-    definitions: dict[str, Json] = {name: _family(one) for name, one in FAMILIES.items()}
+    shared = _VALUES | _shared_arguments()
+    names = {_text(schema): name for name, schema in shared.items()}
+    families = {name: _family(one) for name, one in FAMILIES.items()}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Fornada spec",
         "description": "What to train: Keras spelled in YAML.",
-        **TOP.schema(),
-        "$defs": definitions,
+        **_refer(TOP.schema(), names),
+        "$defs": {
+            **_refer(families, names),
+            # Their own parts, since each as a whole would refer to itself.
+            **{name: _refer(schema, names) for name, schema in shared.items()},
+        },
     }
 
 
 def _family(family: Family) -> dict[str, Json]:
-    spelled = {name: name for name in family.hands} | dict(family.aliases)
-    bare: list[Json] = []
-    properties: dict[str, Json] = {}
-    for written, name in spelled.items():
-        hand = family.hands[name]
-        its = family.arguments[hand.with_arguments or name]
-        required = list(its.required()) and not hand.with_arguments
-        if not required:
-            bare.append(written)
-        arguments = its.schema()
-        if not its.required():
-            arguments = any_of(arguments, {"type": "null"})
-        properties[written] = {"description": hand.about, **arguments}
+    bare = [
+        written
+        for written, name in _spellings(family).items()
+        if family.hands[name].with_arguments or not family.arguments[name].required()
+    ]
+    properties: dict[str, Json] = {
+        written: {"description": family.hands[name].about, **_arguments(family, name)}
+        for written, name in _spellings(family).items()
+    }
     item: dict[str, Json] = {
         "type": "object",
         "properties": properties,
@@ -40,4 +77,46 @@ def _family(family: Family) -> dict[str, Json]:
         "minProperties": 1,
         "maxProperties": 1,
     }
-    return {"description": family.noun, **any_of({"enum": bare}, item)} if bare else item
+    return {"description": family.noun, **any_of({"enum": [*bare]}, item)} if bare else item
+
+
+def _spellings(family: Family) -> dict[str, str]:
+    """What a spec may write for a class, and the class."""
+    return {name: name for name in family.hands} | dict(family.aliases)
+
+
+def _arguments(family: Family, name: str) -> dict[str, Json]:
+    its = family.arguments[family.hands[name].with_arguments or name]
+    return its.schema() if its.required() else or_null(its.schema())
+
+
+def _shared_arguments() -> dict[str, dict[str, Json]]:
+    """Arguments that stand more than once, by the first class or spelling that has them."""
+    first: dict[str, str] = {}
+    shared: dict[str, dict[str, Json]] = {}
+    for family in FAMILIES.values():
+        for written, name in _spellings(family).items():
+            schema = _arguments(family, name)
+            place = first.setdefault(_text(schema), f"{family.name}.{written}")
+            if place != f"{family.name}.{written}" and schema not in _VALUES.values():
+                shared[place] = schema
+    return shared
+
+
+def _refer(schema: Mapping[str, Json], names: Mapping[str, str]) -> dict[str, Json]:
+    """A schema whose parts are references, where they have a name."""
+    return {key: _part(value, names) for key, value in schema.items()}
+
+
+def _part(value: Json, names: Mapping[str, str]) -> Json:
+    if isinstance(value, list):
+        return [_part(item, names) for item in value]
+    if not isinstance(value, dict):
+        return value
+    about = {key: text for key, text in value.items() if key == "description"}
+    name = names.get(_text({key: item for key, item in value.items() if key not in about}))
+    return {**about, "$ref": f"#/$defs/{name}"} if name else _refer(value, names)
+
+
+def _text(schema: Json) -> str:
+    return json.dumps(schema)

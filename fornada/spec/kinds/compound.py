@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from fornada.spec.kinds.kind import Kind, any_of
+from fornada.spec.kinds.kind import Kind, any_of, or_null
 from fornada.spec.kinds.reading import At, Refused
 from fornada.spec.source.nodes import Json, Node, Scalar, Sequence
 from fornada.spec.values import Value
@@ -32,7 +32,7 @@ class Nullable(Kind):
         return None if value is None else self.kind.with_classes(value, count)
 
     def schema(self) -> dict[str, Json]:
-        return any_of(self.kind.schema(), {"type": "null"})
+        return or_null(self.kind.schema())
 
 
 @dataclass(frozen=True)

@@ -64,3 +64,24 @@ def any_of(*schemas: dict[str, Json]) -> dict[str, Json]:
         inner = schema.get("anyOf") if set(schema) == {"anyOf"} else None
         flat.extend(inner if isinstance(inner, list) else [schema])
     return {"anyOf": flat}
+
+
+def or_null(schema: dict[str, Json]) -> dict[str, Json]:
+    """A schema that accepts null too.
+
+    Keywords such as `minimum` and `properties` say nothing of null, so another type is enough.
+
+    >>> or_null({"type": "integer", "minimum": 1})
+    {'type': ['integer', 'null'], 'minimum': 1}
+    >>> or_null({"enum": ["valid", "same"]})
+    {'enum': ['valid', 'same', None]}
+    >>> or_null({"$ref": "#/$defs/losses"})
+    {'anyOf': [{'$ref': '#/$defs/losses'}, {'type': 'null'}]}
+    """
+    match schema:
+        case {"enum": list(values), **rest} if not rest:
+            return {"enum": [*values, None]}
+        case {"type": str() | list() as types, **rest} if not {"const", "enum"} & rest.keys():
+            return {"type": [*([types] if isinstance(types, str) else types), "null"], **rest}
+        case _:
+            return any_of(schema, {"type": "null"})

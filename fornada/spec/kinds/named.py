@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from fornada.spec.kinds.kind import Kind, any_of, found
+from fornada.spec.kinds.kind import Kind, any_of, found, or_null
 from fornada.spec.kinds.plain import Number
 from fornada.spec.kinds.reading import At, Refused
 from fornada.spec.kinds.text import Label, is_class_name, is_label
@@ -151,7 +151,7 @@ class Tags(Kind):
 
     def schema(self) -> dict[str, Json]:
         value: Json = {"type": ["string", "number", "boolean"]}
-        return any_of({"type": "object", "additionalProperties": value}, {"type": "null"})
+        return or_null({"type": "object", "additionalProperties": value})
 
 
 def _is_line(text: str) -> bool:

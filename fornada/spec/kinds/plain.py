@@ -177,9 +177,9 @@ class Number(Kind):
             "exclusiveMinimum": self.above,
             "exclusiveMaximum": self.below,
         }
-        number: dict[str, Json] = {"type": "number"}
-        number.update({name: bound for name, bound in bounds.items() if bound is not None})
-        return any_of(number, {"type": "string", "pattern": _FRACTION_SCHEMA})
+        given = {name: bound for name, bound in bounds.items() if bound is not None}
+        # Bounds say nothing of a text, and the pattern nothing of a number.
+        return {"type": ["number", "string"], **given, "pattern": _FRACTION_SCHEMA}
 
 
 def _fraction(above: str, below: str) -> float | None:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from bench import pictures, report, running
+from bench import pictures, report, results, running
 from bench.nets import NETS, Training
 from bench.report import Report, Row
 from fornada.worker.slots.slots import discover
@@ -65,7 +65,7 @@ def main() -> int:
             "does not depend on how many there are"
         )
     sizes = {"images": pictures.count(data / "Train"), "epochs": epochs}
-    report.publish(
+    results.publish(
         Report(
             name="epochs-gpu" if GPU else "epochs",
             title=f"Steady epochs{' on a GPU' if GPU else ''}, images a second",

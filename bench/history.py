@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import event, text
 
-from bench import report
+from bench import report, results
 from bench.report import Report, Row
 from fornada.db import migrations
 from fornada.db.reads import documents, history, live, pages
@@ -62,7 +62,7 @@ def main() -> int:
             for name, database in databases(postgres, size, asked.epochs):
                 report.say(f"{name}: {size:,} jobs: asking")
                 rows += ask(name, database, size, asked.times)
-    report.publish(
+    results.publish(
         Report(
             name="history",
             title="Questions to the history",

@@ -14,7 +14,7 @@ from functools import partial
 from statistics import median
 from typing import NamedTuple
 
-from bench import pictures, report, running
+from bench import pictures, report, results, running
 from bench.nets import Training
 from bench.report import Report, Row
 
@@ -51,7 +51,7 @@ def main() -> int:
             replace(row, bound=bound) if row.name == WARM and row.unit == "s" else row
             for row in first
         ]
-    report.publish(
+    results.publish(
         Report(
             name="job",
             title="Whole jobs, seconds",

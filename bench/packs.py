@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from bench import pictures, report, running
+from bench import pictures, report, results, running
 from bench.report import Report
 
 # At least, times as fast as Keras's reader.
@@ -84,7 +84,7 @@ def main() -> int:
     again = f"a second look at {images:,} files"
     rows.append(report.row(again, "within a process", "s", looks, bound=SECOND_LOOK_S))
     rows.append(report.row(again, "fornada data pack, all of it", "s", commands))
-    report.publish(
+    results.publish(
         Report(
             name="packs",
             title="Packs",

@@ -2,7 +2,8 @@
 
     python -P -m bench.page [FOLDER [FILE]]
 
-FOLDER holds a `.json` and a `.svg` for each table: `make bench OUT=docs/performance`.
+FOLDER holds a `.json` for each table, whose `.svg` is drawn again from it:
+`make bench OUT=docs/performance`.
 """
 
 import sys
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import report
-from bench.report import HEADER, Report, Row, cells, groups, number, read, used_columns
+from bench.plot import svg
+from bench.report import HEADER, Report, Row, cells, groups, number, used_columns
+from bench.results import read
 
 ORDER = ("epochs", "epochs-gpu", "job", "sweep", "queueing", "history", "packs", "state")
 # What differs by less is no difference here: medians of a few runs vary by more.
@@ -37,26 +40,32 @@ one writes it by hand. Nothing else should run meanwhile.
 
 
 def main(arguments: list[str]) -> int:
-    """Write the page."""
+    """Write the page and its pictures."""
     folder = Path(arguments[0] if arguments else "docs/performance")
     file = Path(arguments[1] if len(arguments) > 1 else "docs/performance.md")
+    for each, _ in reports(folder):
+        (folder / f"{each.name}.svg").write_text(svg(each))
     file.write_text(page(folder, file))
     report.say(f"{file} is written")
     return 0
 
 
+def reports(folder: Path) -> list[tuple[Report, dict[str, Any]]]:
+    """What was measured, in the page's order."""
+    files = [folder / f"{name}.json" for name in ORDER]
+    return [read(file) for file in files if file.exists()]
+
+
 def page(folder: Path, file: Path) -> str:
     """The page, as Markdown; its links are relative to `file`."""
-    found = [read(folder / f"{name}.json") for name in ORDER if (folder / f"{name}.json").exists()]
+    found = reports(folder)
     if not found:
         return f"{HEAD}\nNo figures have been written yet.\n"
     parts = [HEAD, _slower([each for each, _ in found])]
     for each, document in found:
-        picture = folder / f"{each.name}.svg"
         parts.append(_section(each, document))
-        if picture.exists():
-            link = picture.resolve().relative_to(file.resolve().parent)
-            parts.append(f"![{each.title}]({link})\n")
+        link = (folder / f"{each.name}.svg").resolve().relative_to(file.resolve().parent)
+        parts.append(f"![{each.title}]({link})\n")
     return "\n".join(parts)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import event, func, insert, select
 
-from bench import pictures, processes, report, running
+from bench import pictures, processes, report, results, running
 from bench.nets import Training
 from bench.report import Report, Row
 from fornada.db.clock import now
@@ -77,7 +77,7 @@ def main() -> int:
             rows += at_size(site, asked.history, asked.idle_workers)
         with Site.on(postgres, redis.url) as site:
             rows += idle(site, asked.idle_s)
-    report.publish(
+    results.publish(
         Report(
             name="queueing",
             title="The queue's own cost",

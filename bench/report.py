@@ -1,11 +1,10 @@
-"""What every benchmark does with its figures: medians, ratios, a table, JSON and a plot.
+"""What every benchmark does with its figures: medians, ratios, and how they are written.
 
 A figure is the median of runs that took turns with those of its rivals in one session, with the
 least and the greatest of them. It is stored beside the machine and the versions it is about.
 """
 
 import argparse
-import json
 import math
 import os
 import platform
@@ -14,14 +13,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
-
-from rich.console import Console
-from rich.table import Table
 
 from fornada.worker.slots.slots import discover
 
@@ -34,8 +29,6 @@ PACKAGES = ("fornada", "keras", "tensorflow", "jax", "torch", "keras-tuner", "nu
 MATRIX_ROWS = 2048
 # Shares of the matrix rate that are told to a tenth of a percent, smaller ones to a hundredth.
 LARGE = 0.05
-# Shades that are told apart in print too.
-COLOURS = ("#34495e", "#d35400", "#2980b9", "#27ae60", "#8e44ad", "#7f8c8d", "#c0392b")
 
 
 @dataclass(frozen=True)
@@ -231,27 +224,7 @@ def parser(about: str | None) -> argparse.ArgumentParser:
     return made
 
 
-def publish(report: Report, out: Path) -> None:
-    """Print the table; write `NAME.json` and, where matplotlib is installed, `NAME.svg`."""
-    out.mkdir(parents=True, exist_ok=True)
-    document = {
-        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "versions": versions(),
-        **asdict(report),
-    }
-    (out / f"{report.name}.json").write_text(json.dumps(document, indent=1) + "\n")
-    Console(width=None if sys.stdout.isatty() else 120).print(_table(report))
-    for note in report.notes:
-        print(f"  {note}")
-    try:
-        plot(report, out / f"{report.name}.svg")
-    except ModuleNotFoundError:
-        say("no plot: matplotlib is not installed; `make bench` installs it")
-
-
 HEADER = ("", "figure", "least - greatest", "runs", "times as fast", "promised", "of matrix rate")
-_NUMBERS = range(1, len(HEADER))
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -310,82 +283,3 @@ def used_columns(rows: Sequence[Row]) -> list[int]:
     """Columns of `HEADER` that say something."""
     shown = [cells(each) for each in rows]
     return [column for column in range(len(HEADER)) if any(each[column] for each in shown)]
-
-
-def _table(report: Report) -> Table:
-    columns = used_columns(report.rows)
-    table = Table(title=f"{report.title}", title_justify="left")
-    for column in columns:
-        table.add_column(HEADER[column], justify="right" if column in _NUMBERS else "left")
-    for group, rows in groups(report.rows).items():
-        table.add_section()
-        table.add_row(f"[bold]{group}[/]")
-        for each in rows:
-            table.add_row(*(cells(each)[column] for column in columns))
-    return table
-
-
-def plot(report: Report, file: Path) -> None:
-    """Bars of each group; curves over the size where the rows have one."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    # The same figures make the same file.
-    mpl.rcParams["svg.hashsalt"] = "fornada"
-    from matplotlib import pyplot
-
-    by_group = groups(report.rows)
-    curves = any(each.size for each in report.rows)
-    if curves:
-        figure, axis = pyplot.subplots(figsize=(8, 5))
-        _curves(axis, by_group)
-    else:
-        heights = [len(rows) for rows in by_group.values()]
-        figure, axes = pyplot.subplots(
-            len(by_group),
-            figsize=(8, 0.9 * len(by_group) + 0.35 * sum(heights)),
-            squeeze=False,
-            height_ratios=heights,
-        )
-        for axis, (group, rows) in zip(axes[:, 0], by_group.items(), strict=True):
-            _bars(axis, group, rows)
-    figure.suptitle(report.title)
-    figure.tight_layout()
-    figure.savefig(file, metadata={"Date": None})
-    pyplot.close(figure)
-
-
-def _bars(axis: Any, group: str, rows: Sequence[Row]) -> None:
-    names = [each.name if each.of == "median" else f"{each.name}, {each.of}" for each in rows]
-    values = [each.value for each in rows]
-    below = [each.value - each.low for each in rows]
-    above = [each.high - each.value for each in rows]
-    colours = [COLOURS[0 if each.name.startswith("Fornada") else -2] for each in rows]
-    axis.barh(names, values, xerr=(below, above), color=colours)
-    axis.invert_yaxis()
-    axis.set_title(f"{group}: {' and '.join(dict.fromkeys(each.unit for each in rows))}", size=9)
-    axis.tick_params(labelsize=8)
-
-
-def _curves(axis: Any, by_group: Mapping[str, Sequence[Row]]) -> None:
-    """The worst of each group by size."""
-    worst: dict[str, dict[int, float]] = {}
-    for group, rows in by_group.items():
-        for each in rows:
-            if each.size is not None:
-                sizes = worst.setdefault(group.partition(":")[0], {})
-                sizes[each.size] = max(sizes.get(each.size, 0.0), each.value)
-    for colour, (name, sizes) in zip(COLOURS * len(worst), worst.items(), strict=False):
-        axis.plot(list(sizes), list(sizes.values()), marker="o", label=name, color=colour)
-    axis.set_xscale("log")
-    axis.set_yscale("log")
-    axis.set_xlabel("jobs of history")
-    axis.set_ylabel("ms, worst query")
-    axis.legend()
-
-
-def read(file: Path) -> tuple[Report, dict[str, Any]]:
-    """A report that was written, and its whole document."""
-    document = json.loads(file.read_text())
-    fields = {name: document[name] for name in Report.__dataclass_fields__}
-    return Report(**{**fields, "rows": [Row(**each) for each in fields["rows"]]}), document

@@ -23,7 +23,7 @@ import_keras()
 
 import numpy as np  # noqa: E402 - after the backend is chosen
 
-from bench import report  # noqa: E402
+from bench import report, results  # noqa: E402
 from bench.report import Report  # noqa: E402
 from fornada.settings import Settings  # noqa: E402
 from fornada.spec import Spec, from_document  # noqa: E402
@@ -157,7 +157,7 @@ def main() -> int:
     measured: dict[str, list[Trained]] = report.interleaved(
         {name: partial(_one, MODELS[name], asked.epoch_s) for name in asked.models.split(",")}, 1
     )
-    report.publish(
+    results.publish(
         Report(
             name="state",
             title="What saving the training state costs",

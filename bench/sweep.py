@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 from statistics import median
 
-from bench import pictures, report, running
+from bench import pictures, report, results, running
 from bench.nets import Training
 from bench.report import Report
 
@@ -59,7 +59,7 @@ def main() -> int:
         )
         for name, values in rates.items()
     ]
-    report.publish(
+    results.publish(
         Report(
             name="sweep",
             title="Many short jobs, jobs a minute",

@@ -10,7 +10,7 @@ PROJECT = Path(__file__).parents[2]
 # Not the worker: its modules import Keras.
 MODULES = [
     ".".join(path.relative_to(PROJECT).with_suffix("").parts)
-    for package in ("cli", "db", "fornada")
+    for package in ("bench", "cli", "db", "fornada")
     for path in sorted((PROJECT / package).rglob("*.py"))
     if ">>>" in path.read_text()
 ]

@@ -6,8 +6,11 @@ Run it where the picture should be true: `python docs/picture.py make demo`.
 import io
 import os
 import pty
+import re
 import shlex
 import sys
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import pyte
@@ -19,6 +22,19 @@ COLUMNS, LINES = 100, 60
 PICTURE = Path(__file__).with_name("demo.svg")
 # pyte's names of the eight colours; it calls yellow brown.
 COLOURS = {"brown": "yellow", "brightbrown": "bright_yellow"}
+# Rich's own, without the fonts that it would load from elsewhere.
+FORMAT = """\
+<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
+<style>
+.{unique_id}-matrix {{ font: {char_height}px monospace }}
+.{unique_id}-title {{ font: bold 18px sans-serif }}
+{styles}
+</style>
+{chrome}
+<g class="{unique_id}-matrix" transform="translate({terminal_x}, {terminal_y})">
+{backgrounds}{matrix}</g>
+</svg>
+"""
 
 
 def record(command: list[str]) -> pyte.HistoryScreen:
@@ -45,31 +61,47 @@ def record(command: list[str]) -> pyte.HistoryScreen:
 
 
 def line(cells: dict[int, pyte.screens.Char]) -> Text:
-    """One line of the screen with its colours."""
+    """One line of the screen with its colours, in few pieces."""
     text = Text()
-    for column in range(COLUMNS):
-        cell = cells[column]
-        colour = COLOURS.get(cell.fg, cell.fg)
-        if len(colour) == 6 and colour.isalnum() and not colour.isalpha():
-            colour = f"#{colour}"
-        style = Style(color=None if colour == "default" else colour, bold=cell.bold)
-        text.append(cell.data, style)
+    styled = [(style_of(cells[column]), cells[column].data) for column in range(COLUMNS)]
+    for style, run in groupby(styled, itemgetter(0)):
+        # Each piece is drawn at its own place, so columns stay columns whatever the font.
+        for piece in re.split("(^ +| {2,}| +$)", "".join(data for _, data in run)):
+            text.append(piece, style)
     text.rstrip()
     return text
+
+
+def style_of(cell: pyte.screens.Char) -> Style:
+    colour = COLOURS.get(cell.fg, cell.fg)
+    if len(colour) == 6 and colour.isalnum() and not colour.isalpha():
+        colour = f"#{colour}"
+    # A space has no colour, and parts no words of one colour.
+    plain = colour == "default" or cell.data == " "
+    return Style(color=None if plain else colour, bold=cell.bold)
+
+
+def svg(lines: list[Text], command: str) -> str:
+    """The picture of a terminal that shows the lines."""
+    console = Console(record=True, width=COLUMNS, file=io.StringIO())
+    for text in [Text(f"$ {command}", style="bold"), *lines]:
+        console.print(text, no_wrap=True)
+    drawn = console.export_svg(title=command, code_format=FORMAT, unique_id="t")
+    # No line is wider than the terminal, so none needs a clip path of its own.
+    drawn = re.sub(r' clip-path="url\(#t-line-\d+\)"', "", drawn)
+    # Rich writes the end of each line as a text, too.
+    drawn = re.sub(r"<text [^>]*>\n</text>", "\n", drawn)
+    return re.sub(r"\n[ \n]*", "\n", drawn.replace("&#160;", "\N{NO-BREAK SPACE}"))
 
 
 def main() -> None:
     command = sys.argv[1:] or ["make", "demo"]
     screen = record(command)
-    console = Console(record=True, width=COLUMNS, file=io.StringIO())
-    console.print(Text(f"$ {shlex.join(command)}", style="bold"))
     rows = [*screen.history.top, *(screen.buffer[row] for row in range(LINES))]
     lines = [line(cells) for cells in rows]
     while lines and not lines[-1].plain:
         lines.pop()
-    for text in lines:
-        console.print(text, no_wrap=True)
-    console.save_svg(str(PICTURE), title=shlex.join(command))
+    PICTURE.write_text(svg(lines, shlex.join(command)))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
+from fornada import __version__
 from fornada.cli.main import fornada
 from fornada.spec import SpecProblems, loads
 
@@ -62,3 +63,7 @@ def test_a_command_of_the_pages_exists_with_its_options(page: str, line: str) ->
 def test_a_link_leads_somewhere(page: str, target: str) -> None:
     folder = PROJECT if (PROJECT / page).exists() else PROJECT / "docs"
     assert (folder / target).exists()
+
+
+def test_the_changelog_has_a_section_for_this_version() -> None:
+    assert f"## {__version__}" in (PROJECT / "CHANGELOG.md").read_text().splitlines()

@@ -1,5 +1,6 @@
 """Paths in a spec: taken from where the person stands, stored relative to the data root."""
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -33,9 +34,20 @@ def resolve(stored: str, data_root: Path) -> Path:
         real = (root / path).resolve()
     except (OSError, RuntimeError, ValueError) as error:
         raise PathRefused(f'"{clip(stored)}" cannot be followed: {error}.') from error
+    if _loops(real):
+        raise PathRefused(f'"{clip(stored)}" cannot be followed: its links lead in a circle.')
     if not real.is_relative_to(root):
         raise PathRefused(f'"{clip(stored)}" leads outside the data root {root}.')
     return real
+
+
+def _loops(path: Path) -> bool:
+    """Whether links lead back to themselves: from 3.13 on `Path.resolve` does not tell."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def store(written: str, base: Path, data_root: Path) -> str:

@@ -59,6 +59,8 @@ class Claim:
     attempt: int
     name: str
     queue: str
+    # The spec's `resources.gpus` as text: "auto", "0" or "1".
+    gpus: str
     spec: dict[str, Any]
     time_limit_s: float | None
     retry_attempts: int
@@ -66,6 +68,11 @@ class Claim:
     # Where a training state may lie, to be tried in this order: a job's uid and the number of
     # one of its attempts.
     resume_from: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def may_use_gpu(self) -> bool:
+        """Whether the job may use its slot's GPU, where the slot has one."""
+        return self.gpus != "0"
 
     @property
     def fence(self) -> Fence:

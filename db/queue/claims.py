@@ -57,8 +57,8 @@ _ATTEMPTED = insert(Attempt).values(claimed_at=now())
 _TAKEN = tuple(
     Job.__table__.c[name]
     for name in (
-        *("id", "uid", "attempt", "name", "queue", "spec", "time_limit_s", "retry_attempts"),
-        *("cancel_requested_at", "resume_after", "continues_id"),
+        *("id", "uid", "attempt", "name", "queue", "gpus", "spec", "time_limit_s"),
+        *("retry_attempts", "cancel_requested_at", "resume_after", "continues_id"),
     )
 )
 
@@ -196,6 +196,7 @@ def _handed_over(connection: Connection, row: Row[Any]) -> Claim:
         attempt=row.attempt,
         name=row.name,
         queue=row.queue,
+        gpus=row.gpus,
         spec=row.spec,
         time_limit_s=row.time_limit_s,
         retry_attempts=row.retry_attempts,

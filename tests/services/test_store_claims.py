@@ -31,6 +31,7 @@ def test_a_claim_hands_over_all_that_a_worker_needs(database: Database) -> None:
         attempt=1,
         name=new.name,
         queue="default",
+        gpus=new.gpus,
         spec=new.spec,
         time_limit_s=7200.0,
         retry_attempts=2,

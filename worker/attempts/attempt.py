@@ -1,0 +1,196 @@
+"""One attempt at a job, from its claim to its verdict.
+
+It knows no Keras. It hands the job to a trainer, records what the trainer reports, makes the
+trainer stop when somebody wants that, and records what came of it.
+"""
+
+import logging
+import time
+from pathlib import Path
+
+from fornada import artifacts
+from fornada.db.records import Claim, Failure, Verdict
+from fornada.db.states import AttemptOutcome, JobState
+from fornada.worker.attempts import reports
+from fornada.worker.attempts.lease import Lease
+from fornada.worker.attempts.stopping import Stopping
+from fornada.worker.attempts.verdict import LOG, Ending, not_begun, unsupervised, verdict
+from fornada.worker.context import WorkerContext
+from fornada.worker.messages import EpochReport, Started, Train, WhyStop
+from fornada.worker.slots.factory import FactoryEnded
+from fornada.worker.slots.slots import Slot
+from fornada.worker.slots.trainer_process import Garbled, Trainer, Up
+from fornada.worker.slots.trainers import Needs
+
+log = logging.getLogger("fornada.worker")
+
+# How often the attempt looks whether somebody wants its trainer to stop.
+TICK_S = 0.25
+# After these outcomes the trainer may serve another job; after others nobody knows its state.
+_ENDED_WELL = frozenset(
+    {
+        AttemptOutcome.SUCCEEDED,
+        AttemptOutcome.CANCELLED,
+        AttemptOutcome.PREEMPTED,
+        AttemptOutcome.TIMED_OUT,
+    }
+)
+
+
+class Attempt:
+    """An attempt: its lease, its trainer and its ending.
+
+    Args:
+        claim: the job, claimed for this attempt.
+        slot: where its trainer runs.
+        context: of the worker.
+    """
+
+    def __init__(self, claim: Claim, slot: Slot, context: WorkerContext) -> None:
+        settings = context.settings
+        self._claim = claim
+        self._slot = slot
+        self._context = context
+        self._settings = settings
+        self._began = time.monotonic()
+        self._needs = _needs(claim)
+        # As the trainer limits itself: CUDA reserves more addresses than any host has memory.
+        on_gpu = slot.has_gpu and self._needs.gpu
+        self._ending = Ending(
+            self._folder(claim.uid, claim.attempt),
+            claim.time_limit_s,
+            None if on_gpu else settings.max_memory_bytes,
+        )
+        self._lease = Lease(
+            context.database,
+            claim.fence,
+            self._ending.folder / LOG,
+            lease_s=settings.lease_s,
+            heartbeat_s=settings.heartbeat_s,
+        )
+
+    def run(self) -> JobState | None:
+        """Run the attempt from claim to verdict.
+
+        Returns:
+            The job's state afterwards; None when the attempt lost the job on the way.
+        """
+        name = f"job {self._claim.job_id}/{self._claim.attempt}"
+        log.info("%s: claimed by slot %s: %s", name, self._slot.name, self._claim.name)
+        with self._lease:
+            try:
+                found = self._train()
+            except Exception as exc:
+                # The last resort, and the only one: a claimed job ends, whatever fails here.
+                log.exception("%s: its supervisor failed", name)
+                found = unsupervised(exc)
+            state = self._lease.finish(found, pause_s=self._settings.retry_pause_s)
+        seconds = time.monotonic() - self._began
+        if state is None:
+            log.warning("%s: no longer ours; its trainer ended after %.1f s", name, seconds)
+        else:
+            log.info("%s: %s after %.1f s%s", name, state, seconds, _why(found.failure))
+        return state
+
+    def _train(self) -> Verdict:
+        """Have a trainer train the job until it ends, or until the attempt loses the job."""
+        try:
+            self._ending.folder.mkdir(parents=True, exist_ok=True)
+            taken = self._take_trainer()
+        except OSError as exc:
+            return not_begun(exc)
+        except FactoryEnded as exc:
+            self._ending.exit = exc.exit
+            return verdict(self._ending, self._settings)
+        if taken is None:
+            return verdict(self._ending, self._settings)
+        with taken as trainer:
+            trainer.train(self._order(again=trainer.again))
+            stopping = Stopping(trainer, self._settings.grace_s)
+            while not (trainer.silent or self._ending.said or self._lease.over):
+                self._listen(trainer)
+                stopping.step(self._why_stop(), self._lease.requests.grace_s)
+            self._ending.asked = stopping.why
+            return self._end(trainer)
+
+    def _take_trainer(self) -> Trainer | None:
+        """A trainer, as soon as there is one; None when nobody wants it any more."""
+        taken = None
+        while taken is None and self._ending.asked is None and not self._lease.over:
+            taken = self._context.trainers.take(self._slot, self._needs, TICK_S)
+            self._ending.asked = self._why_stop()
+        return taken
+
+    def _end(self, trainer: Trainer) -> Verdict:
+        """End the trainer, or keep it for the slot's next job."""
+        ending = self._ending
+        if self._lease.over:
+            # Another attempt may own the job already: there is no time to wait.
+            ending.exit = trainer.kill()
+        elif not ending.again:
+            ending.exit = trainer.end()
+        found = verdict(ending, self._settings)
+        if ending.again and found.outcome in _ENDED_WELL and trainer.release():
+            self._context.trainers.keep(self._slot, trainer)
+        return found
+
+    def _order(self, *, again: bool) -> Train:
+        claim = self._claim
+        return Train(
+            job_id=claim.job_id,
+            uid=claim.uid,
+            attempt=claim.attempt,
+            spec=claim.spec,
+            data_root=self._settings.data_root_path,
+            folder=self._ending.folder,
+            resume_from=[self._folder(uid, attempt) for uid, attempt in claim.resume_from],
+            again=again,
+        )
+
+    def _folder(self, uid: str, attempt: int) -> Path:
+        return artifacts.attempt_folder(self._settings, uid, attempt)
+
+    def _why_stop(self) -> WhyStop | None:
+        limit_s = self._claim.time_limit_s
+        if self._lease.requests.cancel:
+            return WhyStop.CANCEL
+        if self._context.draining.is_set():
+            return WhyStop.DRAIN
+        if limit_s is not None and time.monotonic() - self._began > limit_s:
+            return WhyStop.TIME_LIMIT
+        return None
+
+    def _listen(self, trainer: Trainer) -> None:
+        try:
+            for message in trainer.listen(TICK_S):
+                self._record(message)
+        except Garbled as exc:
+            self._ending.garbled = str(exc)
+            trainer.kill()
+
+    def _record(self, message: Up) -> None:
+        ending = self._ending
+        if isinstance(message, Started):
+            ending.epoch, ending.best = message.first_epoch - 1, message.best
+            self._lease.started(reports.started(message, self._claim, self._settings))
+        elif isinstance(message, EpochReport):
+            ending.epoch, ending.best = message.number, message.best or ending.best
+            self._lease.epoch(reports.epoch(message, self._settings))
+        else:
+            ending.said = message
+
+
+def _why(failure: Failure | None) -> str:
+    if failure is None:
+        return ""
+    # Keras's reasons have many lines; the log has one each.
+    first, _, _ = failure.message.partition("\n")
+    return f": {failure.code}: {first}"
+
+
+def _needs(claim: Claim) -> Needs:
+    # The spec of a document that somebody pushed into the queue may be anything; the trainer
+    # refuses it.
+    spec = claim.spec if isinstance(claim.spec, dict) else {}
+    # Deterministic operations are a switch of the process.
+    return Needs(gpu=claim.may_use_gpu, alone=spec.get("reproducibility") == "deterministic")

@@ -1,1 +1,1 @@
-"""What is remembered: jobs, attempts, epochs and artifacts in a SQL database."""
+"""The SQL database: it stores jobs, attempts, epochs and artifacts."""

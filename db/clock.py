@@ -1,4 +1,7 @@
-"""The database's clock, in UTC: the only one whose times are written or compared."""
+"""The clock of the database server, in UTC.
+
+Every time that is stored or compared comes from this clock, because the hosts' clocks may differ.
+"""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,12 +12,13 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
-# As SQLAlchemy writes a DateTime on SQLite, six decimals, so that times compare as text.
+# The format in which SQLAlchemy stores a DateTime on SQLite, with six decimals. SQLite compares
+# times as text, so the times that it makes itself need the same format.
 _SQLITE_FORMAT = "'%Y-%m-%d %H:%M:%f000'"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A time with its zone, which is always UTC."""
+    """A time with a time zone, which is always UTC."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -29,26 +33,26 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        # SQLite gives back what was written, without a zone.
+        # SQLite returns times without a time zone.
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class now(FunctionElement[datetime]):  # noqa: N801 - reads as the SQL function it is
-    """The time now; on PostgreSQL that of the transaction's begin."""
+    """The time now. On PostgreSQL: the time when the transaction began."""
 
     type = UtcDateTime()
     inherit_cache = True
 
 
 class later(FunctionElement[datetime]):  # noqa: N801
-    """`later(time, seconds)`: so many seconds after a time."""
+    """`later(time, seconds)`: the time that many seconds after `time`."""
 
     type = UtcDateTime()
     inherit_cache = True
 
 
 class seconds_between(FunctionElement[float]):  # noqa: N801
-    """`seconds_between(start, end)`: how long from one time to another."""
+    """`seconds_between(start, end)`: the seconds from `start` to `end`."""
 
     type = Float()
     inherit_cache = True

@@ -1,4 +1,4 @@
-"""What the record can refuse, each with a stable code."""
+"""The errors of the database functions, each with a stable code."""
 
 from collections.abc import Sequence
 
@@ -6,18 +6,19 @@ from fornada.db.states import JobState
 
 
 class StoreError(Exception):
-    """Something the record could not do. `code` is stable; the text is for people."""
+    """A call to the database failed. `code` is stable; the text is for people and may change."""
 
     code = "STORE"
 
 
 class DatabaseUnreachable(StoreError):
-    """The database does not answer, or not in time. Nothing is known to have been written.
+    """The database did not answer, or did not answer in time.
 
     Attributes:
-        where: the database, without a password, fit for a screen or a log.
-        reason: the driver's own.
-        in_doubt: whether it went away during a commit, which may have been done.
+        where: the database's URL without passwords, safe to print and to log.
+        reason: the driver's error message.
+        in_doubt: whether the connection broke during a commit. The server may or may not have
+            committed then; otherwise nothing was written.
     """
 
     code = "DATABASE_UNREACHABLE"
@@ -33,57 +34,57 @@ class DatabaseUnreachable(StoreError):
 
 
 class NotPermitted(StoreError):
-    """The database's user lacks a right."""
+    """The database user does not have the right to run this statement."""
 
     code = "NOT_PERMITTED"
 
     def __init__(self, where: str, reason: str) -> None:
         super().__init__(
             f"the database {where} does not let this user do that: {reason}. "
-            "deploy/postgres says which role may do what; grants.sql is run after each upgrade."
+            "deploy/postgres lists the rights of each role; run grants.sql after each upgrade."
         )
         self.where = where
         self.reason = reason
 
 
 class SchemaMismatch(StoreError):
-    """The schema has another revision than this code needs."""
+    """The database schema does not have the revision that this code needs."""
 
     code = "SCHEMA_MISMATCH"
 
     def __init__(self, found: str | None, needed: str, *, newer: bool = False) -> None:
         has = f"schema revision {found}" if found else "no schema yet"
-        cure = (
+        remedy = (
             "It was upgraded by a newer Fornada: install that version here."
             if newer
             else "Run `fornada db upgrade`."
         )
-        super().__init__(f"the database has {has}, but this Fornada needs {needed}. {cure}")
+        super().__init__(f"the database has {has}, but this Fornada needs {needed}. {remedy}")
         self.found = found
         self.needed = needed
 
 
 class JobNotFound(StoreError):
-    """No job goes by this reference."""
+    """No job matches this reference."""
 
     code = "JOB_NOT_FOUND"
 
     def __init__(self, reference: str | int) -> None:
         super().__init__(
-            f"no job {reference}. A job is named by its id (12), by the first four or more "
-            "characters of its uid, or by @last; several by a range (12-20)."
+            f"no job {reference}. Name a job by its id (12), by the first four or more "
+            "characters of its uid, or by @last. Name several jobs by a range (12-20)."
         )
         self.reference = reference
 
 
 class AmbiguousReference(StoreError):
-    """More than one job's uid begins like this."""
+    """The uids of several jobs begin with this text."""
 
     code = "AMBIGUOUS_REFERENCE"
 
     def __init__(self, reference: str, candidates: Sequence[str]) -> None:
         super().__init__(
-            f"{reference} is the beginning of more than one uid: {', '.join(candidates)}, … "
+            f"several uids begin with {reference}: {', '.join(candidates)}, … "
             "Give more characters, or the id."
         )
         self.reference = reference
@@ -91,7 +92,7 @@ class AmbiguousReference(StoreError):
 
 
 class WrongState(StoreError):
-    """The job is in a state that has no way to the wanted one."""
+    """The job cannot move from its state to the wanted one."""
 
     code = "WRONG_STATE"
 
@@ -107,7 +108,10 @@ class WrongState(StoreError):
 
 
 class Fenced(StoreError):
-    """The attempt no longer holds its job: end the trainer and touch nothing."""
+    """The attempt no longer holds its job.
+
+    The caller must end the trainer and write nothing more for this attempt.
+    """
 
     code = "FENCED"
 
@@ -118,15 +122,18 @@ class Fenced(StoreError):
 
 
 class BadReference(StoreError):
-    """What was given names no job and could name none, or several where one is meant."""
+    """The reference can never name a job, or names several jobs where one is expected."""
 
     code = "BAD_REFERENCE"
 
 
 class BadCursor(StoreError):
-    """A page's cursor that was not given out for this sort order."""
+    """The cursor does not come from a page with this sort order."""
 
     code = "BAD_CURSOR"
 
     def __init__(self, cursor: str, sort: str) -> None:
-        super().__init__(f"{cursor!r} is no cursor of a page sorted by {sort}: start without one")
+        super().__init__(
+            f"{cursor!r} is not a cursor of a page sorted by {sort}. "
+            "Read the first page again, without a cursor."
+        )

@@ -1,8 +1,8 @@
-"""Values that must survive any database: numbers that are not finite, texts with odd bytes.
+"""Column types for values that a database cannot store as they are: NaN, infinity and odd text.
 
-JSON has no word for NaN and infinity. In a JSON column, and so in every document read from one,
-they are the strings "NaN", "Infinity" and "-Infinity", as on the trainer's pipe. In a column of
-numbers NaN is null (SQLite knows no other), infinity is itself.
+JSON has no NaN and no infinity. In a JSON column they are the strings "NaN", "Infinity" and
+"-Infinity", as in the trainer's messages; every document read from such a column has them too. In a
+column of numbers NaN is null, because SQLite stores it so, and infinity is stored as infinity.
 """
 
 import math
@@ -14,7 +14,7 @@ from sqlalchemy.types import TypeDecorator
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON can hold it: non-finite numbers become strings, tuples lists.
+    """Convert a value to what JSON can hold: NaN and infinity become strings, tuples become lists.
 
     >>> plain({"loss": float("nan"), "range": (0, float("-inf"))})
     {'loss': 'NaN', 'range': [0, '-Infinity']}
@@ -29,7 +29,7 @@ def plain(value: Any) -> Any:
 
 
 class Json(TypeDecorator[Any]):
-    """A document; the order of its keys is kept (so JSON on PostgreSQL, not JSONB)."""
+    """A JSON document that keeps the order of its keys: on PostgreSQL it is JSON, not JSONB."""
 
     impl = JSON(none_as_null=True)
     cache_ok = True
@@ -39,7 +39,7 @@ class Json(TypeDecorator[Any]):
 
 
 class Float(TypeDecorator[float]):
-    """A number with all its digits; NaN becomes null."""
+    """A float in double precision; NaN becomes null."""
 
     impl = Double
     cache_ok = True
@@ -49,9 +49,9 @@ class Float(TypeDecorator[float]):
 
 
 class SafeText(TypeDecorator[str]):
-    """A text; what PostgreSQL or UTF-8 cannot hold is written as an escape.
+    """A text. Characters that PostgreSQL or UTF-8 cannot store are written as escapes.
 
-    File names and tracebacks come from outside: they may hold NUL and undecoded bytes.
+    File names and tracebacks come from outside, so they may contain NUL and undecoded bytes.
     """
 
     impl = Text

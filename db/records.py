@@ -1,4 +1,4 @@
-"""What callers hand to the record and get from it, as plain values."""
+"""The plain values that callers pass to the database functions and get back from them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,15 +10,15 @@ from fornada.db.states import AttemptOutcome, FailureCode, StopReason
 
 @dataclass(frozen=True)
 class NewJob:
-    """A spec that was accepted: what `submit` writes, and what a wake-up carries as JSON."""
+    """An accepted spec. `submit` writes it to the database, and a wake-up carries it as JSON."""
 
     uid: str
     name: str
     queue: str
     priority: int
-    # auto, 0 or 1.
+    # "auto", "0" or "1".
     gpus: str
-    # The effective document, `Spec.document`.
+    # The spec with its defaults filled in: `Spec.document`.
     spec: dict[str, Any]
     spec_hash: str
     seed: int
@@ -27,24 +27,27 @@ class NewJob:
     time_limit_s: float | None
     retry_attempts: int
     monitor: str
-    # min or max.
+    # "min" or "max".
     monitor_mode: str
-    # A second job with the same one is the first.
+    # Submitting the same key again returns the first job and adds no second one.
     key: str | None = None
-    # Until a person releases it.
+    # Whether the job waits until a person releases it.
     held: bool = False
-    # Not to be claimed earlier.
+    # No worker claims the job before this time.
     not_before: datetime | None = None
-    # Ids of the jobs that must have succeeded first; ended in whatever way, if `after_any`.
+    # Ids of the jobs that this job waits for. Each must succeed; with `after_any`, each must end.
     after: tuple[int, ...] = ()
     after_any: bool = False
-    # Id of the job whose last state it goes on from.
+    # Id of the job whose last training state this job starts from.
     continues: int | None = None
 
 
 @dataclass(frozen=True)
 class Fence:
-    """What an attempt writes under: valid while it is the job's last and the job runs."""
+    """Identifies the attempt that writes.
+
+    The database accepts the write only while this is the job's last attempt and the job runs.
+    """
 
     job_id: int
     attempt: int
@@ -52,7 +55,7 @@ class Fence:
 
 @dataclass(frozen=True)
 class Claim:
-    """A job that is now this worker's to run, as attempt number `attempt`."""
+    """A job that a worker has just claimed and must now run, as attempt number `attempt`."""
 
     job_id: int
     uid: str
@@ -65,8 +68,7 @@ class Claim:
     time_limit_s: float | None
     retry_attempts: int
     cancel_requested: bool
-    # Where a training state may lie, to be tried in this order: a job's uid and the number of
-    # one of its attempts.
+    # The attempts that may have left a training state, in the order to try: (job uid, attempt).
     resume_from: tuple[tuple[str, int], ...] = ()
 
     @property
@@ -76,16 +78,16 @@ class Claim:
 
     @property
     def fence(self) -> Fence:
-        """What the attempt's writes carry."""
+        """The fence to pass to every write of this attempt."""
         return Fence(self.job_id, self.attempt)
 
 
 @dataclass(frozen=True)
 class Requests:
-    """What people have asked of a running job."""
+    """What people have asked a running job to do."""
 
     cancel: bool
-    # How long the trainer may take to stop: 0 to kill it at once, None for the worker's own.
+    # Seconds that the trainer may take to stop: 0 kills it at once, None is the worker's default.
     grace_s: float | None = None
 
 
@@ -109,18 +111,18 @@ class EpochRow:
     seconds: float
     images_per_s: float
     learning_rate: float
-    # Non-finite values may come as floats or as the strings of `fornada.db.json_values`.
+    # NaN and infinity may be floats or the strings of `fornada.db.json_values`.
     metrics: Mapping[str, float]
-    # Present when this epoch improved on the best.
+    # The best model, when this epoch improved it.
     best: BestModelRow | None = None
-    # Which attempt trained it, None for the one that records it; 0: one of the job that this
-    # one continues.
+    # The attempt that trained this epoch. None: the attempt that records it. 0: the job that this
+    # job continues trained it.
     attempt: int | None = None
 
 
 @dataclass(frozen=True)
 class StartedFacts:
-    """What the trainer knows before its first epoch; images counted, classes in order."""
+    """What the trainer knows before its first epoch."""
 
     trainer_pid: int
     device: str
@@ -129,26 +131,29 @@ class StartedFacts:
     seed: int
     parameters: int
     fingerprint: str
+    # In the order of the model's outputs.
     classes: Sequence[str]
+    # Numbers of images.
     train: int
     validation: int
     test: int
     data_uri: str
-    # What earlier attempts recorded from here on is run again, and so forgotten.
+    # The first epoch that this attempt trains. The database deletes this epoch and all later ones
+    # of earlier attempts, because they are trained again.
     first_epoch: int = 1
-    # Batches of it that were done when its state was saved.
+    # Batches of `first_epoch` that were trained before the training state was saved.
     first_batch: int = 0
-    # What the training state holds: all epochs before `first_epoch`.
+    # The epochs in the training state: all epochs before `first_epoch`.
     restored: Sequence[EpochRow] = ()
     best: BestModelRow | None = None
     # Why this attempt's numbers may differ from those of a run that was never interrupted.
     inexact: str | None = None
-    # seeded or deterministic.
+    # "seeded" or "deterministic".
     reproducibility: str = "seeded"
 
     @property
     def resumed(self) -> bool:
-        """Whether it goes on from a training state."""
+        """Whether the attempt continues from a training state."""
         return self.first_epoch > 1 or self.first_batch > 0
 
 
@@ -161,32 +166,34 @@ class Failure:
     traceback: str = ""
 
 
-# The kind of the file that a job left to go on from.
+# The `kind` of an artifact that is a training state: a later attempt can continue from it.
 TRAINING_STATE = "training_state"
 
 
 @dataclass(frozen=True)
 class ArtifactRow:
-    """A file that the attempt left; of a folder no sha256."""
+    """A file or folder that an attempt left."""
 
     kind: str
     uri: str
     bytes: int
+    # None for a folder.
     sha256: str | None
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How an attempt ended, and all that it leaves."""
+    """How an attempt ended, with its results and artifacts."""
 
     outcome: AttemptOutcome
     stop_reason: StopReason | None = None
     failure: Failure | None = None
     best: BestModelRow | None = None
-    # The best model on the test set: {loss, metrics, classes, confusion_matrix, per_class}.
+    # Results of the best model on the test set:
+    # {loss, metrics, classes, confusion_matrix, per_class}.
     test: Mapping[str, Any] | None = None
     artifacts: Sequence[ArtifactRow] = field(default_factory=tuple)
-    # Of the trainer process; negative: the signal that ended it.
+    # Exit status of the trainer process. A negative value is the signal that ended it.
     exit_status: int | None = None
 
 
@@ -194,20 +201,20 @@ class Verdict:
 class LogChunkRow:
     """A piece of an attempt's log."""
 
-    # From 1, without gaps.
+    # Counts from 1, without gaps.
     number: int
-    # Where in the log its first byte lies.
+    # Offset of the first byte of `data` in the log, in bytes.
     start: int
     data: bytes
 
 
 @dataclass(frozen=True)
 class LogPlace:
-    """Where the log of one attempt lies."""
+    """Where the log of one attempt is stored."""
 
     attempt: int
     host: str
-    # The URI of its folder among the artifacts.
+    # URI of the attempt's artifact folder.
     folder: str
-    # Whether the attempt, and so its log, has ended.
+    # Whether the attempt has ended, so that its log grows no more.
     ended: bool

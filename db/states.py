@@ -1,13 +1,14 @@
-"""The closed lists of the record: states, outcomes, failure codes, and the legal moves.
+"""Every state, outcome and failure code that the database can hold, and the legal state changes.
 
-Standard library only, so that the command line and the trainer can import it at no cost.
+Imports only the standard library, so that the command line and the trainer can import this module
+fast.
 """
 
 from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """Where a job stands. The last three are final."""
+    """The state of a job. The last three are final."""
 
     HELD = "held"
     QUEUED = "queued"
@@ -18,46 +19,47 @@ class JobState(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Whether no worker will move the job any more."""
+        """Whether the job has ended. Only a person can move it out of a final state."""
         return self in FINAL_STATES
 
 
 FINAL_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 LIVE_STATES = frozenset(JobState) - FINAL_STATES
 
-# Who moves a job: out of the state on the left, into those on the right.
+# The states that a job may move to, by its state before. Each comment says who makes the moves.
 LEGAL_MOVES: dict[JobState | None, frozenset[JobState]] = {
-    # submit; held also while a dependency runs
+    # A new job. `submit` queues it, or holds it for a person or until its dependencies end.
     None: frozenset({JobState.QUEUED, JobState.HELD}),
-    # release, or the dependency is done; cancel
+    # A person releases or cancels it, or its last dependency ends.
     JobState.HELD: frozenset({JobState.QUEUED, JobState.CANCELLED}),
-    # claim; hold; cancel
+    # A worker claims it, or a person holds or cancels it.
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.HELD, JobState.CANCELLED}),
-    # the attempt that holds the lease, or upkeep; queued again when its worker drains or a retry
-    # is due
+    # The attempt that holds the lease moves it, or upkeep when the lease ran out. The job goes back
+    # to its queue when its worker drains or when it gets a retry.
     JobState.RUNNING: frozenset(
         {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.QUEUED}
     ),
     JobState.SUCCEEDED: frozenset(),
-    # retry, by a person
+    # A person retries it.
     JobState.FAILED: frozenset({JobState.QUEUED}),
     JobState.CANCELLED: frozenset({JobState.QUEUED}),
 }
 
 
-# What a person may give a job; `move --top` may go beyond.
+# The priorities that a person may set; `move --top` may set a higher one.
 PRIORITIES = range(-100, 101)
 
 
 class WorkerState(StrEnum):
-    """What a worker does, by its own word; that it is gone is also said by others."""
+    """What a worker is doing, as it last reported."""
 
-    # It has its name, and is about to say what it offers.
+    # It has registered its name and does not take jobs yet.
     STARTING = "starting"
     IDLE = "idle"
     BUSY = "busy"
-    # Takes nothing any more.
+    # It takes no more jobs.
     DRAINING = "draining"
+    # It has ended.
     GONE = "gone"
 
 
@@ -86,12 +88,12 @@ class StopReason(StrEnum):
     TIME_LIMIT = "time_limit"
 
 
-# How the message of a failure begins to quote the last line of the log.
+# In a failure message, this text stands before the last line of the log.
 QUOTE = "; its log ends with: "
 
 
 class FailureCode(StrEnum):
-    """Why a job failed; the only codes there are."""
+    """Why a job failed. There are no other codes."""
 
     SPEC_SYNTAX = "SPEC_SYNTAX"
     SPEC_INVALID = "SPEC_INVALID"

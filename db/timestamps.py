@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 
 def iso(time: datetime | None) -> str | None:
-    """As it is shown: ISO-8601 in UTC, to the millisecond, with Z."""
+    """A time as text for people and JSON: ISO-8601 in UTC, with milliseconds and a Z."""
     if time is None:
         return None
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

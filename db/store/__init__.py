@@ -1,4 +1,4 @@
-"""The database itself: how SQLite and PostgreSQL are connected to, transactions, and the tables.
+"""Connections to SQLite and PostgreSQL, transactions, and the tables.
 
-What the rows mean, and who may change them, is told in `fornada.db.queue`.
+`fornada.db.queue` defines what the rows mean and who may change them.
 """

@@ -1,8 +1,10 @@
-"""Ctrl-C amid a transaction: it comes at the end.
+"""Delays signals such as Ctrl-C until a transaction has ended.
 
-An exception at any point of SQLAlchemy may leave a transaction open for as long as somebody holds
-the exception: so it was after 7 of 100 points of one that reads. Nobody else writes to an SQLite
-file then, not even the worker that the interrupted command waits for.
+Python raises KeyboardInterrupt at any line, also inside SQLAlchemy. SQLAlchemy may then leave the
+transaction open for as long as a variable refers to the exception. A test raised it at 100 points
+of a reading transaction, and 7 of them left the transaction open. While a transaction is open, no
+other process can write to the SQLite file, not even the worker that the interrupted command waits
+for.
 """
 
 import signal
@@ -11,38 +13,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# Those that a command may turn into a KeyboardInterrupt.
+# The signals that a command may turn into a KeyboardInterrupt.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def late() -> Iterator[None]:
-    """Call Python's handlers of signals at the end; at the second signal at once.
+def delayed_signals() -> Iterator[None]:
+    """Run the first signal's handler at the end of the block; run it at once for a second signal.
 
-    Only of use in the main thread, where Python calls them. A signal that has no handler of
-    Python's does what it always does.
+    Only the main thread delays signals, because Python runs their handlers there. A signal without
+    a Python handler is not delayed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handlers = {one: it for one in SIGNALS if callable(it := signal.getsignal(one))}
-    heard: list[tuple[int, FrameType | None]] = []
-    over = False
+    handlers = {
+        signum: handler for signum in SIGNALS if callable(handler := signal.getsignal(signum))
+    }
+    delayed: list[tuple[int, FrameType | None]] = []
+    ended = False
 
-    def note(number: int, frame: FrameType | None) -> None:
-        if over or heard:
-            # Also where an exception left this handler behind.
+    def delay(number: int, frame: FrameType | None) -> None:
+        # An exception in `finally` may leave this handler installed: it must then delay nothing.
+        if ended or delayed:
             handlers[signal.Signals(number)](number, frame)
         else:
-            heard.append((number, frame))
+            delayed.append((number, frame))
 
     try:
-        for one in handlers:
-            signal.signal(one, note)
+        for signum in handlers:
+            signal.signal(signum, delay)
         yield
     finally:
-        over = True
-        for one, handler in handlers.items():
-            signal.signal(one, handler)
-        for number, frame in heard:
+        ended = True
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
+        for number, frame in delayed:
             handlers[signal.Signals(number)](number, frame)

@@ -1,6 +1,7 @@
-"""How PostgreSQL is connected to: many hosts; no call waits without an end.
+"""Connections to PostgreSQL, for workers on many hosts. Every call has a time limit.
 
-Loaded only where there is one: the driver takes longer to import than a query on SQLite.
+Imported only when the database is PostgreSQL, because importing the driver takes longer than a
+query on SQLite.
 """
 
 import math
@@ -12,37 +13,44 @@ from typing import Any, TypeVar
 import psycopg
 from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 
-# A server that has not answered a connection by then hangs.
+# Seconds to wait for a new connection. A server that takes longer hangs.
 CONNECT_TIMEOUT_S = 5
-# A client that stops in mid-transaction keeps its job's row locked, and so its lease alive.
+# Seconds that a transaction may send no statement before the server ends it. A client that stops in
+# the middle of a transaction keeps its job's row locked, and upkeep cannot end a locked attempt.
 IDLE_IN_TRANSACTION_S = 10
+# Seconds that a statement may wait for a lock.
 LOCK_TIMEOUT_S = 10
-# Connections of a process, made as they are needed and kept: to make one takes longer than a short
-# job's statements.
-MOST_CONNECTIONS = 15
+# Connections that one process may open. The pool opens them when they are needed and keeps them,
+# because to open one takes longer than all statements of a short job.
+MAX_CONNECTIONS = 15
 
 T = TypeVar("T")
 
 
 def connected(url: URL, answer_timeout_s: float) -> Engine:
-    """An engine for a server; `answer_timeout_s` is how long it may think about a statement."""
+    """Create the engine for a server.
+
+    Args:
+        url: the database.
+        answer_timeout_s: seconds that the server may take to answer one statement.
+    """
     engine = create_engine(
         url,
         hide_parameters=True,
-        # A server that was restarted leaves dead connections in the pool.
+        # A server that restarts leaves dead connections in the pool.
         pool_pre_ping=True,
         pool_timeout=CONNECT_TIMEOUT_S,
-        pool_size=MOST_CONNECTIONS,
+        pool_size=MAX_CONNECTIONS,
         max_overflow=0,
-        # The same ones again, as long as they are enough.
+        # Reuse the connection that was used last, so that the pool opens as few as it can.
         pool_use_lifo=True,
-        connect_args=_postgresql_arguments(url),
+        connect_args=_connect_arguments(url),
     )
 
     def connect(
         dialect: Dialect, record: object, arguments: list[Any], keywords: dict[str, Any]
     ) -> psycopg.Connection[Any]:
-        connection = _ImpatientConnection.connect(*arguments, **keywords)
+        connection = _TimedConnection.connect(*arguments, **keywords)
         connection.answer_timeout_s = answer_timeout_s
         return connection
 
@@ -51,11 +59,11 @@ def connected(url: URL, answer_timeout_s: float) -> Engine:
 
 
 @contextmanager
-def patient(connection: Connection) -> Iterator[None]:
-    """For this transaction, wait for locks and answers as long as they take."""
+def without_timeouts(connection: Connection) -> Iterator[None]:
+    """Wait without a limit for locks and answers until the end of this transaction."""
     driver = connection.connection.dbapi_connection
-    if not isinstance(driver, _ImpatientConnection):
-        raise TypeError(f"{driver!r} is not a connection of ours")
+    if not isinstance(driver, _TimedConnection):
+        raise TypeError(f"{driver!r} is not a {_TimedConnection.__name__}")
     usual = driver.answer_timeout_s
     driver.answer_timeout_s = math.inf
     try:
@@ -65,7 +73,7 @@ def patient(connection: Connection) -> Iterator[None]:
         driver.answer_timeout_s = usual
 
 
-def _postgresql_arguments(url: URL) -> dict[str, Any]:
+def _connect_arguments(url: URL) -> dict[str, Any]:
     limits = {
         "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S}s",
         "lock_timeout": f"{LOCK_TIMEOUT_S}s",
@@ -78,31 +86,35 @@ def _postgresql_arguments(url: URL) -> dict[str, Any]:
     return {key: value for key, value in defaults.items() if key not in url.query}
 
 
-class _ImpatientConnection(psycopg.Connection[Any]):
-    """A connection that gives up on a server that is there but does not answer.
+class _TimedConnection(psycopg.Connection[Any]):
+    """A connection that raises when the server takes too long to answer.
 
-    Nothing else does: a stopped process still holds its socket open.
+    No other timeout covers this: a stopped server process still keeps its socket open.
     """
 
     answer_timeout_s = math.inf
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
         try:
-            return super().wait(_deadline(gen, self.answer_timeout_s), *args, **kwargs)
+            return super().wait(_with_deadline(gen, self.answer_timeout_s), *args, **kwargs)
         except TimeoutError as error:
-            # What it would still say belongs to nobody.
+            # Close the connection, so that the next statement cannot read this one's late answer.
             self.pgconn.finish()
             raise psycopg.OperationalError(str(error)) from error
 
 
-def _deadline(gen: Generator[Any, Any, T], seconds: float) -> Generator[Any, Any, T]:
-    """The same generator, until it is late. It is asked at least every 0.1 s."""
+def _with_deadline(gen: Generator[Any, Any, T], seconds: float) -> Generator[Any, Any, T]:
+    """Run psycopg's generator, but raise TimeoutError after so many seconds.
+
+    psycopg resumes the generator at least every 0.1 s, also when the server sent nothing.
+    """
     end = time.monotonic() + seconds
     try:
         wanted = next(gen)
         while True:
             ready = yield wanted
-            # Ready is 0: nothing came. What came late, after a pause of our own, still counts.
+            # `ready` is 0 when the server sent nothing. Accept an answer after the deadline: this
+            # process itself may have been paused.
             if not ready and time.monotonic() > end:
                 raise TimeoutError(f"no answer within {seconds:g} s")
             wanted = gen.send(ready)

@@ -1,4 +1,4 @@
-"""Transactions: one a call, errors translated, no call without an end."""
+"""The database and its transactions, with a time limit and with errors of `fornada.db.errors`."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -17,28 +17,30 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from fornada.db.errors import DatabaseUnreachable, NotPermitted
 from fornada.db.store import interrupts, sqlite
 
-# A server that thinks longer about a statement hangs: the longest of ours takes well under a
-# second on a million jobs.
+# Seconds that a server may take to answer one statement. Our slowest statement takes well under a
+# second with a million jobs, so a server that takes longer hangs.
 ANSWER_TIMEOUT_S = 15.0
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 INSUFFICIENT_PRIVILEGE = "42501"
 
 
 class Database:
-    """A database that this process talks to, from any of its threads.
+    """A database. All threads of the process may use one object.
+
+    The constructor does not connect; the first transaction does.
 
     Args:
-        url: SQLAlchemy's, `sqlite:////absolute/path.db` or
-            `postgresql://user:password@host/name`. Nothing is connected yet.
-        answer_timeout_s: how long a server may think about one statement.
+        url: an SQLAlchemy URL: `sqlite:////absolute/path.db` or
+            `postgresql://user:password@host/name`.
+        answer_timeout_s: seconds that a server may take to answer one statement.
     Raises:
-        DatabaseUnreachable: it is no such URL.
+        DatabaseUnreachable: `url` is not such a URL.
     """
 
     def __init__(self, url: str, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         parsed = _parse(url)
-        # As it may be shown: without passwords.
-        self.where = _shown(parsed)
+        # The URL without passwords, safe to print.
+        self.where = _without_passwords(parsed)
         self.dialect = parsed.get_backend_name()
         self._secrets = _secrets(parsed)
         if self.dialect == "sqlite":
@@ -53,45 +55,49 @@ class Database:
 
     @contextmanager
     def begin(self, *, patient: bool = False) -> Iterator[Connection]:
-        """A transaction that writes: committed at the end, rolled back when an error leaves it.
+        """Open a transaction that writes. It commits at the end of the block.
+
+        An exception in the block rolls it back.
 
         Args:
-            patient: wait for locks and answers as long as they take; for changes of schema.
+            patient: wait without a limit for locks and answers; for changes of the schema.
         Raises:
-            DatabaseUnreachable: it does not answer; a commit that is `in_doubt` may be done.
+            DatabaseUnreachable: the database does not answer. When its `in_doubt` is true, the
+                commit may have happened all the same.
         """
-        commits = False
+        committing = False
         try:
-            with self._late(), self._translated(), self._engine.begin() as connection:
+            with self._delayed_signals(), self._translated(), self._engine.begin() as connection:
                 if patient and self.dialect == "postgresql":
                     from fornada.db.store import postgresql
 
-                    with postgresql.patient(connection):
+                    with postgresql.without_timeouts(connection):
                         yield connection
                 else:
                     yield connection
-                commits = True
+                committing = True
         except DatabaseUnreachable as error:
-            error.in_doubt = commits
+            error.in_doubt = committing
             raise
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that reads one state of the database, in all its statements.
+        """Open a transaction that only reads. All its statements see the same data.
 
         Raises:
-            DatabaseUnreachable: it does not answer.
+            DatabaseUnreachable: the database does not answer.
         """
-        with self._late(), self._translated(), self._engine.connect() as connection:
-            yield connection.execution_options(**_reading(self.dialect))
+        with self._delayed_signals(), self._translated(), self._engine.connect() as connection:
+            yield connection.execution_options(**_read_options(self.dialect))
 
     def dispose(self) -> None:
         """Close all connections."""
         self._engine.dispose()
 
-    def _late(self) -> AbstractContextManager[None]:
-        # A server is no file that one process can keep from all others, and may hang for long.
-        return interrupts.late() if self.dialect == "sqlite" else nullcontext()
+    def _delayed_signals(self) -> AbstractContextManager[None]:
+        # PostgreSQL needs no delay: an open transaction there does not stop all other writers. And
+        # a server may hang for long, while a person presses Ctrl-C.
+        return interrupts.delayed_signals() if self.dialect == "sqlite" else nullcontext()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -102,7 +108,8 @@ class Database:
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) == INSUFFICIENT_PRIVILEGE:
                 raise NotPermitted(self.where, self._reason(error)) from error
-            # Of no kind at all: a file that is no database, a server that talks nonsense.
+            # Drivers raise DatabaseError itself, and no subclass, for a file that is not a database
+            # and for a server that sends nonsense.
             if not error.connection_invalidated and type(error) is not DatabaseError:
                 raise
             raise DatabaseUnreachable(self.where, self._reason(error)) from error
@@ -119,15 +126,16 @@ def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        # The text may hold a password, and the error may hold the text.
+        # The URL may contain a password, and the error's text may contain the URL.
         raise DatabaseUnreachable("of FORNADA_DATABASE_URL", "it is not a URL") from None
     backend = parsed.get_backend_name()
     if backend not in ("sqlite", "postgresql"):
-        raise DatabaseUnreachable(_shown(parsed), "only sqlite and postgresql are supported")
+        where = _without_passwords(parsed)
+        raise DatabaseUnreachable(where, "only sqlite and postgresql are supported")
     return parsed.set(drivername="sqlite" if backend == "sqlite" else "postgresql+psycopg")
 
 
-def _shown(url: URL) -> str:
+def _without_passwords(url: URL) -> str:
     hidden = {key: "***" for key in url.query if "password" in key}
     return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
@@ -137,7 +145,7 @@ def _secrets(url: URL) -> list[str]:
     return [secret for secret in (url.password, *query) if secret]
 
 
-def _reading(dialect: str) -> dict[str, Any]:
+def _read_options(dialect: str) -> dict[str, Any]:
     if dialect == "sqlite":
-        return {sqlite.READS: True}
+        return {sqlite.READ_ONLY: True}
     return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}

@@ -1,7 +1,7 @@
-"""The tables, the same on SQLite and PostgreSQL.
+"""The tables. They are the same on SQLite and PostgreSQL.
 
-Of all times see `fornada.db.clock`; of numbers and texts that not every database can hold,
-`fornada.db.json_values`.
+`fornada.db.clock` defines the type of all times. `fornada.db.json_values` defines the types of
+numbers and texts that not every database can store.
 """
 
 from datetime import datetime
@@ -27,7 +27,7 @@ from fornada.db.clock import UtcDateTime
 from fornada.db.json_values import Float, Json, SafeText
 from fornada.db.states import JobState
 
-# Names for what has none, so that a later revision can name what it changes.
+# Names for constraints and indexes, so that a later revision can change them by name.
 _NAMES = {
     "ix": "%(table_name)s_%(column_0_N_name)s",
     "uq": "%(table_name)s_%(column_0_N_name)s_key",
@@ -35,9 +35,10 @@ _NAMES = {
     "fk": "%(table_name)s_%(column_0_name)s_fkey",
     "pk": "%(table_name)s_pkey",
 }
-# SQLite counts only in INTEGER.
+# SQLite gives automatic ids only to an INTEGER column.
 _Id = BigInteger().with_variant(Integer, "sqlite")
-# Compared byte by byte, so that a prefix is a range of the index under any locale.
+# With collation C, PostgreSQL compares uids byte by byte, so all uids with one prefix are one range
+# of the index in any locale.
 _Uid = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 _State = Enum(
     JobState,
@@ -46,12 +47,12 @@ _State = Enum(
     values_callable=lambda states: [state.value for state in states],
 )
 _STATES = ", ".join(f"'{state}'" for state in JobState)
-# Spelled as in `fornada.db.queue.fences.queued`, whatever that costs to read: see there.
+# Must be the same expression as `fornada.db.queue.fences.queued`, which says why it is so odd.
 _IS_QUEUED = "coalesce(state, '') = 'queued'"
 
 
 class Base(DeclarativeBase):
-    """All tables."""
+    """The base class of all tables."""
 
     metadata = MetaData(naming_convention=_NAMES)
     type_annotation_map = {  # noqa: RUF012 - as SQLAlchemy declares it
@@ -65,20 +66,20 @@ class Base(DeclarativeBase):
 
 
 class Job(Base):
-    """One accepted spec, and where it stands."""
+    """One accepted spec, its state and its results."""
 
     __tablename__ = "job"
 
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
     uid: Mapped[str] = mapped_column(_Uid, unique=True)
-    # A word of whoever submitted it: a second job with the same one is not accepted.
+    # Chosen by the person who submits; no two jobs have the same key.
     key: Mapped[str | None]
     name: Mapped[str]
     state: Mapped[JobState] = mapped_column(_State)
     queue: Mapped[str]
-    # Higher is claimed first.
+    # Jobs with a higher priority are claimed first.
     priority: Mapped[int] = mapped_column(Integer)
-    # auto, 0 or 1, as the spec says it.
+    # "auto", "0" or "1", from the spec.
     gpus: Mapped[str]
     spec: Mapped[dict[str, Any]]
     spec_hash: Mapped[str]
@@ -86,54 +87,56 @@ class Job(Base):
     user: Mapped[str]
     time_limit_s: Mapped[float | None]
     retry_attempts: Mapped[int] = mapped_column(Integer)
-    # Goes on from the last state of that job.
+    # The job whose last training state this job starts from.
     continues_id: Mapped[int | None] = mapped_column(ForeignKey("job.id"))
-    # {classes, train, validation, test}: class names in order, images counted.
+    # {classes, train, validation, test}: class names in order, then numbers of images.
     data: Mapped[dict[str, Any] | None]
     data_fingerprint: Mapped[str | None]
     parameters: Mapped[int | None]
 
     submitted_at: Mapped[datetime]
-    # Before the first attempt: what a person asked for. After: the pause before a retry.
+    # No worker claims the job earlier. Before the first attempt a person set it; later it is the
+    # end of the pause before a retry.
     not_before: Mapped[datetime | None]
-    # The person who held it; a held job without one waits for dependencies.
+    # The person who held the job. Null in a held job that only waits for its dependencies.
     held_by: Mapped[str | None]
-    # Of the last attempt: a job that is queued again has not started.
+    # When the last attempt was claimed; null again while the job is queued for another one.
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     # From started_at to finished_at.
     duration_s: Mapped[float | None]
 
-    # 0 before the first claim; the fencing token.
+    # Number of the last attempt, 0 before the first claim. It is the fencing token: see
+    # `fornada.db.queue.fences`.
     attempt: Mapped[int] = mapped_column(Integer)
-    # Attempts that crashed, were lost or failed for what is the host's fault, since it was
-    # submitted or a person last retried it.
+    # Attempts that crashed, were lost, or failed because of their host. Counted from 0 again when a
+    # person retries the job.
     tries: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    # Where the last of them was.
+    # Host of the last attempt that `tries` counts.
     avoid_host: Mapped[str | None]
-    # States of attempts up to this number are not gone on from.
+    # New attempts do not continue from the training states of attempts up to this number.
     resume_after: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     worker: Mapped[str | None]
     slot: Mapped[str | None]
     lease_until: Mapped[datetime | None]
-    # As long as the last heartbeat asked for.
+    # The length of the lease that the last heartbeat asked for.
     lease_s: Mapped[float | None]
     cancel_requested_at: Mapped[datetime | None]
     cancel_requested_by: Mapped[str | None]
     cancel_reason: Mapped[str | None]
-    # How long the trainer may take to stop: 0 to kill it at once, null for the worker's own.
+    # Seconds that the trainer may take to stop: 0 kills it at once, null is the worker's default.
     cancel_grace_s: Mapped[float | None]
 
     epochs_run: Mapped[int] = mapped_column(Integer)
     monitor: Mapped[str]
-    # min or max.
+    # "min" or "max".
     monitor_mode: Mapped[str]
     best_value: Mapped[float | None]
     best_epoch: Mapped[int | None] = mapped_column(Integer)
     best_uri: Mapped[str | None]
     best_bytes: Mapped[int | None]
     best_sha256: Mapped[str | None]
-    # The best model on the test set, as the trainer reports it.
+    # Results of the best model on the test set, as the trainer reports them.
     test: Mapped[dict[str, Any] | None]
     stop_reason: Mapped[str | None]
     failure_code: Mapped[str | None]
@@ -141,7 +144,8 @@ class Job(Base):
 
     __table_args__ = (
         CheckConstraint(f"state IN ({_STATES})", name="state_check"),
-        # The claim reads of each queue and each wish for GPUs the best alone, whatever else waits.
+        # For the claim: it reads the best jobs of each queue and each value of `gpus`, and no other
+        # job, however many wait.
         Index(
             "job_kind",
             "queue",
@@ -151,7 +155,7 @@ class Job(Base):
             postgresql_where=text(f"{_IS_QUEUED} AND not_before IS NULL"),
             sqlite_where=text(f"{_IS_QUEUED} AND not_before IS NULL"),
         ),
-        # And whose time has come.
+        # Also for the claim: queued jobs by the time at which they may start.
         Index(
             "job_time",
             "queue",
@@ -159,8 +163,8 @@ class Job(Base):
             postgresql_where=text(f"{_IS_QUEUED} AND not_before IS NOT NULL"),
             sqlite_where=text(f"{_IS_QUEUED} AND not_before IS NOT NULL"),
         ),
-        # All that is queued in the order of its claim, for readers. The state is one and the same
-        # in all of it; without it SQLite prefers job_state, and sorts.
+        # For readers: all queued jobs in the order in which they will be claimed. All rows of this
+        # index have one state; without that column SQLite would use job_state and sort.
         Index(
             "job_claim",
             "state",
@@ -169,14 +173,14 @@ class Job(Base):
             postgresql_where=text("state = 'queued'"),
             sqlite_where=text("state = 'queued'"),
         ),
-        # Pages by key: each filter and sort order ends in the id. By state also what runs is
-        # found; no index holds lease_until, so that a heartbeat rewrites none.
+        # For pages of history: each filter and sort order ends with the id. Running jobs are found
+        # by job_state too. No index contains lease_until, so a heartbeat changes no index.
         Index("job_state", "state", "id"),
         Index("job_name", "name", "id"),
         Index("job_duration", "duration_s", "id"),
         Index("job_submitted", "submitted_at"),
         Index("job_key", "key", unique=True),
-        # Equal specs that have succeeded; the state is there for SQLite, as in the claim's.
+        # Succeeded jobs by spec. It contains the state for the same reason as job_claim.
         Index(
             "job_spec_hash",
             "spec_hash",
@@ -185,13 +189,13 @@ class Job(Base):
             postgresql_where=text("state = 'succeeded'"),
             sqlite_where=text("state = 'succeeded'"),
         ),
-        # An id is never given twice, not even after a deletion.
+        # SQLite would otherwise give the id of a deleted job to a new one.
         {"sqlite_autoincrement": True},
     )
 
 
 class JobTag(Base):
-    """A word that a person put on a job."""
+    """A tag that a person put on a job."""
 
     __tablename__ = "job_tag"
 
@@ -203,7 +207,7 @@ class JobTag(Base):
 
 
 class Dependency(Base):
-    """A job that waits, held, until another has succeeded."""
+    """Job `job_id` is held until job `needs_id` has succeeded."""
 
     __tablename__ = "dependency"
 
@@ -211,7 +215,7 @@ class Dependency(Base):
     needs_id: Mapped[int] = mapped_column(
         ForeignKey("job.id", ondelete="CASCADE"), primary_key=True, index=True
     )
-    # Whether any end of the other will do.
+    # True: it is enough that job `needs_id` ends, also without success.
     any_end: Mapped[bool] = mapped_column(server_default=false())
 
 
@@ -226,23 +230,23 @@ class Attempt(Base):
     host: Mapped[str]
     slot: Mapped[str]
     claimed_at: Mapped[datetime]
-    # When data were read and the model was built.
+    # When the trainer had read the data and built the model.
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     trainer_pid: Mapped[int | None]
     device: Mapped[str | None]
     backend: Mapped[str | None]
     versions: Mapped[dict[str, Any] | None]
-    # Where it went on from an earlier attempt's state: the epoch it began with, and the batches
-    # of it that were done; null when it began anew.
+    # For an attempt that continued from a training state: its first epoch, and the batches of that
+    # epoch that were trained before. Null for an attempt that began at the start.
     resumed_epoch: Mapped[int | None] = mapped_column(Integer)
     resumed_batch: Mapped[int | None] = mapped_column(Integer)
     # Why its numbers may differ from those of a run that was never interrupted.
     inexact: Mapped[str | None]
-    # seeded or deterministic.
+    # "seeded" or "deterministic".
     reproducibility: Mapped[str | None]
     outcome: Mapped[str | None]
-    # Of the trainer process; negative: the signal that ended it.
+    # Exit status of the trainer process. A negative value is the signal that ended it.
     exit_status: Mapped[int | None] = mapped_column(Integer)
     failure_code: Mapped[str | None]
     failure_message: Mapped[str | None]
@@ -250,14 +254,14 @@ class Attempt(Base):
 
 
 class Epoch(Base):
-    """One epoch, numbered from 1: one row, one upsert."""
+    """One epoch of a job, numbered from 1."""
 
     __tablename__ = "epoch"
 
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     attempt: Mapped[int] = mapped_column(Integer)
-    # Wall time, validation, callbacks and saves included.
+    # Wall time, with validation, callbacks and saving.
     seconds: Mapped[float]
     images_per_s: Mapped[float]
     learning_rate: Mapped[float | None]
@@ -267,8 +271,7 @@ class Epoch(Base):
 class MetricSummary(Base):
     """Last, smallest and largest value of one metric over a job's epochs.
 
-    NaN is smaller than nothing and larger than nothing: it is never `min` or `max`, which are
-    null when there was no number; a null `last` is NaN.
+    `min` and `max` ignore NaN; they are null when all values were NaN. A `last` of NaN is null.
     """
 
     __tablename__ = "metric_summary"
@@ -289,7 +292,7 @@ class MetricSummary(Base):
 
 
 class Artifact(Base):
-    """A file, or a folder, that an attempt left."""
+    """A file or folder that an attempt left."""
 
     __tablename__ = "artifact"
 
@@ -298,12 +301,12 @@ class Artifact(Base):
     uri: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]
     bytes: Mapped[int]
-    # None of a folder.
+    # Null for a folder.
     sha256: Mapped[str | None]
 
 
 class Event(Base):
-    """What happened to a job, written with what it tells of."""
+    """Something that happened to a job. The transaction that changes the job writes it."""
 
     __tablename__ = "event"
 
@@ -311,7 +314,7 @@ class Event(Base):
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
     at: Mapped[datetime]
     kind: Mapped[str]
-    # Who did it: user@host, a worker's name, upkeep; "job 41" where that one's end did.
+    # Who did it: user@host, a worker's name, or "upkeep". "job 41" when the end of job 41 did it.
     actor: Mapped[str]
     detail: Mapped[dict[str, Any] | None]
 
@@ -327,16 +330,16 @@ class LogChunk(Base):
     attempt: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     at: Mapped[datetime]
-    # Where in the log its first byte lies.
+    # Offset of the first byte of `data` in the log, in bytes.
     start: Mapped[int]
     data: Mapped[bytes] = mapped_column(LargeBinary)
 
-    # Old ones are looked for at every beat of upkeep.
+    # Upkeep looks for old chunks at every beat.
     __table_args__ = (Index("log_chunk_at", "at"),)
 
 
 class Queue(Base):
-    """What a person decided about a queue; a queue without a row is open."""
+    """A queue that a person paused or limited. A queue without a row is open and has no limit."""
 
     __tablename__ = "queue"
 
@@ -348,14 +351,14 @@ class Queue(Base):
 
 
 class Worker(Base):
-    """A worker as it last said it was."""
+    """A worker as it described itself at its last beat."""
 
     __tablename__ = "worker"
 
     name: Mapped[str] = mapped_column(primary_key=True)
     host: Mapped[str]
     pid: Mapped[int]
-    # [{name, gpu, ...}]: see fornada.db.queue.workers.
+    # [{name, ...}]: see `fornada.db.queue.workers.WorkerFacts`.
     slots: Mapped[list[Any]]
     queues: Mapped[list[Any]]
     devices: Mapped[list[Any]]
@@ -363,35 +366,36 @@ class Worker(Base):
     state: Mapped[str]
     started_at: Mapped[datetime]
     seen_at: Mapped[datetime]
-    # A person asked it to stop taking jobs, save and end; forgotten when it comes up again.
+    # When a person asked the worker to take no more jobs, save and end. Null again after a restart.
     drain_requested_at: Mapped[datetime | None]
     drain_requested_by: Mapped[str | None]
 
 
 class Dataset(Base):
-    """A data set by its content."""
+    """A data set, identified by the fingerprint of its content."""
 
     __tablename__ = "dataset"
 
     fingerprint: Mapped[str] = mapped_column(primary_key=True)
     uri: Mapped[str]
     classes: Mapped[list[Any]]
-    # {train, validation, test}: images, as the first job that read it split them.
+    # {train, validation, test}: numbers of images in the split of the first job that read it.
     counts: Mapped[dict[str, Any]]
     first_seen_at: Mapped[datetime]
 
 
 class UpkeepTurn(Base):
-    """One row: who does the upkeep, and when any worker last asked to."""
+    """Its one row says which worker does the upkeep, and when a worker last asked to do it."""
 
     __tablename__ = "upkeep"
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     holder: Mapped[str]
     held_until: Mapped[datetime]
-    # Of any worker, holder or not: a gap means that the database was away from all of them.
+    # Last beat of any worker. A long gap means that no worker could reach the database.
     beat_at: Mapped[datetime]
-    # When beats came again after a gap.
+    # Time of the first beat after the last long gap.
     resumed_at: Mapped[datetime | None]
-    # Held jobs up to this id were looked at last; null: all, or none yet.
+    # The last check of held jobs stopped at this id. Null when it reached the end, and before the
+    # first check.
     settled_to: Mapped[int | None]

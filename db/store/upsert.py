@@ -1,4 +1,7 @@
-"""INSERT … ON CONFLICT, which SQLite and PostgreSQL spell alike and SQLAlchemy does not."""
+"""INSERT … ON CONFLICT for both databases.
+
+SQLite and PostgreSQL have the same syntax for it, but SQLAlchemy has one function for each.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -12,7 +15,12 @@ from fornada.db.store.tables import Base
 
 
 def insert_for(dialect: str, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
-    """An INSERT of a dialect, by the name that a connection gives it."""
+    """Create an INSERT that has `on_conflict_…` methods.
+
+    Args:
+        dialect: `connection.dialect.name`.
+        table: where to insert.
+    """
     return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
@@ -23,22 +31,33 @@ def upsert(
     *,
     key: Iterable[str],
 ) -> None:
-    """Insert rows, or take their values for the rows that have their key already."""
+    """Insert rows; where a row with the same key exists, overwrite its values.
+
+    Args:
+        connection: where to write.
+        table: where to insert.
+        rows: column values; every row has the same columns.
+        key: the columns of the primary key.
+    """
     if not rows:
         return
     statement = _upsert(connection.dialect.name, table, tuple(rows[0]), tuple(key))
-    # One statement a row, which SQLAlchemy compiles once; one of many rows it would each time.
-    several = [dict(row) for row in rows]
-    connection.execute(statement, several if len(several) > 1 else several[0])
+    # One statement for each row: SQLAlchemy compiles that statement only once. It would compile a
+    # statement with many rows again on each call.
+    values = [dict(row) for row in rows]
+    connection.execute(statement, values if len(values) > 1 else values[0])
 
 
 def insert_new(
     connection: Connection, table: type[Base], row: Mapping[str, Any], *, at: str
 ) -> None:
-    """Insert a row unless its key is there already.
+    """Insert a row, unless a row with its key exists.
 
     Args:
-        at: the column for the time now.
+        connection: where to write.
+        table: where to insert.
+        row: column values.
+        at: the column that receives the time now.
     """
     connection.execute(_insert_new(connection.dialect.name, table, at), dict(row))
 

@@ -1,4 +1,4 @@
-"""Databases that are away, hung, or not what they should be."""
+"""Databases that do not answer, answer late, or have another schema than expected."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ SECRET = "s3cr3t-w0rd"
 
 @pytest.fixture
 def server() -> Iterator[PostgresServer]:
-    """A PostgreSQL to be mistreated, with a migrated database `store`."""
+    """A PostgreSQL server that the test may stop and pause, with a migrated database `store`."""
     with PostgresServer() as running:
         running.execute("CREATE DATABASE store")
         database = Database(running.url("store"))
@@ -35,7 +35,7 @@ def server() -> Iterator[PostgresServer]:
         yield running
 
 
-def test_a_stopped_server_is_unreachable_and_then_there_again(server: PostgresServer) -> None:
+def test_a_stopped_server_is_unreachable_until_it_starts_again(server: PostgresServer) -> None:
     database = Database(server.url("store"))
     fence = store.running(database)
     server.kill()
@@ -54,7 +54,7 @@ def test_a_stopped_server_is_unreachable_and_then_there_again(server: PostgresSe
     database.dispose()
 
 
-def test_nobody_notices_that_a_server_was_restarted_in_between(server: PostgresServer) -> None:
+def test_a_restart_of_the_server_between_two_calls_raises_no_error(server: PostgresServer) -> None:
     database = Database(server.url("store"))
     fence = store.running(database)
     server.kill()
@@ -65,7 +65,7 @@ def test_nobody_notices_that_a_server_was_restarted_in_between(server: PostgresS
 
 @contextmanager
 def paused(server: PostgresServer) -> Iterator[None]:
-    """Stop the server and all its sessions where they are; let them go on afterwards."""
+    """Pause the processes of the server and of all its sessions; continue them at the end."""
     children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
     pids = [server.pid, *map(int, children)]
     for pid in pids:
@@ -77,22 +77,24 @@ def paused(server: PostgresServer) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-def test_a_hung_server_hangs_nobody(server: PostgresServer) -> None:
+def test_a_call_to_a_hung_server_ends(server: PostgresServer) -> None:
     database = Database(server.url("store"), answer_timeout_s=1.0)
     fence = store.running(database)
     with paused(server):
-        # First in a session that is open, then in a new one.
+        # The first call uses an open connection, the second one opens a new connection.
         for _ in range(2):
             began = time.monotonic()
             with pytest.raises(DatabaseUnreachable):
                 attempts.renew(database, fence, 60.0)
-            # One second for an answer, five for a connection, and a busy machine.
+            # One second to answer, five to connect, and the rest because the machine may be busy.
             assert time.monotonic() - began < 15.0
     assert not attempts.renew(database, fence, 60.0).cancel
     database.dispose()
 
 
-def test_a_client_that_stops_in_mid_transaction_loses_its_lock(server: PostgresServer) -> None:
+def test_the_server_ends_idle_transactions_and_long_waits_for_locks(
+    server: PostgresServer,
+) -> None:
     database = Database(server.url("store"))
     with database.begin() as connection:
         limit = connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar_one()
@@ -135,14 +137,14 @@ def test_a_database_shows_itself_without_its_password() -> None:
     assert "ana:***@db.example/store" in repr(database)
 
 
-def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database(tmp_path: Path) -> None:
     file = tmp_path / "fornada.db"
     file.write_text("this is not a database, whatever its name says" * 100)
     with pytest.raises(DatabaseUnreachable, match="not a database"):
         migrations.current(Database(f"sqlite:///{file}"))
 
 
-def test_sqlite_is_safe_on_disk(sqlite_database_url: str) -> None:
+def test_sqlite_has_the_settings_that_keep_data_safe(sqlite_database_url: str) -> None:
     database = Database(sqlite_database_url)
     with database.begin() as connection:
         pragmas = {
@@ -159,7 +161,7 @@ def test_sqlite_is_safe_on_disk(sqlite_database_url: str) -> None:
     database.dispose()
 
 
-def test_a_writer_of_sqlite_begins_as_one(sqlite_database_url: str) -> None:
+def test_sqlite_locks_the_file_when_a_writing_transaction_begins(sqlite_database_url: str) -> None:
     database = Database(sqlite_database_url)
     file = sqlite_database_url.removeprefix("sqlite:///")
     other = sqlite3.connect(file, timeout=0, isolation_level=None)
@@ -185,8 +187,8 @@ def test_an_error_undoes_the_whole_transaction(database: Database) -> None:
     assert documents.job(database, job_id)["name"] != "other"
 
 
-def test_a_reader_sees_one_state(postgres_database_url: str) -> None:
-    # SQLite without a write-ahead log lets no writer finish meanwhile: nothing to see there.
+def test_a_reader_sees_no_later_writes(postgres_database_url: str) -> None:
+    # Only on PostgreSQL: SQLite without a write-ahead log lets no writer commit while one reads.
     reader, writer = Database(postgres_database_url), Database(postgres_database_url)
     store.add(writer)
     count = "SELECT count(*) FROM job"
@@ -200,7 +202,7 @@ def test_a_reader_sees_one_state(postgres_database_url: str) -> None:
     writer.dispose()
 
 
-def test_reading_writes_nothing(postgres_database_url: str) -> None:
+def test_a_reading_transaction_cannot_write(postgres_database_url: str) -> None:
     from sqlalchemy.exc import InternalError
 
     database = Database(postgres_database_url)
@@ -221,7 +223,7 @@ def test_an_empty_database_says_what_to_run(tmp_path: Path) -> None:
     database.dispose()
 
 
-def test_a_newer_schema_is_left_alone(database: Database) -> None:
+def test_a_newer_schema_is_not_changed(database: Database) -> None:
     head = migrations.head()
     with database.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")

@@ -1,4 +1,4 @@
-"""Ctrl-C leaves no transaction open in SQLite, where it would keep everybody else from writing."""
+"""Ctrl-C leaves no transaction open in SQLite, because an open one stops all other writers."""
 
 import signal
 import sqlite3
@@ -16,7 +16,8 @@ from fornada.db.store import interrupts
 from fornada.db.store.session import Database
 from tests.services import store
 
-# Of the points of a call every so manieth is tried: primes, so that no loop hides between.
+# The test interrupts a call at every 61st or 7th function call or return. Both are primes, so that
+# the points fall on different steps of a loop.
 STRIDES = {"read": 61, "write": 7}
 
 
@@ -29,7 +30,7 @@ def test_an_interrupt_at_any_point_leaves_no_transaction_open(
     first.dispose()
     points = 0
     for point in range(1, 1_000_000, STRIDES[kind]):
-        # One of its own, whose pool no interrupt has hit before.
+        # A new database object each time, because an earlier interrupt may have harmed the pool.
         database = Database(sqlite_database_url)
         history.state(database, fence.job_id)
         interrupt = _Interrupt(point)
@@ -40,8 +41,8 @@ def test_an_interrupt_at_any_point_leaves_no_transaction_open(
                 else:
                     documents.job(database, fence.job_id)
         except KeyboardInterrupt:
-            # While the exception holds the frames that it has left.
-            _write_at_once(sqlite_database_url)
+            # Inside `except`, because here the exception still keeps its stack frames alive.
+            _assert_can_write(sqlite_database_url)
             points += 1
         database.dispose()
         if not interrupt.came:
@@ -49,20 +50,20 @@ def test_an_interrupt_at_any_point_leaves_no_transaction_open(
     assert points > 20
 
 
-def test_whoever_interrupts_twice_does_not_wait() -> None:
-    past: list[str] = []
+def test_a_second_interrupt_is_not_delayed() -> None:
+    steps: list[str] = []
     try:
-        with interrupts.late():
+        with interrupts.delayed_signals():
             signal.raise_signal(signal.SIGINT)
-            past.append("first")
+            steps.append("after the first")
             signal.raise_signal(signal.SIGINT)
-            past.append("second")
+            steps.append("after the second")
     except KeyboardInterrupt:
-        past.append("end")
-    assert past == ["first", "end"]
+        steps.append("interrupted")
+    assert steps == ["after the first", "interrupted"]
 
 
-def test_handlers_are_as_they_were_and_hear_of_it() -> None:
+def test_the_delayed_handler_runs_at_the_end_and_is_restored() -> None:
     heard: list[int] = []
 
     def handler(number: int, frame: FrameType | None) -> None:
@@ -70,7 +71,7 @@ def test_handlers_are_as_they_were_and_hear_of_it() -> None:
 
     before = signal.signal(signal.SIGTERM, handler)
     try:
-        with interrupts.late(), interrupts.late():
+        with interrupts.delayed_signals(), interrupts.delayed_signals():
             signal.raise_signal(signal.SIGTERM)
             assert heard == []
         assert heard == [signal.SIGTERM]
@@ -79,11 +80,11 @@ def test_handlers_are_as_they_were_and_hear_of_it() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-def test_other_threads_leave_signals_alone() -> None:
+def test_other_threads_do_not_change_the_handlers() -> None:
     seen: list[Any] = []
 
     def look() -> None:
-        with interrupts.late():
+        with interrupts.delayed_signals():
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=look)
@@ -93,7 +94,7 @@ def test_other_threads_leave_signals_alone() -> None:
 
 
 class _Interrupt:
-    """Ctrl-C when so many functions have been called or left, if there are so many."""
+    """Raises SIGINT at the given function call or return; `came` says whether it got that far."""
 
     def __init__(self, point: int) -> None:
         self.came = False
@@ -113,7 +114,7 @@ class _Interrupt:
             signal.raise_signal(signal.SIGINT)
 
 
-def _write_at_once(url: str) -> None:
+def _assert_can_write(url: str) -> None:
     other = sqlite3.connect(Path(url.removeprefix("sqlite:///")), timeout=0, isolation_level=None)
     try:
         other.execute("BEGIN EXCLUSIVE")

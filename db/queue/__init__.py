@@ -1,6 +1,6 @@
-"""Everything that changes rows: jobs, claims, attempts, queues and workers.
+"""Every function that changes rows: jobs, claims, attempts, queues and workers.
 
-Each call is one transaction. A change of a job's state goes through `moves`, which records its
-event; a write of an attempt goes through `fences`. Answers for people are made in
-`fornada.db.reads`.
+Each public call that takes a `Database` makes its own transactions. A change of a job's state goes
+through `moves`, which also records the event. A write of an attempt goes through `fences`. Answers
+for people come from `fornada.db.reads`.
 """

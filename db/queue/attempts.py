@@ -1,7 +1,7 @@
-"""What an attempt does, from its lease to its last epoch.
+"""What a running attempt reads and writes: its lease, requests to stop, its start and its epochs.
 
-Each write goes through `fornada.db.queue.fences` first. How an attempt begins:
-`fornada.db.queue.claims`; how it ends: `fornada.db.queue.verdicts`.
+Every write first checks the fence: see `fornada.db.queue.fences`. An attempt begins in
+`fornada.db.queue.claims` and ends in `fornada.db.queue.verdicts`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,63 +14,68 @@ from fornada.db.clock import later, now
 from fornada.db.errors import Fenced
 from fornada.db.queue import summaries
 from fornada.db.queue.fences import (
-    ATTEMPT,
-    HOLDS,
-    JOB,
+    FENCE_HOLDS,
+    UPDATE_ATTEMPT,
+    UPDATE_JOB,
     best_columns,
-    named,
+    fence_values,
     write_attempt,
     write_job,
 )
-from fornada.db.queue.moves import tell
+from fornada.db.queue.moves import record_event
 from fornada.db.records import TRAINING_STATE, EpochRow, Fence, Requests, StartedFacts
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Artifact, Attempt, Dataset, Epoch, Job
 from fornada.db.store.upsert import insert_new, upsert
 
-# Built once, as the statements of `fornada.db.queue.fences` are.
-_RENEWED = JOB.values(lease_until=later(now(), bindparam("for_s", type_=Float())))
-_REQUESTS = select(Job.cancel_requested_at, Job.cancel_grace_s).where(HOLDS)
-_STARTED = ATTEMPT.values(started_at=now())
-_LAST = bindparam("last_epoch", type_=Integer())
-_RUN = JOB.values(epochs_run=case((Job.epochs_run < _LAST, _LAST), else_=Job.epochs_run))
-_STARTED_AT = (
+# Built only once: see `fornada.db.queue.fences`.
+_RENEW_LEASE = UPDATE_JOB.values(lease_until=later(now(), bindparam("for_s", type_=Float())))
+_REQUESTS = select(Job.cancel_requested_at, Job.cancel_grace_s).where(FENCE_HOLDS)
+_SET_STARTED = UPDATE_ATTEMPT.values(started_at=now())
+_LAST_EPOCH = bindparam("last_epoch", type_=Integer())
+_SET_EPOCHS_RUN = UPDATE_JOB.values(
+    epochs_run=case((Job.epochs_run < _LAST_EPOCH, _LAST_EPOCH), else_=Job.epochs_run)
+)
+_LOCK_STARTED_AT = (
     select(Attempt.started_at)
     .join(Job, and_(Attempt.job_id == Job.id, Attempt.number == Job.attempt))
-    .where(HOLDS)
+    .where(FENCE_HOLDS)
     .with_for_update(of=Job)
 )
 
 
 def renew(database: Database, fence: Fence, lease_s: float) -> Requests:
-    """Extend the lease: `lease_s` seconds from now.
+    """Extend the lease until `lease_s` seconds from now.
 
+    Returns:
+        What people have asked the job to do.
     Raises:
         Fenced: the attempt no longer holds the job.
     """
     with database.begin() as connection:
-        job = write_job(connection, fence, _RENEWED, for_s=lease_s, lease_s=lease_s)
+        job = write_job(connection, fence, _RENEW_LEASE, for_s=lease_s, lease_s=lease_s)
         return _requests(job.cancel_requested_at, job.cancel_grace_s)
 
 
 def requests(database: Database, fence: Fence) -> Requests:
-    """What people have asked of the job; only a read.
+    """What people have asked the job to do. This call only reads.
 
     Raises:
         Fenced: the attempt no longer holds the job.
     """
     with database.read() as connection:
-        job = connection.execute(_REQUESTS, named(fence)).one_or_none()
+        job = connection.execute(_REQUESTS, fence_values(fence)).one_or_none()
     if job is None:
         raise Fenced(fence.job_id, fence.attempt)
     return _requests(*job)
 
 
 def started(database: Database, fence: Fence, facts: StartedFacts) -> None:
-    """Record what the trainer found, and make the history what it goes on from.
+    """Record what the trainer knows before its first epoch.
 
-    Epochs of other attempts from `first_epoch` on are forgotten, those that the training state
-    holds are as it says. The same again changes nothing.
+    The recorded epochs become those that the attempt continues from: epochs of other attempts from
+    `first_epoch` on are deleted, and the epochs of the training state are written. A second call
+    for the same attempt changes nothing.
 
     Raises:
         Fenced: the attempt no longer holds the job.
@@ -82,7 +87,7 @@ def started(database: Database, fence: Fence, facts: StartedFacts) -> None:
         "test": facts.test,
     }
     with database.begin() as connection:
-        if _known(connection, fence):
+        if _has_started(connection, fence):
             return
         write_job(
             connection,
@@ -92,14 +97,15 @@ def started(database: Database, fence: Fence, facts: StartedFacts) -> None:
             parameters=facts.parameters,
             seed=facts.seed,
             epochs_run=facts.first_epoch - 1,
-            # Of a job that is trained again; whoever only submits may write no result.
+            # Delete the test result of a job that was retried. The retry cannot do it, because a
+            # person who may only submit has no right to write results.
             test=None,
             **best_columns(facts.best),
         )
         attempt = write_attempt(
             connection,
             fence,
-            _STARTED,
+            _SET_STARTED,
             trainer_pid=facts.trainer_pid,
             device=facts.device,
             backend=facts.backend,
@@ -110,15 +116,18 @@ def started(database: Database, fence: Fence, facts: StartedFacts) -> None:
             reproducibility=facts.reproducibility,
         )
         if fence.attempt > 1 or facts.resumed:
-            _replace(connection, fence, facts)
-        _dataset(connection, facts, data)
-        tell(connection, fence.job_id, "started", attempt.worker, {"attempt": fence.attempt})
+            _replace_history(connection, fence, facts)
+        _record_dataset(connection, facts, data)
+        record_event(
+            connection, fence.job_id, "started", attempt.worker, {"attempt": fence.attempt}
+        )
         if facts.resumed:
-            tell(connection, fence.job_id, "resumed", attempt.worker, _resumed(fence, facts))
+            detail = _resumed_detail(fence, facts)
+            record_event(connection, fence.job_id, "resumed", attempt.worker, detail)
 
 
 def record_epochs(database: Database, fence: Fence, epochs: Sequence[EpochRow]) -> None:
-    """Record epochs; the same ones again change nothing.
+    """Record epochs. Recording the same epochs again changes nothing.
 
     Raises:
         Fenced: the attempt no longer holds the job.
@@ -129,8 +138,8 @@ def record_epochs(database: Database, fence: Fence, epochs: Sequence[EpochRow]) 
     bests = [epoch.best for epoch in ordered if epoch.best]
     with database.begin() as connection:
         best = best_columns(bests[-1]) if bests else {}
-        write_job(connection, fence, _RUN, last_epoch=ordered[-1].number, **best)
-        upsert(connection, Epoch, _rows(fence, ordered), key=("job_id", "number"))
+        write_job(connection, fence, _SET_EPOCHS_RUN, last_epoch=ordered[-1].number, **best)
+        upsert(connection, Epoch, _epoch_rows(fence, ordered), key=("job_id", "number"))
         summaries.add(connection, fence.job_id, [(e.number, e.metrics) for e in ordered])
 
 
@@ -138,16 +147,16 @@ def _requests(asked_at: datetime | None, grace_s: float | None) -> Requests:
     return Requests(asked_at is not None, grace_s)
 
 
-def _known(connection: Connection, fence: Fence) -> bool:
-    """Lock the job; whether the attempt has said already that it started."""
-    attempt = connection.execute(_STARTED_AT, named(fence)).one_or_none()
+def _has_started(connection: Connection, fence: Fence) -> bool:
+    """Lock the job, and return whether the attempt's start is recorded already."""
+    attempt = connection.execute(_LOCK_STARTED_AT, fence_values(fence)).one_or_none()
     if attempt is None:
         raise Fenced(fence.job_id, fence.attempt)
     return attempt.started_at is not None
 
 
-def _replace(connection: Connection, fence: Fence, facts: StartedFacts) -> None:
-    """Make the history what this attempt goes on from, of whichever attempts it was."""
+def _replace_history(connection: Connection, fence: Fence, facts: StartedFacts) -> None:
+    """Replace the recorded epochs by those that this attempt continues from."""
     connection.execute(
         delete(Epoch).where(
             Epoch.job_id == fence.job_id,
@@ -155,14 +164,15 @@ def _replace(connection: Connection, fence: Fence, facts: StartedFacts) -> None:
             Epoch.number >= facts.first_epoch,
         )
     )
-    upsert(connection, Epoch, _rows(fence, facts.restored), key=("job_id", "number"))
-    # Earlier states, of a job that was cancelled at its end, are now this attempt's to remove.
+    upsert(connection, Epoch, _epoch_rows(fence, facts.restored), key=("job_id", "number"))
+    # This attempt will delete the files of earlier training states. Such a file is an artifact when
+    # the job was cancelled after its last epoch.
     states = delete(Artifact).where(Artifact.job_id == fence.job_id)
     connection.execute(states.where(Artifact.kind == TRAINING_STATE))
     summaries.rebuild(connection, fence.job_id)
 
 
-def _rows(fence: Fence, epochs: Iterable[EpochRow]) -> list[dict[str, Any]]:
+def _epoch_rows(fence: Fence, epochs: Iterable[EpochRow]) -> list[dict[str, Any]]:
     return [
         {
             "job_id": fence.job_id,
@@ -177,7 +187,7 @@ def _rows(fence: Fence, epochs: Iterable[EpochRow]) -> list[dict[str, Any]]:
     ]
 
 
-def _resumed(fence: Fence, facts: StartedFacts) -> dict[str, Any]:
+def _resumed_detail(fence: Fence, facts: StartedFacts) -> dict[str, Any]:
     return {
         "attempt": fence.attempt,
         "epoch": facts.first_epoch,
@@ -186,7 +196,7 @@ def _resumed(fence: Fence, facts: StartedFacts) -> dict[str, Any]:
     }
 
 
-def _dataset(connection: Connection, facts: StartedFacts, data: Mapping[str, Any]) -> None:
+def _record_dataset(connection: Connection, facts: StartedFacts, data: Mapping[str, Any]) -> None:
     row = {
         "fingerprint": facts.fingerprint,
         "uri": facts.data_uri,

@@ -1,4 +1,4 @@
-"""Which job a slot takes, and that no two take one."""
+"""Claims: a slot takes the best job that it can run, and no two slots take the same job."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,34 +27,38 @@ from fornada.db.clock import later, now
 from fornada.db.queue import queues
 from fornada.db.queue.fences import QUEUED, RUNNING, queued
 from fornada.db.queue.fleet import GPUS, NEEDS_GPU, Fleet
-from fornada.db.queue.moves import moved
+from fornada.db.queue.moves import record_move
 from fornada.db.queue.workers import WORKER_IS_GONE_S, heard_of
 from fornada.db.records import Claim
 from fornada.db.states import JobState
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Attempt, Job, Worker
 
-# Of each kind of job a claim reads the best ones, and takes the best that no other claim has
-# locked: more can hardly be locked than a server has connections. Written into the statement, as
-# the state is: a plan that is kept would expect a tenth of the queue.
-LOOKED_AT = 100
-_FEW: ColumnElement[int] = literal_column(str(LOOKED_AT))
-# Whether a job is queued and has no time to wait for; whether its time has come.
+# A claim reads this many of the best jobs of each kind, and takes the best one that no other claim
+# has locked. Each competing claim locks one row, so at most max_connections rows are locked.
+CANDIDATES = 100
+# A literal in the SQL text and not a parameter: the planner would expect an unknown limit to be a
+# tenth of the queue, and choose a bad plan.
+_LIMIT: ColumnElement[int] = literal_column(str(CANDIDATES))
+# Whether a queued job has no time before which it may not start.
 AT_ONCE = and_(queued(), Job.not_before.is_(None))
+# Whether a queued job had to wait for a time, and that time has come.
 TIME_HAS_COME = and_(queued(), Job.not_before <= now())
-# Values of a claim that are known when it is made; what it says else is built, and compiled, once.
+# Parameters of the claim. Everything else in its statement stays the same, so that the statement is
+# built and compiled only once.
 _WORKER, _SLOT, _HOST = (
     bindparam(f"its_{name}", type_=Job.worker.type) for name in ("worker", "slot", "host")
 )
 _LEASE_S = bindparam("its_lease_s", type_=Float())
-# Whether no attempt on this host crashed a job, or the last one did.
-_WELCOME = or_(Job.avoid_host.is_(None), Job.avoid_host != _HOST)
-_AVOIDING = Job.avoid_host == _HOST
-# Makes the statement that takes the best job of some queues, with some wishes for GPUs.
-_Taking = Callable[[tuple[str, ...], tuple[str, ...]], Update]
-_ATTEMPTED = insert(Attempt).values(claimed_at=now())
-# Of a job that was claimed.
-_TAKEN = tuple(
+# Whether the job does not avoid the slot's host. It avoids the host of its last attempt that
+# crashed, was lost, or failed because of its host.
+_HOST_ACCEPTED = or_(Job.avoid_host.is_(None), Job.avoid_host != _HOST)
+_HOST_AVOIDED = Job.avoid_host == _HOST
+# A function of queues and values of `gpus`. It builds the statement that claims the best job.
+_ClaimBuilder = Callable[[tuple[str, ...], tuple[str, ...]], Update]
+_INSERT_ATTEMPT = insert(Attempt).values(claimed_at=now())
+# Columns returned for the claimed job.
+_CLAIMED = tuple(
     Job.__table__.c[name]
     for name in (
         *("id", "uid", "attempt", "name", "queue", "gpus", "spec", "time_limit_s"),
@@ -75,14 +79,14 @@ class SlotFacts:
 
     @property
     def gpus(self) -> tuple[str, ...]:
-        """What a job that fits may ask for: auto, 0 or 1."""
+        """The values of `gpus` of jobs that fit the slot: "auto", "0" and perhaps "1"."""
         return tuple(gpus for gpus in GPUS if self.has_gpu or gpus != NEEDS_GPU)
 
     @property
     def values(self) -> dict[str, Any]:
-        """For the statements of a claim."""
-        known = ((_WORKER, self.worker), (_SLOT, self.slot), (_HOST, self.host))
-        return {each.key: value for each, value in (*known, (_LEASE_S, self.lease_s))}
+        """Values of the parameters of the claim's statements."""
+        texts = ((_WORKER, self.worker), (_SLOT, self.slot), (_HOST, self.host))
+        return {parameter.key: value for parameter, value in (*texts, (_LEASE_S, self.lease_s))}
 
 
 def claim(  # noqa: PLR0913
@@ -96,55 +100,58 @@ def claim(  # noqa: PLR0913
     host: str | None = None,
     within_s: float = WORKER_IS_GONE_S,
 ) -> Claim | None:
-    """Take the best job that a slot can run: highest priority, then oldest.
+    """Claim the best job that a slot can run: the highest priority, then the oldest.
 
-    A job that an attempt on this host crashed comes last, and only where no other living host
+    A job avoids the host of its last attempt that crashed, was lost, or failed because of its host.
+    A slot on that host claims the job only when it finds no other job, and no other living host
     could run it.
 
     Args:
-        worker: the name it registered under.
+        database: where the jobs are.
+        worker: the worker's registered name.
         slot: the slot's name.
-        queues: the queues it serves.
-        has_gpu: whether jobs that need a GPU fit.
-        lease_s: how long the attempt may go unheard of, in seconds.
-        host: the worker's; None for the one it registered with.
-        within_s: how long ago another worker may last have been heard of.
+        queues: the queues that the worker serves.
+        has_gpu: whether the slot has a GPU.
+        lease_s: seconds after which the attempt is lost, unless it renews its lease.
+        host: the worker's host; None for the host that it registered.
+        within_s: other workers count as alive if they were seen within this many seconds.
     Returns:
-        The job, now running; None when there is none.
+        The job, which now runs; None when there is no job to run.
     """
     with database.begin() as connection:
-        place = SlotFacts(worker, slot, host or _host(connection, worker), has_gpu, lease_s)
-        row = _take(connection, place, queues, within_s)
+        facts = SlotFacts(worker, slot, host or _host(connection, worker), has_gpu, lease_s)
+        row = _take(connection, facts, queues, within_s)
         if row is None:
             return None
         attempt = {
             "job_id": row.id,
             "number": row.attempt,
             "worker": worker,
-            "host": place.host,
+            "host": facts.host,
             "slot": slot,
         }
-        connection.execute(_ATTEMPTED, attempt)
-        detail = {"attempt": row.attempt, "worker": worker, "host": place.host, "slot": slot}
-        moved(connection, row.id, (JobState.QUEUED, JobState.RUNNING), worker, detail)
-        return _handed_over(connection, row)
+        connection.execute(_INSERT_ATTEMPT, attempt)
+        detail = {"attempt": row.attempt, "worker": worker, "host": facts.host, "slot": slot}
+        record_move(connection, row.id, (JobState.QUEUED, JobState.RUNNING), worker, detail)
+        return _claim_of(connection, row)
 
 
 def unanswered(database: Database, *, worker: str, slot: str, lease_s: float) -> Claim | None:
-    """What a claim took whose answer was lost with the connection; its lease begins again.
+    """Find the job of a claim whose answer got lost, and start its lease again.
 
-    Asked by a slot that runs nothing, before its next claim.
+    The connection may break after the database has committed a claim and before the worker gets the
+    answer. A slot that runs nothing asks this before its next claim.
 
     Returns:
-        The job, as the claim would have returned it; None when the claim took none.
+        What the claim would have returned; None when the slot claimed no job.
     """
     ours = [Job.state == RUNNING, Job.worker == worker, Job.slot == slot]
     with database.begin() as connection:
         renewed = (
             update(Job).where(*ours).values(lease_until=later(now(), lease_s), lease_s=lease_s)
         )
-        row = connection.execute(renewed.returning(*_TAKEN)).first()
-        return None if row is None else _handed_over(connection, row)
+        row = connection.execute(renewed.returning(*_CLAIMED)).first()
+        return None if row is None else _claim_of(connection, row)
 
 
 def ready() -> ColumnElement[bool]:
@@ -155,31 +162,32 @@ def ready() -> ColumnElement[bool]:
 def claimable(
     names: Sequence[str], gpus: Sequence[str], which: ColumnElement[bool] | None = None
 ) -> Select[int]:
-    """Ids of jobs that fit and could be run now, best first; `LOOKED_AT` or more, if there are.
+    """Ids of jobs that could be claimed now, best first; up to `CANDIDATES` of each kind.
 
-    However many others wait, none of them is read: see `kinds`.
+    The query reads no other waiting job, however many there are: see `kinds`.
 
     Args:
-        names: the jobs' queues.
-        gpus: what they may ask for: auto, 0 or 1.
-        which: only these of them; None for all.
+        names: the queues to look in.
+        gpus: the values of `gpus` that fit the slot: "auto", "0", "1".
+        which: a further condition; None for all jobs.
     """
-    wanted = true() if which is None else which
-    best = [kind.where(wanted).limit(_FEW).subquery() for kind in kinds(names, gpus)]
+    condition = true() if which is None else which
+    best = [kind.where(condition).limit(_LIMIT).subquery() for kind in kinds(names, gpus)]
     found = union_all(*(select(each) for each in best)).subquery()
     return (
         select(Job.id)
         .join(found, found.c.id == Job.id)
-        # Looked at again when the row is locked: it may have been moved.
+        # Checked again when the row is locked: a person may have held or moved the job meanwhile.
         .where(queued(), Job.queue.in_(names))
         .order_by(found.c.priority.desc(), found.c.id)
     )
 
 
 def kinds(names: Sequence[str], gpus: Sequence[str]) -> list[Select[int, int]]:
-    """Jobs that fit and could be run now, best first: each kind in an index of its own.
+    """One query for each kind of job that could be claimed now, best first.
 
-    A kind is a queue and a wish for GPUs; those that had to wait for their time are one more.
+    A kind is a queue with a value of `gpus`; an index returns the jobs of one kind in order. The
+    last query returns the jobs that had to wait for a time, of all queues and values of `gpus`.
     """
     best = select(Job.id, Job.priority).order_by(Job.priority.desc(), Job.id)
     had_to_wait = best.where(Job.queue.in_(names), TIME_HAS_COME, Job.gpus.in_(gpus))
@@ -189,7 +197,7 @@ def kinds(names: Sequence[str], gpus: Sequence[str]) -> list[Select[int, int]]:
     return [*each, had_to_wait]
 
 
-def _handed_over(connection: Connection, row: Row[Any]) -> Claim:
+def _claim_of(connection: Connection, row: Row[Any]) -> Claim:
     return Claim(
         job_id=row.id,
         uid=row.uid,
@@ -210,54 +218,54 @@ def _host(connection: Connection, worker: str) -> str:
 
 
 def _take(
-    connection: Connection, place: SlotFacts, names: Sequence[str], within_s: float
+    connection: Connection, slot: SlotFacts, names: Sequence[str], within_s: float
 ) -> Row[Any] | None:
     served = queues.served(connection, names)
-    row = _best(connection, place, served, _welcome)
+    row = _take_within_limits(connection, slot, served, _claim_accepted)
     if row is not None:
         return row
-    avoided = claimable(served.names, place.gpus, _AVOIDING).limit(1)
-    if connection.scalar(avoided, place.values) is None:
+    avoiding = claimable(served.names, slot.gpus, _HOST_AVOIDED).limit(1)
+    if connection.scalar(avoiding, slot.values) is None:
         return None
-    alone = _no_other(connection, place, served.names, within_s)
-    which = and_(_AVOIDING, alone)
-    return _best(
-        connection, place, served, lambda names, gpus: _taking(claimable(names, gpus, which))
+    which = and_(_HOST_AVOIDED, _fits_no_other_host(connection, slot, served.names, within_s))
+    return _take_within_limits(
+        connection, slot, served, lambda names, gpus: _claim_best(claimable(names, gpus, which))
     )
 
 
-def _best(
-    connection: Connection, place: SlotFacts, served: queues.Served, taking: _Taking
+def _take_within_limits(
+    connection: Connection, slot: SlotFacts, served: queues.Served, build: _ClaimBuilder
 ) -> Row[Any] | None:
-    """Take the best of the jobs; of a queue that is full meanwhile, undo it and look further."""
+    """Claim the best job. If its queue has become full meanwhile, undo that and try the others."""
     while served.limited:
-        with connection.begin_nested() as undo:
-            row = _first(connection, place, served, taking)
+        with connection.begin_nested() as savepoint:
+            row = _take_best(connection, slot, served, build)
             if row is None or row.queue not in served.limited:
                 return row
             if not queues.overfull(connection, row.queue):
                 return row
-            undo.rollback()
+            savepoint.rollback()
         served = served.without(row.queue)
-    return _first(connection, place, served, taking)
+    return _take_best(connection, slot, served, build)
 
 
-def _first(
-    connection: Connection, place: SlotFacts, served: queues.Served, taking: _Taking
+def _take_best(
+    connection: Connection, slot: SlotFacts, served: queues.Served, build: _ClaimBuilder
 ) -> Row[Any] | None:
-    return connection.execute(taking(served.names, place.gpus), place.values).one_or_none()
+    return connection.execute(build(served.names, slot.gpus), slot.values).one_or_none()
 
 
 @cache
-def _welcome(names: tuple[str, ...], gpus: tuple[str, ...]) -> Update:
-    """Takes the best job of all that no attempt on this host crashed."""
-    return _taking(claimable(names, gpus, _WELCOME))
+def _claim_accepted(names: tuple[str, ...], gpus: tuple[str, ...]) -> Update:
+    """The statement that claims the best job that does not avoid the slot's host."""
+    return _claim_best(claimable(names, gpus, _HOST_ACCEPTED))
 
 
-def _taking(found: Select[int]) -> Update:
-    # The CTE locks the row it finds, or looks further: two workers never wait for one job.
-    # SQLite has no such lock and needs none, there is one writer.
-    best = found.limit(1).with_for_update(of=Job, skip_locked=True).cte("best")
+def _claim_best(candidates: Select[int]) -> Update:
+    """The statement that claims the first candidate that no other claim has locked."""
+    # SKIP LOCKED: two workers never wait for the same job. SQLite has no such lock and needs none,
+    # because it has one writer at a time.
+    best = candidates.limit(1).with_for_update(of=Job, skip_locked=True).cte("best")
     return (
         update(Job)
         .where(Job.id == select(best.c.id).scalar_subquery())
@@ -271,25 +279,26 @@ def _taking(found: Select[int]) -> Update:
             lease_until=later(now(), _LEASE_S),
             lease_s=_LEASE_S,
         )
-        .returning(*_TAKEN)
+        .returning(*_CLAIMED)
     )
 
 
-def _no_other(
-    connection: Connection, place: SlotFacts, names: Sequence[str], within_s: float
+def _fits_no_other_host(
+    connection: Connection, slot: SlotFacts, names: Sequence[str], within_s: float
 ) -> ColumnElement[bool]:
-    """Whether no other host that is alive could run a job of these queues."""
+    """A condition: no other living host can run the job, which is in one of these queues."""
     workers = heard_of(connection, within_s)
-    others = Fleet.taking(worker for worker in workers if worker.host != place.host)
-    alone = {gpus: [q for q in names if not others.fitting(q, gpus)] for gpus in GPUS}
-    return or_(*(and_(Job.gpus == gpus, Job.queue.in_(alone[gpus])) for gpus in GPUS))
+    others = Fleet.taking(worker for worker in workers if worker.host != slot.host)
+    only_here = {gpus: [q for q in names if not others.fitting(q, gpus)] for gpus in GPUS}
+    return or_(*(and_(Job.gpus == gpus, Job.queue.in_(only_here[gpus])) for gpus in GPUS))
 
 
 def _resume_from(connection: Connection, row: Row[Any]) -> tuple[tuple[str, int], ...]:
+    """The attempts that may have left a training state: the job's own, then those it continues."""
     own = [(row.uid, number) for number in range(row.attempt - 1, row.resume_after, -1)]
     if row.continues_id is None:
         return tuple(own)
     wanted = select(Job.uid, Job.attempt, Job.resume_after).where(Job.id == row.continues_id)
-    first = connection.execute(wanted).one()
-    numbers = range(first.attempt, first.resume_after, -1)
-    return (*own, *((first.uid, number) for number in numbers))
+    continued = connection.execute(wanted).one()
+    numbers = range(continued.attempt, continued.resume_after, -1)
+    return (*own, *((continued.uid, number) for number in numbers))

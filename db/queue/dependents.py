@@ -1,7 +1,11 @@
-"""Jobs that wait for others: released when those have succeeded, cancelled when they cannot.
+"""Jobs that wait for other jobs, their dependencies.
 
-Settled in the transaction that ends the other. Rows are locked in the order of their ids (a job
-needs only older ones), so that two that settle at once do not wait for each other.
+A waiting job is held. It is queued when its dependencies have succeeded, and cancelled when one of
+them ended without success. To settle the waiting jobs is to make these moves; the transaction that
+ends a dependency does it.
+
+Rows are locked in the order of their ids, because a job can depend only on older jobs. So two
+transactions that settle at the same time cannot wait for each other in a circle.
 """
 
 import heapq
@@ -25,24 +29,27 @@ from sqlalchemy.orm import aliased
 from fornada.db.clock import now
 from fornada.db.errors import JobNotFound
 from fornada.db.queue.fences import HELD, unindexed
-from fornada.db.queue.moves import UPKEEP, moved
+from fornada.db.queue.moves import UPKEEP, record_move
 from fornada.db.states import FINAL_STATES, LIVE_STATES, JobState, StopReason
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Dependency, Job, UpkeepTurn
 
-# Held jobs that a beat of upkeep looks at: all of them, at most sites, and in some milliseconds.
-LOOKED_AT = 2000
-# Ids of the jobs that were submitted to wait for one that is `needed`; built once.
+# Held jobs that one beat of upkeep checks. Most sites have fewer, and the check takes milliseconds.
+HELD_PER_BEAT = 2000
+# Ids of the jobs that wait for the job `needed`, or have waited for it. Built only once.
 WAITING_FOR = select(Dependency.job_id).where(Dependency.needs_id == bindparam("needed"))
 
 
-def needs(connection: Connection, after: Iterable[int]) -> Sequence[Row[int, JobState]]:
-    """Jobs that a new one is to wait for; none of them ends before this transaction does.
+def lock_jobs(connection: Connection, after: Iterable[int]) -> Sequence[Row[int, JobState]]:
+    """Lock the dependencies of a new job, so that none ends before this transaction does.
 
+    Args:
+        connection: the transaction.
+        after: ids of the dependencies.
     Returns:
         Their ids and states.
     Raises:
-        JobNotFound: one of them is none.
+        JobNotFound: one of them does not exist.
     """
     wanted = sorted(set(after))
     if not wanted:
@@ -56,20 +63,23 @@ def needs(connection: Connection, after: Iterable[int]) -> Sequence[Row[int, Job
 
 
 def wait_for(connection: Connection, job_id: int, after: Iterable[int], any_end: bool) -> None:
-    """Record what a new job waits for."""
-    rows = [{"job_id": job_id, "needs_id": need, "any_end": any_end} for need in sorted(set(after))]
+    """Record the dependencies of a new job."""
+    rows = [
+        {"job_id": job_id, "needs_id": needs_id, "any_end": any_end}
+        for needs_id in sorted(set(after))
+    ]
     if rows:
         connection.execute(insert(Dependency), rows)
 
 
-def keep_needs(connection: Connection, job_id: int) -> None:
-    """Let none of the jobs that a job waits for end before this transaction does."""
+def lock_needs(connection: Connection, job_id: int) -> None:
+    """Lock the dependencies of a job, so that none ends before this transaction does."""
     after = select(Dependency.needs_id).where(Dependency.job_id == job_id)
-    needs(connection, connection.scalars(after))
+    lock_jobs(connection, connection.scalars(after))
 
 
 def unmet_of(connection: Connection, job_ids: Sequence[int]) -> dict[int, list[int]]:
-    """Ids of the jobs that others still wait for, by the one that waits."""
+    """For each waiting job, the ids of its dependencies that have not ended."""
     unmet: dict[int, list[int]] = {}
     if not job_ids:
         return unmet
@@ -85,17 +95,29 @@ def unmet_of(connection: Connection, job_ids: Sequence[int]) -> dict[int, list[i
 
 
 def waive_failed(connection: Connection, job_id: int) -> list[int]:
-    """No longer ask that jobs succeed which have ended otherwise; their ids."""
-    failed = [need.id for need in _needs_of(connection, job_id) if _in_vain(need)]
+    """Delete the dependencies that ended without the success that the job needs.
+
+    Returns:
+        Their ids.
+    """
+    failed = [needed.id for needed in _needs_of(connection, job_id) if _has_failed(needed)]
     of_job = Dependency.job_id == job_id
     connection.execute(delete(Dependency).where(of_job, Dependency.needs_id.in_(failed)))
     return failed
 
 
-def call_off(
+def cancel_waiting(
     connection: Connection, job_id: int, state: JobState, actor: str, reason: str | None
 ) -> None:
-    """Cancel a job that waits, in `state`, and is locked; who waits for it is not settled yet."""
+    """Cancel a job that is queued or held. The caller then settles the jobs that wait for it.
+
+    Args:
+        connection: the transaction, which has locked the job.
+        job_id: the job.
+        state: its state now.
+        actor: who cancels it.
+        reason: why, for people.
+    """
     values = {
         "state": JobState.CANCELLED,
         "finished_at": now(),
@@ -106,11 +128,12 @@ def call_off(
     }
     connection.execute(update(Job).where(Job.id == job_id).values(values))
     detail = {"reason": reason} if reason else None
-    moved(connection, job_id, (state, JobState.CANCELLED), actor, detail)
+    record_move(connection, job_id, (state, JobState.CANCELLED), actor, detail)
 
 
 def settle(connection: Connection, ended: int) -> None:
-    """Release or cancel whatever waited for a job that this transaction has ended."""
+    """Queue or cancel the jobs that waited for a job that this transaction has ended."""
+    # A heap, so that jobs are locked in the order of their ids: see the top of this file.
     waiting = [(job_id, ended) for job_id in _waiting_for(connection, ended)]
     heapq.heapify(waiting)
     while waiting:
@@ -121,38 +144,45 @@ def settle(connection: Connection, ended: int) -> None:
 
 
 def decide(connection: Connection, job_id: int, actor: str | None = None) -> JobState | None:
-    """Release a job that waits, or cancel it, if its needs say so; its state then, or None.
+    """Queue a held job if its dependencies have ended, or cancel it if one has failed.
 
     Args:
-        actor: who is to have done it; None for the job that it waits for in vain.
+        connection: the transaction.
+        job_id: the held job.
+        actor: who does it, for the event; None for the dependency that failed, or the job itself.
+    Returns:
+        The job's new state; None when the job must still wait.
     """
-    locked = select(Job.held_by).where(Job.id == job_id, Job.state == HELD).with_for_update()
-    job = connection.execute(locked).one_or_none()
+    lock_held = select(Job.held_by).where(Job.id == job_id, Job.state == HELD).with_for_update()
+    job = connection.execute(lock_held).one_or_none()
     if job is None:
         return None
-    # Read after the lock: of two needs that end at once, the later one sees the other.
+    # Read after the lock: when two dependencies end at the same time, their transactions take turns
+    # here, and the second one sees the end of the first.
     found = _needs_of(connection, job_id)
-    for need in found:
-        if _in_vain(need):
-            reason = f"job {need.id}, which it waits for, has {_ended(need.state)}"
-            call_off(connection, job_id, JobState.HELD, actor or f"job {need.id}", reason)
+    for needed in found:
+        if _has_failed(needed):
+            reason = f"job {needed.id}, which it waits for, has {_ended(needed.state)}"
+            by = actor or f"job {needed.id}"
+            cancel_waiting(connection, job_id, JobState.HELD, by, reason)
             return JobState.CANCELLED
-    if job.held_by is not None or not all(need.state.final for need in found):
+    if job.held_by is not None or not all(needed.state.final for needed in found):
         return None
-    after = [need.id for need in found]
+    after = [needed.id for needed in found]
     connection.execute(update(Job).where(Job.id == job_id).values(state=JobState.QUEUED))
     by = actor or f"job {job_id}"
-    moved(connection, job_id, (JobState.HELD, JobState.QUEUED), by, {"after": after})
+    record_move(connection, job_id, (JobState.HELD, JobState.QUEUED), by, {"after": after})
     return JobState.QUEUED
 
 
-def release_due(database: Database, *, most: int = LOOKED_AT) -> list[int]:
-    """Settle the jobs whose needs have ended while nobody settled them; a backstop.
+def release_due(database: Database, *, most: int = HELD_PER_BEAT) -> list[int]:
+    """Settle held jobs that should no longer wait. Finds something only after an error elsewhere.
 
     Args:
-        most: how many held jobs it looks at; of more the next ones are the next call's.
+        database: where the jobs are.
+        most: how many held jobs to check. The next call checks the next ones.
     Returns:
-        Ids of those that wait no longer.
+        Ids of the jobs that were queued or cancelled.
     """
     with database.read() as connection:
         after = connection.scalar(select(UpkeepTurn.settled_to))
@@ -173,6 +203,7 @@ def release_due(database: Database, *, most: int = LOOKED_AT) -> list[int]:
 
 
 def _needs_of(connection: Connection, job_id: int) -> Sequence[Row[int, JobState, bool]]:
+    """Id, state and `any_end` of each dependency of a job."""
     wanted = (
         select(Job.id, Job.state, Dependency.any_end)
         .join(Dependency, Dependency.needs_id == Job.id)
@@ -183,12 +214,13 @@ def _needs_of(connection: Connection, job_id: int) -> Sequence[Row[int, JobState
 
 
 def met(state: JobState, any_end: bool) -> bool:
-    """Whether a job in this state is what another waited for."""
+    """Whether a dependency in this state lets the waiting job start."""
     return state.final if any_end else state is JobState.SUCCEEDED
 
 
-def _in_vain(need: Row[int, JobState, bool]) -> bool:
-    return bool(need.state.final and not met(need.state, need.any_end))
+def _has_failed(needed: Row[int, JobState, bool]) -> bool:
+    """Whether a dependency ended without the success that the waiting job needs."""
+    return bool(needed.state.final and not met(needed.state, needed.any_end))
 
 
 def _ended(state: JobState) -> str:
@@ -196,21 +228,26 @@ def _ended(state: JobState) -> str:
 
 
 def _waiting_for(connection: Connection, job_id: int) -> Sequence[int]:
-    """Ids of the jobs that were submitted to wait for a job."""
+    """Ids of the jobs that wait for a job, or have waited for it."""
     return connection.scalars(WAITING_FOR, {"needed": job_id}).all()
 
 
 def due(after: int | None, to: int | None) -> Select[int]:
-    """Ids of held jobs whose needs have ended, from behind an id to another one; None: all."""
-    need = aliased(Job)
-    of_job = [Dependency.job_id == Job.id, need.id == Dependency.needs_id]
-    # Counted: what only has to exist PostgreSQL would look for among all needs of all jobs.
-    needs = select(func.count()).where(*of_job).correlate(Job)
-    unfinished = needs.where(unindexed(need).in_(sorted(LIVE_STATES))).scalar_subquery()
+    """Ids of held jobs that should no longer wait.
+
+    Args:
+        after: only ids greater than this; None for no limit.
+        to: only ids up to this; None for no limit.
+    """
+    needed = aliased(Job)
+    of_job = [Dependency.job_id == Job.id, needed.id == Dependency.needs_id]
+    # COUNT and not EXISTS: for EXISTS, PostgreSQL would read the dependencies of all jobs.
+    count = select(func.count()).where(*of_job).correlate(Job)
+    unfinished = count.where(unindexed(needed).in_(sorted(LIVE_STATES))).scalar_subquery()
     bad = [state for state in sorted(FINAL_STATES) if state is not JobState.SUCCEEDED]
-    in_vain = needs.where(unindexed(need).in_(bad), Dependency.any_end.is_(False))
-    met = and_(Job.held_by.is_(None), unfinished == 0)
-    found = _held(after).where(or_(met, in_vain.scalar_subquery() > 0))
+    failed = count.where(unindexed(needed).in_(bad), Dependency.any_end.is_(False))
+    may_start = and_(Job.held_by.is_(None), unfinished == 0)
+    found = _held(after).where(or_(may_start, failed.scalar_subquery() > 0))
     return found if to is None else found.where(Job.id <= to)
 
 

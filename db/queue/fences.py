@@ -1,7 +1,10 @@
-"""The fence: a write of an attempt happens only while the attempt holds its job.
+"""Fences: an attempt can write only while it holds its job.
 
-The statements are built once, and take their values when they are executed: to build one anew takes
-longer than all else that Python does for it.
+An attempt holds its job while the job runs and the attempt is the job's last. Each statement here
+checks that in its WHERE clause, so an attempt that lost its job changes nothing.
+
+The statements are built once, when the module is imported, and get their values when they are
+executed. Building a statement takes longer than everything else that Python does to execute it.
 """
 
 from typing import Any
@@ -25,14 +28,15 @@ from fornada.db.records import BestModelRow, Fence
 from fornada.db.states import JobState
 from fornada.db.store.tables import Attempt, Job
 
-# Written into the statement: a partial index serves only what is known when it is planned.
+# These states are literals in the SQL text and not parameters: the planner uses a partial index
+# only when it knows the value.
 QUEUED = literal_column(f"'{JobState.QUEUED}'", Job.state.type)
 RUNNING = literal_column(f"'{JobState.RUNNING}'", Job.state.type)
 HELD = literal_column(f"'{JobState.HELD}'", Job.state.type)
 SUCCEEDED = literal_column(f"'{JobState.SUCCEEDED}'", Job.state.type)
 
-# What a verdict needs to know of its job.
-_KNOWN = tuple(
+# The columns that `write_job` and `lock_job` return.
+_RETURNED = tuple(
     Job.__table__.c[name]
     for name in (
         *("id", "attempt", "worker", "tries", "retry_attempts"),
@@ -40,96 +44,103 @@ _KNOWN = tuple(
     )
 )
 
-# The attempt that a statement is about.
+# The job and the attempt of the fence: `fence_values` gives their values.
 FENCE_JOB: BindParameter[int] = bindparam("fence_job")
 FENCE_ATTEMPT: BindParameter[int] = bindparam("fence_attempt")
-# Whether it is the job's last, and the job runs.
-HOLDS = and_(Job.id == FENCE_JOB, Job.attempt == FENCE_ATTEMPT, Job.state == RUNNING)
-# Statements for `write_job` and `write_attempt`; those with values of their own go on from here.
-JOB = update(Job).where(HOLDS).returning(*_KNOWN)
-ATTEMPT = (
+# True while the attempt holds its job.
+FENCE_HOLDS = and_(Job.id == FENCE_JOB, Job.attempt == FENCE_ATTEMPT, Job.state == RUNNING)
+# The plain statements of `write_job` and `write_attempt`. Other modules add SQL expressions to
+# them.
+UPDATE_JOB = update(Job).where(FENCE_HOLDS).returning(*_RETURNED)
+UPDATE_ATTEMPT = (
     update(Attempt)
     .where(Attempt.job_id == FENCE_JOB, Attempt.number == FENCE_ATTEMPT)
     .returning(Attempt.worker, Attempt.host)
 )
-# Whoever only refers to the job, as its events do, is not kept waiting.
-_LOCKED = select(*_KNOWN).where(HOLDS).with_for_update(key_share=True)
-_SHARED = select(Job.id).where(HOLDS).with_for_update(read=True)
+# `key_share`: other transactions may still insert rows that refer to the job, such as its events.
+_LOCK_JOB = select(*_RETURNED).where(FENCE_HOLDS).with_for_update(key_share=True)
+_SHARE_JOB = select(Job.id).where(FENCE_HOLDS).with_for_update(read=True)
 
 
 def unindexed(job: type[Job] = Job) -> ColumnElement[JobState]:
-    """A job's state, spelled so that no index serves it.
+    """A job's state, as an expression for which no plain index on the state can be used.
 
-    For a job that is found otherwise: planners that think few are in a state, because few were
-    when they last counted, would rather read all of those.
+    For a query that finds the job in another way. The statistics of the planner may be old and say
+    that few jobs have this state; it would then read all jobs with this state first.
     """
     return func.coalesce(job.state, literal_column("''"))
 
 
 def queued() -> ColumnElement[bool]:
-    """Whether a job is queued: served by the indexes that are made for the claim, and no other."""
+    """Whether a job is queued. Only the two indexes for the claim fit this expression."""
     return unindexed() == QUEUED
 
 
-def named(fence: Fence) -> dict[str, int]:
+def fence_values(fence: Fence) -> dict[str, int]:
     """The values of `FENCE_JOB` and `FENCE_ATTEMPT`."""
     return {FENCE_JOB.key: fence.job_id, FENCE_ATTEMPT.key: fence.attempt}
 
 
 def write_job(
-    connection: Connection, fence: Fence, statement: Update = JOB, **values: Any
+    connection: Connection, fence: Fence, statement: Update = UPDATE_JOB, **values: Any
 ) -> Row[Any]:
     """Write to the job's row and lock it until the transaction ends.
 
-    The first write of each transaction, unless `lock_job` came before.
+    It must be the first write of the transaction, unless `lock_job` came before.
 
     Args:
-        statement: `JOB`, with more values where those are no plain ones.
-        values: by column, or by what the statement names.
+        connection: the transaction.
+        fence: the attempt that writes.
+        statement: `UPDATE_JOB`, perhaps with SQL expressions as further values.
+        values: plain values, by column or by the name of a parameter of the statement.
     Returns:
-        Of the row as it is now: id, attempt, worker, tries, retry_attempts, and what is known
-        of a request to cancel it.
+        From the row after the write: id, attempt, worker, tries, retry_attempts, and the columns of
+        a request to cancel.
     Raises:
         Fenced: the attempt no longer holds the job.
     """
-    return _held(connection.execute(statement, named(fence) | values).one_or_none(), fence)
+    row = connection.execute(statement, fence_values(fence) | values).one_or_none()
+    return _require(row, fence)
 
 
 def lock_job(connection: Connection, fence: Fence) -> Row[Any]:
-    """Lock the job's row until the transaction ends; for a write that depends on what it says.
+    """Lock the job's row until the transaction ends, before a write that depends on its values.
 
     Returns, Raises: as `write_job`.
     """
-    return _held(connection.execute(_LOCKED, named(fence)).one_or_none(), fence)
+    return _require(connection.execute(_LOCK_JOB, fence_values(fence)).one_or_none(), fence)
 
 
 def share_job(connection: Connection, fence: Fence) -> None:
-    """See that the fence holds, and that it does until the transaction ends; write nothing.
+    """Check that the attempt holds the job, and let nobody change that until the transaction ends.
 
-    For what belongs to the attempt alone: the job's row is long, and each write copies it.
+    For a write to other tables. It does not write to the job's row: the row is long, and PostgreSQL
+    copies it at each write.
 
     Raises:
         Fenced: the attempt no longer holds the job.
     """
-    _held(connection.execute(_SHARED, named(fence)).one_or_none(), fence)
+    _require(connection.execute(_SHARE_JOB, fence_values(fence)).one_or_none(), fence)
 
 
 def write_attempt(
-    connection: Connection, fence: Fence, statement: Update = ATTEMPT, **values: Any
+    connection: Connection, fence: Fence, statement: Update = UPDATE_ATTEMPT, **values: Any
 ) -> Row[str, str]:
-    """Write to the attempt's row, under a fence that holds.
+    """Write to the attempt's row. Call `write_job` or `lock_job` first: they check the fence.
 
     Args:
-        statement: `ATTEMPT`, with more values where those are no plain ones.
-        values: by column.
+        connection: the transaction.
+        fence: the attempt that writes.
+        statement: `UPDATE_ATTEMPT`, perhaps with SQL expressions as further values.
+        values: plain values by column.
     Returns:
-        The names of its worker and host.
+        The names of the attempt's worker and host.
     """
-    return connection.execute(statement, named(fence) | values).one()
+    return connection.execute(statement, fence_values(fence) | values).one()
 
 
 def best_columns(best: BestModelRow | None) -> dict[str, Any]:
-    """The job's columns of its best model; all null without one."""
+    """The values of the job's `best_…` columns. All are null when there is no best model."""
     return {
         "best_epoch": best.epoch if best else None,
         "best_value": best.value if best else None,
@@ -139,7 +150,7 @@ def best_columns(best: BestModelRow | None) -> dict[str, Any]:
     }
 
 
-def _held(row: Row[Any] | None, fence: Fence) -> Row[Any]:
+def _require(row: Row[Any] | None, fence: Fence) -> Row[Any]:
     if row is None:
         raise Fenced(fence.job_id, fence.attempt)
     return row

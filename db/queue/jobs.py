@@ -1,4 +1,4 @@
-"""How a job is recorded: its row, its tags, the jobs that it waits for, and its first event."""
+"""Adds jobs: the job's row, its tags, its dependencies, and its first event."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -19,59 +19,67 @@ from fornada.db.timestamps import iso
 
 
 def add(database: Database, new: NewJob, actor: str) -> int:
-    """Record a job; the same uid, or the same key, again changes nothing.
+    """Add a job. Adding the same uid or the same key again changes nothing.
 
-    It is queued; held when it is to be, or while jobs that it waits for have not ended. When one
-    of those has ended in vain already, it is cancelled at once, with the reason.
+    The job is queued. It is held when `new.held` says so, or while a dependency has not ended. It
+    is cancelled at once when a dependency has already ended without the success that it needs.
 
     Args:
-        actor: who submits it, or who found it in a wake-up.
+        database: where to add it.
+        new: the job.
+        actor: who submits the job, or which worker found it in a wake-up.
     Returns:
-        The job's id, the first one when it was known.
+        The job's id. For a known uid or key: the id of the first such job.
     Raises:
-        JobNotFound: a job that it waits for, or goes on from, is none.
+        JobNotFound: a dependency, or the job that this one continues, does not exist.
     """
     return add_all(database, [new], actor)[0]
 
 
 def add_all(database: Database, news: Sequence[NewJob], actor: str) -> list[int]:
-    """Record jobs, all of them or none; each as `add` does.
+    """Add all jobs in one transaction, each as `add` does. When one fails, none is added.
 
-    A database brings each transaction to disk, which takes longer than a job takes otherwise.
+    One transaction for all is faster: the database writes each commit to disk, and that takes
+    longer than the rest of the work for a job.
 
     Returns:
-        Their ids, in order.
+        Their ids, in the order of `news`.
     Raises:
-        JobNotFound: a job that one of them waits for, or goes on from, is none.
+        JobNotFound: a dependency, or a job that one of them continues, does not exist.
     """
     with database.begin() as connection:
-        ids = _known(connection, news)
-        fresh = [new for new in news if new.uid not in ids]
-        waiting = _waiting(connection, fresh)
+        ids = _known_ids(connection, news)
+        unknown = [new for new in news if new.uid not in ids]
+        waiting = _waiting(connection, unknown)
         states = {
             new.uid: JobState.HELD if new.held or new.uid in waiting else JobState.QUEUED
-            for new in fresh
+            for new in unknown
         }
-        ids |= _insert(connection, fresh, states, actor)
-        added = [new for new in fresh if new.uid in ids]
+        ids |= _insert(connection, unknown, states, actor)
+        added = [new for new in unknown if new.uid in ids]
         _tag(connection, {ids[new.uid]: new.tags for new in added})
-        begun = [(ids[new.uid], states[new.uid], _wishes(new, states[new.uid])) for new in added]
-        moves.begun(connection, begun, actor)
+        events = [(ids[new.uid], states[new.uid], _detail(new, states[new.uid])) for new in added]
+        moves.record_new_jobs(connection, events, actor)
         for new in added:
             dependents.wait_for(connection, ids[new.uid], new.after, new.after_any)
             if new.uid in waiting:
                 dependents.decide(connection, ids[new.uid])
-        if len(added) < len(fresh):
-            # Another connection recorded the others since we looked, or they share a key.
-            ids |= _known(connection, fresh)
+        if len(added) < len(unknown):
+            # Another connection has added the rest meanwhile, or two jobs of `news` have one key.
+            ids |= _known_ids(connection, unknown)
         return [ids[new.uid] for new in news]
 
 
 def _waiting(connection: Connection, news: Sequence[NewJob]) -> set[str]:
-    """Uids of new jobs that wait for others, none of which ends before this transaction does."""
-    needs = {after: dependents.needs(connection, after) for after in {new.after for new in news}}
+    """Uids of the new jobs that must wait for dependencies.
+
+    No dependency can end before this transaction does. Also checks that continued jobs exist.
+    """
+    needs = {
+        after: dependents.lock_jobs(connection, after) for after in {new.after for new in news}
+    }
     for continued in {new.continues for new in news}:
-        _see(connection, continued)
+        _require_job(connection, continued)
     return {
         new.uid
         for new in news
@@ -82,20 +90,23 @@ def _waiting(connection: Connection, news: Sequence[NewJob]) -> set[str]:
 def _insert(
     connection: Connection, news: Sequence[NewJob], states: Mapping[str, JobState], actor: str
 ) -> dict[str, int]:
-    """Ids of the jobs that nobody had recorded yet, by uid."""
+    """Insert the jobs whose uid and key are new, and return their ids by uid."""
     if not news:
         return {}
     rows = [
         row_of(new) | {"state": states[new.uid], "held_by": actor if new.held else None}
         for new in news
     ]
-    found = connection.execute(_new(connection.dialect.name), rows)
+    found = connection.execute(_insert_job(connection.dialect.name), rows)
     return {row.uid: row.id for row in found}
 
 
 @cache
-def _new(dialect: str) -> ReturningInsert[str, int]:
-    """Of one row, so that SQLAlchemy compiles it once; it sends many in one statement."""
+def _insert_job(dialect: str) -> ReturningInsert[str, int]:
+    """The statement that inserts one job.
+
+    SQLAlchemy compiles it only once, because it has one row, and still sends many rows together.
+    """
     statement = insert_for(dialect, Job).values(submitted_at=now()).on_conflict_do_nothing()
     return statement.returning(Job.uid, Job.id)
 
@@ -103,15 +114,15 @@ def _new(dialect: str) -> ReturningInsert[str, int]:
 def _tag(connection: Connection, tags: Mapping[int, Mapping[str, str]]) -> None:
     rows = [
         {"job_id": job_id, "name": name, "value": value}
-        for job_id, of_job in tags.items()
-        for name, value in of_job.items()
+        for job_id, tags_of_job in tags.items()
+        for name, value in tags_of_job.items()
     ]
     if rows:
         connection.execute(insert(JobTag), rows)
 
 
 def row_of(new: NewJob) -> dict[str, Any]:
-    """The columns of a job that waits in its queue, but `submitted_at`: the database's now."""
+    """The columns of a new queued job, without `submitted_at`: the database sets that to now."""
     return {
         "uid": new.uid,
         "name": new.name,
@@ -137,8 +148,8 @@ def row_of(new: NewJob) -> dict[str, Any]:
     }
 
 
-def _known(connection: Connection, news: Sequence[NewJob]) -> dict[str, int]:
-    """The first job with the uid of each, or with its key, by its uid."""
+def _known_ids(connection: Connection, news: Sequence[NewJob]) -> dict[str, int]:
+    """Ids of the jobs that exist already, by the uid of the new job with the same uid or key."""
     keys = [new.key for new in news if new.key is not None]
     same = [Job.uid.in_([new.uid for new in news]), *([Job.key.in_(keys)] if keys else [])]
     wanted = select(Job.uid, Job.key, Job.id).where(or_(*same)).order_by(Job.id)
@@ -151,15 +162,15 @@ def _known(connection: Connection, news: Sequence[NewJob]) -> dict[str, int]:
     return found
 
 
-def _see(connection: Connection, job_id: int | None) -> None:
+def _require_job(connection: Connection, job_id: int | None) -> None:
     if job_id is None:
         return
     if connection.scalar(select(Job.id).where(Job.id == job_id)) is None:
         raise JobNotFound(job_id)
 
 
-def _wishes(new: NewJob, state: JobState) -> Mapping[str, Any] | None:
-    """What was asked beyond the spec, for the event; its state when it does not say so itself."""
+def _detail(new: NewJob, state: JobState) -> Mapping[str, Any] | None:
+    """What the event says: everything that was asked besides the spec, and the state if held."""
     asked = {
         "state": state if state is JobState.HELD else None,
         "held": new.held or None,

@@ -1,4 +1,4 @@
-"""A change of a job's state, and the event that tells of it: never one without the other."""
+"""Records the event of each change of a job's state, in the transaction that changes the state."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,11 +11,12 @@ from fornada.db.states import LEGAL_MOVES, JobState
 from fornada.db.store.tables import Event
 
 Detail = Mapping[str, Any] | None
-# Who does what nobody else did: expires leases, settles dependents.
+# The actor of the events that upkeep causes, for example when it ends an attempt whose lease ran
+# out.
 UPKEEP = "upkeep"
-# Built once, as the statements of `fornada.db.queue.fences` are.
-_TOLD = insert(Event).values(at=now())
-# An event is called as the new state, except where that would say too little.
+# Built only once: see `fornada.db.queue.fences`.
+_INSERT_EVENT = insert(Event).values(at=now())
+# The kind of an event is the new state, except for these moves, where it would be unclear.
 _KINDS: Mapping[tuple[JobState | None, JobState], str] = {
     (None, JobState.QUEUED): "submitted",
     (None, JobState.HELD): "submitted",
@@ -27,42 +28,50 @@ _KINDS: Mapping[tuple[JobState | None, JobState], str] = {
 }
 
 
-def moved(
+def record_move(
     connection: Connection,
     job_id: int,
     change: tuple[JobState | None, JobState],
     actor: str,
     detail: Detail = None,
 ) -> None:
-    """Record a change of state that this transaction has made, or refuse it and so undo it.
+    """Record the event of a state change that this transaction has made.
 
     Args:
-        change: the state before, None of a new job, and the state now.
-        actor: who made it.
-        detail: more for its event.
+        connection: the transaction.
+        job_id: the job.
+        change: the state before (None for a new job) and the state now.
+        actor: who changed the state.
+        detail: more facts for the event.
     Raises:
-        WrongState: no such move is legal; nothing of the transaction remains.
+        WrongState: the move is not legal. The exception rolls the transaction back.
     """
-    tell(connection, job_id, _kind(job_id, change), actor, detail)
+    record_event(connection, job_id, _kind(job_id, change), actor, detail)
 
 
-def begun(connection: Connection, jobs: Iterable[tuple[int, JobState, Detail]], actor: str) -> None:
-    """Record that this transaction has made jobs; see `moved`.
+def record_new_jobs(
+    connection: Connection, jobs: Iterable[tuple[int, JobState, Detail]], actor: str
+) -> None:
+    """Record the events of jobs that this transaction has added; see `record_move`.
 
     Args:
-        jobs: id, state and detail of each.
+        connection: the transaction.
+        jobs: id, state and event detail of each job.
+        actor: who added the jobs.
     """
     rows = [
         _event(job_id, _kind(job_id, (None, state)), actor, detail)
         for job_id, state, detail in jobs
     ]
     if rows:
-        connection.execute(_TOLD, rows)
+        connection.execute(_INSERT_EVENT, rows)
 
 
-def tell(connection: Connection, job_id: int, kind: str, actor: str, detail: Detail = None) -> None:
-    """Record what happened to a job in the transaction that did it."""
-    connection.execute(_TOLD, _event(job_id, kind, actor, detail))
+def record_event(
+    connection: Connection, job_id: int, kind: str, actor: str, detail: Detail = None
+) -> None:
+    """Record an event that changes no state, in the transaction that caused it."""
+    connection.execute(_INSERT_EVENT, _event(job_id, kind, actor, detail))
 
 
 def _event(job_id: int, kind: str, actor: str, detail: Detail) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What people do to a job."""
+"""What people do to a job: cancel, hold, release, move and retry it."""
 
 from typing import Any
 
@@ -8,23 +8,23 @@ from fornada.db.clock import now
 from fornada.db.errors import JobNotFound, WrongState
 from fornada.db.queue import dependents
 from fornada.db.queue.fences import QUEUED
-from fornada.db.queue.moves import moved, tell
+from fornada.db.queue.moves import record_event, record_move
 from fornada.db.states import JobState
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Job
 
-# What it needs to know of the job.
-_KNOWN = tuple(
+# The columns that `_locked_job` returns.
+_RETURNED = tuple(
     Job.__table__.c[name]
     for name in (
         *("id", "state", "queue", "priority", "attempt", "held_by"),
         *("cancel_requested_at", "cancel_grace_s"),
     )
 )
-# Of the column.
-_LEAST = -(2**31)
-# Of a job that a person starts again: as if it had never ended.
-_ANEW = (
+# The smallest value of the priority column, a 32-bit integer.
+_LOWEST_PRIORITY = -(2**31)
+# The columns that a retry sets to null, so that the job looks as if it had never ended.
+_RETRY_CLEARS = (
     *("cancel_requested_at", "cancel_requested_by", "cancel_reason", "cancel_grace_s"),
     *("failure_code", "failure_message", "stop_reason", "not_before", "avoid_host", "held_by"),
     *("started_at", "finished_at", "duration_s", "worker", "slot"),
@@ -39,68 +39,72 @@ def cancel(
     *,
     grace_s: float | None = None,
 ) -> JobState:
-    """Cancel a job: at once while it waits; a running one is asked to stop.
+    """Cancel a job. A waiting job is cancelled at once; a running job is asked to stop.
 
-    A cancel that was accepted wins over whatever the attempt reports afterwards. Jobs that wait
-    for this one to succeed are cancelled with it.
+    After this call the job ends as cancelled, whatever its attempt reports later. Jobs that wait
+    for this job to succeed are cancelled too.
 
     Args:
-        grace_s: how long the trainer may take to stop; 0 to kill it at once, None for the
-            worker's own. Asked again, the shorter one counts.
+        database: where the job is.
+        job_id: the job.
+        actor: who cancels it.
+        reason: why, for other people.
+        grace_s: seconds that the trainer may take to stop; 0 kills it at once, None is the worker's
+            default. After several calls the shortest time counts.
     Returns:
         The state now: `cancelled`, or `running` until the attempt has ended.
     Raises:
         JobNotFound: no job has this id.
-        WrongState: it ended otherwise. To cancel a cancelled job is no error.
+        WrongState: the job has succeeded or failed. Cancelling a cancelled job is not an error.
     """
     with database.begin() as connection:
-        job = locked(connection, job_id)
+        job = _locked_job(connection, job_id)
         if job.state is JobState.RUNNING:
-            _ask(connection, job, actor, reason, grace_s)
+            _ask_to_stop(connection, job, actor, reason, grace_s)
             return JobState.RUNNING
         if job.state is JobState.CANCELLED:
             return JobState.CANCELLED
         if job.state.final:
             raise WrongState(job_id, job.state, JobState.CANCELLED)
-        dependents.call_off(connection, job_id, job.state, actor, reason)
+        dependents.cancel_waiting(connection, job_id, job.state, actor, reason)
         dependents.settle(connection, job_id)
         return JobState.CANCELLED
 
 
 def hold(database: Database, job_id: int, actor: str) -> JobState:
-    """Keep a job from starting until it is released; to hold a held job again changes nothing.
+    """Keep a job from starting until a person releases it. Holding it again changes nothing.
 
     Raises:
         JobNotFound: no job has this id.
-        WrongState: it runs, or has ended.
+        WrongState: the job runs or has ended.
     """
     with database.begin() as connection:
-        job = locked(connection, job_id)
+        job = _locked_job(connection, job_id)
         if job.state not in (JobState.QUEUED, JobState.HELD):
-            raise WrongState(job_id, job.state, JobState.HELD, "only a job that waits can be held")
+            raise WrongState(job_id, job.state, JobState.HELD, "only a waiting job can be held")
         if job.held_by is not None:
             return JobState.HELD
         _write(connection, job_id, state=JobState.HELD, held_by=actor)
         if job.state is JobState.QUEUED:
-            moved(connection, job_id, (JobState.QUEUED, JobState.HELD), actor)
+            record_move(connection, job_id, (JobState.QUEUED, JobState.HELD), actor)
         else:
-            tell(connection, job_id, "held", actor)
+            record_event(connection, job_id, "held", actor)
         return JobState.HELD
 
 
 def release(database: Database, job_id: int, actor: str) -> JobState:
-    """Let a held job start, unless it waits for others; then it stays held until they ended.
+    """Let a held job start. A job that waits for other jobs stays held until they have ended.
 
-    To release a queued job changes nothing.
+    Releasing a queued job changes nothing.
 
     Returns:
-        The state now: `queued`, or `held`.
+        The state now: `queued`, or `held` while the job waits for other jobs.
     Raises:
         JobNotFound: no job has this id.
-        WrongState: it runs, or has ended.
+        WrongState: the job runs or has ended.
     """
     with database.begin() as connection:
-        job = locked(connection, job_id)
+        job = _locked_job(connection, job_id)
         if job.state is JobState.QUEUED:
             return JobState.QUEUED
         if job.state is not JobState.HELD:
@@ -108,11 +112,11 @@ def release(database: Database, job_id: int, actor: str) -> JobState:
         unmet = dependents.unmet_of(connection, [job_id]).get(job_id)
         if not unmet:
             _write(connection, job_id, state=JobState.QUEUED, held_by=None)
-            moved(connection, job_id, (JobState.HELD, JobState.QUEUED), actor)
+            record_move(connection, job_id, (JobState.HELD, JobState.QUEUED), actor)
             return JobState.QUEUED
         if job.held_by is not None:
             _write(connection, job_id, held_by=None)
-            tell(connection, job_id, "released", actor, {"waits_for": unmet})
+            record_event(connection, job_id, "released", actor, {"waits_for": unmet})
         return JobState.HELD
 
 
@@ -125,86 +129,97 @@ def move(  # noqa: PLR0913
     queue: str | None = None,
     top: bool = False,
 ) -> None:
-    """Give a job that waits another priority, or another queue.
+    """Change the priority or the queue of a waiting job.
 
     Args:
-        priority: higher starts earlier.
-        top: a priority above that of all others in its queue.
+        database: where the job is.
+        job_id: the job.
+        actor: who moves it.
+        priority: a job with a higher priority starts earlier; None keeps the priority.
+        queue: None keeps the queue.
+        top: raise the priority so that the job comes before all others in its queue.
     Raises:
         JobNotFound: no job has this id.
-        WrongState: it runs, or has ended.
+        WrongState: the job runs or has ended.
     """
     with database.begin() as connection:
-        job = locked(connection, job_id)
+        job = _locked_job(connection, job_id)
         if job.state not in (JobState.QUEUED, JobState.HELD):
-            because = "only a job that waits can be moved"
+            because = "only a waiting job can be moved"
             raise WrongState(job_id, job.state, JobState.QUEUED, because)
-        there = job.queue if queue is None else queue
-        wanted = job.priority if priority is None else priority
+        new_queue = job.queue if queue is None else queue
+        new_priority = job.priority if priority is None else priority
         if top:
-            wanted = max(wanted, _above(connection, job_id, there))
-        new = {"queue": there, "priority": wanted}
+            new_priority = max(new_priority, _top_priority(connection, job_id, new_queue))
+        new = {"queue": new_queue, "priority": new_priority}
         changed = {name: value for name, value in new.items() if value != getattr(job, name)}
         if not changed:
             return
         _write(connection, job_id, **changed)
         detail = {name: {"from": getattr(job, name), "to": new[name]} for name in changed}
-        tell(connection, job_id, "moved", actor, detail | ({"top": True} if top else {}))
+        record_event(connection, job_id, "moved", actor, detail | ({"top": True} if top else {}))
 
 
 def retry(database: Database, job_id: int, actor: str, *, fresh: bool = False) -> JobState:
-    """Start a job again that failed or was cancelled, from its last training state.
+    """Start a failed or cancelled job again, from its last training state.
 
-    It waits again for what it depends on, but no longer for a job to succeed that did not.
+    The job waits again for its dependencies. Dependencies that have failed or were cancelled are
+    removed, because the job would wait for their success forever.
 
     Args:
-        fresh: from nothing.
+        database: where the job is.
+        job_id: the job.
+        actor: who retries it.
+        fresh: train from the start and not from a training state.
     Returns:
-        The state now: `queued`, or `held` while it waits for others.
+        The state now: `queued`, or `held` while the job waits for other jobs.
     Raises:
         JobNotFound: no job has this id.
-        WrongState: it has succeeded, or has not ended.
+        WrongState: the job has succeeded, or has not ended.
     """
     with database.begin() as connection:
-        job = locked(connection, job_id)
+        job = _locked_job(connection, job_id)
         if job.state not in (JobState.FAILED, JobState.CANCELLED):
-            because = "only a job that failed or was cancelled can be retried"
+            because = "only a failed or cancelled job can be retried"
             raise WrongState(job_id, job.state, JobState.QUEUED, because)
-        # None of them ends while we look: who ends one looks for jobs that are held, not for us.
-        dependents.keep_needs(connection, job_id)
+        # No dependency may end before this transaction does. The transaction that ends it would
+        # look only for held jobs, would not see this job, and nobody would release it.
+        dependents.lock_needs(connection, job_id)
         waived = dependents.waive_failed(connection, job_id)
-        values: dict[str, Any] = dict.fromkeys(_ANEW)
+        values: dict[str, Any] = dict.fromkeys(_RETRY_CLEARS)
         values |= {"state": JobState.QUEUED, "tries": 0}
         if fresh:
             values["resume_after"] = job.attempt
         _write(connection, job_id, **values)
         detail: dict[str, Any] = {"fresh": fresh} | ({"waived": waived} if waived else {})
-        moved(connection, job_id, (job.state, JobState.QUEUED), actor, detail)
+        record_move(connection, job_id, (job.state, JobState.QUEUED), actor, detail)
         unmet = dependents.unmet_of(connection, [job_id]).get(job_id)
         if not unmet:
             return JobState.QUEUED
         _write(connection, job_id, state=JobState.HELD)
-        moved(connection, job_id, (JobState.QUEUED, JobState.HELD), actor, {"waits_for": unmet})
+        record_move(
+            connection, job_id, (JobState.QUEUED, JobState.HELD), actor, {"waits_for": unmet}
+        )
         return JobState.HELD
 
 
-def locked(connection: Connection, job_id: int) -> Row[Any]:
-    """A job as it is, which nobody else changes until this transaction ends.
+def _locked_job(connection: Connection, job_id: int) -> Row[Any]:
+    """Read a job and lock its row until this transaction ends.
 
     Raises:
         JobNotFound: no job has this id.
     """
-    wanted = select(*_KNOWN).where(Job.id == job_id).with_for_update()
+    wanted = select(*_RETURNED).where(Job.id == job_id).with_for_update()
     row = connection.execute(wanted).one_or_none()
     if row is None:
         raise JobNotFound(job_id)
     return row
 
 
-def _ask(
+def _ask_to_stop(
     connection: Connection, job: Row[Any], actor: str, reason: str | None, grace_s: float | None
 ) -> None:
-    """Ask the attempt of a running job to stop; again only if it is to be faster."""
+    """Ask the attempt of a running job to stop. A repeated request can only shorten `grace_s`."""
     asked: dict[str, Any] = {}
     if job.cancel_requested_at is None:
         asked = {
@@ -219,19 +234,20 @@ def _ask(
         return
     _write(connection, job.id, **asked)
     detail = {"reason": reason, "grace_s": grace_s}
-    told = {name: value for name, value in detail.items() if value is not None}
-    tell(connection, job.id, "cancel_requested", actor, told or None)
+    known = {name: value for name, value in detail.items() if value is not None}
+    record_event(connection, job.id, "cancel_requested", actor, known or None)
 
 
-def _above(connection: Connection, job_id: int, queue: str) -> int:
-    """A priority that puts a job before all others that are queued there."""
+def _top_priority(connection: Connection, job_id: int, queue: str) -> int:
+    """The lowest priority with which a job comes before all queued jobs of a queue."""
     others = [Job.state == QUEUED, Job.queue == queue, Job.id != job_id]
     best = select(Job.priority, Job.id).where(*others).order_by(Job.priority.desc(), Job.id)
     first = connection.execute(best.limit(1)).one_or_none()
     if first is None:
-        return _LEAST
-    before: bool = job_id < first.id
-    return int(first.priority) + (0 if before else 1)
+        return _LOWEST_PRIORITY
+    # Among jobs with the same priority, the one with the smaller id comes first.
+    is_older: bool = job_id < first.id
+    return int(first.priority) + (0 if is_older else 1)
 
 
 def _write(connection: Connection, job_id: int, **values: Any) -> None:

@@ -1,4 +1,4 @@
-"""Last, smallest and largest value of each metric, kept up as epochs are recorded."""
+"""Keeps the last, smallest and largest value of each metric up to date as epochs are recorded."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -9,13 +9,13 @@ from sqlalchemy import Connection, bindparam, delete, select
 from fornada.db.store.tables import Epoch, MetricSummary
 from fornada.db.store.upsert import upsert
 
-# (number, metrics); values are numbers, or the strings of `fornada.db.json_values`.
+# (epoch number, metrics). A value is a number or one of the strings of `fornada.db.json_values`.
 Recorded = tuple[int, Mapping[str, float | str]]
 
 
 @dataclass
 class Summary:
-    """One metric over a job's epochs; of equal values the first counts."""
+    """Summary of one metric over a job's epochs. Among equal values the first epoch counts."""
 
     last: float | None = None
     last_epoch: int = 0
@@ -25,7 +25,7 @@ class Summary:
     max_epoch: int | None = None
 
     def take(self, epoch: int, value: float) -> None:
-        """Count one more value; the same again changes nothing."""
+        """Add the value of one epoch. Adding the same value again changes nothing."""
         if epoch >= self.last_epoch:
             self.last, self.last_epoch = value, epoch
         if math.isnan(value):
@@ -36,28 +36,31 @@ class Summary:
             self.max, self.max_epoch = value, epoch
 
 
-# Built once, as the statements of `fornada.db.queue.fences` are.
+# Built only once: see `fornada.db.queue.fences`.
 _COLUMNS = (MetricSummary.__table__.c[name] for name in ("name", *Summary.__dataclass_fields__))
-_OF_JOB = select(*_COLUMNS).where(MetricSummary.job_id == bindparam("of_job"))
+_SUMMARIES = select(*_COLUMNS).where(MetricSummary.job_id == bindparam("of_job"))
 
 
 def add(connection: Connection, job_id: int, epochs: Iterable[Recorded]) -> None:
-    """Count in some epochs, under a fence that holds."""
-    summaries = _known(connection, job_id)
+    """Add epochs to a job's summaries. The caller has checked the fence."""
+    summaries = _stored(connection, job_id)
     for number, metrics in epochs:
         for name, value in metrics.items():
             summaries.setdefault(name, Summary()).take(number, float(value))
-    rows = [{"job_id": job_id, "name": name} | asdict(one) for name, one in summaries.items()]
+    rows = [
+        {"job_id": job_id, "name": name} | asdict(summary) for name, summary in summaries.items()
+    ]
     upsert(connection, MetricSummary, rows, key=("job_id", "name"))
 
 
 def rebuild(connection: Connection, job_id: int) -> None:
-    """Count again what is left after epochs were deleted."""
+    """Compute a job's summaries again from its epochs, after epochs were deleted."""
     connection.execute(delete(MetricSummary).where(MetricSummary.job_id == job_id))
     left = select(Epoch.number, Epoch.metrics).where(Epoch.job_id == job_id).order_by(Epoch.number)
     add(connection, job_id, [(row.number, row.metrics) for row in connection.execute(left)])
 
 
-def _known(connection: Connection, job_id: int) -> dict[str, Summary]:
-    rows = connection.execute(_OF_JOB, {"of_job": job_id}).mappings()
+def _stored(connection: Connection, job_id: int) -> dict[str, Summary]:
+    """The summaries in the database, by metric."""
+    rows = connection.execute(_SUMMARIES, {"of_job": job_id}).mappings()
     return {row["name"]: Summary(**{k: v for k, v in row.items() if k != "name"}) for row in rows}

@@ -1,4 +1,4 @@
-"""How an attempt ends, and what becomes of its job."""
+"""Ends an attempt, and decides the next state of its job."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,25 +10,26 @@ from fornada.db.clock import later, now, seconds_between
 from fornada.db.errors import Fenced
 from fornada.db.queue import dependents
 from fornada.db.queue.fences import (
-    ATTEMPT,
     FENCE_ATTEMPT,
+    FENCE_HOLDS,
     FENCE_JOB,
-    HOLDS,
-    JOB,
+    UPDATE_ATTEMPT,
+    UPDATE_JOB,
     best_columns,
+    fence_values,
     lock_job,
-    named,
     write_attempt,
     write_job,
 )
-from fornada.db.queue.moves import moved
+from fornada.db.queue.moves import record_move
 from fornada.db.records import ArtifactRow, Failure, Fence, Verdict
 from fornada.db.states import AttemptOutcome, FailureCode, JobState, StopReason
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Artifact, Attempt, Job
 from fornada.db.store.upsert import upsert
 
-# What becomes of a job when its attempt ends so; of some, only once it has no try left.
+# The job's state after each outcome of its attempt. An outcome that is retried leads to this state
+# only when the job has no tries left.
 STATE_AFTER: Mapping[AttemptOutcome, JobState] = {
     AttemptOutcome.SUCCEEDED: JobState.SUCCEEDED,
     AttemptOutcome.FAILED: JobState.FAILED,
@@ -38,66 +39,78 @@ STATE_AFTER: Mapping[AttemptOutcome, JobState] = {
     AttemptOutcome.LOST: JobState.FAILED,
     AttemptOutcome.TIMED_OUT: JobState.FAILED,
 }
-# Ends that are tried again, and the codes of those failures that are the host's and not the spec's.
-_TRIED_AGAIN = frozenset({AttemptOutcome.CRASHED, AttemptOutcome.LOST})
-_HOSTS_FAULT = frozenset({FailureCode.DISK_FULL, FailureCode.ARTIFACT_WRITE, FailureCode.HOST_OOM})
-# The code of a failure that came without one.
-_CODE_OF: Mapping[AttemptOutcome, FailureCode] = {
+# Outcomes that are retried.
+_RETRIED = frozenset({AttemptOutcome.CRASHED, AttemptOutcome.LOST})
+# Failures that are retried too, because their cause is the host and not the spec.
+_HOST_FAILURES = frozenset(
+    {FailureCode.DISK_FULL, FailureCode.ARTIFACT_WRITE, FailureCode.HOST_OOM}
+)
+# The failure code of an outcome that was reported without a failure.
+_DEFAULT_CODES: Mapping[AttemptOutcome, FailureCode] = {
     AttemptOutcome.FAILED: FailureCode.INTERNAL,
     AttemptOutcome.CRASHED: FailureCode.CRASHED,
     AttemptOutcome.LOST: FailureCode.WORKER_LOST,
     AttemptOutcome.TIMED_OUT: FailureCode.TIME_LIMIT,
 }
 
-# Before the second attempt; each further pause is so many times as long as the one before, up to
-# a limit at which whatever was wrong has been mended or will not be.
+# Seconds of pause before the second attempt. Each further pause is `_GROWTH` times as long.
 PAUSE_S = 10.0
 _GROWTH = 4
+# The longest pause in seconds. A fault that lasts longer needs a person to repair it.
 _LONGEST_PAUSE_S = 600.0
-# From here on every pause is the longest, whatever it began with.
-_ENOUGH_GROWTH = 20
+# The exponent of `_GROWTH` stops here. The pause is the longest by then, and a larger exponent
+# could overflow a float.
+_LARGEST_EXPONENT = 20
 
-# Built once, as the statements of `fornada.db.queue.fences` are.
-_ENDED = ATTEMPT.values(ended_at=now())
-_OVER = JOB.values(finished_at=now(), duration_s=seconds_between(Job.started_at, now()))
+# Built only once: see `fornada.db.queue.fences`.
+_END_ATTEMPT = UPDATE_ATTEMPT.values(ended_at=now())
+_END_JOB = UPDATE_JOB.values(finished_at=now(), duration_s=seconds_between(Job.started_at, now()))
 _PAUSE_S = bindparam("pause_s", type_=Float())
-# Without a pause the time is null.
-_WAITS = JOB.values(not_before=later(now(), _PAUSE_S))
-_BEGUN = select(Attempt.number).where(
+# A null pause makes `not_before` null.
+_REQUEUE_JOB = UPDATE_JOB.values(not_before=later(now(), _PAUSE_S))
+_HAS_STARTED = select(Attempt.number).where(
     Attempt.job_id == FENCE_JOB, Attempt.number == FENCE_ATTEMPT, Attempt.started_at.is_not(None)
 )
-_FORGOTTEN = update(Job).where(HOLDS, _BEGUN.exists()).values(best_columns(None))
+_FORGET_BEST = update(Job).where(FENCE_HOLDS, _HAS_STARTED.exists()).values(best_columns(None))
 
 
 @dataclass(frozen=True)
-class _End:
-    """What becomes of a job, decided under its lock."""
+class _NextState:
+    """The next state of a job, decided while its row is locked."""
 
     state: JobState
-    # By column; of one that waits again also `pause_s`.
+    # Values by column, and `pause_s` for a job that goes back to its queue.
     values: Mapping[str, Any]
-    # For the event.
+    # More facts for the event.
     detail: Mapping[str, Any]
 
 
 def finish(
     database: Database, fence: Fence, verdict: Verdict, *, pause_s: float = PAUSE_S
 ) -> JobState:
-    """End an attempt, and the job with it unless it goes back to its queue.
+    """End an attempt. Its job ends too, or goes back to its queue.
 
-    A crash, and a failure that is the host's, is tried again after a pause, while the job has
-    tries left. A cancel that was accepted before wins: the row is locked first, and what it then
-    says is what counts. Best model, artifacts and test result are recorded all the same.
-    A verdict without a best model takes back the one that the attempt's epochs reported: its file
-    is not there.
+    The job goes back to its queue after a preemption. It goes back after a pause when the attempt
+    crashed, was lost, or failed because of its host, if the job has tries left.
+
+    If a person has cancelled the job before, it ends as cancelled, whatever the verdict: the job's
+    row is locked first, and then read. The best model, artifacts and test result are recorded all
+    the same.
+
+    A verdict without a best model removes the best model that the attempt's epochs reported,
+    because its file does not exist.
 
     Args:
-        pause_s: before the second attempt; later ones wait four times as long each.
+        database: where the job is.
+        fence: the attempt.
+        verdict: how it ended.
+        pause_s: seconds of pause before the second attempt; each further pause is four times as
+            long.
     Returns:
-        The job's state now: what everybody is to report. The same verdict again, from whoever
-        did not hear the answer to the first, changes nothing.
+        The job's state now. A caller that got no answer may repeat the call: the same verdict
+        again changes nothing and returns the same state.
     Raises:
-        Fenced: the attempt no longer holds the job; also when it has ended otherwise.
+        Fenced: the attempt no longer holds the job, or has ended with another outcome.
     """
     with database.begin() as connection:
         if verdict.best is None:
@@ -105,10 +118,10 @@ def finish(
         try:
             return end(connection, fence, verdict, pause_s=pause_s)
         except Fenced:
-            known = _ended_as(connection, fence, verdict.outcome)
-            if known is None:
+            state = _state_after_same_verdict(connection, fence, verdict.outcome)
+            if state is None:
                 raise
-            return known
+            return state
 
 
 def end(
@@ -119,81 +132,87 @@ def end(
     pause_s: float,
     actor: str | None = None,
 ) -> JobState:
-    """End an attempt in a transaction; see `finish`.
+    """End an attempt in the caller's transaction; see `finish`.
 
     Args:
-        actor: who says so; None for the attempt's worker.
+        connection: the transaction.
+        fence: the attempt.
+        verdict: how it ended.
+        pause_s: as in `finish`.
+        actor: who ends the attempt; None for its worker.
     """
     job = lock_job(connection, fence)
     failure = _failure(verdict)
     attempt = write_attempt(
         connection,
         fence,
-        _ENDED,
+        _END_ATTEMPT,
         outcome=verdict.outcome,
         exit_status=verdict.exit_status,
         failure_code=failure.code if failure else None,
         failure_message=failure.message if failure else None,
         traceback=failure.traceback if failure else None,
     )
-    _artifacts(connection, fence, verdict.artifacts)
-    ended = _decide(job, verdict, failure, attempt.host, pause_s)
-    left = best_columns(verdict.best) if verdict.best else {}
+    _record_artifacts(connection, fence, verdict.artifacts)
+    after = _decide(job, verdict, failure, attempt.host, pause_s)
+    results = best_columns(verdict.best) if verdict.best else {}
     if verdict.test is not None:
-        left["test"] = verdict.test
-    values = {"lease_until": None, "lease_s": None, **ended.values, **left}
-    write_job(connection, fence, _OVER if ended.state.final else _WAITS, **values)
-    change = (JobState.RUNNING, ended.state)
-    detail = {"attempt": fence.attempt, "outcome": verdict.outcome, **ended.detail}
-    moved(connection, job.id, change, actor or attempt.worker, detail)
-    if ended.state.final:
+        results["test"] = verdict.test
+    values = {"lease_until": None, "lease_s": None, **after.values, **results}
+    write_job(connection, fence, _END_JOB if after.state.final else _REQUEUE_JOB, **values)
+    change = (JobState.RUNNING, after.state)
+    detail = {"attempt": fence.attempt, "outcome": verdict.outcome, **after.detail}
+    record_move(connection, job.id, change, actor or attempt.worker, detail)
+    if after.state.final:
         dependents.settle(connection, job.id)
-    return ended.state
+    return after.state
 
 
 def _decide(
     job: Row[Any], verdict: Verdict, failure: Failure | None, host: str, pause_s: float
-) -> _End:
+) -> _NextState:
     if job.cancel_requested_at is not None:
+        values = _final_values(JobState.CANCELLED, StopReason.CANCELLED)
         asked = {"by": job.cancel_requested_by, "reason": job.cancel_reason}
-        return _End(JobState.CANCELLED, _final(JobState.CANCELLED, StopReason.CANCELLED), asked)
+        return _NextState(JobState.CANCELLED, values, asked)
     why = {"code": failure.code, "message": failure.message} if failure else {}
-    if _again(verdict.outcome, failure):
+    if _is_retried(verdict.outcome, failure):
         tries = job.tries + 1
         counted = {"tries": tries, "avoid_host": host}
         why |= {"host": host, "tries": tries, "retry_attempts": job.retry_attempts}
         if tries < job.retry_attempts:
             wait_s = pause_after(tries, pause_s)
-            waiting = _waiting(pause_s=wait_s) | counted
-            return _End(JobState.QUEUED, waiting, why | {"pause_s": wait_s, "avoid_host": host})
-        final = _final(JobState.FAILED, verdict.stop_reason, failure) | counted
-        return _End(JobState.FAILED, final, why)
+            values = _queued_values(pause_s=wait_s) | counted
+            detail = why | {"pause_s": wait_s, "avoid_host": host}
+            return _NextState(JobState.QUEUED, values, detail)
+        values = _final_values(JobState.FAILED, verdict.stop_reason, failure) | counted
+        return _NextState(JobState.FAILED, values, why)
     state = STATE_AFTER[verdict.outcome]
     if state.final:
-        return _End(state, _final(state, verdict.stop_reason, failure), why)
-    return _End(state, _waiting(pause_s=None), why)
+        return _NextState(state, _final_values(state, verdict.stop_reason, failure), why)
+    return _NextState(state, _queued_values(pause_s=None), why)
 
 
 def pause_after(tries: int, pause_s: float) -> float:
-    """How long a job waits after so many tries, 1 or more.
+    """Seconds that a job waits after `tries` failed tries, 1 or more.
 
     >>> [pause_after(tries, 10.0) for tries in (1, 2, 3, 4, 1000)]
     [10.0, 40.0, 160.0, 600.0, 600.0]
     """
-    grown: float = pause_s * _GROWTH ** min(tries - 1, _ENOUGH_GROWTH)
+    grown: float = pause_s * _GROWTH ** min(tries - 1, _LARGEST_EXPONENT)
     return min(_LONGEST_PAUSE_S, grown)
 
 
-def _again(outcome: AttemptOutcome, failure: Failure | None) -> bool:
-    if outcome in _TRIED_AGAIN:
-        return True
-    return outcome is AttemptOutcome.FAILED and failure is not None and failure.code in _HOSTS_FAULT
+def _is_retried(outcome: AttemptOutcome, failure: Failure | None) -> bool:
+    if outcome is AttemptOutcome.FAILED:
+        return failure is not None and failure.code in _HOST_FAILURES
+    return outcome in _RETRIED
 
 
-def _final(
+def _final_values(
     state: JobState, stop_reason: StopReason | None, failure: Failure | None = None
 ) -> dict[str, Any]:
-    # A job that is over keeps where it ran.
+    # `worker` and `slot` keep their values, so that people see where the job ran.
     return {
         "state": state,
         "stop_reason": stop_reason,
@@ -202,14 +221,16 @@ def _final(
     }
 
 
-def _waiting(*, pause_s: float | None) -> dict[str, Any]:
-    # A job that waits again has nowhere, and what failed is the attempt's alone.
-    nothing = ("stop_reason", "failure_code", "failure_message", "started_at", "worker", "slot")
-    return {"state": JobState.QUEUED, "pause_s": pause_s} | dict.fromkeys(nothing)
+def _queued_values(*, pause_s: float | None) -> dict[str, Any]:
+    # A queued job runs nowhere, and has not failed: only its attempt has, and keeps the failure.
+    cleared = ("stop_reason", "failure_code", "failure_message", "started_at", "worker", "slot")
+    return {"state": JobState.QUEUED, "pause_s": pause_s} | dict.fromkeys(cleared)
 
 
-def _ended_as(connection: Connection, fence: Fence, outcome: AttemptOutcome) -> JobState | None:
-    """What the job became when its attempt ended just so; None when it did not."""
+def _state_after_same_verdict(
+    connection: Connection, fence: Fence, outcome: AttemptOutcome
+) -> JobState | None:
+    """The job's state after its attempt ended with this outcome; None when it did not."""
     wanted = (
         select(Attempt.outcome, Job.state, Job.attempt)
         .join(Job, Job.id == Attempt.job_id)
@@ -219,26 +240,30 @@ def _ended_as(connection: Connection, fence: Fence, outcome: AttemptOutcome) -> 
     if row is None or row.outcome != outcome:
         return None
     state: JobState = row.state
-    # A job with a later attempt went back to its queue after this one.
+    # A later attempt exists, so the job went back to its queue after this attempt.
     return state if row.attempt == fence.attempt else JobState.QUEUED
 
 
 def _forget_best(connection: Connection, fence: Fence) -> None:
-    """Forget the live best model of an attempt that did not leave one; not an earlier one's.
+    """Remove the job's best model, if the attempt has started.
 
-    From its start on the job's best lies in the folder of the attempt: trained there, or restored.
+    From its start on, the best model is a file in this attempt's folder: the attempt trained it, or
+    copied it from a training state. Before its start, the best model is an earlier attempt's and
+    stays.
     """
-    connection.execute(_FORGOTTEN, named(fence))
+    connection.execute(_FORGET_BEST, fence_values(fence))
 
 
 def _failure(verdict: Verdict) -> Failure | None:
-    code = _CODE_OF.get(verdict.outcome)
+    code = _DEFAULT_CODES.get(verdict.outcome)
     if verdict.failure or code is None:
         return verdict.failure
     return Failure(code, f"the attempt ended as {verdict.outcome}")
 
 
-def _artifacts(connection: Connection, fence: Fence, artifacts: Sequence[ArtifactRow]) -> None:
+def _record_artifacts(
+    connection: Connection, fence: Fence, artifacts: Sequence[ArtifactRow]
+) -> None:
     rows = [
         {
             "job_id": fence.job_id,

@@ -474,7 +474,7 @@ def test_no_job_no_answer(database: Database) -> None:
 def test_an_illegal_move_undoes_its_transaction(database: Database, after: JobState) -> None:
     from sqlalchemy import update
 
-    from fornada.db.queue.moves import moved
+    from fornada.db.queue.moves import record_move
     from fornada.db.store.tables import Job
 
     fence = store.running(database)
@@ -484,7 +484,7 @@ def test_an_illegal_move_undoes_its_transaction(database: Database, after: JobSt
     def move() -> None:
         with database.begin() as connection:
             connection.execute(update(Job).values(state=after))
-            moved(connection, fence.job_id, (JobState.SUCCEEDED, after), "nobody")
+            record_move(connection, fence.job_id, (JobState.SUCCEEDED, after), "nobody")
 
     with pytest.raises(WrongState):
         move()

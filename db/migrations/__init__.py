@@ -1,6 +1,7 @@
-"""The schema's revisions, and how a database is brought to the newest.
+"""The revisions of the schema, and the functions that upgrade, downgrade and check a database.
 
-Alembic is loaded only to change or compare a schema: to see that it is current costs one query.
+Alembic is imported only to change or compare a schema. To check the revision takes one query and no
+Alembic.
 """
 
 from collections.abc import Iterator
@@ -16,10 +17,11 @@ from fornada.db.store.session import Database
 if TYPE_CHECKING:
     from alembic.config import Config
 
-# Oldest first; their files never change once they are released.
+# Oldest first. The file of a released revision never changes.
 REVISIONS = ("0001", "0002", "0003")
 HEAD = REVISIONS[-1]
-# Any number: who upgrades one database takes turns by it.
+# Key of the PostgreSQL advisory lock that an upgrade holds, so that upgrades of one database take
+# turns. Any number would do.
 _ADVISORY_LOCK = 0x466F726E616461
 
 
@@ -29,32 +31,33 @@ def head() -> str:
 
 
 def current(database: Database) -> str | None:
-    """The revision that a database has; None when it has no schema yet.
+    """The revision of a database; None when it has no schema yet.
 
     Raises:
-        DatabaseUnreachable: it does not answer.
+        DatabaseUnreachable: the database does not answer.
     """
     with database.read() as connection:
         return _current(connection)
 
 
 def mismatch(found: str | None) -> SchemaMismatch:
-    """What to say about a database that has revision `found`."""
+    """The error for a database whose revision is `found`."""
     return SchemaMismatch(found, HEAD, newer=found is not None and found not in REVISIONS)
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
-    """Bring a database to the newest revision, in one transaction; others wait.
+    """Upgrade a database in one transaction. Other upgrades wait until it has ended.
 
     Args:
-        revision: an older one, to stop there.
+        database: what to upgrade.
+        revision: the revision to stop at; the newest by default.
     Raises:
-        SchemaMismatch: a newer Fornada has upgraded it.
-        DatabaseUnreachable: it does not answer.
+        SchemaMismatch: a newer Fornada has upgraded the database.
+        DatabaseUnreachable: the database does not answer.
     """
     from alembic import command
 
-    with _exclusively(database) as connection:
+    with _locked(database) as connection:
         found = _current(connection)
         if found is not None and found not in REVISIONS:
             raise mismatch(found)
@@ -62,15 +65,15 @@ def upgrade(database: Database, revision: str = "head") -> None:
 
 
 def downgrade(database: Database, revision: str = "base") -> None:
-    """Take a database back to an older revision; what later ones added is lost."""
+    """Take a database back to an older revision. Data that later revisions added is lost."""
     from alembic import command
 
-    with _exclusively(database) as connection:
+    with _locked(database) as connection:
         command.downgrade(_config(connection), revision)
 
 
 def check(database: Database) -> list[str]:
-    """How the schema differs from what this code needs; empty when it does not."""
+    """The differences between the schema and what this code needs; empty when there are none."""
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
@@ -82,13 +85,16 @@ def check(database: Database) -> list[str]:
 
 
 def prepare(database: Database, *, may_upgrade: bool) -> None:
-    """See that the schema is the one this code needs.
+    """Check that the schema has the revision that this code needs.
 
     Args:
-        may_upgrade: bring it there; for the embedded database, which is this user's own.
+        database: what to check.
+        may_upgrade: upgrade an older or empty database; for the embedded database, which belongs to
+            this user alone.
     Raises:
-        SchemaMismatch: it is another, and `may_upgrade` is false or cannot help.
-        DatabaseUnreachable: it does not answer.
+        SchemaMismatch: the revision is another one, and `may_upgrade` is false or the database was
+            upgraded by a newer Fornada.
+        DatabaseUnreachable: the database does not answer.
     """
     found = current(database)
     if found == HEAD:
@@ -99,7 +105,8 @@ def prepare(database: Database, *, may_upgrade: bool) -> None:
 
 
 @contextmanager
-def _exclusively(database: Database) -> Iterator[Connection]:
+def _locked(database: Database) -> Iterator[Connection]:
+    """A transaction in which no other process can change the schema."""
     with database.begin(patient=True) as connection:
         if database.dialect == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))

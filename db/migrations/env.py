@@ -1,4 +1,4 @@
-"""How Alembic runs the revisions: on the connection, and in the transaction, that it is given."""
+"""Alembic runs this file. It runs the revisions in the transaction that the caller has opened."""
 
 from alembic import context
 
@@ -7,9 +7,9 @@ from fornada.db.store.tables import Base
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,
-    # SQLite too can take back a CREATE TABLE.
+    # SQLite too can roll back a CREATE TABLE.
     transactional_ddl=True,
-    # SQLite cannot alter most things in place.
+    # SQLite can change few things of a table with ALTER TABLE; batch mode copies the table instead.
     render_as_batch=True,
 )
 context.run_migrations()

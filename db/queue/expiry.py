@@ -1,4 +1,4 @@
-"""Attempts that nobody will end: their lease ran out, or their worker has started anew."""
+"""Ends attempts that lost their worker: the lease ran out, or the worker was started again."""
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select
 
@@ -14,67 +14,81 @@ from fornada.db.store.tables import Attempt, Job, UpkeepTurn
 
 
 def expire_leases(database: Database, *, pause_s: float = PAUSE_S) -> list[int]:
-    """End the attempts whose lease has run out; after an outage, not before a full lease.
+    """End the attempts whose lease has run out.
+
+    After an outage of the database, every attempt first gets the time of one full lease to renew.
 
     Args:
-        pause_s: before the second attempt; see `finish`.
+        database: where the jobs are.
+        pause_s: seconds of pause before the second attempt; see `finish`.
     Returns:
-        The jobs whose attempt was lost.
+        Ids of the jobs whose attempt was lost.
     """
-    silent = "worker {} was not heard of for longer than its lease"
-    return _lose(database, expired(), silent, actor=UPKEEP, pause_s=pause_s)
+    message = "worker {} did not renew its lease in time"
+    return _lose(database, expired(), message, actor=UPKEEP, pause_s=pause_s)
 
 
 def abandon(database: Database, *, worker: str, host: str, pause_s: float = PAUSE_S) -> list[int]:
-    """End the attempts of a worker's earlier life: one of this name has just come up.
+    """End the attempts of a worker's earlier process, when the worker has just been started again.
 
     Args:
-        worker: the name it registers under.
-        host: its host; attempts of the name elsewhere are another worker's.
-        pause_s: before the second attempt; see `finish`.
+        database: where the jobs are.
+        worker: the worker's registered name.
+        host: the worker's host. Attempts of this name on other hosts belong to another worker.
+        pause_s: seconds of pause before the second attempt; see `finish`.
     Returns:
-        The jobs whose attempt was lost.
+        Ids of the jobs whose attempt was lost.
     """
-    ours = and_(Job.state == RUNNING, Job.worker == worker, _attempted_on(host))
-    anew = "worker {} was started anew"
-    return _lose(database, ours, anew, actor=worker, pause_s=pause_s)
+    own = and_(Job.state == RUNNING, Job.worker == worker, _last_attempt_on(host))
+    message = "worker {} was started again"
+    return _lose(database, own, message, actor=worker, pause_s=pause_s)
 
 
 def expired() -> ColumnElement[bool]:
-    """Whether a job's attempt has not been heard of for longer than its lease."""
+    """Whether the lease of a job's attempt has run out."""
     resumed = select(UpkeepTurn.resumed_at).scalar_subquery()
     return and_(
         Job.state == RUNNING,
         Job.lease_until < now(),
-        # The database was away from everybody: nobody could renew.
+        # During an outage of the database no attempt could renew its lease.
         or_(resumed.is_(None), later(resumed, Job.lease_s) < now()),
     )
 
 
 def lost() -> Select[int]:
-    """Ids of the jobs whose attempt has not been heard of for longer than its lease."""
-    return _running(expired())
+    """Ids of the jobs whose attempt's lease has run out."""
+    return _ids(expired())
 
 
 def _lose(
     database: Database, which: ColumnElement[bool], message: str, *, actor: str, pause_s: float
 ) -> list[int]:
-    """End each attempt in a transaction of its own: one that is locked holds up no other."""
+    """End each of the attempts as lost, and return the ids of their jobs.
+
+    Each attempt has its own transaction, so that a locked row delays no other attempt.
+
+    Args:
+        database: where the jobs are.
+        which: the running jobs whose attempts are lost.
+        message: of the failure; {} stands for worker and host.
+        actor: who ends the attempts.
+        pause_s: see `finish`.
+    """
     with database.read() as connection:
-        ids = list(connection.scalars(_running(which)))
+        ids = list(connection.scalars(_ids(which)))
     ended = []
     for job_id in ids:
         with database.begin() as connection:
-            # An attempt that is writing at this moment is alive.
+            # Skip a locked row: its attempt is writing at this moment, so it is alive.
             row = select(Job.id, Job.attempt, Job.worker).where(Job.id == job_id, which)
             job = connection.execute(row.with_for_update(skip_locked=True)).one_or_none()
             if job is None:
                 continue
             fence = Fence(job.id, job.attempt)
             tail = last_lines(connection, fence)
-            said = message.format(f"{job.worker} on {_host(connection, fence)}")
-            said += f"{QUOTE}{tail[-1]}" if tail else ""
-            failure = Failure(FailureCode.WORKER_LOST, said, "\n".join(tail))
+            text = message.format(f"{job.worker} on {_host(connection, fence)}")
+            text += f"{QUOTE}{tail[-1]}" if tail else ""
+            failure = Failure(FailureCode.WORKER_LOST, text, "\n".join(tail))
             verdict = Verdict(AttemptOutcome.LOST, failure=failure)
             end(connection, fence, verdict, pause_s=pause_s, actor=actor)
             ended.append(job_id)
@@ -86,10 +100,10 @@ def _host(connection: Connection, fence: Fence) -> str | None:
     return connection.scalar(select(Attempt.host).where(*of_attempt))
 
 
-def _running(which: ColumnElement[bool]) -> Select[int]:
+def _ids(which: ColumnElement[bool]) -> Select[int]:
     return select(Job.id).where(which).order_by(Job.id)
 
 
-def _attempted_on(host: str) -> ColumnElement[bool]:
+def _last_attempt_on(host: str) -> ColumnElement[bool]:
     last = [Attempt.job_id == Job.id, Attempt.number == Job.attempt, Attempt.host == host]
     return select(Attempt.number).where(*last).exists()

@@ -1,4 +1,4 @@
-"""The slots of some workers, by what they take, and whether any of them could ever run a job."""
+"""The slots of workers, sorted by the jobs that fit them, and whether any slot fits a job."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,10 +13,11 @@ from fornada.db.states import WorkerState
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Worker
 
-# A worker that has not been heard of for so long is not expected back.
+# Seconds after its last beat when a worker is no longer expected to come back: 30 days.
 FORGOTTEN_S = 30 * 86_400.0
-# What a job may ask for, and what of it fits no slot without a GPU.
+# The values that `gpus` of a job may have.
 GPUS = ("auto", "0", "1")
+# A job with this value fits only a slot with a GPU.
 NEEDS_GPU = "1"
 
 
@@ -31,10 +32,10 @@ class FleetSlot:
 
 
 class Fleet:
-    """The slots of some workers, by what they take.
+    """The slots of some workers. Looks them up by queue and by need of a GPU.
 
     Args:
-        workers: their rows.
+        workers: rows of the table `worker`.
     """
 
     def __init__(self, workers: Iterable[Row[Any]]) -> None:
@@ -43,18 +44,18 @@ class Fleet:
 
     @classmethod
     def taking(cls, workers: Iterable[Row[Any]]) -> Self:
-        """Of those that take jobs now: one that drains takes none."""
+        """Only the workers that take jobs now: a draining worker takes none."""
         return cls(worker for worker in workers if worker.state != WorkerState.DRAINING)
 
     def serving(self, queue: str) -> Sequence[FleetSlot]:
         """All slots of the workers that serve a queue."""
-        return self._known(queue, needs_gpu=False)
+        return self._find(queue, needs_gpu=False)
 
     def fitting(self, queue: str, gpus: str) -> Sequence[FleetSlot]:
-        """The slots that a job of a queue fits, by what it asks for: auto, 0 or 1."""
-        return self._known(queue, needs_gpu=gpus == NEEDS_GPU)
+        """The slots that can run a job of this queue with this value of `gpus`: auto, 0 or 1."""
+        return self._find(queue, needs_gpu=gpus == NEEDS_GPU)
 
-    def _known(self, queue: str, *, needs_gpu: bool) -> Sequence[FleetSlot]:
+    def _find(self, queue: str, *, needs_gpu: bool) -> Sequence[FleetSlot]:
         key = (queue, needs_gpu)
         if key not in self._fitting:
             self._fitting[key] = [s for s in self._slots(queue) if s.gpu or not needs_gpu]
@@ -70,14 +71,16 @@ class Fleet:
 def never_runs(
     database: Database, queue: str, gpus: str, *, within_s: float = FORGOTTEN_S
 ) -> Unfit | None:
-    """Why no worker could ever run a job, alive or gone for a while.
+    """Why no known worker can run a job. Workers that are gone for a while count too.
 
     Args:
-        queue: the job's.
-        gpus: what it asks for: auto, 0 or 1.
-        within_s: how long ago a worker may last have been heard of.
+        database: where the workers are.
+        queue: the job's queue.
+        gpus: the job's `gpus`: auto, 0 or 1.
+        within_s: workers count if they were seen within this many seconds.
     Returns:
-        None: one could, or no worker is known at all, so that the first may well be the one.
+        None when a worker can run the job, and when no worker is known at all: the first one to
+        start may be able to.
     """
     with database.read() as connection:
         known = select(*Worker.__table__.c).where(Worker.seen_at >= later(now(), -within_s))

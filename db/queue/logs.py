@@ -1,4 +1,7 @@
-"""A running job's log for readers on other hosts: pieces of it, until it is a file they can get."""
+"""Chunks of a running job's log, for readers on other hosts.
+
+When the attempt has ended, its log is a file among the artifacts and the chunks are deleted later.
+"""
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, or_, select
 
@@ -11,17 +14,17 @@ from fornada.db.store.tables import Attempt, Job
 from fornada.db.store.tables import LogChunk as Chunk
 from fornada.db.store.upsert import insert_new
 
-# What the log and all other files of an attempt lie under: see `fornada.artifacts`.
+# URI of the folder that holds the log and all other files of an attempt: see `fornada.artifacts`.
 FOLDER = "artifacts:{uid}/attempt-{attempt}"
-# Of a log, for who asks why an attempt failed.
+# The end of a log that is kept with a failure, in lines and in bytes.
 LAST_LINES = 20
 LAST_BYTES = 2**14
-# A chunk may be a line alone, where one trains slowly.
+# Chunks to read for these lines. A chunk may hold only one line when the training is slow.
 LAST_CHUNKS = 20
 
 
 def record_log(database: Database, fence: Fence, chunk: LogChunkRow) -> None:
-    """Record a piece of an attempt's log; the same one again changes nothing.
+    """Record a chunk of an attempt's log. Recording the same chunk again changes nothing.
 
     Raises:
         Fenced: the attempt no longer holds the job.
@@ -39,7 +42,7 @@ def record_log(database: Database, fence: Fence, chunk: LogChunkRow) -> None:
 
 
 def log_places(database: Database, job_id: int) -> list[LogPlace]:
-    """Where the logs of a job's attempts lie, in the order of the attempts.
+    """Where the logs of a job's attempts are stored, in the order of the attempts.
 
     Raises:
         JobNotFound: no job has this id.
@@ -65,10 +68,13 @@ def log_places(database: Database, job_id: int) -> list[LogPlace]:
 def log_chunks(
     database: Database, job_id: int, attempt: int, after_number: int = 0
 ) -> list[LogChunkRow]:
-    """The pieces of an attempt's log that are there, in order.
+    """The chunks of an attempt's log that are in the database, in order.
 
     Args:
-        after_number: only those with a greater number.
+        database: where the chunks are.
+        job_id: the job.
+        attempt: the number of the attempt.
+        after_number: only chunks with a greater number.
     """
     wanted = select(Chunk.number, Chunk.start, Chunk.data).where(
         Chunk.job_id == job_id, Chunk.attempt == attempt, Chunk.number > after_number
@@ -79,33 +85,34 @@ def log_chunks(
 
 
 def last_lines(connection: Connection, fence: Fence) -> list[str]:
-    """The last lines of an attempt's log that came here; none when none did."""
+    """The last lines of an attempt's log in the database; an empty list when it has no chunk."""
     of_attempt = [Chunk.job_id == fence.job_id, Chunk.attempt == fence.attempt]
     newest = select(Chunk.data).where(*of_attempt).order_by(Chunk.number.desc()).limit(LAST_CHUNKS)
-    data = b"".join(bytes(one) for one in reversed(connection.scalars(newest).all()))
+    data = b"".join(bytes(chunk) for chunk in reversed(connection.scalars(newest).all()))
     return lines_of(data[-LAST_BYTES:])
 
 
 def lines_of(data: bytes) -> list[str]:
-    """The last lines of a piece of a log, without empty ones."""
+    """The last `LAST_LINES` lines of a part of a log, without empty lines."""
     lines = data.decode(errors="replace").splitlines()
     return [line.rstrip() for line in lines if line.strip()][-LAST_LINES:]
 
 
 def forget_logs(database: Database, older_than_s: float) -> int:
-    """Delete the pieces of attempts that ended longer ago than this: their logs are files now.
+    """Delete the chunks of attempts that ended more than so many seconds ago: their logs are files.
 
     Returns:
-        How many pieces.
+        How many chunks were deleted.
     """
     with database.begin() as connection:
         return connection.execute(delete(Chunk).where(forgettable(older_than_s))).rowcount
 
 
 def forgettable(older_than_s: float) -> ColumnElement[bool]:
-    """Whether a piece is of an attempt that ended longer ago than this."""
+    """Whether a chunk belongs to an attempt that ended more than so many seconds ago."""
     of_attempt = [Attempt.job_id == Chunk.job_id, Attempt.number == Chunk.attempt]
-    since = later(now(), -older_than_s)
-    still = exists().where(*of_attempt, or_(Attempt.ended_at.is_(None), Attempt.ended_at >= since))
-    # It is older than the end of its attempt: few are, and they are found by index.
-    return and_(Chunk.at < since, ~still)
+    limit = later(now(), -older_than_s)
+    not_ended_or_new = or_(Attempt.ended_at.is_(None), Attempt.ended_at >= limit)
+    # A chunk is older than the end of its attempt. So `Chunk.at < limit` loses no chunk; it leaves
+    # few rows, and an index finds them.
+    return and_(Chunk.at < limit, ~exists().where(*of_attempt, not_ended_or_new))

@@ -1,4 +1,4 @@
-"""What people decide about a queue: whether its jobs start, and how many run at once."""
+"""Queues: people can pause a queue, and limit how many of its jobs run at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from fornada.db.store.tables import Job, Queue
 from fornada.db.store.upsert import insert_for
 from fornada.db.timestamps import iso
 
-# Built once, as the statements of `fornada.db.queue.fences` are.
+# Built only once: see `fornada.db.queue.fences`.
 _RULES = select(Queue.name, Queue.paused, Queue.max_running).where(
     Queue.name.in_(bindparam("names", expanding=True))
 )
@@ -32,55 +32,57 @@ _RULES = select(Queue.name, Queue.paused, Queue.max_running).where(
 
 @dataclass(frozen=True)
 class Served:
-    """Queues that a job could be claimed from now."""
+    """The queues of a slot from which a job may start now."""
 
     names: tuple[str, ...]
-    # Those of them with a limit that has not been reached.
+    # Those of `names` that have a limit; fewer jobs run than the limit allows.
     limited: frozenset[str]
 
     def without(self, name: str) -> "Served":
-        """All others."""
-        names = tuple(each for each in self.names if each != name)
+        """The same queues without one."""
+        names = tuple(other for other in self.names if other != name)
         return Served(names, self.limited - {name})
 
 
 def room(connection: Connection, names: Sequence[str]) -> dict[str, int]:
-    """How many more jobs may start, by queue; queues without a limit are left out."""
+    """How many more jobs may start, for each queue that has a limit or is paused."""
     if not names:
         return {}
     rules = connection.execute(_RULES, {"names": list(names)}).all()
     limits = {rule.name: rule.max_running for rule in rules if rule.max_running is not None}
     running = running_in(connection, sorted(limits)) if limits else {}
-    free = {name: max(0, most - running.get(name, 0)) for name, most in limits.items()}
+    free = {name: max(0, limit - running.get(name, 0)) for name, limit in limits.items()}
     return free | {rule.name: 0 for rule in rules if rule.paused}
 
 
 def served(connection: Connection, names: Sequence[str]) -> Served:
-    """Those of some queues that are neither paused nor full."""
-    limits = room(connection, names)
+    """Leave out the queues that are paused or full."""
+    free = room(connection, names)
     return Served(
-        tuple(name for name in names if limits.get(name, 1) > 0),
-        frozenset(name for name, more in limits.items() if more > 0),
+        tuple(name for name in names if free.get(name, 1) > 0),
+        frozenset(name for name, more in free.items() if more > 0),
     )
 
 
 def overfull(connection: Connection, name: str) -> bool:
-    """Whether more jobs of a queue run than may, the one that was just claimed among them.
+    """Whether more jobs of a queue run than its limit allows, with the job that was just claimed.
 
-    Claims of one queue that has a limit take turns here, each until it is committed.
+    The queue's row is locked until the claim commits, so claims from a limited queue take turns.
     """
-    locked = select(Queue.max_running).where(Queue.name == name).with_for_update()
-    most = connection.scalar(locked)
-    return most is not None and running_in(connection, [name]).get(name, 0) > most
+    limit = connection.scalar(select(Queue.max_running).where(Queue.name == name).with_for_update())
+    return limit is not None and running_in(connection, [name]).get(name, 0) > limit
 
 
 def waiting() -> CompoundSelect[str]:
-    """Names of the queues that have queued jobs, each once."""
+    """Names of the queues that have queued jobs, each name once."""
     return union(_names(Job.not_before.is_(None)), _names(Job.not_before.is_not(None)))
 
 
 def _names(which: ColumnElement[bool]) -> Select[str]:
-    """Of the queues that have such jobs: for each one step along an index."""
+    """Names of the queues that have such queued jobs.
+
+    A recursive query jumps from each name to the next one, with one index look-up for each queue.
+    """
     first = select(Job.queue).where(queued(), which).order_by(Job.queue).limit(1)
     names = select(first.scalar_subquery().label("name")).cte(recursive=True)
     following = first.where(Job.queue > names.c.name).scalar_subquery()
@@ -89,19 +91,20 @@ def _names(which: ColumnElement[bool]) -> Select[str]:
 
 
 def running_in(connection: Connection, names: Sequence[str]) -> dict[str, int]:
-    """How many jobs run, by queue; those without any are left out."""
+    """How many jobs run, by queue, without the queues in which no job runs."""
     counted = select(Job.queue, func.count()).where(Job.state == RUNNING, Job.queue.in_(names))
     return dict(connection.execute(counted.group_by(Job.queue)).all())
 
 
 def ls(database: Database, within_s: float) -> list[dict[str, Any]]:
-    """Every queue that somebody decided about, that has live jobs, or that a worker serves.
+    """Every queue that has a row, live jobs, or a worker that serves it.
 
     Args:
-        within_s: how long ago a worker may last have been heard of.
+        database: where to look.
+        within_s: workers count as alive if they were seen within this many seconds.
     Returns:
-        Of each, by name: name, paused, max_running, queued, held, running, workers, changed_at,
-        changed_by.
+        One dict for each queue, sorted by name: name, paused, max_running, queued, held, running,
+        workers, changed_at, changed_by.
     """
     with database.read() as connection:
         rules = {rule.name: rule for rule in connection.execute(select(*Queue.__table__.c))}
@@ -126,7 +129,7 @@ def ls(database: Database, within_s: float) -> list[dict[str, Any]]:
 
 
 def pause(database: Database, name: str, actor: str) -> None:
-    """Let no job of a queue start; those that run go on."""
+    """Let no job of a queue start. Running jobs continue."""
     _write(database, name, actor, paused=True)
 
 
@@ -136,15 +139,20 @@ def resume(database: Database, name: str, actor: str) -> None:
 
 
 def set_max_running(database: Database, name: str, count: int | None, actor: str) -> None:
-    """Limit how many jobs of a queue run at once; those that run go on.
+    """Limit how many jobs of a queue run at once. Running jobs continue, also above the limit.
 
     Args:
-        count: 1 or more; None for as many as there are slots.
+        database: where the queue is.
+        name: the queue.
+        count: 1 or more; None removes the limit.
+        actor: who sets it.
     Raises:
-        ValueError: it is less.
+        ValueError: `count` is less than 1.
     """
     if count is not None and count < 1:
-        raise ValueError(f"max_running is {count}: expected 1 or more; to start none, pause it")
+        raise ValueError(
+            f"max_running is {count}: expected 1 or more; to start no job, pause the queue"
+        )
     _write(database, name, actor, max_running=count)
 
 

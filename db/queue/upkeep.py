@@ -1,4 +1,8 @@
-"""Who does the upkeep, and what there is to wake workers for."""
+"""Chooses the worker that does the upkeep, and counts the jobs for which workers should wake up.
+
+Upkeep is the work that one worker does for all: it ends lost attempts, settles waiting jobs,
+deletes old logs and wakes idle workers.
+"""
 
 from typing import Any
 
@@ -15,37 +19,41 @@ from fornada.db.store.upsert import insert_for
 
 __all__ = ["claimable", "forget_logs", "release_due", "take"]
 
+# The id of the table's only row.
 _ROW = 1
-# More jobs than there are slots to wake for; to count on takes as long as the queue is.
+# Jobs to count in one queue. No site has more slots to wake up, and counting on would take longer
+# the longer the queue is.
 MOST = 1000
 
 
 def take(database: Database, holder: str, ttl_s: float) -> bool:
-    """Ask to be the one that does the upkeep until the next beat; every worker asks at each.
+    """Ask to do the upkeep until the next beat. Every worker asks at each of its beats.
 
-    When nobody has asked for `ttl_s`, the database was away from all: `expire_leases` then
-    waits for one full lease, so that those who could not renew can.
+    When no worker has asked for `ttl_s`, no worker could reach the database. `expire_leases` then
+    waits for one full lease, so that every attempt can renew its lease first.
 
     Args:
-        holder: who asks.
-        ttl_s: how long the holder stays the one without asking again; two or three beats.
+        database: of all workers.
+        holder: the worker that asks.
+        ttl_s: seconds after which another worker takes over, if the holder does not ask again; two
+            or three beats.
     Returns:
-        Whether `holder` is the one.
+        Whether `holder` must do the upkeep now.
     """
     with database.begin() as connection:
         first = {"id": _ROW, "holder": holder, "held_until": later(now(), ttl_s), "beat_at": now()}
-        free = or_(UpkeepTurn.holder == holder, UpkeepTurn.held_until < now())
-        silent = UpkeepTurn.beat_at < later(now(), -ttl_s)
+        may_take = or_(UpkeepTurn.holder == holder, UpkeepTurn.held_until < now())
+        after_gap = UpkeepTurn.beat_at < later(now(), -ttl_s)
         taken = (
             insert_for(connection.dialect.name, UpkeepTurn)
             .values(first)
             .on_conflict_do_update(
                 index_elements=["id"],
                 set_={
-                    "holder": _if(free, holder, UpkeepTurn.holder),
-                    "held_until": _if(free, later(now(), ttl_s), UpkeepTurn.held_until),
+                    "holder": _if(may_take, holder, UpkeepTurn.holder),
+                    "held_until": _if(may_take, later(now(), ttl_s), UpkeepTurn.held_until),
                     "beat_at": now(),
-                    "resumed_at": _if(silent, now(), UpkeepTurn.resumed_at),
+                    "resumed_at": _if(after_gap, now(), UpkeepTurn.resumed_at),
                 },
             )
             .returning(UpkeepTurn.holder)
@@ -54,22 +62,22 @@ def take(database: Database, holder: str, ttl_s: float) -> bool:
 
 
 def claimable(database: Database) -> dict[str, int]:
-    """How many jobs could be claimed now, by queue; queues without any are left out.
+    """How many jobs could be claimed now, by queue, without the queues that have no such job.
 
-    None of a queue that is paused, of one with a limit no more than may still start, and of none
-    more than `MOST`.
+    A paused queue has none. A queue with a limit has at most as many as may still start. No count
+    is greater than `MOST`.
     """
     with database.read() as connection:
         names = list(connection.scalars(queues.waiting()))
         room = queues.room(connection, names)
-        could = {name: _count(connection, name, room.get(name, MOST)) for name in names}
-    return {name: count for name, count in could.items() if count}
+        counts = {name: _count(connection, name, room.get(name, MOST)) for name in names}
+    return {name: count for name, count in counts.items() if count}
 
 
 def ready_in(queue: str, most: int) -> list[Select[int]]:
-    """Jobs of a queue that could be claimed now; of those that had to wait apart from the others.
+    """Two queries for the jobs of a queue that could be claimed now; each one reads its own index.
 
-    Each along an index of its own.
+    The second query returns the jobs that had to wait for a time, the first one all others.
     """
     of_queue = select(Job.id).where(Job.queue == queue).limit(most)
     return [of_queue.where(AT_ONCE), of_queue.where(TIME_HAS_COME)]

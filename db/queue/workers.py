@@ -1,4 +1,4 @@
-"""Workers: who they are, and whether they were heard of."""
+"""Workers: what they report about themselves, which are alive, and requests to drain them."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,19 +15,20 @@ from fornada.db.store.tables import Job, Worker
 from fornada.db.store.upsert import insert_for
 from fornada.db.timestamps import iso
 
-# A worker beats every ten seconds: three missed, and it is not there.
+# Seconds after which a silent worker counts as gone. A worker beats every ten seconds, so it has
+# missed three beats.
 WORKER_IS_GONE_S = 30.0
 
 
 @dataclass(frozen=True)
 class WorkerFacts:
-    """A worker as it says it is."""
+    """What a worker reports about itself."""
 
     # Unique among living workers.
     name: str
     host: str
     pid: int
-    # Each with its `name`, gpu:N or cpu:N, and whatever else describes it.
+    # Each slot has a `name`, gpu:N or cpu:N, and may have more entries that describe it.
     slots: Sequence[Mapping[str, Any]]
     queues: Sequence[str]
     devices: Sequence[Any]
@@ -43,36 +44,44 @@ def register(
     instead_of: tuple[str, int] | None = None,
     begun_s: float = 0.0,
 ) -> bool:
-    """Record a worker that has come up, unless a living one has its name; of several at once, one.
+    """Record a worker that has started, unless a living worker has its name.
+
+    When several workers with one name register at the same time, one of them succeeds.
 
     Args:
-        within_s: how long ago another may have been heard of to be alive; None asks for none.
-        instead_of: host and process id of the one that is known to have ended.
-        begun_s: how long ago it was begun; that somebody asked it to drain since then holds still,
-            though its process is another one now.
+        database: of all workers.
+        facts: what the worker reports.
+        within_s: another worker counts as alive if it was seen within this many seconds; None
+            replaces any other worker.
+        instead_of: host and process id of a worker with this name that is known to have ended.
+        begun_s: seconds since the worker was begun, perhaps by an earlier process of it. A request
+            to drain since then is kept.
     Returns:
-        Whether it is recorded.
+        Whether the worker is recorded.
     """
-    ended: ColumnElement[bool] = true()
+    may_replace: ColumnElement[bool] = true()
     if within_s is not None:
-        ended = or_(Worker.seen_at < later(now(), -within_s), Worker.state == WorkerState.GONE)
-    # A commit whose answer was cut off is ours already.
+        may_replace = or_(
+            Worker.seen_at < later(now(), -within_s), Worker.state == WorkerState.GONE
+        )
+    # The row may already be this worker's own: the answer to an earlier call may have been lost
+    # after its commit.
     for host, pid in [(facts.host, facts.pid), *([instead_of] if instead_of else [])]:
-        ended = or_(ended, and_(Worker.host == host, Worker.pid == pid))
-    meant = Worker.drain_requested_at >= later(now(), -begun_s)
-    anew = {
+        may_replace = or_(may_replace, and_(Worker.host == host, Worker.pid == pid))
+    keep_drain = Worker.drain_requested_at >= later(now(), -begun_s)
+    changed = {
         "started_at": now(),
-        "drain_requested_at": case((meant, Worker.drain_requested_at)),
-        "drain_requested_by": case((meant, Worker.drain_requested_by)),
+        "drain_requested_at": case((keep_drain, Worker.drain_requested_at)),
+        "drain_requested_by": case((keep_drain, Worker.drain_requested_by)),
     }
-    return _write(database, facts, anew, ended) is not None
+    return _write(database, facts, changed, may_replace) is not None
 
 
 def beat(database: Database, facts: WorkerFacts) -> bool:
-    """Record that a worker lives, and what it is now.
+    """Record that a worker is alive, and what it reports now.
 
     Returns:
-        Whether a person has asked it to drain since it came up.
+        Whether a person has asked it to drain since it started.
     """
     row = _write(database, facts, {}, true())
     return row is not None and row.drain_requested_at is not None
@@ -81,37 +90,41 @@ def beat(database: Database, facts: WorkerFacts) -> bool:
 def request_drain(
     database: Database, name_or_host: str, actor: str, within_s: float = WORKER_IS_GONE_S
 ) -> list[str]:
-    """Ask the worker of this name, or all of this host, to take no more jobs, save and end.
+    """Ask one worker, or all workers on one host, to take no more jobs, save and end.
 
     Args:
-        within_s: how long ago it may last have been heard of.
+        database: of all workers.
+        name_or_host: name of the worker, or name of the host.
+        actor: who asks.
+        within_s: workers count as alive if they were seen within this many seconds.
     Returns:
-        The names of those that are asked, now or before; none when no such worker is alive.
+        Names of the living workers that are asked, now or earlier; empty when there is none.
     """
     with database.begin() as connection:
-        named = or_(Worker.name == name_or_host, Worker.host == name_or_host)
+        matches = or_(Worker.name == name_or_host, Worker.host == name_or_host)
         rows = connection.execute(
-            select(Worker.name).where(named, *_alive(within_s)).order_by(Worker.name)
+            select(Worker.name).where(matches, *_alive(within_s)).order_by(Worker.name)
         )
         names = [row.name for row in rows.all()]
-        first = and_(Worker.name.in_(names), Worker.drain_requested_at.is_(None))
-        asked = {"drain_requested_at": now(), "drain_requested_by": actor}
-        connection.execute(update(Worker).where(first).values(asked))
+        not_asked = and_(Worker.name.in_(names), Worker.drain_requested_at.is_(None))
+        request = {"drain_requested_at": now(), "drain_requested_by": actor}
+        connection.execute(update(Worker).where(not_asked).values(request))
         return names
 
 
 def gone(database: Database, name: str) -> None:
-    """Record that a worker has ended; its row stays."""
+    """Record that a worker has ended. Its row stays in the table."""
     with database.begin() as connection:
         connection.execute(update(Worker).where(Worker.name == name).values(state=WorkerState.GONE))
 
 
 def alive(database: Database, within_s: float) -> list[dict[str, Any]]:
-    """Workers heard of within so many seconds, by name.
+    """The workers that were seen within so many seconds, sorted by name.
 
     Returns:
-        Their facts, with `running` (ids of jobs), `started_at` and `seen_at`; `state` is
-        `starting`, `draining`, `busy` when no slot is free, or `idle`.
+        One dict for each worker: its facts, `running` (ids of its jobs), requests to drain,
+        `started_at` and `seen_at`. Its `state` is `starting`, `draining`, `idle`, or `busy` when no
+        slot is free.
     """
     with database.read() as connection:
         workers = heard_of(connection, within_s)
@@ -124,7 +137,7 @@ def alive(database: Database, within_s: float) -> list[dict[str, Any]]:
             "name": worker.name,
             "host": worker.host,
             "pid": worker.pid,
-            "state": _standing(worker, len(jobs[worker.name])),
+            "state": _state(worker, len(jobs[worker.name])),
             "slots": worker.slots,
             "queues": worker.queues,
             "devices": worker.devices,
@@ -139,17 +152,17 @@ def alive(database: Database, within_s: float) -> list[dict[str, Any]]:
     ]
 
 
-def _standing(worker: Row[Any], running: int) -> WorkerState:
-    """By the jobs that run on it: its own word is as old as its last beat."""
+def _state(worker: Row[Any], running: int) -> WorkerState:
+    """The worker's state now. Its running jobs say whether it is busy: its row may be too old."""
     if worker.state in (WorkerState.STARTING, WorkerState.DRAINING):
         return WorkerState(worker.state)
     return WorkerState.IDLE if running < len(worker.slots) else WorkerState.BUSY
 
 
 def idle_slots(database: Database, within_s: float) -> dict[str, int]:
-    """How many slots wait for work, by the queue they serve.
+    """How many slots have no job, by the queue that they serve.
 
-    A slot that serves two queues counts for both; a worker that drains counts for none.
+    A slot that serves two queues counts in both. A draining worker does not count.
     """
     with database.read() as connection:
         workers = heard_of(connection, within_s)
@@ -163,12 +176,12 @@ def idle_slots(database: Database, within_s: float) -> dict[str, int]:
 
 
 def has_gpu(slot: Mapping[str, Any]) -> bool:
-    """Whether a job that needs a GPU fits a slot."""
+    """Whether a slot has a GPU."""
     return str(slot["name"]).startswith("gpu")
 
 
 def heard_of(connection: Connection, within_s: float) -> Sequence[Row[Any]]:
-    """Rows of the workers that are alive, by name."""
+    """Rows of the workers that were seen within so many seconds, sorted by name."""
     wanted = select(*Worker.__table__.c).where(*_alive(within_s))
     return connection.execute(wanted.order_by(Worker.name)).all()
 
@@ -182,9 +195,18 @@ def _running(connection: Connection) -> Sequence[Row[int, str | None]]:
 
 
 def _write(
-    database: Database, facts: WorkerFacts, anew: Mapping[str, Any], where: ColumnElement[bool]
+    database: Database, facts: WorkerFacts, changed: Mapping[str, Any], where: ColumnElement[bool]
 ) -> Row[Any] | None:
-    """Insert a worker's row, or change the one of its name, where that is so; what it is then."""
+    """Insert a worker's row, or overwrite the row with its name.
+
+    Args:
+        database: of all workers.
+        facts: what the worker reports.
+        changed: further values for an existing row.
+        where: overwrite an existing row only under this condition.
+    Returns:
+        The row's `drain_requested_at`; None when no row was written.
+    """
     values = {
         "host": facts.host,
         "pid": facts.pid,
@@ -200,7 +222,7 @@ def _write(
         written = (
             insert_for(connection.dialect.name, Worker)
             .values(row)
-            .on_conflict_do_update(index_elements=["name"], set_={**values, **anew}, where=where)
+            .on_conflict_do_update(index_elements=["name"], set_={**values, **changed}, where=where)
             .returning(Worker.drain_requested_at)
         )
         return connection.execute(written).one_or_none()

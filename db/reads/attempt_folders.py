@@ -1,4 +1,4 @@
-"""Where attempts have written: which host, which folder among the artifacts."""
+"""Where attempts wrote their files: on which host, and in which artifact folder."""
 
 from collections.abc import Iterable
 
@@ -8,12 +8,13 @@ from fornada.db.queue.logs import FOLDER
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Attempt, Job
 
-# Of a host's attempts so many are named: whoever sees one of their folders sees where it writes.
+# How many attempts of a host to list. A client that sees one of their folders sees the folder in
+# which the host writes its artifacts.
 LATEST = 20
 
 
 def hosts(database: Database, job_ids: Iterable[int]) -> dict[int, str]:
-    """The host of each job's last attempt; jobs without one are left out."""
+    """The host of each job's last attempt, without the jobs that have no attempt."""
     wanted = select(Attempt.job_id, Attempt.host).where(Attempt.job_id.in_(list(job_ids)))
     with database.read() as connection:
         rows = connection.execute(wanted.order_by(Attempt.job_id, Attempt.number)).all()
@@ -21,7 +22,7 @@ def hosts(database: Database, job_ids: Iterable[int]) -> dict[int, str]:
 
 
 def folders_of(database: Database, host: str) -> list[str]:
-    """URIs of the folders of the last attempts that ended on a host."""
+    """URIs of the folders of the last `LATEST` attempts that ended on a host, newest first."""
     ended = (Attempt.host == host, Attempt.ended_at.is_not(None))
     wanted = select(Job.uid, Attempt.number).join(Job, Job.id == Attempt.job_id).where(*ended)
     latest = wanted.order_by(Attempt.job_id.desc(), Attempt.number.desc()).limit(LATEST)

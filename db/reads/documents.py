@@ -1,4 +1,4 @@
-"""The document of one job: what `fornada show ID --json` prints, but for `best.path`."""
+"""The document of one job: what `fornada show ID --json` prints, without `best.path`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,10 +13,10 @@ from fornada.db.timestamps import iso
 
 
 def job(database: Database, job_id: int) -> dict[str, Any]:
-    """All that is known of a job, as JSON can hold it.
+    """Everything that the database knows about a job, as plain values for JSON.
 
-    Non-finite numbers are the strings of `fornada.db.json_values`; times are ISO-8601 in UTC. What
-    is not known yet is null: `best`, `test`, `failure`, `worker`, `data`, and plain values.
+    NaN and infinity are the strings of `fornada.db.json_values`. Times are ISO-8601 in UTC. A value
+    that is not known yet is null, also `best`, `test`, `failure`, `worker` and `data`.
 
     Raises:
         JobNotFound: no job has this id.
@@ -46,7 +46,7 @@ def job(database: Database, job_id: int) -> dict[str, Any]:
 
 
 def tags_of(connection: Connection, job_ids: Sequence[int]) -> dict[int, dict[str, str]]:
-    """Tags by job, by name; jobs without any are left out."""
+    """The tags of each job, by name, without the jobs that have no tag."""
     tags: dict[int, dict[str, str]] = {}
     wanted = select(JobTag.job_id, JobTag.name, JobTag.value).where(JobTag.job_id.in_(job_ids))
     for job_id, name, value in connection.execute(wanted.order_by(JobTag.name)):
@@ -55,9 +55,9 @@ def tags_of(connection: Connection, job_ids: Sequence[int]) -> dict[int, dict[st
 
 
 def metrics_of(connection: Connection, job_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """{last, min, max} by job and metric.
+    """{last, min, max} of each metric of each job.
 
-    A `last` that is no number is "NaN"; without any number `min` and `max` are null.
+    A `last` of NaN is "NaN". When all values are NaN, `min` and `max` are null.
     """
     metrics: dict[int, dict[str, Any]] = {}
     wanted = select(*MetricSummary.__table__.c).where(MetricSummary.job_id.in_(job_ids))
@@ -69,7 +69,7 @@ def metrics_of(connection: Connection, job_ids: Sequence[int]) -> dict[int, dict
 
 
 def best_of(row: Row[Any]) -> dict[str, Any] | None:
-    """A job's best model, from its row; None when there is none yet."""
+    """A job's best model, from the job's row; None when it has no best model yet."""
     if row.best_epoch is None:
         return None
     return {

@@ -1,4 +1,4 @@
-"""What has happened to a job: its epochs and its events; and which jobs were like it."""
+"""The epochs, events and state of a job, and jobs that are equal to it."""
 
 from typing import Any
 
@@ -17,9 +17,11 @@ def epochs(database: Database, job_id: int, after: int = 0) -> list[dict[str, An
     """A job's epochs in order.
 
     Args:
-        after: only those with a greater number.
+        database: where the job is.
+        job_id: the job.
+        after: only epochs with a greater number.
     Returns:
-        Of each: epoch, attempt, seconds, images_per_s, learning_rate, metrics.
+        One dict for each epoch: epoch, attempt, seconds, images_per_s, learning_rate, metrics.
     Raises:
         JobNotFound: no job has this id.
     """
@@ -39,8 +41,10 @@ def epochs(database: Database, job_id: int, after: int = 0) -> list[dict[str, An
 
 
 def events(database: Database, job_id: int) -> list[dict[str, Any]]:
-    """What happened to a job, oldest first: at, kind, actor, detail.
+    """What happened to a job, oldest first.
 
+    Returns:
+        One dict for each event: at, kind, actor, detail.
     Raises:
         JobNotFound: no job has this id.
     """
@@ -54,7 +58,7 @@ def events(database: Database, job_id: int) -> list[dict[str, Any]]:
 
 
 def state(database: Database, job_id: int) -> JobState:
-    """A job's state, for whoever asks for it again and again.
+    """A job's state. A short query, for callers that repeat it.
 
     Raises:
         JobNotFound: no job has this id.
@@ -67,7 +71,7 @@ def state(database: Database, job_id: int) -> JobState:
 
 
 def has_key(database: Database, key: str) -> bool:
-    """Whether some job has it."""
+    """Whether a job has this key."""
     with database.read() as connection:
         return connection.scalar(select(Job.id).where(Job.key == key)) is not None
 
@@ -75,18 +79,21 @@ def has_key(database: Database, key: str) -> bool:
 def succeeded_like(
     database: Database, spec_hash: str, fingerprint: str, *, before: int | None = None
 ) -> int | None:
-    """The id of the last job that succeeded with an equal spec on equal data; None without one.
+    """Id of the last job that succeeded with an equal spec on equal data; None if there is none.
 
     Args:
+        database: where to look.
+        spec_hash: the spec's hash.
+        fingerprint: the data set's fingerprint.
         before: only jobs with a smaller id.
     """
-    wanted = like(spec_hash, fingerprint)
+    wanted = last_equal(spec_hash, fingerprint)
     with database.read() as connection:
         return connection.scalar(wanted if before is None else wanted.where(Job.id < before))
 
 
-def like(spec_hash: str, fingerprint: str) -> Select[int]:
-    """Ids of the jobs that succeeded with an equal spec on equal data, the last one."""
+def last_equal(spec_hash: str, fingerprint: str) -> Select[int]:
+    """The query of `succeeded_like`."""
     equal = [Job.spec_hash == spec_hash, Job.data_fingerprint == fingerprint]
     succeeded = select(Job.id).where(*equal, Job.state == SUCCEEDED)
     return succeeded.order_by(Job.id.desc()).limit(1)

@@ -1,7 +1,8 @@
-"""Pages of history by key: a page costs the same however deep it lies.
+"""Pages of history: a late page costs as much as the first one, because each page starts at a key.
 
-A page is read in two walks along an index: jobs that have the sorted value, then those without.
-Where a filter leaves few jobs, those are looked up and sorted: to walk would be to pass all others.
+Two queries read a page, and each one reads along an index: first the jobs that have the value of
+the sort order, then the jobs without it. When a filter leaves few jobs, they are looked up and
+sorted instead, because reading along the index would pass all other jobs.
 """
 
 import json
@@ -21,30 +22,33 @@ from fornada.db.store.tables import Job, JobTag, MetricSummary
 from fornada.db.timestamps import iso
 
 TIME, DURATION, METRIC = "time", "duration", "metric:"
-# So many are sorted in less time than an index is walked past all that does not fit.
+# Sorting this many jobs takes less time than reading along an index past all jobs that do not
+# match.
 FEW = 1000
 
 
 @dataclass(frozen=True)
 class Page:
-    """Some rows, and the cursor of the page after; None when this is the last."""
+    """One page of jobs."""
 
     rows: list[dict[str, Any]]
+    # The cursor of the next page; None on the last page.
     next: str | None
 
 
 @dataclass(frozen=True)
 class Sorting:
-    """By which value, `time`, `duration` or `metric:NAME`, and which way."""
+    """The sort order of the jobs."""
 
+    # `time`, `duration` or `metric:NAME`.
     sort: str = TIME
     descending: bool = True
 
     @property
     def value(self) -> ColumnElement[Any] | None:
-        """What is sorted by before the id; None by time, which is the id's own order.
+        """The column to sort by before the id; None for `time`, because ids are in that order.
 
-        A metric's best: the greatest values first means each job's greatest, and the other way.
+        For a metric: each job's greatest value when descending, its smallest when ascending.
         """
         if self.sort == TIME:
             return None
@@ -55,11 +59,11 @@ class Sorting:
 
     @property
     def metric(self) -> str | None:
-        """The metric's name, when sorted by one."""
+        """The metric's name; None for another sort order."""
         return self.sort.removeprefix(METRIC) if self.sort.startswith(METRIC) else None
 
 
-# The last row's value, None where it had none, and its id.
+# (value, id) of the last row of a page. The value is None when the job has none.
 Cursor = tuple[float | None, int]
 
 
@@ -75,22 +79,23 @@ def page(  # noqa: PLR0913 - filters of one command
     after: str | None = None,
     limit: int = 50,
 ) -> Page:
-    """One page of jobs.
+    """Read one page of jobs.
 
     Args:
-        states: only these; None or empty for all.
-        tags: only jobs that carry all of these.
-        name: only jobs of this name; `*` stands for anything.
-        since: only jobs submitted at or after it; aware.
+        database: where the jobs are.
+        states: only jobs in these states; None or empty for all.
+        tags: only jobs that have all these tags.
+        name: only jobs with this name; `*` stands for any text.
+        since: only jobs submitted at or after this time, which has a time zone.
         sort: `time` of submission, `duration`, or `metric:NAME`: each job's greatest value of
-            the metric when descending, its smallest when ascending. Jobs without come last,
-            latest first.
+            the metric when descending, its smallest when ascending. Jobs without such a value come
+            last, the latest first.
         descending: the latest, longest or greatest first.
-        after: the cursor of the page before.
+        after: the cursor of the page before; None for the first page.
         limit: rows at most, 1 or more.
     Raises:
-        ValueError: no such sort.
-        BadCursor: the cursor is none, or another sort's.
+        ValueError: there is no such sort order.
+        BadCursor: `after` is not a cursor, or belongs to another sort order.
     """
     order = Sorting(sort, descending)
     if sort not in (TIME, DURATION) and not order.metric:
@@ -98,11 +103,11 @@ def page(  # noqa: PLR0913 - filters of one command
     wanted = filters(states, tags, name, since)
     cursor = _decoded(after, order) if after else None
     with database.read() as connection:
-        # One more than asked for tells whether there is a page after.
         few = None if order.sort == TIME and not tags else _few(connection, states, tags, name)
         wanted += [] if few is None else [Job.id.in_(few)]
-        walks = with_value(order, cursor, few), without_value(order, cursor)
-        found = _walk(connection, walks, wanted, limit + 1)
+        queries = with_value(order, cursor, few), without_value(order, cursor)
+        # One row more than asked for, to know whether there is another page.
+        found = _read(connection, queries, wanted, limit + 1)
         rows = _rows(connection, [row for _, row in found[:limit]])
     last = found[limit - 1] if len(found) > limit else None
     return Page(rows, _encoded(order, (last[0], last[1].id)) if last else None)
@@ -111,61 +116,71 @@ def page(  # noqa: PLR0913 - filters of one command
 def with_value(
     order: Sorting, cursor: Cursor | None, few: Sequence[int] | None = None
 ) -> Select[Any] | None:
-    """Jobs that have the sorted value, in order, after the cursor; None when it is past them.
+    """The query for jobs that have the value of the sort order, in order, after the cursor.
 
     Args:
-        few: ids of the only ones that are asked for; None without such a list.
+        order: the sort order.
+        cursor: the last row of the page before; None for the first page.
+        few: ids of all jobs that match the filters; None when they are many.
+    Returns:
+        None when the cursor is behind these jobs.
     """
     value, job_id = order.value, Job.__table__.c.id
     if value is None:
-        walked = select(*Job.__table__.c).order_by(_towards(job_id, order.descending))
-        return walked if cursor is None else walked.where(_past(order, (job_id,), cursor[1:]))
+        query = select(*Job.__table__.c).order_by(_directed(job_id, order.descending))
+        return query if cursor is None else query.where(_past(order, (job_id,), cursor[1:]))
     if cursor is not None and cursor[0] is None:
         return None
     if order.metric and few is not None:
-        # Of each job its own; never a walk along the values of all.
+        # Look up the value of each job, and do not read along the values of all jobs.
         value = select(value).where(*_of_job(order)).scalar_subquery()
     chosen = select(*Job.__table__.c, value.label("sorted")).where(value.is_not(None))
     if order.metric and few is None:
-        # The id of the same index as the value, so that one walk yields both in order.
+        # Sort by the id in the index of the metric, so that this index gives value and id in order.
         job_id = MetricSummary.__table__.c.job_id
         joined = chosen.join(MetricSummary, Job.id == job_id)
         chosen = joined.where(MetricSummary.name == order.metric)
     keys = (value, job_id)
-    walked = chosen.order_by(*(_towards(key, order.descending) for key in keys))
-    return walked if cursor is None else walked.where(_past(order, keys, cursor))
+    query = chosen.order_by(*(_directed(key, order.descending) for key in keys))
+    return query if cursor is None else query.where(_past(order, keys, cursor))
 
 
 def without_value(order: Sorting, cursor: Cursor | None) -> Select[Any] | None:
-    """Jobs that lack the sorted value, latest first, after the cursor; None by time."""
+    """The query for jobs without the value of the sort order, latest first, after the cursor.
+
+    Returns:
+        None for the order by time, which every job has.
+    """
     value = order.value
     if value is None:
         return None
     lacks: ColumnElement[bool] = value.is_(None)
     if order.metric:
         lacks = ~exists().where(*_of_job(order), value.is_not(None))
-    # To order by what is null everywhere changes nothing, but names the index.
+    # The value is null in all these rows. Sorting by it changes nothing, but lets the planner use
+    # the index.
     keys = [Job.id.desc()] if order.metric else [value.desc(), Job.id.desc()]
-    walked = select(*Job.__table__.c).where(lacks).order_by(*keys)
-    behind = cursor is not None and cursor[0] is None
-    return walked.where(Job.id < cursor[1]) if cursor and behind else walked
+    query = select(*Job.__table__.c).where(lacks).order_by(*keys)
+    cursor_is_here = cursor is not None and cursor[0] is None
+    return query.where(Job.id < cursor[1]) if cursor and cursor_is_here else query
 
 
 def _of_job(order: Sorting) -> tuple[ColumnElement[bool], ...]:
     return MetricSummary.job_id == Job.id, MetricSummary.name == order.metric
 
 
-def _walk(
+def _read(
     connection: Connection,
-    walks: Sequence[Select[Any] | None],
+    queries: Sequence[Select[Any] | None],
     filters: Sequence[ColumnElement[bool]],
     limit: int,
 ) -> list[tuple[float | None, Row[Any]]]:
+    """Run the queries in order, up to `limit` rows: pairs of (value of the sort order, job)."""
     found: list[tuple[float | None, Row[Any]]] = []
-    for walk in walks:
-        if walk is None or len(found) >= limit:
+    for query in queries:
+        if query is None or len(found) >= limit:
             continue
-        limited = walk.where(*filters).limit(limit - len(found))
+        limited = query.where(*filters).limit(limit - len(found))
         rows = connection.execute(limited)
         found += [(row._mapping.get("sorted"), row) for row in rows]
     return found
@@ -177,29 +192,30 @@ def _few(
     tags: Mapping[str, str] | None,
     name: str | None,
 ) -> Sequence[int] | None:
-    """The jobs that one of the filters leaves, where it is so few; None where each leaves more."""
-    walks = [
+    """Ids of the jobs that match the first filter with at most `FEW` matches; None without one."""
+    queries = [
         select(JobTag.job_id).where(JobTag.name == tag, JobTag.value == value)
         for tag, value in (tags or {}).items()
     ]
-    walks += [select(Job.id).where(Job.name == name)] if name and "*" not in name else []
-    walks += [select(Job.id).where(Job.state.in_(states))] if states else []
-    for walk in walks:
-        ids = connection.scalars(walk.limit(FEW + 1)).all()
+    queries += [select(Job.id).where(Job.name == name)] if name and "*" not in name else []
+    queries += [select(Job.id).where(Job.state.in_(states))] if states else []
+    for query in queries:
+        ids = connection.scalars(query.limit(FEW + 1)).all()
         if len(ids) <= FEW:
             return ids
     return None
 
 
-def _towards(key: ColumnElement[Any], descending: bool) -> ColumnElement[Any]:
+def _directed(key: ColumnElement[Any], descending: bool) -> ColumnElement[Any]:
     return key.desc() if descending else key.asc()
 
 
 def _past(
     order: Sorting, keys: Sequence[ColumnElement[Any]], values: Sequence[Any]
 ) -> ColumnElement[bool]:
-    here, there = tuple_(*keys), tuple_(*values)
-    return here < there if order.descending else here > there
+    """Whether a row comes after the row with these values."""
+    row, last = tuple_(*keys), tuple_(*values)
+    return row < last if order.descending else row > last
 
 
 def filters(
@@ -208,7 +224,7 @@ def filters(
     name: str | None = None,
     since: datetime | None = None,
 ) -> list[ColumnElement[bool]]:
-    """What only the jobs that `page` is asked for have."""
+    """The conditions for the filters of `page`."""
     found: list[ColumnElement[bool]] = []
     if states:
         found.append(Job.state.in_(states))

@@ -1,4 +1,4 @@
-"""How people name jobs: 12, the beginning of a uid, @last, 12-20."""
+"""References: how people name jobs. A reference is 12, the beginning of a uid, @last, or 12-20."""
 
 import re
 from collections.abc import Iterable
@@ -10,15 +10,15 @@ from fornada.db.store.session import Database
 from fornada.db.store.tables import Job
 
 LAST = "@last"
-# Ids are written without leading zeros; uids of this century begin with one.
+# An id has no leading zero. A uid of this century begins with 0, so the two cannot be confused.
 _ID = re.compile(r"[1-9][0-9]{0,17}")
 _RANGE = re.compile(r"([1-9][0-9]{0,17})-([1-9][0-9]{0,17})")
 # A uid has eight digits before its first dash.
 _UID_BEGINS = re.compile(r"[0-9a-f]{8}-")
 _UID_PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{3,35}")
-# Sorts after every character of a uid.
+# A character that sorts after every character of a uid.
 _AFTER_HEX = "g"
-# How many jobs an ambiguous prefix names in its error.
+# How many jobs the error about an ambiguous reference lists.
 _CANDIDATES = 4
 
 
@@ -26,11 +26,12 @@ def find(database: Database, reference: str) -> int:
     """The id of the one job that a reference names.
 
     Args:
+        database: where the job is.
         reference: an id, the first four or more characters of a uid, or `@last`.
     Raises:
-        BadReference: it is a range.
-        JobNotFound: it names none.
-        AmbiguousReference: it is the beginning of several uids.
+        BadReference: the reference is a range.
+        JobNotFound: the reference names no job.
+        AmbiguousReference: several uids begin with the reference.
     """
     refuse_range(reference)
     with database.read() as connection:
@@ -38,15 +39,16 @@ def find(database: Database, reference: str) -> int:
 
 
 def resolve(database: Database, references: Iterable[str]) -> list[int]:
-    """The ids that references name, in their order, each once.
+    """The ids of the jobs that references name, in order, each id once.
 
     Args:
-        references: as `find` takes them, and ranges: `12-20` is every job there is from 12 to
-            20, both included.
+        database: where the jobs are.
+        references: references as for `find`, or ranges: `12-20` names every existing job from 12 to
+            20, with 12 and 20.
     Raises:
-        BadReference: one is a range that does not go up, or a list by commas.
-        JobNotFound: one names none.
-        AmbiguousReference: one is the beginning of several uids.
+        BadReference: a reference is a malformed range, or a list with commas.
+        JobNotFound: a reference names no job.
+        AmbiguousReference: several uids begin with a reference.
     """
     references = list(references)
     for reference in references:
@@ -63,10 +65,13 @@ def resolve(database: Database, references: Iterable[str]) -> list[int]:
 
 
 def refuse_malformed(reference: str) -> None:
-    """Refuse a range that runs backwards, lacks an end, or is not of ids; and a list by commas.
+    """Refuse a reference that can never name a job.
+
+    Refused are a range that runs backwards, a range without one of its ends, a range of other
+    things than ids, and a list with commas.
 
     Args:
-        reference: of one job or several, as a person wrote it.
+        reference: what a person wrote to name one job or several.
     Raises:
         BadReference: it is such a range or list.
     """
@@ -79,28 +84,30 @@ def refuse_malformed(reference: str) -> None:
                 f'"{reference}" names no jobs: the range runs backwards. Write {last}-{first}.'
             )
     elif "," in text:
-        apart = " ".join(part.strip() for part in reference.split(","))
-        raise BadReference(f'"{reference}" names no job: set jobs apart by spaces, "{apart}".')
+        spaced = " ".join(part.strip() for part in reference.split(","))
+        raise BadReference(
+            f'"{reference}" names no job: write spaces between jobs and no commas, "{spaced}".'
+        )
     elif "-" in text and not _UID_BEGINS.match(text):
         raise BadReference(
-            f'"{reference}" names no jobs: a range is written with the ids of its first and its '
+            f'"{reference}" names no jobs: write a range with the ids of its first and its '
             "last job, for example 4-20."
         )
 
 
 def refuse_range(reference: str) -> None:
-    """Refuse any range, where one job is meant.
+    """Refuse a range where one job is expected.
 
     Args:
-        reference: as a person wrote it.
+        reference: what a person wrote to name one job.
     Raises:
-        BadReference: it is a range, good or bad.
+        BadReference: it is a range, well-formed or not, or a list with commas.
     """
     refuse_malformed(reference)
     if _RANGE.fullmatch(reference.strip()):
         first = reference.strip().partition("-")[0]
         raise BadReference(
-            f'"{reference}" names several jobs, and one is expected here, for example {first}.'
+            f'"{reference}" names several jobs, but one is expected here, for example {first}.'
         )
 
 

@@ -16,7 +16,7 @@ from fornada.db.queue.logs import forgettable
 from fornada.db.queue.queues import waiting
 from fornada.db.queue.upkeep import ready_in
 from fornada.db.reads.estimates import equal_specs, same_name
-from fornada.db.reads.history import like
+from fornada.db.reads.history import last_equal
 from fornada.db.reads.live import walks
 from fornada.db.reads.pages import Sorting, filters, with_value, without_value
 from fornada.db.states import JobState
@@ -143,7 +143,7 @@ def test_this_test_can_fail(explain: Explain) -> None:
 
 
 def test_equal_specs_walk_their_partial_index(explain: Explain) -> None:
-    for statement in (equal_specs("aa"), like("aa", "f1")):
+    for statement in (equal_specs("aa"), last_equal("aa", "f1")):
         assert_walks(explain(statement), "job_spec_hash")
 
 

@@ -64,7 +64,7 @@ def test_a_limit_below_what_runs_ends_nothing(database: Database) -> None:
 
 @pytest.mark.parametrize("count", [0, -1])
 def test_a_limit_is_one_or_more(database: Database, count: int) -> None:
-    with pytest.raises(ValueError, match="pause it"):
+    with pytest.raises(ValueError, match="max_running"):
         queues.set_max_running(database, "default", count, "ana")
     assert queues.ls(database, store.LONG_S) == []
 

@@ -17,7 +17,7 @@ UID = "01930a2b-7c4d-7e5f-8a6b-0123456789ab"
         ("0-5", "for example 4-20"),
         ("4-20-30", "for example 4-20"),
         ("1-@last", "for example 4-20"),
-        ("1,2-3", 'set jobs apart by spaces, "1 2-3"'),
+        ("1,2-3", '"1 2-3"'),
     ],
 )
 def test_a_bad_range_is_told_with_what_to_write(reference: str, said: str) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fornada.db.errors import AmbiguousReference, JobNotFound
+from fornada.db.errors import AmbiguousReference, BadReference, JobNotFound
 from fornada.db.reads import references
 from fornada.db.store.session import Database
 from tests.services import store
@@ -42,14 +42,12 @@ def test_one_job(three: Database, reference: str, job_id: int) -> None:
     [
         "4",
         "0",
-        "-1",
         "1.0",
         "019",
         "0194",
         "zzzz",
         "",
         "@first",
-        "1-2",
         "digits",
         FIRST + "0",
         "9" * 30,
@@ -57,6 +55,12 @@ def test_one_job(three: Database, reference: str, job_id: int) -> None:
 )
 def test_no_job(three: Database, reference: str) -> None:
     with pytest.raises(JobNotFound):
+        references.find(three, reference)
+
+
+@pytest.mark.parametrize("reference", ["-1", "1-2"])
+def test_a_range_does_not_name_one_job(three: Database, reference: str) -> None:
+    with pytest.raises(BadReference):
         references.find(three, reference)
 
 
@@ -77,6 +81,8 @@ def test_ranges_and_lists(three: Database) -> None:
     assert references.resolve(three, ["2-20"]) == [2, 3]
     assert references.resolve(three, ["3", "1-2", "@last", "0193b"]) == [3, 1, 2]
     assert references.resolve(three, []) == []
-    for missing in (["7-9"], ["3-2"], ["1", "9"]):
+    for missing in (["7-9"], ["1", "9"]):
         with pytest.raises(JobNotFound):
             references.resolve(three, missing)
+    with pytest.raises(BadReference):
+        references.resolve(three, ["3-2"])

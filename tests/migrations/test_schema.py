@@ -1,4 +1,4 @@
-"""The revisions: from nothing to what the code needs, back, and again, on both databases."""
+"""The schema's revisions, on both databases: upgrade an empty one, downgrade, upgrade again."""
 
 import threading
 from collections.abc import Iterator
@@ -39,12 +39,14 @@ def empty(url: str) -> Iterator[Database]:
 
 
 def tables(database: Database) -> set[str]:
-    """Names of the tables there are."""
+    """The names of the tables."""
     with database.read() as connection:
         return set(inspect(connection).get_table_names())
 
 
-def test_from_nothing_to_what_the_code_needs(empty: Database) -> None:
+def test_an_upgrade_of_an_empty_database_gives_the_schema_that_the_code_needs(
+    empty: Database,
+) -> None:
     assert migrations.current(empty) is None
     assert migrations.check(empty)
     migrations.upgrade(empty)
@@ -54,21 +56,21 @@ def test_from_nothing_to_what_the_code_needs(empty: Database) -> None:
     assert documents.job(empty, 1)["state"] == "queued"
 
 
-def test_up_again_changes_nothing(empty: Database) -> None:
+def test_a_second_upgrade_changes_nothing(empty: Database) -> None:
     migrations.upgrade(empty)
     store.add(empty)
     migrations.upgrade(empty)
     assert documents.job(empty, 1)["id"] == 1
 
 
-def test_down_and_up(empty: Database) -> None:
+def test_a_downgrade_and_an_upgrade_give_the_same_tables(empty: Database) -> None:
     migrations.upgrade(empty)
-    whole = tables(empty)
-    assert {"job", "attempt", "epoch", "log_chunk", "dependency", "dataset", "queue"} <= whole
+    before = tables(empty)
+    assert {"job", "attempt", "epoch", "log_chunk", "dependency", "dataset", "queue"} <= before
     migrations.downgrade(empty)
     assert tables(empty) <= {"alembic_version", "sqlite_sequence"}
     migrations.upgrade(empty)
-    assert tables(empty) == whole
+    assert tables(empty) == before
     assert migrations.check(empty) == []
 
 
@@ -84,16 +86,16 @@ def test_down_and_up(empty: Database) -> None:
         "DROP TABLE upkeep",
     ],
 )
-def test_a_schema_that_differs_is_found_out(empty: Database, change: str) -> None:
+def test_check_finds_a_difference_of_the_schema(empty: Database, change: str) -> None:
     migrations.upgrade(empty)
     with empty.begin() as connection:
         connection.exec_driver_sql(change)
     assert len(migrations.check(empty)) == 1
 
 
-def test_a_revision_that_fails_leaves_nothing(empty: Database) -> None:
+def test_an_upgrade_that_fails_creates_nothing(empty: Database) -> None:
     with empty.begin() as connection:
-        # In the way of a table that the first revision makes late.
+        # The first revision creates a table with this name late, and fails.
         connection.exec_driver_sql("CREATE TABLE worker (name INTEGER)")
     with pytest.raises(Exception, match="worker"):
         migrations.upgrade(empty)
@@ -101,7 +103,7 @@ def test_a_revision_that_fails_leaves_nothing(empty: Database) -> None:
     assert migrations.current(empty) is None
 
 
-def test_many_upgrade_at_once(url: str) -> None:
+def test_upgrades_at_the_same_time_take_turns(url: str) -> None:
     ready = threading.Barrier(4)
     failed: list[BaseException] = []
 
@@ -127,7 +129,7 @@ def test_many_upgrade_at_once(url: str) -> None:
     database.dispose()
 
 
-def test_the_revisions_are_those_of_the_files() -> None:
+def test_the_list_of_revisions_agrees_with_the_files() -> None:
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
@@ -135,8 +137,8 @@ def test_the_revisions_are_those_of_the_files() -> None:
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     files = ScriptDirectory.from_config(config)
     assert files.get_heads() == [migrations.HEAD]
-    walked = [revision.revision for revision in files.walk_revisions()]
-    assert tuple(reversed(walked)) == migrations.REVISIONS
+    newest_first = [revision.revision for revision in files.walk_revisions()]
+    assert tuple(reversed(newest_first)) == migrations.REVISIONS
 
 
 _JOB = (
@@ -145,7 +147,7 @@ _JOB = (
     "('{name}', '{name}', '{state}', 'default', 0, 'auto', '{{}}', 'aa', 1, 'ana', 3, "
     "'2026-01-02 03:04:05.000000', {attempt}, {attempt}, 'val_loss', 'min')"
 )
-# As revision 0001 knew it; the third job was deleted again.
+# Rows of revision 0001. The third job is deleted, so that its id is used up.
 _RECORDED = (
     _JOB.format(name="old", state="succeeded", attempt=1),
     _JOB.format(name="next", state="held", attempt=0),
@@ -163,13 +165,13 @@ _RECORDED = (
 
 
 def names(database: Database) -> list[str]:
-    """Of all jobs, in the order of their ids."""
+    """The names of all jobs, in the order of their ids."""
     with database.read() as connection:
         rows = connection.exec_driver_sql("SELECT name FROM job ORDER BY id")
         return [row.name for row in rows]
 
 
-def test_what_an_older_fornada_recorded_stays(empty: Database) -> None:
+def test_an_upgrade_keeps_the_rows_of_an_older_schema(empty: Database) -> None:
     migrations.upgrade(empty, "0001")
     with empty.begin() as connection:
         for statement in _RECORDED:
@@ -182,17 +184,17 @@ def test_what_an_older_fornada_recorded_stays(empty: Database) -> None:
     assert [row["attempt"] for row in shown["executions"]] == [1]
     assert [row["metrics"] for row in history.epochs(empty, 1)] == [{"loss": 0.5}]
     assert [event["kind"] for event in history.events(empty, 1)] == ["submitted"]
-    # What is new has the values of a job that nobody steered.
+    # The new columns have the values of a job that nobody has held, retried or given a key.
     with empty.read() as connection:
         rows = connection.exec_driver_sql("SELECT tries, resume_after, key, held_by FROM job")
         assert {tuple(row) for row in rows} == {(0, 0, None, None)}
         needs = connection.exec_driver_sql("SELECT job_id, needs_id, any_end FROM dependency")
         assert [tuple(row) for row in needs] == [(2, 1, False)]
-    # An id is never given twice: the table was not built again without its counter.
+    # The id of the deleted job is not used again: the upgrade has kept the table's counter.
     assert store.add(empty, name="new") == 4
 
 
-def test_back_by_one_keeps_the_jobs(empty: Database) -> None:
+def test_a_downgrade_keeps_the_jobs(empty: Database) -> None:
     migrations.upgrade(empty)
     store.add(empty, name="kept", tags={"team": "red"})
     migrations.downgrade(empty, "0001")

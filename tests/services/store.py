@@ -1,4 +1,4 @@
-"""Jobs, claims and verdicts as store tests need them."""
+"""Functions and values that the tests of the database share: jobs, claims, epochs and verdicts."""
 
 import itertools
 import uuid
@@ -32,7 +32,7 @@ CPU, GPU = {"name": "cpu:0"}, {"name": "gpu:0", "model": "H100"}
 
 
 def new_job(**changes: Any) -> NewJob:
-    """A job like any other, but for `changes`."""
+    """An ordinary job, with `changes` to its fields."""
     values: dict[str, Any] = {
         "uid": str(uuid.uuid4()),
         "name": f"digits-{next(_numbers)}",
@@ -53,12 +53,12 @@ def new_job(**changes: Any) -> NewJob:
 
 
 def add(database: Database, **changes: Any) -> int:
-    """Submit a job; its id."""
+    """Submit a job and return its id."""
     return jobs.add(database, new_job(**changes), "ana@laptop")
 
 
 def add_many(database: Database, count: int) -> list[int]:
-    """Submit jobs of mixed priorities in one transaction; their ids."""
+    """Submit jobs of mixed priorities in one transaction, and return their ids."""
     rows = [jobs.row_of(new_job(priority=number % 5)) for number in range(count)]
     with database.begin() as connection:
         new = insert(Job).values(submitted_at=now()).returning(Job.id)
@@ -87,7 +87,7 @@ def running(database: Database, **changes: Any) -> Fence:
 
 
 def expired(database: Database, **changes: Any) -> Fence:
-    """Submit a job, claim it, and let its lease run out, though nobody has noticed yet."""
+    """Submit a job, claim it, and let its lease run out. Upkeep has not noticed it yet."""
     fence = running(database, **changes)
     attempts.renew(database, fence, lease_s=-1.0)
     return fence
@@ -168,9 +168,9 @@ def workers_up(database: Database, *names: str, **changes: Any) -> None:
 
 
 def crashed(database: Database, worker: str = "w1", **changes: Any) -> int:
-    """Submit a job and let its first attempt crash on a worker's host; its id.
+    """Submit a job and let its first attempt crash on a worker's host. Return the job's id.
 
-    Its pause is over.
+    The job may be claimed again at once.
     """
     job_id = add(database, **changes)
     claimed = claim(database, worker=worker, host=f"host-of-{worker}")
@@ -181,7 +181,7 @@ def crashed(database: Database, worker: str = "w1", **changes: Any) -> int:
 
 
 def keep_autovacuum_out(database: Database) -> None:
-    """Let the server neither count nor clean up a test's tables when it likes to."""
+    """Switch off autovacuum, so that the server does not update statistics during a test."""
     if database.dialect != "postgresql":
         return
     with database.begin() as connection:

@@ -1,14 +1,14 @@
-"""What the record promises, as plain Python: the model that its state machine test compares with.
+"""A model of the database in plain Python, for the state machine test in `test_store_machine`.
 
-Written from the design's table of moves and the promises of retries and steering, not from the
-code of the record.
+It is written from the table of legal moves and from what the documentation promises about retries
+and steering. It does not follow the code of `fornada.db`.
 """
 
 from dataclasses import dataclass, field
 
 from fornada.db.states import LEGAL_MOVES, AttemptOutcome, JobState
 
-# Who works, on which host, for which queues, with a GPU or without.
+# By worker: its host, the queues that it serves, and whether it has a GPU.
 WORKERS: dict[str, tuple[str, tuple[str, ...], bool]] = {
     "w1": ("h1", ("default", "night"), False),
     "w2": ("h2", ("default", "night"), True),
@@ -40,7 +40,7 @@ class Job:
     continues: int | None
     state: JobState | None = None
     held: bool = False
-    # Whether the time that it waits for has not come.
+    # Whether the job may not start yet because of the pause before a retry.
     pausing: bool = False
     attempt: int = 0
     tries: int = 0
@@ -48,12 +48,12 @@ class Job:
     resume_after: int = 0
     cancelling: bool = False
     worker: str | None = None
-    # Number of each epoch, and the attempt that trained it.
+    # The attempt that trained each epoch, by the epoch's number.
     epochs: dict[int, int] = field(default_factory=dict)
     outcomes: list[AttemptOutcome] = field(default_factory=list)
 
     def to(self, state: JobState) -> None:
-        """Change the state, which must be legal."""
+        """Change the state. The move must be legal."""
         assert state in LEGAL_MOVES[self.state], (self, state)
         self.state = state
         if state is not JobState.RUNNING:
@@ -61,7 +61,7 @@ class Job:
 
     @property
     def live(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the job has not ended."""
         return self.state is not None and not self.state.final
 
 
@@ -74,7 +74,7 @@ class Model:
         self.limits: dict[str, int] = {}
 
     def submit(self, job: Job, *, held: bool) -> None:
-        """A job that is new: queued, held, or cancelled at once."""
+        """Add a new job: it is queued, held, or cancelled at once."""
         self.jobs[job.id] = job
         job.held = held
         waits = not all(self._met(job, need) for need in job.needs)
@@ -85,7 +85,7 @@ class Model:
     def best(self, worker: str) -> Job | None:
         """The job that a claim must take."""
         host, queues, gpu = WORKERS[worker]
-        could = [
+        fitting = [
             job
             for job in self.jobs.values()
             if job.state is JobState.QUEUED
@@ -94,9 +94,9 @@ class Model:
             and self.open(job.queue)
             and (gpu or job.gpus != "1")
         ]
-        welcome = [job for job in could if job.avoid != host]
-        unwanted = [job for job in could if job.avoid == host and not self._fits_elsewhere(job)]
-        return min(welcome or unwanted, key=lambda job: (-job.priority, job.id), default=None)
+        first_choice = [job for job in fitting if job.avoid != host]
+        avoiding = [job for job in fitting if job.avoid == host and not self._fits_elsewhere(job)]
+        return min(first_choice or avoiding, key=lambda job: (-job.priority, job.id), default=None)
 
     def open(self, queue: str) -> bool:
         """Whether a job of a queue may start."""
@@ -109,13 +109,13 @@ class Model:
         return 0 if queue in self.paused else max(0, limit - running)
 
     def claim(self, job: Job, worker: str) -> None:
-        """A worker has taken a job."""
+        """A worker claims a job."""
         job.to(JobState.RUNNING)
         job.attempt += 1
         job.worker = worker
 
     def end(self, job: Job, outcome: AttemptOutcome, *, host_failed: bool, pause: bool) -> None:
-        """The attempt of a running job has ended."""
+        """The attempt of a running job ends."""
         assert job.worker is not None
         host = WORKERS[job.worker][0]
         job.outcomes.append(outcome)
@@ -132,7 +132,7 @@ class Model:
             self._settle(job)
 
     def cancel(self, job: Job) -> None:
-        """A person cancels a live job."""
+        """A person cancels a job that has not ended."""
         if job.state is JobState.RUNNING:
             job.cancelling = True
         else:
@@ -141,20 +141,20 @@ class Model:
             self._settle(job)
 
     def hold(self, job: Job) -> None:
-        """A person holds a job that waits."""
+        """A person holds a waiting job."""
         if job.state is JobState.QUEUED:
             job.to(JobState.HELD)
         job.held = True
 
     def release(self, job: Job) -> None:
-        """A person releases a job that waits."""
+        """A person releases a waiting job."""
         if job.state is JobState.HELD:
             job.held = False
             if not self._unmet(job):
                 job.to(JobState.QUEUED)
 
     def retry(self, job: Job, *, fresh: bool) -> None:
-        """A person starts a job again that failed or was cancelled."""
+        """A person retries a failed or cancelled job."""
         job.to(JobState.QUEUED)
         job.cancelling = job.held = job.pausing = False
         job.tries, job.avoid = 0, None
@@ -165,7 +165,7 @@ class Model:
             job.to(JobState.HELD)
 
     def top(self, job: Job) -> int:
-        """The priority of a job that is moved to the top of its queue."""
+        """The priority that a job gets when it is moved to the top of its queue."""
         others = [
             (-other.priority, other.id)
             for other in self.jobs.values()
@@ -177,7 +177,7 @@ class Model:
         return -first[0] + (0 if job.id < first[1] else 1)
 
     def resume_from(self, job: Job) -> tuple[tuple[str, int], ...]:
-        """Where an attempt that was just claimed looks for a training state."""
+        """The attempts in which a claimed job looks for a training state."""
         own = [(job.uid, number) for number in range(job.attempt - 1, job.resume_after, -1)]
         if job.continues is None:
             return tuple(own)
@@ -186,7 +186,7 @@ class Model:
         return (*own, *then)
 
     def running(self, worker: str | None = None) -> list[Job]:
-        """Jobs that run, on a worker or on any."""
+        """The running jobs of one worker, or of all workers."""
         return [
             job
             for job in self.jobs.values()

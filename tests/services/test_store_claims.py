@@ -1,4 +1,4 @@
-"""Which job is claimed, and that each is claimed once."""
+"""Which job a claim takes, and that no two claims take the same job."""
 
 import threading
 from collections import Counter
@@ -21,7 +21,7 @@ def claimed(database: Database, **changes: object) -> int | None:
     return claim.job_id if claim else None
 
 
-def test_a_claim_hands_over_all_that_a_worker_needs(database: Database) -> None:
+def test_a_claim_returns_everything_that_a_worker_needs(database: Database) -> None:
     new = store.new_job(time_limit_s=7200.0, retry_attempts=2)
     job_id = jobs.add(database, new, "ana")
     claim = store.claim(database, worker="w1", slot="cpu:1")
@@ -42,18 +42,18 @@ def test_a_claim_hands_over_all_that_a_worker_needs(database: Database) -> None:
     assert (shown["worker"]["name"], shown["worker"]["slot"]) == ("w1", "cpu:1")
 
 
-def test_nothing_to_claim(database: Database) -> None:
+def test_a_claim_without_a_queued_job_returns_none(database: Database) -> None:
     assert store.claim(database) is None
     store.running(database)
     assert store.claim(database) is None
 
 
-def test_higher_priority_first_then_older(database: Database) -> None:
+def test_claims_take_the_highest_priority_first_and_then_the_oldest(database: Database) -> None:
     low, first, second, high = (store.add(database, priority=p) for p in (-1, 0, 0, 7))
     assert [claimed(database) for _ in range(5)] == [high, first, second, low, None]
 
 
-def test_only_the_queues_it_serves(database: Database) -> None:
+def test_a_claim_takes_jobs_only_from_the_queues_it_names(database: Database) -> None:
     other = store.add(database, queue="other", priority=9)
     mine = store.add(database, queue="mine")
     assert claimed(database, queues=["default"]) is None
@@ -89,7 +89,7 @@ def test_a_job_whose_time_has_not_come_waits(
     assert claimed(database) == (job_id if ready else None)
 
 
-def test_every_claim_counts_the_attempt(database: Database) -> None:
+def test_every_claim_increases_the_number_of_the_attempt(database: Database) -> None:
     fence = store.running(database)
     for attempt in (2, 3):
         verdicts.finish(database, fence, store.PREEMPTED)
@@ -142,13 +142,13 @@ def test_many_claimers_take_each_job_once(database_url: str) -> None:
         thread.join()
     assert not failed
     assert Counter(job_id for mine in taken for job_id in mine) == Counter(ids)
-    # Many at once in truth, not one after the other.
+    # At least two threads claimed jobs: they did not just run one after the other.
     assert sum(bool(mine) for mine in taken) > 1
     assert all(documents.job(database, job_id)["attempts"] == 1 for job_id in ids[::50])
     database.dispose()
 
 
-def test_a_locked_job_holds_up_nobody(postgres_database_url: str) -> None:
+def test_a_claim_skips_a_locked_job(postgres_database_url: str) -> None:
     from sqlalchemy import select
 
     from fornada.db.store.tables import Job

@@ -1,4 +1,4 @@
-"""Jobs that wait for others: released, cancelled, never forgotten."""
+"""Jobs that wait for other jobs are queued, or cancelled, when those have ended."""
 
 import threading
 
@@ -14,17 +14,17 @@ from tests.services import store
 
 
 def states(database: Database, *job_ids: int) -> list[str]:
-    """Of these jobs."""
+    """The states of these jobs."""
     return [history.state(database, job_id) for job_id in job_ids]
 
 
 def last_event(database: Database, job_id: int) -> dict[str, object]:
-    """What happened last to a job, but for when."""
+    """The last event of a job, without its time."""
     event = history.events(database, job_id)[-1]
     return {name: event[name] for name in ("kind", "actor", "detail")}
 
 
-def test_a_job_waits_until_all_that_it_needs_have_succeeded(database: Database) -> None:
+def test_a_job_waits_until_all_its_dependencies_have_succeeded(database: Database) -> None:
     first, second = store.running(database), store.running(database)
     waiting = store.add(database, after=(second.job_id, first.job_id, first.job_id))
     assert states(database, waiting) == ["held"]
@@ -43,7 +43,9 @@ def test_a_job_waits_until_all_that_it_needs_have_succeeded(database: Database) 
 
 
 @pytest.mark.parametrize("how", ["fails", "is cancelled", "is lost", "is cancelled in the queue"])
-def test_a_job_is_cancelled_with_what_it_needs(database: Database, how: str) -> None:
+def test_a_job_is_cancelled_when_its_dependency_has_no_success(
+    database: Database, how: str
+) -> None:
     fence = store.running(database, retry_attempts=1)
     waiting = store.add(database, after=(fence.job_id,))
     held = store.add(database, after=(fence.job_id,), held=True)
@@ -75,7 +77,7 @@ def test_a_job_is_cancelled_with_what_it_needs(database: Database, how: str) -> 
     assert f"job {waiting}, which" in documents.job(database, behind)["cancel_reason"]
 
 
-def test_a_job_that_is_tried_again_has_not_ended(database: Database) -> None:
+def test_a_job_keeps_waiting_while_its_dependency_is_retried(database: Database) -> None:
     fence = store.running(database)
     waiting = store.add(database, after=(fence.job_id,))
     verdicts.finish(database, fence, store.CRASHED)
@@ -83,14 +85,14 @@ def test_a_job_that_is_tried_again_has_not_ended(database: Database) -> None:
 
 
 @pytest.mark.parametrize("verdict", [store.SUCCEEDED, store.FAILED])
-def test_any_end_will_do_where_that_is_asked(database: Database, verdict: Verdict) -> None:
+def test_after_any_accepts_every_end_of_a_dependency(database: Database, verdict: Verdict) -> None:
     fence = store.running(database)
     waiting = store.add(database, after=(fence.job_id,), after_any=True)
     verdicts.finish(database, fence, verdict)
     assert states(database, waiting) == ["queued"]
 
 
-def test_after_what_has_ended_already(database: Database) -> None:
+def test_dependencies_that_have_ended_before_the_submit(database: Database) -> None:
     succeeded, failed = store.running(database), store.running(database)
     verdicts.finish(database, succeeded, store.SUCCEEDED)
     verdicts.finish(database, failed, store.FAILED)
@@ -109,7 +111,7 @@ def test_after_what_has_ended_already(database: Database) -> None:
     assert "has failed" in documents.job(database, job_id)["cancel_reason"]
 
 
-def test_after_what_is_not_there(database: Database) -> None:
+def test_dependencies_that_do_not_exist(database: Database) -> None:
     job_id = store.add(database)
     with pytest.raises(JobNotFound, match="no job 98"):
         store.add(database, after=(job_id, 98, 99))
@@ -118,7 +120,9 @@ def test_after_what_is_not_there(database: Database) -> None:
     assert [row["id"] for row in pages.page(database).rows] == [job_id]
 
 
-def test_a_job_that_a_person_holds_is_not_released_by_others(database: Database) -> None:
+def test_the_end_of_a_dependency_does_not_release_a_job_that_a_person_holds(
+    database: Database,
+) -> None:
     fence = store.running(database)
     waiting = store.add(database, after=(fence.job_id,))
     assert steering.hold(database, waiting, "bob") is JobState.HELD
@@ -128,7 +132,7 @@ def test_a_job_that_a_person_holds_is_not_released_by_others(database: Database)
     assert steering.release(database, waiting, "bob") is JobState.QUEUED
 
 
-def test_a_job_that_a_person_releases_still_waits_for_others(database: Database) -> None:
+def test_a_released_job_still_waits_for_its_dependencies(database: Database) -> None:
     fence = store.running(database)
     waiting = store.add(database, after=(fence.job_id,), held=True)
     assert steering.release(database, waiting, "bob") is JobState.HELD
@@ -143,13 +147,15 @@ def test_a_job_that_a_person_releases_still_waits_for_others(database: Database)
     assert states(database, waiting) == ["queued"]
 
 
-def test_what_was_cancelled_stays_so_when_its_need_is_retried(database: Database) -> None:
+def test_a_cancelled_job_stays_cancelled_when_its_dependency_is_retried(
+    database: Database,
+) -> None:
     fence = store.running(database)
     waiting = store.add(database, after=(fence.job_id,))
     verdicts.finish(database, fence, store.FAILED)
     steering.retry(database, fence.job_id, "ana")
     assert states(database, waiting) == ["cancelled"]
-    # Retried too, it waits for it again.
+    # When the cancelled job is retried too, it waits for its dependency again.
     assert steering.retry(database, waiting, "ana") is JobState.HELD
     assert last_event(database, waiting) == {
         "kind": "held",
@@ -162,7 +168,7 @@ def test_what_was_cancelled_stays_so_when_its_need_is_retried(database: Database
     assert states(database, waiting) == ["queued"]
 
 
-def test_a_retry_no_longer_asks_for_a_success_that_did_not_come(database: Database) -> None:
+def test_a_retry_removes_dependencies_that_have_failed(database: Database) -> None:
     failed, running = store.running(database), store.running(database)
     waiting = store.add(database, after=(failed.job_id, running.job_id))
     verdicts.finish(database, failed, store.FAILED)
@@ -175,31 +181,31 @@ def test_a_retry_no_longer_asks_for_a_success_that_did_not_come(database: Databa
     assert states(database, waiting) == ["queued"]
 
 
-def test_upkeep_settles_what_nobody_settled(database: Database) -> None:
+def test_upkeep_settles_jobs_that_still_wait_for_ended_jobs(database: Database) -> None:
     from sqlalchemy import update
 
     from fornada.db.store.tables import Job
 
     good, bad, live = (store.running(database) for _ in range(3))
     waiting = store.add(database, after=(good.job_id,))
-    in_vain = store.add(database, after=(bad.job_id,))
-    behind = store.add(database, after=(in_vain,))
-    patient = store.add(database, after=(good.job_id, live.job_id))
+    doomed = store.add(database, after=(bad.job_id,))
+    behind = store.add(database, after=(doomed,))
+    still_waits = store.add(database, after=(good.job_id, live.job_id))
     with database.begin() as connection:
-        # Not by the record's own means, which settle.
+        # Plain SQL: `finish` would settle the waiting jobs.
         for fence, state in ((good, JobState.SUCCEEDED), (bad, JobState.FAILED)):
             ended = update(Job).where(Job.id == fence.job_id)
             connection.execute(ended.values(state=state))
-    assert upkeep.release_due(database) == [waiting, in_vain]
-    assert states(database, waiting, in_vain, behind, patient) == [
+    assert upkeep.release_due(database) == [waiting, doomed]
+    assert states(database, waiting, doomed, behind, still_waits) == [
         *("queued", "cancelled", "cancelled", "held"),
     ]
     assert upkeep.release_due(database) == []
     assert history.events(database, waiting)[-1]["actor"] == "upkeep"
 
 
-def test_two_that_end_at_once_release_what_waits_for_both(database_url: str) -> None:
-    """And a job that is submitted at that moment is not forgotten either."""
+def test_two_dependencies_that_end_at_once_release_the_job(database_url: str) -> None:
+    """A job that is submitted at the same moment is released too."""
     databases = [Database(database_url) for _ in range(3)]
     database = databases[0]
     for _ in range(25):
@@ -233,8 +239,8 @@ def test_two_that_end_at_once_release_what_waits_for_both(database_url: str) -> 
         own.dispose()
 
 
-def test_many_that_end_at_once_lock_one_after_the_other(postgres_database_url: str) -> None:
-    """Jobs that wait for several, in every order: no deadlock."""
+def test_dependencies_that_end_at_once_cause_no_deadlock(postgres_database_url: str) -> None:
+    """Each waiting job lists the same dependencies in another order."""
     databases = [Database(postgres_database_url) for _ in range(4)]
     database = databases[0]
     failed: list[BaseException] = []

@@ -1,4 +1,4 @@
-"""Leases and fences: an attempt that lost its job changes nothing."""
+"""Leases and fences: an attempt that no longer holds its job changes nothing."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ WRITES: dict[str, Write] = {
 
 
 def record(database: Database, job_id: int) -> object:
-    """All that is kept of a job."""
+    """Everything that the database keeps about a job."""
     return (
         documents.job(database, job_id),
         history.epochs(database, job_id),
@@ -34,22 +34,22 @@ def record(database: Database, job_id: int) -> object:
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
-def test_a_zombie_changes_nothing_of_the_next_attempt(database: Database, write: Write) -> None:
-    zombie = store.running(database)
-    verdicts.finish(database, zombie, store.PREEMPTED)
-    heir = store.claim(database, worker="w2")
-    assert heir is not None
-    attempts.record_epochs(database, heir.fence, [store.epoch(1)])
-    before = record(database, zombie.job_id)
+def test_an_ended_attempt_cannot_change_the_next_one(database: Database, write: Write) -> None:
+    ended = store.running(database)
+    verdicts.finish(database, ended, store.PREEMPTED)
+    following = store.claim(database, worker="w2")
+    assert following is not None
+    attempts.record_epochs(database, following.fence, [store.epoch(1)])
+    before = record(database, ended.job_id)
     with pytest.raises(Fenced) as fenced:
-        write(database, zombie)
-    assert (fenced.value.job_id, fenced.value.attempt) == (zombie.job_id, 1)
-    assert record(database, zombie.job_id) == before
-    write(database, heir.fence)
+        write(database, ended)
+    assert (fenced.value.job_id, fenced.value.attempt) == (ended.job_id, 1)
+    assert record(database, ended.job_id) == before
+    write(database, following.fence)
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
-def test_a_lost_attempt_is_fenced(database: Database, write: Write) -> None:
+def test_a_lost_attempt_cannot_write(database: Database, write: Write) -> None:
     fence = store.expired(database)
     assert expiry.expire_leases(database) == [fence.job_id]
     before = record(database, fence.job_id)
@@ -58,7 +58,7 @@ def test_a_lost_attempt_is_fenced(database: Database, write: Write) -> None:
     assert record(database, fence.job_id) == before
 
 
-def test_a_lost_attempt_without_another_try_fails_its_job(database: Database) -> None:
+def test_a_job_without_tries_left_fails_when_its_attempt_is_lost(database: Database) -> None:
     fence = store.expired(database, retry_attempts=1)
     expiry.expire_leases(database)
     shown = documents.job(database, fence.job_id)
@@ -71,7 +71,9 @@ def test_a_lost_attempt_without_another_try_fails_its_job(database: Database) ->
     assert (last["kind"], last["actor"]) == ("failed", "upkeep")
 
 
-def test_a_lost_attempt_of_a_job_to_cancel_cancels_it(database: Database) -> None:
+def test_a_job_with_a_cancel_request_is_cancelled_when_its_attempt_is_lost(
+    database: Database,
+) -> None:
     fence = store.expired(database)
     steering.cancel(database, fence.job_id, "bob")
     expiry.expire_leases(database)
@@ -89,21 +91,23 @@ def test_only_leases_that_ran_out_expire(database: Database) -> None:
     assert documents.job(database, waiting)["state"] == "queued"
 
 
-def test_an_attempt_that_was_late_but_not_found_out_goes_on(database: Database) -> None:
+def test_an_attempt_that_renews_before_upkeep_sees_its_old_lease_goes_on(
+    database: Database,
+) -> None:
     fence = store.expired(database)
     attempts.renew(database, fence, store.LEASE_S)
     assert expiry.expire_leases(database) == []
     assert verdicts.finish(database, fence, store.SUCCEEDED) is JobState.SUCCEEDED
 
 
-def test_the_database_away_from_all_costs_nobody_the_lease(database: Database) -> None:
+def test_an_outage_of_the_database_ends_no_lease(database: Database) -> None:
     fence = store.expired(database)
-    # As long a lease as any, but long over.
+    # A lease of normal length that ended long ago.
     attempts.renew(database, fence, store.LEASE_S)
     with database.begin() as connection:
         connection.exec_driver_sql("UPDATE job SET lease_until = '2020-01-01 00:00:00.000000'")
     upkeep.take(database, "w1", ttl_s=1e6)
-    # A beat, then none for longer than the holder's time: whoever beats next knows of the gap.
+    # A negative `ttl_s` makes the time since the last beat look like a gap. This beat records it.
     upkeep.take(database, "w1", ttl_s=-1.0)
     assert expiry.expire_leases(database) == []
     with database.begin() as connection:

@@ -1,4 +1,4 @@
-"""The life of a job, on both databases."""
+"""The life of a job from submit to its end, on both databases."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from fornada.db.states import AttemptOutcome, FailureCode, JobState, StopReason
 from fornada.db.store.session import Database
 from tests.services import store
 
-# The keys that the command promises; there may be more.
+# The keys that `fornada show --json` promises. It may print more.
 SHOWN = {
     *("id", "uid", "name", "state", "queue", "priority", "user", "tags", "submitted_at"),
     *("started_at", "finished_at", "attempts", "epochs_run", "stop_reason", "monitor", "best"),
@@ -154,7 +154,7 @@ def test_each_outcome_leads_to_a_state_and_a_code(
     assert shown["executions"][0]["outcome"] == outcome
 
 
-def test_a_preempted_job_waits_again_and_its_next_attempt_begins_anew(database: Database) -> None:
+def test_a_preempted_job_is_queued_and_its_next_attempt_may_start_over(database: Database) -> None:
     fence = store.running(database)
     attempts.started(database, fence, store.STARTED)
     attempts.record_epochs(
@@ -179,7 +179,7 @@ def test_a_preempted_job_waits_again_and_its_next_attempt_begins_anew(database: 
     assert documents.job(database, fence.job_id)["attempts"] == 2
 
 
-def test_an_attempt_that_resumes_keeps_what_came_before(database: Database) -> None:
+def test_an_attempt_that_resumes_keeps_the_earlier_epochs(database: Database) -> None:
     fence = store.running(database)
     attempts.started(database, fence, store.STARTED)
     rows = [store.epoch(1, store.best(1, 0.5), loss=3.0), store.epoch(2, loss=1.0)]
@@ -196,7 +196,7 @@ def test_an_attempt_that_resumes_keeps_what_came_before(database: Database) -> N
     assert [row["epoch"] for row in history.epochs(database, fence.job_id)] == [1, 2]
 
 
-def test_epochs_again_change_nothing(database: Database) -> None:
+def test_recording_the_same_epochs_again_changes_nothing(database: Database) -> None:
     fence = store.running(database)
     rows = [store.epoch(1, loss=0.5), store.epoch(2, loss=0.4)]
     attempts.record_epochs(database, fence, rows)
@@ -215,8 +215,8 @@ def test_epochs_again_change_nothing(database: Database) -> None:
     }
 
 
-def test_what_waited_for_hours_is_recorded_at_once(database: Database) -> None:
-    # More values than either database takes in one statement.
+def test_ten_thousand_epochs_are_recorded_in_one_call(database: Database) -> None:
+    # More values than one statement may have, on either database.
     count = 10_000
     fence = store.running(database)
     attempts.record_epochs(database, fence, [store.epoch(number) for number in range(1, count + 1)])
@@ -226,7 +226,7 @@ def test_what_waited_for_hours_is_recorded_at_once(database: Database) -> None:
     assert len(history.epochs(database, fence.job_id)) == count
 
 
-def test_a_best_model_that_its_attempt_did_not_leave_is_not_recorded(database: Database) -> None:
+def test_a_verdict_without_a_best_model_removes_the_one_of_the_epochs(database: Database) -> None:
     fence = store.running(database)
     attempts.started(database, fence, store.STARTED)
     attempts.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5))])
@@ -235,7 +235,7 @@ def test_a_best_model_that_its_attempt_did_not_leave_is_not_recorded(database: D
 
 
 def _claimed_after_a_best_model(database: Database) -> Claim:
-    """A job's second attempt, whose first was preempted with a best model."""
+    """Claim a job's second attempt. The first one was preempted and left a best model."""
     fence = store.running(database)
     attempts.started(database, fence, store.STARTED)
     attempts.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5))])
@@ -245,7 +245,7 @@ def _claimed_after_a_best_model(database: Database) -> Claim:
     return again
 
 
-def test_a_best_model_of_an_earlier_attempt_outlives_one_that_left_none(
+def test_the_best_model_of_an_earlier_attempt_stays_when_the_next_never_starts(
     database: Database,
 ) -> None:
     again = _claimed_after_a_best_model(database)
@@ -253,18 +253,16 @@ def test_a_best_model_of_an_earlier_attempt_outlives_one_that_left_none(
     assert documents.job(database, again.fence.job_id)["best"]["epoch"] == 1
 
 
-def test_a_restored_best_model_that_its_attempt_did_not_leave_is_not_recorded(
-    database: Database,
-) -> None:
+def test_a_verdict_without_a_best_model_removes_a_restored_one(database: Database) -> None:
     again = _claimed_after_a_best_model(database)
-    # In the folder of this attempt now, where it was replaced when its trainer was killed.
+    # The best model is now a file in this attempt's folder, and the verdict says that it is gone.
     resumed = replace(store.STARTED, first_epoch=2, best=store.best(1, 0.5))
     attempts.started(database, again.fence, resumed)
     verdicts.finish(database, again.fence, store.FAILED)
     assert documents.job(database, again.fence.job_id)["best"] is None
 
 
-def test_numbers_that_are_none_survive(database: Database) -> None:
+def test_nan_and_infinity_are_stored(database: Database) -> None:
     fence = store.running(database)
     rows = [
         store.epoch(1, loss=0.5, other=math.nan),
@@ -287,7 +285,7 @@ def test_numbers_that_are_none_survive(database: Database) -> None:
     json.dumps(shown, allow_nan=False)
 
 
-def test_texts_with_odd_bytes_survive(database: Database) -> None:
+def test_texts_with_undecoded_bytes_and_nul_are_stored(database: Database) -> None:
     fence = store.running(database, name="caf\u00e9")
     message = "cannot decode cat/\udcff.png\0"
     failure = Failure(FailureCode.DATA_INVALID, message, message)
@@ -297,7 +295,7 @@ def test_texts_with_odd_bytes_survive(database: Database) -> None:
     assert shown["failure"]["message"] == "cannot decode cat/\\udcff.png\\x00"
 
 
-def test_a_uid_is_recorded_once(database: Database) -> None:
+def test_submitting_a_uid_again_adds_no_job(database: Database) -> None:
     new = store.new_job(tags={"a": "1"})
     first = jobs.add(database, new, "ana")
     assert jobs.add(database, replace(new, name="other"), "worker") == first
@@ -306,7 +304,7 @@ def test_a_uid_is_recorded_once(database: Database) -> None:
     assert store.add(database) == first + 1
 
 
-def test_a_uid_is_recorded_once_by_many_at_once(database_url: str) -> None:
+def test_threads_that_submit_one_uid_add_one_job(database_url: str) -> None:
     new = store.new_job(tags={"a": "1"})
     ready, found = threading.Barrier(8), []
 
@@ -325,7 +323,7 @@ def test_a_uid_is_recorded_once_by_many_at_once(database_url: str) -> None:
     assert len(set(found)) == 1
 
 
-def test_jobs_are_recorded_together_in_their_order(database: Database) -> None:
+def test_add_all_adds_jobs_in_order_and_returns_known_ones(database: Database) -> None:
     known = store.new_job()
     first = jobs.add(database, known, "ana")
     news = [
@@ -342,17 +340,17 @@ def test_jobs_are_recorded_together_in_their_order(database: Database) -> None:
     assert ids == [first + 1, first, *[ids[2]] * 2, *ids[4:]]
     assert ids[0] < ids[2] < ids[4] < ids[5]
     shown = [documents.job(database, job_id) for job_id in ids]
-    assert [each["uid"] for each in shown] == [
+    assert [job["uid"] for job in shown] == [
         new.uid for new in (news[0], known, news[2], news[2], *news[4:])
     ]
     states = ["queued", "queued", "queued", "queued", "held", "held"]
-    assert [each["state"] for each in shown] == states
+    assert [job["state"] for job in shown] == states
     assert shown[0]["tags"] == {"a": "1", "b": "2"}
     for job_id in ids:
         assert [event["kind"] for event in history.events(database, job_id)] == ["submitted"]
 
 
-def test_jobs_of_which_one_waits_for_none_are_not_recorded(database: Database) -> None:
+def test_add_all_adds_no_job_when_a_dependency_does_not_exist(database: Database) -> None:
     with pytest.raises(JobNotFound):
         jobs.add_all(database, [store.new_job(), store.new_job(after=(7,))], "ana")
 
@@ -374,7 +372,7 @@ def test_a_waiting_job_is_cancelled_at_once(database: Database) -> None:
     ]
 
 
-def test_a_running_job_is_asked_and_its_verdict_cannot_undo_that(database: Database) -> None:
+def test_a_running_job_ends_as_cancelled_whatever_its_verdict(database: Database) -> None:
     fence = store.running(database)
     assert not attempts.requests(database, fence).cancel
     assert steering.cancel(database, fence.job_id, "bob") is JobState.RUNNING
@@ -395,7 +393,7 @@ def test_a_running_job_is_asked_and_its_verdict_cannot_undo_that(database: Datab
 
 
 @pytest.mark.parametrize("verdict", [store.PREEMPTED, store.FAILED])
-def test_a_cancelled_job_neither_waits_again_nor_fails(
+def test_a_job_with_a_cancel_request_is_not_queued_again_and_does_not_fail(
     database: Database, verdict: Verdict
 ) -> None:
     fence = store.running(database)
@@ -408,7 +406,9 @@ def test_a_cancelled_job_neither_waits_again_nor_fails(
 
 
 @pytest.mark.parametrize("verdict", [store.SUCCEEDED, store.FAILED])
-def test_a_job_that_ended_otherwise_is_not_cancelled(database: Database, verdict: Verdict) -> None:
+def test_a_succeeded_or_failed_job_cannot_be_cancelled(
+    database: Database, verdict: Verdict
+) -> None:
     fence = store.running(database)
     state = verdicts.finish(database, fence, verdict)
     with pytest.raises(WrongState, match=f"job {fence.job_id} has ended as {state}") as refused:
@@ -418,41 +418,41 @@ def test_a_job_that_ended_otherwise_is_not_cancelled(database: Database, verdict
 
 
 def cancel(
-    database: Database, job_id: int, ready: threading.Barrier, told: dict[str, object]
+    database: Database, job_id: int, ready: threading.Barrier, answers: dict[str, object]
 ) -> None:
-    """Cancel at the same moment as another thread does something else, and keep the answer."""
+    """Cancel a job when the other thread is ready too, and store the answer."""
     ready.wait()
     try:
-        told["canceller"] = steering.cancel(database, job_id, "bob")
+        answers["canceller"] = steering.cancel(database, job_id, "bob")
     except WrongState as error:
-        told["canceller"] = error.state
+        answers["canceller"] = error.state
 
 
-def test_cancel_against_finish_has_one_end_and_everybody_is_told_it(database_url: str) -> None:
+def test_a_cancel_and_a_verdict_at_once_get_answers_that_agree(database_url: str) -> None:
     asking, ending = Database(database_url), Database(database_url)
     for _ in range(30):
         fence = store.running(ending)
         ready = threading.Barrier(2)
-        told: dict[str, object] = {}
+        answers: dict[str, object] = {}
 
-        thread = threading.Thread(target=cancel, args=(asking, fence.job_id, ready, told))
+        thread = threading.Thread(target=cancel, args=(asking, fence.job_id, ready, answers))
         thread.start()
         ready.wait()
-        told["worker"] = verdicts.finish(ending, fence, store.SUCCEEDED)
+        answers["worker"] = verdicts.finish(ending, fence, store.SUCCEEDED)
         thread.join()
         state = documents.job(ending, fence.job_id)["state"]
-        assert told["worker"] == state
-        # Asked in time: it ends as cancelled. Too late: the canceller was told how it ended.
-        asked_in_time = told["canceller"] is JobState.RUNNING
+        assert answers["worker"] == state
+        # A cancel in time ends the job as cancelled. A late one learns that the job has succeeded.
+        asked_in_time = answers["canceller"] is JobState.RUNNING
         assert state == (JobState.CANCELLED if asked_in_time else JobState.SUCCEEDED)
         if not asked_in_time:
-            assert told["canceller"] is JobState.SUCCEEDED
+            assert answers["canceller"] is JobState.SUCCEEDED
     asking.dispose()
     ending.dispose()
 
 
 @pytest.mark.parametrize("verdict", [store.SUCCEEDED, store.PREEMPTED])
-def test_a_second_verdict_is_fenced(database: Database, verdict: Verdict) -> None:
+def test_a_second_different_verdict_is_refused(database: Database, verdict: Verdict) -> None:
     fence = store.running(database)
     state = verdicts.finish(database, fence, verdict)
     with pytest.raises(Fenced):
@@ -462,7 +462,7 @@ def test_a_second_verdict_is_fenced(database: Database, verdict: Verdict) -> Non
     assert shown["executions"][0]["outcome"] == verdict.outcome
 
 
-def test_no_job_no_answer(database: Database) -> None:
+def test_questions_about_a_missing_job_raise(database: Database) -> None:
     for ask in (documents.job, history.epochs, history.events):
         with pytest.raises(JobNotFound, match="no job 99"):
             ask(database, 99)
@@ -471,7 +471,7 @@ def test_no_job_no_answer(database: Database) -> None:
 
 
 @pytest.mark.parametrize("after", [JobState.HELD, JobState.RUNNING])
-def test_an_illegal_move_undoes_its_transaction(database: Database, after: JobState) -> None:
+def test_an_illegal_move_rolls_its_transaction_back(database: Database, after: JobState) -> None:
     from sqlalchemy import update
 
     from fornada.db.queue.moves import record_move
@@ -491,7 +491,7 @@ def test_an_illegal_move_undoes_its_transaction(database: Database, after: JobSt
     assert (documents.job(database, fence.job_id), history.events(database, fence.job_id)) == before
 
 
-def test_no_other_state_than_those_on_the_list(database: Database) -> None:
+def test_the_database_refuses_an_unknown_state(database: Database) -> None:
     from sqlalchemy.exc import IntegrityError
 
     store.add(database)

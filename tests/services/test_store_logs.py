@@ -1,4 +1,4 @@
-"""A running job's log for readers on other hosts."""
+"""Log chunks in the database, for readers on other hosts."""
 
 import pytest
 
@@ -9,11 +9,11 @@ from fornada.db.records import LogChunkRow, LogPlace
 from fornada.db.store.session import Database
 from tests.services import store
 
-# Bytes as a trainer may write them: no text at all.
+# Bytes that a trainer may write, although they are not valid text.
 DATA = bytes(range(256)) + "Epoche 1 … loss: 0,5\n\0".encode()
 
 
-def test_a_log_reads_as_it_was_written(database: Database) -> None:
+def test_the_chunks_of_a_log_are_read_as_they_were_written(database: Database) -> None:
     fence = store.running(database)
     pieces = [DATA, b"", DATA * 2]
     start = 0
@@ -29,26 +29,26 @@ def test_a_log_reads_as_it_was_written(database: Database) -> None:
     assert logs.log_chunks(database, fence.job_id, 2, 0) == []
 
 
-def test_the_same_piece_again_changes_nothing(database: Database) -> None:
+def test_recording_a_chunk_again_changes_nothing(database: Database) -> None:
     fence = store.running(database)
     logs.record_log(database, fence, LogChunkRow(1, 0, b"first"))
     logs.record_log(database, fence, LogChunkRow(1, 0, b"other"))
     assert logs.log_chunks(database, fence.job_id, 1, 0) == [LogChunkRow(1, 0, b"first")]
 
 
-def test_a_zombie_writes_no_log(database: Database) -> None:
-    zombie = store.running(database)
-    verdicts.finish(database, zombie, store.PREEMPTED)
-    heir = store.claim(database)
-    assert heir is not None
+def test_an_ended_attempt_cannot_write_its_log(database: Database) -> None:
+    ended = store.running(database)
+    verdicts.finish(database, ended, store.PREEMPTED)
+    following = store.claim(database)
+    assert following is not None
     with pytest.raises(Fenced):
-        logs.record_log(database, zombie, LogChunkRow(1, 0, b"late"))
-    logs.record_log(database, heir.fence, LogChunkRow(1, 0, b"mine"))
-    assert logs.log_chunks(database, zombie.job_id, 1, 0) == []
-    assert len(logs.log_chunks(database, zombie.job_id, 2, 0)) == 1
+        logs.record_log(database, ended, LogChunkRow(1, 0, b"late"))
+    logs.record_log(database, following.fence, LogChunkRow(1, 0, b"mine"))
+    assert logs.log_chunks(database, ended.job_id, 1, 0) == []
+    assert len(logs.log_chunks(database, ended.job_id, 2, 0)) == 1
 
 
-def test_where_the_logs_of_all_attempts_lie(database: Database) -> None:
+def test_log_places_lists_the_folders_of_all_attempts(database: Database) -> None:
     fence = store.running(database)
     verdicts.finish(database, fence, store.PREEMPTED)
     store.claim(database, worker="w2", host="other")
@@ -62,7 +62,7 @@ def test_where_the_logs_of_all_attempts_lie(database: Database) -> None:
         logs.log_places(database, 99)
 
 
-def test_logs_of_attempts_that_ended_long_ago_are_forgotten(database: Database) -> None:
+def test_the_chunks_of_attempts_that_ended_long_ago_are_deleted(database: Database) -> None:
     ended, running = store.running(database), store.running(database)
     for fence in (ended, running):
         for number in (1, 2):

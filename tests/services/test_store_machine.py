@@ -1,6 +1,6 @@
-"""The whole record against its model: any legal acts in any order, on both databases.
+"""A state machine test: random calls, in random order, do the same to the database and its model.
 
-`FORNADA_TEST_FULL=1` tries many more.
+It runs on both databases. `FORNADA_TEST_FULL=1` runs many more examples.
 """
 
 import os
@@ -57,8 +57,8 @@ PLAIN: dict[str, Any] = {
     "key": None,
     "continues": None,
 }
-# Most of what is drawn lets jobs run: a machine that mostly holds and cancels tests little else.
-WISHES = st.fixed_dictionaries(
+# Most drawn jobs are free to run. If most were held or cancelled, the test would try little else.
+NEW_JOBS = st.fixed_dictionaries(
     {
         "queue": QUEUES,
         "priority": PRIORITIES,
@@ -72,8 +72,8 @@ WISHES = st.fixed_dictionaries(
     }
 )
 HOST_FAILED = Failure(FailureCode.DISK_FULL, "no space left on device")
-# What becomes of a job with each event; of the others nothing.
-AFTER = {
+# The state of a job after each kind of event. Other kinds do not change the state.
+STATE_AFTER_EVENT = {
     "claimed": JobState.RUNNING,
     "requeued": JobState.QUEUED,
     "retried": JobState.QUEUED,
@@ -85,21 +85,21 @@ AFTER = {
 
 
 class Machine(RuleBasedStateMachine):
-    """Does to the record what people, workers and upkeep do, and to the model the same."""
+    """Does what people, workers and upkeep do, to the database and to the model."""
 
     def __init__(self, database: Database) -> None:
         super().__init__()
         self.database = database
         self.model = Model()
         self.slots = 0
-        # Every fence that was given out, those that said that they started, those that ended.
+        # All attempts; the attempts that reported their start; the outcomes of those that ended.
         self.fences: list[Fence] = []
         self.started: set[Fence] = set()
         self.ended: dict[Fence, AttemptOutcome] = {}
 
     @initialize(held=st.booleans(), any_end=st.booleans())
     def begin(self, held: bool, any_end: bool) -> None:
-        """All workers alive, and three jobs that wait for one another."""
+        """Register all workers and submit three jobs, each of which waits for the one before."""
         with self.database.begin() as connection:
             for table in reversed(tables.Base.metadata.sorted_tables):
                 connection.execute(delete(table))
@@ -119,28 +119,28 @@ class Machine(RuleBasedStateMachine):
 
     @rule(priorities=st.lists(PRIORITIES, min_size=2, max_size=4), queue=QUEUES)
     def people_submit_many(self, priorities: list[int], queue: str) -> None:
-        """Jobs that nothing keeps from running."""
+        """Submit jobs that are free to run."""
         for priority in priorities:
             self.submit(**PLAIN | {"priority": priority, "queue": queue})
 
-    @rule(wishes=st.lists(WISHES, min_size=1, max_size=2))
-    def people_submit(self, wishes: list[dict[str, Any]]) -> None:
-        """Several new jobs."""
-        for wish in wishes:
-            self.submit(**wish)
+    @rule(new_jobs=st.lists(NEW_JOBS, min_size=1, max_size=2))
+    def people_submit(self, new_jobs: list[dict[str, Any]]) -> None:
+        """Submit one or two random jobs."""
+        for options in new_jobs:
+            self.submit(**options)
 
-    def submit(self, after: list[int], continues: int | None, **wish: Any) -> None:
-        """A new job, or the one that has the key already."""
+    def submit(self, after: list[int], continues: int | None, **options: Any) -> None:
+        """Submit a job. If a job has the same key, nothing may change."""
         needs = sorted({self._pick(number).id for number in after if self.model.jobs})
         new = store.new_job(
-            queue=wish["queue"],
-            priority=wish["priority"],
-            gpus=wish["gpus"],
-            retry_attempts=wish["attempts"],
-            held=wish["held"],
+            queue=options["queue"],
+            priority=options["priority"],
+            gpus=options["gpus"],
+            retry_attempts=options["attempts"],
+            held=options["held"],
             after=tuple(needs),
-            after_any=wish["any_end"],
-            key=wish["key"],
+            after_any=options["any_end"],
+            key=options["key"],
             continues=self._pick(continues).id if continues and self.model.jobs else None,
         )
         job_id = jobs.add(self.database, new, "ana")
@@ -174,14 +174,14 @@ class Machine(RuleBasedStateMachine):
         top=st.booleans(),
         grace_s=st.none() | st.floats(0, 60),
     )
-    def people_steer(self, act: str, pick: int, **wish: Any) -> None:
-        """One act on one job, legal or not."""
+    def people_steer(self, act: str, pick: int, **options: Any) -> None:
+        """Steer one job. The act may be legal in the job's state or not."""
         takes = {"move": ("queue", "priority", "top"), "retry": ("fresh",), "cancel": ("grace_s",)}
         steer = getattr(self, act)
-        steer(pick, **{name: wish[name] for name in takes.get(act, ())})
+        steer(pick, **{name: options[name] for name in takes.get(act, ())})
 
     def cancel(self, pick: int, grace_s: float | None) -> None:
-        """Legal while the job has not ended otherwise."""
+        """Legal unless the job has succeeded or failed."""
         job = self._pick(pick)
         if job.state in (JobState.SUCCEEDED, JobState.FAILED):
             with pytest.raises(WrongState):
@@ -193,7 +193,7 @@ class Machine(RuleBasedStateMachine):
         assert state is job.state
 
     def hold(self, pick: int) -> None:
-        """Legal while the job waits."""
+        """Legal while the job is queued or held."""
         job = self._pick(pick)
         if job.state not in (JobState.QUEUED, JobState.HELD):
             with pytest.raises(WrongState):
@@ -203,7 +203,7 @@ class Machine(RuleBasedStateMachine):
         assert steering.hold(self.database, job.id, "bob") is job.state
 
     def release(self, pick: int) -> None:
-        """Legal while the job waits."""
+        """Legal while the job is queued or held."""
         job = self._pick(pick)
         if job.state not in (JobState.QUEUED, JobState.HELD):
             with pytest.raises(WrongState):
@@ -213,14 +213,14 @@ class Machine(RuleBasedStateMachine):
         assert steering.release(self.database, job.id, "bob") is job.state
 
     def move(self, pick: int, queue: str | None, priority: int | None, top: bool) -> None:
-        """Legal while the job waits."""
+        """Legal while the job is queued or held."""
         job = self._pick(pick)
-        wish: dict[str, Any] = {"queue": queue, "priority": priority, "top": top}
+        options: dict[str, Any] = {"queue": queue, "priority": priority, "top": top}
         if job.state not in (JobState.QUEUED, JobState.HELD):
             with pytest.raises(WrongState):
-                steering.move(self.database, job.id, "bob", **wish)
+                steering.move(self.database, job.id, "bob", **options)
             return
-        steering.move(self.database, job.id, "bob", **wish)
+        steering.move(self.database, job.id, "bob", **options)
         job.queue = job.queue if queue is None else queue
         job.priority = job.priority if priority is None else priority
         if top:
@@ -238,13 +238,13 @@ class Machine(RuleBasedStateMachine):
 
     @rule(queue=QUEUES, paused=st.sampled_from([False, False, True]))
     def pause(self, queue: str, paused: bool) -> None:
-        """Close a queue, or open it."""
+        """Pause a queue, or resume it."""
         (queues.pause if paused else queues.resume)(self.database, queue, "bob")
         (self.model.paused.add if paused else self.model.paused.discard)(queue)
 
     @rule(queue=QUEUES, count=st.none() | st.integers(1, 3))
     def set_max_running(self, queue: str, count: int | None) -> None:
-        """Limit a queue, or do not."""
+        """Limit a queue, or remove its limit."""
         queues.set_max_running(self.database, queue, count, "bob")
         self.model.limits.pop(queue, None)
         if count is not None:
@@ -254,16 +254,16 @@ class Machine(RuleBasedStateMachine):
 
     @rule(names=st.lists(st.sampled_from([*WORKERS]), min_size=1, max_size=3))
     def workers_claim(self, names: list[str]) -> None:
-        """Some of them, one after the other."""
+        """Some workers claim, one after the other."""
         for name in names:
             self.claim(name)
 
     def claim(self, worker: str) -> None:
-        """The best job, and no other."""
+        """Claim, and check that the claim takes the model's best job."""
         host, served, gpu = WORKERS[worker]
         self.slots += 1
-        place: dict[str, Any] = {"worker": worker, "slot": f"slot-{self.slots}"}
-        claimed = store.claim(self.database, **place, host=host, queues=list(served), has_gpu=gpu)
+        slot: dict[str, Any] = {"worker": worker, "slot": f"slot-{self.slots}"}
+        claimed = store.claim(self.database, **slot, host=host, queues=list(served), has_gpu=gpu)
         job = self.model.best(worker)
         assert (claimed and claimed.job_id) == (job and job.id)
         if claimed is None or job is None:
@@ -272,23 +272,23 @@ class Machine(RuleBasedStateMachine):
         assert claimed.attempt == job.attempt
         assert claimed.resume_from == self.model.resume_from(job)
         assert not claimed.cancel_requested
-        again = unanswered(self.database, **place, lease_s=store.LEASE_S)
+        again = unanswered(self.database, **slot, lease_s=store.LEASE_S)
         assert again == claimed
         self.fences.append(claimed.fence)
 
     @rule(names=st.lists(st.sampled_from([*WORKERS]), min_size=1, max_size=3), outcome=OUTCOMES)
-    def workers_bake(self, names: list[str], outcome: AttemptOutcome) -> None:
-        """The next jobs from claim to verdict: without it few jobs would ever end."""
+    def workers_run_jobs(self, names: list[str], outcome: AttemptOutcome) -> None:
+        """Run the next jobs from claim to verdict. Without this rule few jobs would ever end."""
         for name in names:
-            given = len(self.fences)
+            before = len(self.fences)
             self.claim(name)
-            if len(self.fences) > given:
+            if len(self.fences) > before:
                 self._finish(self.fences[-1], Verdict(outcome))
 
     @precondition(lambda self: self.fences)
     @rule(acts=st.lists(st.sampled_from(["start", "epoch", "heartbeat"]), min_size=1), pick=PICK)
-    def attempt_goes_on(self, acts: list[str], pick: int) -> None:
-        """What an attempt writes before its verdict, whether it holds its job or not."""
+    def attempt_writes(self, acts: list[str], pick: int) -> None:
+        """Write what an attempt writes before its verdict, whether it holds its job or not."""
         for act in acts[:4]:
             if act == "start":
                 self.start(pick, fresh=len(acts) > 3)
@@ -298,20 +298,20 @@ class Machine(RuleBasedStateMachine):
                 self.heartbeat(pick)
 
     def start(self, pick: int, fresh: bool) -> None:
-        """The trainer goes on after the last epoch that is recorded, or begins anew."""
+        """The trainer continues after the last recorded epoch, or starts over."""
         fence = self._fence(pick)
         job = self.model.jobs[fence.job_id]
         first = 1 if fresh else len(job.epochs) + 1
         facts = replace(store.STARTED, first_epoch=first)
-        # To say it again changes nothing.
-        said = fence in self.started
-        if self._fenced(fence, lambda: started(self.database, fence, facts)) or said:
+        # A second report of the same start changes nothing.
+        reported = fence in self.started
+        if self._fenced(fence, lambda: started(self.database, fence, facts)) or reported:
             return
         self.started.add(fence)
         job.epochs = {number: by for number, by in job.epochs.items() if number < first}
 
     def epoch(self, pick: int) -> None:
-        """One more epoch, reported twice."""
+        """Record one more epoch, twice."""
         fence = sorted(self.started, key=str)[pick % len(self.started)]
         job = self.model.jobs[fence.job_id]
         row = store.epoch(len(job.epochs) + 1)
@@ -321,7 +321,7 @@ class Machine(RuleBasedStateMachine):
             job.epochs[row.number] = fence.attempt
 
     def heartbeat(self, pick: int) -> None:
-        """What people asked is seen, or that the job is somebody else's."""
+        """Renew the lease: the attempt learns of a cancel, or that it no longer holds the job."""
         fence = self._fence(pick)
         if self._fenced(fence, lambda: renew(self.database, fence, store.LEASE_S)):
             return
@@ -331,7 +331,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.fences)
     @rule(pick=PICK, outcome=OUTCOMES, host_failed=st.booleans(), pause=st.booleans())
     def finish(self, pick: int, outcome: AttemptOutcome, host_failed: bool, pause: bool) -> None:
-        """A verdict, by whoever holds the job or thinks so."""
+        """End an attempt, whether it holds its job or not."""
         failed = host_failed and outcome is AttemptOutcome.FAILED
         verdict = Verdict(outcome, failure=HOST_FAILED if failed else None)
         self._finish(self._fence(pick), verdict, pause=pause)
@@ -353,23 +353,23 @@ class Machine(RuleBasedStateMachine):
             self.model.end(job, verdict.outcome, host_failed=failed, pause=pause)
             self.ended[fence] = verdict.outcome
             assert finish() is job.state
-        # The same again is answered as before.
+        # The same verdict again gets the same answer.
         assert finish() is (job.state if job.attempt == fence.attempt else JobState.QUEUED)
 
     @rule(worker=st.sampled_from([*WORKERS]))
-    def start_anew(self, worker: str) -> None:
-        """A worker comes up again: what it ran is lost."""
+    def worker_restarts(self, worker: str) -> None:
+        """A worker starts again, so the attempts that it ran are lost."""
         host = WORKERS[worker][0]
-        mine = sorted(job.id for job in self.model.running(worker))
-        assert expiry.abandon(self.database, worker=worker, host=host, pause_s=0.0) == mine
-        self._lose(mine)
+        own = sorted(job.id for job in self.model.running(worker))
+        assert expiry.abandon(self.database, worker=worker, host=host, pause_s=0.0) == own
+        self._lose(own)
 
     # Time.
 
     @precondition(lambda self: self.model.running())
     @rule(picks=st.lists(PICK, min_size=1, max_size=2))
     def leases_run_out(self, picks: list[int]) -> None:
-        """Some attempts are not heard of any more."""
+        """Some attempts stop renewing their leases."""
         running = self.model.running()
         silent = sorted({running[pick % len(running)].id for pick in picks})
         for job_id in silent:
@@ -381,7 +381,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: any(job.pausing for job in self.model.jobs.values()))
     @rule()
     def pauses_end(self) -> None:
-        """The time of whatever waits for its next try has come."""
+        """All pauses before a retry are over."""
         paused = [job for job in self.model.jobs.values() if job.pausing]
         with self.database.begin() as connection:
             waiting = update(tables.Job).where(tables.Job.id.in_([job.id for job in paused]))
@@ -393,25 +393,25 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def look(self) -> None:
-        """Every job that waits has its reason, and upkeep wakes for what may start."""
+        """Every waiting job has the right reason, and upkeep counts the jobs that may start."""
         for row in live.alive(self.database, within_s=store.LONG_S):
             job = self.model.jobs[row["id"]]
             assert row["state"] == job.state
             assert self._explains(job, row["waits"]), (job, row["waits"])
-        could = upkeep.claimable(self.database)
+        counts = upkeep.claimable(self.database)
         for queue in ("default", "night"):
             ready = [
                 job
                 for job in self.model.jobs.values()
                 if job.queue == queue and job.state is JobState.QUEUED and not job.pausing
             ]
-            assert could.get(queue, 0) == min(len(ready), self.model.room(queue))
+            assert counts.get(queue, 0) == min(len(ready), self.model.room(queue))
 
     # What is true after each step.
 
     @invariant()
     def every_job_is_as_it_should_be(self) -> None:
-        """State, attempt, tries, and all that steering changes."""
+        """State, attempt, tries, and everything that steering changes, are as in the model."""
         table = tables.Job
         wanted = select(
             *(table.id, table.state, table.attempt, table.tries, table.queue, table.priority),
@@ -432,7 +432,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def attempts_and_epochs_have_no_gaps(self) -> None:
-        """Attempts are 1..n, the last one open while the job runs; epochs are 1..n."""
+        """Attempts are 1..n, the last one without outcome while the job runs. Epochs are 1..n."""
         attempts = select(tables.Attempt.job_id, tables.Attempt.number, tables.Attempt.outcome)
         found = self._rows(attempts.order_by(tables.Attempt.job_id, tables.Attempt.number))
         assert found == [
@@ -451,7 +451,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def the_events_tell_how_each_job_came_to_its_state(self) -> None:
-        """Replayed, they end where the job is; each has its actor; each claim is told."""
+        """The events of a job lead to its state; each has an actor; each claim has an event."""
         table = tables.Event
         wanted = select(table.job_id, table.kind, table.actor, table.detail).order_by(table.id)
         states: dict[int, JobState] = {}
@@ -465,13 +465,13 @@ class Machine(RuleBasedStateMachine):
                 waits = "waits_for" in (detail or {})
                 states[job_id] = JobState.HELD if waits else JobState.QUEUED
             else:
-                states[job_id] = AFTER.get(kind, states[job_id])
+                states[job_id] = STATE_AFTER_EVENT.get(kind, states[job_id])
         assert states == {job.id: job.state for job in self.model.jobs.values()}
         assert claims == Counter({job.id: job.attempt for job in self.model.jobs.values()})
 
     @invariant()
-    def nobody_is_forgotten(self) -> None:
-        """Whatever waits for others was settled when they ended."""
+    def no_job_waits_for_ended_jobs(self) -> None:
+        """Upkeep finds nothing to settle: each end of a job has settled the jobs that waited."""
         assert upkeep.release_due(self.database) == []
 
     def _rows(self, wanted: Any) -> list[tuple[Any, ...]]:
@@ -483,7 +483,7 @@ class Machine(RuleBasedStateMachine):
         return every[number % len(every)]
 
     def _fence(self, number: int) -> Fence:
-        """One of all fences, the last ones more often."""
+        """Pick one of all fences, the last ones more often."""
         last = self.fences[-4:]
         return last[number % len(last)] if number % 3 else self.fences[number % len(self.fences)]
 
@@ -492,7 +492,7 @@ class Machine(RuleBasedStateMachine):
         return job.state is JobState.RUNNING and job.attempt == fence.attempt
 
     def _fenced(self, fence: Fence, write: Callable[[], object]) -> bool:
-        """Write under a fence that holds; see that one that does not is refused."""
+        """Write, and return whether the write was refused because the attempt lost its job."""
         if self._holds(fence):
             write()
             return False
@@ -527,7 +527,7 @@ class Machine(RuleBasedStateMachine):
 
 @pytest.fixture
 def quick_database(database_url: str) -> Iterator[Database]:
-    """A database whose commits wait for no disk, where that can be: there are thousands."""
+    """A database in memory, if the machine has /dev/shm: thousands of commits to disk are slow."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         if database_url.startswith("sqlite"):
@@ -539,9 +539,9 @@ def quick_database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.mark.timeout(7200 if FULL else 900)
-def test_the_record_does_what_its_model_does(quick_database: Database) -> None:
+def test_the_database_does_what_the_model_does(quick_database: Database) -> None:
     class OnDatabase(Machine):
-        """On this one; the record is emptied before each run."""
+        """The machine on this database, which `begin` empties before each run."""
 
         def __init__(self) -> None:
             super().__init__(quick_database)

@@ -1,4 +1,4 @@
-"""Pages of history: by key, in several orders, filtered."""
+"""Pages of history: sorted, filtered, and stable while jobs are added."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -22,12 +22,12 @@ ORDERS = [
 
 
 def fill(database: Database) -> None:
-    """Jobs of every kind: ended after 0 to 4 s, with equal and with no values, and waiting."""
+    """Add seven ended jobs, some with equal values and some without, and four waiting jobs."""
     from sqlalchemy import update
 
     from fornada.db.store.tables import Job
 
-    # Equal values, so that the id must decide; the third has only NaN, the last no epoch.
+    # Jobs with equal values are sorted by id. The third job has only NaN, the last one no epoch.
     for number, loss in enumerate((0.5, 0.3, "NaN", 0.3, 0.9, 0.5, None)):
         parity = str(number % 2)
         fence = store.running(database, tags={"parity": parity}, name=f"parity-{parity}")
@@ -51,7 +51,7 @@ def walk(
     between: Callable[[], object] = lambda: None,
     **asked: Any,
 ) -> list[dict[str, Any]]:
-    """All rows, page by page, with something happening between two pages."""
+    """Read all rows page by page, and call `between` after each page."""
     rows: list[dict[str, Any]] = []
     after = None
     while True:
@@ -65,7 +65,7 @@ def walk(
 
 
 def key(row: dict[str, Any], sort: str, descending: bool) -> tuple[bool, float, int]:
-    """Where a row belongs in an ascending sort: without a value last, latest first."""
+    """The sort key of a row. Rows without a value come last, the latest first."""
     sign = -1 if descending else 1
     if sort == "time":
         return (False, 0, sign * row["id"])
@@ -91,7 +91,7 @@ def test_pages_equal_a_full_sort(
 
 
 @pytest.mark.parametrize(("sort", "descending"), ORDERS)
-def test_few_are_sorted_as_many_are_walked(
+def test_pages_are_the_same_when_few_jobs_are_looked_up_first(
     database: Database, sort: str, descending: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(database)
@@ -114,21 +114,23 @@ def test_few_are_sorted_as_many_are_walked(
 
 
 @pytest.mark.parametrize(("sort", "descending"), ORDERS)
-def test_pages_hold_while_jobs_come_in(database: Database, sort: str, descending: bool) -> None:
+def test_jobs_added_between_pages_change_no_later_page(
+    database: Database, sort: str, descending: bool
+) -> None:
     fill(database)
     before = [row["id"] for row in walk(database, 100, sort=sort, descending=descending)]
 
-    came: list[int] = []
+    added: list[int] = []
 
-    def another() -> None:
-        if len(came) < 3:
-            came.append(store.add(database))
+    def add_another() -> None:
+        if len(added) < 3:
+            added.append(store.add(database))
 
-    rows = walk(database, 2, between=another, sort=sort, descending=descending)
+    rows = walk(database, 2, between=add_another, sort=sort, descending=descending)
     ids = [row["id"] for row in rows]
-    assert came
+    assert added
     assert len(set(ids)) == len(ids)
-    assert [job_id for job_id in ids if job_id not in came] == before
+    assert [job_id for job_id in ids if job_id not in added] == before
 
 
 def test_a_page_says_whether_there_is_another(database: Database) -> None:
@@ -185,12 +187,12 @@ def test_filter_by_time(database: Database) -> None:
         connection.execute(update(Job).where(Job.id == old).values(submitted_at=hours))
     since = datetime.now(UTC) - timedelta(hours=1)
     assert [row["id"] for row in pages.page(database, since=since).rows] == [new]
-    # The same moment as another clock on the wall shows it.
+    # The same moment in another time zone.
     west = since.astimezone(timezone(timedelta(hours=-3)))
     assert [row["id"] for row in pages.page(database, since=west).rows] == [new]
 
 
-def test_a_row_has_what_a_list_shows(database: Database) -> None:
+def test_a_row_has_the_values_of_the_jobs_document(database: Database) -> None:
     fence = store.running(database, name="digits", tags={"a": "1"})
     attempts.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5), val_loss=0.5)])
     verdicts.finish(database, fence, store.FAILED)
@@ -204,12 +206,12 @@ def test_a_row_has_what_a_list_shows(database: Database) -> None:
 
 
 @pytest.mark.parametrize("cursor", ["x", "!!!!", "W10", "bnVsbA", "eyJhIjogMX0"])
-def test_a_cursor_that_is_none_is_refused(database: Database, cursor: str) -> None:
+def test_text_that_is_not_a_cursor_is_refused(database: Database, cursor: str) -> None:
     with pytest.raises(BadCursor, match="sorted by time"):
         pages.page(database, after=cursor)
 
 
-def test_a_cursor_of_another_sort_is_refused(database: Database) -> None:
+def test_a_cursor_of_another_sort_order_is_refused(database: Database) -> None:
     store.add(database)
     store.add(database)
     cursor = pages.page(database, limit=1).next
@@ -221,6 +223,6 @@ def test_a_cursor_of_another_sort_is_refused(database: Database) -> None:
 
 
 @pytest.mark.parametrize("sort", ["size", "metric:", ""])
-def test_an_unknown_sort_is_refused(database: Database, sort: str) -> None:
+def test_an_unknown_sort_order_is_refused(database: Database, sort: str) -> None:
     with pytest.raises(ValueError, match="expected time, duration or metric:NAME"):
         pages.page(database, sort=sort)

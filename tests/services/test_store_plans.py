@@ -1,4 +1,4 @@
-"""An index can serve the claim and every page: nothing scans or sorts the whole table."""
+"""Query plans: the claim and every page can use an index, and no query reads the whole table."""
 
 import re
 from collections.abc import Callable
@@ -28,14 +28,14 @@ Explain = Callable[[Any], str]
 
 
 def plan(connection: Connection, statement: ClauseElement) -> str:
-    """How the database would run it, with its values written out."""
+    """The database's plan for a statement, with literal values in the place of parameters."""
     compiled = statement.compile(connection, compile_kwargs={"literal_binds": True})
-    # The text is not one to bind into again.
+    # Escape colons, so that `text` does not take them for parameters.
     sql = str(compiled).replace(":", "\\:")
     if connection.dialect.name == "sqlite":
         rows = connection.execute(text(f"EXPLAIN QUERY PLAN {sql}"))
         return "\n".join(row.detail for row in rows)
-    # On a small table a scan is cheaper than any index; what counts is whether one can serve.
+    # On a small table a scan is cheaper than any index. This asks whether an index can be used.
     for way in ("seqscan", "bitmapscan", "mergejoin", "hashjoin", "sort", "incremental_sort"):
         connection.execute(text(f"SET LOCAL enable_{way} = off"))
     rows = connection.execute(text(f"EXPLAIN {sql}"))
@@ -43,16 +43,16 @@ def plan(connection: Connection, statement: ClauseElement) -> str:
 
 
 def assert_walks(found: str, index: str) -> None:
-    """The plan walks along the index, and sorts nothing."""
+    """Assert that the plan reads along the index and does not sort."""
     assert re.search(rf"\b{index}\b", found), found
-    # PostgreSQL's and SQLite's words for sorting.
+    # The words of PostgreSQL and SQLite for sorting.
     assert "Sort" not in found, found
     assert "TEMP B-TREE" not in found, found
 
 
 @pytest.fixture
 def explain(database: Database) -> Explain:
-    """Explains a statement on a database with some jobs, of which it has counted nothing."""
+    """A function that explains a statement. The database has 50 jobs and no statistics."""
     store.keep_autovacuum_out(database)
     store.add_many(database, 50)
 
@@ -70,11 +70,11 @@ def test_the_claim_walks_an_index_of_its_own_for_each_kind(explain: Explain) -> 
         found = explain(kind.limit(1))
         assert_walks(found, "job_kind")
         assert re.search(r"queue ?= ?.*gpus ?= ?", found), found
-    # Of those whose time has come the best is sorted out.
+    # The jobs that had to wait for a time are read by that time, and then sorted.
     assert "job_time" in explain(had_to_wait.limit(1))
 
 
-def test_the_claim_reads_what_it_may_take_and_nothing_else(
+def test_the_claim_reads_only_its_own_indexes_and_jobs_by_id(
     explain: Explain, database: Database
 ) -> None:
     found = explain(claimable(["default"], ["auto", "0"]).limit(1))
@@ -84,7 +84,7 @@ def test_the_claim_reads_what_it_may_take_and_nothing_else(
     assert not re.search(r"SCAN job\b|Seq Scan|job_claim|job_state", found), found
 
 
-def test_what_could_be_claimed_is_counted_along_indexes(explain: Explain) -> None:
+def test_claimable_jobs_are_counted_along_indexes(explain: Explain) -> None:
     assert_walks(explain(ready_in("default", 10)[0]), "job_kind")
     assert_walks(explain(ready_in("default", 10)[1]), "job_time")
     names = explain(waiting())
@@ -92,7 +92,7 @@ def test_what_could_be_claimed_is_counted_along_indexes(explain: Explain) -> Non
     assert not re.search(r"Seq Scan|job_claim|job_state", names), names
 
 
-def test_expired_leases_are_looked_for_among_what_runs(explain: Explain) -> None:
+def test_expired_leases_are_searched_among_running_jobs(explain: Explain) -> None:
     assert_walks(explain(lost()), "job_state")
 
 
@@ -119,12 +119,12 @@ def test_pages_walk_an_index(  # noqa: PLR0917
     else:
         assert_walks(found, index.format("max" if descending else "min"))
     if deep and database.dialect == "postgresql":
-        # The cursor is where the walk begins, not what it filters.
+        # The cursor is a condition on the index, not a filter on rows that were read already.
         assert re.search(r"Index Cond: .*(ROW|id <|id >)", found), found
 
 
 @pytest.mark.parametrize("sort", ["duration", "metric:val_loss"])
-def test_the_rest_of_a_page_walks_an_index(explain: Explain, sort: str) -> None:
+def test_jobs_without_the_sorted_value_are_read_along_an_index(explain: Explain, sort: str) -> None:
     statement = without_value(Sorting(sort), (None, 20))
     assert statement is not None
     found = explain(statement.limit(50))
@@ -132,41 +132,41 @@ def test_the_rest_of_a_page_walks_an_index(explain: Explain, sort: str) -> None:
     assert "TEMP B-TREE" not in found, found
 
 
-def test_old_logs_are_looked_for_by_index(explain: Explain) -> None:
+def test_old_log_chunks_are_found_by_index(explain: Explain) -> None:
     assert_walks(explain(select(LogChunk.number).where(forgettable(60.0))), "log_chunk_at")
 
 
-def test_this_test_can_fail(explain: Explain) -> None:
+def test_assert_walks_fails_for_a_plan_that_sorts(explain: Explain) -> None:
     unsorted: Executable = select(Job.id).order_by(Job.user).limit(1)
     with pytest.raises(AssertionError):
         assert_walks(explain(unsorted), "job_claim")
 
 
-def test_equal_specs_walk_their_partial_index(explain: Explain) -> None:
+def test_jobs_with_equal_specs_are_read_along_a_partial_index(explain: Explain) -> None:
     for statement in (equal_specs("aa"), last_equal("aa", "f1")):
         assert_walks(explain(statement), "job_spec_hash")
 
 
-def test_jobs_of_a_name_walk_its_index(explain: Explain) -> None:
+def test_jobs_of_a_name_are_read_along_an_index(explain: Explain) -> None:
     assert_walks(explain(same_name("digits")), "job_name")
 
 
-def test_what_is_alive_walks_an_index(explain: Explain) -> None:
+def test_live_jobs_are_read_along_indexes(explain: Explain) -> None:
     running, queued, held = (explain(walk.limit(50)) for walk in walks())
     assert re.search(r"\bjob_state\b", running), running
     assert_walks(queued, "job_claim")
     assert_walks(held, "job_state")
 
 
-def test_what_is_due_is_looked_for_among_what_is_held(explain: Explain) -> None:
+def test_jobs_to_settle_are_searched_among_held_jobs(explain: Explain) -> None:
     found = explain(due(3, 30))
     assert_walks(found, "job_state")
-    # From one id to another, and no other held job.
+    # It reads only the held jobs between the two ids.
     assert re.search(r"id ?> ?.* AND .*id ?<", found), found
     assert "dependency_pkey" in found or "sqlite_autoindex_dependency_1" in found, found
 
 
-def test_who_waits_for_a_job_is_found_by_index(explain: Explain) -> None:
+def test_jobs_that_wait_for_a_job_are_found_by_index(explain: Explain) -> None:
     assert_walks(explain(WAITING_FOR.params(needed=7)), "dependency_needs_id")
 
 
@@ -185,7 +185,7 @@ def test_an_index_can_serve_each_filter(
     explain: Explain, database: Database, asked: dict[str, Any], index: str
 ) -> None:
     if database.dialect == "postgresql":
-        # Without the order of a page, which a walk along the ids would have for nothing.
+        # Without ORDER BY: PostgreSQL would otherwise read along the ids, which are in order.
         assert index in explain(select(Job.id).where(*filters(**asked)))
     walked = with_value(Sorting("time"), None)
     assert walked is not None
@@ -193,7 +193,8 @@ def test_an_index_can_serve_each_filter(
     if index in ("job_state", "job_name") and asked != {"name": "digits*"}:
         assert_walks(found, index)
     elif database.dialect == "sqlite":
-        # From the latest back, until a page is full: SQLite has counted nothing, and sorts nothing.
+        # SQLite has no statistics. It reads the jobs from the latest back until the page is full,
+        # and does not sort.
         assert found.startswith("SCAN job"), found
         assert "TEMP B-TREE" not in found, found
 

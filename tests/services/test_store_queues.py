@@ -1,4 +1,4 @@
-"""Queues that people pause, and whose running jobs they limit."""
+"""People pause queues, and limit how many of their jobs run."""
 
 import threading
 
@@ -22,7 +22,7 @@ def test_a_paused_queue_starts_nothing(database: Database) -> None:
     assert claimed.job_id == other
     assert store.claim(database, queues=both) is None
     assert upkeep.claimable(database) == {}
-    # What runs goes on.
+    # The running job goes on.
     attempts.renew(database, fence, store.LEASE_S)
     queues.resume(database, "default", "ana")
     assert upkeep.claimable(database) == {"default": 1}
@@ -31,7 +31,7 @@ def test_a_paused_queue_starts_nothing(database: Database) -> None:
     assert claimed.job_id == waiting
 
 
-def test_no_more_of_a_queue_run_than_may(database: Database) -> None:
+def test_a_queue_runs_no_more_jobs_than_its_limit(database: Database) -> None:
     queues.set_max_running(database, "default", 2, "ana")
     for _ in range(3):
         store.add(database)
@@ -52,7 +52,7 @@ def test_no_more_of_a_queue_run_than_may(database: Database) -> None:
     assert store.claim(database) is not None
 
 
-def test_a_limit_below_what_runs_ends_nothing(database: Database) -> None:
+def test_a_limit_below_the_number_of_running_jobs_ends_no_job(database: Database) -> None:
     fences = [store.running(database) for _ in range(3)]
     queues.set_max_running(database, "default", 1, "ana")
     store.add(database)
@@ -63,13 +63,13 @@ def test_a_limit_below_what_runs_ends_nothing(database: Database) -> None:
 
 
 @pytest.mark.parametrize("count", [0, -1])
-def test_a_limit_is_one_or_more(database: Database, count: int) -> None:
+def test_a_limit_below_one_is_refused(database: Database, count: int) -> None:
     with pytest.raises(ValueError, match="max_running"):
         queues.set_max_running(database, "default", count, "ana")
     assert queues.ls(database, store.LONG_S) == []
 
 
-def test_what_queues_there_are(database: Database) -> None:
+def test_ls_lists_every_queue_with_its_counts(database: Database) -> None:
     store.workers_up(database, "w1", queues=["default", "idle"])
     store.workers_up(database, "w2")
     store.running(database)
@@ -93,7 +93,7 @@ def test_what_queues_there_are(database: Database) -> None:
         "idle": (False, None, None),
         "night": (False, 3, "ana@laptop"),
     }
-    # What one person decided stays when another decides something else.
+    # A limit that another person sets does not end the pause.
     queues.set_max_running(database, "closed", 1, "ana@laptop")
     (closed, *_) = queues.ls(database, store.LONG_S)
     assert (closed["paused"], closed["max_running"]) == (True, 1)
@@ -110,10 +110,11 @@ def test_many_claimers_at_once_keep_the_limit(database_url: str, limit: int) -> 
     most: list[int] = []
     ended: list[int] = []
     failed: list[BaseException] = []
-    # Nobody ends a job before as many run as may: else a slow machine might never have so many.
+    # No thread ends a job before the limit is reached once. A slow machine might otherwise never
+    # reach it.
     reached = threading.Event()
-    # Who finds nothing looks again when a job has ended, as a worker does: looking all the time
-    # keeps those out that would end one.
+    # A thread that finds no job waits until another thread has ended one, as a worker does. If it
+    # claimed again at once, it could keep the other threads from writing.
     freed = threading.Condition()
 
     def work(name: str) -> None:

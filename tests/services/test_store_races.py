@@ -1,4 +1,4 @@
-"""Everybody at once: people, workers and upkeep in threads, in an order that nobody chose."""
+"""People, workers and upkeep act at the same time in threads. Their order changes with each run."""
 
 import random
 import threading
@@ -16,14 +16,14 @@ from fornada.db.store.session import Database
 from tests.services import store
 
 THREADS = 6
-# SQLite's writers take turns, each waiting for the disk.
+# Calls of each thread. SQLite is slower: its writers take turns, and each one waits for the disk.
 ACTS = {"sqlite": 40, "postgresql": 150}
 SEED = 30
 OUTCOMES = [*AttemptOutcome]
 
 
-class Somebody:
-    """Does one thing after the other, on a connection of their own."""
+class Actor:
+    """Makes random calls, one after the other, on its own connections."""
 
     def __init__(self, url: str, number: int, fences: list[Fence], done: Counter[str]) -> None:
         self.database = Database(url)
@@ -38,7 +38,7 @@ class Somebody:
         ]
 
     def act(self) -> None:
-        """Do anything; what is refused for the state that the job has by now is refused."""
+        """Make a random call. It may be refused, because another thread has changed the job."""
         act = self._random.choice(self._acts)
         try:
             act()
@@ -48,7 +48,7 @@ class Somebody:
             self._done[act.__name__] += 1
 
     def submit(self) -> None:
-        """Often after others, often the same ones as others do."""
+        """Submit a job, often with dependencies or with a key that others use too."""
         after = tuple(self._job() for _ in range(self._random.randrange(3)) if self._fences)
         store.add(
             self.database,
@@ -95,13 +95,13 @@ class Somebody:
         queues.set_max_running(self.database, "default", self._random.choice([None, 9]), "bob")
 
     def _job(self) -> int:
-        # Of the last ones: there somebody else is busy too.
+        # One of the last jobs, so that several threads act on the same job.
         rows = pages.page(self.database, limit=9).rows
         return int(self._random.choice(rows)["id"])
 
 
 @pytest.mark.timeout(300)
-def test_everybody_at_once_loses_nothing(database_url: str) -> None:
+def test_calls_from_many_threads_lose_nothing(database_url: str) -> None:
     database = Database(database_url)
     for _ in range(4):
         store.add(database)
@@ -110,25 +110,25 @@ def test_everybody_at_once_loses_nothing(database_url: str) -> None:
     failed: list[BaseException] = []
     ready = threading.Barrier(THREADS)
 
-    def live(number: int) -> None:
-        somebody = Somebody(database_url, number, fences, done)
+    def run(number: int) -> None:
+        actor = Actor(database_url, number, fences, done)
         ready.wait()
         try:
             for _ in range(ACTS[database.dialect]):
-                somebody.act()
+                actor.act()
         except BaseException as error:
             failed.append(error)
             raise
         finally:
-            somebody.database.dispose()
+            actor.database.dispose()
 
-    threads = [threading.Thread(target=live, args=(number,)) for number in range(THREADS)]
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(THREADS)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     print(f"seed {SEED}: {dict(done)}")
-    # No deadlock, no other surprise; and nobody waits for what has ended.
+    # There was no deadlock and no other error, and no job waits for a job that has ended.
     assert failed == []
     assert upkeep.release_due(database) == []
     rows = pages.page(database, limit=10_000).rows

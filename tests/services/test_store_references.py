@@ -1,4 +1,4 @@
-"""How people name jobs."""
+"""References: how people name jobs."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def three(database: Database) -> Database:
         ("@last", 3),
     ],
 )
-def test_one_job(three: Database, reference: str, job_id: int) -> None:
+def test_a_reference_names_one_job(three: Database, reference: str, job_id: int) -> None:
     assert references.find(three, reference) == job_id
 
 
@@ -53,7 +53,7 @@ def test_one_job(three: Database, reference: str, job_id: int) -> None:
         "9" * 30,
     ],
 )
-def test_no_job(three: Database, reference: str) -> None:
+def test_a_reference_that_names_no_job(three: Database, reference: str) -> None:
     with pytest.raises(JobNotFound):
         references.find(three, reference)
 
@@ -64,19 +64,19 @@ def test_a_range_does_not_name_one_job(three: Database, reference: str) -> None:
         references.find(three, reference)
 
 
-def test_no_last_job(database: Database) -> None:
+def test_last_names_no_job_in_an_empty_database(database: Database) -> None:
     with pytest.raises(JobNotFound):
         references.find(database, "@last")
 
 
-def test_several_jobs_are_named(three: Database) -> None:
+def test_a_prefix_of_several_uids_is_refused(three: Database) -> None:
     with pytest.raises(AmbiguousReference) as ambiguous:
         references.find(three, "0193aaaa")
     assert ambiguous.value.candidates == (f"1 ({FIRST})", f"2 ({SECOND})")
     assert "0193aaaa" in str(ambiguous.value)
 
 
-def test_ranges_and_lists(three: Database) -> None:
+def test_resolve_takes_ranges_and_several_references(three: Database) -> None:
     assert references.resolve(three, ["1-3"]) == [1, 2, 3]
     assert references.resolve(three, ["2-20"]) == [2, 3]
     assert references.resolve(three, ["3", "1-2", "@last", "0193b"]) == [3, 1, 2]

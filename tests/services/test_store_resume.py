@@ -1,4 +1,4 @@
-"""What an attempt goes on from, and what the history is then."""
+"""Which training state an attempt continues from, and what the recorded epochs are then."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,45 +13,46 @@ from tests.services import store
 
 
 def claimed(database: Database) -> Claim:
-    """A claim that finds a job."""
+    """Claim a job. There must be one."""
     claim = store.claim(database)
     assert claim is not None
     return claim
 
 
 def preempted(database: Database, fence: Fence) -> Claim:
-    """The attempt after one whose worker was asked to stop."""
+    """End an attempt as preempted, and claim the next one."""
     verdicts.finish(database, fence, store.PREEMPTED)
     return claimed(database)
 
 
 def row(number: int, attempt: int | None, loss: float) -> EpochRow:
-    """An epoch as a training state holds it."""
+    """An epoch in a training state."""
     return replace(store.epoch(number, loss=loss), attempt=attempt)
 
 
 def resumed(first_epoch: int, **changes: Any) -> StartedFacts:
-    """What a trainer says that goes on at an epoch."""
+    """The facts of a trainer that continues at an epoch."""
     return replace(store.STARTED, first_epoch=first_epoch, **changes)
 
 
 def recorded(database: Database, job_id: int) -> dict[str, str]:
-    """Kinds of a job's files by their URIs."""
-    return {one["uri"]: one["kind"] for one in documents.job(database, job_id)["artifacts"]}
+    """The kinds of a job's artifacts, by URI."""
+    artifacts = documents.job(database, job_id)["artifacts"]
+    return {artifact["uri"]: artifact["kind"] for artifact in artifacts}
 
 
 def losses(database: Database, job_id: int) -> list[tuple[int, int, float]]:
-    """Epoch, attempt and loss of each epoch."""
+    """(epoch, attempt, loss) of each epoch."""
     rows = history.epochs(database, job_id)
-    return [(each["epoch"], each["attempt"], each["metrics"]["loss"]) for each in rows]
+    return [(row["epoch"], row["attempt"], row["metrics"]["loss"]) for row in rows]
 
 
-def test_a_first_attempt_has_nothing_to_go_on_from(database: Database) -> None:
+def test_a_first_attempt_has_no_training_state(database: Database) -> None:
     store.add(database)
     assert claimed(database).resume_from == ()
 
 
-def test_an_attempt_goes_on_from_the_newest_that_was(database: Database) -> None:
+def test_an_attempt_tries_the_newest_earlier_attempt_first(database: Database) -> None:
     fence = store.running(database)
     claim = preempted(database, fence)
     assert claim.resume_from == ((claim.uid, 1),)
@@ -59,7 +60,7 @@ def test_an_attempt_goes_on_from_the_newest_that_was(database: Database) -> None
     assert claim.resume_from == ((claim.uid, 2), (claim.uid, 1))
 
 
-def test_a_fresh_retry_goes_on_from_nothing_that_was_before(database: Database) -> None:
+def test_a_fresh_retry_continues_from_no_earlier_attempt(database: Database) -> None:
     fence = store.running(database)
     claim = preempted(database, fence)
     verdicts.finish(database, claim.fence, store.FAILED)
@@ -67,7 +68,7 @@ def test_a_fresh_retry_goes_on_from_nothing_that_was_before(database: Database) 
     third = claimed(database)
     assert third.resume_from == ()
     assert preempted(database, third.fence).resume_from == ((claim.uid, 3),)
-    # A later retry does not bring back what was given up.
+    # A later retry does not continue from the attempts before the fresh one.
     steering.cancel(database, fence.job_id, "ana")
     verdicts.finish(database, Fence(fence.job_id, 4), store.PREEMPTED)
     steering.retry(database, fence.job_id, "ana")
@@ -75,10 +76,10 @@ def test_a_fresh_retry_goes_on_from_nothing_that_was_before(database: Database) 
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-def test_an_attempt_that_starts_takes_earlier_states_off_the_record(
+def test_an_attempt_that_starts_deletes_the_rows_of_earlier_training_states(
     database: Database, fresh: bool
 ) -> None:
-    """It removes them: of one that had trained it all when its job was cancelled."""
+    """The first attempt had trained all epochs when its job was cancelled, so it left a state."""
     fence = store.running(database)
     steering.cancel(database, fence.job_id, "bob")
     state = ArtifactRow(TRAINING_STATE, "artifacts:job/attempt-1/state", 1002, f"{2:064x}")
@@ -90,10 +91,10 @@ def test_an_attempt_that_starts_takes_earlier_states_off_the_record(
     assert recorded(database, fence.job_id)[state.uri] == TRAINING_STATE
     attempts.started(database, claimed(database).fence, store.STARTED)
 
-    assert recorded(database, fence.job_id) == {each.uri: each.kind for each in store.FILES}
+    assert recorded(database, fence.job_id) == {file.uri: file.kind for file in store.FILES}
 
 
-def test_a_job_goes_on_where_another_ended(database: Database) -> None:
+def test_a_job_continues_from_the_last_state_of_another_job(database: Database) -> None:
     first = preempted(database, store.running(database))
     verdicts.finish(database, first.fence, store.SUCCEEDED)
     job_id = store.add(database, continues=first.job_id)
@@ -105,14 +106,14 @@ def test_a_job_goes_on_where_another_ended(database: Database) -> None:
     steering.cancel(database, job_id, "ana")
     verdicts.finish(database, Fence(job_id, 2), store.PREEMPTED)
     steering.retry(database, job_id, "ana", fresh=True)
-    # From nothing of its own; what it continues is what it is.
+    # A fresh retry ignores the job's own states, but still continues the other job.
     assert claimed(database).resume_from == inherited
 
 
-def test_the_history_is_what_the_state_holds(database: Database) -> None:
+def test_the_recorded_epochs_become_those_of_the_training_state(database: Database) -> None:
     fence = store.running(database)
     attempts.started(database, fence, store.STARTED)
-    # The third epoch never reached the record, the fourth did and is run again.
+    # The third epoch was never recorded. The fourth one was, and is trained again.
     attempts.record_epochs(
         database, fence, [row(1, None, 0.9), row(2, None, 0.1), row(4, None, 0.2)]
     )
@@ -133,7 +134,9 @@ def test_the_history_is_what_the_state_holds(database: Database) -> None:
     assert losses(database, fence.job_id)[-1] == (4, 2, 0.5)
 
 
-def test_a_state_without_a_best_model_takes_back_a_later_one(database: Database) -> None:
+def test_a_training_state_without_a_best_model_removes_the_recorded_one(
+    database: Database,
+) -> None:
     fence = store.running(database)
     attempts.started(database, fence, store.STARTED)
     attempts.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5))])
@@ -144,7 +147,7 @@ def test_a_state_without_a_best_model_takes_back_a_later_one(database: Database)
     assert losses(database, fence.job_id) == []
 
 
-def test_epochs_of_the_job_that_is_continued(database: Database) -> None:
+def test_epochs_of_the_continued_job_are_recorded_as_attempt_0(database: Database) -> None:
     first = store.running(database)
     verdicts.finish(database, first, store.SUCCEEDED)
     store.add(database, continues=first.job_id)
@@ -152,13 +155,13 @@ def test_epochs_of_the_job_that_is_continued(database: Database) -> None:
     facts = resumed(3, restored=[row(1, 0, 0.9), row(2, 0, 0.8)])
     attempts.started(database, claim.fence, facts)
     assert losses(database, claim.job_id) == [(1, 0, 0.9), (2, 0, 0.8)]
-    # They are gone when another attempt begins anew.
+    # They are deleted when another attempt starts over.
     again = preempted(database, claim.fence)
     attempts.started(database, again.fence, store.STARTED)
     assert losses(database, claim.job_id) == []
 
 
-def test_the_record_says_where_an_attempt_went_on(database: Database) -> None:
+def test_the_database_shows_where_an_attempt_continued(database: Database) -> None:
     fence = store.running(database)
     attempts.started(database, fence, replace(store.STARTED, reproducibility="deterministic"))
     claim = preempted(database, fence)
@@ -179,11 +182,11 @@ def test_the_record_says_where_an_attempt_went_on(database: Database) -> None:
     assert events[-1]["actor"] == "w1"
 
 
-def test_to_say_again_that_it_started_changes_nothing(database: Database) -> None:
+def test_reporting_the_start_of_an_attempt_again_changes_nothing(database: Database) -> None:
     fence = store.running(database)
     attempts.started(database, fence, store.STARTED)
     attempts.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5), loss=0.5)])
     before = documents.job(database, fence.job_id), history.events(database, fence.job_id)
-    # Its answer was lost, and it waited in memory behind the epoch.
+    # The worker got no answer to the first report, and sends it again after the epoch.
     attempts.started(database, fence, store.STARTED)
     assert (documents.job(database, fence.job_id), history.events(database, fence.job_id)) == before

@@ -1,4 +1,4 @@
-"""What crashed or was lost is tried again: how often, after how long, and where."""
+"""Retries of attempts that crashed or were lost: how often, after which pause, on which host."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -24,26 +24,26 @@ def failed(code: FailureCode) -> Verdict:
 
 
 def claimed(database: Database, **changes: Any) -> Claim:
-    """A claim that finds a job."""
+    """Claim a job. There must be one."""
     claim = store.claim(database, **changes)
     assert claim is not None
     return claim
 
 
-def soon(database: Database) -> Claim:
-    """A claim that finds a job once its pause is over."""
+def claimed_after_pause(database: Database) -> Claim:
+    """Claim a job as soon as its pause is over."""
     claim = until(lambda: store.claim(database), 30)
     assert claim is not None
     return claim
 
 
 def pause_of(shown: dict[str, Any], since: dict[str, Any]) -> float:
-    """Seconds from an event to the time that a job waits for."""
+    """Seconds from an event to the end of a job's pause."""
     until = datetime.fromisoformat(shown["not_before"])
     return (until - datetime.fromisoformat(since["at"])).total_seconds()
 
 
-TRIED_AGAIN = [
+RETRIED = [
     store.CRASHED,
     LOST,
     failed(FailureCode.DISK_FULL),
@@ -52,15 +52,15 @@ TRIED_AGAIN = [
 ]
 
 
-@pytest.mark.parametrize("verdict", TRIED_AGAIN, ids=["crash", "loss", "disk", "write", "memory"])
-def test_what_is_not_the_specs_fault_is_tried_again_after_a_pause(
+@pytest.mark.parametrize("verdict", RETRIED, ids=["crash", "loss", "disk", "write", "memory"])
+def test_a_failure_that_the_spec_did_not_cause_is_retried_after_a_pause(
     database: Database, verdict: Verdict
 ) -> None:
     fence = store.running(database)
     assert verdicts.finish(database, fence, verdict, pause_s=store.LONG_S) is JobState.QUEUED
     shown = documents.job(database, fence.job_id)
     assert (shown["state"], shown["tries"], shown["avoid_host"]) == ("queued", 1, "w1")
-    # The job has not failed; its attempt has.
+    # Only the attempt has failed. The job has not.
     assert (shown["failure"], shown["stop_reason"]) == (None, None)
     assert (shown["started_at"], shown["finished_at"], shown["duration_s"]) == (None,) * 3
     (execution,) = shown["executions"]
@@ -69,10 +69,10 @@ def test_what_is_not_the_specs_fault_is_tried_again_after_a_pause(
     assert execution["ended_at"] is not None
     last = history.events(database, fence.job_id)[-1]
     assert (last["kind"], last["actor"]) == ("requeued", "w1")
-    told = {"attempt": 1, "outcome": verdict.outcome, "tries": 1, "pause_s": store.LONG_S}
-    assert last["detail"].items() >= told.items()
+    expected = {"attempt": 1, "outcome": verdict.outcome, "tries": 1, "pause_s": store.LONG_S}
+    assert last["detail"].items() >= expected.items()
     assert pause_of(shown, last) == pytest.approx(store.LONG_S, abs=1.0)
-    # Not before its time.
+    # No claim takes the job before the pause is over.
     assert store.claim(database) is None
     assert upkeep.claimable(database) == {}
 
@@ -81,7 +81,7 @@ def test_what_is_not_the_specs_fault_is_tried_again_after_a_pause(
     "code",
     [code for code in FailureCode if code not in {"DISK_FULL", "ARTIFACT_WRITE", "HOST_OOM"}],
 )
-def test_what_the_spec_got_wrong_is_never_tried_again(
+def test_a_failure_that_the_spec_caused_is_not_retried(
     database: Database, code: FailureCode
 ) -> None:
     fence = store.running(database)
@@ -89,7 +89,7 @@ def test_what_the_spec_got_wrong_is_never_tried_again(
     assert documents.job(database, fence.job_id)["tries"] == 0
 
 
-def test_after_so_many_tries_it_fails_with_the_reason(database: Database) -> None:
+def test_a_job_fails_with_the_reason_after_its_last_try(database: Database) -> None:
     fence = store.running(database, retry_attempts=3)
     pauses = []
     for attempt in (1, 2):
@@ -97,7 +97,7 @@ def test_after_so_many_tries_it_fails_with_the_reason(database: Database) -> Non
         last = history.events(database, fence.job_id)[-1]
         pauses.append(last["detail"]["pause_s"])
         assert last["detail"]["attempt"] == attempt
-        fence = soon(database).fence
+        fence = claimed_after_pause(database).fence
     assert pauses == [0.001, 0.004]
     assert verdicts.finish(database, fence, store.CRASHED) is JobState.FAILED
     shown = documents.job(database, fence.job_id)
@@ -110,12 +110,12 @@ def test_after_so_many_tries_it_fails_with_the_reason(database: Database) -> Non
     assert [run["outcome"] for run in shown["executions"]] == ["crashed"] * 3
 
 
-def test_a_job_with_one_attempt_is_not_tried_again(database: Database) -> None:
+def test_a_job_with_one_try_is_not_retried(database: Database) -> None:
     fence = store.running(database, retry_attempts=1)
     assert verdicts.finish(database, fence, store.CRASHED) is JobState.FAILED
 
 
-def test_preemption_is_free(database: Database) -> None:
+def test_a_preemption_does_not_count_as_a_try(database: Database) -> None:
     fence = store.running(database, retry_attempts=1)
     for _ in range(4):
         assert verdicts.finish(database, fence, store.PREEMPTED) is JobState.QUEUED
@@ -124,7 +124,7 @@ def test_preemption_is_free(database: Database) -> None:
     assert (shown["tries"], shown["attempts"], shown["avoid_host"]) == (0, 5, None)
 
 
-def test_a_cancel_ends_what_would_be_tried_again(database: Database) -> None:
+def test_a_job_with_a_cancel_request_is_not_retried(database: Database) -> None:
     fence = store.running(database)
     steering.cancel(database, fence.job_id, "bob@desk", "wrong data")
     assert verdicts.finish(database, fence, store.CRASHED) is JobState.CANCELLED
@@ -134,7 +134,7 @@ def test_a_cancel_ends_what_would_be_tried_again(database: Database) -> None:
     assert detail.items() >= {"by": "bob@desk", "reason": "wrong data"}.items()
 
 
-def test_a_lost_lease_is_tried_again(database: Database) -> None:
+def test_a_job_whose_lease_ran_out_is_retried(database: Database) -> None:
     fence = store.expired(database)
     assert expiry.expire_leases(database, pause_s=store.LONG_S) == [fence.job_id]
     shown = documents.job(database, fence.job_id)
@@ -145,7 +145,9 @@ def test_a_lost_lease_is_tried_again(database: Database) -> None:
     assert "worker w1 on w1" in last["detail"]["message"]
 
 
-def test_a_lost_attempt_says_its_host_and_the_end_of_its_log(database: Database) -> None:
+def test_the_failure_of_a_lost_attempt_has_its_host_and_the_end_of_its_log(
+    database: Database,
+) -> None:
     fence = store.expired(database, retry_attempts=1)
     for number, data in enumerate([b"epoch 1\nepo", b"ch 2\n\n"], start=1):
         logs.record_log(database, fence, LogChunkRow(number, 0, data))
@@ -156,14 +158,14 @@ def test_a_lost_attempt_says_its_host_and_the_end_of_its_log(database: Database)
     assert failure["traceback"] == "epoch 1\nepoch 2"
 
 
-def test_a_best_model_on_record_outlives_the_loss_of_its_worker(database: Database) -> None:
+def test_the_best_model_stays_when_its_attempt_is_lost(database: Database) -> None:
     fence = store.expired(database, retry_attempts=1)
     attempts.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5))])
     expiry.expire_leases(database)
     assert documents.job(database, fence.job_id)["best"]["epoch"] == 1
 
 
-def test_a_worker_that_starts_anew_has_lost_what_it_ran(database: Database) -> None:
+def test_the_attempts_of_a_worker_that_starts_again_are_lost(database: Database) -> None:
     mine = store.running(database, priority=3)
     elsewhere = store.add(database, priority=2)
     claimed(database, worker="w1", host="other")
@@ -179,11 +181,11 @@ def test_a_worker_that_starts_anew_has_lost_what_it_ran(database: Database) -> N
         attempts.renew(database, mine, store.LEASE_S)
 
 
-def test_a_host_that_crashed_a_job_leaves_it_to_others(database: Database) -> None:
+def test_a_host_that_crashed_a_job_leaves_the_job_to_other_hosts(database: Database) -> None:
     store.workers_up(database, "w1", "w2")
     job_id = store.crashed(database, "w1")
     behind = store.add(database, priority=-1)
-    # Other jobs first, though it comes before them.
+    # The host takes another job first, although that one has a lower priority.
     assert claimed(database, worker="w1", host="host-of-w1").job_id == behind
     assert store.claim(database, worker="w1", host="host-of-w1") is None
     assert claimed(database, worker="w2", host="host-of-w2").job_id == job_id
@@ -199,7 +201,7 @@ def test_a_host_that_crashed_a_job_leaves_it_to_others(database: Database) -> No
     ],
     ids=["another queue", "draining", "same host", "no slot"],
 )
-def test_a_host_that_crashed_a_job_takes_it_where_no_other_can(
+def test_a_host_that_crashed_a_job_takes_it_when_no_other_host_can(
     database: Database, other: dict[str, Any]
 ) -> None:
     store.workers_up(database, "w1")
@@ -208,7 +210,7 @@ def test_a_host_that_crashed_a_job_takes_it_where_no_other_can(
     assert claimed(database, worker="w1", host="host-of-w1").job_id == job_id
 
 
-def test_a_gpu_job_waits_only_for_another_gpu(database: Database) -> None:
+def test_a_gpu_job_waits_only_for_another_host_with_a_gpu(database: Database) -> None:
     store.workers_up(database, "w1", slots=[store.GPU])
     store.workers_up(database, "w2")
     job_id = store.add(database, gpus="1")
@@ -217,7 +219,7 @@ def test_a_gpu_job_waits_only_for_another_gpu(database: Database) -> None:
     assert claimed(database, **slot).job_id == job_id
 
 
-def test_another_host_counts_while_it_is_heard_of(database: Database) -> None:
+def test_another_host_counts_only_while_its_worker_is_alive(database: Database) -> None:
     store.workers_up(database, "w1", "w2")
     job_id = store.crashed(database, "w1")
     assert store.claim(database, worker="w1", host="host-of-w1") is None
@@ -225,7 +227,7 @@ def test_another_host_counts_while_it_is_heard_of(database: Database) -> None:
     assert claimed(database, worker="w1", host="host-of-w1").job_id == job_id
 
 
-def test_the_same_verdict_again_is_answered_as_before(database: Database) -> None:
+def test_the_same_verdict_again_gets_the_same_answer(database: Database) -> None:
     ends: list[tuple[Verdict, JobState]] = [
         (store.SUCCEEDED, JobState.SUCCEEDED),
         (store.FAILED, JobState.FAILED),
@@ -233,7 +235,7 @@ def test_the_same_verdict_again_is_answered_as_before(database: Database) -> Non
         (store.CRASHED, JobState.QUEUED),
     ]
     for priority, (verdict, state) in enumerate(ends):
-        # Before those that went back to the queue.
+        # A higher priority than the jobs that went back to the queue.
         fence = store.running(database, priority=priority)
         assert verdicts.finish(database, fence, verdict, pause_s=store.LONG_S) is state
         before = documents.job(database, fence.job_id), history.events(database, fence.job_id)
@@ -244,22 +246,22 @@ def test_the_same_verdict_again_is_answered_as_before(database: Database) -> Non
             verdicts.finish(database, fence, replace(verdict, outcome=AttemptOutcome.TIMED_OUT))
 
 
-def test_the_same_verdict_after_the_next_claim_is_answered_as_before(database: Database) -> None:
+def test_the_same_verdict_after_the_next_claim_gets_the_same_answer(database: Database) -> None:
     fence = store.running(database)
     verdicts.finish(database, fence, store.PREEMPTED)
-    heir = claimed(database, worker="w2")
+    following = claimed(database, worker="w2")
     assert verdicts.finish(database, fence, store.PREEMPTED) is JobState.QUEUED
-    attempts.renew(database, heir.fence, store.LEASE_S)
+    attempts.renew(database, following.fence, store.LEASE_S)
 
 
-def test_a_verdict_after_the_attempt_was_lost_comes_too_late(database: Database) -> None:
+def test_a_verdict_of_a_lost_attempt_is_refused(database: Database) -> None:
     fence = store.expired(database)
     expiry.expire_leases(database)
     with pytest.raises(Fenced):
         verdicts.finish(database, fence, store.SUCCEEDED)
 
 
-def test_a_claim_whose_answer_was_lost_is_handed_over(database: Database) -> None:
+def test_unanswered_returns_a_claim_whose_answer_got_lost(database: Database) -> None:
     assert claims.unanswered(database, worker="w1", slot="cpu:0", lease_s=60.0) is None
     store.add(database)
     first = claimed(database, lease_s=-1.0)
@@ -268,5 +270,5 @@ def test_a_claim_whose_answer_was_lost_is_handed_over(database: Database) -> Non
     before = history.events(database, first.job_id)
     assert claims.unanswered(database, worker="w1", slot="cpu:0", lease_s=60.0) == first
     assert history.events(database, first.job_id) == before
-    # Its lease began again.
+    # `unanswered` has started the lease again.
     assert expiry.expire_leases(database) == []

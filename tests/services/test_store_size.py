@@ -1,4 +1,4 @@
-"""However many jobs wait, a claim and a beat of upkeep read no more."""
+"""A claim and a beat of upkeep read no more rows when more jobs wait."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,34 +16,34 @@ from fornada.db.store.tables import Dependency, Job
 from tests.services import store
 from tests.services.effort import Effort
 
-# Both more than a beat looks at.
+# Numbers of waiting jobs. Both are more than one beat of upkeep checks.
 MANY, THRICE = 2_100, 6_300
-# Of either; a walk past those that do not fit has thousands.
+# How much more effort is allowed. A query that reads all waiting jobs needs thousands more.
 SLACK = 500
 
 
 def fill(database: Database, count: int, **values: Any) -> None:
-    """As many jobs as this, all alike; none when the values say that they are older ones."""
+    """Insert `count` equal jobs with these column values."""
     row = jobs.row_of(store.new_job()) | {"priority": 5} | values
-    ours = {"submitted_at": now(), "not_before": row.pop("not_before")}
+    times = {"submitted_at": now(), "not_before": row.pop("not_before")}
     uids = [store.new_job().uid for _ in range(count)]
     with database.begin() as connection:
-        connection.execute(insert(Job).values(**ours), [row | {"uid": uid} for uid in uids])
+        connection.execute(insert(Job).values(**times), [row | {"uid": uid} for uid in uids])
 
 
 def need_a_gpu(database: Database, count: int) -> None:
-    """Nothing for a slot without one."""
+    """Jobs that a slot without a GPU cannot run."""
     fill(database, count, gpus="1")
 
 
 def in_a_paused_queue(database: Database, count: int) -> None:
-    """Nothing for anybody."""
+    """Jobs that no slot may start."""
     queues.pause(database, "night", "ana")
     fill(database, count, queue="night")
 
 
 def in_a_full_queue(database: Database, count: int) -> None:
-    """Nothing until the job that runs there has ended."""
+    """Jobs that may start only when the running job of their queue has ended."""
     if not queues.ls(database, store.LONG_S):
         queues.set_max_running(database, "night", 1, "ana")
         store.add(database, queue="night")
@@ -52,47 +52,47 @@ def in_a_full_queue(database: Database, count: int) -> None:
 
 
 def wait_for_their_time(database: Database, count: int) -> None:
-    """Nothing yet."""
+    """Jobs that may not start yet."""
     fill(database, count, not_before=later(now(), store.LONG_S))
 
 
 def in_another_queue(database: Database, count: int) -> None:
-    """Nothing for who does not serve it."""
+    """Jobs of a queue that the slot does not serve."""
     fill(database, count, queue="elsewhere")
 
 
 def fit(database: Database, count: int) -> None:
-    """Any of them would do."""
+    """Jobs that the slot can run."""
     fill(database, count)
 
 
 @dataclass
-class Waiting:
-    """A database in which more and more jobs wait."""
+class EffortCheck:
+    """Measures a call twice, the second time with three times as many waiting jobs."""
 
     database: Database
 
     def __call__(self, how: Callable[[Database, int], None], call: Callable[[], Any]) -> None:
-        """See that a call reads as much when thrice as many jobs wait."""
+        """Assert that the call does not read much more the second time."""
         how(self.database, MANY)
         effort = Effort(self.database)
-        # What the first call prepares is no concern of ours.
+        # The first call is not measured: it compiles and prepares statements.
         call()
         before = effort.of(call)
         how(self.database, THRICE - MANY)
         after = effort.of(call)
         print(f"{how.__name__}: {before}, then {after}")
         assert before > 0
-        # Not thrice as much, unless that is next to nothing.
+        # `SLACK` allows that small counts grow more.
         assert after < 1.5 * before + SLACK
 
 
 @pytest.fixture
-def reads_no_more(database: Database) -> Waiting:
+def reads_no_more(database: Database) -> EffortCheck:
     """Asserts that a call reads no more when more jobs wait."""
-    # It would change plans and what they read between the two counts.
+    # Autovacuum could change the plans between the two measurements.
     store.keep_autovacuum_out(database)
-    return Waiting(database)
+    return EffortCheck(database)
 
 
 @pytest.mark.parametrize(
@@ -107,10 +107,10 @@ def reads_no_more(database: Database) -> Waiting:
     ],
 )
 def test_a_claim_reads_no_more(
-    database: Database, reads_no_more: Waiting, how: Callable[[Database, int], None]
+    database: Database, reads_no_more: EffortCheck, how: Callable[[Database, int], None]
 ) -> None:
     def claim() -> None:
-        # Behind all the others, but for those that fit.
+        # This job has a lower priority than the other waiting jobs.
         store.add(database)
         assert store.claim(database, queues=["night", "default"]) is not None
 
@@ -119,7 +119,7 @@ def test_a_claim_reads_no_more(
 
 @pytest.mark.parametrize("how", [need_a_gpu, wait_for_their_time])
 def test_a_claim_that_finds_nothing_reads_no_more(
-    database: Database, reads_no_more: Waiting, how: Callable[[Database, int], None]
+    database: Database, reads_no_more: EffortCheck, how: Callable[[Database, int], None]
 ) -> None:
     def claim() -> None:
         assert store.claim(database, queues=["night", "default"]) is None
@@ -128,7 +128,7 @@ def test_a_claim_that_finds_nothing_reads_no_more(
 
 
 def hold_after(database: Database, count: int) -> None:
-    """All wait for one that runs."""
+    """Held jobs that all wait for one running job."""
     if not queues.ls(database, store.LONG_S):
         store.running(database)
     fill(database, count, state=JobState.HELD)
@@ -143,7 +143,7 @@ def hold_after(database: Database, count: int) -> None:
     "how", [hold_after, need_a_gpu, in_a_paused_queue, wait_for_their_time, fit]
 )
 def test_a_beat_of_upkeep_reads_no_more(
-    database: Database, reads_no_more: Waiting, how: Callable[[Database, int], None]
+    database: Database, reads_no_more: EffortCheck, how: Callable[[Database, int], None]
 ) -> None:
     workers.register(database, store.worker())
 
@@ -158,24 +158,24 @@ def test_a_beat_of_upkeep_reads_no_more(
     reads_no_more(how, beat)
 
 
-def test_upkeep_comes_to_every_held_job(database: Database) -> None:
+def test_upkeep_checks_every_held_job_in_several_beats(database: Database) -> None:
     from sqlalchemy import update
 
     good = store.running(database)
     waiting = [store.add(database, after=(good.job_id,)) for _ in range(5)]
-    # Holds the place where it stopped.
+    # Creates the row that stores where the last beat stopped.
     assert upkeep.take(database, "w1", store.LONG_S)
-    # So that none of those that it looks at first is due.
+    # The first three jobs wait for a job that goes on running.
     forever = store.running(database)
     with database.begin() as connection:
         first = Dependency.job_id.in_(waiting[:3])
         connection.execute(update(Dependency).where(first).values(needs_id=forever.job_id))
-        # Not by the record's own means, which settle.
+        # Plain SQL: `finish` would settle the waiting jobs.
         ended = update(Job).where(Job.id == good.job_id)
         connection.execute(ended.values(state=JobState.SUCCEEDED))
     found = [upkeep.release_due(database, most=2) for _ in range(4)]
     assert found == [[], [waiting[3]], [waiting[4]], []]
-    # And again from the first.
+    # After the last held job, upkeep begins with the first one again.
     steering.hold(database, waiting[4], "ana")
     with database.begin() as connection:
         connection.execute(update(Job).where(Job.id == waiting[4]).values(held_by=None))
@@ -184,7 +184,7 @@ def test_upkeep_comes_to_every_held_job(database: Database) -> None:
     assert [history.state(database, job_id) for job_id in waiting] == ["held"] * 3 + ["queued"] * 2
 
 
-def test_upkeep_counts_no_more_than_there_can_be_slots(database: Database) -> None:
+def test_upkeep_counts_at_most_1000_jobs_of_a_queue(database: Database) -> None:
     fill(database, upkeep.MOST + 1)
     fill(database, 2, queue="night")
     fill(database, 1, queue="night", not_before=later(now(), -1.0))

@@ -1,4 +1,4 @@
-"""What people do to a job that waits, runs, or has ended."""
+"""What people do to a job: hold, release, move, retry and cancel it, in each of its states."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,8 +23,8 @@ ACTS: dict[str, Act] = {
     "retry": lambda database, job_id: steering.retry(database, job_id, "bob"),
     "cancel": lambda database, job_id: steering.cancel(database, job_id, "bob"),
 }
-# In which states each does something; cancel and release answer in others too.
-RIGHT = {
+# The states in which each act is allowed.
+ALLOWED = {
     "hold": {"queued", "held"},
     "release": {"queued", "held"},
     "move": {"queued", "held"},
@@ -34,12 +34,12 @@ RIGHT = {
 
 
 def kinds(database: Database, job_id: int) -> list[tuple[str, str]]:
-    """What happened to a job, and who did it."""
+    """(kind, actor) of each event of a job."""
     return [(event["kind"], event["actor"]) for event in history.events(database, job_id)]
 
 
 def in_state(database: Database, state: str) -> int:
-    """A job that has come to a state by legal moves."""
+    """Add a job and bring it to a state by legal moves. Return its id."""
     if state in ("queued", "held"):
         return store.add(database, held=state == "held")
     fence = store.running(database)
@@ -53,10 +53,12 @@ def in_state(database: Database, state: str) -> int:
 
 @pytest.mark.parametrize("state", list(JobState))
 @pytest.mark.parametrize("act", ACTS)
-def test_only_in_the_right_state(database: Database, act: str, state: JobState) -> None:
+def test_an_act_in_the_wrong_state_changes_nothing(
+    database: Database, act: str, state: JobState
+) -> None:
     job_id = in_state(database, state)
     before = documents.job(database, job_id), history.events(database, job_id)
-    if state in RIGHT[act]:
+    if state in ALLOWED[act]:
         ACTS[act](database, job_id)
         return
     with pytest.raises(WrongState, match=f"job {job_id} (is|has ended as) {state}: "):
@@ -65,7 +67,7 @@ def test_only_in_the_right_state(database: Database, act: str, state: JobState) 
 
 
 @pytest.mark.parametrize("act", ACTS)
-def test_no_job_no_act(database: Database, act: str) -> None:
+def test_an_act_on_a_missing_job_raises(database: Database, act: str) -> None:
     with pytest.raises(JobNotFound, match="no job 99"):
         ACTS[act](database, 99)
 
@@ -98,7 +100,7 @@ def test_a_job_can_be_held_from_the_start(database: Database) -> None:
     assert steering.cancel(database, job_id, "bob") is JobState.CANCELLED
 
 
-def test_to_hold_a_job_does_not_end_its_pause(database: Database) -> None:
+def test_hold_and_release_do_not_end_the_pause_before_a_retry(database: Database) -> None:
     fence = store.running(database)
     verdicts.finish(database, fence, store.CRASHED, pause_s=store.LONG_S)
     until = documents.job(database, fence.job_id)["not_before"]
@@ -108,7 +110,7 @@ def test_to_hold_a_job_does_not_end_its_pause(database: Database) -> None:
     assert store.claim(database) is None
 
 
-def test_a_job_starts_not_before_its_time(database: Database) -> None:
+def test_a_job_does_not_start_before_its_time(database: Database) -> None:
     now = datetime.now(UTC)
     late = store.add(database, not_before=now + timedelta(hours=1), priority=9)
     due = store.add(database, not_before=now - timedelta(hours=1))
@@ -119,7 +121,7 @@ def test_a_job_starts_not_before_its_time(database: Database) -> None:
     assert store.claim(database) is None
 
 
-def test_a_test_result_goes_when_its_job_is_trained_again(database: Database) -> None:
+def test_the_test_result_is_removed_when_the_job_is_trained_again(database: Database) -> None:
     fence = store.running(database)
     steering.cancel(database, fence.job_id, "bob")
     verdicts.finish(database, fence, replace(store.SUCCEEDED, test=store.TEST))
@@ -131,19 +133,19 @@ def test_a_test_result_goes_when_its_job_is_trained_again(database: Database) ->
     assert documents.job(database, fence.job_id)["test"] is None
 
 
-def test_a_key_names_one_job(database: Database) -> None:
+def test_submitting_a_key_again_adds_no_job(database: Database) -> None:
     new = store.new_job(key="nightly", tags={"a": "1"})
     first = jobs.add(database, new, "ana")
     assert store.add(database, key="nightly") == first
     assert store.add(database, key="weekly") == first + 1
-    # Without a key each is its own.
+    # Jobs without a key are always new.
     assert store.add(database) != store.add(database)
     shown = documents.job(database, first)
     assert (shown["uid"], shown["key"]) == (new.uid, "nightly")
     assert len(history.events(database, first)) == 1
 
 
-def test_a_key_names_one_job_of_many_at_once(database_url: str) -> None:
+def test_threads_that_submit_one_key_add_one_job(database_url: str) -> None:
     import threading
 
     ready, found = threading.Barrier(8), []
@@ -164,7 +166,7 @@ def test_a_key_names_one_job_of_many_at_once(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["queued", "held"])
-def test_a_job_moves(database: Database, state: str) -> None:
+def test_a_waiting_job_gets_another_priority_and_queue(database: Database, state: str) -> None:
     job_id = in_state(database, state)
     steering.move(database, job_id, "bob", priority=7, queue="night")
     shown = documents.job(database, job_id)
@@ -175,7 +177,7 @@ def test_a_job_moves(database: Database, state: str) -> None:
         "priority": {"from": 0, "to": 7},
         "queue": {"from": "default", "to": "night"},
     }
-    # To where it is already: nothing happened.
+    # A move to the same place records no event.
     steering.move(database, job_id, "bob", priority=7, queue="night")
     assert history.events(database, job_id)[-1] == last
 
@@ -189,14 +191,14 @@ def test_a_job_moves_to_the_top(database: Database) -> None:
     assert documents.job(database, low)["priority"] == 4
     steering.move(database, second, "bob", top=True)
     assert order(database) == [second, low, 1]
-    # The first one is there already.
+    # The job is first already, so its priority stays.
     before = documents.job(database, second)["priority"]
     steering.move(database, second, "bob", top=True)
     assert documents.job(database, second)["priority"] == before
 
 
 def order(database: Database) -> list[int]:
-    """In which order the jobs of the queue are claimed."""
+    """Ids of three jobs in the order in which they are claimed. The jobs go back to the queue."""
     taken: list[int] = []
     for _ in range(3):
         claimed = store.claim(database, slot=f"cpu:{len(taken)}")
@@ -208,13 +210,13 @@ def order(database: Database) -> list[int]:
     return taken
 
 
-def test_the_top_of_an_empty_queue_keeps_the_priority(database: Database) -> None:
+def test_a_move_to_the_top_of_an_empty_queue_keeps_the_priority(database: Database) -> None:
     job_id = store.add(database, priority=-3)
     steering.move(database, job_id, "bob", top=True)
     assert documents.job(database, job_id)["priority"] == -3
 
 
-def test_a_cancel_says_how_long_the_trainer_may_take(database: Database) -> None:
+def test_the_shortest_grace_of_several_cancels_counts(database: Database) -> None:
     fence = store.running(database)
     assert attempts.requests(database, fence) == Requests(cancel=False, grace_s=None)
 
@@ -225,7 +227,7 @@ def test_a_cancel_says_how_long_the_trainer_may_take(database: Database) -> None
         assert attempts.renew(database, fence, store.LEASE_S) == seen
         return seen.grace_s
 
-    # The worker's own, then shorter ones; a longer one comes too late.
+    # None means the worker's default. A longer time after a shorter one changes nothing.
     assert [asked(grace) for grace in (None, 30.0, 5.0, 20.0, None, 0.0, 5.0)] == [
         *(None, 30.0, 5.0, 5.0, 5.0, 0.0, 0.0)
     ]
@@ -239,7 +241,7 @@ def test_a_cancel_says_how_long_the_trainer_may_take(database: Database) -> None
 
 
 @pytest.mark.parametrize("ended", ["failed", "cancelled"])
-def test_a_job_that_ended_starts_again_as_if_it_had_not(database: Database, ended: str) -> None:
+def test_a_retried_job_looks_as_if_it_had_never_ended(database: Database, ended: str) -> None:
     fence = store.running(database, retry_attempts=2)
     verdicts.finish(database, fence, store.CRASHED, pause_s=0.0)
     again = store.claim(database)
@@ -270,5 +272,5 @@ def test_a_job_that_ended_starts_again_as_if_it_had_not(database: Database, ende
     assert third.attempt == 3
     assert not third.cancel_requested
     assert attempts.requests(database, third.fence) == Requests(cancel=False, grace_s=None)
-    # It has its tries again.
+    # The job has all its tries again.
     assert verdicts.finish(database, third.fence, store.CRASHED) is JobState.QUEUED

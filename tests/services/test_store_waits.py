@@ -1,4 +1,4 @@
-"""What is alive, why jobs wait, and when they will start."""
+"""Which jobs are live, why jobs wait, and when they will start."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +12,7 @@ from tests.services import store
 
 
 def waits(database: Database) -> dict[int, str | None]:
-    """Why each job waits that does; the same of each alone."""
+    """Why each waiting job waits. `live.waits` must say the same about each job."""
     rows = live.alive(database, within_s=store.LONG_S)
     found = {row["id"]: row["waits"] for row in rows if row["state"] != "running"}
     alone = {i: live.waits(database, i, within_s=store.LONG_S)["waits"] for i in found}
@@ -21,7 +21,7 @@ def waits(database: Database) -> dict[int, str | None]:
 
 
 def starts(database: Database) -> list[float | None]:
-    """When each job starts that waits, in the order of their claim; to the half second."""
+    """Seconds until each queued job starts, rounded to 0.5 s, in the order of their claims."""
     rows = live.alive(database, within_s=store.LONG_S)
     found = [row["starts_in_s"] for row in rows if row["state"] == "queued"]
     return [None if at is None else round(at * 2) / 2 for at in found]
@@ -47,7 +47,7 @@ def test_no_worker_of_the_queue_has_a_gpu(database: Database) -> None:
     assert waits(database) == {job_id: None}
 
 
-def test_slots_are_busy_and_others_come_first(database: Database) -> None:
+def test_slots_are_busy_and_other_jobs_come_first(database: Database) -> None:
     store.workers_up(database, "w1")
     store.running(database)
     low = store.add(database, priority=-1)
@@ -60,7 +60,7 @@ def test_slots_are_busy_and_others_come_first(database: Database) -> None:
     }
 
 
-def test_alive_shows_what_runs_first(database: Database) -> None:
+def test_alive_lists_running_jobs_first(database: Database) -> None:
     ended = store.running(database)
     verdicts.finish(database, ended, store.SUCCEEDED)
     fence = store.running(database, priority=-5, tags={"a": "1"})
@@ -74,7 +74,7 @@ def test_alive_shows_what_runs_first(database: Database) -> None:
     assert running["best"]["value"] == 0.5
     assert running["tags"] == {"a": "1"}
     assert running["cancel_requested"]
-    # Two epochs of 1.5 s are left.
+    # Two epochs of 1.5 s remain.
     assert running["eta_s"] == pytest.approx(3.0)
     assert running["elapsed_s"] >= 0.0
     assert (waiting["elapsed_s"], waiting["eta_s"], waiting["epoch"]) == (None, None, 0)
@@ -91,7 +91,7 @@ def test_a_job_whose_time_has_not_come(database: Database) -> None:
     assert live.alive(database)[0]["starts_in_s"] == pytest.approx(3600.0, abs=60.0)
 
 
-def test_a_job_that_waits_before_it_is_tried_again(database: Database) -> None:
+def test_a_job_in_the_pause_before_a_retry(database: Database) -> None:
     store.workers_up(database, "w1")
     fence = store.running(database)
     verdicts.finish(database, fence, store.CRASHED, pause_s=store.LONG_S)
@@ -136,14 +136,14 @@ def test_a_queue_that_is_full(database: Database) -> None:
     queues.set_max_running(database, "default", 2, "ana")
     store.running(database)
     ids = [store.add(database) for _ in range(2)]
-    # One is about to start, and then it is full.
+    # The first job is about to start. Then the queue is full.
     assert waits(database) == {ids[0]: None, ids[1]: "QueueFull(max 2)"}
 
 
 def test_a_host_that_is_avoided(database: Database) -> None:
     store.workers_up(database, "w1")
     job_id = store.crashed(database, "w1")
-    # No other host could run it.
+    # No other host could run the job.
     assert waits(database) == {job_id: None}
     store.workers_up(database, "w2")
     assert waits(database) == {job_id: None}
@@ -159,7 +159,7 @@ def test_the_jobs_of_two_queues_share_a_slot(database: Database) -> None:
     assert waits(database) == {first: None, second: "SlotsBusy"}
 
 
-def test_a_job_behind_more_than_anybody_looks_at(database: Database) -> None:
+def test_a_job_behind_more_jobs_than_alive_lists(database: Database) -> None:
     from fornada.db.reads.live import MOST
 
     store.workers_up(database, "w1")
@@ -184,7 +184,7 @@ def test_a_job_that_does_not_wait(database: Database) -> None:
 
 
 def took(database: Database, seconds: float, **changes: object) -> None:
-    """Let a job succeed after so many seconds."""
+    """Add a job that succeeded after so many seconds."""
     from sqlalchemy import update
 
     from fornada.db.store.tables import Job
@@ -196,34 +196,36 @@ def took(database: Database, seconds: float, **changes: object) -> None:
         connection.execute(ended.values(duration_s=seconds))
 
 
-def test_without_history_no_estimate(database: Database) -> None:
+def test_without_earlier_jobs_there_is_no_estimate(database: Database) -> None:
     store.workers_up(database, "w1")
     for _ in range(3):
         store.add(database)
     assert starts(database) == [0.0, None, None]
 
 
-def test_jobs_start_when_those_before_them_have_ended(database: Database) -> None:
+def test_jobs_start_when_the_jobs_before_them_end(database: Database) -> None:
     store.workers_up(database, "w1", "w2")
     took(database, 100.0, spec_hash="aa")
     took(database, 300.0, spec_hash="aa")
     for _ in range(5):
         store.add(database, spec_hash="aa")
-    # Two at a time, each of them 200 s.
+    # Two jobs run at a time, and each takes 200 s.
     assert starts(database) == [0.0, 0.0, 200.0, 200.0, 400.0]
 
 
-def test_what_runs_is_taken_into_account(database: Database) -> None:
+def test_the_estimate_includes_the_rest_of_a_running_job(database: Database) -> None:
     store.workers_up(database, "w1")
     fence = store.running(database)
     store.add(database)
     assert starts(database) == [None]
-    # Two epochs of 1.5 s are left.
+    # Two epochs of 1.5 s remain.
     attempts.record_epochs(database, fence, [store.epoch(1)])
     assert starts(database) == [3.0]
 
 
-def test_the_name_tells_where_no_equal_spec_does(database: Database) -> None:
+def test_without_an_equal_spec_jobs_with_the_same_name_give_the_estimate(
+    database: Database,
+) -> None:
     store.workers_up(database, "w1")
     took(database, 60.0, name="digits", spec_hash="old")
     store.add(database, name="digits", spec_hash="new")
@@ -231,7 +233,7 @@ def test_the_name_tells_where_no_equal_spec_does(database: Database) -> None:
     assert starts(database) == [0.0, 60.0]
 
 
-def test_a_job_that_failed_tells_nothing(database: Database) -> None:
+def test_a_failed_job_gives_no_estimate(database: Database) -> None:
     store.workers_up(database, "w1")
     fence = store.running(database, name="digits", spec_hash="aa")
     verdicts.finish(database, fence, store.FAILED)
@@ -240,7 +242,7 @@ def test_a_job_that_failed_tells_nothing(database: Database) -> None:
     assert starts(database) == [0.0, None]
 
 
-def test_a_full_queue_starts_when_one_of_it_has_ended(database: Database) -> None:
+def test_a_job_of_a_full_queue_starts_when_another_one_ends(database: Database) -> None:
     store.workers_up(database, "w1", "w2", "w3")
     queues.set_max_running(database, "default", 1, "ana")
     took(database, 50.0, spec_hash="aa")
@@ -249,7 +251,7 @@ def test_a_full_queue_starts_when_one_of_it_has_ended(database: Database) -> Non
     assert starts(database) == [0.0, 50.0, 100.0]
 
 
-def test_what_cannot_start_has_no_estimate(database: Database) -> None:
+def test_a_job_that_cannot_start_has_no_estimate(database: Database) -> None:
     store.workers_up(database, "w1")
     took(database, 50.0, spec_hash="aa")
     store.add(database, spec_hash="aa", gpus="1", priority=3)
@@ -261,8 +263,8 @@ def test_what_cannot_start_has_no_estimate(database: Database) -> None:
     assert starts(database) == [None, None, None, 0.0]
 
 
-def test_no_worker_that_is_known_could_ever_run_it(database: Database) -> None:
-    # The first worker may well be the one.
+def test_never_runs_says_why_no_known_worker_can_run_a_job(database: Database) -> None:
+    # No worker is known yet: the first one to start may be able to run the job.
     assert fleet.never_runs(database, "default", "1") is None
     store.workers_up(database, "w1")
     assert fleet.never_runs(database, "default", "auto") is None
@@ -270,7 +272,7 @@ def test_no_worker_that_is_known_could_ever_run_it(database: Database) -> None:
     assert fleet.never_runs(database, "night", "0") == "NoWorker"
     store.workers_up(database, "w2", queues=["night"], slots=[store.GPU])
     assert fleet.never_runs(database, "night", "1") is None
-    # One that is gone may come back, one that was not heard of for long will not.
+    # A worker that is gone may come back. A worker that was last seen long ago will not.
     workers.gone(database, "w2")
     assert fleet.never_runs(database, "night", "1") is None
     with database.begin() as connection:
@@ -280,7 +282,7 @@ def test_no_worker_that_is_known_could_ever_run_it(database: Database) -> None:
     assert fleet.never_runs(database, "night", "1") == "NoWorker"
 
 
-def test_a_job_like_it_has_succeeded(database: Database) -> None:
+def test_succeeded_like_finds_the_last_equal_job(database: Database) -> None:
     assert history.succeeded_like(database, "aa", "f1" * 32) is None
     ids = []
     for verdict in (store.SUCCEEDED, store.SUCCEEDED, store.FAILED):

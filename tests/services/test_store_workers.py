@@ -1,4 +1,4 @@
-"""Workers: who lives, who is asked to drain, who does the upkeep."""
+"""Workers: which are alive, which are asked to drain, and which one does the upkeep."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ from fornada.db.store.session import Database
 from tests.services import store
 
 
-def test_a_worker_is_known_while_it_beats(database: Database) -> None:
+def test_a_worker_is_alive_while_it_beats(database: Database) -> None:
     workers.register(database, store.worker(slots=[store.CPU, store.GPU]))
     (shown,) = workers.alive(database, store.LONG_S)
     assert shown["seen_at"] >= shown["started_at"]
@@ -29,7 +29,7 @@ def test_a_worker_is_known_while_it_beats(database: Database) -> None:
     assert workers.alive(database, store.LONG_S) == []
 
 
-def test_a_name_is_taken_once(database: Database) -> None:
+def test_only_one_living_worker_registers_a_name(database: Database) -> None:
     def take(host: str, **more: Any) -> bool:
         facts = store.worker(host=host, pid=more.pop("pid", 7))
         return workers.register(database, facts, **{"within_s": store.LONG_S} | more)
@@ -40,23 +40,24 @@ def test_a_name_is_taken_once(database: Database) -> None:
     (row,) = workers.alive(database, store.LONG_S)
     assert row["host"] == "abcd"[found.index(True)]
 
-    # Again, as after an answer that was cut off; and another of that host.
+    # The same process may register again, as after a lost answer. Another process of its host may
+    # not, unless the first one is known to have ended.
     assert take(row["host"])
     assert not take(row["host"], pid=9)
     assert not take("e", instead_of=(row["host"], 8))
     assert take("e", instead_of=(row["host"], 7))
-    # Of those that were heard of too long ago, and of those that have ended.
+    # The name is free when its worker was last seen too long ago, or has ended.
     assert take("f", within_s=-1.0)
     workers.gone(database, "w1")
     assert take("g")
 
 
-def test_a_beat_brings_a_forgotten_worker_back(database: Database) -> None:
+def test_a_beat_adds_a_worker_without_a_row(database: Database) -> None:
     workers.beat(database, store.worker())
     assert [worker["name"] for worker in workers.alive(database, store.LONG_S)] == ["w1"]
 
 
-def test_a_worker_shows_what_it_runs(database: Database) -> None:
+def test_a_worker_lists_its_running_jobs(database: Database) -> None:
     workers.register(database, store.worker())
     workers.register(database, store.worker("w2"))
     fence = store.running(database)
@@ -88,19 +89,19 @@ def test_claimable_by_queue(database: Database) -> None:
     assert upkeep.claimable(database) == {"default": 1}
 
 
-def test_one_does_the_upkeep(database: Database) -> None:
+def test_one_worker_does_the_upkeep(database: Database) -> None:
     assert upkeep.take(database, "w1", store.LONG_S)
     assert not upkeep.take(database, "w2", store.LONG_S)
     assert upkeep.take(database, "w1", store.LONG_S)
 
 
-def test_the_upkeep_of_a_silent_holder_goes_to_the_next(database: Database) -> None:
+def test_another_worker_takes_the_upkeep_of_a_silent_holder(database: Database) -> None:
     assert upkeep.take(database, "w1", ttl_s=-1.0)
     assert upkeep.take(database, "w2", store.LONG_S)
     assert not upkeep.take(database, "w1", store.LONG_S)
 
 
-def test_one_of_many_gets_the_upkeep(database_url: str) -> None:
+def test_one_of_many_workers_that_ask_at_once_gets_the_upkeep(database_url: str) -> None:
     ready = threading.Barrier(8)
     won: list[str] = []
 
@@ -119,7 +120,7 @@ def test_one_of_many_gets_the_upkeep(database_url: str) -> None:
     assert len(won) == 1
 
 
-def test_a_worker_is_asked_to_drain_until_it_comes_up_again(database: Database) -> None:
+def test_a_request_to_drain_lasts_until_the_worker_starts_again(database: Database) -> None:
     store.workers_up(database, "w1", "w2")
     assert not workers.beat(database, store.worker())
     assert workers.request_drain(database, "w1", "ana@laptop") == ["w1"]
@@ -130,10 +131,10 @@ def test_a_worker_is_asked_to_drain_until_it_comes_up_again(database: Database) 
     assert shown["w1"]["drain_requested_at"] is not None
     assert shown["w2"]["drain_requested_by"] is None
 
-    # Who asked first stays.
+    # The first person who asked stays recorded.
     assert workers.request_drain(database, "w1", "bob@laptop") == ["w1"]
     assert workers.alive(database, store.LONG_S)[0]["drain_requested_by"] == "ana@laptop"
-    # Its process was another one when it was asked: the request holds.
+    # The worker was begun before the request, and only its process is new: the request stays.
     workers.register(database, store.worker(pid=78), begun_s=store.LONG_S)
     assert workers.beat(database, store.worker(pid=78))
     assert workers.alive(database, store.LONG_S)[0]["drain_requested_by"] == "ana@laptop"

@@ -40,9 +40,9 @@ CANDIDATES = 100
 # A literal in the SQL text and not a parameter: the planner would expect an unknown limit to be a
 # tenth of the queue, and choose a bad plan.
 _LIMIT: ColumnElement[int] = literal_column(str(CANDIDATES))
-# Whether a queued job has no time before which it may not start.
+# Whether a job is queued and has no `not_before`.
 AT_ONCE = and_(queued(), Job.not_before.is_(None))
-# Whether a queued job had to wait for a time, and that time has come.
+# Whether a job is queued and its `not_before` is over.
 TIME_HAS_COME = and_(queued(), Job.not_before <= now())
 # Parameters of the claim. Everything else in its statement stays the same, so that the statement is
 # built and compiled only once.
@@ -50,7 +50,7 @@ _WORKER, _SLOT, _HOST = (
     bindparam(f"its_{name}", type_=Job.worker.type) for name in ("worker", "slot", "host")
 )
 _LEASE_S = bindparam("its_lease_s", type_=Float())
-# Whether the job does not avoid the slot's host. It avoids the host of its last attempt that
+# True for a job that does not avoid the slot's host. A job avoids the host of its last attempt that
 # crashed, was lost, or failed because of its host.
 _HOST_ACCEPTED = or_(Job.avoid_host.is_(None), Job.avoid_host != _HOST)
 _HOST_AVOIDED = Job.avoid_host == _HOST
@@ -173,7 +173,7 @@ def claimable(
     """
     condition = true() if which is None else which
     best = [kind.where(condition).limit(_LIMIT).subquery() for kind in kinds(names, gpus)]
-    found = union_all(*(select(each) for each in best)).subquery()
+    found = union_all(*(select(query) for query in best)).subquery()
     return (
         select(Job.id)
         .join(found, found.c.id == Job.id)
@@ -186,15 +186,15 @@ def claimable(
 def kinds(names: Sequence[str], gpus: Sequence[str]) -> list[Select[int, int]]:
     """One query for each kind of job that could be claimed now, best first.
 
-    A kind is a queue with a value of `gpus`; an index returns the jobs of one kind in order. The
-    last query returns the jobs that had to wait for a time, of all queues and values of `gpus`.
+    A kind is a queue together with a value of `gpus`. An index has the jobs of one kind in order.
+    The last query is for the jobs of all kinds whose `not_before` is over.
     """
     best = select(Job.id, Job.priority).order_by(Job.priority.desc(), Job.id)
     had_to_wait = best.where(Job.queue.in_(names), TIME_HAS_COME, Job.gpus.in_(gpus))
-    each = [
+    at_once = [
         best.where(AT_ONCE, Job.queue == name, Job.gpus == gpu) for name in names for gpu in gpus
     ]
-    return [*each, had_to_wait]
+    return [*at_once, had_to_wait]
 
 
 def _claim_of(connection: Connection, row: Row[Any]) -> Claim:
@@ -286,7 +286,7 @@ def _claim_best(candidates: Select[int]) -> Update:
 def _fits_no_other_host(
     connection: Connection, slot: SlotFacts, names: Sequence[str], within_s: float
 ) -> ColumnElement[bool]:
-    """A condition: no other living host can run the job, which is in one of these queues."""
+    """The condition that no other living host can run a job of these queues."""
     workers = heard_of(connection, within_s)
     others = Fleet.taking(worker for worker in workers if worker.host != slot.host)
     only_here = {gpus: [q for q in names if not others.fitting(q, gpus)] for gpus in GPUS}
@@ -294,7 +294,7 @@ def _fits_no_other_host(
 
 
 def _resume_from(connection: Connection, row: Row[Any]) -> tuple[tuple[str, int], ...]:
-    """The attempts that may have left a training state: the job's own, then those it continues."""
+    """The attempts that may have left a training state: this job's, then the continued job's."""
     own = [(row.uid, number) for number in range(row.attempt - 1, row.resume_after, -1)]
     if row.continues_id is None:
         return tuple(own)

@@ -49,30 +49,29 @@ FENCE_JOB: BindParameter[int] = bindparam("fence_job")
 FENCE_ATTEMPT: BindParameter[int] = bindparam("fence_attempt")
 # True while the attempt holds its job.
 FENCE_HOLDS = and_(Job.id == FENCE_JOB, Job.attempt == FENCE_ATTEMPT, Job.state == RUNNING)
-# The plain statements of `write_job` and `write_attempt`. Other modules add SQL expressions to
-# them.
+# The default statements of `write_job` and `write_attempt`. Other modules add values to them.
 UPDATE_JOB = update(Job).where(FENCE_HOLDS).returning(*_RETURNED)
 UPDATE_ATTEMPT = (
     update(Attempt)
     .where(Attempt.job_id == FENCE_JOB, Attempt.number == FENCE_ATTEMPT)
     .returning(Attempt.worker, Attempt.host)
 )
-# `key_share`: other transactions may still insert rows that refer to the job, such as its events.
+# With `key_share`, other transactions may still insert rows that refer to the job, such as events.
 _LOCK_JOB = select(*_RETURNED).where(FENCE_HOLDS).with_for_update(key_share=True)
 _SHARE_JOB = select(Job.id).where(FENCE_HOLDS).with_for_update(read=True)
 
 
 def unindexed(job: type[Job] = Job) -> ColumnElement[JobState]:
-    """A job's state, as an expression for which no plain index on the state can be used.
+    """A job's state, written so that the planner cannot use a plain index on the state.
 
-    For a query that finds the job in another way. The statistics of the planner may be old and say
-    that few jobs have this state; it would then read all jobs with this state first.
+    For a query that should find the job in another way. The statistics of the planner may be old
+    and say that few jobs have a state. It would then read all jobs with that state.
     """
     return func.coalesce(job.state, literal_column("''"))
 
 
 def queued() -> ColumnElement[bool]:
-    """Whether a job is queued. Only the two indexes for the claim fit this expression."""
+    """Whether a job is queued. The planner can use only the two indexes for the claim for it."""
     return unindexed() == QUEUED
 
 

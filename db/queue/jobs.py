@@ -83,7 +83,7 @@ def _waiting(connection: Connection, news: Sequence[NewJob]) -> set[str]:
     return {
         new.uid
         for new in news
-        if not all(dependents.met(need.state, new.after_any) for need in needs[new.after])
+        if not all(dependents.met(needed.state, new.after_any) for needed in needs[new.after])
     }
 
 

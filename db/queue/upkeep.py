@@ -77,7 +77,8 @@ def claimable(database: Database) -> dict[str, int]:
 def ready_in(queue: str, most: int) -> list[Select[int]]:
     """Two queries for the jobs of a queue that could be claimed now; each one reads its own index.
 
-    The second query returns the jobs that had to wait for a time, the first one all others.
+    The first query is for jobs without `not_before`, the second one for jobs whose `not_before` is
+    over.
     """
     of_queue = select(Job.id).where(Job.queue == queue).limit(most)
     return [of_queue.where(AT_ONCE), of_queue.where(TIME_HAS_COME)]

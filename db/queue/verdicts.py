@@ -45,7 +45,7 @@ _RETRIED = frozenset({AttemptOutcome.CRASHED, AttemptOutcome.LOST})
 _HOST_FAILURES = frozenset(
     {FailureCode.DISK_FULL, FailureCode.ARTIFACT_WRITE, FailureCode.HOST_OOM}
 )
-# The failure code of an outcome that was reported without a failure.
+# The failure code of an attempt whose verdict has no failure.
 _DEFAULT_CODES: Mapping[AttemptOutcome, FailureCode] = {
     AttemptOutcome.FAILED: FailureCode.INTERNAL,
     AttemptOutcome.CRASHED: FailureCode.CRASHED,
@@ -93,9 +93,9 @@ def finish(
     The job goes back to its queue after a preemption. It goes back after a pause when the attempt
     crashed, was lost, or failed because of its host, if the job has tries left.
 
-    If a person has cancelled the job before, it ends as cancelled, whatever the verdict: the job's
-    row is locked first, and then read. The best model, artifacts and test result are recorded all
-    the same.
+    If a person has cancelled the job before, the job ends as cancelled, whatever the verdict. To be
+    sure of that, `finish` locks the job's row before it reads it. The best model, artifacts and
+    test result are recorded all the same.
 
     A verdict without a best model removes the best model that the attempt's epochs reported,
     because its file does not exist.

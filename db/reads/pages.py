@@ -22,8 +22,8 @@ from fornada.db.store.tables import Job, JobTag, MetricSummary
 from fornada.db.timestamps import iso
 
 TIME, DURATION, METRIC = "time", "duration", "metric:"
-# Sorting this many jobs takes less time than reading along an index past all jobs that do not
-# match.
+# Up to this many jobs are looked up and sorted. That is faster than reading along an index past all
+# the jobs that do not match.
 FEW = 1000
 
 
@@ -121,9 +121,9 @@ def with_value(
     Args:
         order: the sort order.
         cursor: the last row of the page before; None for the first page.
-        few: ids of all jobs that match the filters; None when they are many.
+        few: ids of the jobs that match one of the filters; None when each filter matches many.
     Returns:
-        None when the cursor is behind these jobs.
+        None when the page before has already ended behind these jobs.
     """
     value, job_id = order.value, Job.__table__.c.id
     if value is None:

@@ -95,8 +95,8 @@ class Database:
         self._engine.dispose()
 
     def _delayed_signals(self) -> AbstractContextManager[None]:
-        # PostgreSQL needs no delay: an open transaction there does not stop all other writers. And
-        # a server may hang for long, while a person presses Ctrl-C.
+        # PostgreSQL needs no delay, because an open transaction there does not stop all writers.
+        # A delay would do harm: a server may hang for long, and Ctrl-C should end the wait at once.
         return interrupts.delayed_signals() if self.dialect == "sqlite" else nullcontext()
 
     @contextmanager

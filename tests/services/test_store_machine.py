@@ -181,7 +181,7 @@ class Machine(RuleBasedStateMachine):
         steer(pick, **{name: options[name] for name in takes.get(act, ())})
 
     def cancel(self, pick: int, grace_s: float | None) -> None:
-        """Legal unless the job has succeeded or failed."""
+        """Cancel a job: legal unless it has succeeded or failed."""
         job = self._pick(pick)
         if job.state in (JobState.SUCCEEDED, JobState.FAILED):
             with pytest.raises(WrongState):
@@ -193,7 +193,7 @@ class Machine(RuleBasedStateMachine):
         assert state is job.state
 
     def hold(self, pick: int) -> None:
-        """Legal while the job is queued or held."""
+        """Hold a job: legal while it is queued or held."""
         job = self._pick(pick)
         if job.state not in (JobState.QUEUED, JobState.HELD):
             with pytest.raises(WrongState):
@@ -203,7 +203,7 @@ class Machine(RuleBasedStateMachine):
         assert steering.hold(self.database, job.id, "bob") is job.state
 
     def release(self, pick: int) -> None:
-        """Legal while the job is queued or held."""
+        """Release a job: legal while it is queued or held."""
         job = self._pick(pick)
         if job.state not in (JobState.QUEUED, JobState.HELD):
             with pytest.raises(WrongState):
@@ -213,7 +213,7 @@ class Machine(RuleBasedStateMachine):
         assert steering.release(self.database, job.id, "bob") is job.state
 
     def move(self, pick: int, queue: str | None, priority: int | None, top: bool) -> None:
-        """Legal while the job is queued or held."""
+        """Move a job: legal while it is queued or held."""
         job = self._pick(pick)
         options: dict[str, Any] = {"queue": queue, "priority": priority, "top": top}
         if job.state not in (JobState.QUEUED, JobState.HELD):
@@ -227,7 +227,7 @@ class Machine(RuleBasedStateMachine):
             job.priority = self.model.top(job)
 
     def retry(self, pick: int, fresh: bool) -> None:
-        """Legal when the job failed or was cancelled."""
+        """Retry a job: legal when it has failed or was cancelled."""
         job = self._pick(pick)
         if job.state not in (JobState.FAILED, JobState.CANCELLED):
             with pytest.raises(WrongState):

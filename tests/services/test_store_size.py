@@ -72,16 +72,18 @@ class EffortCheck:
 
     database: Database
 
-    def __call__(self, how: Callable[[Database, int], None], call: Callable[[], Any]) -> None:
+    def __call__(
+        self, add_waiting: Callable[[Database, int], None], call: Callable[[], Any]
+    ) -> None:
         """Assert that the call does not read much more the second time."""
-        how(self.database, MANY)
+        add_waiting(self.database, MANY)
         effort = Effort(self.database)
         # The first call is not measured: it compiles and prepares statements.
         call()
         before = effort.of(call)
-        how(self.database, THRICE - MANY)
+        add_waiting(self.database, THRICE - MANY)
         after = effort.of(call)
-        print(f"{how.__name__}: {before}, then {after}")
+        print(f"{add_waiting.__name__}: {before}, then {after}")
         assert before > 0
         # `SLACK` allows that small counts grow more.
         assert after < 1.5 * before + SLACK
@@ -96,7 +98,7 @@ def reads_no_more(database: Database) -> EffortCheck:
 
 
 @pytest.mark.parametrize(
-    "how",
+    "add_waiting",
     [
         need_a_gpu,
         in_a_paused_queue,
@@ -107,24 +109,24 @@ def reads_no_more(database: Database) -> EffortCheck:
     ],
 )
 def test_a_claim_reads_no_more(
-    database: Database, reads_no_more: EffortCheck, how: Callable[[Database, int], None]
+    database: Database, reads_no_more: EffortCheck, add_waiting: Callable[[Database, int], None]
 ) -> None:
     def claim() -> None:
         # This job has a lower priority than the other waiting jobs.
         store.add(database)
         assert store.claim(database, queues=["night", "default"]) is not None
 
-    reads_no_more(how, claim)
+    reads_no_more(add_waiting, claim)
 
 
-@pytest.mark.parametrize("how", [need_a_gpu, wait_for_their_time])
+@pytest.mark.parametrize("add_waiting", [need_a_gpu, wait_for_their_time])
 def test_a_claim_that_finds_nothing_reads_no_more(
-    database: Database, reads_no_more: EffortCheck, how: Callable[[Database, int], None]
+    database: Database, reads_no_more: EffortCheck, add_waiting: Callable[[Database, int], None]
 ) -> None:
     def claim() -> None:
         assert store.claim(database, queues=["night", "default"]) is None
 
-    reads_no_more(how, claim)
+    reads_no_more(add_waiting, claim)
 
 
 def hold_after(database: Database, count: int) -> None:
@@ -140,10 +142,10 @@ def hold_after(database: Database, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "how", [hold_after, need_a_gpu, in_a_paused_queue, wait_for_their_time, fit]
+    "add_waiting", [hold_after, need_a_gpu, in_a_paused_queue, wait_for_their_time, fit]
 )
 def test_a_beat_of_upkeep_reads_no_more(
-    database: Database, reads_no_more: EffortCheck, how: Callable[[Database, int], None]
+    database: Database, reads_no_more: EffortCheck, add_waiting: Callable[[Database, int], None]
 ) -> None:
     workers.register(database, store.worker())
 
@@ -155,7 +157,7 @@ def test_a_beat_of_upkeep_reads_no_more(
         upkeep.forget_logs(database, store.LONG_S)
         workers.idle_slots(database, store.LONG_S)
 
-    reads_no_more(how, beat)
+    reads_no_more(add_waiting, beat)
 
 
 def test_upkeep_checks_every_held_job_in_several_beats(database: Database) -> None:

@@ -73,7 +73,7 @@ class AttemptOutcome(StrEnum):
     PREEMPTED = "preempted"
     # The trainer process died.
     CRASHED = "crashed"
-    # The lease ran out.
+    # The lease ran out, or the worker was started again.
     LOST = "lost"
     TIMED_OUT = "timed_out"
 

@@ -79,14 +79,18 @@ class SlotFacts:
 
     @property
     def gpus(self) -> tuple[str, ...]:
-        """The values of `gpus` of jobs that fit the slot: "auto", "0" and perhaps "1"."""
+        """The values of `gpus` with which a job fits the slot: "auto", "0", and "1" with a GPU."""
         return tuple(gpus for gpus in GPUS if self.has_gpu or gpus != NEEDS_GPU)
 
     @property
     def values(self) -> dict[str, Any]:
-        """Values of the parameters of the claim's statements."""
-        texts = ((_WORKER, self.worker), (_SLOT, self.slot), (_HOST, self.host))
-        return {parameter.key: value for parameter, value in (*texts, (_LEASE_S, self.lease_s))}
+        """The values for the parameters of the claim's statements."""
+        return {
+            _WORKER.key: self.worker,
+            _SLOT.key: self.slot,
+            _HOST.key: self.host,
+            _LEASE_S.key: self.lease_s,
+        }
 
 
 def claim(  # noqa: PLR0913

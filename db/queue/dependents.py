@@ -40,7 +40,7 @@ HELD_PER_BEAT = 2000
 WAITING_FOR = select(Dependency.job_id).where(Dependency.needs_id == bindparam("needed"))
 
 
-def lock_jobs(connection: Connection, after: Iterable[int]) -> Sequence[Row[int, JobState]]:
+def lock_dependencies(connection: Connection, after: Iterable[int]) -> Sequence[Row[int, JobState]]:
     """Lock the dependencies of a new job, so that none ends before this transaction does.
 
     Args:
@@ -62,7 +62,9 @@ def lock_jobs(connection: Connection, after: Iterable[int]) -> Sequence[Row[int,
     return found
 
 
-def wait_for(connection: Connection, job_id: int, after: Iterable[int], any_end: bool) -> None:
+def add_dependencies(
+    connection: Connection, job_id: int, after: Iterable[int], any_end: bool
+) -> None:
     """Record the dependencies of a new job."""
     rows = [
         {"job_id": job_id, "needs_id": needs_id, "any_end": any_end}
@@ -72,10 +74,10 @@ def wait_for(connection: Connection, job_id: int, after: Iterable[int], any_end:
         connection.execute(insert(Dependency), rows)
 
 
-def lock_needs(connection: Connection, job_id: int) -> None:
+def lock_dependencies_of(connection: Connection, job_id: int) -> None:
     """Lock the dependencies of a job, so that none ends before this transaction does."""
     after = select(Dependency.needs_id).where(Dependency.job_id == job_id)
-    lock_jobs(connection, connection.scalars(after))
+    lock_dependencies(connection, connection.scalars(after))
 
 
 def unmet_of(connection: Connection, job_ids: Sequence[int]) -> dict[int, list[int]]:

@@ -71,7 +71,7 @@ def unindexed(job: type[Job] = Job) -> ColumnElement[JobState]:
 
 
 def queued() -> ColumnElement[bool]:
-    """Whether a job is queued. The planner can use only the two indexes for the claim for it."""
+    """Whether a job is queued. The indexes for the claim have this expression, and no other one."""
     return unindexed() == QUEUED
 
 

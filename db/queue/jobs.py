@@ -36,20 +36,20 @@ def add(database: Database, new: NewJob, actor: str) -> int:
     return add_all(database, [new], actor)[0]
 
 
-def add_all(database: Database, news: Sequence[NewJob], actor: str) -> list[int]:
+def add_all(database: Database, new_jobs: Sequence[NewJob], actor: str) -> list[int]:
     """Add all jobs in one transaction, each as `add` does. When one fails, none is added.
 
     One transaction for all is faster: the database writes each commit to disk, and that takes
     longer than the rest of the work for a job.
 
     Returns:
-        Their ids, in the order of `news`.
+        Their ids, in the order of `new_jobs`.
     Raises:
         JobNotFound: a dependency, or a job that one of them continues, does not exist.
     """
     with database.begin() as connection:
-        ids = _known_ids(connection, news)
-        unknown = [new for new in news if new.uid not in ids]
+        ids = _known_ids(connection, new_jobs)
+        unknown = [new for new in new_jobs if new.uid not in ids]
         waiting = _waiting(connection, unknown)
         states = {
             new.uid: JobState.HELD if new.held or new.uid in waiting else JobState.QUEUED
@@ -61,41 +61,42 @@ def add_all(database: Database, news: Sequence[NewJob], actor: str) -> list[int]
         events = [(ids[new.uid], states[new.uid], _detail(new, states[new.uid])) for new in added]
         moves.record_new_jobs(connection, events, actor)
         for new in added:
-            dependents.wait_for(connection, ids[new.uid], new.after, new.after_any)
+            dependents.add_dependencies(connection, ids[new.uid], new.after, new.after_any)
             if new.uid in waiting:
                 dependents.decide(connection, ids[new.uid])
         if len(added) < len(unknown):
-            # Another connection has added the rest meanwhile, or two jobs of `news` have one key.
+            # Another connection has added the rest meanwhile, or two new jobs have one key.
             ids |= _known_ids(connection, unknown)
-        return [ids[new.uid] for new in news]
+        return [ids[new.uid] for new in new_jobs]
 
 
-def _waiting(connection: Connection, news: Sequence[NewJob]) -> set[str]:
+def _waiting(connection: Connection, new_jobs: Sequence[NewJob]) -> set[str]:
     """Uids of the new jobs that must wait for dependencies.
 
     No dependency can end before this transaction does. Also checks that continued jobs exist.
     """
     needs = {
-        after: dependents.lock_jobs(connection, after) for after in {new.after for new in news}
+        after: dependents.lock_dependencies(connection, after)
+        for after in {new.after for new in new_jobs}
     }
-    for continued in {new.continues for new in news}:
+    for continued in {new.continues for new in new_jobs}:
         _require_job(connection, continued)
     return {
         new.uid
-        for new in news
+        for new in new_jobs
         if not all(dependents.met(needed.state, new.after_any) for needed in needs[new.after])
     }
 
 
 def _insert(
-    connection: Connection, news: Sequence[NewJob], states: Mapping[str, JobState], actor: str
+    connection: Connection, new_jobs: Sequence[NewJob], states: Mapping[str, JobState], actor: str
 ) -> dict[str, int]:
     """Insert the jobs whose uid and key are new, and return their ids by uid."""
-    if not news:
+    if not new_jobs:
         return {}
     rows = [
         row_of(new) | {"state": states[new.uid], "held_by": actor if new.held else None}
-        for new in news
+        for new in new_jobs
     ]
     found = connection.execute(_insert_job(connection.dialect.name), rows)
     return {row.uid: row.id for row in found}
@@ -148,14 +149,14 @@ def row_of(new: NewJob) -> dict[str, Any]:
     }
 
 
-def _known_ids(connection: Connection, news: Sequence[NewJob]) -> dict[str, int]:
-    """Ids of the jobs that exist already, by the uid of the new job with the same uid or key."""
-    keys = [new.key for new in news if new.key is not None]
-    same = [Job.uid.in_([new.uid for new in news]), *([Job.key.in_(keys)] if keys else [])]
+def _known_ids(connection: Connection, new_jobs: Sequence[NewJob]) -> dict[str, int]:
+    """Ids of existing jobs with the uid or the key of a new job, by the uid of the new job."""
+    keys = [new.key for new in new_jobs if new.key is not None]
+    same = [Job.uid.in_([new.uid for new in new_jobs]), *([Job.key.in_(keys)] if keys else [])]
     wanted = select(Job.uid, Job.key, Job.id).where(or_(*same)).order_by(Job.id)
     rows = connection.execute(wanted).all()
     found: dict[str, int] = {}
-    for new in news:
+    for new in new_jobs:
         for row in rows:
             if row.uid == new.uid or (new.key is not None and row.key == new.key):
                 found.setdefault(new.uid, row.id)

@@ -184,7 +184,7 @@ def retry(database: Database, job_id: int, actor: str, *, fresh: bool = False) -
             raise WrongState(job_id, job.state, JobState.QUEUED, because)
         # No dependency may end before this transaction does. The transaction that ends it would
         # look only for held jobs, would not see this job, and nobody would release it.
-        dependents.lock_needs(connection, job_id)
+        dependents.lock_dependencies_of(connection, job_id)
         waived = dependents.waive_failed(connection, job_id)
         values: dict[str, Any] = dict.fromkeys(_RETRY_CLEARS)
         values |= {"state": JobState.QUEUED, "tries": 0}

@@ -19,7 +19,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def delayed_signals() -> Iterator[None]:
-    """Run the first signal's handler at the end of the block; run it at once for a second signal.
+    """Delay a signal's handler until the end of the block. A second signal is handled at once.
 
     Only the main thread delays signals, because Python runs their handlers there. A signal without
     a Python handler is not delayed.

@@ -326,7 +326,7 @@ def test_threads_that_submit_one_uid_add_one_job(database_url: str) -> None:
 def test_add_all_adds_jobs_in_order_and_returns_known_ones(database: Database) -> None:
     known = store.new_job()
     first = jobs.add(database, known, "ana")
-    news = [
+    new_jobs = [
         store.new_job(tags={"a": "1", "b": "2"}),
         known,
         store.new_job(key="k"),
@@ -335,13 +335,13 @@ def test_add_all_adds_jobs_in_order_and_returns_known_ones(database: Database) -
         store.new_job(after=(first,)),
     ]
 
-    ids = jobs.add_all(database, news, "ana")
+    ids = jobs.add_all(database, new_jobs, "ana")
 
     assert ids == [first + 1, first, *[ids[2]] * 2, *ids[4:]]
     assert ids[0] < ids[2] < ids[4] < ids[5]
     shown = [documents.job(database, job_id) for job_id in ids]
     assert [job["uid"] for job in shown] == [
-        new.uid for new in (news[0], known, news[2], news[2], *news[4:])
+        new.uid for new in (new_jobs[0], known, new_jobs[2], new_jobs[2], *new_jobs[4:])
     ]
     states = ["queued", "queued", "queued", "queued", "held", "held"]
     assert [job["state"] for job in shown] == states

@@ -31,19 +31,19 @@ def fill(database: Database, count: int, **values: Any) -> None:
         connection.execute(insert(Job).values(**times), [row | {"uid": uid} for uid in uids])
 
 
-def need_a_gpu(database: Database, count: int) -> None:
-    """Jobs that a slot without a GPU cannot run."""
+def add_gpu_jobs(database: Database, count: int) -> None:
+    """Add jobs that a slot without a GPU cannot run."""
     fill(database, count, gpus="1")
 
 
-def in_a_paused_queue(database: Database, count: int) -> None:
-    """Jobs that no slot may start."""
+def add_to_a_paused_queue(database: Database, count: int) -> None:
+    """Add jobs that no slot may start."""
     queues.pause(database, "night", "ana")
     fill(database, count, queue="night")
 
 
-def in_a_full_queue(database: Database, count: int) -> None:
-    """Jobs that may start only when the running job of their queue has ended."""
+def add_to_a_full_queue(database: Database, count: int) -> None:
+    """Add jobs that may start only when the running job of their queue has ended."""
     if not queues.ls(database, store.LONG_S):
         queues.set_max_running(database, "night", 1, "ana")
         store.add(database, queue="night")
@@ -51,18 +51,18 @@ def in_a_full_queue(database: Database, count: int) -> None:
     fill(database, count, queue="night")
 
 
-def wait_for_their_time(database: Database, count: int) -> None:
-    """Jobs that may not start yet."""
+def add_for_later(database: Database, count: int) -> None:
+    """Add jobs that may not start yet."""
     fill(database, count, not_before=later(now(), store.LONG_S))
 
 
-def in_another_queue(database: Database, count: int) -> None:
-    """Jobs of a queue that the slot does not serve."""
+def add_to_another_queue(database: Database, count: int) -> None:
+    """Add jobs of a queue that the slot does not serve."""
     fill(database, count, queue="elsewhere")
 
 
-def fit(database: Database, count: int) -> None:
-    """Jobs that the slot can run."""
+def add_fitting_jobs(database: Database, count: int) -> None:
+    """Add jobs that the slot can run."""
     fill(database, count)
 
 
@@ -100,12 +100,12 @@ def reads_no_more(database: Database) -> EffortCheck:
 @pytest.mark.parametrize(
     "add_waiting",
     [
-        need_a_gpu,
-        in_a_paused_queue,
-        in_a_full_queue,
-        wait_for_their_time,
-        in_another_queue,
-        fit,
+        add_gpu_jobs,
+        add_to_a_paused_queue,
+        add_to_a_full_queue,
+        add_for_later,
+        add_to_another_queue,
+        add_fitting_jobs,
     ],
 )
 def test_a_claim_reads_no_more(
@@ -119,7 +119,7 @@ def test_a_claim_reads_no_more(
     reads_no_more(add_waiting, claim)
 
 
-@pytest.mark.parametrize("add_waiting", [need_a_gpu, wait_for_their_time])
+@pytest.mark.parametrize("add_waiting", [add_gpu_jobs, add_for_later])
 def test_a_claim_that_finds_nothing_reads_no_more(
     database: Database, reads_no_more: EffortCheck, add_waiting: Callable[[Database, int], None]
 ) -> None:
@@ -129,8 +129,8 @@ def test_a_claim_that_finds_nothing_reads_no_more(
     reads_no_more(add_waiting, claim)
 
 
-def hold_after(database: Database, count: int) -> None:
-    """Held jobs that all wait for one running job."""
+def add_held_jobs(database: Database, count: int) -> None:
+    """Add held jobs that all wait for one running job."""
     if not queues.ls(database, store.LONG_S):
         store.running(database)
     fill(database, count, state=JobState.HELD)
@@ -142,7 +142,8 @@ def hold_after(database: Database, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "add_waiting", [hold_after, need_a_gpu, in_a_paused_queue, wait_for_their_time, fit]
+    "add_waiting",
+    [add_held_jobs, add_gpu_jobs, add_to_a_paused_queue, add_for_later, add_fitting_jobs],
 )
 def test_a_beat_of_upkeep_reads_no_more(
     database: Database, reads_no_more: EffortCheck, add_waiting: Callable[[Database, int], None]

@@ -1,7 +1,7 @@
-"""Where the files of an attempt lie, and the URIs under which they are recorded.
+"""Where the files of an attempt lie, and the URIs that the database records for them.
 
-A URI is relative to the artifacts folder, so that it holds on every host that mounts the folder,
-wherever it mounts it.
+A URI is relative to the artifacts folder. So it is valid on every host that mounts the folder, at
+any mount point.
 """
 
 from pathlib import Path, PurePosixPath
@@ -13,12 +13,12 @@ SCHEME = "artifacts:"
 
 
 def attempt_folder(settings: Settings, uid: str, attempt: int) -> Path:
-    """Folder that one attempt writes to; it may not exist yet.
+    """Folder that one attempt writes to. It may not exist yet.
 
     Args:
-        settings: say where artifacts lie.
-        uid: of the job.
-        attempt: numbered from 1.
+        settings: give the artifacts folder.
+        uid: the job's id.
+        attempt: number of the attempt, from 1.
     """
     return settings.artifacts_folder / uid / f"attempt-{attempt}"
 
@@ -27,14 +27,14 @@ def uri(settings: Settings, path: Path) -> str:
     """URI of a file in the artifacts folder.
 
     Raises:
-        ValueError: the path lies elsewhere.
+        ValueError: the path lies outside the artifacts folder.
     """
     relative = path.absolute().relative_to(settings.artifacts_folder)
     return SCHEME + relative.as_posix()
 
 
 def path(settings: Settings, uri: str) -> Path:
-    """The file on this host that a URI names; it may not be there.
+    """The path on this host that a URI names. The file may not exist.
 
     Raises:
         SettingsError: the URI has another scheme, or leads out of the artifacts folder.
@@ -42,7 +42,7 @@ def path(settings: Settings, uri: str) -> Path:
     scheme, relative = uri[: len(SCHEME)], PurePosixPath(uri[len(SCHEME) :])
     if scheme != SCHEME or relative.is_absolute() or ".." in relative.parts:
         raise SettingsError(
-            f'artifact "{uri}" is no path under the artifacts folder; '
+            f'artifact "{uri}" is not a path under the artifacts folder; '
             f"expected {SCHEME}<uid>/attempt-<n>/<file>"
         )
     return settings.artifacts_folder / relative

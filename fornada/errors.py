@@ -1,90 +1,94 @@
-"""What can go wrong outside of a spec and of the store: a shallow tree with stable codes.
+"""Errors of this package, each with a stable code.
 
-`fornada.spec.SpecProblems` and `fornada.db.errors.StoreError` are the other two families.
+Two kinds of error live elsewhere: `fornada.spec.SpecProblems` for specs, and
+`fornada.db.errors.StoreError` for the database.
 """
 
 from typing import ClassVar
 
 
 class FornadaError(Exception):
-    """Base of the errors of this package; `code` is stable, the message says what to do."""
+    """Base class. `code` never changes between versions; the message says what to do."""
 
     code: ClassVar[str] = "ERROR"
 
 
 class SettingsError(FornadaError):
-    """A setting has no usable value."""
+    """A setting has a value that cannot be used, or a required setting is missing."""
 
     code = "SETTINGS"
 
 
 class BrokerUnreachable(FornadaError):
-    """Redis did not answer in time, or refused us."""
+    """Redis did not answer in time, or refused the connection."""
 
     code = "BROKER_UNREACHABLE"
 
 
 class StackError(FornadaError):
-    """The embedded stack could not be started, or a part of it ended."""
+    """The embedded stack could not start, or one of its processes ended."""
 
     code = "STACK"
 
 
 class StackRunning(StackError):
-    """Another process holds the embedded stack of this home."""
+    """Another process already runs the embedded stack of this home."""
 
     code = "STACK_RUNNING"
 
 
 class Undecided(FornadaError):
-    """The database went away as it recorded jobs: nobody knows whether it did."""
+    """The connection to the database broke during a commit of new jobs.
+
+    Nobody can tell whether the database recorded them.
+    """
 
     code = "UNDECIDED"
 
 
 class WaitTimedOut(FornadaError):
-    """The job was not final in time; it goes on."""
+    """The job did not reach a final state in time. It still runs or waits."""
 
     code = "WAIT_TIMED_OUT"
 
 
 class NeverScheduled(FornadaError):
-    """No worker there is can ever run the job."""
+    """No worker that exists can ever run the job."""
 
     code = "NEVER_SCHEDULED"
 
 
 class LogElsewhere(FornadaError):
-    """The log lies on another host, or is gone."""
+    """The log lies on another host, or was deleted."""
 
     code = "LOG_ELSEWHERE"
 
 
 class NotStarted(FornadaError):
-    """What was asked for exists only once the job has started."""
+    """The job has not started, so it does not have yet what was asked for, such as a log."""
 
     code = "NOT_STARTED"
 
 
 class NoKeras(FornadaError):
-    """This installation is a client: it can neither train nor decode."""
+    """Keras is not installed here, so this installation can neither train nor decode images."""
 
     code = "NO_KERAS"
 
 
 class DataUnreadable(FornadaError):
-    """The images of a spec cannot be read on this host."""
+    """This host cannot read the images of a spec."""
 
     code = "DATA_UNREADABLE"
 
 
 class NotExtendable(FornadaError):
-    """The job has no end from which another could go on."""
+    """The job cannot be extended: it has no final training state that another job could use."""
 
     code = "NOT_EXTENDABLE"
 
 
 class WorkerNotFound(FornadaError):
-    """No living worker goes by this name or host."""
+    """No live worker has this name or runs on this host."""
 
     code = "WORKER_NOT_FOUND"

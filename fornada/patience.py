@@ -1,4 +1,7 @@
-"""Goes on asking a database that went away, for what only looks and can look again."""
+"""Repeats a read from the database until the database is reachable again.
+
+Only for reads: a write could be done twice.
+"""
 
 import re
 import time
@@ -8,20 +11,21 @@ from typing import TypeVar
 from fornada.db.errors import DatabaseUnreachable
 
 T = TypeVar("T")
-# What is told of a lost connection, and of its return.
+# Gets one sentence when the connection is lost, and one when it is back.
 Tell = Callable[[str], None]
-# Seconds between two tries; a server takes a few to restart.
+# Seconds between two tries. A server takes a few seconds to restart.
 PAUSE_S = 1.0
 
 
-# What a driver says around the reason: whom it asked, how often, and a question to the reader.
+# The reason in a driver's message. Before it stands the address, behind it a hint or the next
+# address; a driver that tried several addresses repeats all of this.
 _FAILED = re.compile(
     r'(?:port \d+|socket "[^"]*") failed: (.*?)(?= Is the server running| - host:|$)'
 )
 
 
 def why(error: DatabaseUnreachable) -> str:
-    """Why a database does not answer, in the driver's own few words.
+    """Why a database does not answer: the driver's reason, without its addresses and hints.
 
     >>> why(DatabaseUnreachable("db", 'connection failed: connection to server at "::1", port 9 '
     ...     "failed: Connection refused Is the server running on that host?"))
@@ -32,36 +36,40 @@ def why(error: DatabaseUnreachable) -> str:
 
 
 def outage(error: DatabaseUnreachable) -> str:
-    """What to tell a person of it: a line that says what and why, and one that says what to do."""
+    """The message for a person: one line says what failed and why, a second what to do."""
     if error.where.startswith("sqlite"):
-        todo = "Check that the file is Fornada's, that it is yours, and that its disk has room."
+        todo = (
+            "Check that the file is a database of Fornada, that you may write to it, and that its "
+            "disk has free space."
+        )
     else:
-        todo = "Check that it runs, and that FORNADA_DATABASE_URL names it."
+        todo = "Check that the database runs, and that FORNADA_DATABASE_URL names it."
     return f"The database {error.where} does not answer: {why(error)}.\n  {todo}"
 
 
-def unheard(said: str) -> None:
-    """For whoever does not want to know."""
+def say_nothing(sentence: str) -> None:
+    """A `Tell` that says nothing: the default."""
 
 
 class Patience:
-    """Asks until there is an answer; says once that the database is away, and once that it is back.
+    """Repeats a read until the database answers.
 
     Args:
-        tell: gets both sentences.
-        end: moment of the monotonic clock after which its absence is an error again.
+        tell: gets one sentence when the database is lost, and one when it is back.
+        end: time of the monotonic clock, in seconds, after which an unreachable database is an
+            error; None: never.
     """
 
-    def __init__(self, tell: Tell = unheard, end: float | None = None) -> None:
+    def __init__(self, tell: Tell = say_nothing, end: float | None = None) -> None:
         self._tell = tell
         self._end = end
         self._away = False
 
     def __call__(self, ask: Callable[[], T]) -> T:
-        """What `ask` returns, in the end.
+        """Call `ask` until the database answers, and return what it returns.
 
         Raises:
-            DatabaseUnreachable: it was still away at the end.
+            DatabaseUnreachable: the database was still unreachable at `end`.
         """
         while True:
             try:
@@ -70,8 +78,7 @@ class Patience:
                 if self._end is not None and time.monotonic() >= self._end:
                     raise
                 if not self._away:
-                    said = f"lost the database ({why(error)}); trying again until it is back"
-                    self._tell(said)
+                    self._tell(f"lost the database ({why(error)}); trying again until it is back")
                 self._away = True
                 time.sleep(PAUSE_S)
                 continue

@@ -1,4 +1,4 @@
-"""Settings: environment, file, default, in this order of precedence.
+"""Settings. The environment wins over `config.toml`, and `config.toml` over the defaults.
 
 Every setting is an environment variable `FORNADA_<NAME>` and a key of `config.toml` in the home.
 """
@@ -25,24 +25,24 @@ from fornada.errors import SettingsError
 __all__ = ["Settings", "SettingsError"]
 
 DEFAULT_HOME = Path("~/.fornada")
-# A worker that has missed so many beats of upkeep is dead, or as good as.
-ALIVE_BEATS = 3
-# What keeps a lease beats so often, at least, before it would run out.
-BEATS_OF_A_LEASE = 4
-DATABASES = ("sqlite", "postgresql")
-# Kinds of Redis that both Celery and our own look at it can talk to.
-BROKERS = ("redis", "rediss", "redis+socket")
-# Variables of ours that are no settings: they steer one process, not the service.
-NO_SETTINGS = frozenset({"FORNADA_DEBUG", "FORNADA_TRAINER_COMMAND"})
-# What is said for pydantic's words that speak of Python.
-EXPECTED = {"path_type": "expected a folder, as text"}
+# A worker that has missed this many heartbeats in a row counts as dead.
+_MISSED_HEARTBEATS = 3
+# A lease is renewed at least this often before it runs out, so that a late renewal does no harm.
+_RENEWALS_PER_LEASE = 4
+_DATABASES = ("sqlite", "postgresql")
+# URL schemes that both Celery and `redis-py`, which checks the broker, understand.
+_BROKERS = ("redis", "rediss", "redis+socket")
+# These variables are not settings: each changes one process, not the service.
+_NOT_SETTINGS = frozenset({"FORNADA_DEBUG", "FORNADA_TRAINER_COMMAND"})
+# Our text for those errors of pydantic whose own text names Python types, by error type.
+_EXPECTED = {"path_type": "expected a folder, as text"}
 
 
 class Settings(BaseSettings):
-    """All settings of Fornada. Times in seconds, sizes in bytes.
+    """All settings of Fornada. Times are in seconds, sizes in bytes.
 
-    With neither a database nor a broker URL the stack is embedded: SQLite and a private Redis
-    in the home, any readable folder as data.
+    Without a database URL and without a broker URL, the stack is embedded: it uses SQLite and a
+    private Redis in the home, and reads images from any readable folder.
     """
 
     model_config = SettingsConfigDict(
@@ -51,8 +51,8 @@ class Settings(BaseSettings):
 
     home: Path = Field(
         DEFAULT_HOME,
-        description="Embedded database, packs, artifacts, locks and config.toml, in which it "
-        "cannot be set.",
+        description="Folder of the embedded database, packs, artifacts, locks and config.toml. "
+        "config.toml itself cannot set it.",
     )
     database_url: SecretStr | None = Field(
         None, description="SQLAlchemy URL of the database; default: SQLite in the home."
@@ -64,19 +64,24 @@ class Settings(BaseSettings):
         None, description="Folder of artifacts, shared by all hosts; default: in the home."
     )
     data_root: Path | None = Field(
-        None, description="Folder that all data lie under; default: / when embedded."
+        None, description="Folder that holds all data; default: / when embedded."
     )
-    lease_s: float = Field(60.0, gt=0, description="How long an attempt may go unheard of.")
+    lease_s: float = Field(
+        60.0,
+        gt=0,
+        description="How long an attempt holds its lease without renewing it; after that the "
+        "attempt counts as lost.",
+    )
     heartbeat_s: float = Field(
         10.0,
         gt=0,
-        description="How often an attempt renews its lease: at most a quarter of that.",
+        description="How often an attempt renews its lease; at most a quarter of lease_s.",
     )
     upkeep_s: float = Field(
         10.0,
         gt=0,
-        description="How often upkeep looks at the queue: at most a quarter of the lease as well, "
-        "so that an outage is told from a silence.",
+        description="How often upkeep looks at the queue; at most a quarter of lease_s, so that "
+        "upkeep can tell an outage of the database from attempts that went silent.",
     )
     grace_s: float = Field(
         60.0, ge=0, description="How long a trainer may take to stop before it is killed."
@@ -84,8 +89,8 @@ class Settings(BaseSettings):
     retry_pause_s: float = Field(
         10.0,
         ge=0,
-        description="Pause before a job that crashed or was lost runs again; each one is four "
-        "times the last, up to ten minutes.",
+        description="Pause before a job that crashed or was lost runs again. Each further pause "
+        "is four times as long, up to ten minutes.",
     )
     state_every_s: float = Field(
         60.0, gt=0, description="How often a trainer saves its state within an epoch."
@@ -94,16 +99,16 @@ class Settings(BaseSettings):
         0.015,
         gt=0,
         le=1,
-        description="The share of a training's time that saving its state may take, in epochs of "
-        "five seconds and more: a model that takes longer to copy is saved less often than every "
-        "epoch, and first when the time so far has paid for it and for the last one. With 1 every "
-        "epoch is saved.",
+        description="The share of the training time that saving states may take, for epochs of "
+        "five seconds or more. A model whose state takes longer to save is not saved after every "
+        "epoch: a save waits until this share of the time so far covers all earlier saves, this "
+        "save and the last one. With 1 every epoch is saved.",
     )
     jobs_per_trainer: int = Field(
         100,
         ge=1,
-        description="Jobs that a trainer serves, one after the other, before a new process takes "
-        "its place; 1 gives each job a process of its own.",
+        description="Jobs that one trainer process runs, one after the other, before a new "
+        "process replaces it; 1 gives each job its own process.",
     )
     max_file_bytes: int = Field(
         256 * 2**30, gt=0, description="The largest file a trainer may write."
@@ -111,14 +116,14 @@ class Settings(BaseSettings):
     max_memory_bytes: int | None = Field(
         None,
         gt=0,
-        description="The memory that a trainer without a GPU may allocate; default: what the "
-        "host has.",
+        description="The memory that a trainer without a GPU may allocate; default: all memory "
+        "of the host.",
     )
     max_processes: int = Field(
         16_384,
         gt=0,
-        description="Processes and threads that the trainers' account may have in all; root is "
-        "not bound.",
+        description="Processes and threads that the trainers' user account may have in total; "
+        "the limit does not apply to root.",
     )
     max_parameters: int = Field(
         1_000_000_000, gt=0, description="The largest model a worker accepts, in parameters."
@@ -129,14 +134,15 @@ class Settings(BaseSettings):
     max_pack_bytes: int | None = Field(
         None,
         ge=0,
-        description="What the packs of a home may take together; default: a quarter of its disk.",
+        description="Disk space that all packs of a home may take together; default: a quarter "
+        "of the disk.",
     )
 
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise SettingsError("\n".join(map(_told, error.errors()))) from None
+            raise SettingsError("\n".join(map(_described, error.errors()))) from None
         except (TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{_file()} is not TOML: {error}") from error
         except OSError as error:
@@ -144,16 +150,16 @@ class Settings(BaseSettings):
 
     @field_validator("broker_url")
     @classmethod
-    def _is_redis(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and urlsplit(url.get_secret_value()).scheme not in BROKERS:
+    def _require_redis(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and urlsplit(url.get_secret_value()).scheme not in _BROKERS:
             raise ValueError("Input should be like redis://:password@host:6379/0")
         return url
 
     @field_validator("database_url")
     @classmethod
-    def _is_known(cls, url: SecretStr | None) -> SecretStr | None:
+    def _require_supported_database(cls, url: SecretStr | None) -> SecretStr | None:
         scheme = "" if url is None else urlsplit(url.get_secret_value()).scheme
-        if url is not None and scheme.partition("+")[0] not in DATABASES:
+        if url is not None and scheme.partition("+")[0] not in _DATABASES:
             raise ValueError(
                 "Input should be like postgresql://user:password@host/database or "
                 "sqlite:////folder/file; only sqlite and postgresql are supported"
@@ -161,13 +167,13 @@ class Settings(BaseSettings):
         return url
 
     @model_validator(mode="after")
-    def _beats_in_time(self) -> Self:
+    def _require_intervals_within_lease(self) -> Self:
+        longest = self.lease_s / _RENEWALS_PER_LEASE
         for name in ("heartbeat_s", "upkeep_s"):
-            if getattr(self, name) > self.lease_s / BEATS_OF_A_LEASE:
+            if getattr(self, name) > longest:
                 raise SettingsError(
-                    f"FORNADA_{name.upper()} is {getattr(self, name):g} and FORNADA_LEASE_S "
-                    f"{self.lease_s:g}: expected at most a quarter of that, "
-                    f"{self.lease_s / BEATS_OF_A_LEASE:g}"
+                    f"FORNADA_{name.upper()} is {getattr(self, name):g}; expected at most "
+                    f"{longest:g}, a quarter of FORNADA_LEASE_S, which is {self.lease_s:g}"
                 )
         return self
 
@@ -183,7 +189,8 @@ class Settings(BaseSettings):
         file = TomlConfigSettingsSource(settings_cls, _file())
         if "home" in file.toml_data:
             raise SettingsError(
-                f"{_file()}: home is no setting of this file, which lies in it; set FORNADA_HOME"
+                f"{_file()}: home cannot be set in this file, because the file lies in the home; "
+                "set FORNADA_HOME"
             )
         return init_settings, env_settings, file
 
@@ -191,48 +198,52 @@ class Settings(BaseSettings):
         object.__setattr__(self, "home", self.home.expanduser().absolute())
 
     def make_home(self) -> None:
-        """Make the folder of the home, where there is none.
+        """Create the home folder if it does not exist.
 
         Raises:
-            SettingsError: it cannot be made, or is no folder.
+            SettingsError: the folder cannot be created, or the path is not a folder.
         """
         try:
             self.home.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SettingsError(
-                f"the home {self.home} cannot be made: {error.strerror}. "
-                "Set FORNADA_HOME to a folder of yours."
+                f"the home {self.home} cannot be created: {error.strerror}. "
+                "Set FORNADA_HOME to a folder that you may write to."
             ) from error
 
     @property
     def alive_s(self) -> float:
-        """How long a worker, which beats with its upkeep, may be silent before it is not alive."""
-        return ALIVE_BEATS * self.upkeep_s
+        """Seconds without a heartbeat after which a worker counts as dead.
+
+        Upkeep sends the worker's heartbeat, so the time is a multiple of `upkeep_s`.
+        """
+        return _MISSED_HEARTBEATS * self.upkeep_s
 
     @property
     def embedded(self) -> bool:
-        """Whether this machine is the whole stack."""
+        """Whether the whole stack runs on this machine."""
         return self.database_url is None and self.broker_url is None
 
     @cached_property
     def artifacts_folder(self) -> Path:
-        """Where artifacts lie."""
+        """Absolute path of the artifacts folder."""
         return (self.artifacts or self.home / "artifacts").expanduser().absolute()
 
     @property
     def sql_url(self) -> str:
-        """SQLAlchemy URL of the database, its password in it: never print it."""
+        """SQLAlchemy URL of the database. It contains the password: never print it."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.home / 'fornada.db'}"
 
     @property
     def data_root_path(self) -> Path:
-        """Folder that every path of a spec must lie under.
+        """Folder that must contain every path of a spec.
 
         Raises:
-            SettingsError: not embedded, and none was set: a server's worker that read any
-                folder would read any file for anybody who may submit.
+            SettingsError: the stack is not embedded and `data_root` is not set. There is no
+                default, because with `/` anybody who may submit a job could read any file of
+                the worker's host.
         """
         if self.data_root is not None:
             return self.data_root.expanduser().absolute()
@@ -240,18 +251,18 @@ class Settings(BaseSettings):
             return Path("/")
         raise SettingsError(
             "FORNADA_DATA_ROOT is not set. With a database or broker URL it must name the folder "
-            "that all data lie under, for example FORNADA_DATA_ROOT=/srv/data."
+            "that holds all data, for example FORNADA_DATA_ROOT=/srv/data."
         )
 
 
-def strangers(environment: Mapping[str, str]) -> list[str]:
-    """Variables named as if they were settings, a sentence each, with the nearest that is one."""
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """One sentence for each `FORNADA_` variable that is not a setting, with the nearest setting."""
     names = {f"FORNADA_{name.upper()}" for name in Settings.model_fields}
     found = (name for name in environment if name.startswith("FORNADA_"))
     return [
-        f"{name} is no setting{_nearest(name, names)}"
+        f"{name} is not a setting{_nearest(name, names)}"
         for name in sorted(found)
-        if name not in names | NO_SETTINGS
+        if name not in names | _NOT_SETTINGS
     ]
 
 
@@ -260,13 +271,13 @@ def _file() -> Path:
     return home.expanduser() / "config.toml"
 
 
-def _told(error: Mapping[str, Any]) -> str:
-    """One wrong setting, without its value: that may be a password."""
+def _described(error: Mapping[str, Any]) -> str:
+    """The message for one wrong setting. It leaves out the value, which may be a password."""
     name = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
         return f'config.toml: there is no setting "{name}"{_nearest(name, Settings.model_fields)}'
     wanted = str(error["msg"]).partition(", unable to ")[0].removeprefix("Value error, ")
-    wanted = EXPECTED.get(error["type"]) or wanted.replace("Input should be", "expected", 1)
+    wanted = _EXPECTED.get(error["type"]) or wanted.replace("Input should be", "expected", 1)
     return f"FORNADA_{name.upper()} (or {name} in config.toml): {wanted}"
 
 

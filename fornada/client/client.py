@@ -25,7 +25,7 @@ from fornada.db.reads import history, live, pages
 from fornada.db.reads import references as job_references
 from fornada.db.reads.pages import Page
 from fornada.db.states import JobState
-from fornada.patience import Tell, unheard
+from fornada.patience import Tell, say_nothing
 from fornada.settings import Settings
 
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ class Client:
         *,
         timeout_s: float | None = None,
         look_s: float = follow.LOOK_S,
-        tell: Tell = unheard,
+        tell: Tell = say_nothing,
     ) -> Iterator[Sight]:
         """See a job again and again until it is final.
 
@@ -314,7 +314,7 @@ class Client:
         return last.job
 
     def log(
-        self, reference: str | int, *, attempt: int | None = None, tell: Tell = unheard
+        self, reference: str | int, *, attempt: int | None = None, tell: Tell = say_nothing
     ) -> Iterator[Piece]:
         """A job's log so far: that of every attempt, in order, or of one.
 
@@ -334,7 +334,7 @@ class Client:
         reference: str | int,
         *,
         attempt: int | None = None,
-        tell: Tell = unheard,
+        tell: Tell = say_nothing,
         look_s: float = logs.LOOK_S,
     ) -> Iterator[Piece]:
         """A job's log, byte for byte, as it grows, through all attempts, until the job is final.

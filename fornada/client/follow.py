@@ -11,7 +11,7 @@ from fornada.db.reads import history, live
 from fornada.db.reasons import Reason
 from fornada.db.states import FINAL_STATES, JobState
 from fornada.errors import WaitTimedOut
-from fornada.patience import Patience, Tell, outage, unheard
+from fornada.patience import Patience, Tell, outage, say_nothing
 
 # Seconds between two looks at a job: an epoch is in the database within two.
 LOOK_S = 0.5
@@ -44,7 +44,7 @@ def follow(
     *,
     timeout_s: float | None = None,
     look_s: float = LOOK_S,
-    tell: Tell = unheard,
+    tell: Tell = say_nothing,
 ) -> Iterator[Sight]:
     """See a job again and again until it is final; see `Client.follow`.
 

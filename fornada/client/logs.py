@@ -18,7 +18,7 @@ from fornada.db.reads import documents, history
 from fornada.db.records import LogPlace
 from fornada.db.states import FINAL_STATES, AttemptOutcome
 from fornada.errors import LogElsewhere, NotStarted
-from fornada.patience import Patience, Tell, unheard
+from fornada.patience import Patience, Tell, say_nothing
 
 # The name of the log in an attempt's folder.
 LOG = "train.log"
@@ -54,7 +54,7 @@ def pieces(  # noqa: PLR0913 - the arguments of two methods
     *,
     attempt: int | None = None,
     follow: bool = False,
-    tell: Tell = unheard,
+    tell: Tell = say_nothing,
     look_s: float = LOOK_S,
 ) -> Iterator[Piece]:
     """A job's log; see `Client.log` and `Client.follow_log`.

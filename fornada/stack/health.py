@@ -14,7 +14,7 @@ from fornada.db.states import WorkerState
 from fornada.db.store import session
 from fornada.errors import FornadaError, StackError
 from fornada.patience import why
-from fornada.settings import Settings, strangers
+from fornada.settings import Settings, unknown_variables
 from fornada.stack import broker, local
 
 # Bytes free in the folder of artifacts below which a job may end as DISK_FULL.
@@ -55,7 +55,7 @@ def examine(settings: Settings) -> list[Check]:
 
 def _settings(settings: Settings) -> list[Check]:
     # A job may run all the same, only not as somebody wanted it to.
-    said = strangers(os.environ)
+    said = unknown_variables(os.environ)
     place = "embedded, all in" if settings.embedded else "a server's; locks and packs in"
     return [Check("settings", True, "; ".join([f"{place} {settings.home}", *said]))]
 

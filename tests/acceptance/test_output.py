@@ -191,4 +191,4 @@ def test_a_home_that_cannot_be_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
     for words in (("ls",), ("db", "current"), ("up",), ("submit", "specs/digits.yaml")):
         done = Fornada(tmp_path / "home")(*words, code=2)
-        assert done.stderr.startswith(f"the home {tmp_path / 'home'} cannot be made: ")
+        assert done.stderr.startswith(f"the home {tmp_path / 'home'} cannot be created: ")

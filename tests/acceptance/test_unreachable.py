@@ -61,9 +61,9 @@ def test_the_doctor_names_what_is_away(server: Fornada) -> None:
 def test_the_doctor_knows_an_empty_home(fornada: Fornada) -> None:
     done = fornada("doctor", code=6)
     assert "fornada up" in done.stdout
-    assert "FORNADA_LEASE is no setting" not in done.stdout
+    assert "FORNADA_LEASE" not in done.stdout
     typed = fornada.with_settings(FORNADA_LEASE="5")("doctor", code=6)
-    assert "FORNADA_LEASE is no setting" in typed.stdout
+    assert "FORNADA_LEASE is not a setting" in typed.stdout
     assert not (fornada.home / "fornada.db").exists()
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fornada.settings import Settings, SettingsError, strangers
+from fornada.settings import Settings, SettingsError, unknown_variables
 from fornada.stack import broker
 
 URL = "postgresql://ana:s3cret@db/fornada"
@@ -92,12 +92,12 @@ def test_the_home_cannot_be_set_in_a_file_that_lies_in_it(home: Path) -> None:
 def test_a_lease_is_renewed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORNADA_LEASE_S", "16")
     monkeypatch.setenv("FORNADA_UPKEEP_S", "4")
-    with pytest.raises(SettingsError, match=r"FORNADA_HEARTBEAT_S is 10 .* at most a quarter"):
+    with pytest.raises(SettingsError, match=r"FORNADA_HEARTBEAT_S is 10\b"):
         Settings()
     monkeypatch.setenv("FORNADA_HEARTBEAT_S", "4")
     assert Settings().heartbeat_s == 4
     monkeypatch.setenv("FORNADA_UPKEEP_S", "5")
-    with pytest.raises(SettingsError, match=r"FORNADA_UPKEEP_S is 5 .* at most a quarter"):
+    with pytest.raises(SettingsError, match=r"FORNADA_UPKEEP_S is 5\b"):
         Settings()
 
 
@@ -136,10 +136,12 @@ def test_a_home_that_cannot_be_made_is_told(home: Path, monkeypatch: pytest.Monk
     file.write_text("")
     for place in (file, file / "below"):
         monkeypatch.setenv("FORNADA_HOME", str(place))
-        with pytest.raises(SettingsError, match=f"the home {place} cannot be made"):
+        with pytest.raises(SettingsError, match=f"{place} .*FORNADA_HOME"):
             Settings().make_home()
 
 
 def test_variables_that_are_no_settings_are_known() -> None:
     seen = {"FORNADA_LEASE": "5", "FORNADA_HOME": "/", "FORNADA_DEBUG": "1", "HOME": "/"}
-    assert strangers(seen) == ['FORNADA_LEASE is no setting; did you mean "FORNADA_LEASE_S"?']
+    (sentence,) = unknown_variables(seen)
+    assert sentence.startswith("FORNADA_LEASE ")
+    assert '"FORNADA_LEASE_S"' in sentence

@@ -85,7 +85,7 @@ class Inspector:
 
     def inspect(self, spec: Spec) -> Inspection:
         """List the spec's folders and judge them."""
-        data, at = spec.data, spec.at.afresh()
+        data, at = spec.data, spec.at.without_problems()
         named = data.class_names is not None
         train = self._folder(_Asked(data.train.folder, data.class_names, named, training=True))
         names = data.class_names or _classes(train.listing)

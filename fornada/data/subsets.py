@@ -48,7 +48,7 @@ def warnings(spec: Spec, found: Mapping[Role, Listing]) -> list[Problem]:
         spec: where its fields stand.
         found: what `sets` returned.
     """
-    root = spec.at.afresh()
+    root = spec.at.without_problems()
     at = root.key("data")
     _accumulation(spec, len(found["train"].files), root)
     for role, listing in found.items():
@@ -74,7 +74,7 @@ def _accumulation(spec: Spec, images: int, root: At) -> None:
     every = optimizer.arguments.get("gradient_accumulation_steps")
     steps = -(-images // spec.data.batch_size) * spec.fit.epochs
     if isinstance(every, int) and every > steps:
-        root.of(optimizer).key("gradient_accumulation_steps").warn(
+        root.place_of(optimizer).key("gradient_accumulation_steps").warn(
             f"{every:,} steps are gathered before the weights change, and all epochs together have "
             f"{steps:,}: the model stays as it was drawn.\n  Expected at most {steps:,}."
         )

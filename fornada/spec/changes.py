@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fornada.spec.kinds.checkpoint_file import BEST, CHECKPOINT, is_the_jobs, named
+from fornada.spec.kinds.checkpoint_file import BEST, CHECKPOINT, is_reserved, writes_own_file
 from fornada.spec.kinds.text import is_label
 from fornada.spec.values import ClassWeights, is_index
 
@@ -43,7 +43,7 @@ def _averaged(spec: "Spec") -> bool:
 
 
 def _named(spec: "Spec") -> bool:
-    return any(map(named, spec.callbacks))
+    return any(map(writes_own_file, spec.callbacks))
 
 
 CHANGES = (
@@ -150,6 +150,6 @@ def _file(name: object, taken: list[object], place: int, *, weights: bool) -> ob
     ending = ".weights.h5" if weights else ".keras"
     if name == BEST and not taken:
         return name
-    if name not in taken and name.endswith(ending) and not is_the_jobs(name):
+    if name not in taken and name.endswith(ending) and not is_reserved(name):
         return name
     return f"checkpoint-{place}{ending}" if taken else BEST

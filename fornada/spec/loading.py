@@ -143,7 +143,7 @@ def _flatten_weights(root: Node) -> None:
 
 def _read(root: Node, reading: Reading, overrides: Sequence[str], name: str) -> Spec:
     at = At(reading)
-    at.seen(root.mark)
+    at.record_mark(root.mark)
     root = overriding.apply(root, overrides, reading)
     values = TOP.parse(root, at)
     across_fields.check(values, at)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fornada.db.states import FailureCode
 from fornada.spec import KerasObject, Spec
-from fornada.spec.kinds.checkpoint_file import CHECKPOINT, named
+from fornada.spec.kinds.checkpoint_file import CHECKPOINT, writes_own_file
 from fornada.worker.messages import EpochReport
 from fornada.worker.trainer.failures import TrainingFailed
 from fornada.worker.trainer.model.keras_objects import make
@@ -149,7 +149,7 @@ def from_spec(spec: Spec, folder: Path) -> tuple[list[Any], BestModel]:
     for item in spec.callbacks:
         if item.class_name == CHECKPOINT and best not in made:
             made.append(best)
-        if item.class_name != CHECKPOINT or named(item):
+        if item.class_name != CHECKPOINT or writes_own_file(item):
             made.append(_callback(item, files))
     return (made if best in made else [*made, best]), best
 
@@ -157,7 +157,7 @@ def from_spec(spec: Spec, folder: Path) -> tuple[list[Any], BestModel]:
 def _best_model(spec: Spec, files: ModelFiles) -> BestModel:
     first = next((item for item in spec.callbacks if item.class_name == CHECKPOINT), None)
     # One that has a file of its own asks for nothing beside it.
-    asks = {} if first is None or named(first) else first.arguments
+    asks = {} if first is None or writes_own_file(first) else first.arguments
     return BestModel(
         files,
         spec.monitor,

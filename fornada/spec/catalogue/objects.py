@@ -51,9 +51,9 @@ class Object(Kind):
         if replacement and isinstance(arguments, nodes.Mapping) and arguments.items:
             name = replacement
         here = at.key(written)
-        here.seen(mark)
+        here.record_mark(mark)
         item = KerasObject(name, self.family.arguments[name].parse(arguments, here))
-        here.place(item)
+        here.record_place(item)
         return item
 
     def _split(self, node: Node, at: At) -> tuple[str, Mark, Node]:
@@ -166,7 +166,7 @@ class ObjectList(Kind):
             raise self.refuse(node, at, "an empty list is not accepted.")
         items = []
         for place, item in zip(self._places(node, at), node.items, strict=True):
-            place.seen(item.mark)
+            place.record_mark(item.mark)
             with suppress(Refused):
                 items.append(Object(self.family).parse(item, place))
         return tuple(items)

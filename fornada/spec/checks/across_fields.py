@@ -25,12 +25,12 @@ _CHANNELS = {"rgb": 3, "rgba": 4, "grayscale": 1}
 def check(values: Mapping[str, Any], at: At) -> None:
     """Record every contradiction."""
     draft = Draft.of(values)
-    whole = {name: not at.broken(*name.split(".")) for name in ("model", "compile.metrics")}
+    whole = {name: not at.has_problem(*name.split(".")) for name in ("model", "compile.metrics")}
     for item, _ in list(at.reading.places.values()):
         if item.class_name in CHECKS:
-            CHECKS[item.class_name](item.arguments, at.of(item))
+            CHECKS[item.class_name](item.arguments, at.place_of(item))
         if item.class_name in idle.IDLE:
-            idle.check(_family(item), item, at.of(item))
+            idle.check(_family(item), item, at.place_of(item))
     _validation(draft, at)
     _cropping(draft, at)
     _class_names(draft, at)
@@ -49,7 +49,7 @@ def check(values: Mapping[str, Any], at: At) -> None:
         checkpoints.check(draft, at)
     _averages(draft, at)
     _learning_rate(draft, at)
-    if not at.broken("model") and not at.broken("compile"):
+    if not at.has_problem("model") and not at.has_problem("compile"):
         heads.check(draft, at)
 
 
@@ -98,7 +98,7 @@ def _label_mode(draft: Draft, at: At) -> None:
     if draft.loss and losses.LABEL_MODES[draft.loss.class_name] != mode:
         takes = losses.LABEL_MODES[draft.loss.class_name]
         other = next(name for name, its in losses.LABEL_MODES.items() if its == mode)
-        at.of(draft.loss).refuse(
+        at.place_of(draft.loss).refuse(
             None,
             f"takes label_mode {takes}, and data.label_mode is {mode}.\n"
             f'  Expected {other}, or data.label_mode: {takes}.\n  Did you mean "{other}"?',
@@ -109,7 +109,7 @@ def _label_mode(draft: Draft, at: At) -> None:
         if mode not in modes:
             match = nearest(metric.class_name, fitting)
             hint = f'\n  Did you mean "{match}"?' if match else ""
-            at.of(metric).refuse(
+            at.place_of(metric).refuse(
                 None,
                 f"takes label_mode {sentence(sorted(modes))}, and data.label_mode is {mode}.\n"
                 f"  Expected one of: {listed(fitting)}.{hint}",
@@ -121,7 +121,7 @@ def _metric_names(draft: Draft, at: At) -> None:
     for metric in draft.metrics:
         name = monitors.reported_name(metric)
         if name in seen or name == monitors.LEARNING_RATE or name.startswith("val_"):
-            at.of(metric).refuse(
+            at.place_of(metric).refuse(
                 None,
                 f'is reported as "{name}", which is taken.\n'
                 "  Expected a name of its own, as {AUC: {name: auc_of_all}}.",
@@ -135,7 +135,7 @@ def _size(draft: Draft, at: At) -> None:
     shape = (*size, channels) if size and channels else None
     if too_large := sizes.too_large(draft.model, shape):
         layer, message = too_large
-        at.of(layer).refuse(None, message, sizes.CODE)
+        at.place_of(layer).refuse(None, message, sizes.CODE)
 
 
 def _layer_names(draft: Draft, at: At) -> None:
@@ -143,7 +143,7 @@ def _layer_names(draft: Draft, at: At) -> None:
     for layer in draft.model:
         name = layer.arguments.get("name")
         if name is not None and name in seen:
-            here = at.of(layer).key("name")
+            here = at.place_of(layer).key("name")
             here.refuse(None, f'"{name}" is the name of an earlier layer.\n  Expected another.')
         seen.add(name)
 
@@ -153,7 +153,7 @@ def _input(draft: Draft, at: At) -> None:
     for layer in draft.model:
         if layer.class_name != "Input":
             continue
-        here = at.of(layer)
+        here = at.place_of(layer)
         if here.path[1:2] != ("0",):
             here.refuse(None, "is not the first layer.\n  Expected it before all others.")
         shape = layer.arguments.get("shape")
@@ -172,7 +172,7 @@ def _output(draft: Draft, at: At) -> None:
     if head is None or head.class_name != "Dense" or draft.loss is None:
         return
     units, loss = head.arguments.get("units"), draft.loss.class_name
-    here = at.of(head).key("units")
+    here = at.place_of(head).key("units")
     if losses.LABEL_MODES[loss] == "binary":
         if units != 1:
             here.refuse(None, f"{units} outputs with {loss}.\n  Expected 1.")
@@ -201,7 +201,7 @@ def _monitoring(draft: Draft, at: At) -> Iterator[tuple[KerasObject, At]]:
     for callback in draft.callbacks:
         saves_all = callback.arguments.get("save_best_only") is False and callback is not first
         if "monitor" in callback.arguments and not saves_all:
-            yield callback, at.of(callback)
+            yield callback, at.place_of(callback)
 
 
 def _meant(name: str, produced: tuple[str, ...]) -> str:
@@ -221,7 +221,7 @@ def _learning_rate(draft: Draft, at: At) -> None:
         return
     for callback in draft.callbacks:
         if callback.class_name == "ReduceLROnPlateau":
-            at.of(callback).refuse(
+            at.place_of(callback).refuse(
                 None,
                 f"cannot change a learning rate that {rate.class_name} decides.\n"
                 "  Expected a number as learning_rate, or no ReduceLROnPlateau.",
@@ -231,7 +231,7 @@ def _learning_rate(draft: Draft, at: At) -> None:
 def _restored(draft: Draft, swap: int, at: At) -> None:
     for callback in draft.callbacks[:swap]:
         if callback.arguments.get("restore_best_weights"):
-            at.of(callback).key("restore_best_weights").warn(
+            at.place_of(callback).key("restore_best_weights").warn(
                 f"stands before {_SWAP}, so it keeps weights that are not averaged, and the "
                 f"averages were measured. Expected {_SWAP} before it."
             )
@@ -244,15 +244,15 @@ def _averages(draft: Draft, at: At) -> None:
     swaps = [callback for callback in draft.callbacks if callback.class_name == _SWAP]
     for place, swap in enumerate(swaps):
         if draft.optimizer and not averages:
-            at.of(swap).refuse(
+            at.place_of(swap).refuse(
                 None,
                 f"there are no averages: {draft.optimizer.class_name} has use_ema: false.\n"
                 "  Expected use_ema: true in compile.optimizer.",
             )
         if place:
-            at.of(swap).refuse(None, "is given twice.\n  Expected one.")
+            at.place_of(swap).refuse(None, "is given twice.\n  Expected one.")
     if swaps and CHECKPOINT in names[: names.index(_SWAP)]:
-        at.of(swaps[0]).refuse(
+        at.place_of(swaps[0]).refuse(
             None,
             f"stands behind {CHECKPOINT}, which would save other weights than were "
             f"measured.\n  Expected it before {CHECKPOINT}.",
@@ -260,7 +260,7 @@ def _averages(draft: Draft, at: At) -> None:
     if swaps:
         _restored(draft, names.index(_SWAP), at)
     if averages and draft.optimizer and not swaps:
-        at.of(draft.optimizer).key("use_ema").warn(
+        at.place_of(draft.optimizer).key("use_ema").warn(
             "best.keras holds the weights that are measured, which are not averaged; the averages "
             "go into last.keras at the end.\n"
             "  To measure and keep them: callbacks: [SwapEMAWeights: {swap_on_epoch: true}]."

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from fornada.spec import monitors
 from fornada.spec.checks.draft import Draft
-from fornada.spec.kinds.checkpoint_file import BEST, CHECKPOINT, example, is_the_jobs, placeholders
+from fornada.spec.kinds.checkpoint_file import BEST, CHECKPOINT, example, is_reserved, placeholders
 from fornada.spec.kinds.reading import At
 from fornada.spec.values import KerasObject
 from fornada.spec.wording import did_you_mean, listed
@@ -20,7 +20,7 @@ def check(draft: Draft, at: At) -> None:
     checkpoints = [item for item in draft.callbacks if item.class_name == CHECKPOINT]
     files: list[str] = []
     for item in checkpoints:
-        name, here = item.arguments.get("filepath"), at.of(item).key("filepath")
+        name, here = item.arguments.get("filepath"), at.place_of(item).key("filepath")
         if not isinstance(name, str):
             continue
         if example(name) in files:
@@ -38,7 +38,7 @@ def check(draft: Draft, at: At) -> None:
 
 
 def _best(item: KerasObject, at: At, *, first: bool) -> None:
-    here = at.of(item)
+    here = at.place_of(item)
     if not first:
         here.key("filepath").refuse(
             None,
@@ -66,7 +66,7 @@ def _own(item: KerasObject, name: str, here: At) -> None:
         here.refuse(
             None, f"a folder of {name} ends as a model's file does.\n  Expected another folder."
         )
-    elif is_the_jobs(example(name)):
+    elif is_reserved(example(name)):
         here.refuse(
             None, f"the job itself has files of the name {name}.\n  Expected another, as my-{name}."
         )

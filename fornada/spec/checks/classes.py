@@ -36,7 +36,7 @@ def warnings(spec: Spec, classes: Sequence[str]) -> list[Problem]:
 
 
 def _compared(spec: Spec, classes: Sequence[str]) -> Reading:
-    at = spec.at.afresh()
+    at = spec.at.without_problems()
     check(_draft(spec), tuple(classes), at)
     return at.reading
 
@@ -102,7 +102,7 @@ def _units(draft: Draft, classes: tuple[str, ...], at: At) -> None:
     one_each = losses.LABEL_MODES[draft.loss.class_name] != "binary"
     # One unit is refused whatever the classes are.
     if one_each and isinstance(units, int) and units not in (1, count):
-        at.of(head).key("units").refuse(
+        at.place_of(head).key("units").refuse(
             None, f'{units} outputs for {count} classes.\n  Expected {count}, or "{CLASSES}".'
         )
 
@@ -114,7 +114,7 @@ def _compiled(draft: Draft, count: int, at: At) -> None:
     _ignored_class(draft.loss, count, at)
     outputs = 1 if losses.LABEL_MODES[draft.loss.class_name] == "binary" else count
     for metric in draft.metrics:
-        here = at.of(metric)
+        here = at.place_of(metric)
         if metric.class_name in _TOP:
             _among_the_likeliest(metric, count, here)
         elif metric.class_name == "AUC":
@@ -139,7 +139,7 @@ def _number(value: Value, count: int) -> int | None:
 def _ignored_class(loss: KerasObject, count: int, at: At) -> None:
     ignored = _number(loss.arguments.get("ignore_class"), count)
     if ignored is not None and not 0 <= ignored < count:
-        at.of(loss).key("ignore_class").refuse(
+        at.place_of(loss).key("ignore_class").refuse(
             None,
             f"{ignored} is none of the {count} classes, so nothing is ignored.\n"
             f"  Expected an integer from 0 to {count - 1}, or null.",

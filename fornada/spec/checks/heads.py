@@ -137,14 +137,14 @@ def _right(output: ModelOutput, function: str) -> str:
 
 
 def _place(output: ModelOutput, draft: Draft, at: At) -> At:
-    here = at.of(output.layer or draft.model[-1])
+    here = at.place_of(output.layer or draft.model[-1])
     if output.layer is not None and "activation" in output.layer.arguments:
         return here.key("activation")
     return here
 
 
 def _metric(metric: KerasObject, output: ModelOutput, loss: KerasObject, at: At) -> None:
-    here = at.of(metric)
+    here = at.place_of(metric)
     logits = _takes_logits(metric, single=_single(loss))
     # Where the head does not fit the loss, mending one of the two mends the metric too.
     if logits is None or logits in (output.gives in _REAL, _logits(loss)):

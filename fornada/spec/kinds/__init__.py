@@ -1,1 +1,1 @@
-"""What a value may be: how it is read, what its problems say, and what editors are told."""
+"""Kinds of values. A kind reads one value, words its problems, and gives its JSON Schema."""

@@ -1,4 +1,4 @@
-"""The names of files that ModelCheckpoints write, with Keras's placeholders."""
+"""File names that a ModelCheckpoint may write. They may hold Keras's placeholders."""
 
 import re
 from dataclasses import dataclass
@@ -10,11 +10,12 @@ from fornada.spec.source.nodes import Json, Node, Scalar
 from fornada.spec.values import KerasObject
 
 CHECKPOINT = "ModelCheckpoint"
-# The best model's file: the default of `filepath`, and always kept.
+# The file of the best model. It is the default of `filepath`, and an attempt always keeps it.
 BEST = "best.keras"
-# Other files that an attempt keeps by itself, and all names that no folder in it may have.
-_TAKEN = frozenset({BEST, "last.keras", "best.weights.h5"})
-_FOLDERS = _TAKEN | {
+# Model files that an attempt writes itself: a checkpoint may not overwrite them.
+_RESERVED_FILES = frozenset({BEST, "last.keras", "best.weights.h5"})
+# All files and folders that an attempt writes itself: a checkpoint may not put files below them.
+_RESERVED_FOLDERS = _RESERVED_FILES | {
     "environment.json",
     "evaluation.json",
     "history.csv",
@@ -23,27 +24,31 @@ _FOLDERS = _TAKEN | {
     "tensorboard",
     "train.log",
 }
-# A best model's name until a better one is on record; and how files begin that are being written.
-_LASTING = re.compile(r"best-\d+\.keras")
+# Name of a best model's file until the database records a better model.
+_BEST_MODEL = re.compile(r"best-\d+\.keras")
+# Files that are being written have names with this prefix.
 _WRITING = "writing."
-# Characters of a whole name: what file systems take, with room for what placeholders bring.
+# Longest template, in characters: a file system takes 255 bytes, and values may be longer than
+# their placeholders.
 _LONGEST = 200
-# How a placeholder may be written: no width at which a name outgrows a file system's.
+# Allowed format of a placeholder. Its width has at most two digits, so that a name stays shorter
+# than a file system's limit.
 _FORMAT = re.compile(r"[<>=^]?[-+ ]?0?[0-9]{0,2}(\.[0-9]{1,2})?[deEfFgGn%]?", re.ASCII)
-# Any epoch and any value: names are tried with these.
+# Sample values: a template is checked by formatting it with these.
 _EPOCH, _VALUE = 1, 0.5
 
 
-def named(callback: KerasObject) -> bool:
-    """Whether a callback is a ModelCheckpoint with a file of its own."""
+def writes_own_file(callback: KerasObject) -> bool:
+    """Whether a callback is a ModelCheckpoint that writes another file than `best.keras`."""
     return callback.class_name == CHECKPOINT and callback.arguments["filepath"] != BEST
 
 
 def placeholders(template: str) -> list[str]:
-    """The names in braces, as `epoch` and `val_loss` of `{epoch:02d}-{val_loss:.2f}.keras`.
+    """Names in braces: `epoch` and `val_loss` for `{epoch:02d}-{val_loss:.2f}.keras`.
 
     Raises:
-        ValueError: it is no format string of Python, or asks for more than names.
+        ValueError: the template is not a Python format string, or a placeholder is not a plain
+            name with a number's format.
     """
     names = []
     for _, name, spec, conversion in Formatter().parse(template):
@@ -52,27 +57,29 @@ def placeholders(template: str) -> list[str]:
         if not name.isidentifier() or conversion:
             raise ValueError(f"{{{name}}} is more than a name")
         if not _FORMAT.fullmatch(spec or ""):
-            raise ValueError(f"{{{name}:{spec}}} is no format of a number, as {{epoch:02d}} is")
+            raise ValueError(
+                f"{{{name}:{spec}}} does not format a number; {{epoch:02d}}, for example, does"
+            )
         names.append(name)
     return names
 
 
 def example(template: str) -> str:
-    """The file's name for some epoch.
+    """The file's name for a sample epoch.
 
     Raises:
-        ValueError: a placeholder cannot be written so, as `{val_loss:02d}`.
+        ValueError: a format does not fit its value, such as `{val_loss:02d}`.
     """
     values = {name: _EPOCH if name == "epoch" else _VALUE for name in placeholders(template)}
     try:
         return template.format(**values)
     except ValueError:
-        wrong = "a whole number's format, such as 02d, beside a value such as val_loss"
-        raise ValueError(f"{template} has {wrong}") from None
+        wrong = "a format for integers, such as 02d, for a value with decimals, such as val_loss"
+        raise ValueError(f"{template} uses {wrong}") from None
 
 
 def is_file_name(template: str) -> bool:
-    """Whether a template gives names inside an attempt's folder."""
+    """Whether the names that a template gives are valid and stay inside the attempt's folder."""
     try:
         name = example(template)
     except ValueError:
@@ -84,10 +91,11 @@ def is_file_name(template: str) -> bool:
 
 @dataclass(frozen=True)
 class CheckpointFile(Kind):
-    """The name of a checkpoint's file in the attempt's folder."""
+    """The name of a checkpoint's file, relative to the attempt's folder."""
 
     words = (
-        "a file in the job's folder, as model.keras or checkpoints/{epoch:02d}-{val_loss:.2f}.keras"
+        "a file in the job's folder, such as model.keras or "
+        "checkpoints/{epoch:02d}-{val_loss:.2f}.keras"
     )
 
     def parse(self, node: Node, at: At) -> str:
@@ -106,9 +114,10 @@ class CheckpointFile(Kind):
         return {"type": "string", "minLength": 1, "maxLength": _LONGEST}
 
 
-def is_the_jobs(name: str) -> bool:
-    """Whether the job itself has, or may have, a file or folder of this name."""
+def is_reserved(name: str) -> bool:
+    """Whether the attempt itself may write a file or folder of this name."""
     first, *below = name.split("/")
     if any(part.startswith(_WRITING) for part in (first, *below)):
         return True
-    return first in (_FOLDERS if below else _TAKEN) or bool(_LASTING.fullmatch(first))
+    reserved = _RESERVED_FOLDERS if below else _RESERVED_FILES
+    return first in reserved or bool(_BEST_MODEL.fullmatch(first))

@@ -1,4 +1,4 @@
-"""Kinds made of other kinds: a value or none, several, or one of a few kinds."""
+"""Kinds that are made of other kinds: a value or null, a list, a pair, or one of several kinds."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -71,7 +71,7 @@ class ListOf(Kind):
     def _items(self, node: Sequence, at: At) -> tuple[Any, ...]:
         values = []
         for index, item in enumerate(node.items):
-            # One bad item hides none of the others.
+            # After a bad item the others are read too, so that all problems are reported.
             with suppress(Refused):
                 values.append(self.kind.parse(item, at.key(str(index))))
         if len(values) < len(node.items):
@@ -94,13 +94,13 @@ class ListOf(Kind):
 
 @dataclass(frozen=True)
 class Pair(Kind):
-    """Height and width: one value for both, or a list of two. Kept as two."""
+    """Height and width: one value for both, or a list of two. It is stored as two values."""
 
     kind: Kind
 
     @property
     def words(self) -> str:
-        return f"{self.kind.words}; or a list of two such, height and width"
+        return f"{self.kind.words}; or a list of two of these, height and width"
 
     def takes(self, node: Node) -> bool:
         return isinstance(node, Sequence) or self.kind.takes(node)
@@ -122,7 +122,7 @@ class Pair(Kind):
 
 @dataclass(frozen=True, init=False)
 class Either(Kind):
-    """A value of the first kind that takes it."""
+    """A value of one of several kinds: the first kind that accepts it reads it."""
 
     kinds: tuple[Kind, ...]
 
@@ -139,7 +139,7 @@ class Either(Kind):
     def parse(self, node: Node, at: At) -> Any:
         fitting = [kind for kind in self.kinds if kind.takes(node)]
         if len(fitting) == 1 and not isinstance(node, Scalar):
-            # A list is told what is wrong with it as a list, a mapping as a mapping.
+            # Only one kind takes lists, or mappings: its own messages say most about this one.
             return fitting[0].parse(node, at)
         trials = [(kind, at.trial()) for kind in fitting]
         for kind, trial in trials:

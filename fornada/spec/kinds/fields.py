@@ -1,4 +1,4 @@
-"""Names with values: the sections of a spec, and the arguments of a Keras class."""
+"""Mappings with known names: the sections of a spec, and the arguments of a Keras class."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -12,13 +12,19 @@ from fornada.spec.source import nodes
 from fornada.spec.source.nodes import Json, Node, Scalar, literal
 from fornada.spec.wording import clip, did_you_mean, listed, nearest
 
-# The default of a field that has none.
+# Marks a field that has no default.
 REQUIRED = object()
 
 
 @dataclass(frozen=True)
 class Field:
-    """One name: what its value may be, its default as a spec would write it, and a word on it."""
+    """One name of a mapping.
+
+    Attributes:
+        kind: what its value may be.
+        default: as a spec would write it; REQUIRED where there is none.
+        about: one sentence for the documentation.
+    """
 
     kind: Kind
     default: object = REQUIRED
@@ -26,12 +32,12 @@ class Field:
 
     @property
     def required(self) -> bool:
-        """Whether a spec must give it."""
+        """Whether a spec must give this name."""
         return self.default is REQUIRED
 
     @cached_property
     def parsed_default(self) -> Any:
-        """The default, read like a value of the spec."""
+        """The default, read in the same way as a value of a spec."""
         at = At(Reading(file="<default>"))
         value = self.kind.parse(literal(self.default), at)
         if at.reading.problems:
@@ -41,13 +47,13 @@ class Field:
 
 @dataclass(frozen=True)
 class Fields:
-    """What a mapping may hold.
+    """The names that a mapping may hold.
 
     Attributes:
-        owner: how messages call the mapping, such as `Dense` or `data`.
-        noun: what its names are, `argument` or `field`.
-        fields: by name, in the order documents keep.
-        refused: names that Keras has and a spec has not, each with a sentence that says why.
+        owner: name of the mapping in messages, such as `Dense` or `data`.
+        noun: what messages call one of its names: `argument`, `field` or `section`.
+        fields: by name, in the order of effective documents.
+        refused: names that Keras accepts and a spec does not, each with the message for it.
     """
 
     owner: str
@@ -56,37 +62,37 @@ class Fields:
     refused: Mapping[str, str] = field(default_factory=dict)
 
     def parse(self, node: Node, at: At) -> dict[str, Any]:
-        """The values that could be read, with the defaults of those not given.
+        """The values by name, with defaults for the names that are not given.
 
-        Everything wrong is recorded; what is wrong is left out.
+        Every problem is recorded in `at`. A name with a problem is missing from the result.
         """
         if isinstance(node, Scalar) and node.value is None:
             node = nodes.Mapping({}, {}, node.mark)
         if not isinstance(node, nodes.Mapping):
-            at.refuse(node.mark, self._misshapen(node))
+            at.refuse(node.mark, self._not_a_mapping(node))
             return {}
-        given, meant = node.items, self._refuse_unknown(node, at)
+        given, misspelled = node.items, self._refuse_unknown(node, at)
         values: dict[str, Any] = {}
         for name, one in self.fields.items():
             if name in given:
                 here = at.key(name)
-                here.seen(given[name].mark)
+                here.record_mark(given[name].mark)
                 with suppress(Refused):
                     values[name] = one.kind.parse(given[name], here)
             elif not one.required:
                 values[name] = one.parsed_default
-            elif name not in meant:
+            elif name not in misspelled:
                 at.key(name).refuse(None, f"is missing.\n  Expected {one.kind.words}.")
         return values
 
     def _refuse_unknown(self, node: nodes.Mapping, at: At) -> set[str | None]:
-        """Record the names that are wrong; returns those that they probably meant."""
+        """Record a problem for each unknown name, and return the names they probably meant."""
         unknown = {name: mark for name, mark in node.keys.items() if name not in self.fields}
         for name, mark in unknown.items():
-            at.key(name).refuse(mark, self._unknown(name))
+            at.key(name).refuse(mark, self._unknown_name(name))
         return {nearest(name, self.fields) for name in unknown if name not in self.refused}
 
-    def _misshapen(self, node: Node) -> str:
+    def _not_a_mapping(self, node: Node) -> str:
         if not self.fields:
             return f"{found(node)} is not accepted.\n  Expected no {self.noun}s."
         hint = ""
@@ -98,7 +104,7 @@ class Fields:
             f"{found(node)} is not accepted.\n  Expected {self.noun}s by name, of: {names}.{hint}"
         )
 
-    def _unknown(self, name: str) -> str:
+    def _unknown_name(self, name: str) -> str:
         if name in self.refused:
             return self.refused[name]
         names = listed(self.fields) or f"no {self.noun}s"
@@ -106,7 +112,7 @@ class Fields:
         return f"{self.owner} has no such {self.noun}.\n  Expected one of: {names}.{hint}"
 
     def schema(self) -> dict[str, Json]:
-        """A JSON Schema that accepts whatever `parse` accepts."""
+        """A JSON Schema that accepts everything that `parse` accepts."""
         properties: dict[str, Json] = {}
         for name, one in self.fields.items():
             properties[name] = one.kind.schema()

@@ -1,4 +1,4 @@
-"""A kind is what one value may be: it reads the value, says it in words, and gives its schema."""
+"""The base class of kinds. A kind says what one value of a spec may be."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -10,39 +10,39 @@ from fornada.spec.wording import clip
 
 
 class Kind(ABC):
-    """What a value may be."""
+    """What one value of a spec may be."""
 
     @property
     @abstractmethod
     def words(self) -> str:
-        """What is expected, to follow "Expected"."""
+        """What is accepted, in words. In messages it stands after "Expected"."""
 
     @abstractmethod
     def parse(self, node: Node, at: At) -> Any:
-        """The value of a node; each kind narrows its type.
+        """The value of a node. Each kind returns a narrower type.
 
         Raises:
-            Refused: it is none; the problem is recorded in `at`.
+            Refused: the node is not a value of this kind. The problem is recorded in `at`.
         """
 
     @abstractmethod
     def schema(self) -> dict[str, Json]:
-        """A JSON Schema that accepts whatever `parse` accepts."""
+        """A JSON Schema that accepts everything that `parse` accepts."""
 
     def with_classes(self, value: Value, count: int) -> Value:
-        """`value`, with every "classes" replaced by the number."""
+        """`value`, with `count` in place of every "classes"."""
         return value
 
     def takes(self, node: Node) -> bool:
-        """Whether a node has the right shape, a scalar here; `Either` chooses by it."""
+        """Whether a node has the right shape: here a scalar. `Either` chooses a kind by it."""
         return isinstance(node, Scalar)
 
     def refuse(self, node: Node, at: At, what: str, hint: str = "") -> Refused:
-        """Record that a node is no such value."""
+        """Record a problem: what is wrong, what is expected, and a hint."""
         return at.refuse(node.mark, f"{what}\n  Expected {self.words}.{hint}")
 
     def wrong(self, node: Node, at: At) -> Refused:
-        """Record that a node has another kind."""
+        """Record that a node is not accepted."""
         return self.refuse(node, at, f"{found(node)} is not accepted.")
 
 
@@ -58,7 +58,7 @@ def found(node: Node) -> str:
 
 
 def any_of(*schemas: dict[str, Json]) -> dict[str, Json]:
-    """A schema that accepts what one of `schemas` does."""
+    """A schema that accepts everything that at least one of `schemas` accepts."""
     flat: list[Json] = []
     for schema in schemas:
         inner = schema.get("anyOf") if set(schema) == {"anyOf"} else None

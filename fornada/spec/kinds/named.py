@@ -1,4 +1,4 @@
-"""Kinds that are mappings under names of the person's own: tags, and weights of classes."""
+"""Kinds that are mappings whose names the person chooses: tags, and weights of classes."""
 
 import struct
 from collections.abc import Callable, Mapping
@@ -16,18 +16,19 @@ from fornada.spec.source.scalars import NumberError, resolve
 from fornada.spec.values import BALANCED, ClassWeights, is_index
 from fornada.spec.wording import clip
 
-# What documents say that the keys of class weights are.
-_KINDS: dict[str, Callable[[str], Any]] = {"index": int, "name": str}
-# Letters of a tag's text.
+# The two groups of class weights in a document, and the Python type of the keys in each.
+_KEY_TYPES: dict[str, Callable[[str], Any]] = {"index": int, "name": str}
+# Longest text of a tag, in characters.
 _LONGEST_TAG = 255
 
 
 @dataclass(frozen=True)
 class Weights(Kind):
-    """A weight for each of some classes, or `balanced`.
+    """Weights for some or all classes, or `balanced`.
 
-    A key without quotes that is an integer is the index of a class, as in Keras; any other key,
-    and each one in quotes, is a name. Documents have `{index: {key: weight}, name: {key: weight}}`.
+    An integer key without quotes is the index of a class, as in Keras. Any other key, and every
+    key in quotes, is the name of a class. A document may instead have two groups:
+    `{index: {key: weight}, name: {key: weight}}`.
     """
 
     words = (
@@ -42,51 +43,56 @@ class Weights(Kind):
         if not isinstance(node, nodes.Mapping) or not node.items:
             raise self.wrong(node, at)
         if any(isinstance(item, nodes.Mapping) for item in node.items.values()):
-            return self._by_kind(node, at)
+            return self._read_groups(node, at)
         indices: dict[int, float] = {}
         names: dict[str, float] = {}
         for key, item in node.items.items():
             here, quoted = at.key(key), key in node.quoted
             if is_index(key) and not quoted:
-                self._weigh(indices, int(key), node, item, here)
+                self._read_weight(indices, int(key), node, item, here)
             elif quoted or _is_text(key):
-                self._weigh(names, key, node, item, here)
+                self._read_weight(names, key, node, item, here)
             else:
                 hint = f'\n  Did you mean "{clip(key)}", in quotes?'
-                here.refuse(node.keys[key], f"is no index of a class.\n  {self._expected}{hint}")
+                message = f"is not the index of a class.\n  {self._expected}{hint}"
+                here.refuse(node.keys[key], message)
         return ClassWeights(indices, names)
 
-    def _by_kind(self, node: nodes.Mapping, at: At) -> ClassWeights:
-        for part in node.items.keys() - _KINDS.keys():
-            at.key(part).refuse(node.keys[part], f"is neither index nor name.\n  {self._expected}")
-        read: dict[str, dict[Any, float]] = {part: {} for part in _KINDS}
-        for part, made in _KINDS.items():
-            inner = node.items.get(part, nodes.Mapping({}, {}))
+    def _read_groups(self, node: nodes.Mapping, at: At) -> ClassWeights:
+        """Read `{index: {key: weight}, name: {key: weight}}`."""
+        for group in node.items.keys() - _KEY_TYPES.keys():
+            message = f"is neither index nor name.\n  {self._expected}"
+            at.key(group).refuse(node.keys[group], message)
+        weights: dict[str, dict[Any, float]] = {group: {} for group in _KEY_TYPES}
+        for group, key_type in _KEY_TYPES.items():
+            inner = node.items.get(group, nodes.Mapping({}, {}))
             if not isinstance(inner, nodes.Mapping):
-                self.wrong(inner, at.key(part))
+                self.wrong(inner, at.key(group))
                 continue
             for key, item in inner.items.items():
                 here = at.key(key)
-                if part == "index" and not is_index(key):
-                    here.refuse(item.mark, f"is no index.\n  {self._expected}")
+                if group == "index" and not is_index(key):
+                    here.refuse(item.mark, f"is not an index.\n  {self._expected}")
                 else:
-                    self._weigh(read[part], made(key), inner, item, here)
+                    self._read_weight(weights[group], key_type(key), inner, item, here)
         if not any(part.items for part in node.items.values() if isinstance(part, nodes.Mapping)):
             raise self.wrong(node, at)
-        return ClassWeights(read["index"], read["name"])
+        return ClassWeights(weights["index"], weights["name"])
 
-    def _weigh(
+    def _read_weight(
         self, weights: dict[Any, float], key: int | str, node: nodes.Mapping, item: Node, here: At
     ) -> None:
+        """Read one weight into `weights`, or record what is wrong with its key or value."""
         mark = node.keys[str(key)]
-        here.seen(mark)
+        here.record_mark(mark)
         if isinstance(key, str) and not is_class_name(key):
-            here.refuse(mark, f"is no class.\n  {self._expected}")
+            here.refuse(mark, f"cannot be the name of a class.\n  {self._expected}")
             return
         with suppress(Refused):
             weight = self.weight.parse(item, here)
             if not _is_float32(weight):
-                raise self.weight.refuse(item, here, f"{weight:g} is no number of 32 bits.")
+                message = f"{weight:g} is not representable in 32 bits."
+                raise self.weight.refuse(item, here, message)
             weights[key] = weight
 
     @property
@@ -103,14 +109,14 @@ class Weights(Kind):
         parts: dict[str, Json] = {
             "type": "object",
             "minProperties": 1,
-            "properties": dict.fromkeys(_KINDS, inner),
+            "properties": dict.fromkeys(_KEY_TYPES, inner),
             "additionalProperties": False,
         }
         return any_of({"const": BALANCED}, weights, parts)
 
 
 def _is_text(key: str) -> bool:
-    """Whether YAML takes a key without quotes for text: not `-1`, `1.0`, `true` or `null`."""
+    """Whether YAML reads a key without quotes as text, unlike `-1`, `1.0`, `true` or `null`."""
     try:
         return isinstance(resolve(key), str)
     except NumberError:
@@ -118,7 +124,7 @@ def _is_text(key: str) -> bool:
 
 
 def _is_float32(number: float) -> bool:
-    """Whether a number is neither infinite nor 0 once it is rounded to 32 bits, unless it is 0."""
+    """Whether a number fits a 32-bit float: it does not become infinite, and 0 only if it is 0."""
     try:
         (rounded,) = struct.unpack("<f", struct.pack("<f", number))
     except OverflowError:
@@ -128,9 +134,9 @@ def _is_float32(number: float) -> bool:
 
 @dataclass(frozen=True)
 class Tags(Kind):
-    """What a person wants to find the job by."""
+    """Names and texts by which a person finds the job."""
 
-    words = "{name: text}, each text one line of at most 255 letters"
+    words = "{name: text}, each text one line of at most 255 characters"
 
     def parse(self, node: Node, at: At) -> Mapping[str, str]:
         if isinstance(node, Scalar) and node.value is None:
@@ -141,8 +147,8 @@ class Tags(Kind):
         for name, item in node.items.items():
             here = at.key(name)
             if not is_label(name):
-                here.refuse(node.keys[name], f"is no name.\n  Expected {Label().words}.")
-            # A tag is text as written: `fold: 3` and `late: no` lose nothing.
+                here.refuse(node.keys[name], f"cannot be a name.\n  Expected {Label().words}.")
+            # The text of a tag is kept as written, so `fold: 3` and `late: no` need no quotes.
             elif not isinstance(item, Scalar) or item.value is None or not _is_line(item.text):
                 here.refuse(item.mark, f"{found(item)} is not accepted.\n  Expected {self.words}.")
             else:

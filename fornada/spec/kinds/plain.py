@@ -1,4 +1,4 @@
-"""Kinds of one plain value: true or false, numbers, one of a few."""
+"""Kinds of single values: true or false, numbers, and one of a few choices."""
 
 import re
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from fornada.spec.source.nodes import Json, Node, Scalar
 from fornada.spec.values import CLASSES, Value
 from fornada.spec.wording import clip, did_you_mean, sentence
 
-# Above this, JSON readers in other languages lose the last digits.
+# Above this, JSON readers that use doubles, as JavaScript does, lose the last digits.
 _LARGEST = 2**53
 _FRACTION = re.compile(r"\s*([^/\s]+)\s*/\s*([^/\s]+)\s*")
 _DECIMAL = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,3})?", re.ASCII)
-# The same as JSON Schema, for editors.
+# The JSON Schema of fractions. It is looser than `_FRACTION`: it must accept what `parse` accepts.
 _FRACTION_SCHEMA = r"^\s*[-+0-9.eE]+\s*/\s*[-+0-9.eE]+\s*$"
 
 
 @dataclass(frozen=True)
 class Boolean(Kind):
-    """true or false, and nothing that looks like it."""
+    """true or false. `yes`, `no`, `on` and `off` are refused."""
 
     words = "true or false"
 
@@ -37,7 +37,7 @@ class Boolean(Kind):
 
 @dataclass(frozen=True)
 class OnlyTrue(Kind):
-    """true, and not false: Keras's other way is not supported."""
+    """Only true: what Keras does with false is not supported."""
 
     words = "true"
 
@@ -52,7 +52,7 @@ class OnlyTrue(Kind):
 
 @dataclass(frozen=True)
 class AutoOrBoolean(Kind):
-    """true, false, or auto: whoever trains decides."""
+    """true, false, or auto, with which the trainer decides."""
 
     words = "auto, true or false"
 
@@ -68,7 +68,7 @@ class AutoOrBoolean(Kind):
 
 @dataclass(frozen=True)
 class Integer(Kind):
-    """A whole number between two bounds, both included; `classes` where allowed."""
+    """An integer between two bounds, both included, or "classes" where that is allowed."""
 
     minimum: int = -_LARGEST
     maximum: int = _LARGEST
@@ -117,7 +117,7 @@ class Integer(Kind):
 
 @dataclass(frozen=True)
 class Number(Kind):
-    """A finite number, written as one or as a fraction; kept as a float."""
+    """A finite number, written as a decimal or as a fraction such as 1/255. It becomes a float."""
 
     minimum: float | None = None
     maximum: float | None = None
@@ -183,7 +183,7 @@ class Number(Kind):
 
 
 def _fraction(above: str, below: str) -> float | None:
-    """`1/255` as a float; None where it is none."""
+    """`1/255` as a float; None if the parts are not decimals, or the divisor is 0."""
     if len(above) + len(below) > 64 or not (
         _DECIMAL.fullmatch(above) and _DECIMAL.fullmatch(below)
     ):
@@ -193,10 +193,10 @@ def _fraction(above: str, below: str) -> float | None:
 
 
 def _finite(number: float) -> float | None:
-    # An integer beyond float's range does not convert; infinity is no number here.
+    # An integer beyond a float's range cannot be converted, and infinity is not accepted.
     if abs(number) > 1e308:
         return None
-    # -0.0 and 0 are one value and have one hash.
+    # -0.0 becomes 0.0: both mean the same, so specs with either must have the same hash.
     return float(number) or 0.0
 
 

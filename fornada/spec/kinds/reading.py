@@ -1,4 +1,4 @@
-"""One reading of one spec: where values stand, and the problems found on the way."""
+"""The state of reading one spec: where each value was written, and the problems found so far."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,22 +10,25 @@ from fornada.spec.values import KerasObject
 from fornada.spec.wording import clip
 
 
-class Refused(Exception):  # control flow: the problem is already recorded
-    """Control flow: a value could not be read, and its problem is recorded already."""
+class Refused(Exception):  # control flow, not an error: the problem is already recorded
+    """A value could not be read. Its problem is already recorded, so readers only skip it."""
 
 
 @dataclass
 class Reading:
-    """What is known while a spec is read.
+    """What is known while one spec is read.
 
     Attributes:
-        file: how problems name it.
-        data_root: folder that every path must lie under.
-        base: folder that paths are taken from; None where they are stored ones, already
-            relative to the data root.
-        recorded: whether it is the document of a job: an earlier version may have accepted more.
-        marks: by path, where each value was written.
-        places: by identity, each Keras object that was read and the path it was read from.
+        file: name of the spec in problems.
+        data_root: folder that must contain every path.
+        base: folder that relative paths start from; None: paths are already relative to the data
+            root, as documents store them.
+        recorded: whether this is a recorded job's document. An earlier version of Fornada may
+            have accepted what this version refuses.
+        problems: what is refused.
+        warnings: what is accepted but is probably a mistake.
+        marks: where each value was written, by the value's path in the spec.
+        places: each Keras object with its path in the spec, by `id` of the object.
     """
 
     file: str = "<spec>"
@@ -33,7 +36,6 @@ class Reading:
     base: Path | None = None
     recorded: bool = False
     problems: list[Problem] = field(default_factory=list)
-    # What is accepted, and most likely not meant.
     warnings: list[Problem] = field(default_factory=list)
     marks: dict[tuple[str, ...], Mark] = field(default_factory=dict)
     places: dict[int, tuple[KerasObject, tuple[str, ...]]] = field(default_factory=dict)
@@ -41,32 +43,35 @@ class Reading:
 
 @dataclass(frozen=True)
 class At:
-    """A place in the spec that is being read."""
+    """A place in the spec that is being read: the reading, and a path in the spec."""
 
     reading: Reading
     path: tuple[str, ...] = ()
 
     def key(self, name: str) -> "At":
-        """The place `name` below this one."""
+        """The place of `name` inside this one."""
         return At(self.reading, (*self.path, name))
 
-    def seen(self, mark: Mark) -> None:
-        """Remember where this place was written."""
+    def record_mark(self, mark: Mark) -> None:
+        """Remember where in the text this place was written."""
         self.reading.marks[self.path] = mark
 
     def refuse(
         self, mark: Mark | None, message: str, code: FailureCode = FailureCode.SPEC_INVALID
     ) -> Refused:
-        """Record a problem here; raise what this returns where the value is of no use.
+        """Record a problem here. Raise the returned exception if the value cannot be used.
 
         Args:
-            mark: where it was written; None: where this place, or the nearest above, was.
+            mark: where the value was written; None: the mark of this place, or of the nearest
+                place around it that has one.
+            message: what is wrong and what is expected.
+            code: the failure code of the problem.
         """
         self.reading.problems.append(self._problem(mark, message, code))
         return Refused()
 
     def warn(self, message: str) -> None:
-        """Record that the value here is accepted, and most likely not meant."""
+        """Record that the value here is accepted but is probably a mistake."""
         self.reading.warnings.append(self._problem(None, message, FailureCode.SPEC_INVALID))
 
     def _problem(self, mark: Mark | None, message: str, code: FailureCode) -> Problem:
@@ -75,26 +80,26 @@ class At:
         path = ".".join(map(clip, self.path))
         return Problem(file, mark.line, path, message, code)
 
-    def place(self, item: KerasObject) -> None:
-        """Remember that `item` was read from here."""
+    def record_place(self, item: KerasObject) -> None:
+        """Remember that `item` was read from this place."""
         self.reading.places[id(item)] = (item, self.path)
 
-    def of(self, item: KerasObject) -> "At":
-        """Where `item` was read from."""
+    def place_of(self, item: KerasObject) -> "At":
+        """The place that `item` was read from."""
         return At(self.reading, self.reading.places[id(item)][1])
 
-    def broken(self, *path: str) -> bool:
-        """Whether a problem was found at or below `path`."""
+    def has_problem(self, *path: str) -> bool:
+        """Whether a problem was found at `path` or inside it."""
         prefix = ".".join(path)
         found = (problem.path for problem in self.reading.problems)
         return any(f"{place}.".startswith(f"{prefix}.") for place in found)
 
-    def afresh(self) -> "At":
-        """The same place and marks, with no problem and no warning recorded yet."""
+    def without_problems(self) -> "At":
+        """A copy of this place with the same marks, but without any problem or warning yet."""
         return At(replace(self.reading, problems=[], warnings=[]), self.path)
 
     def trial(self) -> "At":
-        """The same place in a reading whose problems are thrown away."""
+        """The same place in a temporary reading, to try whether a value can be read."""
         reading = self.reading
         return At(Reading(reading.file, reading.data_root, reading.base), self.path)
 

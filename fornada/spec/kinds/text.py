@@ -1,4 +1,4 @@
-"""Kinds that are written as text: names and times."""
+"""Kinds that are written as text: names and durations."""
 
 import re
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from fornada.spec.kinds.reading import At
 from fornada.spec.source.nodes import Json, Node, Scalar
 from fornada.spec.wording import clip
 
-# Names of layers, jobs, queues, tags and files.
+# Names of jobs, layers, queues, tags and files.
 _LABEL = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?", re.ASCII)
 _DURATION_SCHEMA = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+(\.[0-9]+)?s)?$"
-# A year: longer than any training, shorter than what a timestamp cannot hold.
+# A year, in seconds: longer than any training, and added to a date it is still a valid date.
 _LONGEST_S = 366 * 86400
-# Letters: what a file system takes as one folder.
+# Longest name of one folder in a file system, in characters.
 _LONGEST_FOLDER = 255
 
 
@@ -44,7 +44,7 @@ def is_label(text: str) -> bool:
 
 @dataclass(frozen=True)
 class ClassName(Kind):
-    """The name of a folder of images."""
+    """The name of a class: it is the name of the folder with the class's images."""
 
     words = "the name of a class's folder, in quotes if it looks like a number"
 
@@ -63,7 +63,7 @@ class ClassName(Kind):
 
 
 def is_class_name(text: str) -> bool:
-    """Whether `text` can name one folder."""
+    """Whether `text` can be the name of one folder."""
     return (
         0 < len(text) <= _LONGEST_FOLDER
         and not set(text) & set("/\n\r\t")
@@ -75,7 +75,7 @@ def is_class_name(text: str) -> bool:
 class Duration(Kind):
     """A time in seconds, written `2h`, `90m`, `1h30m` or as a number of seconds."""
 
-    words = "a time above 0, as 2h, 90m, 1h30m, 45s or a number of seconds"
+    words = "a time above 0, such as 2h, 90m, 1h30m, 45s or a number of seconds"
 
     def parse(self, node: Node, at: At) -> float:
         value = node.value if isinstance(node, Scalar) else None

@@ -1,1 +1,1 @@
-"""From what a person wrote to nodes that know where they stand."""
+"""Parses YAML text and JSON documents into nodes. A node knows where it was written."""

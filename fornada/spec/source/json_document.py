@@ -1,4 +1,4 @@
-"""A JSON document to nodes, within the same limits as YAML text."""
+"""Turns a JSON document into nodes, within the same limits as YAML text."""
 
 from fornada.db.states import FailureCode
 from fornada.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, control
@@ -7,18 +7,18 @@ from fornada.spec.source.nodes import Mapping, Mark, Node, Scalar, Sequence, lit
 from fornada.spec.source.scalars import MAX_DIGITS, NumberError, finite
 
 
-class _BrokenJson(Exception):  # carries a sentence to `read`, never further
+class _BrokenJson(Exception):  # carries a message to `read`, which always catches it
     def __init__(self, path: str, message: str) -> None:
         super().__init__(message)
         self.path = path
 
 
 def read(document: object, file: str) -> Node:
-    """The nodes of what `json.loads` gave.
+    """The nodes of a document, as `json.loads` or a Python program gives it.
 
     Raises:
-        SpecProblems: one problem, SPEC_SYNTAX, at the first place that is too deep, too large,
-            not finite or not JSON.
+        SpecProblems: one problem with SPEC_SYNTAX, at the first value that is nested too deep,
+            too large, not finite or not JSON.
     """
     try:
         return _JsonBuilder().build(document, ())
@@ -33,7 +33,8 @@ class _JsonBuilder:
         self.size = 0
 
     def build(self, value: object, path: tuple[str, ...]) -> Node:
-        # Counted before going down, so depth bounds this recursion and nodes its work.
+        # Depth and count are checked before the values inside are read. So the depth limit bounds
+        # the recursion, and the count limit bounds the time.
         self.nodes += 1
         if self.nodes > MAX_NODES:
             raise self._broken(path, f"more than {MAX_NODES:,} values.")
@@ -52,7 +53,7 @@ class _JsonBuilder:
         named: dict[str, Node] = {}
         quoted = {key for key in value if isinstance(key, str)}
         for key, item in value.items():
-            # Python's dictionaries have integers as keys, such as the indices of classes.
+            # A Python dictionary may have integers as keys, such as the indices of classes.
             if not isinstance(key, str | int) or isinstance(key, bool):
                 raise self._broken(path, f"the name {key!r:.60} is neither text nor an integer.")
             name = str(key)
@@ -73,7 +74,7 @@ class _JsonBuilder:
         elif isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
             raise self._broken(path, f"a number of more than {MAX_DIGITS} digits.")
         elif value is not None and not isinstance(value, bool | int):
-            raise self._broken(path, f"{type(value).__name__} is no JSON.")
+            raise self._broken(path, f"a Python {type(value).__name__} is not a JSON value.")
         node = literal(value)
         assert isinstance(node, Scalar)  # noqa: S101  (narrowed above)
         return node

@@ -1,4 +1,4 @@
-"""A spec as written: scalars, lists and mappings that remember where they stand."""
+"""A spec as written: scalars, lists and mappings that remember where they were written."""
 
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ Plain: TypeAlias = bool | int | float | str | None
 
 @dataclass(frozen=True)
 class Mark:
-    """Where a node was written: a line of the file (from 1), or the override that brought it."""
+    """Where a node was written: a line of the file (from 1), or an override such as `--set …`."""
 
     line: int | None = None
     override: str | None = None
@@ -38,8 +38,8 @@ class Mapping:
     """Names and their values, in the order written.
 
     Attributes:
-        keys: where each name stands.
-        quoted: the names that were written in quotes: `"1"` is text, `1` a number.
+        keys: where each name was written.
+        quoted: the names in quotes: `"1"` is text, `1` without quotes is a number.
     """
 
     items: dict[str, "Node"]
@@ -52,10 +52,13 @@ Node: TypeAlias = Scalar | Sequence | Mapping
 
 
 def literal(value: object, mark: Mark | None = None) -> Node:
-    """The node of a value we trust, such as a default.
+    """The node of a value from our own code, such as a default. No limit is checked.
 
     Args:
-        value: None, bool, int, float, str, or lists, tuples and mappings of them.
+        value: None, bool, int, float, str, or lists, tuples and mappings of these.
+        mark: of the node and of everything in it; None: no place.
+    Raises:
+        TypeError: the value has another type.
     """
     mark = mark or Mark()
     if isinstance(value, MappingOf):
@@ -69,7 +72,7 @@ def literal(value: object, mark: Mark | None = None) -> Node:
 
 
 def written_name(node: Node) -> str | None:
-    """The class name of an item as written, or None where it has not one."""
+    """The class name of an item: `Flatten` or `{Dense: …}`. None for any other node."""
     if isinstance(node, Scalar):
         return node.value if isinstance(node.value, str) else None
     if isinstance(node, Mapping) and len(node.items) == 1:

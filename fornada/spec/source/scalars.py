@@ -1,6 +1,7 @@
-"""What a plain scalar means: YAML 1.2's core schema, read strictly.
+"""The values of unquoted scalars, by the core schema of YAML 1.2.
 
-PyYAML follows YAML 1.1, where `no` is false, `012` is ten, `1:30` is ninety and `1e-3` is text.
+PyYAML is not used for this, because it follows YAML 1.1: there `no` is false, `012` is ten, `1:30`
+is ninety and `1e-3` is text.
 """
 
 import math
@@ -11,23 +12,23 @@ from fornada.spec.source.nodes import Plain
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE = frozenset({"true", "True", "TRUE"})
 _FALSE = frozenset({"false", "False", "FALSE"})
-# No leading zeros: 012 means ten to some readers and twelve to others, so it stays text.
+# Without leading zeros: some YAML readers read 012 as ten and some as twelve, so it stays text.
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-# Longer numbers are a mistake or an attack: int() refuses 4,300 digits and is slow before.
+# Longer numbers are a mistake or an attack: int() is slow for them, and refuses over 4,300 digits.
 MAX_DIGITS = 64
 
 
 class NumberError(ValueError):
-    """A number that no spec may hold; the message says why."""
+    """A number that a spec may not contain. The message says why."""
 
 
 def resolve(text: str) -> Plain:
     """The value of an unquoted scalar.
 
     Raises:
-        NumberError: NaN, infinity, or more digits than any argument needs.
+        NumberError: the number is NaN, infinite, or longer than MAX_DIGITS characters.
     """
     if text in _NULL:
         return None
@@ -45,10 +46,10 @@ def resolve(text: str) -> Plain:
 
 
 def finite(number: float, text: str) -> float:
-    """`number`, unless it is NaN or infinite.
+    """Return `number` if it is finite. `text` is how the message shows it.
 
     Raises:
-        NumberError: it is.
+        NumberError: `number` is NaN or infinite.
     """
     if not math.isfinite(number):
         raise NumberError(f"{text} is not a finite number.")

@@ -1,7 +1,7 @@
-"""YAML text to nodes, within limits, and nothing that a spec does not need.
+"""Turns YAML text into nodes, within limits. Anchors, aliases and tags are refused.
 
-PyYAML's event stream is built into nodes by a loop of our own: depth and size are seen before
-any recursion, and no constructor of PyYAML ever runs.
+PyYAML only gives events; a loop here builds the nodes from them. So depth and size are checked as
+the text is read, and no text can make PyYAML create Python objects.
 """
 
 from contextlib import suppress
@@ -26,14 +26,14 @@ from fornada.spec.source.nodes import Mapping, Mark, Node, Scalar, Sequence
 from fornada.spec.source.scalars import NumberError, resolve
 from fornada.spec.wording import clip
 
-# LibYAML's parser takes a twentieth of the time. What it refuses PyYAML's own reads again, and says
-# in its words what is wrong: the same ones where LibYAML is not.
+# LibYAML's loader takes a twentieth of the time of PyYAML's own. PyYAML's own loader reads again
+# whatever LibYAML refuses, so that messages are the same on machines without LibYAML.
 _FAST = getattr(yaml, "CSafeLoader", None)
-# `implicit` of a plain scalar's event; of a quoted one it is (False, True).
+# `ScalarEvent.implicit` of a scalar without quotes; with quotes it is (False, True).
 _PLAIN = (True, False)
 
 
-class _BrokenYaml(Exception):  # carries a sentence to `read`, never further
+class _BrokenYaml(Exception):  # carries a message to `read`, which always catches it
     def __init__(self, line: int | None, message: str) -> None:
         super().__init__(message)
         self.line = line
@@ -43,7 +43,7 @@ def read(data: bytes | str, file: str) -> Node:
     """Parse one YAML document.
 
     Raises:
-        SpecProblems: one problem, SPEC_SYNTAX, with the line where reading ended.
+        SpecProblems: one problem with SPEC_SYNTAX, at the line where reading stopped.
     """
     try:
         text = _decode(data)
@@ -75,12 +75,12 @@ def _decode(data: bytes | str) -> str:
 
 
 class _YamlBuilder:
-    """Turns events into nodes with a stack of open lists and mappings."""
+    """Turns events into nodes. A stack holds the lists and mappings that are still open."""
 
     def __init__(self) -> None:
         self.root: Node | None = None
         self.open: list[Sequence | Mapping] = []
-        # Of each open mapping: the key that waits for its value.
+        # For each open list or mapping: the key whose value comes next, or None.
         self.keys: list[str | None] = []
         self.documents = 0
         self.nodes = 0
@@ -94,7 +94,7 @@ class _YamlBuilder:
             sentence = f"not YAML: {error.problem or error.context}."
             raise _BrokenYaml(mark.line + 1 if mark else None, sentence) from None
         except (yaml.YAMLError, ValueError) as error:
-            # ValueError: PyYAML passes an escape beyond Unicode straight to chr().
+            # ValueError: PyYAML passes an escape beyond Unicode to chr(), which raises it.
             raise _BrokenYaml(loader.line + 1, f"not YAML: {error}.") from None
 
     def take_all(self, loader: Any) -> Node:
@@ -129,7 +129,7 @@ class _YamlBuilder:
         if event.tag is not None:
             raise _BrokenYaml(line, f"tag {clip(event.tag)} is refused.\n  A spec needs no tags.")
         if isinstance(event, ScalarEvent) and (bad := control(event.value)):
-            # Written as an escape in double quotes.
+            # `_decode` checked the text itself; this character was written as an escape.
             raise _BrokenYaml(line, f"character U+{ord(bad[0]):04X} is not allowed in a spec.")
         self.nodes += 1
         if self.nodes > MAX_NODES:
@@ -149,7 +149,9 @@ class _YamlBuilder:
 
     def _key(self, event: ScalarEvent | CollectionStartEvent, mapping: Mapping, mark: Mark) -> None:
         if not isinstance(event, ScalarEvent):
-            raise _BrokenYaml(mark.line, "a list or mapping as a name.\n  Expected a plain name.")
+            raise _BrokenYaml(
+                mark.line, "a list or mapping cannot be a name.\n  Expected text or a number."
+            )
         name = event.value
         quoted = event.implicit != _PLAIN
         if name in mapping.keys:
@@ -157,8 +159,8 @@ class _YamlBuilder:
             if quoted != (name in mapping.quoted):
                 raise _BrokenYaml(
                     mark.line,
-                    f"{clip(name)} is given with quotes and without, first on line {first}.\n"
-                    "  Expected one of the two.",
+                    f"{clip(name)} is given twice, with quotes and without, first on line {first}."
+                    "\n  Expected only one of the two.",
                 )
             raise _BrokenYaml(mark.line, f'"{clip(name)}" is given twice, first on line {first}.')
         mapping.keys[name] = mark

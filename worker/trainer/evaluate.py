@@ -33,7 +33,7 @@ def evaluate(
     logits = bool(spec.compile.loss.arguments["from_logits"])
     # A sigmoid's outputs are compared with one half whatever the loss takes them for, as by
     # Keras's `accuracy`.
-    shares = outputs.of(spec.model).gives is outputs.Gives.SHARES
+    shares = outputs.of(spec.model).gives is outputs.Gives.BETWEEN_0_AND_1
     predicted = predicted_labels(engine.predict(images, check), from_logits=logits and not shares)
     matrix = confusion_matrix(images.labels, predicted, len(classes))
     return TestResult(

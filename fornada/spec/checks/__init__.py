@@ -1,1 +1,1 @@
-"""What one field of a spec alone cannot say: fields against one another, and against the data."""
+"""Checks that one field alone cannot answer: they compare fields with each other and the data."""

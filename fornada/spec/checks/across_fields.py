@@ -1,6 +1,7 @@
-"""What one field alone cannot say: fields against one another.
+"""Checks that compare fields of a spec with each other.
 
-Each check takes what could be read and leaves alone what could not: that is reported already.
+A check uses only the values that could be read. It skips the others: their problems are already
+reported.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,32 +24,37 @@ _CHANNELS = {"rgb": 3, "rgba": 4, "grayscale": 1}
 
 
 def check(values: Mapping[str, Any], at: At) -> None:
-    """Record every contradiction."""
+    """Record a problem or warning for every contradiction.
+
+    Args:
+        values: by section and field; values that could not be read are missing.
+        at: the root of the reading.
+    """
     draft = Draft.of(values)
-    whole = {name: not at.has_problem(*name.split(".")) for name in ("model", "compile.metrics")}
+    complete = {name: not at.has_problem(*name.split(".")) for name in ("model", "compile.metrics")}
     for item, _ in list(at.reading.places.values()):
         if item.class_name in CHECKS:
             CHECKS[item.class_name](item.arguments, at.place_of(item))
         if item.class_name in idle.IDLE:
             idle.check(_family(item), item, at.place_of(item))
-    _validation(draft, at)
-    _cropping(draft, at)
-    _class_names(draft, at)
-    _label_mode(draft, at)
-    _metric_names(draft, at)
-    _layer_names(draft, at)
-    _input(draft, at)
-    # What is left of a broken list would be misjudged.
-    if whole["model"]:
-        _output(draft, at)
-        _size(draft, at)
+    _check_validation(draft, at)
+    _check_cropping(draft, at)
+    _check_class_names(draft, at)
+    _check_label_mode(draft, at)
+    _check_metric_names(draft, at)
+    _check_layer_names(draft, at)
+    _check_input(draft, at)
+    # A list with a problem misses items, so these checks would report problems that do not exist.
+    if complete["model"]:
+        _check_output(draft, at)
+        _check_size(draft, at)
         if draft.class_names:
             classes.check(draft, draft.class_names, at)
-    if whole["compile.metrics"]:
-        _monitors(draft, at)
+    if complete["compile.metrics"]:
+        _check_monitors(draft, at)
         checkpoints.check(draft, at)
-    _averages(draft, at)
-    _learning_rate(draft, at)
+    _check_averages(draft, at)
+    _check_learning_rate(draft, at)
     if not at.has_problem("model") and not at.has_problem("compile"):
         heads.check(draft, at)
 
@@ -57,12 +63,12 @@ def _family(item: KerasObject) -> Family:
     return next(one for one in FAMILIES.values() if item.class_name in one.hands)
 
 
-def _validation(draft: Draft, at: At) -> None:
+def _check_validation(draft: Draft, at: At) -> None:
     if not draft.data.get("validation_split"):
         return
     here, train = at.key("data").key("validation_split"), draft.data.get("train")
     if draft.data.get("validation"):
-        here.refuse(None, "is given beside validation.\n  Expected one of the two.")
+        here.refuse(None, "is given beside validation.\n  Expected only one of the two.")
     if train and train.subset:
         here.refuse(
             None,
@@ -71,17 +77,17 @@ def _validation(draft: Draft, at: At) -> None:
         )
 
 
-def _cropping(draft: Draft, at: At) -> None:
+def _check_cropping(draft: Draft, at: At) -> None:
     interpolation = draft.data.get("interpolation")
     if draft.data.get("crop_to_aspect_ratio") and interpolation in NEVER_CROPPED:
         at.key("data").key("interpolation").refuse(
             None,
             f"Keras does not crop with {interpolation}.\n"
-            "  Expected another, or data.crop_to_aspect_ratio: false.",
+            "  Expected another interpolation, or data.crop_to_aspect_ratio: false.",
         )
 
 
-def _class_names(draft: Draft, at: At) -> None:
+def _check_class_names(draft: Draft, at: At) -> None:
     names, here = draft.class_names, at.key("data").key("class_names")
     for name in sorted({name for name in names if names.count(name) > 1}):
         here.refuse(None, f'"{name}" is given twice.')
@@ -91,7 +97,7 @@ def _class_names(draft: Draft, at: At) -> None:
         )
 
 
-def _label_mode(draft: Draft, at: At) -> None:
+def _check_label_mode(draft: Draft, at: At) -> None:
     mode = draft.data.get("label_mode")
     if mode is None:
         return
@@ -116,20 +122,20 @@ def _label_mode(draft: Draft, at: At) -> None:
             )
 
 
-def _metric_names(draft: Draft, at: At) -> None:
+def _check_metric_names(draft: Draft, at: At) -> None:
     seen = {"loss"}
     for metric in draft.metrics:
         name = monitors.reported_name(metric)
         if name in seen or name == monitors.LEARNING_RATE or name.startswith("val_"):
             at.place_of(metric).refuse(
                 None,
-                f'is reported as "{name}", which is taken.\n'
-                "  Expected a name of its own, as {AUC: {name: auc_of_all}}.",
+                f'is reported as "{name}", and that name is already used.\n'
+                "  Expected another name, for example {AUC: {name: auc_of_all}}.",
             )
         seen.add(name)
 
 
-def _size(draft: Draft, at: At) -> None:
+def _check_size(draft: Draft, at: At) -> None:
     size = draft.data.get("image_size")
     channels = _CHANNELS.get(draft.data.get("color_mode", ""))
     shape = (*size, channels) if size and channels else None
@@ -138,24 +144,26 @@ def _size(draft: Draft, at: At) -> None:
         at.place_of(layer).refuse(None, message, sizes.CODE)
 
 
-def _layer_names(draft: Draft, at: At) -> None:
+def _check_layer_names(draft: Draft, at: At) -> None:
     seen: set[object] = set()
     for layer in draft.model:
         name = layer.arguments.get("name")
         if name is not None and name in seen:
             here = at.place_of(layer).key("name")
-            here.refuse(None, f'"{name}" is the name of an earlier layer.\n  Expected another.')
+            here.refuse(
+                None, f'"{name}" is the name of an earlier layer.\n  Expected another name.'
+            )
         seen.add(name)
 
 
-def _input(draft: Draft, at: At) -> None:
+def _check_input(draft: Draft, at: At) -> None:
     size, mode = draft.data.get("image_size"), draft.data.get("color_mode")
     for layer in draft.model:
         if layer.class_name != "Input":
             continue
         here = at.place_of(layer)
         if here.path[1:2] != ("0",):
-            here.refuse(None, "is not the first layer.\n  Expected it before all others.")
+            here.refuse(None, "is not the first layer.\n  Expected it before all other layers.")
         shape = layer.arguments.get("shape")
         if shape and size and mode and shape != (*size, _CHANNELS[mode]):
             expected = [*size, _CHANNELS[mode]]
@@ -166,8 +174,8 @@ def _input(draft: Draft, at: At) -> None:
             )
 
 
-def _output(draft: Draft, at: At) -> None:
-    """One unit for two classes told by one number; else one unit a class."""
+def _check_output(draft: Draft, at: At) -> None:
+    """With label_mode binary the model has one output; else one output for each class."""
     head = draft.head
     if head is None or head.class_name != "Dense" or draft.loss is None:
         return
@@ -178,11 +186,13 @@ def _output(draft: Draft, at: At) -> None:
             here.refuse(None, f"{units} outputs with {loss}.\n  Expected 1.")
     elif units == 1:
         here.refuse(
-            None, f'one output with {loss}.\n  Expected one a class.\n  Did you mean "classes"?'
+            None,
+            f"one output with {loss}.\n  Expected one output for each class.\n"
+            '  Did you mean "classes"?',
         )
 
 
-def _monitors(draft: Draft, at: At) -> None:
+def _check_monitors(draft: Draft, at: At) -> None:
     produced = monitors.produces(draft.metrics, (), validates=draft.validates)
     for callback, here in _monitoring(draft, at):
         name = callback.arguments["monitor"]
@@ -191,12 +201,16 @@ def _monitors(draft: Draft, at: At) -> None:
         here.key("monitor").refuse(
             None,
             f'"{name}" is never produced.\n  This spec produces: {listed(produced)}.'
-            f"{_meant(name, produced)}",
+            f"{_suggested_monitor(name, produced)}",
         )
 
 
 def _monitoring(draft: Draft, at: At) -> Iterator[tuple[KerasObject, At]]:
-    """The callbacks that look at their monitor; the first checkpoint does for the best model."""
+    """The callbacks that use their monitor, each with its place.
+
+    A ModelCheckpoint that saves every model does not use it. The first one always does, because
+    its monitor decides which model is the best.
+    """
     first = next((c for c in draft.callbacks if c.class_name == CHECKPOINT), None)
     for callback in draft.callbacks:
         saves_all = callback.arguments.get("save_best_only") is False and callback is not first
@@ -204,8 +218,8 @@ def _monitoring(draft: Draft, at: At) -> Iterator[tuple[KerasObject, At]]:
             yield callback, at.place_of(callback)
 
 
-def _meant(name: str, produced: tuple[str, ...]) -> str:
-    """`val_acc` and `accuracy` are what people call the accuracy, whatever its name."""
+def _suggested_monitor(name: str, produced: tuple[str, ...]) -> str:
+    """The "Did you mean" line. For any name with `acc`, it suggests the spec's accuracy metric."""
     prefix = "val_" if name.startswith("val_") else ""
     if "acc" in name:
         accuracies = [one for one in produced if "accuracy" in one]
@@ -215,7 +229,7 @@ def _meant(name: str, produced: tuple[str, ...]) -> str:
     return did_you_mean(name, produced)
 
 
-def _learning_rate(draft: Draft, at: At) -> None:
+def _check_learning_rate(draft: Draft, at: At) -> None:
     rate = draft.optimizer.arguments.get("learning_rate") if draft.optimizer else None
     if not isinstance(rate, KerasObject):
         return
@@ -223,22 +237,30 @@ def _learning_rate(draft: Draft, at: At) -> None:
         if callback.class_name == "ReduceLROnPlateau":
             at.place_of(callback).refuse(
                 None,
-                f"cannot change a learning rate that {rate.class_name} decides.\n"
+                f"cannot change a learning rate that {rate.class_name} computes.\n"
                 "  Expected a number as learning_rate, or no ReduceLROnPlateau.",
             )
 
 
-def _restored(draft: Draft, swap: int, at: At) -> None:
+def _check_restored_weights(draft: Draft, swap: int, at: At) -> None:
+    """Warn about callbacks before SwapEMAWeights that restore weights.
+
+    Args:
+        swap: position of SwapEMAWeights among the callbacks.
+    """
     for callback in draft.callbacks[:swap]:
         if callback.arguments.get("restore_best_weights"):
             at.place_of(callback).key("restore_best_weights").warn(
-                f"stands before {_SWAP}, so it keeps weights that are not averaged, and the "
-                f"averages were measured. Expected {_SWAP} before it."
+                f"comes before {_SWAP}, so it restores weights that are not averaged, but the "
+                f"averaged weights were evaluated. Expected {_SWAP} before it."
             )
 
 
-def _averages(draft: Draft, at: At) -> None:
-    """Averaged weights are made by the optimizer and brought in by a callback."""
+def _check_averages(draft: Draft, at: At) -> None:
+    """Check `use_ema` against SwapEMAWeights.
+
+    The optimizer averages the weights; the callback puts the averages into the model.
+    """
     averages = bool(draft.optimizer and draft.optimizer.arguments.get("use_ema"))
     names = [callback.class_name for callback in draft.callbacks]
     swaps = [callback for callback in draft.callbacks if callback.class_name == _SWAP]
@@ -246,22 +268,23 @@ def _averages(draft: Draft, at: At) -> None:
         if draft.optimizer and not averages:
             at.place_of(swap).refuse(
                 None,
-                f"there are no averages: {draft.optimizer.class_name} has use_ema: false.\n"
+                f"finds no averaged weights: {draft.optimizer.class_name} has use_ema: false.\n"
                 "  Expected use_ema: true in compile.optimizer.",
             )
         if place:
-            at.place_of(swap).refuse(None, "is given twice.\n  Expected one.")
+            at.place_of(swap).refuse(None, "is given twice.\n  Expected it once.")
     if swaps and CHECKPOINT in names[: names.index(_SWAP)]:
         at.place_of(swaps[0]).refuse(
             None,
-            f"stands behind {CHECKPOINT}, which would save other weights than were "
-            f"measured.\n  Expected it before {CHECKPOINT}.",
+            f"comes after {CHECKPOINT}, so {CHECKPOINT} would save other weights than those that "
+            f"were evaluated.\n  Expected it before {CHECKPOINT}.",
         )
     if swaps:
-        _restored(draft, names.index(_SWAP), at)
+        _check_restored_weights(draft, names.index(_SWAP), at)
     if averages and draft.optimizer and not swaps:
         at.place_of(draft.optimizer).key("use_ema").warn(
-            "best.keras holds the weights that are measured, which are not averaged; the averages "
-            "go into last.keras at the end.\n"
-            "  To measure and keep them: callbacks: [SwapEMAWeights: {swap_on_epoch: true}]."
+            "best.keras holds the weights that are evaluated, and these are not averaged; only "
+            "last.keras holds the averaged weights, at the end.\n"
+            "  To evaluate and keep the averaged weights: "
+            "callbacks: [SwapEMAWeights: {swap_on_epoch: true}]."
         )

@@ -1,4 +1,4 @@
-"""Rules for the files of ModelCheckpoints: each has a file of its own."""
+"""Checks the `filepath` of each ModelCheckpoint. No two may write the same file."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,14 +9,15 @@ from fornada.spec.kinds.reading import At
 from fornada.spec.values import KerasObject
 from fornada.spec.wording import did_you_mean, listed
 
-# Files that one checkpoint may leave, each of a size of the model: all belong to each state.
+# Most files that one checkpoint may write. Each is as large as the model, and every training state
+# keeps all of them.
 MOST_FILES = 1_000
-# How no folder's name may end: it would be the file of another checkpoint.
+# A folder's name may not end like this: another checkpoint may have a file of that name.
 _ENDINGS = (".keras", ".h5")
 
 
 def check(draft: Draft, at: At) -> None:
-    """Record what is wrong with the files of a spec's checkpoints."""
+    """Record the problems with the files of a spec's checkpoints."""
     checkpoints = [item for item in draft.callbacks if item.class_name == CHECKPOINT]
     files: list[str] = []
     for item in checkpoints:
@@ -27,33 +28,34 @@ def check(draft: Draft, at: At) -> None:
             here.refuse(
                 None,
                 f"{name} is the file of an earlier {CHECKPOINT}.\n"
-                f"  Expected a name of its own, as {_suggested(item)}.",
+                f"  Expected another name, for example {_suggested(item)}.",
             )
         elif name == BEST:
-            _best(item, at, first=item is checkpoints[0])
+            _check_best(item, at, first=item is checkpoints[0])
         else:
-            _own(item, name, here)
-            _placeholders(item, name, draft, here)
+            _check_name(item, name, here)
+            _check_placeholders(item, name, draft, here)
         files.append(example(name))
 
 
-def _best(item: KerasObject, at: At, *, first: bool) -> None:
+def _check_best(item: KerasObject, at: At, *, first: bool) -> None:
+    """Check a checkpoint that writes `best.keras`."""
     here = at.place_of(item)
     if not first:
         here.key("filepath").refuse(
             None,
-            f"the first {CHECKPOINT} decides about {BEST}.\n"
-            f"  Expected a name of its own, as {_suggested(item)}.",
+            f"only the first {CHECKPOINT} may write {BEST}.\n"
+            f"  Expected another name, for example {_suggested(item)}.",
         )
     if item.arguments.get("initial_value_threshold") is not None:
         here.key("initial_value_threshold").refuse(
             None,
-            f"has no effect on {BEST}, which is always kept.\n"
-            f"  Expected a filepath beside it, as {_suggested(item)}.",
+            f"has no effect on {BEST}: the best model is always kept.\n"
+            f"  Expected a filepath beside it, for example {_suggested(item)}.",
         )
 
 
-def _own(item: KerasObject, name: str, here: At) -> None:
+def _check_name(item: KerasObject, name: str, here: At) -> None:
     ending = ".weights.h5" if item.arguments.get("save_weights_only") else ".keras"
     if not name.endswith(ending):
         here.refuse(
@@ -64,35 +66,38 @@ def _own(item: KerasObject, name: str, here: At) -> None:
         )
     if any(part.endswith(_ENDINGS) for part in example(name).split("/")[:-1]):
         here.refuse(
-            None, f"a folder of {name} ends as a model's file does.\n  Expected another folder."
+            None,
+            f"a folder of {name} has the ending of a model file.\n  Expected another folder.",
         )
     elif is_reserved(example(name)):
         here.refuse(
-            None, f"the job itself has files of the name {name}.\n  Expected another, as my-{name}."
+            None,
+            f"the job itself writes files with the name {name}.\n"
+            f"  Expected another name, for example my-{name}.",
         )
 
 
-def _placeholders(item: KerasObject, name: str, draft: Draft, here: At) -> None:
+def _check_placeholders(item: KerasObject, name: str, draft: Draft, here: At) -> None:
     names = placeholders(name)
     known = ("epoch", *_logged_before(item, draft))
     for wrong in (one for one in names if one not in known):
         here.refuse(
             None,
             f"{{{wrong}}} is never produced"
-            f"{' where this callback stands' if wrong == monitors.LEARNING_RATE else ''}.\n"
+            f"{' before this callback' if wrong == monitors.LEARNING_RATE else ''}.\n"
             f"  Expected one of: {listed(known)}.{did_you_mean(wrong, known)}",
         )
     epochs = draft.fit.get("epochs")
     if names and isinstance(epochs, int) and epochs > MOST_FILES:
         here.refuse(
             None,
-            f"{name} may leave {epochs:,} files.\n"
+            f"{name} may give {epochs:,} files.\n"
             f"  Expected a name without placeholders, or at most {MOST_FILES:,} epochs.",
         )
 
 
 def _logged_before(item: KerasObject, draft: Draft) -> Sequence[str]:
-    """What the logs hold when a callback is called: those before it may have added to them."""
+    """Names in the logs when a callback is called. Callbacks before it may have added names."""
     before: Iterable[KerasObject] = draft.callbacks[: _position(item, draft.callbacks)]
     return monitors.produces(draft.metrics, tuple(before), validates=draft.validates)
 

@@ -1,4 +1,4 @@
-"""A spec while it is checked: what could be read of it so far."""
+"""The values of a spec that could be read, for the checks that compare them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 from fornada.spec.values import KerasObject
 
-# Layers that keep how many values an image has, so that the layer before them decides it.
+# Layers whose output has the shape of their input. They do not decide how many outputs there are.
 _KEEP_SHAPE = frozenset(
     {
         "Activation",
@@ -23,7 +23,7 @@ _KEEP_SHAPE = frozenset(
 
 @dataclass(frozen=True)
 class Draft:
-    """What was read of a spec that may have problems; what could not be read is missing."""
+    """The values that were read from a spec. Values that could not be read are missing."""
 
     data: Mapping[str, Any]
     model: tuple[KerasObject, ...]
@@ -35,7 +35,7 @@ class Draft:
 
     @staticmethod
     def of(values: Mapping[str, Any]) -> "Draft":
-        """The draft of the values of all sections, as far as they could be read."""
+        """The draft from the values of all sections, as `TOP.parse` returns them."""
         compiled = values.get("compile", {})
         return Draft(
             data=values.get("data", {}),
@@ -49,16 +49,16 @@ class Draft:
 
     @property
     def validates(self) -> bool:
-        """Whether it validates; a validation that could not be read counts."""
+        """Whether the spec validates. A validation that could not be read counts as one."""
         return any(self.data.get(name, True) for name in ("validation", "validation_split"))
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The classes that the spec itself names."""
+        """`data.class_names` of the spec; empty if it gives none."""
         return self.data.get("class_names") or ()
 
     @property
     def head(self) -> KerasObject | None:
-        """The layer that decides how many values the model gives for an image."""
+        """The layer that decides how many outputs the model has for an image."""
         layers = [layer for layer in self.model if layer.class_name not in _KEEP_SHAPE]
         return layers[-1] if layers else None

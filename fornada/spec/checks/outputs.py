@@ -1,4 +1,4 @@
-"""What kind of numbers a model gives, read from its layers."""
+"""Finds what kind of numbers a model gives, such as probabilities or logits, from its layers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,35 +8,35 @@ from fornada.spec.values import KerasObject, Value
 
 
 class Gives(Enum):
-    """What the numbers are that a layer gives for an image."""
+    """Kinds of numbers that a layer gives for an image."""
 
-    # Of all classes, together 1.
+    # Between 0 and 1; they add up to 1 over all classes.
     PROBABILITIES = auto()
-    # Each between 0 and 1, on its own.
-    SHARES = auto()
+    # Between 0 and 1, but they do not add up to 1, as after sigmoid.
+    BETWEEN_0_AND_1 = auto()
     # Any number.
     LOGITS = auto()
-    # Logarithms of probabilities: softmax gives the probabilities back.
+    # Logarithms of probabilities. Softmax turns them back into the probabilities.
     LOGARITHMS = auto()
-    # Limited to a range that is no probability's, as relu does.
+    # Only numbers of some range, and not between 0 and 1: for example after relu.
     LIMITED = auto()
-    # Probabilities that a later layer has changed.
+    # Probabilities that a later layer changed.
     CHANGED = auto()
-    # Probabilities of probabilities, as two softmax give.
-    TWICE = auto()
-    # Probabilities that are together 1 over something else than the classes.
-    ASKEW = auto()
+    # An activation for logits was applied to numbers between 0 and 1, such as softmax twice.
+    ACTIVATED_TWICE = auto()
+    # Probabilities that add up to 1 along another axis than that of the classes.
+    WRONG_AXIS = auto()
 
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """What the model gives at one place.
+    """The numbers after one layer of a model.
 
     Attributes:
-        gives: what the numbers are.
-        layer: the layer that made them so; None: they are the images' pixels.
-        function: the activation, where one made them so.
-        rank: axes of the output, the batch included.
+        gives: the kind of numbers.
+        layer: the layer that decided the kind; None: the numbers are the pixels of the images.
+        function: the activation that decided the kind; empty if none did.
+        rank: number of axes, with the batch axis.
     """
 
     gives: Gives = Gives.LOGITS
@@ -45,19 +45,19 @@ class ModelOutput:
     rank: int = 4
 
 
-# Activations by what they make of logits; "linear" changes nothing.
+# Activations by the kind of numbers they make of logits. All others but linear give LIMITED.
 _FUNCTIONS = {
     Gives.PROBABILITIES: ("softmax", "sparsemax"),
-    Gives.SHARES: ("sigmoid", "hard_sigmoid", "sparse_sigmoid"),
+    Gives.BETWEEN_0_AND_1: ("sigmoid", "hard_sigmoid", "sparse_sigmoid"),
     Gives.LOGITS: ("leaky_relu", "hard_shrink", "soft_shrink", "tanh_shrink"),
     Gives.LOGARITHMS: ("log_softmax",),
 }
 _GIVES = {name: gives for gives, names in _FUNCTIONS.items() for name in names}
-_BOUNDED = (Gives.PROBABILITIES, Gives.SHARES, Gives.TWICE, Gives.ASKEW)
-# Layers with weights: whatever came before, they give any number.
+_BOUNDED = (Gives.PROBABILITIES, Gives.BETWEEN_0_AND_1, Gives.ACTIVATED_TWICE, Gives.WRONG_AXIS)
+# Layers with weights. They give any number, for any input.
 _WEIGHTED = frozenset({"Conv2D", "Dense", "SeparableConv2D"})
 _FUNCTION_LAYERS = {"ReLU": "relu", "LeakyReLU": "leaky_relu"}
-# Layers after which probabilities are still probabilities.
+# Layers that leave the kind of numbers as it is: probabilities are still probabilities.
 _KEEP = frozenset(
     {
         "AveragePooling2D",
@@ -69,16 +69,18 @@ _KEEP = frozenset(
         "ZeroPadding2D",
     }
 )
-# The largest or smallest of several probabilities: each is one still, and their sum is not 1.
+# Layers that keep the largest or smallest of several numbers. Of probabilities, the results are
+# still between 0 and 1, but no longer add up to 1.
 _EXTREMES = frozenset({"GlobalMaxPooling2D", "MaxPooling2D", "MinPooling2D"})
+# Layers that set some numbers to 0 during training.
 _SILENCING = frozenset({"Dropout", "SpatialDropout2D"})
 
 
 def of(model: Sequence[KerasObject]) -> ModelOutput:
-    """What a model gives.
+    """The numbers that a model gives.
 
     Args:
-        model: its layers.
+        model: the layers, from first to last.
     """
     output = ModelOutput()
     for layer in model:
@@ -87,6 +89,7 @@ def of(model: Sequence[KerasObject]) -> ModelOutput:
 
 
 def _after(output: ModelOutput, layer: KerasObject) -> ModelOutput:
+    """The numbers after `layer`, if its input is `output`."""
     name, arguments = layer.class_name, layer.arguments
     output = replace(output, rank=_rank(output.rank, layer))
     if name in _WEIGHTED:
@@ -121,10 +124,10 @@ def _changes_nothing(layer: KerasObject) -> bool:
 
 
 def _moved(output: ModelOutput, layer: KerasObject) -> ModelOutput:
-    """After a layer that computes with the numbers."""
+    """The numbers after a layer without weights and activation that computes new numbers."""
     if output.gives in _BOUNDED:
-        extreme = layer.class_name in _EXTREMES
-        gives = Gives.SHARES if extreme and output.gives is not Gives.TWICE else Gives.CHANGED
+        selects = layer.class_name in _EXTREMES and output.gives is not Gives.ACTIVATED_TWICE
+        gives = Gives.BETWEEN_0_AND_1 if selects else Gives.CHANGED
         return replace(output, gives=gives, layer=layer)
     if output.gives is Gives.LIMITED and layer.class_name not in (_SILENCING | _EXTREMES):
         return replace(output, gives=Gives.LOGITS, layer=layer, function="")
@@ -132,7 +135,11 @@ def _moved(output: ModelOutput, layer: KerasObject) -> ModelOutput:
 
 
 def _activated(output: ModelOutput, activation: Value, layer: KerasObject) -> ModelOutput:
-    """After an activation; None is linear."""
+    """The numbers after an activation. None means linear.
+
+    Args:
+        layer: the layer that has the activation.
+    """
     name = activation.class_name if isinstance(activation, KerasObject) else activation
     arguments = activation.arguments if isinstance(activation, KerasObject) else {}
     if not isinstance(name, str) or name == "linear":
@@ -145,18 +152,18 @@ def _activated(output: ModelOutput, activation: Value, layer: KerasObject) -> Mo
     elif name == "leaky_relu" and arguments.get("negative_slope") == 0:
         gives = Gives.LIMITED
     if output.gives in _BOUNDED:
-        gives = Gives.TWICE if gives in _BOUNDED else Gives.CHANGED
+        gives = Gives.ACTIVATED_TWICE if gives in _BOUNDED else Gives.CHANGED
         return ModelOutput(
-            gives, layer, name if gives is Gives.TWICE else output.function, output.rank
+            gives, layer, name if gives is Gives.ACTIVATED_TWICE else output.function, output.rank
         )
     axis = arguments.get("axis", -1)
     if name == "softmax" and axis not in (-1, output.rank - 1):
-        gives = Gives.ASKEW
+        gives = Gives.WRONG_AXIS
     return ModelOutput(gives, layer, name, output.rank)
 
 
 def _keeps_shares(name: str, arguments: Mapping[str, Value]) -> bool:
-    """Whether an activation leaves numbers between 0 and 1 as they are."""
+    """Whether an activation does not change numbers between 0 and 1."""
     most, threshold = arguments.get("max_value"), arguments.get("threshold")
     if name == "relu":
         return not threshold and (most is None or (isinstance(most, int | float) and most >= 1))
@@ -165,5 +172,5 @@ def _keeps_shares(name: str, arguments: Mapping[str, Value]) -> bool:
 
 def _of_relu(slope: Value, most: Value) -> Gives:
     if isinstance(most, int | float) and most <= 1 and not slope:
-        return Gives.SHARES
+        return Gives.BETWEEN_0_AND_1
     return Gives.LOGITS if slope and most is None else Gives.LIMITED

@@ -1,7 +1,7 @@
-"""How large a model is at least, worked out from the spec alone.
+"""Computes a lower bound for the size of a model, from the spec alone.
 
-The trainer weighs every model exactly before it allocates anything. This finds the absurd ones
-at once, where nothing but the spec is at hand.
+The trainer computes the exact size of every model before it allocates anything. This check finds
+absurdly large models already when the spec is read, without Keras and without the data.
 """
 
 import math
@@ -13,7 +13,7 @@ from fornada.spec.limits import MAX_PARAMETERS
 from fornada.spec.values import KerasObject, Value
 
 CODE = FailureCode.RESOURCE_LIMIT
-# Of one image, without the batch; None where it is not known.
+# Shape of one image's values, without the batch axis; None if it is not known.
 Shape: TypeAlias = "tuple[int, ...] | None"
 Arguments: TypeAlias = Mapping[str, Value]
 
@@ -21,17 +21,17 @@ Arguments: TypeAlias = Mapping[str, Value]
 def too_large(
     model: Iterable[KerasObject], shape: Shape, limit: int = MAX_PARAMETERS
 ) -> tuple[KerasObject, str] | None:
-    """The layer at which a model passes the limit, and a sentence; None where it does not.
+    """The first layer at which a model exceeds the limit, and a message; None if none does.
 
     Args:
-        model: its layers.
-        shape: of an image: height, width, channels.
-        limit: of parameters in all, and of values in one layer's output for one image.
+        model: the layers, from first to last.
+        shape: height, width and channels of an image.
+        limit: most parameters in total, and most values in one layer's output for one image.
     """
     parameters = 0
     for layer in model:
         arguments = layer.arguments
-        parameters += _PARAMETERS.get(layer.class_name, _none)(arguments, shape)
+        parameters += _PARAMETERS.get(layer.class_name, _no_parameters)(arguments, shape)
         if parameters > limit:
             return layer, _sentence(parameters, "parameters", limit)
         shape = _SHAPES.get(layer.class_name, _same)(arguments, shape)
@@ -41,13 +41,13 @@ def too_large(
 
 
 def _sentence(count: int, of_what: str, limit: int) -> str:
-    # Words rather than 60 digits, where somebody tries their luck.
-    shown = f"{count:,}" if count < 10**18 else "10^18 and more"
+    # A count may have 60 digits; nobody needs to read them.
+    shown = f"{count:,}" if count < 10**18 else "10^18 or more"
     return f"the model has at least {shown} {of_what} here.\n  Expected at most {limit:,}."
 
 
 def _size(value: Value) -> int:
-    """A size; `classes` counts as one, since it is at least that."""
+    """A size as a number. "classes" counts as 1, because this is a lower bound."""
     return value if isinstance(value, int) else 1
 
 
@@ -60,7 +60,7 @@ def _last(shape: Shape) -> int:
     return shape[-1] if shape else 1
 
 
-def _none(arguments: Arguments, shape: Shape) -> int:
+def _no_parameters(arguments: Arguments, shape: Shape) -> int:
     return 0
 
 
@@ -83,11 +83,11 @@ def _same(arguments: Arguments, shape: Shape) -> Shape:
     return shape
 
 
-def _row(arguments: Arguments, shape: Shape) -> Shape:
+def _flattened(arguments: Arguments, shape: Shape) -> Shape:
     return (math.prod(shape),) if shape else None
 
 
-def _units(arguments: Arguments, shape: Shape) -> Shape:
+def _dense_output(arguments: Arguments, shape: Shape) -> Shape:
     return (*shape[:-1], _size(arguments["units"])) if shape else None
 
 
@@ -146,8 +146,8 @@ _PARAMETERS: dict[str, Callable[[Arguments, Shape], int]] = {
     "SeparableConv2D": _separable,
 }
 _SHAPES: dict[str, Callable[[Arguments, Shape], Shape]] = {
-    "Flatten": _row,
-    "Dense": _units,
+    "Flatten": _flattened,
+    "Dense": _dense_output,
     "Conv2D": _filtered,
     "SeparableConv2D": _filtered,
     "MaxPooling2D": _pooled,

@@ -10,7 +10,7 @@ import pytest
 
 from fornada.spec import SpecProblems, from_document
 from fornada.spec.catalogue import FAMILIES
-from fornada.spec.catalogue.idle import IDLE
+from fornada.spec.catalogue.conditional import CONDITIONAL
 from fornada.spec.loading import from_python
 from tests.services.observing import NUMBERS, Seen, differs, observe
 from tests.services.witnesses import REQUIRED, SHOWN_ELSEWHERE, STOPS, values_of, where, whole
@@ -60,11 +60,11 @@ def test_an_argument_acts_or_its_value_is_refused(family: str, name: str, argume
 
 # Each argument that another one can stop, and a value of that one which does.
 STOPPED = [
-    (family, name, argument, idle.decides)
+    (family, name, argument, condition.depends_on)
     for family, its in FAMILIES.items()
-    for name in its.hands
-    for idle in IDLE.get(name, ())
-    for argument in idle.arguments
+    for name in its.entries
+    for condition in CONDITIONAL.get(name, ())
+    for argument in condition.arguments
 ]
 
 
@@ -85,7 +85,7 @@ def test_what_keras_would_ignore_is_refused(
     # In the document of a job, which an earlier version may have recorded, it is told.
     told = from_document(whole(family, given, {})).warnings
     assert [one.path.rsplit(".", 1)[-1] for one in told] == [argument]
-    monkeypatch.setattr("fornada.spec.catalogue.idle.IDLE", {})
+    monkeypatch.setattr("fornada.spec.catalogue.conditional.CONDITIONAL", {})
     found = differs(observe(whole(family, left, {})), observe(whole(family, given, {})))
     assert not found & NUMBERS
 

@@ -36,7 +36,7 @@ _CONFIGURED = (
 CLASSES = [
     (family, name)
     for family in _CONFIGURED
-    for name in FAMILIES[family].hands
+    for name in FAMILIES[family].entries
     if name not in (*BORROWED, "Input") and not (family == "metrics" and name.islower())
 ]
 
@@ -90,7 +90,7 @@ def test_what_a_spec_may_give_keras_takes(family: str, name: str) -> None:
     check()
 
 
-@pytest.mark.parametrize("name", sorted(FAMILIES["callbacks"].hands))
+@pytest.mark.parametrize("name", sorted(FAMILIES["callbacks"].entries))
 def test_callbacks_keep_what_keras_keeps(name: str) -> None:
     # The one has no default in Keras, the other one that we refuse.
     arguments: dict[str, dict[str, Any]] = {
@@ -132,7 +132,7 @@ def test_a_section_takes_each_argument_of_its_function_or_says_why_not(
     assert not set(section.fields) & set(section.refused)
 
 
-@pytest.mark.parametrize("name", sorted(FAMILIES["activations"].hands))
+@pytest.mark.parametrize("name", sorted(FAMILIES["activations"].entries))
 def test_activations_are_keras_functions_of_the_same_name(name: str) -> None:
     assert keras.activations.get(name).__name__ == name
 
@@ -153,7 +153,7 @@ def test_lower_case_spellings_are_keras_own(family: str) -> None:
             assert type(house(family).get(alias)).__name__ == meant
 
 
-@pytest.mark.parametrize("name", sorted(FAMILIES["metrics"].hands))
+@pytest.mark.parametrize("name", sorted(FAMILIES["metrics"].entries))
 def test_metrics_are_reported_by_the_name_we_say_and_in_the_direction_we_say(name: str) -> None:
     item = read("metrics", name)
     one_hot = "categorical" in LABEL_MODES[name]

@@ -421,7 +421,7 @@ def test_the_table_holds_what_a_spec_may_name() -> None:
     named = {
         name: family
         for family, catalogue in FAMILIES.items()
-        for name in catalogue.hands
+        for name in catalogue.entries
         # The model's builder knows these two, `from_spec` the third; activations are by name.
         if name not in {"Input", "MinPooling2D", "ModelCheckpoint"} and family != "activations"
     }
@@ -434,7 +434,7 @@ def test_the_table_holds_what_a_spec_may_name() -> None:
             assert CLASSES[name] is getattr(modules.get(family, getattr(keras, family, None)), name)
 
 
-@pytest.mark.parametrize("name", FAMILIES["activations"].hands)
+@pytest.mark.parametrize("name", FAMILIES["activations"].entries)
 def test_activations_survive_saving(name: str, tmp_path: Path) -> None:
     with_arguments = {name: value.parsed_default for name, value in _arguments(name).items()}
     made = make(KerasObject(name, with_arguments), "model.0") if with_arguments else name

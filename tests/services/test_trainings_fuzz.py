@@ -35,7 +35,7 @@ pytestmark = [
 
 # A third of a second each.
 TRAININGS = 3000 if os.environ.get("FORNADA_TEST_FULL") == "1" else 100
-LAYERS = sorted(set(FAMILIES["layers"].hands) - {"Input"})
+LAYERS = sorted(set(FAMILIES["layers"].entries) - {"Input"})
 # Layers that keep the outputs as many as they are.
 AFTER = ["Activation", "BatchNormalization", "Dropout", "LeakyReLU", "ReLU", "Rescaling"]
 NAMES = ["a", "b", "01", "1", "10", "null", "no", "-x", "two words", "São Paulo", "K", "k", "ü"]

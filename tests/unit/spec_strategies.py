@@ -13,7 +13,7 @@ from hypothesis.strategies import SearchStrategy
 from fornada.spec.catalogue import FAMILIES, losses, metrics
 from fornada.spec.catalogue.activations import Activation
 from fornada.spec.catalogue.arguments import ChannelsLast
-from fornada.spec.catalogue.idle import IDLE
+from fornada.spec.catalogue.conditional import CONDITIONAL
 from fornada.spec.catalogue.layers import Factor, Margins
 from fornada.spec.catalogue.objects import Object
 from fornada.spec.datafolder import SPLIT, Folder, Validation
@@ -60,7 +60,7 @@ def arguments(its: Fields) -> SearchStrategy[dict[str, Any]]:
 
 def objects(family: str, names: list[str] | None = None) -> SearchStrategy[Any]:
     """Objects of a family: `Name`, `{Name: null}` or `{Name: arguments}`."""
-    return st.sampled_from(names or sorted(FAMILIES[family].hands)).flatmap(
+    return st.sampled_from(names or sorted(FAMILIES[family].entries)).flatmap(
         lambda name: one_object(family, name)
     )
 
@@ -115,8 +115,8 @@ def _acting(name: str, values: dict[str, Any]) -> None:
         values.pop("from_sorted_ids", None)
     if name in ("Precision", "Recall") and isinstance(values.get("thresholds"), list):
         del values["thresholds"][1:]
-    for idle in IDLE.get(name, ()):
-        for argument in idle.arguments:
+    for condition in CONDITIONAL.get(name, ()):
+        for argument in condition.arguments:
             values.pop(argument, None)
 
 
@@ -301,7 +301,7 @@ def _metrics(draw: st.DrawFn, mode: str, *, bounded: bool) -> list[tuple[str, An
 
 
 def _model(draw: st.DrawFn, mode: str) -> list[Any]:
-    known = sorted(set(FAMILIES["layers"].hands) - {"Input"})
+    known = sorted(set(FAMILIES["layers"].entries) - {"Input"})
     layers = draw(st.lists(objects("layers", known), max_size=4))
     for index, layer in enumerate(layers):
         given = next(iter(layer.values())) if isinstance(layer, dict) else None
@@ -316,7 +316,7 @@ def _callbacks(draw: st.DrawFn, reported: list[str], data: dict[str, Any]) -> li
     if data.get("validation") or data.get("validation_split"):
         produced += [f"val_{name}" for name in produced]
     # Averages need an optimizer that makes them, and callbacks in one order.
-    names = sorted(set(FAMILIES["callbacks"].hands) - {"SwapEMAWeights"})
+    names = sorted(set(FAMILIES["callbacks"].entries) - {"SwapEMAWeights"})
     chosen = []
     for place, name in enumerate(draw(st.lists(st.sampled_from(names), max_size=3))):
         given = draw(arguments(FAMILIES["callbacks"].arguments[name]))

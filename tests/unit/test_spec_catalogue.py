@@ -16,22 +16,22 @@ from fornada.spec.source.yaml_text import read
 
 REPOSITORY = Path(__file__).parents[2]
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
-CLASSES = [(family, name) for family, one in FAMILIES.items() for name in one.hands]
+CLASSES = [(family, name) for family, one in FAMILIES.items() for name in one.entries]
 
 
 @pytest.mark.parametrize(("family", "name"), CLASSES)
 def test_every_argument_of_keras_is_taken_or_refused_with_a_sentence(
     family: str, name: str
 ) -> None:
-    hand = FAMILIES[family].hands[name]
+    entry = FAMILIES[family].entries[name]
     keras = set(signature(family, name))
 
-    assert set(hand.arguments) | set(hand.refused) == keras
-    assert not set(hand.arguments) & set(hand.refused)
+    assert set(entry.arguments) | set(entry.refused) == keras
+    assert not set(entry.arguments) & set(entry.refused)
     assert all(
-        sentence.endswith((".", "save it with the model.")) for sentence in hand.refused.values()
+        sentence.endswith((".", "save it with the model.")) for sentence in entry.refused.values()
     )
-    assert hand.about.endswith(".")
+    assert entry.about.endswith(".")
 
 
 @pytest.mark.parametrize(("family", "name"), CLASSES)
@@ -48,8 +48,8 @@ def test_every_name_is_one_of_keras() -> None:
         if name not in (*BORROWED, "accuracy"):
             assert name in keras_names(family)
     for one in FAMILIES.values():
-        assert set(one.aliases.values()) <= set(one.hands)
-        assert not set(one.aliases) & set(one.hands)
+        assert set(one.aliases.values()) <= set(one.entries)
+        assert not set(one.aliases) & set(one.entries)
 
 
 @pytest.mark.parametrize("name", sorted(pages()))

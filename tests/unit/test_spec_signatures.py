@@ -14,4 +14,4 @@ def test_every_class_of_the_catalogue_has_one() -> None:
 
     assert generated["keras"] == keras_version()
     for name, family in FAMILIES.items():
-        assert set(generated["signatures"][name]) == set(family.hands)
+        assert set(generated["signatures"][name]) == set(family.entries)

@@ -1,4 +1,4 @@
-"""What Keras offers and a spec may name, one module a family."""
+"""The Keras classes and functions that a spec may use. Each family has its own module."""
 
 from fornada.spec.catalogue import (
     activations,

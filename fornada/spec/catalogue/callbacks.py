@@ -1,7 +1,7 @@
-"""What happens between epochs."""
+"""Callbacks: they act at the end of each epoch."""
 
 from fornada.spec.catalogue.arguments import BOOLEAN, NONE_OR_MORE, NOT_NEGATIVE
-from fornada.spec.catalogue.family import Family, Hand
+from fornada.spec.catalogue.family import Entry, Family
 from fornada.spec.kinds.checkpoint_file import BEST, CheckpointFile
 from fornada.spec.kinds.compound import Nullable
 from fornada.spec.kinds.kind import Kind
@@ -15,7 +15,7 @@ _MONITOR: dict[str, Kind] = {
 }
 
 CALLBACKS = {
-    "EarlyStopping": Hand(
+    "EarlyStopping": Entry(
         "Stops when the monitor has not improved for `patience` epochs.",
         {
             **_MONITOR,
@@ -26,10 +26,11 @@ CALLBACKS = {
             "start_from_epoch": NONE_OR_MORE,
         },
     ),
-    "ModelCheckpoint": Hand(
-        "Saves the model, or the best one so far, under `filepath` in the job's folder, with "
-        "Keras's placeholders such as {epoch:02d} and {val_loss:.2f}. The first one decides which "
-        "model is the best: `best.keras`, which is always kept.",
+    "ModelCheckpoint": Entry(
+        "Saves the model, or the best one so far, as `filepath` in the job's folder. `filepath` "
+        "may have Keras's placeholders such as {epoch:02d} and {val_loss:.2f}. The first "
+        "ModelCheckpoint decides which model is the best; that model is always kept as "
+        "`best.keras`.",
         {
             **_MONITOR,
             "filepath": CheckpointFile(),
@@ -38,10 +39,10 @@ CALLBACKS = {
             "save_freq": Choice("epoch"),
             "initial_value_threshold": Nullable(Number()),
         },
-        # Keras has no default. The job keeps this file anyway.
+        # Keras has no default. The job keeps this file in any case.
         defaults={"filepath": BEST},
     ),
-    "ReduceLROnPlateau": Hand(
+    "ReduceLROnPlateau": Entry(
         "Multiplies the learning rate by `factor` when the monitor has not improved for "
         "`patience` epochs.",
         {
@@ -53,15 +54,16 @@ CALLBACKS = {
             "min_lr": NOT_NEGATIVE,
         },
     ),
-    "SwapEMAWeights": Hand(
-        "Measures, and saves, the averaged weights of an optimizer with use_ema: true. Stands "
+    "SwapEMAWeights": Entry(
+        "Evaluates and saves the averaged weights of an optimizer with use_ema: true. It must come "
         "before the callbacks that save.",
-        # `false` would measure the averages and save what they are averages of.
+        # With `false`, Keras would evaluate the averaged weights and save the others.
         {"swap_on_epoch": OnlyTrue()},
         required=frozenset({"swap_on_epoch"}),
     ),
-    "TerminateOnNaN": Hand(
-        "Stops when the loss is not a number; the job ends as DIVERGED.", {"raise_error": BOOLEAN}
+    "TerminateOnNaN": Entry(
+        "Stops when the loss is not a finite number; the job ends as DIVERGED.",
+        {"raise_error": BOOLEAN},
     ),
 }
 FAMILY = Family("callbacks", "a callback", CALLBACKS)

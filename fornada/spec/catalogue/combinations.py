@@ -1,4 +1,4 @@
-"""What the arguments of one Keras class must be to one another."""
+"""Checks that compare the arguments of one Keras class with each other."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -10,7 +10,9 @@ from fornada.spec.values import Value
 Arguments: TypeAlias = Mapping[str, Value]
 
 
-def _ascends(low: str, high: str) -> Callable[[Arguments, At], None]:
+def _in_order(low: str, high: str) -> Callable[[Arguments, At], None]:
+    """A check that argument `low` is at most argument `high`."""
+
     def check(arguments: Arguments, at: At) -> None:
         first, second = arguments.get(low), arguments.get(high)
         if isinstance(first, float) and isinstance(second, float) and first > second:
@@ -22,7 +24,7 @@ def _ascends(low: str, high: str) -> Callable[[Arguments, At], None]:
 def _convolution(arguments: Arguments, at: At) -> None:
     if _over_one(arguments.get("strides")) and _over_one(arguments.get("dilation_rate")):
         at.key("dilation_rate").refuse(
-            None, "above 1 beside strides above 1.\n  Expected one of the two to be 1."
+            None, "is above 1 beside strides above 1.\n  Expected one of the two to be 1."
         )
     filters, groups = arguments.get("filters"), arguments.get("groups")
     if isinstance(filters, int) and isinstance(groups, int) and filters % groups:
@@ -35,9 +37,9 @@ def _separable(arguments: Arguments, at: At) -> None:
     _convolution(arguments, at)
     strides = arguments.get("strides")
     if isinstance(strides, tuple) and len(set(strides)) > 1:
-        # TensorFlow's depthwise convolution has no other.
+        # TensorFlow's depthwise convolution accepts only equal strides.
         at.key("strides").refuse(
-            None, f"{list(strides)} differ.\n  Expected the same for height and width."
+            None, f"{list(strides)} are different.\n  Expected the same for height and width."
         )
 
 
@@ -49,7 +51,7 @@ def _reshape(arguments: Arguments, at: At) -> None:
     shape = arguments.get("target_shape")
     if isinstance(shape, tuple) and shape.count(-1) > 1:
         at.key("target_shape").refuse(
-            None, f"{list(shape)} leaves more than one size open.\n  Expected at most one -1."
+            None, f"{list(shape)} has more than one unknown size.\n  Expected at most one -1."
         )
 
 
@@ -57,7 +59,9 @@ def _normalization(arguments: Arguments, at: At) -> None:
     mean, variance = arguments.get("mean"), arguments.get("variance")
     if isinstance(mean, tuple) and isinstance(variance, tuple) and len(mean) != len(variance):
         at.key("variance").refuse(
-            None, f"a list of {len(variance)} is not accepted.\n  Expected {len(mean)}, as in mean."
+            None,
+            f"a list of {len(variance)} is not accepted.\n"
+            f"  Expected a list of {len(mean)}, as for mean.",
         )
     for name in ("mean", "variance"):
         if isinstance(arguments.get(name), tuple) and arguments.get("axis", 0) is None:
@@ -83,7 +87,7 @@ def _piecewise(arguments: Arguments, at: At) -> None:
             at.key("values").refuse(
                 None,
                 f"a list of {len(values)} is not accepted.\n"
-                f"  Expected {expected}, one more than boundaries.",
+                f"  Expected a list of {expected}, one more than boundaries.",
             )
 
 
@@ -93,7 +97,9 @@ def _auc(arguments: Arguments, at: At) -> None:
         return
     for name in ("num_labels", "label_weights"):
         if arguments.get(name) is not None:
-            at.key(name).refuse(None, "is for multi_label.\n  Expected null, or multi_label: true.")
+            at.key(name).refuse(
+                None, "needs multi_label: true.\n  Expected null, or multi_label: true beside it."
+            )
 
 
 def _one_threshold(arguments: Arguments, at: At) -> None:
@@ -101,8 +107,10 @@ def _one_threshold(arguments: Arguments, at: At) -> None:
     if isinstance(thresholds, tuple) and len(thresholds) > 1:
         at.key("thresholds").refuse(
             None,
-            f"a list of {len(thresholds)} gives as many numbers, and an epoch records one.\n"
-            "  Expected one threshold; for more, one metric for each, with a name of its own.",
+            f"a list of {len(thresholds)} gives {len(thresholds)} numbers, but an epoch records "
+            "one number for each metric.\n"
+            "  Expected one threshold. For several thresholds, give one metric for each, with "
+            "different names.",
         )
 
 
@@ -110,23 +118,23 @@ def _top_k(arguments: Arguments, at: At) -> None:
     if arguments.get("from_sorted_ids") is True:
         at.key("from_sorted_ids").refuse(
             None,
-            "needs a model that gives classes, the likeliest first; here it gives a value for "
-            "each class.\n  Expected false.",
+            "needs a model that gives a list of classes, the most likely first; this model gives "
+            "a value for each class.\n  Expected false.",
         )
 
 
 def _auc_of_each(arguments: Arguments, at: At) -> None:
     thresholds, weights = arguments.get("thresholds"), arguments.get("label_weights")
     if isinstance(thresholds, tuple) and not _are_even(thresholds):
-        # `update_confusion_matrix_variables` cannot be compiled with others.
+        # Keras's `update_confusion_matrix_variables` cannot be compiled with uneven thresholds.
         at.key("thresholds").refuse(
             None,
-            "are not evenly spread between 0 and 1; Keras computes multi_label with no others.\n"
+            "are not evenly spaced between 0 and 1, which Keras needs for multi_label.\n"
             "  Expected num_thresholds instead.",
         )
     if isinstance(weights, tuple) and not any(weights):
         at.key("label_weights").refuse(
-            None, "are all 0, and so is their mean.\n  Expected one above 0 at least."
+            None, "are all 0, so there is no weighted mean.\n  Expected at least one above 0."
         )
 
 
@@ -141,8 +149,8 @@ CHECKS: dict[str, Callable[[Arguments, At], None]] = {
     "SeparableConv2D": _separable,
     "Reshape": _reshape,
     "Normalization": _normalization,
-    "RandomUniform": _ascends("minval", "maxval"),
-    "MinMaxNorm": _ascends("min_value", "max_value"),
+    "RandomUniform": _in_order("minval", "maxval"),
+    "MinMaxNorm": _in_order("min_value", "max_value"),
     "Adam": _optimizer,
     "AdamW": _optimizer,
     "RMSprop": _optimizer,

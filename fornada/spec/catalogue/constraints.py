@@ -1,18 +1,18 @@
-"""What a layer's weights must keep to after every step."""
+"""Constraints: conditions that the weights of a layer fulfil after every training step."""
 
 from fornada.spec.catalogue.arguments import NOT_NEGATIVE, POSITIVE, SHARE, WEIGHT_AXES
-from fornada.spec.catalogue.family import Family, Hand
+from fornada.spec.catalogue.family import Entry, Family
 from fornada.spec.catalogue.objects import Object
 from fornada.spec.kinds.compound import Nullable
 
 CONSTRAINTS = {
-    "MaxNorm": Hand(
+    "MaxNorm": Entry(
         "Norms along the axis are at most max_value.",
         {"max_value": POSITIVE, "axis": WEIGHT_AXES},
     ),
-    "NonNeg": Hand("No weight is negative."),
-    "UnitNorm": Hand("Norms along the axis are 1.", {"axis": WEIGHT_AXES}),
-    "MinMaxNorm": Hand(
+    "NonNeg": Entry("No weight is negative."),
+    "UnitNorm": Entry("Norms along the axis are 1.", {"axis": WEIGHT_AXES}),
+    "MinMaxNorm": Entry(
         "Norms along the axis lie between two values.",
         {
             "min_value": NOT_NEGATIVE,
@@ -33,5 +33,5 @@ FAMILY = Family(
         "min_max_norm": "MinMaxNorm",
     },
 )
-# A layer's argument.
+# For arguments of layers.
 CONSTRAINT = Nullable(Object(FAMILY))

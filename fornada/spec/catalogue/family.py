@@ -1,4 +1,9 @@
-"""A family of Keras classes: what is kept of each by hand, joined with Keras's signatures."""
+"""A family of Keras classes, such as all layers.
+
+The arguments of a class come from two sources. An `Entry` is written by hand: it says which
+arguments a spec may give, and what kind each is. Keras's signatures, which are generated, give
+order and defaults.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,17 +17,17 @@ from fornada.spec.source.nodes import Json
 
 
 @dataclass(frozen=True)
-class Hand:
-    """The part of one class that is kept by hand.
+class Entry:
+    """What is written by hand about one class.
 
     Attributes:
-        about: one sentence for the reference.
+        about: one sentence for the reference page.
         arguments: the kind of each argument that a spec may give.
-        refused: Keras's other arguments, each with a sentence that says why not.
-        required: arguments that a spec must give although Keras has a default.
-        defaults: defaults that are not Keras's own, each with its reason in a comment.
-        with_arguments: for a function that Keras knows by name alone: the class that takes over
-            when arguments are given.
+        refused: the other arguments that Keras has, each with the message that refuses it.
+        required: arguments that a spec must give, although Keras has a default.
+        defaults: defaults that differ from Keras's. A comment gives the reason for each.
+        with_arguments: only for a function that Keras knows by name: the class that is used
+            instead when a spec gives arguments.
     """
 
     about: str
@@ -35,39 +40,39 @@ class Hand:
 
 @dataclass(frozen=True, eq=False)
 class Family:
-    """Classes that may stand in one place of a spec.
+    """The classes that are allowed in one place of a spec.
 
     Attributes:
         name: Keras's module, such as `layers`.
-        noun: one of them in words.
-        hands: what is supported.
-        aliases: other spellings, and the name each stands for.
-        instead: of Keras's classes that are not supported, what does the same, as YAML.
+        noun: one class of the family in words, such as "a layer".
+        entries: the supported classes, by name.
+        aliases: other spellings, each with the name that it stands for.
+        instead: for some classes of Keras that are not supported: YAML that does the same.
     """
 
     name: str
     noun: str
-    hands: Mapping[str, Hand]
+    entries: Mapping[str, Entry]
     aliases: Mapping[str, str] = field(default_factory=dict)
     instead: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def arguments(self) -> Mapping[str, Fields]:
-        """By class, the arguments that a spec may give, in Keras's order."""
-        return {name: self._arguments(name, hand) for name, hand in self.hands.items()}
+        """The arguments that a spec may give, by class and in Keras's order."""
+        return {name: self._arguments(name, entry) for name, entry in self.entries.items()}
 
-    def _arguments(self, class_name: str, hand: Hand) -> Fields:
+    def _arguments(self, class_name: str, entry: Entry) -> Fields:
         fields = {
-            name: Field(hand.arguments[name], _default(hand, name, generated))
+            name: Field(entry.arguments[name], _default(entry, name, generated))
             for name, generated in signature(self.name, class_name).items()
-            if name in hand.arguments
+            if name in entry.arguments
         }
-        return Fields(class_name, "argument", fields, hand.refused)
+        return Fields(class_name, "argument", fields, entry.refused)
 
 
-def _default(hand: Hand, name: str, generated: Mapping[str, Any]) -> object:
-    if name in hand.required:
+def _default(entry: Entry, name: str, generated: Mapping[str, Any]) -> object:
+    if name in entry.required:
         return REQUIRED
-    if name in hand.defaults:
-        return hand.defaults[name]
+    if name in entry.defaults:
+        return entry.defaults[name]
     return generated.get("default", REQUIRED)

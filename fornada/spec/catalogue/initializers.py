@@ -1,39 +1,52 @@
-"""How weights begin."""
+"""Initializers: they give the weights of a layer their first values."""
 
 from fornada.spec.catalogue.arguments import ANY_NUMBER, NOT_NEGATIVE, NUMBERS, SEED
-from fornada.spec.catalogue.family import Family, Hand
+from fornada.spec.catalogue.family import Entry, Family
 from fornada.spec.catalogue.objects import Object
 
 _AXES = dict.fromkeys(
-    ("input_axes", "output_axes"), "is not supported yet: Keras finds the axes of its own layers."
+    ("input_axes", "output_axes"), "is not supported yet: Keras finds the axes by itself."
 )
 _SEEDED = {"seed": SEED}
 _NORMAL = {"mean": ANY_NUMBER, "stddev": NOT_NEGATIVE, **_SEEDED}
 
 INITIALIZERS = {
-    "RandomNormal": Hand("Normally distributed values.", _NORMAL),
-    "RandomUniform": Hand(
-        "Values evenly between two bounds.",
+    "RandomNormal": Entry("Normally distributed values.", _NORMAL),
+    "RandomUniform": Entry(
+        "Uniformly distributed values between minval and maxval.",
         {"minval": ANY_NUMBER, "maxval": ANY_NUMBER, **_SEEDED},
     ),
-    "TruncatedNormal": Hand(
-        "Normally distributed values, drawn again beyond two deviations.", _NORMAL
+    "TruncatedNormal": Entry(
+        "Normally distributed values; a value beyond two standard deviations is drawn again.",
+        _NORMAL,
     ),
-    "GlorotUniform": Hand(
-        "Evenly within a bound that the layer's inputs and outputs set.", _SEEDED, _AXES
+    "GlorotUniform": Entry(
+        "Uniformly distributed values; the bound depends on the layer's numbers of inputs and "
+        "outputs.",
+        _SEEDED,
+        _AXES,
     ),
-    "GlorotNormal": Hand(
-        "Normally, with a deviation that the layer's inputs and outputs set.", _SEEDED, _AXES
+    "GlorotNormal": Entry(
+        "Normally distributed values; the standard deviation depends on the layer's numbers of "
+        "inputs and outputs.",
+        _SEEDED,
+        _AXES,
     ),
-    "HeUniform": Hand(
-        "Evenly within a bound that the layer's inputs set; for relu.", _SEEDED, _AXES
+    "HeUniform": Entry(
+        "Uniformly distributed values; the bound depends on the layer's number of inputs. For "
+        "relu.",
+        _SEEDED,
+        _AXES,
     ),
-    "HeNormal": Hand(
-        "Normally, with a deviation that the layer's inputs set; for relu.", _SEEDED, _AXES
+    "HeNormal": Entry(
+        "Normally distributed values; the standard deviation depends on the layer's number of "
+        "inputs. For relu.",
+        _SEEDED,
+        _AXES,
     ),
-    "Zeros": Hand("All 0."),
-    "Ones": Hand("All 1."),
-    "Constant": Hand("All one value.", {"value": NUMBERS}),
+    "Zeros": Entry("Every weight is 0."),
+    "Ones": Entry("Every weight is 1."),
+    "Constant": Entry("Every weight is `value`.", {"value": NUMBERS}),
 }
 FAMILY = Family(
     "initializers",
@@ -52,5 +65,5 @@ FAMILY = Family(
         "constant": "Constant",
     },
 )
-# A layer's argument.
+# For arguments of layers.
 INITIALIZER = Object(FAMILY)

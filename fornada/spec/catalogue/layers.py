@@ -1,4 +1,4 @@
-"""Layers: images in, probabilities out."""
+"""Layers, and the kinds of arguments that only layers have."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from fornada.spec.catalogue.arguments import (
     DATA_FORMAT,
     NAME,
     NO_DTYPE,
-    NO_GENERATION,
+    NO_DTYPE_OR_AUTOCAST,
     NOT_NEGATIVE,
     NUMBERS,
     PADDING,
@@ -22,7 +22,7 @@ from fornada.spec.catalogue.arguments import (
     SIZE,
 )
 from fornada.spec.catalogue.constraints import CONSTRAINT
-from fornada.spec.catalogue.family import Family, Hand
+from fornada.spec.catalogue.family import Entry, Family
 from fornada.spec.catalogue.initializers import INITIALIZER
 from fornada.spec.catalogue.regularizers import REGULARIZER
 from fornada.spec.kinds.compound import Either, ListOf, Nullable, Pair
@@ -34,13 +34,13 @@ from fornada.spec.source.nodes import Json, Node, Sequence
 
 @dataclass(frozen=True)
 class Factor(Kind):
-    """How far a random layer may go: one number, as much either way, or a list of two."""
+    """The range of a random layer: one number for both directions, or a list [lower, upper]."""
 
     number: Number
 
     @property
     def words(self) -> str:
-        return f"{self.number.words}; or a list of two such, the lower first"
+        return f"{self.number.words}; or a list of two of these, the lower first"
 
     def parse(self, node: Node, at: At) -> float | tuple[float, ...]:
         if isinstance(node, Sequence):
@@ -59,7 +59,7 @@ class Margins(Kind):
     """Rows and columns to add: one number, [rows, columns], or [[top, bottom], [left, right]]."""
 
     words = "an integer, 0 or more; or [rows, columns]; or [[top, bottom], [left, right]]"
-    # Two for either axis; kept as pairs of pairs.
+    # Two numbers for each axis. The value is stored as ((top, bottom), (left, right)).
     side = Pair(Integer(minimum=0))
 
     def parse(self, node: Node, at: At) -> tuple[tuple[int, int], ...]:
@@ -75,7 +75,7 @@ class Margins(Kind):
 
 _LAYER: dict[str, Kind] = {"name": NAME, "trainable": BOOLEAN}
 _NOT_HERE = {
-    **NO_GENERATION,
+    **NO_DTYPE_OR_AUTOCAST,
     "activity_regularizer": "activity_regularizer is not supported for this layer.",
 }
 _NO_LORA = {
@@ -121,7 +121,7 @@ _SCALED: dict[str, Kind] = {
     "epsilon": POSITIVE,
 }
 _FACTOR = Factor(Number(minimum=-1, maximum=1))
-# At -1 an image would be zoomed to nothing.
+# With -1 the image would be zoomed to size 0.
 _ZOOM = Factor(Number(above=-1, maximum=1))
 _RANDOM: dict[str, Kind] = {"seed": SEED, "data_format": DATA_FORMAT, **_LAYER}
 _MOVED: dict[str, Kind] = {
@@ -132,9 +132,9 @@ _MOVED: dict[str, Kind] = {
 }
 
 LAYERS = {
-    "Input": Hand(
-        "The shape of one image: height, width, channels. Optional, and only as the first; "
-        "compared with image_size and color_mode.",
+    "Input": Entry(
+        "The shape of one image: height, width, channels. Optional; it must be the first layer, "
+        "and the shape must fit image_size and color_mode.",
         {"shape": ListOf(Integer(minimum=1), 3, 3), "name": NAME},
         {
             name: f"{name} is not supported: the data decides it."
@@ -150,13 +150,13 @@ LAYERS = {
         },
         required=frozenset({"shape"}),
     ),
-    "Rescaling": Hand(
-        "Multiplies by scale and adds offset: 1/255 brings pixels to 0 to 1.",
+    "Rescaling": Entry(
+        "Multiplies by scale and adds offset: 1/255 scales pixels to between 0 and 1.",
         {"scale": NUMBERS, "offset": NUMBERS, **_LAYER},
         _NOT_HERE,
     ),
-    "Normalization": Hand(
-        "Takes mean away and divides by the root of variance; both must be given.",
+    "Normalization": Entry(
+        "Subtracts mean and divides by the square root of variance; both must be given.",
         {
             "axis": Nullable(AXES),
             "mean": NUMBERS,
@@ -167,13 +167,13 @@ LAYERS = {
         _NOT_HERE,
         required=frozenset({"mean", "variance"}),
     ),
-    "Conv2D": Hand(
+    "Conv2D": Entry(
         "Slides filters of kernel_size over the image.",
         {**_WINDOW, "groups": COUNT, **_KERNEL, **_LAYER},
-        NO_GENERATION,
+        NO_DTYPE_OR_AUTOCAST,
     ),
-    "SeparableConv2D": Hand(
-        "Slides one filter over each channel, then mixes channels point by point.",
+    "SeparableConv2D": Entry(
+        "Slides one filter over each channel, then mixes the channels of each pixel.",
         {
             **_WINDOW,
             "depth_multiplier": COUNT,
@@ -191,34 +191,36 @@ LAYERS = {
             "bias_constraint": CONSTRAINT,
             **_LAYER,
         },
-        NO_GENERATION,
+        NO_DTYPE_OR_AUTOCAST,
     ),
-    "MaxPooling2D": Hand(
-        "Keeps the largest value of each window; strides null moves by pool_size.",
+    "MaxPooling2D": Entry(
+        "Keeps the largest value of each window; strides: null means the pool_size.",
         _POOLING,
         _NOT_HERE,
     ),
-    "MinPooling2D": Hand(
-        "Keeps the smallest value of each window. Not of Keras: the worker builds it as "
-        "Rescaling(-1), MaxPooling2D, Rescaling(-1).",
+    "MinPooling2D": Entry(
+        "Keeps the smallest value of each window. Keras does not have this layer: the worker "
+        "builds it as Rescaling(-1), MaxPooling2D, Rescaling(-1).",
         _POOLING,
         _NOT_HERE,
     ),
-    "AveragePooling2D": Hand(
-        "Keeps the mean of each window; strides null moves by pool_size.", _POOLING, _NOT_HERE
+    "AveragePooling2D": Entry(
+        "Keeps the mean of each window; strides: null means the pool_size.", _POOLING, _NOT_HERE
     ),
-    "GlobalMaxPooling2D": Hand("The largest value of each channel.", _GLOBAL, _NOT_HERE),
-    "GlobalAveragePooling2D": Hand("The mean of each channel.", _GLOBAL, _NOT_HERE),
-    "Flatten": Hand(
-        "Makes one row of an image.", {"data_format": DATA_FORMAT, **_LAYER}, _NOT_HERE
+    "GlobalMaxPooling2D": Entry("The largest value of each channel.", _GLOBAL, _NOT_HERE),
+    "GlobalAveragePooling2D": Entry("The mean of each channel.", _GLOBAL, _NOT_HERE),
+    "Flatten": Entry(
+        "Turns an image into one list of values.",
+        {"data_format": DATA_FORMAT, **_LAYER},
+        _NOT_HERE,
     ),
-    "Dense": Hand(
-        "A layer of neurons, each fed by all values before it.",
+    "Dense": Entry(
+        "A layer of neurons; every neuron gets all values of the layer before it.",
         {"units": COUNT, **_KERNEL, **_LAYER},
-        {**_NO_LORA, **NO_GENERATION},
+        {**_NO_LORA, **NO_DTYPE_OR_AUTOCAST},
     ),
-    "Dropout": Hand(
-        "Silences a share of the values at each training step.",
+    "Dropout": Entry(
+        "Sets a random share of the values to 0 in each training step.",
         {
             "rate": SHARE,
             "noise_shape": Nullable(ListOf(Nullable(Integer(minimum=1)))),
@@ -227,13 +229,13 @@ LAYERS = {
         },
         _NOT_HERE,
     ),
-    "SpatialDropout2D": Hand(
-        "Silences a share of the channels at each training step.",
+    "SpatialDropout2D": Entry(
+        "Sets a random share of the channels to 0 in each training step.",
         {"rate": SHARE, "data_format": DATA_FORMAT, "seed": SEED, "name": NAME},
         {"dtype": NO_DTYPE},
     ),
-    "BatchNormalization": Hand(
-        "Keeps each channel near mean 0 and deviation 1, by the batch.",
+    "BatchNormalization": Entry(
+        "Keeps each channel near mean 0 and standard deviation 1, computed over the batch.",
         {
             "axis": AXIS,
             "momentum": SHARE,
@@ -250,16 +252,16 @@ LAYERS = {
             "synchronized": "synchronized is not supported: a job runs on one device.",
         },
     ),
-    "LayerNormalization": Hand(
-        "Keeps each image near mean 0 and deviation 1.",
+    "LayerNormalization": Entry(
+        "Keeps each image near mean 0 and standard deviation 1.",
         {"axis": AXES, **_SCALED, **_LAYER},
         _NOT_HERE,
     ),
-    "Activation": Hand(
-        "An activation as a layer of its own.", {"activation": ACTIVATION, **_LAYER}, _NOT_HERE
+    "Activation": Entry(
+        "An activation as a separate layer.", {"activation": ACTIVATION, **_LAYER}, _NOT_HERE
     ),
-    "ReLU": Hand(
-        "x above threshold, else 0 or a slope; at most max_value.",
+    "ReLU": Entry(
+        "x above threshold, else 0 or negative_slope * (x - threshold); at most max_value.",
         {
             "max_value": Nullable(NOT_NEGATIVE),
             "negative_slope": NOT_NEGATIVE,
@@ -268,43 +270,43 @@ LAYERS = {
         },
         _NOT_HERE,
     ),
-    "LeakyReLU": Hand(
+    "LeakyReLU": Entry(
         "x above 0, negative_slope * x below.",
         {"negative_slope": NOT_NEGATIVE, **_LAYER},
         _NOT_HERE,
     ),
-    "Reshape": Hand(
-        "The same values in another shape, without the batch; one -1 is worked out.",
+    "Reshape": Entry(
+        "The same values in another shape, given without the batch axis; one -1 is computed.",
         {"target_shape": ListOf(Either(Integer(minimum=1), Integer(-1, -1)), maximum=8), **_LAYER},
         _NOT_HERE,
     ),
-    "ZeroPadding2D": Hand(
+    "ZeroPadding2D": Entry(
         "Adds rows and columns of 0.",
         {"padding": Margins(), "data_format": DATA_FORMAT, **_LAYER},
         _NOT_HERE,
     ),
-    "RandomFlip": Hand(
-        "Turns images over, at training only.",
+    "RandomFlip": Entry(
+        "Flips images at random, in training only.",
         {"mode": Choice("horizontal_and_vertical", "horizontal", "vertical"), **_RANDOM},
         _NOT_HERE,
     ),
-    "RandomRotation": Hand(
-        "Turns images by a share of a full turn, at training only.",
+    "RandomRotation": Entry(
+        "Rotates images by a random share of a full turn, in training only.",
         {"factor": _FACTOR, **_MOVED},
         _NOT_HERE,
     ),
-    "RandomZoom": Hand(
-        "Zooms out (above 0) and in (below 0), at training only.",
+    "RandomZoom": Entry(
+        "Zooms out (above 0) or in (below 0) at random, in training only.",
         {"height_factor": _ZOOM, "width_factor": Nullable(_ZOOM), **_MOVED},
         _NOT_HERE,
     ),
-    "RandomTranslation": Hand(
-        "Moves images by a share of their size, at training only.",
+    "RandomTranslation": Entry(
+        "Moves images by a random share of their size, in training only.",
         {"height_factor": _FACTOR, "width_factor": _FACTOR, **_MOVED},
         _NOT_HERE,
     ),
-    "RandomContrast": Hand(
-        "Changes contrast, at training only.",
+    "RandomContrast": Entry(
+        "Changes the contrast at random, in training only.",
         {
             "factor": Factor(SHARE),
             "value_range": ListOf(ANY_NUMBER, 2, 2, ascending=True),

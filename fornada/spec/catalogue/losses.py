@@ -1,7 +1,7 @@
-"""What training makes small, and the labels it takes."""
+"""Losses, and the labels that each expects. Training minimizes the loss."""
 
 from fornada.spec.catalogue.arguments import BOOLEAN, NO_DTYPE, SHARE
-from fornada.spec.catalogue.family import Family, Hand
+from fornada.spec.catalogue.family import Entry, Family
 from fornada.spec.kinds.compound import Nullable
 from fornada.spec.kinds.kind import Kind
 from fornada.spec.kinds.plain import Choice, Integer
@@ -9,32 +9,32 @@ from fornada.spec.kinds.text import Label
 
 _EVERY: dict[str, Kind] = {
     "from_logits": BOOLEAN,
-    # Outputs have two axes, the batch and the classes: both of these name the second.
+    # The output has two axes, batch and classes. Both values mean the axis of the classes.
     "axis": Choice(-1, 1),
-    # Not `none`: a training step needs one number.
+    # Keras's `none` is missing: a training step needs the loss as one number.
     "reduction": Choice("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight"),
     "name": Label(),
 }
 _DTYPE = {"dtype": NO_DTYPE}
 
 LOSSES = {
-    "SparseCategoricalCrossentropy": Hand(
-        "For classes as integers: label_mode int, one output a class.",
+    "SparseCategoricalCrossentropy": Entry(
+        "For labels that are integers: label_mode int, one output for each class.",
         {**_EVERY, "ignore_class": Nullable(Integer(minimum=0))},
         _DTYPE,
     ),
-    "CategoricalCrossentropy": Hand(
-        "For classes one-hot: label_mode categorical, one output a class.",
+    "CategoricalCrossentropy": Entry(
+        "For one-hot labels: label_mode categorical, one output for each class.",
         {**_EVERY, "label_smoothing": SHARE},
         _DTYPE,
     ),
-    "BinaryCrossentropy": Hand(
+    "BinaryCrossentropy": Entry(
         "For two classes: label_mode binary, one output.",
         {**_EVERY, "label_smoothing": SHARE},
         _DTYPE,
     ),
 }
-# The label mode that each loss takes.
+# The label mode that each loss expects.
 LABEL_MODES = {
     "SparseCategoricalCrossentropy": "int",
     "CategoricalCrossentropy": "categorical",

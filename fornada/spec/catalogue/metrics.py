@@ -1,7 +1,7 @@
-"""What is measured beside the loss."""
+"""Metrics: they are computed in addition to the loss."""
 
 from fornada.spec.catalogue.arguments import BOOLEAN, COUNT, NO_DTYPE, SHARE
-from fornada.spec.catalogue.family import Family, Hand
+from fornada.spec.catalogue.family import Entry, Family
 from fornada.spec.kinds.compound import Either, ListOf, Nullable
 from fornada.spec.kinds.kind import Kind
 from fornada.spec.kinds.plain import Choice, Integer, Number
@@ -29,51 +29,51 @@ _AUC: dict[str, Kind] = {
 }
 
 METRICS = {
-    "accuracy": Hand("How often the answer is right; fits the labels by itself."),
-    "sparse_categorical_accuracy": Hand(
-        "How often the likeliest class is right, with label_mode int.",
+    "accuracy": Entry("How often the answer is right; Keras chooses it to fit the labels."),
+    "sparse_categorical_accuracy": Entry(
+        "How often the most likely class is right, with label_mode int.",
         with_arguments="SparseCategoricalAccuracy",
     ),
-    "categorical_accuracy": Hand(
-        "How often the likeliest class is right, with label_mode categorical.",
+    "categorical_accuracy": Entry(
+        "How often the most likely class is right, with label_mode categorical.",
         with_arguments="CategoricalAccuracy",
     ),
-    "binary_accuracy": Hand(
+    "binary_accuracy": Entry(
         "How often the output lies on the right side of 0.5.",
         with_arguments="BinaryAccuracy",
     ),
-    "sparse_top_k_categorical_accuracy": Hand(
-        "How often the right class is among the likeliest five.",
+    "sparse_top_k_categorical_accuracy": Entry(
+        "How often the right class is among the five most likely.",
         with_arguments="SparseTopKCategoricalAccuracy",
     ),
-    "SparseCategoricalAccuracy": Hand("The same, as a class.", _NAMED, _DTYPE),
-    "CategoricalAccuracy": Hand("The same, as a class.", _NAMED, _DTYPE),
-    "BinaryAccuracy": Hand(
+    "SparseCategoricalAccuracy": Entry("sparse_categorical_accuracy, as a class.", _NAMED, _DTYPE),
+    "CategoricalAccuracy": Entry("categorical_accuracy, as a class.", _NAMED, _DTYPE),
+    "BinaryAccuracy": Entry(
         "How often the output lies on the right side of the threshold.",
-        # 0 is for logits.
+        # A threshold of 0 is for logits.
         {**_NAMED, "threshold": Number(minimum=0, below=1)},
         _DTYPE,
     ),
-    "SparseTopKCategoricalAccuracy": Hand(
-        "How often the right class is among the likeliest k.",
+    "SparseTopKCategoricalAccuracy": Entry(
+        "How often the right class is among the k most likely.",
         {"k": COUNT, **_NAMED, "from_sorted_ids": BOOLEAN},
         _DTYPE,
     ),
-    # Names are fixed where Keras would number them by how many the process has made.
-    "AUC": Hand(
+    # Keras would number these names by how many such metrics the process has made before.
+    "AUC": Entry(
         "The area under a curve over all thresholds, with label_mode binary or categorical.",
         _AUC,
         _DTYPE,
         defaults={"name": "auc"},
     ),
-    "Precision": Hand(
-        "Of those called positive, how many are; with label_mode binary or categorical.",
+    "Precision": Entry(
+        "The share of the positive answers that are right, with label_mode binary or categorical.",
         _COUNTING,
         _DTYPE,
         defaults={"name": "precision"},
     ),
-    "Recall": Hand(
-        "Of the positive ones, how many are called so; with label_mode binary or categorical.",
+    "Recall": Entry(
+        "The share of the positive images that are found, with label_mode binary or categorical.",
         _COUNTING,
         _DTYPE,
         defaults={"name": "recall"},
@@ -82,7 +82,7 @@ METRICS = {
 _SPARSE = frozenset({"int"})
 _ONE_HOT = frozenset({"categorical"})
 _OUTPUTS = frozenset({"binary", "categorical"})
-# The label modes that each metric can be computed with.
+# The label modes that each metric works with.
 LABEL_MODES = {
     "accuracy": frozenset({"int", "categorical", "binary"}),
     "sparse_categorical_accuracy": _SPARSE,

@@ -1,4 +1,4 @@
-"""Kinds that are Keras classes with their arguments: one, or a list."""
+"""Kinds for Keras classes with their arguments: one object, or a list of objects."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from fornada.spec.source.nodes import Json, Mark, Node, Scalar, written_name
 from fornada.spec.values import KerasObject, Value
 from fornada.spec.wording import clip, did_you_mean, listed
 
-# Endings of files that people keep models in. None is read: loading one can run code.
+# Endings of model files. A spec may not name one, because loading a model file can run code.
 _MODEL_FILES = (
     ".keras",
     ".h5",
@@ -30,7 +30,7 @@ _MODEL_FILES = (
 
 @dataclass(frozen=True)
 class Object(Kind):
-    """One class of a family: its name, or `{name: {argument: value}}`."""
+    """An object of one class of a family: the class's name, or `{name: {argument: value}}`."""
 
     family: Family
 
@@ -44,10 +44,10 @@ class Object(Kind):
         )
 
     def parse(self, node: Node, at: At) -> KerasObject:
-        """The object; without the arguments that could not be read, whose problems are recorded."""
+        """The object. Arguments that could not be read are missing; their problems are recorded."""
         written, mark, arguments = self._split(node, at)
         name = self._name(written, mark, arguments, at)
-        replacement = self.family.hands[name].with_arguments
+        replacement = self.family.entries[name].with_arguments
         if replacement and isinstance(arguments, nodes.Mapping) and arguments.items:
             name = replacement
         here = at.key(written)
@@ -68,7 +68,7 @@ class Object(Kind):
 
     def _name(self, written: str, mark: Mark, arguments: Node, at: At) -> str:
         name = self.family.aliases.get(written, written)
-        if name in self.family.hands:
+        if name in self.family.entries:
             return name
         if is_model_file(written):
             raise at.refuse(mark, untrusted(written), FailureCode.MODEL_UNTRUSTED)
@@ -90,20 +90,20 @@ class Object(Kind):
 
 
 def is_model_file(written: str) -> bool:
-    """Whether a text names a file that holds a model."""
+    """Whether a text names a model file."""
     return written.lower().endswith(_MODEL_FILES)
 
 
 def untrusted(written: str) -> str:
-    """What is said of a model file."""
+    """The message that refuses a model file."""
     return (
-        f'"{clip(written)}" is a model\'s file, and none is loaded: it could run code.\n'
-        "  Expected the model's layers."
+        f'"{clip(written)}" is a model file. Model files are not loaded: they can run code.\n'
+        "  Expected the layers of the model."
     )
 
 
 def _reads_a_file(arguments: Node) -> bool:
-    """Whether a layer is asked to read its vocabulary from a file of the worker's."""
+    """Whether a layer would read its vocabulary from a file on the worker's host."""
     if not isinstance(arguments, nodes.Mapping):
         return False
     vocabulary = arguments.items.get("vocabulary")
@@ -114,13 +114,13 @@ def _several(names: list[str], node: nodes.Mapping) -> str:
     first = node.items[names[0]]
     what = f"{len(names)} names in one item: {listed(names, 4)}."
     if isinstance(first, Scalar) and first.value is None:
-        # `- Dense:` with its arguments not indented: the commonest slip in a list of mappings.
+        # After `- Dense:` the arguments are not indented: the most common mistake in such lists.
         what += f" Indent the arguments below {clip(names[0])}."
     return what
 
 
 def _unknown(family: Family, written: str) -> str:
-    right = [*family.hands, *family.aliases]
+    right = [*family.entries, *family.aliases]
     shown = clip(written)
     if written in keras_names(family.name):
         what = f'"{shown}" of Keras is not supported yet.'
@@ -129,7 +129,7 @@ def _unknown(family: Family, written: str) -> str:
     hint = did_you_mean(written, right)
     if written in family.instead:
         hint = f'\n  Did you mean "{family.instead[written]}"?'
-    return f"{what}\n  Expected one of: {listed(family.hands)}.{hint}"
+    return f"{what}\n  Expected one of: {listed(family.entries)}.{hint}"
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,9 @@ class ObjectList(Kind):
     """A list of objects of one family.
 
     Attributes:
-        indexed: whether problems always name an item by its index, from 0, as `model.3.Dense`;
-            otherwise by its class alone where that is unique, as `callbacks.EarlyStopping`.
+        minimum: least number of objects.
+        indexed: whether problems always name an item by its index, from 0: `model.3.Dense`.
+            Otherwise a unique class is enough: `callbacks.EarlyStopping`.
     """
 
     family: Family
@@ -159,7 +160,7 @@ class ObjectList(Kind):
             hint = ""
             if isinstance(node, nodes.Mapping):
                 hint = "\n  Begin each item with a dash."
-            elif isinstance(node, Scalar) and node.value in self.family.hands:
+            elif isinstance(node, Scalar) and node.value in self.family.entries:
                 hint = f"\n  Did you mean [{node.value}]?"
             raise self.refuse(node, at, f"{found(node)} is not accepted.", hint)
         if len(node.items) < self.minimum:
@@ -173,7 +174,7 @@ class ObjectList(Kind):
 
     def _places(self, node: nodes.Sequence, at: At) -> list[At]:
         names = [written_name(item) for item in node.items]
-        right = {*self.family.hands, *self.family.aliases}
+        right = {*self.family.entries, *self.family.aliases}
         return [
             at
             if not self.indexed and name in right and names.count(name) == 1

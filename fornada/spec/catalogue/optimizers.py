@@ -1,4 +1,4 @@
-"""How weights follow the gradient."""
+"""Optimizers: they change the weights along the gradient."""
 
 from fornada.spec.catalogue import schedules
 from fornada.spec.catalogue.arguments import (
@@ -10,7 +10,7 @@ from fornada.spec.catalogue.arguments import (
     POSITIVE,
     SHARE,
 )
-from fornada.spec.catalogue.family import Family, Hand
+from fornada.spec.catalogue.family import Entry, Family
 from fornada.spec.catalogue.objects import Object
 from fornada.spec.kinds.compound import Either, Nullable
 from fornada.spec.kinds.kind import Kind
@@ -38,12 +38,12 @@ _ADAM = {
 }
 
 OPTIMIZERS = {
-    "Adam": Hand("Steps scaled by running means of the gradient and its square.", _ADAM),
-    "AdamW": Hand(
-        "Adam, with the weights decayed beside the gradient.",
+    "Adam": Entry("Steps scaled by running means of the gradient and its square.", _ADAM),
+    "AdamW": Entry(
+        "Adam with weight decay; the decay does not enter the running means.",
         {**_ADAM, "weight_decay": NOT_NEGATIVE},
     ),
-    "RMSprop": Hand(
+    "RMSprop": Entry(
         "Steps scaled by a running mean of the gradient's square.",
         {
             **_EVERY,
@@ -53,8 +53,8 @@ OPTIMIZERS = {
             "centered": BOOLEAN,
         },
     ),
-    "SGD": Hand(
-        "Steps along the gradient, with momentum if there is any.",
+    "SGD": Entry(
+        "Steps along the gradient, with momentum if it is above 0.",
         {**_EVERY, "momentum": SHARE, "nesterov": BOOLEAN},
     ),
 }

@@ -1,14 +1,14 @@
-"""Learning rates that change by the step."""
+"""Schedules: learning rates that change from step to step."""
 
 from fornada.spec.catalogue.arguments import BOOLEAN, COUNT, NONE_OR_MORE, NOT_NEGATIVE, POSITIVE
-from fornada.spec.catalogue.family import Family, Hand
+from fornada.spec.catalogue.family import Entry, Family
 from fornada.spec.kinds.compound import ListOf, Nullable
 from fornada.spec.kinds.plain import Integer
 from fornada.spec.kinds.text import Label
 
 SCHEDULES = {
-    "ExponentialDecay": Hand(
-        "Multiplied by decay_rate every decay_steps steps.",
+    "ExponentialDecay": Entry(
+        "The rate is multiplied by decay_rate every decay_steps steps.",
         {
             "initial_learning_rate": POSITIVE,
             "decay_steps": COUNT,
@@ -17,8 +17,8 @@ SCHEDULES = {
             "name": Label(),
         },
     ),
-    "CosineDecay": Hand(
-        "Down along a cosine over decay_steps steps, after a warm-up if there is one.",
+    "CosineDecay": Entry(
+        "The rate falls along a cosine over decay_steps steps, after a warm-up if one is given.",
         {
             "initial_learning_rate": NOT_NEGATIVE,
             "decay_steps": COUNT,
@@ -28,8 +28,8 @@ SCHEDULES = {
             "warmup_steps": NONE_OR_MORE,
         },
     ),
-    "PiecewiseConstantDecay": Hand(
-        "One value up to each boundary, in steps, and one after the last.",
+    "PiecewiseConstantDecay": Entry(
+        "One rate up to each boundary, in steps, and one rate after the last boundary.",
         {
             "boundaries": ListOf(Integer(minimum=0), ascending=True),
             "values": ListOf(POSITIVE, minimum=2),

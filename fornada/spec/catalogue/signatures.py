@@ -1,7 +1,7 @@
-"""What Keras says of its own classes: names, arguments and defaults.
+"""The names, arguments and defaults of Keras's classes, without importing Keras.
 
-`keras_signatures.json` holds them for the Keras it was written from, by
-`python -P -m fornada.worker.trainer.model.signatures`; a test compares it with the installed one.
+They come from `keras_signatures.json`. `python -P -m fornada.worker.trainer.model.signatures`
+writes that file from the installed Keras, and a test compares the two.
 """
 
 import json
@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-# Ours, and whose arguments each has.
+# Layers that Keras does not have, each with the Keras layer whose arguments it has.
 BORROWED = {"MinPooling2D": "MaxPooling2D"}
 
 
@@ -19,13 +19,13 @@ def _generated() -> Any:
 
 
 def keras_version() -> str:
-    """Of the Keras that the signatures were read from."""
+    """The version of the Keras that the signatures were read from."""
     return str(_generated()["keras"])
 
 
 @cache
 def keras_names(family: str) -> frozenset[str]:
-    """Every public name of Keras in a family, supported or not."""
+    """All public names of Keras in a family, also those that a spec may not use."""
     return frozenset(_generated()["names"][family])
 
 

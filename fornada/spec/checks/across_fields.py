@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fornada.spec import monitors
-from fornada.spec.catalogue import FAMILIES, idle, losses, metrics
+from fornada.spec.catalogue import FAMILIES, conditional, losses, metrics
 from fornada.spec.catalogue.combinations import CHECKS
 from fornada.spec.catalogue.family import Family
 from fornada.spec.checks import checkpoints, classes, heads, sizes
@@ -35,8 +35,8 @@ def check(values: Mapping[str, Any], at: At) -> None:
     for item, _ in list(at.reading.places.values()):
         if item.class_name in CHECKS:
             CHECKS[item.class_name](item.arguments, at.place_of(item))
-        if item.class_name in idle.IDLE:
-            idle.check(_family(item), item, at.place_of(item))
+        if item.class_name in conditional.CONDITIONAL:
+            conditional.check(_family(item), item, at.place_of(item))
     _check_validation(draft, at)
     _check_cropping(draft, at)
     _check_class_names(draft, at)
@@ -60,7 +60,7 @@ def check(values: Mapping[str, Any], at: At) -> None:
 
 
 def _family(item: KerasObject) -> Family:
-    return next(one for one in FAMILIES.values() if item.class_name in one.hands)
+    return next(one for one in FAMILIES.values() if item.class_name in one.entries)
 
 
 def _check_validation(draft: Draft, at: At) -> None:

@@ -1,4 +1,4 @@
-"""The reference page of the spec, generated from the same fields that read it."""
+"""The reference page of the spec, generated from the fields that read a spec."""
 
 import json
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ _HEAD = """\
 <!-- Written by `python -P -m fornada.spec docs`; a test fails when it is stale. -->
 # The spec
 
-A spec says what to train. It is Keras spelled in YAML: an item is the name of a Keras class, with
-its own keyword arguments. Names, arguments and defaults are those of Keras {keras}.
+A spec says what to train. It is Keras written as YAML: an item is the name of a Keras class with
+its keyword arguments. Names, arguments and defaults are those of Keras {keras}.
 
 ```yaml
 name: digits-cnn
 data:
-  train: Data/Train               # one sub-folder a class
+  train: Data/Train               # one sub-folder for each class
   test: Data/Test                 # the best model is evaluated on it, once
   image_size: [28, 28]
   batch_size: 64
@@ -46,108 +46,111 @@ callbacks:
   - ModelCheckpoint: {{monitor: val_loss, mode: min, save_best_only: true}}
 ```
 
-`fornada check SPEC` says everything that is wrong with a spec, with line, place and the nearest
-right name. `fornada render SPEC` prints it with every default written out.
+`fornada check SPEC` reports everything that is wrong with a spec: the line, the place in the spec
+and the nearest right name. `fornada render SPEC` prints a spec with every default written out.
 
-A last layer that does not fit its loss, as a model without softmax under
-`SparseCategoricalCrossentropy`, is a warning, and so is a metric that takes logits for
-probabilities or the other way round: Keras trains such a model too, to numbers that are not what
-was meant. `check`, `submit`, `run` and the job's log say so; nothing is refused.
+Two mistakes are only warnings: a last layer that does not fit its loss, such as a model without
+softmax under `SparseCategoricalCrossentropy`, and a metric that expects probabilities from a model
+that gives logits, or logits from one that gives probabilities. Keras trains such a model too, but
+its numbers do not mean what you expect. `check`, `submit`, `run` and the job's log warn about it.
 
 ## How values are written
 
-- **A class** is its name (`Flatten`, `RandomNormal`) or its name with arguments
+- **A class** is written as its name (`Flatten`, `RandomNormal`), or as its name with arguments
   (`{{RandomNormal: {{stddev: 0.05}}}}`). Initializers, regularizers, constraints, optimizers and
-  losses may also be spelled as Keras spells them in lower case (`random_normal`, `l2`, `adam`).
+  losses may also have Keras's lower-case names (`random_normal`, `l2`, `adam`).
 - **A number** may be a fraction (`1/255`) or have an exponent (`1e-3`). Where an integer is
   expected, `64.0` is refused.
-- **`classes`**, in an integer argument, is how many classes the data has.
-- **A size** that has a height and a width takes one number for both, or a list of two.
-- **true and false** are the only words for a choice of two: `yes`, `no`, `on` and `off` are text.
-- **An argument that cannot act** is refused, where it is not the default: `bias_regularizer` beside
-  `use_bias: false`, `nesterov: true` without `momentum`, `fill_value` beside another `fill_mode`
-  than `constant`.
+- **`classes`**, in an integer argument, means the number of classes in the data.
+- **A size** with a height and a width is one number for both, or a list of two.
+- **true and false** are the only booleans: `yes`, `no`, `on` and `off` are text.
+- **An argument without effect** is refused if it differs from its default: `bias_regularizer`
+  beside `use_bias: false`, `nesterov: true` without `momentum`, or `fill_value` beside a
+  `fill_mode` other than `constant`.
 - **A time** is `2h`, `90m`, `1h30m`, `45s` or a number of seconds.
-- **A folder** is taken from where you stand and must lie under the data root
-  (`FORNADA_DATA_ROOT`; any readable folder when everything runs on one machine). `..` and `~` are
-  refused, and so are links that lead out of the root.
-- **`--set`** lays values over a spec: `--set data.batch_size=128`,
+- **A folder** is relative to your current folder, or absolute. It must lie under the data root
+  (`FORNADA_DATA_ROOT`; when everything runs on one machine, any readable folder is allowed). `..`
+  and `~` are refused, and so are links that lead out of the data root.
+- **`--set`** changes values of a spec: `--set data.batch_size=128`,
   `--set compile.optimizer.Adam.learning_rate=1/1000`, `--set callbacks.EarlyStopping.patience=3`.
   An item of a list is named by its index, from 0 as in `model.layers[3]`
-  (`--set model.3.Dense.units=32`), or by its class where only one item has it.
+  (`--set model.3.Dense.units=32`), or by its class if only one item has this class.
 
-A spec has at most {bytes} bytes, {nodes:,} values, and lists and mappings inside one another to a
-depth of {depth}. Tags, anchors, names given twice, NaN and infinity are refused. A model has at
-most {parameters:,} parameters; a worker may allow fewer.
+A spec has at most {bytes} bytes and {nodes:,} values, and its lists and mappings are nested at most
+{depth} deep. Tags, anchors, names given twice, NaN and infinity are refused. A model has at most
+{parameters:,} parameters; a worker may allow fewer.
 """
 
 _SUBSETS = """\
-`train`, `validation` and `test` take a folder, or the subset of it that Keras's
-`image_dataset_from_directory` takes with the same `validation_split`, `subset`, `seed` and
-`shuffle`. `specs/owner.yaml` trains on 90 % of `Data/Train`, which are 1,800 of its 2,000 images,
-and validates on 10 % of `Data/Test`, which are 50 of 500:
+`train`, `validation` and `test` are each a folder, or a subset of a folder. A subset has the same
+files that Keras's `image_dataset_from_directory` gives for the same `validation_split`, `subset`,
+`seed` and `shuffle`. `specs/owner.yaml` trains on 90 % of `Data/Train` (1,800 of its 2,000 images)
+and validates on 10 % of `Data/Test` (50 of its 500 images):
 
 ```yaml
 train: {folder: Data/Train, validation_split: 0.1, subset: training}
 validation: {folder: Data/Test, validation_split: 0.1, subset: validation}
 ```
 
-`validation: {folder: Data/Test, split: 0.1}` is short for the latter. Without `shuffle` a subset is
-the end, or the beginning, of the sorted list of files, and lacks whole classes: a warning says so.
-A file that is in training and in validation or test too is a warning of `check --data` and of the
-job's log.
+`validation: {folder: Data/Test, split: 0.1}` is a short form of the second line. Without `shuffle`,
+a subset is the end or the beginning of the sorted list of files, so whole classes are missing; a
+warning says so. If a file is used for training and also for validation or test, `check --data` and
+the job's log warn about it.
 
-What is wrong with the folders is told by `fornada check --data`, `fornada data check`, `fornada
-submit` and the job in the same words. A class of training that `validation` or `test` has no folder
-for, and a class without images in `train`, are refused; a folder there that is no class of training
-is left out, with a warning, and so is a class without images.
+`fornada check --data`, `fornada data check`, `fornada submit` and the job report the same problems
+with folders, in the same words. Two things are refused: a class without images in `train`, and a
+class of `train` without a folder in `validation` or `test`. Two things give a warning: a folder in
+`validation` or `test` that is not a class of `train`, which is ignored, and a class there without
+images.
 """
 _MODES = """\
 The loss decides which `label_mode` the data needs:
 
 | loss | label_mode | outputs of the last layer |
 | --- | --- | --- |
-| `SparseCategoricalCrossentropy` | `int` | one a class |
-| `CategoricalCrossentropy` | `categorical` | one a class |
+| `SparseCategoricalCrossentropy` | `int` | one for each class |
+| `CategoricalCrossentropy` | `categorical` | one for each class |
 | `BinaryCrossentropy` | `binary` | 1 |
 """
 _MONITORS = """\
-A `monitor` is a name that the training produces: `loss`, each metric's name, and with
-validation the same with `val_` before it. A monitor that is never produced is an error. `mode:
-auto` is `min` for the loss and `max` for the metrics, which are all better when higher. The
-first `ModelCheckpoint` decides which model is the best; without one it is the one with the
-lowest `val_loss`, or `loss` where there is no validation. `best.keras` is always kept: it holds
-the weights that gave the recorded value.
+A `monitor` is a name that the training produces: `loss`, the name of each metric, and with
+validation the same names with `val_` before them. A monitor that is never produced is an error.
+`mode: auto` is `min` for the loss and `max` for the metrics, because every metric here is better
+when it is higher. The first `ModelCheckpoint` decides which model is the best. Without a
+`ModelCheckpoint`, the best model is the one with the lowest `val_loss`, or with the lowest `loss`
+if there is no validation. `best.keras` is always kept: it holds the weights that gave the recorded
+value.
 
-Each `ModelCheckpoint` with a `filepath` of its own writes that file as Keras does, into the
-attempt's folder, beside `best.keras`. Keras's placeholders and sub-folders are allowed:
+A `ModelCheckpoint` with a `filepath` writes that file as Keras does, into the attempt's folder and
+beside `best.keras`. Keras's placeholders and sub-folders are allowed:
 `checkpoints/{epoch:02d}-{val_loss:.2f}.keras`. The files are recorded as artifacts of the kind
-`checkpoint`, and a job that is resumed has them as one that was never stopped. The first one may go
-without a `filepath`, and then keeps `best.keras` alone: with `save_weights_only: true`
-`best.weights.h5` beside it, and with `save_best_only: false` `last.keras`. Every other one needs a
-`filepath`, and so does one with an `initial_value_threshold`.
+`checkpoint`, and a resumed job has the same files as a job that was never stopped. Only the first
+`ModelCheckpoint` may leave out `filepath`. It then keeps `best.keras`; with `save_weights_only:
+true` also `best.weights.h5`, and with `save_best_only: false` also `last.keras`. A
+`ModelCheckpoint` with an `initial_value_threshold` always needs a `filepath`.
 
-`last.keras` is written after each epoch and once more at the end. Then it is what Keras has after
-`fit`: with the best weights where `EarlyStopping` restores them.
+`last.keras` is written after each epoch and once more at the end. At the end it holds what Keras's
+model holds after `fit`: if `EarlyStopping` restores the best weights, it holds these.
 
-With `use_ema: true` an optimizer averages the weights. `last.keras` is then always written and
-has the averages; `best.keras` has the weights that were measured. `SwapEMAWeights:
-{swap_on_epoch: true}`, before the callbacks that save, has the averages measured and kept in
-`best.keras`. Where `EarlyStopping` then ends the training, and restores nothing, Keras leaves
-the weights that are not averaged in the model, and so in `last.keras`.
+With `use_ema: true` the optimizer also computes averaged weights. `last.keras` is then always
+written and holds the averaged weights; `best.keras` holds the weights that were evaluated, which
+are not averaged. With `SwapEMAWeights: {swap_on_epoch: true}` before the callbacks that save, the
+averaged weights are evaluated, and `best.keras` holds them. If `EarlyStopping` then ends the
+training and restores no weights, Keras leaves the weights that are not averaged in the model, so
+`last.keras` holds those.
 """
 _WEIGHTS = """
 In `class_weight` an integer is the index of a class, as in Keras, and a key in quotes is the name
-of its folder: over the folders `1`, `2` and `3`, `{0: 2}` and `{"1": 2}` mean the same class.
-`balanced` gives a class the weight images / (classes * images of the class), counting the classes
-that have images to train on, so that all count the same together.
+of its folder: with the folders `1`, `2` and `3`, `{0: 2}` and `{"1": 2}` mean the same class.
+`balanced` gives each class the weight images / (classes * images of the class), so that all classes
+together count the same. Only classes with images to train on are counted.
 """
 _CHANGES = """
 ## Changes of meaning
 
-A spec that one of these applies to has another hash than in the version before: `submit
---needed` does not take older results for it, and no training state from before is continued. A
-job that was queued before means what this version says, and its log says so.
+A spec that uses one of these features has another hash than in the version before. So `submit
+--needed` does not accept older results for it, and no earlier training state is continued. A job
+that was queued before the upgrade runs with the new meaning, and its log says so.
 
 | from version | what |
 | --- | --- |
@@ -182,12 +185,12 @@ def _page() -> Iterator[str]:
     )
     yield "## Sections\n"
     yield from _table(TOP)
-    for its in (DATA, Folder.fields, Validation.fields, COMPILE, FIT, RESOURCES, RETRY):
-        yield f"\n### {its.owner}\n"
-        yield from _table(its)
-        if its is FIT:
+    for fields in (DATA, Folder.fields, Validation.fields, COMPILE, FIT, RESOURCES, RETRY):
+        yield f"\n### {fields.owner}\n"
+        yield from _table(fields)
+        if fields is FIT:
             yield _WEIGHTS.rstrip("\n")
-        if its is DATA:
+        if fields is DATA:
             yield f"\n{_SUBSETS.rstrip()}"
     for name, title in _TITLES.items():
         yield f"\n## {title}\n"
@@ -199,41 +202,42 @@ def _page() -> Iterator[str]:
         yield f"| {change.version} | {change.what} |"
 
 
-def _table(its: Fields) -> Iterator[str]:
-    described = any(field.about for field in its.fields.values())
-    yield f"| {its.noun} | expected | default |{' meaning |' if described else ''}"
+def _table(fields: Fields) -> Iterator[str]:
+    described = any(field.about for field in fields.fields.values())
+    yield f"| {fields.noun} | expected | default |{' meaning |' if described else ''}"
     yield f"| --- | --- | --- |{' --- |' if described else ''}"
-    for name, field in its.fields.items():
+    for name, field in fields.fields.items():
         default = "required" if field.required else f"`{_written(field.default)}`"
         if isinstance(field.kind, Section) and not field.required:
-            default = "its fields'"
+            default = "those of its fields"
         about = f" {field.about} |" if described else ""
         yield f"| `{name}` | {_cell(field.kind.words)} | {default} |{about}"
 
 
 def _family(family: Family) -> Iterator[str]:
-    bare = [name for name in family.hands if not family.arguments[name].fields]
-    if bare:
+    """One table of the classes without arguments, then one section for each other class."""
+    without_arguments = [name for name in family.entries if not family.arguments[name].fields]
+    if without_arguments:
         yield "| name | meaning |"
         yield "| --- | --- |"
-        for name in bare:
-            yield f"| `{name}` | {_cell(family.hands[name].about)} |"
+        for name in without_arguments:
+            yield f"| `{name}` | {_cell(family.entries[name].about)} |"
         yield ""
-    for name, hand in family.hands.items():
-        if name not in bare:
-            yield f"### {name}{_spelled(family, name)}\n"
-            yield f"{hand.about}\n"
+    for name, entry in family.entries.items():
+        if name not in without_arguments:
+            yield f"### {name}{_other_spellings(family, name)}\n"
+            yield f"{entry.about}\n"
             yield from _table(family.arguments[name])
             yield ""
 
 
-def _spelled(family: Family, name: str) -> str:
+def _other_spellings(family: Family, name: str) -> str:
     others = sorted(other for other, means in family.aliases.items() if means == name)
     return f" (or {', '.join(others)})" if others and family.name != "activations" else ""
 
 
 def _cell(text: str) -> str:
-    # Said once, at the head of the page.
+    # The head of the page already says how a class is written.
     return text.replace(", as a name or as {name: {argument: value}}", "").replace("|", "\\|")
 
 

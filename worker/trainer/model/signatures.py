@@ -26,7 +26,7 @@ def generate() -> dict[str, Any]:
         "keras": keras.__version__,
         "names": {name: _names(name) for name in FAMILIES},
         "signatures": {
-            name: {known: _arguments(name, known) for known in sorted(family.hands)}
+            name: {known: _arguments(name, known) for known in sorted(family.entries)}
             for name, family in FAMILIES.items()
         },
     }

@@ -1,4 +1,4 @@
-"""The spec: Keras spelled in YAML, read and checked without Keras."""
+"""The spec of a job: Keras written as YAML. It is read and checked here, without Keras."""
 
 from fornada.spec.datafolder import DataFolder
 from fornada.spec.loading import from_document, load, loads

@@ -1,6 +1,7 @@
-"""Writes docs/spec.md and docs/spec.schema.json from what reads a spec.
+"""Writes docs/spec.md and docs/spec.schema.json.
 
-Run `python -P -m fornada.spec docs` after a change; a test compares.
+Run `python -P -m fornada.spec docs` after a change of the fields or their descriptions. A test
+fails while the files are out of date.
 """
 
 import sys

@@ -1,7 +1,8 @@
-"""What a spec means now and did not mean in an earlier version.
+"""Changes between versions in what a spec means.
 
-A spec that a change applies to has another hash than it had: what was trained under the old meaning
-answers for nothing that is asked under the new one, and its states are not continued.
+A spec that a change applies to has another hash than before the change. So results that were
+trained with the old meaning are not taken for the new one, and old training states are not
+continued.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,10 +22,10 @@ class Change:
     """One change of meaning.
 
     Attributes:
-        name: what the hash knows it by.
-        version: the first one with the new meaning.
-        what: what changed, in one sentence.
-        applies: whether a spec has what changed.
+        name: enters the hash, so it must never change.
+        version: the first version with the new meaning.
+        what: the new meaning, and what the earlier one was.
+        applies: whether a spec uses what changed.
     """
 
     name: str
@@ -33,16 +34,16 @@ class Change:
     applies: Callable[["Spec"], bool]
 
 
-def _numbered(spec: "Spec") -> bool:
+def _has_class_indices(spec: "Spec") -> bool:
     weights = spec.fit.class_weight
-    return isinstance(weights, ClassWeights) and not weights.plain
+    return isinstance(weights, ClassWeights) and not weights.only_names
 
 
-def _averaged(spec: "Spec") -> bool:
+def _averages_weights(spec: "Spec") -> bool:
     return bool(spec.compile.optimizer.arguments.get("use_ema"))
 
 
-def _named(spec: "Spec") -> bool:
+def _writes_checkpoints(spec: "Spec") -> bool:
     return any(map(writes_own_file, spec.callbacks))
 
 
@@ -51,22 +52,24 @@ CHANGES = (
         "class_weight",
         "0.2.0",
         "In `fit.class_weight` an integer is the index of a class, as in Keras, and a number in "
-        "quotes is a class's name. Before, a folder of that name came first.",
-        _numbered,
+        "quotes is the name of a class. Before, an integer meant the class with this name if there "
+        "was one.",
+        _has_class_indices,
     ),
     Change(
         "use_ema",
         "0.2.0",
         "With `use_ema: true` `last.keras` holds the averaged weights, as the model does after "
-        "Keras's `fit`. Before, the averages were lost.",
-        _averaged,
+        "Keras's `fit`. Before, no file held them.",
+        _averages_weights,
     ),
     Change(
         "checkpoint_files",
         "0.2.0",
-        "A `ModelCheckpoint` with a `filepath` writes that file, whichever of several it is. "
-        "Before, only the first one decided about `best.keras`, and `filepath` had no effect.",
-        _named,
+        "Every `ModelCheckpoint` with a `filepath` writes that file. Before, `filepath` had no "
+        "effect, and only the first `ModelCheckpoint` was used, to choose the model in "
+        "`best.keras`.",
+        _writes_checkpoints,
     ),
 )
 
@@ -77,31 +80,34 @@ def of(spec: "Spec") -> list[Change]:
 
 
 def undo(document: dict[str, Any], spec: "Spec") -> None:
-    """Make an effective document what it was before all changes."""
+    """Change an effective document to what it was before all changes, for `earlier_hash`."""
     weights = spec.fit.class_weight
     if isinstance(weights, ClassWeights):
         indices = {str(index): weight for index, weight in weights.indices.items()}
         document["fit"]["class_weight"] = {**indices, **weights.names}
 
 
-def modern(document: Any) -> tuple[Any, list[str]]:
-    """A recorded document in the form of this version, and what that decided, a sentence each.
+def upgrade(document: Any) -> tuple[Any, list[str]]:
+    """Convert a document that an earlier version recorded to the form of this version.
 
     Args:
-        document: as an earlier version recorded it; anything else stays as it is.
+        document: of a job; a document of this version stays as it is.
+    Returns:
+        The document, and one sentence for each part that now means something else.
     """
-    told: list[str] = []
+    notes: list[str] = []
     if not isinstance(document, Mapping):
-        return document, told
+        return document, notes
     fit, callbacks = document.get("fit"), document.get("callbacks")
     if isinstance(fit, Mapping):
-        document = {**document, "fit": _with_indices(fit, told)}
+        document = {**document, "fit": _with_indices(fit, notes)}
     if isinstance(callbacks, list):
-        document = {**document, "callbacks": _with_files(callbacks, told)}
-    return document, told
+        document = {**document, "callbacks": _with_files(callbacks, notes)}
+    return document, notes
 
 
-def _with_indices(fit: Mapping[str, Any], told: list[str]) -> Mapping[str, Any]:
+def _with_indices(fit: Mapping[str, Any], notes: list[str]) -> Mapping[str, Any]:
+    """The `fit` section with class weights in two groups, indices and names."""
     weights = fit.get("class_weight")
     if not isinstance(weights, Mapping) or any(isinstance(w, Mapping) for w in weights.values()):
         return fit
@@ -110,46 +116,59 @@ def _with_indices(fit: Mapping[str, Any], told: list[str]) -> Mapping[str, Any]:
         return fit
     names = {key: weight for key, weight in weights.items() if key not in indices}
     keys = ", ".join(map(str, indices))
-    told.append(
+    notes.append(
         f"fit.class_weight: {keys} {'is an index' if len(indices) == 1 else 'are indices'} of "
-        "classes, as in Keras; an earlier version recorded the job, which took the name of a "
-        "folder first."
+        "classes, as in Keras. An earlier version recorded the job; it took a number for the name "
+        "of a class if there was a class with this name."
     )
     return {**fit, "class_weight": {"index": indices, "name": names}}
 
 
-def _with_files(callbacks: list[Any], told: list[str]) -> list[Any]:
-    """Each checkpoint with a file that it may write; those of an earlier version wrote none."""
-    made: list[Any] = []
-    # A list: a document that no version accepted may have anything here.
-    taken: list[object] = []
-    for place, item in enumerate(callbacks):
+def _with_files(callbacks: list[Any], notes: list[str]) -> list[Any]:
+    """The callbacks, in which every ModelCheckpoint has a file that this version accepts.
+
+    In earlier versions `filepath` had no effect, so any name was accepted.
+    """
+    upgraded: list[Any] = []
+    # A list and not a set: a document that no version accepted may have unhashable values here.
+    used: list[object] = []
+    for position, item in enumerate(callbacks):
         arguments = item.get(CHECKPOINT) if isinstance(item, Mapping) else None
         if not isinstance(arguments, Mapping):
-            made.append(item)
+            upgraded.append(item)
             continue
         name = arguments.get("filepath", BEST)
         weights = arguments.get("save_weights_only") is True
-        kept = {**arguments, "filepath": _file(name, taken, place, weights=weights)}
-        if kept["filepath"] == BEST and kept.get("initial_value_threshold") is not None:
-            kept["initial_value_threshold"] = None
-        if kept != {**arguments, "filepath": name}:
-            told.append(
-                f"callbacks.{CHECKPOINT}: an earlier version recorded the job, in which filepath "
-                f"and initial_value_threshold had no effect; this one writes {kept['filepath']}."
+        changed = {**arguments, "filepath": _file(name, used, position, weights=weights)}
+        if changed["filepath"] == BEST and changed.get("initial_value_threshold") is not None:
+            changed["initial_value_threshold"] = None
+        if changed != {**arguments, "filepath": name}:
+            notes.append(
+                f"callbacks.{CHECKPOINT}: an earlier version recorded the job; there filepath and "
+                f"initial_value_threshold had no effect. This version writes "
+                f"{changed['filepath']}."
             )
-        taken.append(kept["filepath"])
-        made.append({CHECKPOINT: kept})
-    return made
+        used.append(changed["filepath"])
+        upgraded.append({CHECKPOINT: changed})
+    return upgraded
 
 
-def _file(name: object, taken: list[object], place: int, *, weights: bool) -> object:
-    """The file of a checkpoint; what no version accepted stays, and is refused."""
+def _file(name: object, used: list[object], position: int, *, weights: bool) -> object:
+    """A file name for a ModelCheckpoint that this version accepts.
+
+    A name that no version accepted is returned unchanged, and the spec is then refused.
+
+    Args:
+        name: the `filepath` in the document.
+        used: the files of earlier ModelCheckpoints.
+        position: of the callback in its list, for a new name.
+        weights: whether it saves only weights.
+    """
     if not isinstance(name, str) or not is_label(name):
         return name
     ending = ".weights.h5" if weights else ".keras"
-    if name == BEST and not taken:
+    if name == BEST and not used:
         return name
-    if name not in taken and name.endswith(ending) and not is_reserved(name):
+    if name not in used and name.endswith(ending) and not is_reserved(name):
         return name
-    return f"checkpoint-{place}{ending}" if taken else BEST
+    return f"checkpoint-{position}{ending}" if used else BEST

@@ -1,4 +1,4 @@
-"""A folder of images in a spec, and the subset of its files that a set uses."""
+"""A folder of images in a spec, or a subset of its files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ class DataFolder:
 
     Attributes:
         folder: relative to the data root.
-        validation_split: share of the files that is the validation subset; None: no subset.
-        subset: whose files are used; None, like `validation_split`, where all are.
+        validation_split: share of the files in the validation subset; None: all files are used.
+        subset: which subset is used; None: all files are used.
     """
 
     folder: str
@@ -33,7 +33,7 @@ class DataFolder:
     subset: Subset | None = None
 
     def document(self) -> Json:
-        """As `train` and `test` spell it."""
+        """The form in which `train` and `test` are written in a document."""
         if self.subset is None:
             return self.folder
         return {
@@ -43,7 +43,7 @@ class DataFolder:
         }
 
     def validation_document(self) -> Json:
-        """As `validation` spells it: `split` is the share of a validation subset."""
+        """The form in which `validation` is written. `split` is the share of the validation set."""
         if self.subset == "training":
             return self.document()
         return {"folder": self.folder, "split": self.validation_split}
@@ -52,12 +52,14 @@ class DataFolder:
 _FIELDS = {
     "folder": Field(DataPath(), about="The folder."),
     "validation_split": Field(
-        Nullable(SPLIT), None, "The share that is the validation subset; null: all files are used."
+        Nullable(SPLIT),
+        None,
+        "The share of the files in the validation subset; null: all files are used.",
     ),
     "subset": Field(
         Nullable(_SUBSET),
         None,
-        "Which files are used, as image_dataset_from_directory takes them with this "
+        "Which subset is used: the files that image_dataset_from_directory gives with this "
         "validation_split, data.seed and data.shuffle.",
     ),
 }
@@ -75,7 +77,7 @@ class Folder(Kind):
         "train and test",
         "field",
         _FIELDS,
-        {"split": "split is called validation_split here, and needs a subset beside it."},
+        {"split": "split is called validation_split here, and it needs subset beside it."},
     )
 
     def parse(self, node: Node, at: At) -> DataFolder:
@@ -90,7 +92,7 @@ class Folder(Kind):
 
     def _folder(self, values: Mapping[str, Any], at: At) -> DataFolder:
         split, subset = values["validation_split"], values["subset"]
-        # Keras refuses one without the other.
+        # Keras, too, refuses one of the two without the other.
         if split is not None and subset is None:
             message = f"is missing beside validation_split.\n  Expected {_SUBSET.words}."
             raise at.key("subset").refuse(None, message)
@@ -105,7 +107,7 @@ class Folder(Kind):
 
 @dataclass(frozen=True)
 class Validation(Folder):
-    """A folder to validate on, or a subset of one, which has a short spelling of its own."""
+    """A folder to validate on, or a subset of one. `split` is a short form of the subset."""
 
     words = f"{Folder.words}, or {{folder: a folder, split: the share of its validation subset}}"
     fields: ClassVar[Fields] = Fields(
@@ -116,7 +118,7 @@ class Validation(Folder):
             "split": Field(
                 Nullable(SPLIT),
                 None,
-                "The same as validation_split with subset: validation.",
+                "A short form of validation_split with subset: validation.",
             ),
         },
     )
@@ -127,6 +129,9 @@ class Validation(Folder):
             return super()._folder(values, at)
         for other in ("validation_split", "subset"):
             if values[other] is not None:
-                message = f"is given beside {other}.\n  Expected validation_split and subset alone."
+                message = (
+                    f"is given beside {other}.\n"
+                    "  Expected split alone, or validation_split and subset without split."
+                )
                 raise at.key("split").refuse(None, message)
         return DataFolder(values["folder"], split, "validation")

@@ -1,4 +1,7 @@
-"""Where specs come from: files, pipes, documents. Knows no database, so that a check is quick."""
+"""Reads specs from files, from a pipe, and from documents.
+
+This module must not import the database, so that `fornada check` starts quickly.
+"""
 
 import json
 import sys
@@ -12,7 +15,7 @@ from fornada.spec import load as load_file
 from fornada.spec.limits import MAX_BYTES
 from fornada.spec.loading import from_document, from_python
 
-# What stands for a spec that comes through a pipe.
+# The file name that means: read the spec from standard input.
 STDIN = "-"
 
 Source: TypeAlias = Spec | Path | str | Mapping[str, Any]
@@ -22,11 +25,11 @@ def load(settings: Settings, source: Source, *, overrides: Sequence[str] = ()) -
     """Read and check a spec.
 
     Args:
-        settings: say where data may lie.
-        source: a file, a document, or a spec already read.
+        settings: give the data root.
+        source: a file, a document, or a spec that was already read.
         overrides: changes such as `data.batch_size=128`, checked like the file.
     Raises:
-        SpecProblems: with all its problems.
+        SpecProblems: with all problems of the spec.
     """
     root = settings.data_root_path
     if isinstance(source, Spec):
@@ -36,7 +39,7 @@ def load(settings: Settings, source: Source, *, overrides: Sequence[str] = ()) -
     if isinstance(source, Mapping):
         return from_python(source, overrides=overrides, data_root=root)
     if str(source) == STDIN:
-        # One byte more than allowed tells a text that is too long.
+        # One byte more than allowed: enough to see that a text is too long.
         text = sys.stdin.buffer.read(MAX_BYTES + 1)
         return loads(text, file="<stdin>", overrides=overrides, data_root=root)
     return load_file(Path(source), overrides=overrides, data_root=root)
@@ -49,15 +52,15 @@ def recorded(
     name: str = "<spec>",
     overrides: Sequence[str] = (),
 ) -> Spec:
-    """Read and check an effective document, whose paths stand relative to the root already.
+    """Read and check an effective document. Its paths are already relative to the data root.
 
     Args:
-        settings: say where the root is.
+        settings: give the data root.
         document: as `Spec.document` gives it.
-        name: how problems name it.
+        name: name of the spec in problems.
         overrides: changes such as `data.batch_size=128`.
     Raises:
-        SpecProblems: with all its problems.
+        SpecProblems: with all problems of the spec.
     """
     root = settings.data_root_path
     return from_document(document, file=name, overrides=overrides, data_root=root, base=root)
@@ -69,7 +72,7 @@ def load_all(
     """Read and check several specs.
 
     Raises:
-        SpecProblems: with all problems of all of them.
+        SpecProblems: with all problems of all specs.
     """
     specs, problems = [], []
     for source in sources:
@@ -91,8 +94,12 @@ def changes_of(  # noqa: PLR0913 - each is a flag of its own
     priority: int | None = None,
     time_limit: str | None = None,
 ) -> tuple[str, ...]:
-    """Overrides of a spec for what has a flag or an argument of its own; these win."""
-    # Quoted as JSON, which YAML reads the same: a name such as `1` stays text.
+    """All overrides of a spec: `changes`, then those of the other arguments, which win.
+
+    Args:
+        changes: overrides such as `data.batch_size=128`.
+    """
+    # Quoted as JSON, so that YAML reads a name such as `1` as text.
     named = {
         "name": None if name is None else json.dumps(name),
         "resources.queue": None if queue is None else json.dumps(queue),

@@ -1,24 +1,25 @@
-"""How large a spec may be, and which characters it may hold, as YAML or as JSON."""
+"""Limits for the size of a spec, and the characters that it may not contain. For YAML and JSON."""
 
 import re
 
-# Bytes. A spec of a thousand layers fits ten times.
+# Bytes of a spec. Ten times a spec of a thousand layers.
 MAX_BYTES = 256 * 1024
-# Lists and mappings inside one another.
+# How deep lists and mappings may be nested.
 MAX_DEPTH = 32
-# Scalars, lists and mappings in all: keeps the pure Python scanner under a second.
+# Scalars, lists and mappings together. With this limit, PyYAML's scanner in pure Python takes less
+# than a second.
 MAX_NODES = 10_000
-# Parameters of the model, and values of one layer's output for one image; a worker's own setting
-# may be lower.
+# Parameters of a model, and values of one layer's output for one image. The setting
+# `max_parameters` of a worker may be lower.
 MAX_PARAMETERS = 1_000_000_000
-# YAML's non-printable characters, the byte order mark, and the line breaks (U+0085, U+2028,
-# U+2029) that PyYAML counts as lines and editors do not.
+# Characters that YAML calls non-printable, the byte order mark, and the line breaks U+0085, U+2028
+# and U+2029. PyYAML counts these three as line ends and editors do not: line numbers would differ.
 _CONTROL = (
     "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
 
 
 def control(text: str) -> re.Match[str] | None:
-    """The first character of `text` that no spec may hold."""
-    # Compiled here, once, and kept by `re`: it takes longer than all else that is imported.
+    """The first character of `text` that a spec may not contain."""
+    # Compiled at the first call, and cached by `re`: compiling takes longer than all other imports.
     return re.search(_CONTROL, text)

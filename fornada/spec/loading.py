@@ -1,4 +1,4 @@
-"""A spec from a file, a text or a document, with every problem found at once."""
+"""Reads a spec from a file, a text or a document, and reports all problems at once."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -27,21 +27,21 @@ def load(
     data_root: Path = Path("/"),
     base: Path | None = None,
 ) -> Spec:
-    """Read and check a spec's file.
+    """Read and check a spec from a file.
 
     Args:
-        path: a YAML file, of at most 256 KiB.
-        overrides: such as `data.batch_size=128`, typed and checked like the file.
-        data_root: folder that every path must lie under.
-        base: folder that paths are taken from; default: the current one.
+        path: a YAML file of at most 256 KiB.
+        overrides: changes such as `data.batch_size=128`, checked like the file.
+        data_root: folder that must contain every path.
+        base: folder that relative paths start from; default: the current one.
 
     Raises:
-        SpecProblems: with everything that is wrong, or that the file cannot be read.
+        SpecProblems: with all problems of the spec; also if the file cannot be read.
     """
     file = str(path)
     try:
         with path.open("rb") as stream:
-            # One byte more than allowed tells a file that is too long from one that just fits.
+            # One byte more than allowed: enough to see that a file is too long.
             content = stream.read(MAX_BYTES + 1)
     except OSError as error:
         message = f"cannot be read: {error.strerror or error}."
@@ -60,17 +60,17 @@ def loads(
     data_root: Path = Path("/"),
     base: Path | None = None,
 ) -> Spec:
-    """Read and check a spec's text; as `load`.
+    """Read and check a spec from YAML text.
 
     Args:
         content: YAML.
-        file: how problems name it.
+        file: name of the spec in problems.
         overrides: as in `load`.
         data_root: as in `load`.
         base: as in `load`.
 
     Raises:
-        SpecProblems: with everything that is wrong.
+        SpecProblems: with all problems of the spec.
     """
     root = _nodes(content, file)
     reading = Reading(file, data_root, base or Path.cwd())
@@ -80,15 +80,15 @@ def loads(
 def from_python(
     content: Mapping[str, Any], *, overrides: Sequence[str] = (), data_root: Path = Path("/")
 ) -> Spec:
-    """Check a spec that a program has put together; as `loads`.
+    """Check a spec that a Python program built.
 
     Args:
-        content: as the YAML would be read; indices of classes are integers, as in Keras.
+        content: the spec as a dictionary; indices of classes are integers, as in Keras.
         overrides: as in `load`.
         data_root: as in `load`.
 
     Raises:
-        SpecProblems: with everything that is wrong.
+        SpecProblems: with all problems of the spec.
     """
     reading = Reading("<spec>", data_root, Path.cwd())
     return _read(json_document.read(content, reading.file), reading, overrides, _NO_NAME)
@@ -102,23 +102,24 @@ def from_document(
     data_root: Path = Path(os.sep),
     base: Path | None = None,
 ) -> Spec:
-    """Check an effective document, whose paths are relative to the data root.
+    """Check an effective document. Its paths are relative to the data root.
 
-    What an earlier version recorded is read as this one means it, with a warning that says so.
+    A document that an earlier version recorded gets the meaning of this version. A warning says
+    what changed.
 
     Args:
         content: as `Spec.document` gives it.
-        file: how problems name it.
+        file: name of the document in problems.
         overrides: as in `load`.
-        data_root: as in `load`; only where `base` is given.
-        base: folder that the paths are relative to; None: the data root, wherever that is.
+        data_root: as in `load`; only used if `base` is given.
+        base: folder that the paths are relative to; None: paths are not resolved here.
 
     Raises:
-        SpecProblems: with everything that is wrong.
+        SpecProblems: with all problems of the document.
     """
-    content, told = changes.modern(content)
+    content, notes = changes.upgrade(content)
     reading = Reading(file, data_root, base, recorded=True)
-    for sentence in told:
+    for sentence in notes:
         At(reading).warn(sentence)
     root = json_document.read(content, reading.file)
     _flatten_weights(root)
@@ -126,7 +127,10 @@ def from_document(
 
 
 def _flatten_weights(root: Node) -> None:
-    """Write class weights as a person does, so that an override finds its key among them."""
+    """Replace the two groups of class weights by one mapping, as a person writes them.
+
+    So an override such as `fit.class_weight.0=2` finds its key.
+    """
     fit = root.items.get("fit") if isinstance(root, nodes.Mapping) else None
     weights = fit.items.get("class_weight") if isinstance(fit, nodes.Mapping) else None
     if not isinstance(fit, nodes.Mapping) or not isinstance(weights, nodes.Mapping):
@@ -134,7 +138,7 @@ def _flatten_weights(root: Node) -> None:
     index, name = (weights.items.get(part) for part in ("index", "name"))
     if not isinstance(index, nodes.Mapping) or not isinstance(name, nodes.Mapping):
         return
-    # Index and name of one spelling stay apart.
+    # If an index and a name have the same text, the two groups must stay.
     if set(weights.items) == {"index", "name"} and not set(index.items) & set(name.items):
         items = {**index.items, **name.items}
         keys = {**index.keys, **name.keys}
@@ -157,7 +161,7 @@ def _name_of(path: Path) -> str:
 
 
 def _nodes(content: bytes | str, file: str) -> Node:
-    # PyYAML takes longer to import than all of this package.
+    # Imported here, because PyYAML takes longer to import than this whole package.
     from fornada.spec.source import yaml_text
 
     return yaml_text.read(content, file)

@@ -1,4 +1,4 @@
-"""The names that a training produces, and which of them decides what is best."""
+"""The names in a training's history, and which of them decides the best model."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,20 +6,20 @@ from typing import Literal
 
 from fornada.spec.values import KerasObject
 
-# ReduceLROnPlateau writes it into the history; nobody can wait for it to improve.
+# ReduceLROnPlateau writes this name into the history. It cannot be a monitor.
 LEARNING_RATE = "learning_rate"
 
 
 @dataclass(frozen=True)
 class Monitor:
-    """One name of the history, and whether less or more of it is better."""
+    """One name of the history, and whether a lower ("min") or higher ("max") value is better."""
 
     name: str
     mode: Literal["min", "max"]
 
 
 def reported_name(metric: KerasObject) -> str:
-    """The name that Keras reports a metric under."""
+    """The name under which Keras reports a metric."""
     name = metric.arguments.get("name")
     return name if isinstance(name, str) else metric.class_name
 
@@ -27,7 +27,13 @@ def reported_name(metric: KerasObject) -> str:
 def produces(
     metrics: Iterable[KerasObject], callbacks: Sequence[KerasObject], *, validates: bool
 ) -> tuple[str, ...]:
-    """Every name that the history will hold, each with its `val_` twin behind it."""
+    """All names of the history. With validation, each is followed by the same with `val_`.
+
+    Args:
+        metrics: of the spec.
+        callbacks: those that may add names.
+        validates: whether each epoch ends with a validation.
+    """
     names: list[str] = []
     for name in ("loss", *map(reported_name, metrics)):
         names += [name, f"val_{name}"] if validates else [name]
@@ -37,9 +43,10 @@ def produces(
 
 
 def deciding(callbacks: Iterable[KerasObject], *, validates: bool) -> Monitor:
-    """What decides the best model: the first ModelCheckpoint, else the loss.
+    """The monitor that decides the best model: that of the first ModelCheckpoint, else the loss.
 
     Args:
+        callbacks: of the spec.
         validates: whether there is a `val_loss`.
     """
     for callback in callbacks:
@@ -49,11 +56,11 @@ def deciding(callbacks: Iterable[KerasObject], *, validates: bool) -> Monitor:
 
 
 def of(callback: KerasObject) -> Monitor:
-    """What a callback waits for; `auto` as Keras resolves it."""
+    """The monitor of a callback, with the mode that Keras chooses for `auto`."""
     name = str(callback.arguments["monitor"])
     mode = callback.arguments["mode"]
     if mode == "min" or (mode == "auto" and name.removeprefix("val_") == "loss"):
         return Monitor(name, "min")
-    # Every metric of the catalogue is better when it is higher, as its `_direction` in Keras
-    # says; a test asks Keras for each.
+    # Every metric of the catalogue is better when it is higher. A test compares each with its
+    # `_direction` in Keras.
     return Monitor(name, "max")

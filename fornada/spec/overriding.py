@@ -1,7 +1,7 @@
-"""Overrides such as `data.batch_size=128`, laid over a spec before it is read.
+"""Applies overrides such as `data.batch_size=128` to the nodes of a spec, before these are read.
 
-A place is a dotted path. An item of a list is named by its index, from 0, or by its class where
-only one item has it: `model.3.Dense.units`, `callbacks.EarlyStopping.patience`.
+The part before `=` is a dotted path. An item of a list is named by its index, from 0, or by its
+class if only one item has this class: `model.3.Dense.units`, `callbacks.EarlyStopping.patience`.
 """
 
 import re
@@ -12,24 +12,32 @@ from fornada.spec.problems import Problem, SpecProblems
 from fornada.spec.source.nodes import Mapping, Mark, Node, Scalar, Sequence, written_name
 from fornada.spec.wording import clip, did_you_mean
 
-# Their names may hold dots, so what follows them is one name.
+# Names in these sections may contain dots, so everything after the prefix is one name.
 _NAMES_WITH_DOTS = ("tags.", "fit.class_weight.")
-# A name in quotes, which the shell must leave.
+# A name in quotes.
 _QUOTED = re.compile(r"\"[^\"]+\"|'[^']+'")
 
 
-class _Misplaced(Exception):  # carries a sentence to `apply`, never further
+class _Misplaced(Exception):  # carries a message to `apply`, which always catches it
     pass
 
 
 def apply(root: Node, overrides: SequenceOf[str], reading: Reading) -> Node:
-    """Lay `overrides` over a spec's nodes; those that cannot be are recorded as problems."""
+    """Apply `overrides` to the nodes of a spec, and return its root.
+
+    An override that cannot be applied is recorded as a problem.
+
+    Args:
+        root: changed in place.
+        overrides: each `PLACE=VALUE`; a later one wins.
+        reading: gets the problems.
+    """
     for override in overrides:
         shown = f"--set {clip(override)}"
         mark = Mark(override=shown)
         path, _, value = override.partition("=")
         try:
-            _lay(root, path.strip(), value, mark)
+            _apply_one(root, path.strip(), value, mark)
         except SpecProblems as error:
             codes = [(str(problem.message), problem.code) for problem in error.problems]
             reading.problems += [Problem(shown, None, path, what, code) for what, code in codes]
@@ -38,19 +46,19 @@ def apply(root: Node, overrides: SequenceOf[str], reading: Reading) -> Node:
     return root
 
 
-def _lay(root: Node, path: str, value: str, mark: Mark) -> None:
+def _apply_one(root: Node, path: str, value: str, mark: Mark) -> None:
     if not path or not value.strip():
         raise _Misplaced("is not PLACE=VALUE.\n  Expected, for example, data.batch_size=128.")
     if value.lstrip().startswith("#"):
         raise _Misplaced(
-            "has no value: # begins a comment.\n"
-            f"  Expected quotes around it, which the shell must leave: '\"{clip(value.strip())}\"'."
+            "has no value, because # begins a comment.\n"
+            f"  Expected quotes that the shell does not remove: '\"{clip(value.strip())}\"'."
         )
-    # PyYAML takes longer to import than all of this package.
+    # Imported here, because PyYAML takes longer to import than this whole package.
     from fornada.spec.source import yaml_text
 
     node = _marked(yaml_text.read(value, str(mark.override)), mark)
-    # A spec that is no mapping has a problem already.
+    # If the spec is not a mapping, that is reported when it is read.
     if isinstance(root, Mapping):
         _put(root, _split(path), node, mark)
 
@@ -63,7 +71,7 @@ def _split(path: str) -> list[str]:
 
 
 def _marked(node: Node, mark: Mark) -> Node:
-    """A node and all below it, as written by the override."""
+    """The node, with `mark` as the place of it and of everything in it."""
     node.mark = mark
     if isinstance(node, Sequence):
         for item in node.items:
@@ -76,6 +84,7 @@ def _marked(node: Node, mark: Mark) -> Node:
 
 
 def _put(root: Mapping, parts: list[str], value: Node, mark: Mark) -> None:
+    """Set the value at a path, given as its parts."""
     node: Node = root
     for depth, part in enumerate(parts[:-1]):
         node = _step(node, part, parts[depth + 1], parts[:depth], mark)
@@ -91,10 +100,12 @@ def _put(root: Mapping, parts: list[str], value: Node, mark: Mark) -> None:
 
 
 def _put_named(node: Mapping, written: str, value: Node, where: list[str], mark: Mark) -> None:
-    """Set one name; `"1"` in quotes is the name of a class, and `1` its index."""
+    """Set one name of a mapping. In class_weight `"1"` is the name of a class, and `1` an index."""
     name = written[1:-1] if _QUOTED.fullmatch(written) else written
     if name != written and name in node.items and name not in node.quoted:
-        raise _Misplaced(f"{'.'.join(where)} has {name} without quotes.\n  Expected the same here.")
+        raise _Misplaced(
+            f"{'.'.join(where)} has {name} without quotes.\n  Expected no quotes here, too."
+        )
     if name != written:
         node.quoted.add(name)
     node.items[name] = value
@@ -102,7 +113,14 @@ def _put_named(node: Mapping, written: str, value: Node, where: list[str], mark:
 
 
 def _step(node: Node, part: str, following: str, where: list[str], mark: Mark) -> Node:
-    """What lies at `part` of a node, opened so that `following` can be put into it."""
+    """The node at `part` of a node, made a mapping if necessary, so that it can hold `following`.
+
+    Args:
+        part: name or index of the wanted node.
+        following: the next part of the path.
+        where: the parts before `part`, for messages.
+        mark: of the override.
+    """
     here = [*where, part]
     if isinstance(node, Sequence):
         index = _index(node, part, where)
@@ -118,17 +136,17 @@ def _step(node: Node, part: str, following: str, where: list[str], mark: Mark) -
 
 
 def _opened(node: Node, wanted: str, where: list[str], mark: Mark) -> Node:
-    """`Flatten` as `{Flatten: {}}` and null as `{}`; the rest as it is.
+    """A node that can hold `wanted`: `Flatten` becomes `{Flatten: {}}`, and null becomes `{}`.
 
     Raises:
-        _Misplaced: it is another class than the one wanted.
+        _Misplaced: the node is an object of another class.
     """
     if isinstance(node, Scalar) and node.value is None:
         return Mapping({}, {}, node.mark)
     if isinstance(node, Scalar) and node.value == wanted:
         inner = Mapping({}, {}, node.mark)
         return Mapping({wanted: inner}, {wanted: node.mark}, node.mark)
-    # Arguments are lower case: a single capital name is an object's class.
+    # Names of arguments are lower case, so a single name with a capital letter is a class.
     name = written_name(node)
     if name is not None and name != wanted and (isinstance(node, Scalar) or name[:1].isupper()):
         raise _closed(node, wanted, where)
@@ -136,7 +154,7 @@ def _opened(node: Node, wanted: str, where: list[str], mark: Mark) -> Node:
 
 
 def _is_index(part: str) -> bool:
-    # Five digits are more items than a spec can hold.
+    # A spec has at most 10,000 values, so five digits are enough for every index.
     return part.isascii() and part.isdigit() and len(part) <= 5
 
 
@@ -158,6 +176,7 @@ def _index(node: Sequence, part: str, where: list[str]) -> int:
 
 
 def _closed(node: Node, wanted: str, where: list[str]) -> _Misplaced:
+    """The exception for a node that cannot hold `wanted`."""
     name = written_name(node)
     shown = name if name is not None else getattr(node, "text", "a list")
     hint = did_you_mean(wanted, [name]) if name else ""

@@ -1,4 +1,7 @@
-"""Paths in a spec: taken from where the person stands, stored relative to the data root."""
+"""Paths in a spec. A person writes them relative to the current folder, or absolute.
+
+They are stored relative to the data root, so that they are valid on every host.
+"""
 
 import errno
 import os
@@ -12,19 +15,19 @@ from fornada.spec.problems import PathRefused
 from fornada.spec.source.nodes import Json, Node, Scalar
 from fornada.spec.wording import clip
 
-# Linux's own limit, in bytes.
+# Longest path that Linux accepts, in bytes.
 _LONGEST = 4096
 
 
 def resolve(stored: str, data_root: Path) -> Path:
-    """The real path of a stored one, in this machine's data root.
+    """The real path on this machine for a stored path.
 
     Args:
-        stored: relative to the root, as specs keep it; `""` or `.` is the root itself.
-        data_root: folder that all data lie under.
+        stored: relative to the data root, as specs store it; `""` or `.` is the root itself.
+        data_root: folder that holds all data.
 
     Raises:
-        PathRefused: it leaves the root, by `..` or by a symbolic link.
+        PathRefused: the path leaves the data root, by `..` or by a symbolic link.
     """
     path = PurePosixPath(stored)
     if path.is_absolute() or ".." in path.parts:
@@ -51,12 +54,18 @@ def _loops(path: Path) -> bool:
 
 
 def store(written: str, base: Path, data_root: Path) -> str:
-    """A path as a person wrote it, relative to the data root.
+    """The stored form of a path: relative to the data root.
+
+    Args:
+        written: as a person wrote it.
+        base: folder that a relative path starts from.
+        data_root: folder that holds all data.
 
     Raises:
-        PathRefused: it lies outside the root.
+        PathRefused: the path lies outside the data root.
     """
-    # Links are kept where the path is under the root as written: another host may link elsewhere.
+    # First the path as written, then with links resolved. So a link inside the data root is kept:
+    # on another host it may lead elsewhere.
     path = Path(os.path.normpath(base.absolute() / written))
     for root, place in ((data_root.absolute(), path), (data_root.resolve(), Path(_real(path)))):
         if place.is_relative_to(root):
@@ -72,7 +81,7 @@ def _real(path: Path) -> str:
 
 @dataclass(frozen=True)
 class DataPath(Kind):
-    """A folder of images."""
+    """The path of a folder of images."""
 
     words = 'a folder under the data root, without ".."'
 
@@ -83,7 +92,7 @@ class DataPath(Kind):
         if not written or len(os.fsencode(written)) > _LONGEST or "\n" in written:
             raise self.wrong(node, at)
         if ".." in PurePosixPath(written).parts or written.startswith("~"):
-            hint = "\n  Write the folder in full, or from where you stand."
+            hint = "\n  Write an absolute path, or a path relative to the current folder."
             message = f"{found(node)} is refused.\n  Expected {self.words}.{hint}"
             raise at.refuse(node.mark, message, FailureCode.PATH_REFUSED)
         try:

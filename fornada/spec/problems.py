@@ -1,4 +1,4 @@
-"""What is wrong with a spec, and where."""
+"""Problems of a spec, and the exceptions that carry them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,14 +9,15 @@ from fornada.db.states import FailureCode
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with one spec.
+    """One problem of one spec.
 
     Attributes:
-        file: the spec's file as the person named it, or the `--set` that brought the value.
-        line: counted from 1; None where there is no text (a document, an override).
-        path: dotted place in the spec, such as `model.3.Dense.units`; empty for the whole file.
-        message: what failed, what was expected, the nearest right name; further lines indented.
-        code: the failure a job would end with.
+        file: the spec's file as the person named it, or the `--set` that gave the value.
+        line: counted from 1; None for a document or an override, which have no lines.
+        path: dotted path in the spec, such as `model.3.Dense.units`; empty for the whole file.
+        message: what is wrong, what is expected, the nearest right name. All lines but the first
+            are indented.
+        code: the failure code of a job with this spec.
     """
 
     file: str
@@ -27,7 +28,7 @@ class Problem:
 
     @property
     def place(self) -> dict[str, Any]:
-        """What it says and where, for `--json`."""
+        """The problem as JSON, for `--json`."""
         return {
             "file": self.file,
             "line": self.line,
@@ -37,7 +38,7 @@ class Problem:
 
     @property
     def what(self) -> str:
-        """It without its file and line, which a job's stored spec has not."""
+        """The problem without file and line: the stored spec of a job has neither."""
         return f"{self.path}: {self.message}" if self.path else self.message
 
     def __str__(self) -> str:
@@ -45,8 +46,8 @@ class Problem:
         return f"{where}  {self.what}"
 
 
-class SpecProblems(Exception):  # it is the problems that are raised, all at once
-    """A spec that is refused, with every problem found in it."""
+class SpecProblems(Exception):  # named after what it carries: all problems at once
+    """A spec is refused. Carries every problem that was found."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = sorted(problems, key=lambda problem: problem.line or 0)
@@ -54,12 +55,12 @@ class SpecProblems(Exception):  # it is the problems that are raised, all at onc
 
     @property
     def code(self) -> FailureCode:
-        """The code of the first problem that is not a plain mistake, else SPEC_INVALID."""
+        """The first code that is not SPEC_INVALID, if any problem has one; else SPEC_INVALID."""
         special = (p.code for p in self.problems if p.code is not FailureCode.SPEC_INVALID)
         return next(special, FailureCode.SPEC_INVALID)
 
 
-class PathRefused(Exception):  # named as its code
-    """A path that is not, or does not stay, under the data root."""
+class PathRefused(Exception):  # named after its failure code
+    """A path lies outside the data root, or a link in it leads out of the data root."""
 
     code = FailureCode.PATH_REFUSED

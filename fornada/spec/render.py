@@ -1,4 +1,4 @@
-"""A spec as YAML again, with every default written out."""
+"""Writes a spec as YAML, with every default written out."""
 
 import json
 import re
@@ -10,17 +10,17 @@ from fornada.spec.source.scalars import NumberError, resolve
 from fornada.spec.spec import Spec
 from fornada.spec.values import ClassWeights
 
-# Text that means itself in YAML, whatever stands around it.
+# Text that needs no quotes anywhere in YAML.
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*", re.ASCII)
-# Letters; what is longer is written over several lines.
+# Longest line, in characters. A longer list or mapping is written over several lines.
 _WIDTH = 80
 _FOLDERS = ("train", "validation", "test")
 
 
 def to_yaml(spec: Spec, data_root: Path) -> str:
-    """The effective spec as YAML, its paths absolute under `data_root`.
+    """The effective spec as YAML, with absolute paths under `data_root`.
 
-    `loads` of it, with the same root, gives a spec of the same hash.
+    `loads` of this text, with the same data root, gives a spec with the same hash.
     """
     document = spec.document()
     data = document["data"]
@@ -32,14 +32,18 @@ def to_yaml(spec: Spec, data_root: Path) -> str:
 
 
 def _weights(weights: ClassWeights) -> Json:
-    """Indices as they are, and names that look like one in quotes: YAML tells them apart."""
+    """Class weights with indices as keys without quotes; a name like an index gets quotes.
+
+    If an index and a name have the same text, the two groups of the document are kept, because
+    YAML allows each key once.
+    """
     if any(str(index) in weights.names for index in weights.indices):
         return weights.document()
-    keys: dict[str, Json] = {_Bare(index): weight for index, weight in weights.indices.items()}
+    keys: dict[str, Json] = {_Unquoted(index): weight for index, weight in weights.indices.items()}
     return keys | dict(weights.names)
 
 
-class _Bare(str):
+class _Unquoted(str):
     """A key that is written without quotes."""
 
     __slots__ = ()
@@ -57,10 +61,10 @@ def _mapping(mapping: dict[str, Json], indent: str) -> Iterator[str]:
 
 
 def _entry(head: str, value: Json, indent: str) -> Iterator[str]:
-    """`head value` on one line, or `head` and the value below it."""
+    """`head value` on one line if it fits, else `head` and the value on the lines below."""
     line = f"{head} {_inline(value)}"
     nested = isinstance(value, dict | list) and bool(value)
-    # A section is easier to read, and to change, over several lines, however short.
+    # A section is always written over several lines: that is easier to read and to change.
     section = not head.startswith((" ", "-"))
     if not nested or (len(line) <= _WIDTH and not section):
         yield line
@@ -93,7 +97,7 @@ def _inline(value: Json) -> str:
 
 
 def _text(text: str) -> str:
-    if isinstance(text, _Bare):
+    if isinstance(text, _Unquoted):
         return str(text)
     try:
         if _PLAIN.fullmatch(text) and resolve(text) == text:

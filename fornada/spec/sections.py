@@ -17,7 +17,7 @@ from fornada.spec.kinds.text import ClassName, Duration, Label
 from fornada.spec.source.nodes import Json, Node
 from fornada.spec.values import Value
 
-# As in Keras's image_dataset_from_directory.
+# The interpolations of Keras's image_dataset_from_directory.
 _INTERPOLATIONS = (
     "bilinear",
     "nearest",
@@ -28,11 +28,11 @@ _INTERPOLATIONS = (
     "gaussian",
     "mitchellcubic",
 )
-# Keras resizes with these, but not where it crops.
+# Keras cannot crop images with these interpolations.
 NEVER_CROPPED = ("gaussian", "mitchellcubic")
 
 
-# Slots: one trains one job, on its GPU if it has one.
+# At most 1: a job runs in one slot, and a slot has at most one GPU.
 _GPUS = Choice("auto", 0, 1)
 
 DATA = Fields(
@@ -40,57 +40,74 @@ DATA = Fields(
     "field",
     {
         "train": Field(
-            Folder(), about="Folder with one sub-folder of images a class, or a subset of it."
+            Folder(),
+            about="Folder to train on, with one sub-folder of images for each class; or a subset "
+            "of it.",
         ),
         "test": Field(
-            Nullable(Folder()), None, "The best model is evaluated on it once, at the end."
+            Nullable(Folder()),
+            None,
+            "Folder on which the best model is evaluated, once, at the end; or a subset of it.",
         ),
         "validation": Field(
             Nullable(Validation()),
             None,
-            "A folder to validate on after each epoch, or a subset of it.",
+            "Folder to validate on after each epoch, or a subset of it.",
         ),
         "validation_split": Field(
-            Nullable(SPLIT), None, "Share of train that is kept for validation instead."
+            Nullable(SPLIT),
+            None,
+            "Share of train that is used for validation and not for training; instead of "
+            "validation.",
         ),
         "image_size": Field(
-            Pair(Integer(1, 8192)), [256, 256], "Height and width that images are brought to."
+            Pair(Integer(1, 8192)), [256, 256], "Height and width that images are resized to."
         ),
-        "color_mode": Field(Choice("rgb", "rgba", "grayscale"), "rgb", "3, 4 or 1 channels."),
+        "color_mode": Field(
+            Choice("rgb", "rgba", "grayscale"), "rgb", "rgb: 3 channels; rgba: 4; grayscale: 1."
+        ),
         "batch_size": Field(Integer(1, 65536), 32, "Images in one training step."),
-        "shuffle": Field(BOOLEAN, True, "Whether each epoch has an order of its own."),
-        "seed": Field(Integer(0, 2**32 - 1), 0, "Decides order, split, first weights, dropout."),
+        "shuffle": Field(BOOLEAN, True, "Whether each epoch uses the images in a new order."),
+        "seed": Field(
+            Integer(0, 2**32 - 1),
+            0,
+            "Seed for everything random: order of images, split, first weights, dropout.",
+        ),
         "label_mode": Field(
             Choice("int", "categorical", "binary"),
             "int",
-            "Labels as integers, one-hot, or 0 and 1; the loss says which it takes.",
+            "int: labels are integers; categorical: one-hot; binary: 0 or 1. Each loss needs one "
+            "of these.",
         ),
         "class_names": Field(
             Nullable(ListOf(ClassName(), minimum=2)),
             None,
-            "The classes and their order; null: train's sub-folders, sorted.",
+            "The classes in the order of their labels; null: the sub-folders of train, sorted.",
         ),
         "interpolation": Field(Choice(*_INTERPOLATIONS), "bilinear", "How images are resized."),
         "crop_to_aspect_ratio": Field(
-            BOOLEAN, False, "Whether images are cropped, not stretched, to image_size."
+            BOOLEAN,
+            False,
+            "true: images are cropped to the aspect ratio of image_size; false: images are "
+            "stretched.",
         ),
         "pack": Field(
             Choice("exact", "uint8", "off"),
             "exact",
-            "exact: decoded once and kept on the worker's disk; uint8: the same, rounded to bytes "
-            "where images are resized; off: decoded anew in each epoch.",
+            "exact: images are decoded once and kept on the worker's disk; uint8: the same, but "
+            "resized images are rounded to bytes; off: images are decoded again in each epoch.",
         ),
     },
     {
         "directory": "Keras's directory is called train here.",
         "validation_data": "Keras's validation_data is called validation here.",
-        "subset": "subset belongs to a folder, beside its own validation_split: "
+        "subset": "subset belongs to a folder, together with a validation_split: "
         "{folder: Data/Train, validation_split: 0.1, subset: training}.",
-        "labels": "labels is not supported: labels are the names of the folders.",
+        "labels": "labels is not supported: the labels come from the names of the folders.",
         "follow_links": "follow_links is not supported yet.",
         "data_format": "data_format is not supported: images are channels_last.",
         "format": "format is not supported: the trainer decides how images reach the model.",
-        "verbose": "verbose is not needed: what is read is always logged.",
+        "verbose": "verbose is not needed: the log always says which images are read.",
         "pad_to_aspect_ratio": "pad_to_aspect_ratio is not supported yet.",
     },
 )
@@ -98,9 +115,13 @@ COMPILE = Fields(
     "compile",
     "field",
     {
-        "optimizer": Field(Object(optimizers.FAMILY), about="How weights follow the gradient."),
-        "loss": Field(Object(losses.FAMILY), about="What training makes small."),
-        "metrics": Field(ObjectList(metrics.FAMILY), [], "What is measured beside the loss."),
+        "optimizer": Field(
+            Object(optimizers.FAMILY), about="Changes the weights along the gradient."
+        ),
+        "loss": Field(Object(losses.FAMILY), about="Training minimizes this."),
+        "metrics": Field(
+            ObjectList(metrics.FAMILY), [], "Computed in addition to the loss, in each epoch."
+        ),
     },
     {
         name: f"{name} is not supported yet."
@@ -118,19 +139,26 @@ FIT = Fields(
     "fit",
     "field",
     {
-        "epochs": Field(Integer(1, 1_000_000), 1, "How often training sees all images, at most."),
+        "epochs": Field(
+            Integer(1, 1_000_000),
+            1,
+            "Most epochs; in each epoch, training uses every image once.",
+        ),
         "class_weight": Field(
-            Nullable(Weights()), None, "How much an image of each class counts; 1 if not given."
+            Nullable(Weights()),
+            None,
+            "How much an image of each class counts in the loss; a class that is not given counts "
+            "1.",
         ),
         "precision": Field(
             Choice("float32", "mixed_bfloat16", "mixed_float16"),
             "float32",
-            "Keras's dtype policy: mixed ones compute in 16 bits, and keep weights in 32.",
+            "Keras's dtype policy. The mixed policies compute in 16 bits and keep weights in 32.",
         ),
         "jit": Field(
             AutoOrBoolean(),
             "auto",
-            "Whether XLA compiles the training steps; auto: on a GPU, and on a CPU for nets of "
+            "Whether XLA compiles the training steps. auto: on a GPU, and on a CPU for models of "
             "dense layers that train long enough.",
         ),
     },
@@ -139,10 +167,10 @@ FIT = Fields(
         "validation_split": "validation_split belongs to data.",
         "validation_data": "validation_data is called validation, and belongs to data.",
         "shuffle": "shuffle belongs to data.",
-        "callbacks": "callbacks is a section of its own.",
+        "callbacks": "callbacks is a separate section of the spec.",
         "verbose": "verbose is not needed: progress is always reported.",
-        "x": "x is given by data.train.",
-        "y": "y is given by data.train.",
+        "x": "x is not needed: data.train gives the images.",
+        "y": "y is not needed: data.train gives the labels.",
         **{
             name: f"{name} is not supported yet."
             for name in (
@@ -163,11 +191,14 @@ RESOURCES = Fields(
         "gpus": Field(
             _GPUS,
             "auto",
-            "auto: any slot, its GPU if it has one; 0: any slot, no GPU; 1: a GPU slot.",
+            "auto: any slot; the job uses the slot's GPU if there is one. 0: any slot, without its "
+            "GPU. 1: a slot with a GPU.",
         ),
         "queue": Field(Label(), "default", "The queue that the job waits in."),
         "priority": Field(
-            Integer(PRIORITIES[0], PRIORITIES[-1]), 0, "Higher ones go first, then older ones."
+            Integer(PRIORITIES[0], PRIORITIES[-1]),
+            0,
+            "Jobs with a higher priority run first; with the same priority, older jobs.",
         ),
         "time_limit": Field(Nullable(Duration()), None, "How long the job may run."),
     },
@@ -175,13 +206,17 @@ RESOURCES = Fields(
 RETRY = Fields(
     "retry",
     "field",
-    {"attempts": Field(Integer(1, 100), 3, "How often a job that crashes is started in all.")},
+    {
+        "attempts": Field(
+            Integer(1, 100), 3, "How often the job is started at most, if its attempts crash."
+        )
+    },
 )
 
 
 @dataclass(frozen=True)
 class Section(Kind):
-    """A section that holds fields; absent or empty, all have their defaults."""
+    """A section of fields. If it is missing or empty, every field has its default."""
 
     fields: Fields
 
@@ -198,7 +233,7 @@ class Section(Kind):
 
 
 def _section(fields: Fields, about: str) -> Field:
-    """Required where one of its fields is."""
+    """The field for a section. It is required if the section has a required field."""
     if fields.required():
         return Field(Section(fields), about=about)
     return Field(Section(fields), None, about)
@@ -208,23 +243,23 @@ TOP = Fields(
     "a spec",
     "section",
     {
-        "name": Field(Nullable(Label()), None, "Of the job; by default the file's."),
-        "tags": Field(Tags(), {}, "Names and texts to find the job by."),
-        "data": _section(DATA, "The images, read as image_dataset_from_directory reads them."),
+        "name": Field(Nullable(Label()), None, "Name of the job; default: the name of the file."),
+        "tags": Field(Tags(), {}, "Names and texts by which you find the job."),
+        "data": _section(DATA, "The images. They are read as by image_dataset_from_directory."),
         "model": Field(
             ObjectList(layers.FAMILY, minimum=1, indexed=True),
             about="The layers, from first to last.",
         ),
         "compile": _section(COMPILE, "Optimizer, loss and metrics."),
         "fit": _section(FIT, "How long to train."),
-        "callbacks": Field(ObjectList(callbacks.FAMILY), [], "What happens between epochs."),
+        "callbacks": Field(ObjectList(callbacks.FAMILY), [], "What happens after each epoch."),
         "resources": _section(RESOURCES, "Where, when and how long the job may run."),
-        "retry": _section(RETRY, "What happens when a worker or trainer dies."),
+        "retry": _section(RETRY, "What happens if a worker or a trainer crashes."),
         "reproducibility": Field(
             Choice("seeded", "deterministic"),
             "seeded",
-            "seeded: the seed decides all that is random; deterministic: slower, and two runs on "
-            "equal devices give the same bits, on a GPU too.",
+            "seeded: the seed decides everything random; deterministic: also, two runs on equal "
+            "devices give exactly the same numbers, even on a GPU, but training is slower.",
         ),
     },
 )

@@ -1,4 +1,4 @@
-"""A spec that is whole and right: what one job trains."""
+"""A checked spec: everything that one job trains."""
 
 import hashlib
 import json
@@ -22,10 +22,10 @@ Role = Literal["train", "validation", "test"]
 
 @dataclass(frozen=True)
 class Data:
-    """The images, named as in `keras.utils.image_dataset_from_directory`.
+    """The images, with the names of `keras.utils.image_dataset_from_directory`.
 
     Attributes:
-        image_size: height and width.
+        image_size: height and width, in pixels.
     """
 
     train: DataFolder
@@ -45,7 +45,7 @@ class Data:
 
     @property
     def folders(self) -> dict[Role, DataFolder]:
-        """The folders that are given, by the set that is taken from each; train comes first."""
+        """The folders that the spec gives, by the set that each is for; train comes first."""
         given: dict[Role, DataFolder | None] = {
             "train": self.train,
             "validation": self.validation,
@@ -54,7 +54,7 @@ class Data:
         return {role: folder for role, folder in given.items() if folder is not None}
 
     def document(self) -> dict[str, Json]:
-        """As the spec spells it; paths are relative to the data root."""
+        """The section as JSON. Paths are relative to the data root."""
         values = {name: getattr(self, name) for name in DATA.fields}
         for role, folder in self.folders.items():
             values[role] = (
@@ -94,7 +94,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Retry:
-    """How often a job whose worker or trainer dies is started in all."""
+    """How often a job is started at most, if its worker or trainer crashes."""
 
     attempts: int
 
@@ -103,7 +103,7 @@ class Retry:
 class Spec:
     """What one job trains, with every default filled in.
 
-    Made by `load`, `loads` and `from_document` alone, which check everything.
+    Only `load`, `loads`, `from_python` and `from_document` create it, and they check everything.
     """
 
     name: str
@@ -116,11 +116,14 @@ class Spec:
     resources: Resources
     retry: Retry
     reproducibility: Literal["seeded", "deterministic"]
-    # Where its values were written: what is found later is told with file and line.
+    # The root of its reading. Problems that are found later use it for file and line.
     at: At = field(compare=False, repr=False)
 
     def document(self) -> dict[str, Any]:
-        """The effective spec as JSON, in the shape of the YAML; paths relative to the root."""
+        """The effective spec as JSON, with the sections of the YAML.
+
+        Paths are relative to the data root.
+        """
         return {
             "name": self.name,
             "tags": dict(self.tags),
@@ -141,39 +144,49 @@ class Spec:
 
     @property
     def warnings(self) -> list[Problem]:
-        """What was accepted, and is most likely not meant."""
+        """What was accepted but is probably a mistake."""
         return self.at.reading.warnings
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256, hexadecimal, of what decides the numbers: not name, tags, resources, retry."""
+        """SHA-256, hexadecimal, of everything that decides the numbers of the training.
+
+        Name, tags, resources and retry do not count.
+        """
         return _sha256(self._decides())
 
     @cached_property
     def epoch_hash(self) -> str:
-        """As `hash`, less the number of epochs: what decides the numbers of each epoch.
+        """Like `hash`, but without the number of epochs.
 
-        A job may go on from the state of another that differs in nothing else.
+        Two jobs with the same `epoch_hash` have the same numbers in each epoch, so one can
+        continue from a training state of the other.
         """
-        return _sha256(_of_each_epoch(self._decides()))
+        return _sha256(_without_epochs(self._decides()))
 
     @property
     def earlier_hash(self) -> str:
-        """What `hash` was before all changes of meaning; the same where none applies."""
+        """The `hash` before all changes of meaning; equal to `hash` if no change applies."""
         return _sha256(self._decides(earlier=True))
 
     def _decides(self, *, earlier: bool = False) -> dict[str, Any]:
+        """The part of the document that decides the numbers of the training.
+
+        Args:
+            earlier: whether as before all changes of meaning.
+        """
         document = self.document()
         for name in ("name", "tags", "resources", "retry"):
             del document[name]
-        # Where images are packed exactly, or not at all, the numbers are the same.
+        # `exact` and `off` give the same numbers.
         if self.data.pack != "uint8":
             del document["data"]["pack"]
         if earlier:
             changes.undo(document, self)
         elif changed := changes.of(self):
             document["changes"] = [change.name for change in changed]
-        # As they were before these fields: a job's state outlives an upgrade.
+        # These fields are newer than the hash. Without their defaults a spec keeps its hash, so
+        # that training states from before an upgrade can be continued.
         for name in ("precision", "jit"):
             if document["fit"][name] == FIT.fields[name].default:
                 del document["fit"][name]
@@ -186,12 +199,12 @@ class Spec:
 
     @cached_property
     def produces(self) -> tuple[str, ...]:
-        """Every name that the history will hold."""
+        """All names of the training's history."""
         return monitors.produces(self.compile.metrics, self.callbacks, validates=self.validates)
 
     @cached_property
     def monitor(self) -> Monitor:
-        """What decides the best model."""
+        """The monitor that decides the best model."""
         return monitors.deciding(self.callbacks, validates=self.validates)
 
     @property
@@ -200,10 +213,10 @@ class Spec:
         return any("Conv" in layer.class_name for layer in self.model)
 
     def with_classes(self, count: int) -> "Spec":
-        """This spec with every "classes" replaced by the number.
+        """This spec with `count` in place of every "classes".
 
         Args:
-            count: how many classes the data has.
+            count: number of classes in the data.
         """
 
         def resolved(section: Fields, name: str, value: Any) -> Any:
@@ -222,11 +235,11 @@ class Spec:
 
 
 def build(values: Mapping[str, Any], name: str, at: At) -> Spec:
-    """The spec of values that were read without a problem.
+    """The spec from values that were read without a problem.
 
     Args:
-        values: of every section.
-        name: of the spec, where it gives none.
+        values: by section and field.
+        name: used if the spec gives no name.
         at: the root of the reading.
     """
     resources = dict(values["resources"])
@@ -246,7 +259,7 @@ def build(values: Mapping[str, Any], name: str, at: At) -> Spec:
     )
 
 
-def _of_each_epoch(decides: dict[str, Any]) -> dict[str, Any]:
+def _without_epochs(decides: dict[str, Any]) -> dict[str, Any]:
     fit = {name: value for name, value in decides["fit"].items() if name != "epochs"}
     return {**decides, "fit": fit}
 

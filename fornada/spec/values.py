@@ -1,4 +1,4 @@
-"""What a spec's values are once read."""
+"""The types of a spec's values after reading."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,28 +11,28 @@ Value: TypeAlias = (
     "bool | int | float | str | tuple[Value, ...] | KerasObject | ClassWeights | None"
 )
 
-# In an integer argument: how many classes the data has. The worker puts the number in.
+# In an integer argument this word means the number of classes; the worker replaces it.
 CLASSES = "classes"
-# In `class_weight`: weights that make up for classes of unequal size.
+# As `class_weight`: weights that compensate for classes of different size.
 BALANCED = "balanced"
-# Nine digits are more classes than any data have.
+# At most nine digits: no data set has more classes.
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 
 
 @dataclass(frozen=True)
 class KerasObject:
-    """A Keras class, or a function Keras knows by name, with its keyword arguments.
+    """A Keras class, or a function that Keras knows by name, with its keyword arguments.
 
     Attributes:
-        class_name: Keras's own, such as `Dense`; a function's for activations and metrics.
-        arguments: every argument that a spec may give, with Keras's default where it gives none.
+        class_name: Keras's name of the class, such as `Dense`, or of the function, such as `relu`.
+        arguments: every argument that a spec may give; Keras's default if the spec gives none.
     """
 
     class_name: str
     arguments: Mapping[str, Value]
 
     def document(self) -> Json:
-        """As the spec spells it: the bare name, or `{name: arguments}`."""
+        """The form in a document: the name alone, or `{name: arguments}`."""
         if not self.arguments:
             return self.class_name
         return {self.class_name: {name: to_json(value) for name, value in self.arguments.items()}}
@@ -43,7 +43,7 @@ class ClassWeights:
     """How much an image of each class counts in the loss.
 
     Attributes:
-        indices: weights by the index of the class, from 0, as Keras's `class_weight` has them.
+        indices: weights by the index of the class, from 0, as in Keras's `class_weight`.
         names: weights by the name of the class's folder.
     """
 
@@ -51,16 +51,17 @@ class ClassWeights:
     names: Mapping[str, float]
 
     @property
-    def plain(self) -> bool:
-        """Whether every key is a name that nobody takes for an index."""
+    def only_names(self) -> bool:
+        """Whether there are no indices, and no names that look like an index."""
         return not self.indices and not any(map(is_index, self.names))
 
     def document(self) -> Json:
-        """`{name: weight}` where that is plain, else `{index: {…}, name: {…}}`.
+        """`{name: weight}` if there are only names, else `{index: {…}, name: {…}}`.
 
-        JSON has no integers as keys, so the second form says of each key what it is.
+        JSON cannot have integers as keys. So the second form has two groups, to tell indices from
+        names.
         """
-        if self.plain:
+        if self.only_names:
             return dict(self.names)
         indices = {str(index): weight for index, weight in self.indices.items()}
         return {"index": {**indices}, "name": {**self.names}}
@@ -69,16 +70,16 @@ class ClassWeights:
         """The weights by label.
 
         Args:
-            classes: names in the order of their labels; every key names one of them.
+            classes: names in the order of their labels; every key of the weights is one of them.
         """
         labels = {name: label for label, name in enumerate(classes)}
         return {**self.indices, **{labels[name]: weight for name, weight in self.names.items()}}
 
 
 def is_index(text: str) -> bool:
-    """Whether a key, written without quotes, is the index of a class.
+    """Whether a key without quotes is the index of a class.
 
-    `007` is not: YAML reads it as text.
+    `007` is not an index: with leading zeros, YAML reads it as text.
     """
     return bool(_INDEX.fullmatch(text))
 

@@ -1,24 +1,24 @@
-"""Words for messages: the nearest right name, lists, and text made safe to show."""
+"""Parts of messages: the nearest right name, lists of names, and text that is safe to print."""
 
 from collections.abc import Iterable
 
 
 def nearest(name: str, right: Iterable[str]) -> str | None:
-    """The one of `right` that `name` most likely meant, or None.
+    """The name in `right` that `name` probably means, or None.
 
-    Case, `_`, `-` and spaces count for nothing: `early_stopping` means `EarlyStopping`. A name
-    that was only begun means the shortest that goes on: `acc` means `accuracy`.
+    Case, `_`, `-` and spaces are ignored: `early_stopping` means `EarlyStopping`. The beginning of
+    a name means the shortest name that begins like this: `acc` means `accuracy`.
 
     Example:
         >>> nearest("unit", ["units", "activation"])
         'units'
     """
-    # Compared letter by letter: a longer name is no misspelling, and would cost its square.
+    # A longer name is not a misspelling, and the comparison takes quadratic time in its length.
     if len(name) > 64:
         return None
     bare: dict[str, str] = {}
     for candidate in right:
-        # Of two spellings of one name, the first is the one to learn.
+        # If two names differ only in spelling, the first one is suggested.
         bare.setdefault(_bare(candidate), candidate)
     if _bare(name) in bare:
         return bare[_bare(name)]
@@ -32,7 +32,7 @@ def nearest(name: str, right: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, right: Iterable[str]) -> str:
-    """A further line for a message, or nothing."""
+    """The line `Did you mean "…"?` for a message, or an empty string if no name is near."""
     match = nearest(name, right)
     return f'\n  Did you mean "{match}"?' if match else ""
 
@@ -44,7 +44,7 @@ def _bare(name: str) -> str:
 def clip(text: str) -> str:
     """At most 60 characters of `text` on one line, for messages.
 
-    What could break the line, or speak to the terminal, is written as an escape.
+    Characters that would end the line or control the terminal are written as escapes.
     """
     short = text if len(text) <= 60 else text[:57] + "..."
     return "".join(
@@ -54,28 +54,28 @@ def clip(text: str) -> str:
 
 
 def listed(names: Iterable[str], most: int = 40) -> str:
-    """`a, b, c`, for messages; at most `most` of them."""
+    """`a, b, c` for messages. After `most` names it ends with `and N more`."""
     known = [clip(name) for name in names]
     rest = [f"and {len(known) - most} more"] if len(known) > most else []
     return ", ".join(known[:most] + rest)
 
 
 def sentence(parts: Iterable[str]) -> str:
-    """`a`, `a or b`, `a, b or c`."""
+    """`a`, `a or b`, or `a, b or c`."""
     *head, last = parts
     return f"{', '.join(head)} or {last}" if head else last
 
 
 def printable(text: str) -> str:
-    """`text` on one line, whole; what cannot be shown is written as an escape.
+    """The whole `text` on one line. Characters that cannot be printed are written as escapes.
 
-    A name from a disk may be any bytes: those that are not UTF-8 are written as `\\xe9`.
+    A file name may contain any bytes. A byte that is not UTF-8 is written like `\\xe9`.
     """
     return "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
 
 
 def _escaped(letter: str) -> str:
-    # How `os.fsdecode` keeps a byte that is not UTF-8.
+    # `os.fsdecode` turns a byte that is not UTF-8 into such a surrogate.
     if 0xDC80 <= ord(letter) <= 0xDCFF:
         return f"\\x{ord(letter) - 0xDC00:02x}"
     return letter.encode("unicode_escape").decode()

@@ -1,4 +1,4 @@
-"""Folders of images: listed and judged without Keras, named by their content, and kept as packs.
+"""Folders of images: lists and checks them without Keras, fingerprints them, and finds their packs.
 
-How pixels are decoded is told in `fornada.worker.trainer.data`.
+The code that decodes pixels is in `fornada.worker.trainer.data`.
 """

@@ -1,7 +1,6 @@
-"""What the files of a folder hold, remembered by size and time of change.
+"""Remembers the digests of files, together with each file's size and time of change.
 
-Reading and hashing 60,000 files takes seconds; asking the folder for their sizes and times a
-tenth of one.
+To read and hash 60,000 files takes seconds. To get their sizes and times takes a tenth of a second.
 """
 
 import hashlib
@@ -14,18 +13,18 @@ from pathlib import Path
 
 from fornada.settings import Settings
 
-# A file that was changed this short before it was read may change again within the same tick of
-# the file system's clock: two seconds is the coarsest one there is.
+# A file that was changed less than this before it was read is not remembered: it may change again
+# without a new time of change. The coarsest clock of a file system ticks every two seconds.
 _TICK_NS = 2_000_000_000
 
-# Size in bytes, time of change in nanoseconds: what tells that a file is as it was.
+# Size in bytes, time of change in nanoseconds. While both are the same, the file is unchanged.
 Stamp = tuple[int, int]
-# The same with the digest.
+# Size, time of change, digest.
 _Entry = tuple[int, int, str]
 
 
 def stamp(status: os.stat_result) -> Stamp:
-    """What is remembered of a file's status."""
+    """The stamp of a file from its status."""
     return status.st_size, status.st_mtime_ns
 
 
@@ -33,8 +32,8 @@ class Digests:
     """The digests of one folder's files.
 
     Args:
-        folder: of images.
-        settings: say in which home they are remembered.
+        folder: a folder of images.
+        settings: give the home, in which the digests are stored.
     """
 
     def __init__(self, folder: Path, settings: Settings) -> None:
@@ -45,12 +44,13 @@ class Digests:
         self._changed = False
 
     def known(self, files: Iterable[str]) -> dict[str, str]:
-        """The digests of those files that are as they were when they were read.
+        """The digests of the files that did not change since they were read.
 
         Args:
             files: paths in the folder.
         """
-        # Nothing here may take long: it is done for every file of every job.
+        # This runs for every file of every job, so the loop calls `os.stat` with a string: a `Path`
+        # for each file would take longer.
         base, entries, ask = f"{self._folder}/", self._entries, os.stat
         found = {}
         for file in files if entries else ():
@@ -64,11 +64,11 @@ class Digests:
         return found
 
     def add(self, file: str, stamp: Stamp, digest: str) -> None:
-        """Remember what a file held.
+        """Remember the digest of a file.
 
         Args:
             file: its path in the folder.
-            stamp: of the open file, asked for before it was read.
+            stamp: of the file, taken before it was read.
             digest: of its bytes.
         """
         if time.time_ns() - stamp[1] > _TICK_NS:
@@ -76,7 +76,7 @@ class Digests:
             self._changed = True
 
     def save(self) -> None:
-        """Write what is new; a home that cannot be written remembers nothing."""
+        """Write new digests to disk. If the home cannot be written, they are forgotten."""
         if not self._changed:
             return
         with suppress(OSError):
@@ -87,7 +87,7 @@ class Digests:
 
 
 def forget_lost(settings: Settings) -> None:
-    """Forget the files of folders that are no more."""
+    """Delete the digests of folders that no longer exist."""
     for file in (settings.home / "digests").glob("*"):
         with suppress(OSError, ValueError, KeyError, TypeError):
             if file.suffix == ".json" and Path(json.loads(file.read_text())["folder"]).is_dir():

@@ -1,4 +1,7 @@
-"""What is wrong with one folder of images, in words that are the same wherever they are told."""
+"""Finds what is wrong with one folder of images.
+
+The commands, the client and the job all use these messages, so they say the same about a folder.
+"""
 
 import os
 import unicodedata
@@ -10,54 +13,54 @@ from fornada.data.folders import EXTENSIONS, Listing, count_images, outside
 from fornada.db.states import FailureCode
 from fornada.spec.wording import did_you_mean, listed, printable, sentence
 
-# What is most often wrong with a path.
-TAKEN_FROM = (
-    "A relative path is taken from the folder in which the command runs that checks or submits "
+# The most common reason for a path that does not exist.
+_RELATIVE_PATHS = (
+    "A relative path starts from the folder in which you run the command that checks or submits "
     "the spec."
 )
-# A message names this many files or classes.
+# A message names at most this many files or classes.
 _NAMED = 100
-_NAMES = "data.class_names does not name"
+_NOT_NAMED = "data.class_names does not name"
 
 
 @dataclass(frozen=True)
 class FolderFinding:
-    """One thing about a folder.
+    """One problem or warning about a folder.
 
     Attributes:
-        message: begins with the folder; further lines are indented.
-        code: what a job ends with; None for a warning.
+        message: begins with the folder. All lines but the first are indented.
+        code: failure code of a job with this folder; None for a warning.
     """
 
     message: str
     code: FailureCode | None = None
 
 
-def unlisted(place: Path, error: OSError) -> FolderFinding:
-    """A folder that could not be listed."""
+def cannot_be_listed(place: Path, error: OSError) -> FolderFinding:
+    """The problem of a folder that could not be listed."""
     hint = ""
     if isinstance(error, FileNotFoundError):
         hint = did_you_mean(place.name, _siblings(place))
     return FolderFinding(
-        f"{_name(place)}: no folder that can be read: {error.strerror}.\n  {TAKEN_FROM}{hint}",
+        f"{_name(place)}: this folder cannot be read: {error.strerror}.\n  {_RELATIVE_PATHS}{hint}",
         FailureCode.DATA_MISSING,
     )
 
 
-def of_training(listing: Listing, root: Path, *, named: bool) -> Iterator[FolderFinding]:
-    """What is found in the folder that decides the classes, and in which each needs images.
+def in_training_folder(listing: Listing, root: Path, *, named: bool) -> Iterator[FolderFinding]:
+    """Problems and warnings of the training folder. Each class needs images in it.
 
     Args:
         listing: of the folder.
         root: the data root.
-        named: whether the spec names the classes.
+        named: whether the spec names the classes; otherwise this folder decides them.
     """
-    if _has_none(listing):
+    if _has_no_class_folder(listing):
         yield _no_classes(listing, root)
         return
     yield from _of_classes(listing, root)
     if listing.extra and named:
-        yield _extra(listing, _NAMES)
+        yield _extra(listing, _NOT_NAMED)
     if len(listing.class_names) == 1:
         yield _only_one(listing, root)
     if empty := _empty(listing):
@@ -67,24 +70,25 @@ def of_training(listing: Listing, root: Path, *, named: bool) -> Iterator[Folder
     yield from _twin_classes(listing, found)
 
 
-def of_measured(
+def in_evaluation_folder(
     listing: Listing, root: Path, *, known: bool, named: bool
 ) -> Iterator[FolderFinding]:
-    """What is found in a folder to validate on or to test with.
+    """Problems and warnings of a folder for validation or test.
 
     Args:
         listing: of the folder, with the classes of training.
         root: the data root.
-        known: whether the classes of training are known; else they are the folder's own.
+        known: whether the classes of training are known; otherwise the listing has those of this
+            folder.
         named: whether the spec names the classes.
     """
-    if _has_none(listing):
+    if _has_no_class_folder(listing):
         yield _no_classes(listing, root)
         return
     yield from _of_classes(listing, root)
     renamed = _renamed(listing).values()
     if any(name not in renamed for name in listing.extra):
-        yield _extra(listing, _NAMES if named else "training does not have")
+        yield _extra(listing, _NOT_NAMED if named else "training does not have")
     if not (empty := _empty(listing)):
         return
     message = _no_images(listing, empty)
@@ -95,16 +99,16 @@ def of_measured(
 
 
 def _of_classes(listing: Listing, root: Path) -> Iterator[FolderFinding]:
-    """What any folder with folders of classes may have."""
+    """Problems and warnings that any folder with folders of classes may have."""
     if loose := _loose(listing):
         what = f"{_images(len(loose))} directly in it, such as {printable(loose[0])}"
-        yield _warning(listing, f"{what}: left out, because no class folder holds them.")
+        yield _warning(listing, f"{what}: ignored, because they are not in the folder of a class.")
     if listing.missing:
         yield _problem(listing, _no_folders(listing))
     if listing.unreadable:
         yield _problem(
             listing,
-            f"folders that cannot be read: {_names(listing.unreadable)}.\n"
+            f"these folders in it cannot be read: {_names(listing.unreadable)}.\n"
             "  Expected folders that this user may list.",
         )
     if away := outside(listing, root):
@@ -116,64 +120,71 @@ def _of_classes(listing: Listing, root: Path) -> Iterator[FolderFinding]:
         )
 
 
-def _has_none(listing: Listing) -> bool:
-    """Whether there is no folder of a class, right or wrong."""
+def _has_no_class_folder(listing: Listing) -> bool:
+    """Whether there is no sub-folder at all: neither of an expected class nor of another one."""
     return len(listing.missing) == len(listing.class_names) and not listing.extra
 
 
 def _loose(listing: Listing) -> list[str]:
-    """Images beside the folders of the classes."""
+    """Images directly in the folder, beside the folders of the classes."""
     return [
         name for name in listing.ignored if "/" not in name and name.lower().endswith(EXTENSIONS)
     ]
 
 
 def _empty(listing: Listing) -> list[str]:
+    """Classes without images, except those whose folders could not be read."""
     unknown = {path.split("/", 1)[0] for path in listing.unreadable}
     return [name for name in listing.empty if name not in unknown]
 
 
 def _extra(listing: Listing, lacks: str) -> FolderFinding:
+    """The warning about sub-folders that are not classes.
+
+    Args:
+        listing: with extra sub-folders.
+        lacks: the reason, as a sentence without its object: "training does not have".
+    """
     renamed = _renamed(listing).values()
     extra = [name for name in listing.extra if name not in renamed]
     shown = [_extra_class(listing, name) for name in extra[:_NAMED]]
     more = f" and {len(extra) - _NAMED} more" if len(extra) > _NAMED else ""
     them = "it" if len(extra) == 1 else "them"
-    return _warning(listing, f"extra: {', '.join(shown)}{more}: left out, since {lacks} {them}.")
+    return _warning(listing, f"extra: {', '.join(shown)}{more}: ignored, because {lacks} {them}.")
 
 
 def _extra_class(listing: Listing, name: str) -> str:
     images = _images(count_images(listing.folder / name))
     for other in listing.class_names:
-        if how := _alike(name, other):
-            alike = f'differs from "{_spelled(other, how)}" in {how} alone'
+        if how := _difference(name, other):
+            alike = f'differs from "{_spelled(other, how)}" only in {how}'
             return f"{_spelled(name, how)} ({images}; {alike})"
     return f"{printable(name)} ({images})"
 
 
 def _renamed(listing: Listing) -> dict[str, str]:
-    """The folders that classes without one most likely have, by class."""
+    """For classes without a folder: the extra folder that is probably meant, by class."""
     return {
         name: other
         for name in listing.missing
         for other in reversed(listing.extra)
-        if _alike(name, other)
+        if _difference(name, other)
     }
 
 
 def _twin_classes(listing: Listing, found: Sequence[str]) -> Iterator[FolderFinding]:
-    """Classes that may be meant as one."""
+    """Warnings about two classes with nearly the same name: one class is probably meant."""
     seen: dict[str, str] = {}
     for name in found:
         other = seen.setdefault(_fold(name), name)
-        if how := _alike(name, other) if other != name else None:
+        if how := _difference(name, other) if other != name else None:
             both = f'"{_spelled(other, how)}" and "{_spelled(name, how)}"'
-            yield _warning(listing, f"{both} are two classes, and differ in {how} alone.")
+            yield _warning(listing, f"{both} are two classes, but differ only in {how}.")
 
 
 def _no_classes(listing: Listing, root: Path) -> FolderFinding:
     loose = len(_loose(listing))
-    expected = "\n  Expected one sub-folder a class: <class>/<image>.png."
+    expected = "\n  Expected one sub-folder for each class: <class>/<image>.png."
     if not loose:
         return _problem(listing, f"no sub-folders.{expected}")
     return _problem(
@@ -197,6 +208,7 @@ def _only_one(listing: Listing, root: Path) -> FolderFinding:
 
 
 def _above(listing: Listing, root: Path) -> str:
+    """A hint to the folder above; empty if that lies outside the data root."""
     above = listing.folder.parent
     if listing.folder == root.resolve() or above == listing.folder:
         return ""
@@ -214,14 +226,14 @@ def _no_images(listing: Listing, empty: Sequence[str]) -> str:
 def _no_folders(listing: Listing) -> str:
     lines = [f"no folder for the classes {_names(listing.missing)}."]
     for name, other in _renamed(listing).items():
-        how = _alike(name, other) or ""
-        differ = f'"{_spelled(other, how)}" and "{_spelled(name, how)}" differ in {how} alone'
+        how = _difference(name, other) or ""
+        differ = f'"{_spelled(other, how)}" and "{_spelled(name, how)}" differ only in {how}'
         lines.append(f"  {differ}: rename the first to the second.")
     return "\n".join(lines)
 
 
 def _unwritable(listing: Listing, name: str) -> FolderFinding:
-    why = "is not UTF-8" if _is_no_text(name) else "holds characters that cannot be printed"
+    why = "contains characters that cannot be printed" if _is_utf8(name) else "is not UTF-8"
     return _problem(
         listing,
         f'the name of the class folder "{printable(name)}" {why}.\n  Rename it.',
@@ -240,18 +252,18 @@ _FOLDS: dict[str, Callable[[str], str]] = {
 }
 
 
-def _alike(name: str, other: str) -> str | None:
-    """In what two different names differ, where that is so little that one is meant."""
+def _difference(name: str, other: str) -> str | None:
+    """In what two names differ, if they are nearly the same; None if they differ in more."""
     return next((how for how, fold in _FOLDS.items() if fold(name) == fold(other)), None)
 
 
 def _fold(name: str) -> str:
-    """The same for all names that are alike."""
+    """A text that is equal for all names that are nearly the same."""
     return list(_FOLDS.values())[-1](name)
 
 
 def _spelled(name: str, how: str) -> str:
-    """A name so that the difference is seen: two forms of one letter look the same."""
+    """A name for a message. Two Unicode forms look the same, so these are shown as escapes."""
     return name.encode("unicode_escape").decode() if _FORM in how else printable(name)
 
 
@@ -278,8 +290,9 @@ def _images(count: int) -> str:
     return f"{count:,} image" if count == 1 else f"{count:,} images"
 
 
-def _is_no_text(name: str) -> bool:
-    return any(0xD800 <= ord(letter) <= 0xDFFF for letter in name)
+def _is_utf8(name: str) -> bool:
+    # `os.fsdecode` turns bytes that are not UTF-8 into surrogates.
+    return not any(0xD800 <= ord(letter) <= 0xDFFF for letter in name)
 
 
 def _siblings(place: Path) -> list[str]:

@@ -1,6 +1,7 @@
-"""A name for the content of a data set, the same wherever its files lie and however it is split.
+"""The fingerprint of a data set: a hash of the content of its files.
 
-The trainer makes it of what it decodes, the client of the files: both by the lines of this module.
+It does not depend on where the files lie, or on how the set is split. The trainer computes it from
+the files that it decodes, and the client from the files on its disk; both use this module.
 """
 
 import errno
@@ -20,33 +21,33 @@ from fornada.spec.paths import resolve
 
 
 def digest(content: bytes) -> str:
-    """Size and sha256 of one file, as they stand in the lines of `fingerprint`."""
+    """Size in bytes and sha256 of one file, in the form that `fingerprint` uses."""
     return f"{len(content)} {hashlib.sha256(content).hexdigest()}"
 
 
 def role(spec: Spec, name: str) -> str:
-    """The folder that a set is taken from: both parts of a split are the training folder."""
+    """The role that a set has in `fingerprint`; both parts of a split have the role `train`."""
     return "train" if spec.data.validation_split and name == "validation" else name
 
 
 def fingerprint(files: Iterable[tuple[str, str, str]]) -> str:
-    """The sha256, hexadecimal, over all files in any order.
+    """The sha256, hexadecimal, over all files. Their order does not matter.
 
     Args:
-        files: of each its role, its path `class/name.png`, its `digest`.
+        files: for each file its role, its path `class/name.png`, and its `digest`.
     """
     lines = sorted(f"{part}/{file} {found}\n" for part, file, found in files)
     return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 def of_spec(spec: Spec, settings: Settings) -> str:
-    """The fingerprint of a spec's data, read here, without decoding an image.
+    """The fingerprint of a spec's data, computed on this host without decoding images.
 
     Args:
-        spec: its `data` section.
-        settings: say what its paths are relative to, and which home remembers digests.
+        spec: its `data` section counts.
+        settings: give the data root, and the home that stores digests.
     Raises:
-        DataUnreadable: a folder or a file of it cannot be read here.
+        DataUnreadable: this host cannot read one of the folders or files.
     """
     try:
         return fingerprint(_files(_listings(spec, settings.data_root_path), settings))
@@ -55,14 +56,14 @@ def of_spec(spec: Spec, settings: Settings) -> str:
     except OSError as error:
         raise DataUnreadable(
             f"the data of this spec cannot be read here: {error.filename}: {error.strerror}. "
-            "Run this where they can be, or leave --needed out."
+            "Run this on a host that can read them, or leave out --needed."
         ) from error
 
 
 def _listings(spec: Spec, data_root: Path) -> Iterator[tuple[Role, Listing]]:
     class_names = spec.data.class_names
-    # Train comes first, and whole where data.validation_split makes two sets of it: they are the
-    # same files under the same role.
+    # Train comes first. With data.validation_split it is not divided: both parts have the role
+    # `train`, so their files together give the same fingerprint.
     for name, folder in spec.data.folders.items():
         listing = list_images(resolve(folder.folder, data_root), class_names)
         class_names = listing.class_names
@@ -87,7 +88,7 @@ def _files(
 
 
 def _content(path: Path, status: os.stat_result) -> bytes:
-    # A pipe that is named like an image would hold us here for ever.
+    # To read from a pipe with the name of an image would wait forever.
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "is no file of bytes", str(path))
+        raise OSError(errno.EINVAL, "is not a regular file", str(path))
     return path.read_bytes()

@@ -1,8 +1,9 @@
 """Lists a folder of images as `keras.utils.image_dataset_from_directory` does, without Keras.
 
-Same classes in the same order, same files, same shuffle and split for the same seed
-(`keras/src/utils/dataset_utils.py`: `index_directory`, `get_training_or_validation_split`);
-and what Keras keeps to itself: which files and classes it would pass over.
+It gives the same classes in the same order, the same files, and for the same seed the same shuffle
+and split (`keras/src/utils/dataset_utils.py`: `index_directory`,
+`get_training_or_validation_split`). In addition it reports the files and classes that Keras would
+ignore without a message.
 """
 
 import os
@@ -16,7 +17,8 @@ from typing import Literal
 # Keras's ALLOWLIST_FORMATS, compared in lower case.
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 
-# Words of state in a Mersenne Twister, and the multiplier of its scalar seeding.
+# The number of words in the state of a Mersenne Twister, and the constant that seeds them from one
+# number.
 _MT_WORDS = 624
 _MT_MULTIPLIER = 1_812_433_253
 _UINT32 = 0xFFFF_FFFF
@@ -24,20 +26,20 @@ _UINT32 = 0xFFFF_FFFF
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of one folder, in an order, with their labels.
+    """The images of one folder in a certain order, with their labels.
 
     Attributes:
-        folder: the folder with one sub-folder a class.
+        folder: the folder, with one sub-folder for each class.
         class_names: classes in the order of their labels.
         files: paths relative to `folder`, `class/name.png`, separated by `/`.
-        labels: index into `class_names` of each file.
-        ignored: what lies in the folder and is no image: files of other kinds, hidden folders,
-            links to folders inside a class (these end in `/`).
-        missing: classes asked for that have no sub-folder.
-        extra: sub-folders that are none of the classes asked for.
-        empty: classes whose sub-folder holds no image.
-        links: files that are links; of the whole folder, whatever part of it is listed.
-        unreadable: folders of classes, and below, whose entries cannot be read.
+        labels: for each file, the index of its class in `class_names`.
+        ignored: files that are not images, and folders that are not read; folders end in `/`.
+            These are hidden folders, and links to folders inside a class.
+        missing: requested classes without a sub-folder.
+        extra: sub-folders that are not requested classes.
+        empty: classes whose sub-folder has no image.
+        links: image files that are symbolic links; also those that a subset leaves out.
+        unreadable: folders of classes, and folders in them, that cannot be listed.
     """
 
     folder: Path
@@ -53,23 +55,23 @@ class Listing:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many files each class has, every class named."""
+        """Number of files of each class, also for classes without files."""
         found = Counter(self.labels)
         return {name: found[label] for label, name in enumerate(self.class_names)}
 
 
 def list_images(folder: Path, class_names: Sequence[str] | None = None) -> Listing:
-    """List a folder's images, class by class, each class in alphanumeric order.
+    """List the images of a folder, class by class, each class in alphanumeric order.
 
-    Hidden sub-folders are no classes; inside a class every folder is walked, hidden ones too,
-    but no link to a folder is followed. All of this is Keras's behaviour.
+    As in Keras, a hidden sub-folder is not a class. Inside a class all folders are read, also
+    hidden ones, but links to folders are not followed.
 
     Args:
-        folder: the folder with one sub-folder a class.
-        class_names: the classes and their order; by default every sub-folder, sorted.
+        folder: the folder, with one sub-folder for each class.
+        class_names: the classes and their order; default: every sub-folder, sorted.
 
     Raises:
-        OSError: the folder is missing, is no folder, or cannot be read.
+        OSError: the folder does not exist, is not a folder, or cannot be read.
     """
     with os.scandir(folder) as entries:
         found = {entry.name: _is_folder(entry) for entry in entries}
@@ -107,7 +109,7 @@ def list_images(folder: Path, class_names: Sequence[str] | None = None) -> Listi
 
 @dataclass
 class _Walked:
-    """What lies under one class folder, as `name/...`, in Keras's order."""
+    """The content of the folder of one class: paths `name/...` in Keras's order."""
 
     images: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
@@ -116,13 +118,13 @@ class _Walked:
 
 
 def count_images(folder: Path) -> int:
-    """How many images lie in and below one folder of a class."""
+    """Number of images in the folder of one class, with all its sub-folders."""
     return len(_walk(folder, folder.name).images)
 
 
 def _walk(folder: Path, name: str) -> _Walked:
     walked = _Walked()
-    # Keras sorts the walk by the path of each folder as a string, not level by level.
+    # Keras sorts the folders by their whole paths as strings, not level by level.
     for path, entries in sorted(_folders(folder), key=lambda step: step[0]):
         prefix = name + path[len(str(folder)) :]
         if entries is None:
@@ -141,10 +143,11 @@ def _walk(folder: Path, name: str) -> _Walked:
 
 
 def _folders(folder: Path) -> Iterator[tuple[str, list["os.DirEntry[str]"] | None]]:
-    """Every folder under one, with its entries sorted; as `os.walk`, which keeps no entries.
+    """The folder and all folders in it, each with its sorted entries.
 
-    None stands for entries that cannot be read: Keras passes over such a folder in silence.
-    An entry knows from its folder what it is: to ask 60,000 files takes a fifth of a second.
+    None instead of entries: the folder cannot be read. Keras ignores it without a message.
+    `os.walk` would return only names. An `os.DirEntry` already knows whether it is a folder; to ask
+    the file system about 60,000 files would take a fifth of a second.
     """
     waiting = [str(folder)]
     while waiting:
@@ -186,14 +189,14 @@ def subset(
     seed: int,
     shuffle: bool,
 ) -> Listing:
-    """The files that Keras takes for training or for validation.
+    """The files that Keras uses for training or for validation.
 
-    Where `validation_split` of the files is less than one file, Keras trains on none and
-    validates on all; so does this: callers look at `validation_count` first.
+    If `validation_split` of the files is less than one file, Keras trains on no file and validates
+    on all files, and this function does the same. Callers check `validation_count` first.
 
     Args:
         listing: from `list_images`, not shuffled.
-        validation_split: fraction of the files, between 0 and 1, both excluded.
+        validation_split: share of the files, between 0 and 1, both excluded.
         which: the part to return; validation is the end of the list.
         seed: of the shuffle.
         shuffle: whether the files are shuffled before they are split.
@@ -205,12 +208,12 @@ def subset(
 
 
 def validation_count(files: int, validation_split: float) -> int:
-    """How many of so many files Keras sets aside for validation."""
+    """Number of files that Keras uses for validation, out of `files`."""
     return int(validation_split * files)
 
 
 def outside(listing: Listing, root: Path) -> tuple[str, ...]:
-    """Files that resolve, through a link, to a place outside `root`.
+    """Files that lie outside `root` because of a symbolic link.
 
     Args:
         listing: of a folder under `root`.
@@ -225,7 +228,7 @@ def outside(listing: Listing, root: Path) -> tuple[str, ...]:
 
 
 def _leaves(path: Path, real_root: Path) -> bool:
-    # `Path.resolve` raises where a link leads to itself.
+    # Not `Path.resolve`: it raises an error for a link that leads to itself.
     return not Path(os.path.realpath(path)).is_relative_to(real_root)
 
 
@@ -238,10 +241,10 @@ def _pick(listing: Listing, positions: Sequence[int]) -> Listing:
 
 
 def _swaps(count: int, seed: int) -> Iterator[tuple[int, int]]:
-    """The exchanges of `numpy.random.RandomState(seed).shuffle` on `count` items."""
+    """The swaps that `numpy.random.RandomState(seed).shuffle` makes in a list of `count` items."""
     draw = _mersenne_twister(seed).getrandbits
     for last in range(count - 1, 0, -1):
-        # numpy's legacy interval: masked bits, drawn again while they are too large.
+        # As numpy's legacy generator: it masks the bits, and draws again while they are too large.
         mask = (1 << last.bit_length()) - 1
         chosen = draw(32) & mask
         while chosen > last:
@@ -250,10 +253,10 @@ def _swaps(count: int, seed: int) -> Iterator[tuple[int, int]]:
 
 
 def _mersenne_twister(seed: int) -> random.Random:
-    """Python's generator in the state that numpy's scalar seeding gives its own.
+    """Python's random generator in the same state as `numpy.random.RandomState(seed)`.
 
     Raises:
-        ValueError: numpy takes no such seed.
+        ValueError: numpy does not accept this seed.
     """
     if not 0 <= seed <= _UINT32:
         raise ValueError(f"a seed lies between 0 and {_UINT32}, not {seed}")
@@ -261,6 +264,6 @@ def _mersenne_twister(seed: int) -> random.Random:
     for position in range(1, _MT_WORDS):
         last = words[-1]
         words.append((_MT_MULTIPLIER * (last ^ (last >> 30)) + position) & _UINT32)
-    generator = random.Random()  # noqa: S311 - an order of images, no secret
+    generator = random.Random()  # noqa: S311 - for the order of images, not for a secret
     generator.setstate((3, (*words, _MT_WORDS), None))
     return generator

@@ -1,7 +1,7 @@
-"""IDX files, the format of MNIST and its kin, turned into folders of images.
+"""Turns IDX files, the format of MNIST and similar sets, into folders of images.
 
-The format: http://yann.lecun.com/exdb/mnist/ (a magic number that tells type and rank, the sizes,
-then the bytes). Images become 8-bit grayscale PNG files (ISO/IEC 15948), by the standard library.
+The format: http://yann.lecun.com/exdb/mnist/ (a magic number with type and rank, the sizes, then
+the bytes). Images become 8-bit grayscale PNG files (ISO/IEC 15948), by the standard library.
 """
 
 import gzip
@@ -18,30 +18,30 @@ from typing import ClassVar
 
 from fornada.errors import FornadaError
 
-# The two halves of a set: the folder each becomes, and how its IDX files begin.
+# The two halves of a set: the folder of each, and the prefix of its IDX files.
 HALVES = {"Train": "train", "Test": "t10k"}
 # The third byte of the magic number: unsigned bytes.
 UNSIGNED_BYTE = 0x08
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# Writing one image and saying so would cost more than writing it.
+# Images between two reports of progress: a report takes longer than writing one image.
 IMAGES_PER_REPORT = 500
 
 
 class IdxError(FornadaError):
-    """An IDX file is missing or is not what it should be."""
+    """An IDX file is missing or damaged."""
 
     code: ClassVar[str] = "DATA_INVALID"
 
 
 class TargetExists(FornadaError):
-    """Images would be written where something is already."""
+    """The folder for the images already exists."""
 
     code: ClassVar[str] = "TARGET_EXISTS"
 
 
 @dataclass(frozen=True)
 class IdxImages:
-    """Images of one IDX file, 8-bit gray, one after another in `pixels`."""
+    """The images of one IDX file: 8-bit gray values, one image after another in `pixels`."""
 
     height: int
     width: int
@@ -57,13 +57,18 @@ class IdxImages:
 
 @dataclass(frozen=True)
 class Sample:
-    """Which images of each class to take: the first `per_class` in an order drawn from `seed`."""
+    """A random sample of each class.
+
+    Attributes:
+        per_class: number of images; None: all.
+        seed: decides which images.
+    """
 
     per_class: int | None
     seed: int
 
     def of(self, indices: Sequence[int]) -> list[int]:
-        """Some of these indices, ascending; the same ones on every machine and Python."""
+        """The sampled indices, ascending. They are the same on every machine and Python version."""
         if self.per_class is None:
             return list(indices)
 
@@ -81,24 +86,24 @@ def import_idx(
 ) -> dict[str, int]:
     """Write the images of IDX files as `target/Train/<label>/<index>.png` and `target/Test/…`.
 
-    Each half is written beside its place and renamed when it is whole.
+    Each half is written to a temporary folder, which is renamed when the half is complete.
 
     Args:
         source: folder with `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the `t10k-…`
             pair, each plain or as `.gz`.
         target: folder to write to; its `Train` and `Test` must not exist.
-        choices: which images of each half, by the names of `HALVES`.
-        progress: called with images written and images in all.
+        choices: the sample of each half, by the names of `HALVES`.
+        progress: called with the number of images written and of all images.
     Returns:
-        Images written, a half.
+        The number of images written, by half.
     Raises:
-        TargetExists: it would write where something is.
+        TargetExists: one of the two folders already exists.
         IdxError: a file is missing or damaged.
     """
     for half in HALVES:
         if (target / half).exists():
             raise TargetExists(
-                f"{target / half} exists already. Name another folder, or remove it."
+                f"{target / half} already exists. Name another folder, or remove it."
             )
     halves = {half: _chosen(source, prefix, choices[half]) for half, prefix in HALVES.items()}
     total = sum(len(chosen) for _, chosen in halves.values())
@@ -111,13 +116,13 @@ def import_idx(
 
 
 def _chosen(source: Path, prefix: str, choice: Sample) -> tuple[IdxImages, list[tuple[int, int]]]:
-    """The images of one half and the (label, index) pairs taken from it."""
+    """The images of one half, and the (label, index) pairs of the sampled images."""
     images = _read_images(_find(source, f"{prefix}-images-idx3-ubyte"))
     labels = _read_labels(_find(source, f"{prefix}-labels-idx1-ubyte"))
     if len(images) != len(labels):
         raise IdxError(
             f"{source}: the {prefix} files hold {len(images)} images and {len(labels)} labels. "
-            "They must be as many; are they of the same set?"
+            "Expected one label for each image. Are the files from the same set?"
         )
     by_label: dict[int, list[int]] = defaultdict(list)
     for index, label in enumerate(labels):
@@ -150,7 +155,7 @@ def _find(source: Path, name: str) -> Path:
 
 
 def _read(path: Path, rank: int) -> tuple[tuple[int, ...], memoryview]:
-    """Sizes and bytes of an IDX file of unsigned bytes with `rank` dimensions."""
+    """The sizes and the bytes of an IDX file. It must have unsigned bytes and `rank` dimensions."""
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
@@ -166,7 +171,7 @@ def _read(path: Path, rank: int) -> tuple[tuple[int, ...], memoryview]:
     if len(body) != expected:
         raise IdxError(f"{path} holds {len(body)} bytes after its header, not {expected}.")
     if expected == 0:
-        raise IdxError(f"{path} is an IDX file of nothing: its header says so.")
+        raise IdxError(f"{path} is an IDX file without content: a size in its header is 0.")
     return sizes, body
 
 
@@ -187,7 +192,7 @@ def encode_png(pixels: memoryview | bytes, height: int, width: int) -> bytes:
         height: rows.
         width: columns.
     """
-    # Each row begins with the number of its filter: 0, none.
+    # Each row begins with the number of its filter: 0 means no filter.
     rows = b"".join(
         b"\x00" + bytes(pixels[row * width : (row + 1) * width]) for row in range(height)
     )

@@ -1,7 +1,8 @@
-"""One verdict on the folders of a spec: the commands, the client and the job ask it here.
+"""Checks the folders of a spec. The commands, the client and the job all use this check.
 
-It lists folders and reads no image. Why a job would fail is a problem; what a job would do that is
-most likely not meant is a warning. Both stand at the field of the spec that they are about.
+It lists folders but does not read images. A problem is a reason for which a job would fail. A
+warning is about something that is probably a mistake. Each names the field of the spec that it is
+about.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -22,11 +23,11 @@ from fornada.spec.wording import printable
 
 @dataclass(frozen=True)
 class Inspected:
-    """One folder as it lies here.
+    """One folder on this host, and what was found in it.
 
     Attributes:
-        place: where it is on this host.
-        listing: what is in it; None when it cannot be listed.
+        place: its path on this host.
+        listing: its images; None if the folder cannot be listed.
         findings: problems and warnings.
     """
 
@@ -40,9 +41,9 @@ class Inspection:
     """What was found for one spec.
 
     Attributes:
-        folders: by the set that is taken from each; train comes first.
-        problems: why a job would fail.
-        warnings: what a job would do that is most likely not meant.
+        folders: by the set that each is for; train comes first.
+        problems: reasons for which a job would fail.
+        warnings: what is probably a mistake.
     """
 
     folders: Mapping[Role, Inspected]
@@ -51,19 +52,19 @@ class Inspection:
 
     @property
     def listings(self) -> dict[Role, Listing]:
-        """What could be listed."""
+        """The listings of all folders that could be listed."""
         return {role: one.listing for role, one in self.folders.items() if one.listing}
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What decides the findings of one folder.
+class _Request:
+    """Everything that the findings of one folder depend on. The key for folders already checked.
 
     Attributes:
         stored: its path, relative to the data root.
-        class_names: of training; None where nothing tells them.
-        named: whether the spec names them.
-        training: whether the folder is the one to train on.
+        class_names: of training; None if they are not known.
+        named: whether the spec names the classes.
+        training: whether this is the training folder.
     """
 
     stored: str
@@ -73,72 +74,74 @@ class _Asked:
 
 
 class Inspector:
-    """Looks at the folders of specs; a folder that several specs name is listed once.
+    """Checks the folders of several specs. A folder that several specs name is listed only once.
 
     Args:
-        data_root: what the paths of specs are relative to.
+        data_root: folder that the paths of specs are relative to.
     """
 
     def __init__(self, data_root: Path) -> None:
         self._root = data_root
-        self._known: dict[_Asked, Inspected] = {}
+        self._known: dict[_Request, Inspected] = {}
 
     def inspect(self, spec: Spec) -> Inspection:
-        """List the spec's folders and judge them."""
+        """List and check the folders of a spec."""
         data, at = spec.data, spec.at.without_problems()
         named = data.class_names is not None
-        train = self._folder(_Asked(data.train.folder, data.class_names, named, training=True))
+        train = self._folder(_Request(data.train.folder, data.class_names, named, training=True))
         names = data.class_names or _classes(train.listing)
         folders: dict[Role, Inspected] = {"train": train}
         for role, given in data.folders.items():
             if role != "train":
-                folders[role] = self._folder(_Asked(given.folder, names, named))
+                folders[role] = self._folder(_Request(given.folder, names, named))
         for role, one in folders.items():
             _record(one.findings, at.key("data").key(role))
         _splits(spec, folders, at)
         if train.listing and names:
             _label_mode(spec, train.listing, at)
             at.reading.problems += classes.problems(spec, names)
-            # Where the spec names its classes it was warned of as it was read.
+            # If the spec names its classes, these warnings were given when it was read.
             at.reading.warnings += [] if named else classes.warnings(spec, names)
         return Inspection(folders, _sorted(at.reading.problems), _sorted(at.reading.warnings))
 
-    def _folder(self, asked: _Asked) -> Inspected:
-        if asked not in self._known:
-            self._known[asked] = self._look(asked)
-        return self._known[asked]
+    def _folder(self, request: _Request) -> Inspected:
+        if request not in self._known:
+            self._known[request] = self._look(request)
+        return self._known[request]
 
-    def _look(self, asked: _Asked) -> Inspected:
-        place = self._root / asked.stored
+    def _look(self, request: _Request) -> Inspected:
+        place = self._root / request.stored
         try:
-            place = resolve(asked.stored, self._root)
-            listing = list_images(place, asked.class_names)
+            place = resolve(request.stored, self._root)
+            listing = list_images(place, request.class_names)
         except PathRefused as error:
             return Inspected(place, None, (FolderFinding(str(error), error.code),))
         except OSError as error:
-            return Inspected(place, None, (findings.unlisted(place, error),))
-        if asked.training:
-            found = findings.of_training(listing, self._root, named=asked.named)
+            return Inspected(place, None, (findings.cannot_be_listed(place, error),))
+        if request.training:
+            found = findings.in_training_folder(listing, self._root, named=request.named)
         else:
-            known = asked.class_names is not None
-            found = findings.of_measured(listing, self._root, known=known, named=asked.named)
+            known = request.class_names is not None
+            found = findings.in_evaluation_folder(
+                listing, self._root, known=known, named=request.named
+            )
         return Inspected(place, listing, tuple(found))
 
 
 def inspect(spec: Spec, data_root: Path) -> Inspection:
-    """List the folders of one spec and judge them.
+    """List and check the folders of one spec.
 
     Args:
         spec: its paths are relative to the data root.
-        data_root: where that is on this host.
+        data_root: the data root on this host.
     """
     return Inspector(data_root).inspect(spec)
 
 
 def all_warnings(spec: Spec, found: Inspection) -> list[Problem]:
-    """The warnings of an inspection, and those that only the files of each set show.
+    """The warnings of an inspection, and the warnings that need the files of each set.
 
-    A submit does without the latter, which take longer.
+    The second kind takes longer, so `submit` does without it.
     """
     warnings = list(found.warnings)
     if not found.problems:
@@ -151,18 +154,18 @@ def before_submit(
     specs: Iterable[Spec],
     warn: Callable[[Problem], None] = lambda problem: None,
 ) -> list[tuple[Problem, ...]]:
-    """Look at the folders of specs that are to be queued.
+    """Check the folders of specs before they are queued.
 
     Args:
-        settings: the data root, and whether the worker is on this machine.
-        specs: checked.
-        warn: told every warning at once, also where a problem refuses the specs.
+        settings: give the data root, and whether the worker runs on this machine.
+        specs: already checked.
+        warn: called with each warning before any problem is raised.
     Returns:
-        The warnings of each spec. With a server its problems are among them: the workers may
-        have other folders than this host.
+        The warnings of each spec. With a server they include the problems, because the workers
+        may have other folders than this host.
     Raises:
-        SpecProblems: on an embedded stack, whose worker sees just these folders, a job would
-            fail; with the problems of all specs.
+        SpecProblems: with the problems of all specs. Only on an embedded stack: its worker uses
+            these same folders, so the jobs would fail.
     """
     inspector = Inspector(settings.data_root_path)
     found = [inspector.inspect(spec) for spec in specs]
@@ -178,12 +181,12 @@ def before_submit(
 
 
 def _classes(train: Listing | None) -> tuple[str, ...] | None:
-    """The classes that a training folder has, where it can be the right folder."""
+    """The classes of the training folder; None if it has fewer than two, so is a wrong folder."""
     return train.class_names if train and len(train.class_names) > 1 else None
 
 
 def _sorted(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """As the spec has them, from top to bottom."""
+    """The problems in the order of the spec's lines."""
     return tuple(sorted(problems, key=lambda problem: problem.line or 0))
 
 
@@ -196,7 +199,10 @@ def _record(found: Iterable[FolderFinding], here: At) -> None:
 
 
 def _splits(spec: Spec, folders: Mapping[Role, Inspected], at: At) -> None:
-    """Keras validates on everything where a split leaves no image, and trains on nothing."""
+    """Refuse a split that gives no image to validation.
+
+    Keras would then train on no image and validate on all images.
+    """
     places = {"train": (spec.data.validation_split, at.key("data").key("validation_split"))}
     for role, given in spec.data.folders.items():
         if given.validation_split is not None:
@@ -207,8 +213,8 @@ def _splits(spec: Spec, folders: Mapping[Role, Inspected], at: At) -> None:
         if split and count and validation_count(count, split) == 0:
             here.refuse(
                 None,
-                f"{printable(str(one.place))}: {split} of {count} images is no image to validate "
-                f"on.\n  Expected a share above 1/{count}.",
+                f"{printable(str(one.place))}: {split} of {count} images is less than one image, "
+                f"so there is none to validate on.\n  Expected a share above 1/{count}.",
                 FailureCode.DATA_MISSING,
             )
 

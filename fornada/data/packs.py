@@ -1,13 +1,13 @@
-"""The packs of this host: data sets decoded once, each a folder under `packs/` in the home.
+"""The packs of this host. A pack holds the decoded images of a data set, in a folder of the home:
 
-    packs/<name>/pack.json     what it holds; its time of change is when it was last used
-    packs/<name>/pixels.npy    the images, as `numpy.load` reads them; none in a pack of kind `off`
-    packs/making-<key>/        one that is being made, locked by its maker
-    packs/lock                 held while room is made and taken
+    packs/<name>/pack.json     the header; its time of change is the time of the last use
+    packs/<name>/pixels.npy    the images, for `numpy.load`; a pack of kind `off` does not have it
+    packs/making-<key>/        a pack that a process is making; that process holds its lock
+    packs/lock                 locked while a process makes room for a pack and uses it
 
-Who uses the pixels holds a shared lock on their file, which the kernel keeps for as long as they
-are mapped. This module finds, counts and removes packs; `fornada.worker.trainer.data.pack` makes
-them.
+A process that uses a pack holds a shared lock on `pixels.npy`. The kernel keeps the lock as long as
+the file is mapped. This module finds, measures and removes packs;
+`fornada.worker.trainer.data.pack` makes them.
 """
 
 import fcntl
@@ -29,37 +29,39 @@ from fornada.sync import sync_folder
 PIXELS = "pixels.npy"
 FACTS = "pack.json"
 MAKING = "making-"
-# Bumped when packs of before can be used no more: it is a part of every name.
+# Part of the name of every pack. Increased when older packs cannot be used any more.
 FORMAT = 1
-# Without a bound of the operator's, packs take this share of their disk at most.
+# If `max_pack_bytes` is not set, all packs may take 1/4 of their disk.
 DISK_SHARE = 4
-# And one alone this share of what is free.
+# One pack may take 1/2 of the free space.
 FREE_SHARE = 2
-# Between two looks whether another process has made the pack: decoding takes seconds.
+# Seconds between two checks whether another process has made the pack. Decoding takes seconds.
 POLL_S = 0.05
 
 Kind = Literal["exact", "uint8", "off"]
 
 
-class NoRoom(Exception):  # a finding: the images are used without a pack
-    """The pack would take more than packs may, or too much of what is free."""
+class NoRoom(Exception):  # not an error: the images are then used without a pack
+    """The pack would take more space than packs may take, or too much of the free space."""
 
 
 @dataclass(frozen=True)
 class PackHeader:
-    """What a pack holds.
+    """The content of `pack.json`.
 
     Attributes:
-        content: `content` of its files.
-        look: what changes pixels: the arguments of Keras's reader, and TensorFlow's version.
-        kind: `exact`; `uint8`, which is rounded; `off`: that all files can be decoded, alone.
-        classes: how many images each class has; images are sorted by path, so by class.
-        largest: pixels of the largest file, before it was resized.
-        source: the folder that it was made from.
-        dtype: of the pixels, by numpy's name; None without pixels.
-        size_bytes: of `pixels.npy`.
+        content: what the function `content` returns for the files.
+        look: everything else that decides the pixels: the arguments of Keras's reader, and the
+            version of TensorFlow.
+        kind: `exact`; `uint8`: pixels are rounded to bytes; `off`: no pixels, the pack only
+            records that all files can be decoded.
+        classes: number of images of each class. Images are sorted by path, so by class.
+        largest: number of pixels of the largest image before it was resized.
+        source: the folder that the images came from.
+        dtype: of the pixels, numpy's name; None without pixels.
+        size_bytes: size of `pixels.npy`.
         checks: CRC-32 of each part of `pixels.npy`.
-        part_bytes: how long a part is.
+        part_bytes: size of a part.
     """
 
     content: str
@@ -75,17 +77,20 @@ class PackHeader:
 
     @property
     def count(self) -> int:
-        """How many images it holds."""
+        """Number of images in the pack."""
         return sum(self.classes.values())
 
 
 @dataclass(frozen=True)
 class Pack:
-    """A pack as it lies on disk.
+    """A pack on disk.
 
     Attributes:
-        used_s: when it was last used, in seconds since 1970.
-        size_bytes: what it takes of the disk.
+        name: as the function `name` gives it.
+        folder: where it lies.
+        facts: its header.
+        used_s: time of its last use, in seconds since 1970.
+        size_bytes: disk space that it takes.
     """
 
     name: str
@@ -96,22 +101,22 @@ class Pack:
 
     @property
     def in_use(self) -> bool:
-        """Whether a process has its pixels mapped, or is about to."""
+        """Whether a process has the pixels mapped, or is about to map them."""
         with _unused(self.folder) as unused:
             return not unused
 
 
 def content(files: Mapping[str, str]) -> str:
-    """The fingerprint of one folder's files.
+    """The fingerprint of the files of one folder.
 
     Args:
-        files: digest of each, by its path `class/name.png`.
+        files: digest of each file, by its path `class/name.png`.
     """
     return fingerprint(("", file, found) for file, found in files.items())
 
 
 def name(content: str, look: Mapping[str, Any], kind: Kind) -> str:
-    """What a pack is called: by all that decides its pixels."""
+    """The name of a pack. It depends on everything that decides the pixels."""
     return key([FORMAT, content, dict(look), kind])
 
 
@@ -125,8 +130,8 @@ class Packs:
     """All packs of a home.
 
     Args:
-        folder: `packs` in the home; made when the first pack is.
-        max_bytes: what they may take together; None: a quarter of their disk.
+        folder: `packs` in the home; created with the first pack.
+        max_bytes: disk space that all packs may take together; None: a quarter of the disk.
     """
 
     def __init__(self, folder: Path, max_bytes: int | None = None) -> None:
@@ -135,59 +140,71 @@ class Packs:
 
     @classmethod
     def of(cls, settings: Settings) -> "Packs":
-        """Those of the settings' home."""
+        """The packs of the home that the settings name."""
         return cls(settings.home / "packs", settings.max_pack_bytes)
 
     @property
     def max_bytes(self) -> int:
-        """What all may take together."""
+        """Disk space that all packs may take together."""
         if self._max_bytes is not None:
             return self._max_bytes
         self.folder.mkdir(parents=True, exist_ok=True)
         return shutil.disk_usage(self.folder).total // DISK_SHARE
 
     def all(self) -> list[Pack]:
-        """Every pack, the one that was used last first; what is no pack is passed over."""
+        """Every pack, the most recently used first. Folders that are not packs are ignored."""
         found = (self.find(entry.name) for entry in self._entries())
         return sorted((pack for pack in found if pack), key=lambda pack: -pack.used_s)
 
     def find(self, name: str) -> Pack | None:
-        """The pack of a name, if it is there and says what it holds."""
+        """The pack with this name; None if it does not exist or its header cannot be read."""
         folder = self.folder / name
         with suppress(OSError, ValueError, TypeError, AttributeError):
             document = json.loads((folder / FACTS).read_text())
             document["checks"] = tuple(document["checks"])
             facts = PackHeader(**document)
-            return Pack(name, folder, facts, (folder / FACTS).stat().st_mtime, _taken(folder))
+            used_s = (folder / FACTS).stat().st_mtime
+            return Pack(name, folder, facts, used_s, _size_on_disk(folder))
         return None
 
     def may_hold(self, count: int, look: Mapping[str, Any], kind: Kind) -> bool:
-        """Whether some pack could be that of so many images, by all but their content."""
+        """Whether some pack could hold these images: all but the content of the files is equal.
+
+        Args:
+            count: number of images.
+            look: as in `PackHeader`.
+            kind: as in `PackHeader`.
+        """
         return any(
             (pack.facts.count, pack.facts.look, pack.facts.kind) == (count, look, kind)
             for pack in self.all()
         )
 
     def use(self, pack: Pack) -> None:
-        """Note that it is used now."""
+        """Record that the pack is used now."""
         with suppress(OSError):
             os.utime(pack.folder / FACTS)
 
     def remove(self, pack: Pack) -> None:
-        """Remove a pack whoever uses it: mapped pixels stay readable, and go with the last map."""
+        """Remove a pack, even if it is in use.
+
+        A process that has mapped the pixels can still read them; the disk space is freed when the
+        last process has unmapped them.
+        """
         _remove(pack.folder)
 
     @contextmanager
     def making(self, key: str, check: Callable[[], None]) -> Iterator["Making"]:
-        """A folder to make a pack in, for one process at a time.
+        """A folder in which one process at a time makes a pack.
 
         Args:
-            key: the same for all who would make the same pack.
-            check: called while another one makes it; what it raises ends the wait.
+            key: equal in all processes that would make the same pack.
+            check: called again and again while another process makes the pack; may raise an
+                exception to end the wait.
         """
         folder = self.folder / f"{MAKING}{key}"
-        with self._own(folder, check):
-            # What a maker that was killed has left.
+        with self._exclusive(folder, check):
+            # Files of a process that was killed while it made the pack.
             for entry in folder.iterdir():
                 entry.unlink()
             making = Making(self, folder)
@@ -199,15 +216,18 @@ class Packs:
 
     @contextmanager
     def room(self, size_bytes: int) -> Iterator[None]:
-        """Make room for so many bytes, and keep it until they are taken in the `with` block.
+        """Make room for a pack, and keep it until the `with` block has taken it.
 
-        Packs that nobody uses go, the one that was used longest ago first, if that helps.
+        If necessary, unused packs are removed, the least recently used first. If that would not
+        make enough room, none is removed.
 
+        Args:
+            size_bytes: disk space that the pack needs.
         Raises:
-            NoRoom: there is none and none can be made.
+            NoRoom: there is not enough room, and it cannot be made.
         """
         with self._locked(), ExitStack() as held:
-            self._sweep()
+            self._remove_leftovers()
             bound, victims = self.max_bytes, []
             taken, free = self.taken_bytes(), shutil.disk_usage(self.folder).free
             unused = iter(sorted(self.all(), key=lambda pack: pack.used_s))
@@ -223,17 +243,19 @@ class Packs:
             yield
 
     def gc(self, *, everything: bool = False) -> list[tuple[str, int]]:
-        """Remove leftovers and packs over the bound; nothing that is in use or being made.
+        """Remove leftovers, and unused packs while all packs together exceed their limit.
+
+        Packs that are in use or that a process is making stay.
 
         Args:
-            everything: whether all packs go that nobody uses.
+            everything: whether to remove all unused packs.
         Returns:
-            Name and size in bytes of each folder that went.
+            Name and size in bytes of each removed folder.
         """
         if not self.folder.is_dir():
             return []
         with self._locked():
-            gone = self._sweep()
+            gone = self._remove_leftovers()
             over = self.taken_bytes() - self.max_bytes
             for pack in reversed(self.all()):
                 with _unused(pack.folder) as unused:
@@ -243,19 +265,23 @@ class Packs:
                         _remove(pack.folder)
         return gone
 
-    def _sweep(self) -> list[tuple[str, int]]:
-        """Remove what makers that were killed have left; name and size of each."""
+    def _remove_leftovers(self) -> list[tuple[str, int]]:
+        """Remove folders of processes that were killed while they made or removed a pack.
+
+        Returns:
+            Name and size in bytes of each.
+        """
         gone = []
         for entry in self._entries():
             with _abandoned(entry) as abandoned:
                 if abandoned and self.find(entry.name) is None:
-                    gone.append((entry.name, _taken(entry)))
+                    gone.append((entry.name, _size_on_disk(entry)))
                     _remove(entry)
         return gone
 
     def taken_bytes(self) -> int:
-        """What packs, and those that are being made, take of the disk."""
-        return sum(map(_taken, self._entries()))
+        """Disk space of all packs, finished or not."""
+        return sum(map(_size_on_disk, self._entries()))
 
     def _entries(self) -> list[Path]:
         with suppress(OSError):
@@ -263,8 +289,12 @@ class Packs:
         return []
 
     @contextmanager
-    def _own(self, folder: Path, check: Callable[[], None]) -> Iterator[None]:
-        """Lock a folder, which is made; a maker before us may rename or remove it meanwhile."""
+    def _exclusive(self, folder: Path, check: Callable[[], None]) -> Iterator[None]:
+        """Create a folder and lock it, for one process at a time.
+
+        The process that held the lock before may have renamed or removed the folder. Then the lock
+        is on another folder than the path names, and the loop starts again.
+        """
         while True:
             folder.mkdir(parents=True, exist_ok=True)
             try:
@@ -275,7 +305,7 @@ class Packs:
                 while not _lock(descriptor, fcntl.LOCK_EX):
                     check()
                     time.sleep(POLL_S)
-                if _same(descriptor, folder):
+                if _is_same(descriptor, folder):
                     yield
                     return
             finally:
@@ -290,11 +320,11 @@ class Packs:
 
 
 class Making:
-    """A pack that is being made by this process.
+    """A pack that this process is making.
 
     Attributes:
         folder: where its files are written.
-        done: whether it has become a pack.
+        done: whether the folder has become a pack.
     """
 
     def __init__(self, packs: Packs, folder: Path) -> None:
@@ -303,9 +333,10 @@ class Making:
         self._packs = packs
 
     def finish(self, facts: PackHeader) -> Pack:
-        """Make it a pack; its pixels lie in the folder already, synced.
+        """Turn the folder into a pack. The pixels must already be in it, synced to disk.
 
-        Where the same content has become a pack meanwhile, from another folder, that one stays.
+        If another process has made the same pack meanwhile, from another folder with the same
+        content, that pack stays.
         """
         with (self.folder / FACTS).open("w") as file:
             json.dump(asdict(facts), file)
@@ -321,20 +352,24 @@ class Making:
         sync_folder(self._packs.folder)
         pack = self._packs.find(named)
         if pack is None:
-            raise FileNotFoundError(2, "the pack is gone again", str(target))
+            raise FileNotFoundError(2, "the pack was removed again", str(target))
         return pack
 
 
 def hold(descriptor: int) -> None:
-    """Hold the pixels of a pack for as long as this open file, or a map of it, is open."""
-    # Another holds them alone for a moment, to see whether they are used or to remove them; then
-    # they can be read all the same.
+    """Mark the pixels of a pack as in use while this file is open or mapped.
+
+    Args:
+        descriptor: of the open `pixels.npy`.
+    """
+    # Waits for a process that holds the exclusive lock for a moment, to see whether the pack is in
+    # use, or to remove it. A removed file can still be read.
     fcntl.flock(descriptor, fcntl.LOCK_SH)
 
 
 @contextmanager
 def _unused(folder: Path) -> Iterator[bool]:
-    """Whether nobody uses the pack in this folder; nobody begins to within the `with` block."""
+    """Whether no process uses the pack. If so, none can start to within the `with` block."""
     try:
         descriptor = os.open(folder / PIXELS, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -348,7 +383,7 @@ def _unused(folder: Path) -> Iterator[bool]:
 
 @contextmanager
 def _abandoned(folder: Path) -> Iterator[bool]:
-    """Whether no living process makes a pack in this folder; none begins to within the block."""
+    """Whether no process makes a pack in this folder. If so, none can start to within the block."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
@@ -368,7 +403,8 @@ def _lock(descriptor: int, how: int) -> bool:
     return True
 
 
-def _same(descriptor: int, folder: Path) -> bool:
+def _is_same(descriptor: int, folder: Path) -> bool:
+    """Whether the path still names the folder that is open as `descriptor`."""
     try:
         return os.path.samestat(os.fstat(descriptor), folder.stat())
     except FileNotFoundError:
@@ -376,23 +412,24 @@ def _same(descriptor: int, folder: Path) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    # First what makes it a pack: should we be killed, the rest is told as a leftover.
+    # The header goes first: if this process is killed now, the rest counts as a leftover.
     (folder / FACTS).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _taken(folder: Path) -> int:
-    taken = 0
+def _size_on_disk(folder: Path) -> int:
+    size_bytes = 0
     with suppress(OSError):
         for entry in os.scandir(folder):
-            taken += entry.stat().st_blocks * 512
-    return taken
+            # POSIX counts blocks of 512 bytes, on any file system.
+            size_bytes += entry.stat().st_blocks * 512
+    return size_bytes
 
 
 def _why(size_bytes: int, bound: int, free: int) -> str:
     if size_bytes > free // FREE_SHARE:
-        return f"{size_bytes:,} bytes are more than half of the {free:,} that are free"
+        return f"{size_bytes:,} bytes are more than half of the {free:,} free bytes"
     return (
-        f"{size_bytes:,} bytes do not fit in the {bound:,} that packs may take "
+        f"{size_bytes:,} bytes do not fit: all packs together may take {bound:,} bytes "
         "(FORNADA_MAX_PACK_BYTES)"
     )

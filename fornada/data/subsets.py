@@ -1,4 +1,4 @@
-"""The files that each set of a spec uses, as Keras takes them from the listed folders."""
+"""Chooses the files of each set of a spec from the listed folders, in the same way as Keras."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -16,11 +16,11 @@ _PARTS: tuple[tuple[Role, Literal["training", "validation"]], ...] = (
 
 
 def sets(spec: Spec, listings: Mapping[Role, Listing]) -> dict[Role, Listing]:
-    """The files of each set, in their fixed order; train comes first.
+    """The files of each set, in a fixed order; train comes first.
 
     Args:
-        spec: its `data` section.
-        listings: of the folders that it names, not shuffled.
+        spec: its `data` section counts.
+        listings: of the folders that the spec names, not shuffled.
     """
     data = spec.data
     found = {role: taken(spec, folder, listings[role]) for role, folder in data.folders.items()}
@@ -34,7 +34,7 @@ def sets(spec: Spec, listings: Mapping[Role, Listing]) -> dict[Role, Listing]:
 
 
 def taken(spec: Spec, folder: DataFolder, listing: Listing) -> Listing:
-    """The files of a folder that its subset has; all of them where it has none."""
+    """The files of the folder's subset; all files if the spec gives no subset for the folder."""
     if folder.validation_split is None or folder.subset is None:
         return listing
     data = spec.data
@@ -42,46 +42,47 @@ def taken(spec: Spec, folder: DataFolder, listing: Listing) -> Listing:
 
 
 def warnings(spec: Spec, found: Mapping[Role, Listing]) -> list[Problem]:
-    """What the files of the sets have that is most likely not meant.
+    """Warnings about the files of the sets: what is probably a mistake.
 
     Args:
-        spec: where its fields stand.
-        found: what `sets` returned.
+        spec: whose fields the warnings name.
+        found: as `sets` returns it.
     """
     root = spec.at.without_problems()
     at = root.key("data")
     _accumulation(spec, len(found["train"].files), root)
     for role, listing in found.items():
-        # The two parts of one split have no file in common.
+        # The two parts of `data.validation_split` cannot have a file in common.
         split = role == "validation" and spec.data.validation is None
         here = at.key("validation_split" if split else role)
         if lost := _lost(listing):
             names = ", ".join(map(printable, lost))
-            here.warn(f"{_place(listing)}: its {role} subset has no image of the classes {names}.")
+            here.warn(f"{_place(listing)}: the {role} subset has no image of the classes {names}.")
         if role == "train" or split:
             continue
         if common := _common(found["train"], listing):
             here.warn(
-                f"{_place(listing)}: {len(common)} of its {len(listing.files)} images are trained "
-                f"on too, such as {printable(min(common))}: what they measure looks too good."
+                f"{_place(listing)}: {len(common)} of its {len(listing.files)} images are also "
+                f"trained on, such as {printable(min(common))}, so the {role} results look better "
+                "than they are."
             )
     return at.reading.warnings
 
 
 def _accumulation(spec: Spec, images: int, root: At) -> None:
-    """Weights change once in so many steps: perhaps never."""
+    """Warn if the weights never change because more steps are accumulated than there are."""
     optimizer = spec.compile.optimizer
     every = optimizer.arguments.get("gradient_accumulation_steps")
     steps = -(-images // spec.data.batch_size) * spec.fit.epochs
     if isinstance(every, int) and every > steps:
         root.place_of(optimizer).key("gradient_accumulation_steps").warn(
-            f"{every:,} steps are gathered before the weights change, and all epochs together have "
-            f"{steps:,}: the model stays as it was drawn.\n  Expected at most {steps:,}."
+            f"the weights change only after {every:,} steps, but all epochs together have "
+            f"{steps:,}: the weights never change.\n  Expected at most {steps:,}."
         )
 
 
 def _lost(listing: Listing) -> list[str]:
-    """Classes whose images are all in the other subset of the folder."""
+    """Classes that have images, but all of them in the other subset of the folder."""
     known = {*listing.empty, *listing.missing}
     return [name for name, count in listing.counts.items() if not count and name not in known]
 
@@ -91,13 +92,17 @@ def _place(listing: Listing) -> str:
 
 
 def _common(one: Listing, other: Listing) -> set[str]:
+    """The files that are in both listings, by their real paths.
+
+    Real paths take long to find, so this happens only if the folders can have a common file.
+    """
     if not (_linked(one) or _linked(other) or _nested(one, other)):
         return set()
     return set(_places(one)) & set(_places(other))
 
 
 def _linked(listing: Listing) -> bool:
-    """Whether some of its files lie elsewhere."""
+    """Whether some files of the listing lie elsewhere, because of symbolic links."""
     links = ((listing.folder / name).is_symlink() for name in listing.class_names)
     return bool(listing.links) or any(links)
 
@@ -108,7 +113,7 @@ def _nested(one: Listing, other: Listing) -> bool:
 
 
 def _places(listing: Listing) -> Iterator[str]:
-    """Where its files really lie."""
+    """The real paths of the listing's files."""
     classes = {name: os.path.realpath(listing.folder / name) for name in listing.class_names}
     for file in listing.files:
         name, _, rest = file.partition("/")

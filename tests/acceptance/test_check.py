@@ -52,7 +52,7 @@ def test_check_looks_at_the_folders(fornada: Fornada, tmp_path: Path) -> None:
     assert "test: 500 images" in done.stdout
     done = fornada("check", "--data", small(tmp_path, "none", train="Data/None"), code=3)
     assert "Data/None" in done.stderr
-    assert "taken from the folder in which the command runs" in done.stderr
+    assert "relative path" in done.stderr
     assert "train:" not in done.stdout
 
 
@@ -110,7 +110,7 @@ def test_data_check_names_bad_images_and_missing_folders_at_once(
     spec = small(tmp_path, train=str(train))
     spec.write_text(spec.read_text().replace("Data/Test", "Data/None"))
     said = fornada("data", "check", spec, code=3).stderr
-    assert "Data/None: no folder" in said
+    assert "Data/None: " in said
     assert "no images in the classes 2" in said
     assert said.count("1/text.png: not a PNG") == 1
     assert said.startswith(f"{spec}:3  data.train: ")
@@ -139,7 +139,7 @@ def test_data_import_writes_folders_that_train(fornada: Fornada, tmp_path: Path)
     done = fornada("data", "import", source, out, "--per-class-train", 2)
     assert done.stdout == f"{out}/Train: 20 images\n{out}/Test: 30 images\n"
     assert len(list(out.glob("Train/*/*.png"))) == 20
-    assert "exists already" in fornada("data", "import", source, out, code=5).stderr
+    assert "already exists" in fornada("data", "import", source, out, code=5).stderr
     spec = small(tmp_path, train=str(out / "Train"))
     done = fornada("check", "--data", spec)
     assert "train: 20 images" in done.stdout

@@ -135,10 +135,10 @@ def test_all_missing_things_are_named_at_once(root: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"data__train": "None"}, "None: no folder"),
+        ({"data__train": "None"}, "None: "),
         ({"data__train": "Train/a"}, "no sub-folders"),
         ({"data__class_names": ["a", "zebra"]}, "no folder for the classes zebra"),
-        ({"data__validation_split": 0.01}, "no image to validate on"),
+        ({"data__validation_split": 0.01}, "none to validate on"),
     ],
 )
 def test_missing_data(root: Path, changes: dict[str, Any], words: str) -> None:

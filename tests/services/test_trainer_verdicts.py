@@ -151,7 +151,7 @@ def dense(units: int) -> list[Any]:
             FailureCode.MODEL_INVALID,
             "model.1.Dense.activity_regularizer: ",
         ),
-        ({"data__train": "None"}, FailureCode.DATA_MISSING, "None: no folder"),
+        ({"data__train": "None"}, FailureCode.DATA_MISSING, "None: "),
         ({"fit__class_weight": {"zebra": 1.0}}, FailureCode.SPEC_INVALID, "zebra: "),
         ({"model": [{"Lambda": {}}]}, FailureCode.SPEC_INVALID, "Lambda"),
     ],

@@ -73,7 +73,7 @@ def test_a_choice_is_stable_and_of_each_class(tmp_path: Path) -> None:
             idx((3, 2, 3), b"short"),
             "holds 5 bytes after its header, not 18",
         ),
-        ("train-images-idx3-ubyte", idx((0, 2, 3), b""), "an IDX file of nothing"),
+        ("train-images-idx3-ubyte", idx((0, 2, 3), b""), "an IDX file without content"),
         ("train-labels-idx1-ubyte", idx((2,), b"ab"), "3 images and 2 labels"),
         ("t10k-labels-idx1-ubyte", None, "is missing"),
     ],
@@ -94,6 +94,6 @@ def test_what_is_damaged_is_named_and_nothing_written(
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     write_set(tmp_path / "idx", [7], [1])
     (tmp_path / "out/Test").mkdir(parents=True)
-    with pytest.raises(TargetExists, match="exists already"):
+    with pytest.raises(TargetExists, match="already exists"):
         import_idx(tmp_path / "idx", tmp_path / "out", EVERYTHING)
     assert files(tmp_path / "out") == []

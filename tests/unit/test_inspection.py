@@ -67,7 +67,7 @@ def test_files_of_two_sets_are_a_warning(
     spec = Case("overlap", good, changes={"train": train, "test": test}).spec(tmp_path)
     found = inspect(spec, tmp_path)
     assert found.problems == ()
-    warned = [one for one in all_warnings(spec, found) if "trained on too" in one.message]
+    warned = [one for one in all_warnings(spec, found) if "trained on" in one.message]
     assert [(one.path, one.line) for one in warned] == [("data.test", 4)] * bool(shared)
     assert all(f" {shared} of its " in one.message for one in warned)
 

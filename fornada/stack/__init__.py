@@ -1,1 +1,1 @@
-"""What a job needs around it: the broker, the embedded stack, and a check of everything."""
+"""What jobs need to run: the broker, the embedded stack, and the checks of `fornada doctor`."""

@@ -1,8 +1,9 @@
-"""Redis as Celery sees it: one app for both sides, queues, and wake-ups that answer in time.
+"""The connection to Redis: the Celery app of publishers and workers, its queues, and wake-ups.
 
-A queue of users is a list of the same name in Redis, under `KEY_PREFIX`. The message carries the
-job's uid and its document (the fields of `fornada.db.queue.jobs.NewJob`), or nothing when upkeep
-only wants somebody to look at the table.
+Each queue of jobs is a list in Redis with the name of the queue, after `KEY_PREFIX`. A message in
+it is a wake-up: it carries the uid of a job and its document (the fields of
+`fornada.db.queue.jobs.NewJob`). If upkeep only wants a worker to look at the table of jobs, the
+message carries neither.
 """
 
 import hashlib
@@ -29,32 +30,34 @@ from redis.retry import Retry
 from fornada.errors import BrokerUnreachable, SettingsError
 from fornada.settings import Settings
 
-# The one task there is; the command line publishes it by name and never imports the worker.
+# The only task. The command line publishes it by name, so it need not import the worker.
 TASK = "fornada.wake"
-# Lets other applications share the Redis, and access rules name all our keys.
+# With a prefix, other applications can use the same Redis, and access rules can name all our keys.
 KEY_PREFIX = "fornada:"
-# Seconds a publisher waits for one answer of Redis, so that a hung one is told within 10 in all.
+# Seconds that a publisher waits for one answer. A call needs several answers, and must report a
+# hung Redis within 10 seconds.
 ANSWER_S = 2
-# Seconds after an answer in which a publisher takes Redis to be there.
-HEARD_OF_S = 1.0
-# Bytes of the embedded Redis's password before encoding.
+# For this many seconds after an answer, a publisher sends without asking whether Redis is there.
+TRUST_S = 1.0
+# Random bytes in the password of the embedded Redis, before they are encoded as text.
 PASSWORD_BYTES = 32
 
 
 def make_app(settings: Settings) -> Celery:
-    """The Celery application; opens no connection.
+    """The Celery application. It opens no connection yet.
 
     Args:
-        settings: say where the broker is.
+        settings: give the URL of the broker.
     Returns:
-        An app that needs `task_queues` set by a worker, see `queue`.
+        The app. A worker must set its `task_queues`, see `queue`.
     """
     app = Celery("fornada", broker=broker_url(settings), set_as_current=False)
     app.conf.update(
-        # Early: a job outlives any visibility timeout, and SQL remembers it.
+        # Acknowledged before the job runs: with a late acknowledgement, Celery would deliver a
+        # long job a second time. The database remembers jobs, so none is lost.
         task_acks_late=False,
         task_ignore_result=True,
-        # Pickle would run code.
+        # Not pickle: to read it can run code.
         accept_content=["json"],
         task_serializer="json",
         task_create_missing_queues=False,
@@ -62,7 +65,7 @@ def make_app(settings: Settings) -> Celery:
         task_default_queue="default",
         worker_pool="threads",
         worker_prefetch_multiplier=1,
-        # Without it a busy worker hoards a message that an idle one could take.
+        # With prefetching, a busy worker would keep a message that an idle worker could take.
         worker_disable_prefetch=True,
         worker_enable_remote_control=False,
         worker_send_task_events=False,
@@ -70,10 +73,11 @@ def make_app(settings: Settings) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
-            # Kombu's book of messages taken and not yet acknowledged: ours are acknowledged before
-            # they are looked at, SQL remembers, and its keys are names that a queue may have.
+            # Kombu would record messages that are delivered and not yet acknowledged. Our messages
+            # are acknowledged on delivery, and the database remembers the jobs. Kombu's keys for
+            # this could also collide with the names of queues.
             "ack_emulation": False,
-            # A hung Redis would otherwise block in silence.
+            # Without a timeout, a Redis that hangs would block the worker without a message.
             "socket_timeout": 15,
             "socket_connect_timeout": 5,
             "socket_keepalive": True,
@@ -86,15 +90,14 @@ def make_app(settings: Settings) -> Celery:
 
 
 def queue(name: str) -> Queue:
-    """The Celery queue of a users' queue; both sides must spell it like this."""
+    """The Celery queue for a queue of jobs. Publishers and workers must declare it equally."""
     return Queue(name, exchange="", routing_key=name)
 
 
 class Publisher:
-    """Wakes workers, over a connection that is kept from the first time on.
+    """Sends wake-ups to workers, over one connection that stays open between calls.
 
-    A Redis that starts again in between is found again. What it raises is told after at most 10
-    seconds; the next call opens another connection.
+    If Redis was restarted, the next call connects again. A call fails after at most 10 seconds.
 
     Args:
         app: from `make_app`.
@@ -104,18 +107,18 @@ class Publisher:
         self._app = app
         self._client: redis.Redis | None = None
         self._connection: Connection | None = None
-        self._heard_at = -math.inf
+        self._answered_at = -math.inf
 
     def publish(self, queue_name: str, uid: str | None, document: Mapping[str, Any] | None) -> None:
-        """Wake some worker of a queue.
+        """Wake one worker of a queue.
 
         Args:
             queue_name: the job's queue.
-            uid: of the job, or None for a wake-up that names none.
+            uid: of the job; None for a wake-up without a job.
             document: the fields of `fornada.db.queue.jobs.NewJob`, from which a worker can record
-                the job.
+                the job; None for a wake-up without a job.
         Raises:
-            BrokerUnreachable: Redis did not take it.
+            BrokerUnreachable: Redis did not accept the message.
         """
         with self._connected() as connection:
             self._app.send_task(
@@ -124,12 +127,12 @@ class Publisher:
                 queue=queue(queue_name),
                 connection=connection,
                 retry=False,
-                # For whom Celery's events are shown; it takes as long as the sending.
+                # A text for Celery's events, which are off. To make it takes as long as to send.
                 kwargsrepr="",
             )
 
     def queue_length(self, queue_name: str) -> int:
-        """How many wake-ups wait in a queue.
+        """Number of wake-ups that wait in a queue.
 
         Raises:
             BrokerUnreachable: Redis did not answer.
@@ -138,12 +141,12 @@ class Publisher:
             return int(connection.default_channel.client.llen(queue_name))
 
     def close(self) -> None:
-        """Close the connection; another call opens one again."""
+        """Close the connection. The next call opens a new one."""
         for kept in (self._client, self._connection):
             if kept is not None:
                 kept.close()
         self._client = self._connection = None
-        self._heard_at = -math.inf
+        self._answered_at = -math.inf
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
@@ -151,9 +154,9 @@ class Publisher:
             with _translated(self._app):
                 if self._client is None:
                     self._client = _client(self._app.conf.broker_url)
-                # First: kombu's own client repeats a refused connection for 6 seconds. Not before
-                # each of a thousand jobs: it takes a third as long as the sending.
-                if time.monotonic() - self._heard_at > HEARD_OF_S:
+                # A ping comes first, because kombu would retry a refused connection for 6 seconds.
+                # It takes a third of the time of sending, so not every job of many gets one.
+                if time.monotonic() - self._answered_at > TRUST_S:
                     self._client.ping()
                 if self._connection is None:
                     options = self._app.conf.broker_transport_options | {
@@ -162,17 +165,17 @@ class Publisher:
                     }
                     self._connection = self._app.connection_for_write(transport_options=options)
                 yield self._connection
-                self._heard_at = time.monotonic()
+                self._answered_at = time.monotonic()
         except BrokerUnreachable:
             self.close()
             raise
 
 
 def ping(app: Celery) -> None:
-    """Ask Redis for a sign of life; a Redis that is away is told at once.
+    """Check that Redis answers. A refused connection is reported at once.
 
     Raises:
-        BrokerUnreachable: there was none, after at most `ANSWER_S` seconds.
+        BrokerUnreachable: Redis did not answer within `ANSWER_S` seconds.
     """
     url = app.conf.broker_url
     with _translated(app), closing(_client(url)) as client:
@@ -180,7 +183,7 @@ def ping(app: Celery) -> None:
 
 
 def _client(url: str) -> redis.Redis:
-    # Not kombu's, which cannot be told not to repeat what was refused.
+    # Not kombu's client: it always retries a refused connection.
     parts = urlsplit(url)
     options: dict[str, Any] = {
         "socket_timeout": ANSWER_S,
@@ -191,7 +194,7 @@ def _client(url: str) -> redis.Redis:
         query = parse_qs(parts.query)
         database = query.get("virtual_host", ["0"])[0].strip("/")
         url = parts._replace(scheme="unix", query=f"db={database}").geturl()
-        # A Unix socket has no such option.
+        # The client for Unix sockets does not accept this option.
         del options["socket_connect_timeout"]
     return redis.Redis.from_url(url, **options)
 
@@ -206,10 +209,10 @@ def _translated(app: Celery) -> Iterator[None]:
 
 
 def broker_url(settings: Settings) -> str:
-    """URL of the broker, its password in it: never print it.
+    """URL of the broker. It contains the password: never print it.
 
     Raises:
-        SettingsError: a database is set and no broker.
+        SettingsError: a database URL is set but no broker URL.
     """
     if settings.broker_url is not None:
         return settings.broker_url.get_secret_value()
@@ -222,12 +225,13 @@ def broker_url(settings: Settings) -> str:
 
 
 def socket_path(settings: Settings) -> Path:
-    """Socket of the embedded Redis, in a folder of this user alone.
+    """Socket of the embedded Redis, in a folder that only this user can enter.
 
-    Not in the home: a socket's path may have 107 bytes, and homes may lie deep.
+    It is not in the home: the path of a socket may have at most 107 bytes, and a home's path may be
+    longer.
 
     Raises:
-        SettingsError: the folder belongs to somebody else.
+        SettingsError: another user owns the folder, or may enter it.
     """
     home = hashlib.sha256(os.fsencode(settings.home)).hexdigest()[:16]
     return _private(_runtime_folder() / home) / "redis.sock"
@@ -251,14 +255,15 @@ def _private(folder: Path) -> Path:
 
 
 def password(settings: Settings) -> str:
-    """Password of the embedded Redis, made at its first use and kept in the home."""
+    """Password of the embedded Redis. It is created at the first use and stored in the home."""
     file = settings.home / "redis.password"
     if not file.exists():
         settings.make_home()
         beside = file.with_name(f"{file.name}.{os.getpid()}")
         beside.touch(mode=0o600)
         beside.write_text(secrets.token_urlsafe(PASSWORD_BYTES))
-        # A link, not a rename: of two that start at once, the first one's password stays.
+        # A link fails if the file exists; a rename would replace it. So if two processes start at
+        # the same time, the password of the first one stays.
         with suppress(FileExistsError):
             file.hardlink_to(beside)
         beside.unlink()

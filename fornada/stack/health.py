@@ -1,4 +1,4 @@
-"""Looks at everything a job needs, and says what to do about what is missing."""
+"""Checks everything that a job needs, and says what to do about each problem."""
 
 import os
 import shutil
@@ -17,24 +17,24 @@ from fornada.patience import why
 from fornada.settings import Settings, unknown_variables
 from fornada.stack import broker, local
 
-# Bytes free in the folder of artifacts below which a job may end as DISK_FULL.
-ROOM = 1 << 30
+# Free bytes on the disk of the artifacts. With less, a job may fail with DISK_FULL.
+ENOUGH_FREE_BYTES = 1 << 30
 # XLA has no fast convolution for CPUs.
 JAX_ON_A_CPU = (
-    "without a GPU JAX takes many times as long for convolutions as TensorFlow: "
-    "KERAS_BACKEND=tensorflow for those"
+    "without a GPU, JAX takes many times as long as TensorFlow for convolutions; set "
+    "KERAS_BACKEND=tensorflow for models with convolutions"
 )
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing a job needs.
+    """The result of one check.
 
-    Args:
+    Attributes:
         what: `settings`, `broker`, `database`, `worker`, `devices` or `disk`.
-        well: whether a job can do with it.
-        found: what was seen.
-        todo: what to do, where it is not well.
+        well: whether it is good enough for a job.
+        found: what was found.
+        todo: what to do about a problem; empty if there is nothing to do.
     """
 
     what: str
@@ -43,27 +43,27 @@ class Check:
     todo: str = ""
 
     def document(self) -> dict[str, Any]:
-        """For `--json`."""
+        """The result as JSON, for `--json`."""
         return asdict(self)
 
 
 def examine(settings: Settings) -> list[Check]:
-    """Look at everything, in the order in which a job needs it."""
-    looks: tuple[Callable[[Settings], list[Check]], ...] = (_settings, _broker, _database, _disk)
-    return [finding for look in looks for finding in look(settings)]
+    """Check everything, in the order in which a job needs it."""
+    checks: tuple[Callable[[Settings], list[Check]], ...] = (_settings, _broker, _database, _disk)
+    return [result for check in checks for result in check(settings)]
 
 
 def _settings(settings: Settings) -> list[Check]:
-    # A job may run all the same, only not as somebody wanted it to.
-    said = unknown_variables(os.environ)
-    place = "embedded, all in" if settings.embedded else "a server's; locks and packs in"
-    return [Check("settings", True, "; ".join([f"{place} {settings.home}", *said]))]
+    # An unknown variable does not prevent a job from running, so `well` is always true.
+    unknown = unknown_variables(os.environ)
+    place = "embedded, all in" if settings.embedded else "for a server; locks and packs in"
+    return [Check("settings", True, "; ".join([f"{place} {settings.home}", *unknown]))]
 
 
 def _database(settings: Settings) -> list[Check]:
     if settings.embedded and not (settings.home / "fornada.db").exists():
         todo = "fornada up, or just: fornada run SPEC"
-        return [Check("database", False, f"none yet in {settings.home}", todo)]
+        return [Check("database", False, f"there is none yet in {settings.home}", todo)]
     database = session.Database(settings.sql_url)
     try:
         found, needed = migrations.current(database), migrations.head()
@@ -73,11 +73,11 @@ def _database(settings: Settings) -> list[Check]:
         schema = Check("database", True, f"{database.dialect}, schema {found}")
         return [schema, *_workers(settings, database)]
     except DatabaseUnreachable as error:
-        todo = "is it running, and is FORNADA_DATABASE_URL right?"
+        todo = "check that the database runs, and that FORNADA_DATABASE_URL is right"
         return [Check("database", False, f"{error.where} does not answer: {why(error)}", todo)]
     except NotPermitted as error:
-        todo = "give the user its rights: deploy/postgres/grants.sql"
-        found = f"{error.where} does not let this user look: {error.reason}"
+        todo = "give the database user its rights: deploy/postgres/grants.sql"
+        found = f"{error.where} does not let this user read: {error.reason}"
         return [Check("database", False, found, todo)]
     finally:
         database.dispose()
@@ -88,7 +88,7 @@ def _workers(settings: Settings, database: session.Database) -> list[Check]:
     rows = [row for row in known if row["state"] != WorkerState.DRAINING]
     names = ", ".join(f"{row['name']} ({row['state']})" for row in known)
     if not rows:
-        said = f"none takes jobs: {names}" if names else "none is alive"
+        said = f"no worker takes jobs: {names}" if names else "no worker is running"
         return [Check("worker", False, said, _how_to_work(settings))]
     slots = [slot for row in rows for slot in row["slots"]]
     devices = ", ".join(slot["name"] for slot in slots)
@@ -100,14 +100,14 @@ def _workers(settings: Settings, database: session.Database) -> list[Check]:
 
 def _about_devices(rows: Sequence[Mapping[str, Any]]) -> str:
     if not any(row["slots"] for row in rows):
-        return "start one with --slots cpu, or with the GPUs it is to use"
+        return "start a worker with --slots cpu, or with --slots for the GPUs that it may use"
     without = [row for row in rows if not any(slot["gpu"] for slot in row["slots"])]
     slow = [row["name"] for row in without if "jax" in row["versions"]]
     return f"{', '.join(slow)}: {JAX_ON_A_CPU}" if slow else ""
 
 
 def _how_to_work(settings: Settings) -> str:
-    """What brings a worker here, or what lacks for one."""
+    """How to get a worker: the command, or what must be installed first."""
     if not settings.embedded:
         return "fornada worker start, on a host with Keras"
     try:
@@ -118,11 +118,11 @@ def _how_to_work(settings: Settings) -> str:
 
 
 def _broker(settings: Settings) -> list[Check]:
-    todo = "is it running, and is FORNADA_BROKER_URL right?"
+    todo = "check that Redis runs, and that FORNADA_BROKER_URL is right"
     if settings.embedded:
-        todo = "end what runs in this home, then: fornada up"
+        todo = "stop the stack that runs in this home, then: fornada up"
         if not local.running(settings):
-            return [Check("broker", False, "the embedded stack is not up", _how_to_start())]
+            return [Check("broker", False, "the embedded stack does not run", _how_to_start())]
     try:
         broker.ping(broker.make_app(settings))
     except FornadaError as error:
@@ -142,8 +142,9 @@ def _disk(settings: Settings) -> list[Check]:
     folder = settings.artifacts_folder
     free = shutil.disk_usage(_existing(folder)).free
     said = f"{free / (1 << 30):.1f} GiB free for {folder}"
-    todo = "" if free >= ROOM else "make room, or set FORNADA_ARTIFACTS to another disk"
-    return [Check("disk", free >= ROOM, said, todo)]
+    enough = free >= ENOUGH_FREE_BYTES
+    todo = "" if enough else "free some space, or set FORNADA_ARTIFACTS to a folder on another disk"
+    return [Check("disk", enough, said, todo)]
 
 
 def _existing(folder: Path) -> Path:

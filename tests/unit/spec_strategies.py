@@ -1,7 +1,7 @@
-"""Valid specs for property tests, built from the catalogue itself.
+"""Hypothesis strategies for valid specs, built from the catalogue itself.
 
-What a kind takes is generated in every way a person may write it; what only the checks across
-fields know is kept by construction.
+The value of a kind is generated in every form that a person may write. Rules that compare several
+fields are followed when the spec is put together.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ from fornada.spec.sections import DATA, NEVER_CROPPED, RESOURCES, RETRY
 
 # Small, so that no generated model passes the limit of parameters.
 _LARGEST = 6
-# Text that YAML would read as something else, if it were not quoted.
+# Text that YAML would read as something else if it had no quotes.
 _TRAPS = st.sampled_from(["null", "true", "False", "1e3", "012", "12", "no", "-", "0.5", "1_0"])
 _LABELS = _TRAPS | st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,12}", fullmatch=True).filter(
     lambda text: ".." not in text
@@ -40,19 +40,19 @@ _LINES = st.text(
     ).filter(lambda letter: letter not in "\x7f\u2028\u2029\ufeff"),
     max_size=20,
 )
-# Names of checkpoints, less their endings.
+# Names of checkpoints, without their endings.
 _FILES = st.sampled_from(["model", "a b", "{epoch:02d}-{loss:.2f}", "models/{epoch}"])
 _FOLDERS = st.lists(_LABELS.filter(lambda part: part != "."), min_size=1, max_size=3).map("/".join)
 
 
 def written(kind: Kind) -> SearchStrategy[Any]:
-    """Values of a kind, as JSON, in the ways a spec may write them."""
+    """Values of a kind, as JSON, in every form that a spec may have."""
     strategy: SearchStrategy[Any] = _SIMPLE[type(kind)](kind)
     return strategy
 
 
 def arguments(its: Fields) -> SearchStrategy[dict[str, Any]]:
-    """Some of the names that a mapping may hold, and all that it must."""
+    """Mappings with all required names and some of the optional ones."""
     required = {name: written(one.kind) for name, one in its.fields.items() if one.required}
     optional = {name: written(one.kind) for name, one in its.fields.items() if not one.required}
     return st.fixed_dictionaries(required, optional=optional)
@@ -66,7 +66,7 @@ def objects(family: str, names: list[str] | None = None) -> SearchStrategy[Any]:
 
 
 def one_object(family: str, name: str) -> SearchStrategy[Any]:
-    """One class of a family, in any of its spellings."""
+    """Objects of one class of a family, in any of its spellings."""
     its = FAMILIES[family].arguments[name]
     spellings = [
         name,
@@ -81,7 +81,7 @@ def one_object(family: str, name: str) -> SearchStrategy[Any]:
 
 
 def agreeing(name: str, values: dict[str, Any]) -> dict[str, Any]:
-    """`values` without those that contradict others of the same class."""
+    """`values` without those that contradict other values of the same class."""
     for clip in [n for n in ("clipnorm", "clipvalue", "global_clipnorm") if values.get(n)][1:]:
         del values[clip]
     if name in ("Conv2D", "SeparableConv2D"):
@@ -105,12 +105,12 @@ def agreeing(name: str, values: dict[str, Any]) -> dict[str, Any]:
     for low, high in (("minval", "maxval"), ("min_value", "max_value")):
         if name in ("RandomUniform", "MinMaxNorm") and {low, high} & set(values):
             values.update({low: 0.5, high: 1})
-    _acting(name, values)
+    _remove_refused(name, values)
     return values
 
 
-def _acting(name: str, values: dict[str, Any]) -> None:
-    """Take away what could not act, or not here."""
+def _remove_refused(name: str, values: dict[str, Any]) -> None:
+    """Remove arguments that would have no effect, or are not supported here."""
     if name == "SparseTopKCategoricalAccuracy":
         values.pop("from_sorted_ids", None)
     if name in ("Precision", "Recall") and isinstance(values.get("thresholds"), list):
@@ -141,7 +141,7 @@ def _numbers(kind: Number) -> SearchStrategy[Any]:
 
 
 def _folders(kind: Folder) -> SearchStrategy[Any]:
-    """A folder, a subset of one, or for validation its short spelling."""
+    """Folders, subsets of folders, and for validation also the short form of a subset."""
     folder, split = st.fixed_dictionaries({"folder": _FOLDERS}), written(SPLIT)
     subset = st.fixed_dictionaries(
         {"validation_split": split, "subset": st.sampled_from(["training", "validation"])}
@@ -179,11 +179,11 @@ def _margins(_: Kind) -> SearchStrategy[Any]:
     return side | pair | st.lists(side | pair, min_size=2, max_size=2)
 
 
-# Two classes are in every data set.
+# Every data set has at least two classes, so the indices 0 and 1 exist.
 _WEIGHTS = st.just("balanced") | st.fixed_dictionaries(
     {"index": st.dictionaries(st.sampled_from("01"), st.floats(0.1, 9), min_size=1)}
 )
-# Its default is 5.
+# The default `k` is 5, and some specs have fewer classes.
 _TOP = {"SparseTopKCategoricalAccuracy": {"k": 1}}
 _DURATIONS = st.sampled_from(["2h", "90m", "1h30m", "45s", "1d", "1.5s"]) | st.floats(1, 1e6)
 _SIMPLE: Mapping[type[Kind], Any] = {
@@ -216,7 +216,7 @@ _SIMPLE: Mapping[type[Kind], Any] = {
 
 @st.composite
 def specs(draw: st.DrawFn) -> dict[str, Any]:
-    """Whole specs, as JSON documents whose paths are relative to the data root."""
+    """Whole specs, as JSON documents with paths relative to the data root."""
     data = draw(arguments(DATA))
     mode = data.setdefault("label_mode", "int")
     if data.get("validation") or "subset" in data["train"]:
@@ -271,7 +271,7 @@ def _fit() -> SearchStrategy[Any]:
 
 
 def _of_two(item: Any) -> Any:
-    """Without what could not be said of two classes."""
+    """The item without arguments that need more than two classes."""
     given = next(iter(item.values())) if isinstance(item, dict) else None
     for name in ("class_id", "ignore_class", "k", "label_weights", "num_labels", "top_k"):
         if given and name in given:
@@ -282,7 +282,7 @@ def _of_two(item: Any) -> Any:
 def _metrics(draw: st.DrawFn, mode: str, *, bounded: bool) -> list[tuple[str, Any]]:
     fitting = sorted(name for name, modes in metrics.LABEL_MODES.items() if mode in modes)
     if bounded:
-        # Its five likeliest are all there are.
+        # It looks at the five most likely classes, and there are at most four.
         fitting = [name for name in fitting if name != "sparse_top_k_categorical_accuracy"]
     named: list[tuple[str, Any]] = []
     metric: Any
@@ -315,7 +315,7 @@ def _callbacks(draw: st.DrawFn, reported: list[str], data: dict[str, Any]) -> li
     produced = ["loss", *reported]
     if data.get("validation") or data.get("validation_split"):
         produced += [f"val_{name}" for name in produced]
-    # Averages need an optimizer that makes them, and callbacks in one order.
+    # SwapEMAWeights needs an optimizer with use_ema, and a certain order of callbacks.
     names = sorted(set(FAMILIES["callbacks"].entries) - {"SwapEMAWeights"})
     chosen = []
     for place, name in enumerate(draw(st.lists(st.sampled_from(names), max_size=3))):

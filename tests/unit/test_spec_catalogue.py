@@ -1,4 +1,4 @@
-"""The catalogue's two parts fit together, and the pages made from it are fresh."""
+"""The catalogue fits Keras's signatures, and the pages generated from it are up to date."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ CLASSES = [(family, name) for family, one in FAMILIES.items() for name in one.en
 
 
 @pytest.mark.parametrize(("family", "name"), CLASSES)
-def test_every_argument_of_keras_is_taken_or_refused_with_a_sentence(
+def test_every_argument_of_keras_is_accepted_or_refused_with_a_message(
     family: str, name: str
 ) -> None:
     entry = FAMILIES[family].entries[name]
@@ -39,11 +39,11 @@ def test_every_default_is_a_value_that_a_spec_may_give(family: str, name: str) -
     for one in FAMILIES[family].arguments[name].fields.values():
         if not one.required:
             assert one.kind.words
-            one.parsed_default  # noqa: B018  (reading it raises where it is refused)
+            one.parsed_default  # noqa: B018  (raises an exception if the default is refused)
 
 
-def test_every_name_is_one_of_keras() -> None:
-    # MinPooling2D is ours; Keras knows `accuracy` only as a text.
+def test_every_name_exists_in_keras() -> None:
+    # Keras does not have MinPooling2D, and knows `accuracy` only as a string.
     for family, name in CLASSES:
         if name not in (*BORROWED, "accuracy"):
             assert name in keras_names(family)
@@ -53,11 +53,11 @@ def test_every_name_is_one_of_keras() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(pages()))
-def test_the_committed_pages_are_fresh(name: str) -> None:
+def test_the_committed_pages_are_up_to_date(name: str) -> None:
     assert (REPOSITORY / "docs" / name).read_text() == pages()[name]
 
 
-def test_the_schema_is_one_and_takes_every_example() -> None:
+def test_the_schema_is_valid_and_accepts_every_example() -> None:
     jsonschema.Draft202012Validator.check_schema(json_schema())
 
     for path in sorted((REPOSITORY / "specs").glob("*.yaml")):
@@ -76,7 +76,7 @@ def test_every_definition_of_the_schema_is_used_and_every_reference_has_one() ->
 @pytest.mark.parametrize(
     "case", ["padding-sane", "argument-misspelled", "section-misspelled", "use-bias-no"]
 )
-def test_the_schema_refuses_what_an_editor_should_mark(case: str) -> None:
+def test_the_schema_refuses_mistakes_that_an_editor_should_mark(case: str) -> None:
     path = Path(__file__).parent / "spec_cases" / f"{case}.yaml"
 
     assert not VALIDATOR.is_valid(_json(read(path.read_bytes(), case)))

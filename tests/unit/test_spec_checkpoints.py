@@ -1,4 +1,4 @@
-"""Which files a ModelCheckpoint may write, and where averaged weights come in."""
+"""Which files a ModelCheckpoint may write, and how averaged weights are checked."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ FILEPATH = "callbacks.ModelCheckpoint.filepath"
         [checkpoint("x.keras", initial_value_threshold=0.5, save_best_only=True)],
     ],
 )
-def test_files_of_checkpoints(callbacks: list[Any]) -> None:
+def test_accepted_files_of_checkpoints(callbacks: list[Any]) -> None:
     assert refused_at(*callbacks) == []
 
 
@@ -97,21 +97,21 @@ def test_files_of_checkpoints(callbacks: list[Any]) -> None:
         "best-{epoch}.keras/x.keras",
     ],
 )
-def test_names_that_are_refused(filepath: str) -> None:
-    # It stands before the callback that would bring a learning rate.
+def test_refused_files_of_checkpoints(filepath: str) -> None:
+    # The checkpoint comes before ReduceLROnPlateau, so `learning_rate` is not known to it yet.
     assert refused_at(checkpoint(filepath), PLATEAU) == [FILEPATH]
 
 
-def test_each_checkpoint_has_a_file_of_its_own() -> None:
+def test_no_two_checkpoints_write_the_same_file() -> None:
     second = "callbacks.1.ModelCheckpoint.filepath"
     assert refused_at(checkpoint("best.keras"), {"ModelCheckpoint": {}}) == [second]
     assert refused_at(checkpoint("a.keras"), checkpoint("a.keras")) == [second]
     assert refused_at(checkpoint("{epoch}.keras"), checkpoint("{epoch:d}.keras")) == [second]
-    # The first one decides about `best.keras`, whether it names it or not.
+    # Only the first checkpoint may write `best.keras`, even if it writes another file.
     assert refused_at(checkpoint("a.keras"), {"ModelCheckpoint": {}}) == [second]
 
 
-def test_a_monitor_that_nobody_looks_at_may_be_missing() -> None:
+def test_a_monitor_that_is_not_used_may_be_missing() -> None:
     def without_validation(*callbacks: Any) -> list[str]:
         spec = document(*callbacks)
         spec["data"].pop("validation_split")
@@ -125,16 +125,16 @@ def test_a_monitor_that_nobody_looks_at_may_be_missing() -> None:
     assert without_validation(first, checkpoint("all.keras")) == []
     only_best = checkpoint("all.keras", save_best_only=True)
     assert without_validation(first, only_best) == ["callbacks.1.ModelCheckpoint.monitor"]
-    # It decides about `best.keras`.
+    # The only checkpoint decides which model is the best, so its monitor is used.
     assert without_validation(checkpoint("all.keras")) == ["callbacks.ModelCheckpoint.monitor"]
 
 
-def test_a_threshold_needs_a_file_of_its_own() -> None:
+def test_a_threshold_needs_a_filepath() -> None:
     only = {"ModelCheckpoint": {"initial_value_threshold": 0.5}}
     assert refused_at(only) == ["callbacks.ModelCheckpoint.initial_value_threshold"]
 
 
-def test_files_are_bounded_by_epochs() -> None:
+def test_the_number_of_files_is_limited() -> None:
     assert refused_at(checkpoint("{epoch}.keras"), epochs=1000) == []
     assert refused_at(checkpoint("{epoch}.keras"), epochs=1001) == [FILEPATH]
     assert refused_at(checkpoint("x.keras"), epochs=1001) == []
@@ -143,7 +143,7 @@ def test_files_are_bounded_by_epochs() -> None:
 SWAP = {"SwapEMAWeights": {"swap_on_epoch": True}}
 
 
-def test_averages_are_made_before_they_are_swapped_in() -> None:
+def test_averaged_weights_are_computed_before_they_are_swapped_in() -> None:
     assert refused_at(SWAP, use_ema=True) == []
     assert refused_at(SWAP, checkpoint("x.keras"), use_ema=True) == []
     assert refused_at(SWAP) == ["callbacks.SwapEMAWeights"]
@@ -153,13 +153,13 @@ def test_averages_are_made_before_they_are_swapped_in() -> None:
         assert refused_at(wrong, use_ema=True) == ["callbacks.SwapEMAWeights.swap_on_epoch"]
 
 
-def test_averages_that_nobody_measures_are_told() -> None:
-    told = from_python(document(use_ema=True)).warnings
-    assert [one.path for one in told] == ["compile.optimizer.Adam.use_ema"]
+def test_averaged_weights_that_are_not_evaluated_give_a_warning() -> None:
+    warnings = from_python(document(use_ema=True)).warnings
+    assert [one.path for one in warnings] == ["compile.optimizer.Adam.use_ema"]
     assert from_python(document(SWAP, use_ema=True)).warnings == []
     stop = {"EarlyStopping": {"restore_best_weights": True}}
-    told = from_python(document(stop, SWAP, use_ema=True)).warnings
-    assert [one.path for one in told] == ["callbacks.EarlyStopping.restore_best_weights"]
+    warnings = from_python(document(stop, SWAP, use_ema=True)).warnings
+    assert [one.path for one in warnings] == ["callbacks.EarlyStopping.restore_best_weights"]
     assert from_python(document(SWAP, stop, use_ema=True)).warnings == []
 
 
@@ -168,7 +168,7 @@ def hashes(changed: dict[str, Any]) -> tuple[str, str]:
     return spec.hash, spec.earlier_hash
 
 
-def test_a_spec_that_means_something_else_has_another_hash() -> None:
+def test_a_spec_whose_meaning_changed_has_another_hash() -> None:
     plain = document({"ModelCheckpoint": {"monitor": "loss"}})
     assert len(set(hashes(plain))) == 1
     assert len(set(hashes(document(class_weight={"cat": 2.0})))) == 1
@@ -180,7 +180,7 @@ def test_a_spec_that_means_something_else_has_another_hash() -> None:
         assert len(set(hashes(changed))) == 2
 
 
-def test_what_an_earlier_version_recorded_is_read_with_a_word() -> None:
+def test_a_document_of_an_earlier_version_is_upgraded_with_warnings() -> None:
     weights = from_document(document(class_weight={"1": 2.0, "cat": 3.0}))
     assert weights.document()["fit"]["class_weight"] == {"index": {"1": 2.0}, "name": {"cat": 3.0}}
     assert len(weights.warnings) == 1
@@ -194,19 +194,19 @@ def test_what_an_earlier_version_recorded_is_read_with_a_word() -> None:
     files = [callback.arguments["filepath"] for callback in two.callbacks]
     assert files == ["best.keras", "checkpoint-1.keras", "checkpoint-2.weights.h5"]
     assert len(two.warnings) == 3
-    # A document of this version is as it was meant.
+    # A document of this version is not changed.
     assert from_document(two.document()).warnings == []
     assert from_document(two.document()) == two
 
 
-def test_a_recorded_name_that_is_no_name_is_refused_as_any_other() -> None:
+def test_a_recorded_filepath_that_is_not_a_name_is_refused() -> None:
     names: list[Any] = [[], {}, 1, None]
     for wrong in names:
         with pytest.raises(SpecProblems):
             from_document(document({"ModelCheckpoint": {"filepath": wrong}}))
 
 
-def test_a_recorded_name_that_is_now_the_jobs_own_is_another() -> None:
+def test_a_recorded_filepath_that_is_reserved_now_is_replaced() -> None:
     spec = from_document(document(checkpoint("last.keras")))
     assert [callback.arguments["filepath"] for callback in spec.callbacks] == ["best.keras"]
     assert len(spec.warnings) == 1

@@ -1,4 +1,4 @@
-"""Class weights: an integer is an index, as in Keras; text is the name of a folder."""
+"""Class weights: an integer key is an index, as in Keras; a text is the name of a folder."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ def weights_of(spec: Spec) -> ClassWeights:
 @pytest.mark.parametrize(
     ("written", "names", "by_label"),
     [
-        # The folders are called like indices: Keras gives index 2, the folder `3`, weight 0.
+        # The names of the folders look like indices. As in Keras, index 2 is the folder `3`.
         ("{0: 1, 1: 1, 2: 0}", ("1", "2", "3"), {0: 1.0, 1: 1.0, 2: 0.0}),
         ('{"1": 1, "2": 2, "3": 3}', ("1", "2", "3"), {0: 1.0, 1: 2.0, 2: 3.0}),
         ("{'3': 0, 0: 2}", ("1", "2", "3"), {2: 0.0, 0: 2.0}),
@@ -55,7 +55,7 @@ def test_keys_are_indices_or_names(
     spec = read(written)
     assert classes.problems(spec, names) == []
     assert weights_of(spec).by_label(names) == by_label
-    # However it is written again, it means the same.
+    # It means the same after it was written in any form and read again.
     document = json.loads(json.dumps(spec.document()))
     for again in (
         from_document(document),
@@ -90,7 +90,7 @@ def test_python_has_integers_as_keys(tmp_path: Path) -> None:
         ("{cat: 0, '3': 0}", [""], ""),
     ],
 )
-def test_what_names_no_class_or_one_twice_is_refused(
+def test_a_key_without_a_class_and_a_class_with_two_keys_are_refused(
     written: str, at: list[str], suggests: str
 ) -> None:
     names = ("cat", "3")
@@ -98,16 +98,16 @@ def test_what_names_no_class_or_one_twice_is_refused(
     assert [one.path for one in found] == [f"fit.class_weight.{key}".rstrip(".") for key in at]
     assert {one.line for one in found} == {8}
     assert suggests in found[-1].message
-    # The same, at once, where the spec names its classes.
+    # If the spec names its classes, the same problems are found when it is read.
     with pytest.raises(SpecProblems) as refused:
         read(written, data=', class_names: [cat, "3"]')
     assert [one.path for one in refused.value.problems] == [one.path for one in found]
 
 
-def test_an_index_that_could_be_a_name_is_told() -> None:
-    told = classes.warnings(read("{0: 1, 1: 1, 2: 0}"), ("1", "2", "3"))
-    assert [one.path for one in told] == ["fit.class_weight.1", "fit.class_weight.2"]
-    # Here index and name are one class.
+def test_an_index_that_is_also_the_name_of_another_class_gives_a_warning() -> None:
+    warnings = classes.warnings(read("{0: 1, 1: 1, 2: 0}"), ("1", "2", "3"))
+    assert [one.path for one in warnings] == ["fit.class_weight.1", "fit.class_weight.2"]
+    # Here each index and the equal name mean the same class.
     assert classes.warnings(read("{0: 1, 1: 2}"), ("0", "1")) == []
 
 
@@ -119,7 +119,7 @@ def test_an_index_that_could_be_a_name_is_told() -> None:
         ("fit.class_weight.a.b=5", {0: 1.0}, {"a.b": 5.0}),
     ],
 )
-def test_overrides_tell_them_apart(
+def test_overrides_distinguish_indices_and_names(
     override: str, indices: dict[int, float], names: dict[str, float]
 ) -> None:
     assert weights_of(read("{0: 1}", override)) == ClassWeights(indices, names)
@@ -129,7 +129,7 @@ def test_an_override_does_not_turn_an_index_into_a_name() -> None:
     with pytest.raises(SpecProblems) as refused:
         read("{0: 1}", 'fit.class_weight."0"=5')
     assert len(refused.value.problems) == 1
-    # What the file has in quotes stays a name.
+    # A name that has quotes in the file stays a name.
     assert weights_of(read('{"0": 1}', "fit.class_weight.0=5")) == ClassWeights({}, {"0": 5.0})
 
 
@@ -137,19 +137,19 @@ def test_an_override_does_not_turn_an_index_into_a_name() -> None:
     "written",
     [
         *("{}", "{index: {}}", "{index: {a: 1}}", "{other: {a: 1}}", "even", "[1, 2]"),
-        # Numbers and words of YAML: an index is none of these, and a name has quotes.
+        # YAML reads these keys as numbers or words. They are not indices, and a name needs quotes.
         *("{-1: 1}", "{1.0: 1}", "{true: 1}", "{null: 1}"),
-        # Nothing of them is left in the 32 bits of a weight.
+        # In 32 bits these weights become 0 and infinity.
         *("{0: 1e-60}", "{0: 1e39}"),
     ],
 )
-def test_what_is_no_weight_is_refused(written: str) -> None:
+def test_invalid_weights_are_refused(written: str) -> None:
     with pytest.raises(SpecProblems) as refused:
         read(written)
     assert refused.value.problems[0].path.startswith("fit.class_weight")
 
 
-def test_a_recorded_weight_is_overridden_by_its_key() -> None:
+def test_an_override_changes_a_recorded_weight_by_its_key() -> None:
     document = read('{0: 1, "3": 2}').document()
     changed = recorded(
         Settings(data_root=ROOT),
@@ -159,12 +159,12 @@ def test_a_recorded_weight_is_overridden_by_its_key() -> None:
     assert weights_of(changed) == ClassWeights({0: 5.0}, {"3": 2.0, "1": 7.0})
 
 
-def test_one_key_in_two_spellings_is_refused() -> None:
+def test_a_key_with_and_without_quotes_is_refused() -> None:
     with pytest.raises(SpecProblems, match="with quotes and without"):
         read('{1: 3, "1": 2}')
 
 
-def test_balanced_is_a_word() -> None:
+def test_balanced_is_accepted_in_place_of_weights() -> None:
     spec = read("balanced")
     assert spec.fit.class_weight == "balanced"
     assert from_document(spec.document()) == spec

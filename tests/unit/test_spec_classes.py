@@ -1,4 +1,4 @@
-"""What a spec's loss and metrics say of the number of classes."""
+"""Arguments of loss and metrics that must fit the number of classes."""
 
 import json
 from pathlib import Path
@@ -41,7 +41,7 @@ UNFIT = [
     (ONE_HOT, {"Precision": {"top_k": 4}}, "top_k"),
     (ONE_HOT, {"AUC": {**LABELS, "num_labels": 5}}, "num_labels"),
     (ONE_HOT, {"AUC": {**LABELS, "num_labels": 2}}, "num_labels"),
-    # Keras spreads one weight over all, and divides by one.
+    # Keras would use the single weight for every label, and divide by this weight alone.
     (ONE_HOT, {"AUC": {**LABELS, "label_weights": [1]}}, "label_weights"),
     (ONE_HOT, {"AUC": {**LABELS, "label_weights": [1, 2]}}, "label_weights"),
     (SPARSE, {"SparseTopKCategoricalAccuracy": {"k": 4}}, "k"),
@@ -55,7 +55,7 @@ def test_a_metric_that_does_not_fit_the_classes(loss: str, metric: Any, argument
     name = metric if isinstance(metric, str) else next(iter(metric))
     place = f"compile.metrics.{name}.{argument}"
     assert paths(classes.problems(read(loss, [metric]), THREE)) == [place]
-    # Where the spec names the classes, it is found while it is read.
+    # If the spec names the classes, the problem is found when it is read.
     with pytest.raises(SpecProblems) as found:
         read(loss, [metric], THREE)
     assert paths(found.value.problems) == [place]
@@ -72,7 +72,7 @@ def test_a_metric_that_does_not_fit_the_classes(loss: str, metric: Any, argument
         {"AUC": {**LABELS, "label_weights": [1, 1]}},
     ],
 )
-def test_two_classes_by_one_output(metric: Any) -> None:
+def test_a_metric_that_needs_more_than_one_output(metric: Any) -> None:
     spec = read(BINARY, [metric])
     name, given = next(iter(metric.items()))
     argument = next(key for key in given if key != "multi_label")
@@ -80,7 +80,7 @@ def test_two_classes_by_one_output(metric: Any) -> None:
     assert paths(classes.problems(spec, ("no", "yes"))) == [place]
 
 
-def test_an_ignored_class_that_is_none() -> None:
+def test_an_ignored_class_that_does_not_exist() -> None:
     spec = read({SPARSE: {"ignore_class": 7}}, [])
     assert paths(classes.problems(spec, THREE)) == [f"compile.loss.{SPARSE}.ignore_class"]
     assert classes.problems(spec, [str(number) for number in range(8)]) == []
@@ -101,7 +101,7 @@ def test_an_ignored_class_that_is_none() -> None:
         ({SPARSE: {"ignore_class": 2}}, [{"SparseTopKCategoricalAccuracy": {"k": 2}}]),
     ],
 )
-def test_what_fits_is_left_alone(loss: Any, metrics: list[Any]) -> None:
+def test_fitting_arguments_are_accepted(loss: Any, metrics: list[Any]) -> None:
     names = ("no", "yes") if loss == BINARY else THREE
     assert classes.problems(read(loss, metrics), names) == []
     assert classes.problems(read(loss, metrics, names), names) == []
@@ -117,5 +117,5 @@ def test_a_mean_over_labels_that_keras_cannot_compute(given: Any, argument: str)
     assert paths(found.value.problems) == [f"compile.metrics.AUC.{argument}"]
 
 
-def test_evenly_spread_thresholds_over_labels() -> None:
+def test_evenly_spaced_thresholds_over_labels_are_accepted() -> None:
     assert read(ONE_HOT, [{"AUC": {**LABELS, "thresholds": [0.75, 0.25, 0.5]}}]).warnings == []

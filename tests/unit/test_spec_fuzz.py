@@ -1,6 +1,6 @@
-"""Any bytes, any text that looks like YAML, any path and any override: a spec, or its problems.
+"""Reading random bytes, text, paths and overrides gives a spec or problems, and nothing else.
 
-`test_spec_mutations` changes valid specs; here nothing begins valid.
+`test_spec_mutations` changes valid specs; the inputs here are random from the start.
 """
 
 import time
@@ -15,15 +15,15 @@ from fornada.spec import PathRefused, Spec, SpecProblems, load, loads
 from fornada.spec.paths import resolve
 from tests.services.hostile_specs import TEXT
 
-# Tracing doubles the time of thousands of cases.
+# Measuring coverage would double the time of these thousands of cases.
 pytestmark = pytest.mark.no_cover
 
 ROOT = Path("/srv/data")
-# Seconds of processor time, generous for a busy machine; the promise is one.
+# Seconds of processor time. We promise one; the rest is for a busy machine.
 WITHIN_S = 3.0
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 
-# What YAML gives a meaning to, and what a spec gives one to.
+# Texts with a meaning in YAML, and texts with a meaning in a spec.
 TOKENS = st.sampled_from(
     [
         *("\n", "  ", "    ", "- ", ": ", ":", "{", "}", "[", "]", ",", "'", '"', "#", "&a ", "*a"),
@@ -37,7 +37,7 @@ TOKENS = st.sampled_from(
 
 
 def read(what: Callable[[], Spec]) -> Spec | SpecProblems:
-    """What came of it, in time; any other exception passes through and fails the test."""
+    """The spec or its problems, in time. Any other exception fails the test."""
     began = time.process_time()
     found: Spec | SpecProblems
     try:
@@ -47,7 +47,7 @@ def read(what: Callable[[], Spec]) -> Spec | SpecProblems:
     assert time.process_time() - began < WITHIN_S
     if isinstance(found, SpecProblems):
         assert found.problems
-        # Whatever it quotes cannot speak to a terminal.
+        # The messages quote the input, but contain no character that controls a terminal.
         assert str(found).replace("\n", "").isprintable()
     return found
 
@@ -74,13 +74,13 @@ def test_any_bytes_are_a_spec_or_problems(tmp_path: Path, content: bytes) -> Non
 @example("\n".join(f"{'a' * 100}{n}: {n}" for n in range(2_300)))
 @example("x: " + "é" * 130_000)
 @settings(max_examples=500, deadline=None, suppress_health_check=_SLOW)
-def test_any_text_of_yamls_own_signs_is_a_spec_or_problems(text: str) -> None:
+def test_any_text_of_yaml_tokens_is_a_spec_or_problems(text: str) -> None:
     read(lambda: loads(text, data_root=ROOT, base=ROOT))
 
 
 @given(st.lists(TOKENS, max_size=12).map("".join))
 @settings(max_examples=300, deadline=None, suppress_health_check=_SLOW)
-def test_any_text_behind_a_good_spec_is_a_spec_or_problems(text: str) -> None:
+def test_any_text_after_a_good_spec_is_a_spec_or_problems(text: str) -> None:
     read(lambda: loads(TEXT.format(text.replace("{", "{{")), data_root=ROOT, base=ROOT))
 
 

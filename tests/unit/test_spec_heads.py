@@ -1,4 +1,4 @@
-"""Warnings of a head that does not fit its loss, and of metrics that do not fit the head."""
+"""Warnings about a last layer that does not fit the loss, and metrics that do not fit the layer."""
 
 import json
 import re
@@ -43,7 +43,7 @@ def one(activation: Any = None) -> dict[str, Any]:
 def warned(
     layers: list[Any], loss: str, metrics: list[Any] | None = None, *, logits: bool = False
 ) -> list[str]:
-    """The places that are warned of."""
+    """The places with a warning."""
     return [one.path for one in read(layers, loss, metrics or [], logits=logits).warnings]
 
 
@@ -122,7 +122,7 @@ CONVOLVED = {"Conv2D": {"filters": "classes", "kernel_size": 1, "activation": "s
             False,
         ),
         ([dense("relu", 64), {"Dropout": {"rate": 0.5}}, dense("softmax")], SPARSE, False),
-        # These leave what lies between 0 and 1 as it is.
+        # These do not change numbers between 0 and 1.
         ([dense("softmax"), "ReLU"], SPARSE, False),
         ([dense("softmax"), {"Activation": {"activation": "relu6"}}], SPARSE, False),
         ([dense("softmax", 64), dense("softmax")], SPARSE, False),
@@ -143,7 +143,7 @@ CONVOLVED = {"Conv2D": {"filters": "classes", "kernel_size": 1, "activation": "s
         ),
     ],
 )
-def test_usual_heads_are_not_warned_of(layers: list[Any], loss: str, logits: bool) -> None:
+def test_usual_heads_give_no_warning(layers: list[Any], loss: str, logits: bool) -> None:
     assert warned(layers, loss, logits=logits) == []
 
 
@@ -165,7 +165,7 @@ def test_usual_heads_are_not_warned_of(layers: list[Any], loss: str, logits: boo
         (dense("softmax"), ONE_HOT, False, {"AUC": {"from_logits": True}}, "from_logits"),
     ],
 )
-def test_a_metric_that_takes_outputs_for_something_else(
+def test_a_metric_that_expects_other_outputs_gives_a_warning(
     head: Any, loss: str, logits: bool, metric: Any, argument: str | None
 ) -> None:
     name = metric if isinstance(metric, str) else next(iter(metric))
@@ -192,18 +192,18 @@ def test_a_metric_that_takes_outputs_for_something_else(
         (dense("softmax"), ONE_HOT, False, ["accuracy", "AUC", "binary_accuracy", "Precision"]),
     ],
 )
-def test_metrics_that_fit_are_not_warned_of(
+def test_metrics_that_fit_give_no_warning(
     head: Any, loss: str, logits: bool, metrics: list[Any]
 ) -> None:
     assert warned([head], loss, metrics, logits=logits) == []
 
 
-def test_one_slip_is_one_warning() -> None:
-    # With a softmax the metrics are right too.
+def test_one_mistake_gives_one_warning() -> None:
+    # A softmax corrects the metrics, too.
     assert warned([dense()], ONE_HOT, ["AUC", "Precision"]) == [HEAD]
 
 
-def test_a_warning_says_where_and_what_to_write_on_one_line() -> None:
+def test_a_warning_is_one_line_with_the_place_and_what_to_write() -> None:
     text = (
         "data: {train: Train}\nmodel:\n- Flatten\n- Dense: {units: classes}\n"
         "compile: {optimizer: adam, loss: sparse_categorical_crossentropy}\n"
@@ -221,25 +221,25 @@ def test_a_recorded_spec_has_the_same_warnings() -> None:
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "specs").glob("*.yaml")), ids=str)
-def test_the_examples_are_not_warned_of(path: Path) -> None:
+def test_the_examples_give_no_warning(path: Path) -> None:
     assert load(path, base=REPOSITORY).warnings == []
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
-def test_the_specs_of_the_pages_are_not_warned_of(page: str) -> None:
+def test_the_specs_in_the_pages_give_no_warning(page: str) -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", (REPOSITORY / page).read_text(), re.DOTALL)
     specs = [block for block in blocks if "model:" in block]
     assert specs
     assert [loads(block).warnings for block in specs] == [[]] * len(specs)
 
 
-def test_a_softmax_layer_is_answered_by_what_there_is() -> None:
+def test_for_keras_softmax_layer_an_activation_is_suggested() -> None:
     with pytest.raises(SpecProblems) as found:
         read([dense(), "Softmax"], SPARSE, [], logits=False)
     assert "Activation: {activation: softmax}" in str(found.value)
 
 
-def test_what_a_model_gives() -> None:
+def test_the_kind_of_numbers_that_a_model_gives() -> None:
     spec = read([dense("softmax"), "Flatten"], SPARSE, [], logits=False)
     output = of(spec.model)
     assert (output.gives, output.function) == (Gives.PROBABILITIES, "softmax")

@@ -1,4 +1,4 @@
-"""What a spec may not do: each row with its code, in under a second, and nothing allocated."""
+"""Hostile specs are refused with the right code, in under a second, and with little memory."""
 
 import json
 import resource
@@ -14,14 +14,14 @@ from fornada.spec import SpecProblems, from_document, load, loads
 from tests.services.hostile_specs import DOCUMENTS, GOOD, ROWS, TEXT, Row, write
 
 ROOT = Path("/srv/data")
-# Seconds of processor time and MiB that reading may take: the promise is a second.
+# Processor time in seconds and memory in MiB that reading may take. We promise one second.
 WITHIN_S = 1.0
 WITHIN_MIB = 64
 
 
 @contextmanager
 def at_once() -> Iterator[None]:
-    """What runs in it takes little time and memory; without what coverage adds to each line."""
+    """Check that the block takes little time and memory, with coverage off: it adds to both."""
     tracer = sys.gettrace()
     sys.settrace(None)
     began, size = time.process_time(), _peak_mib()
@@ -41,7 +41,7 @@ def refused(row: Row, folder: Path) -> SpecProblems:
     return caught.value
 
 
-def test_the_twin_of_all_rows_is_accepted() -> None:
+def test_the_spec_without_a_hostile_part_is_accepted() -> None:
     assert from_document(GOOD) == loads(TEXT.format(""), data_root=ROOT, base=ROOT)
 
 
@@ -51,7 +51,7 @@ def test_a_hostile_file_is_refused_with_its_code_at_once(name: str, tmp_path: Pa
         problems = refused(ROWS[name], tmp_path)
 
     assert {problem.code for problem in problems.problems} == {ROWS[name].code}
-    # Nothing of it may speak to a terminal, or fill one.
+    # The messages may not control a terminal, or fill it.
     assert str(problems).replace("\n", "").isprintable()
     assert len(str(problems)) < 4000
 
@@ -76,7 +76,7 @@ def test_a_link_that_leads_out_of_the_data_root_is_refused(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["/dev/zero", "/proc/self/mem", "/", "/nowhere"])
-def test_a_file_that_is_no_file_is_refused(name: str) -> None:
+def test_a_path_that_is_not_a_regular_file_is_refused(name: str) -> None:
     with pytest.raises(SpecProblems) as caught:
         load(Path(name), data_root=ROOT, base=ROOT)
 

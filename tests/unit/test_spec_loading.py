@@ -1,4 +1,4 @@
-"""What a spec is once it is read: values, documents, hash, monitors."""
+"""A spec after it was read: its values, document, hash and monitor."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ callbacks: [{callbacks}]
 
 
 def small(*, data: str = "", compile: str = "", callbacks: str = "") -> Spec:
-    """A small spec with something more in a section."""
+    """A small spec, with additions to its sections."""
     text = SMALL.format(data=data, compile=compile, callbacks=callbacks)
     return loads(text, data_root=ROOT, base=ROOT)
 
@@ -159,7 +159,7 @@ def test_one_number_for_height_and_width_is_kept_as_two() -> None:
         ),
     ],
 )
-def test_what_is_produced_and_what_decides(
+def test_names_of_the_history_and_the_deciding_monitor(
     data: str, compile_: str, callbacks: str, produces: tuple[str, ...], monitor: Monitor
 ) -> None:
     spec = small(data=data, compile=compile_, callbacks=callbacks)
@@ -168,7 +168,7 @@ def test_what_is_produced_and_what_decides(
     assert spec.monitor == monitor
 
 
-def test_the_hash_is_of_what_decides_the_numbers() -> None:
+def test_the_hash_depends_only_on_what_decides_the_numbers() -> None:
     spec = small()
     others = {
         "name: b\ntags: {a: b}\nresources: {priority: 3}\nretry: {attempts: 1}\n": True,
@@ -204,7 +204,7 @@ VALIDATION = "{folder: Test, validation_split: 0.1, subset: validation}"
         ("test: {folder: Test, validation_split: null, subset: null}", "test: Test", "Test"),
     ],
 )
-def test_a_new_spelling_of_an_old_meaning_has_its_document_and_hash(
+def test_a_new_spelling_with_an_old_meaning_has_the_old_document_and_hash(
     written: str, as_before: str, document: Any
 ) -> None:
     spec, before = small(data=f", {written}"), small(data=f", {as_before}")
@@ -216,7 +216,7 @@ def test_a_new_spelling_of_an_old_meaning_has_its_document_and_hash(
 
 
 def test_hashes_of_specs_with_folders_are_those_of_version_0_1() -> None:
-    """Recorded before a folder could have a subset: what was trained then still answers."""
+    """The hashes are from before folders could have a subset. Results from then still count."""
     assert small(data=", validation: {folder: Test, split: 0.1}, test: Test").hash == (
         "7626c4b9d57fcbb87f53156bd741bfa501a0ef0a07cecadca0efe91c6f22e016"
     )
@@ -280,7 +280,7 @@ def test_times_are_kept_in_seconds(written: str, seconds: float) -> None:
     assert spec.document()["resources"]["time_limit"] == seconds
 
 
-def test_the_name_is_the_files_where_the_spec_gives_none() -> None:
+def test_the_default_name_is_that_of_the_file() -> None:
     text = SMALL.format(data="", compile="", callbacks="")
 
     assert loads(text, file="specs/mine.yaml", data_root=ROOT, base=ROOT).name == "mine"
@@ -294,7 +294,7 @@ def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_bytes_that_are_no_text_are_refused_with_their_line(tmp_path: Path) -> None:
+def test_bytes_that_are_not_utf8_are_refused_with_their_line(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_bytes(b"name: a\ntags: {a: \xff}\n")
 

@@ -1,6 +1,6 @@
-"""Any change to a valid spec is accepted with the same meaning, or refused with a line number.
+"""A changed spec is refused with a line number, or read with all other values unchanged.
 
-Nothing but SpecProblems may come out, whatever is done to the text.
+No change may cause another exception than SpecProblems.
 """
 
 import copy
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from fornada.spec import Problem, Spec, SpecProblems, from_document, load, loads
 from fornada.spec.render import to_yaml
 
-# Tracing doubles the time of thousands of cases.
+# Measuring coverage would double the time of these thousands of cases.
 pytestmark = pytest.mark.no_cover
 
 ROOT = Path("/srv/data")
@@ -110,7 +110,7 @@ VALUES: st.SearchStrategy[Any] = st.sampled_from(
 
 @st.composite
 def mutants(draw: st.DrawFn) -> tuple[Place, Any]:
-    """A document with one node deleted, doubled, renamed, moved or replaced, and where."""
+    """A place in the document, and the document with the node there deleted or changed."""
     document = copy.deepcopy(DOCUMENT)
     *above, key = place = draw(st.sampled_from(PLACES))
     parent: Any = document
@@ -135,7 +135,7 @@ def mutants(draw: st.DrawFn) -> tuple[Place, Any]:
 
 
 def outcome(read: Callable[[], Spec]) -> tuple[Spec | None, list[Problem]]:
-    """The spec, or its problems; any other exception passes through and fails the test."""
+    """The spec, or its problems. Any other exception fails the test."""
     try:
         return read(), []
     except SpecProblems as refused:
@@ -143,7 +143,7 @@ def outcome(read: Callable[[], Spec]) -> tuple[Spec | None, list[Problem]]:
 
 
 def _lines(document: Any) -> str:
-    """One value a line; JSON is YAML."""
+    """The document as YAML with one value on each line. It is JSON, which is also YAML."""
     return json.dumps(document, indent=0, ensure_ascii=False)
 
 
@@ -159,7 +159,8 @@ def test_a_changed_node_is_refused_with_its_line_or_changes_nothing_else(
         assert problems
         return
     changed = set(_differences(DOCUMENT, spec.document()))
-    # Beside a renamed name is the new one, and behind a deleted item of a list all others move.
+    # A new name may appear beside a renamed one, and items after a deleted one move: both changes
+    # lie in the same list or mapping.
     around = place[:-1]
     assert all(one[: len(around)] == around[: len(one)] for one in changed)
     _keeps_numbers(_at(document, place), _at(spec.document(), place))
@@ -176,7 +177,7 @@ def _at(document: Any, place: Place) -> Any:
 
 
 def _keeps_numbers(written: Any, read: Any) -> None:
-    """A number or a choice of two is read as itself: once, for height and width, or as a tag."""
+    """Check that a number or boolean keeps its value, also as a pair or as the text of a tag."""
     if isinstance(written, bool | int | float) and read is not None:
         assert read in (written, [written, written], json.dumps(written))
         assert isinstance(written, bool) or not isinstance(read, bool)
@@ -198,7 +199,8 @@ def _differences(one: Any, other: Any, here: Place = ()) -> Iterator[Place]:
 
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
-    """The written spec, cut off, with bytes lost, doubled, flipped or put in, or lines moved."""
+    """The text of the spec, damaged: cut off, bytes removed, repeated, changed or inserted, or
+    lines moved."""
     text = WRITTEN.encode()
     for _ in range(draw(st.integers(1, 3))):
         start = draw(st.integers(0, len(text)))

@@ -1,4 +1,4 @@
-"""Values laid over a spec with `--set`."""
+"""Overrides of a spec, as with `--set`."""
 
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def over(*overrides: str) -> Spec:
         ("callbacks.0.EarlyStopping.patience=3", ("callbacks", 0, "EarlyStopping", "patience"), 3),
     ],
 )
-def test_an_override_lands_in_its_place(
+def test_an_override_changes_the_value_at_its_place(
     override: str, place: tuple[str | int, ...], value: object
 ) -> None:
     found: Any = over(override).document()
@@ -103,7 +103,7 @@ def test_an_override_changes_nothing_else_and_the_last_one_wins() -> None:
         ("model.0.Rescaling.scale.x=1", "model.0.Rescaling.scale.x", "scale is 1/255"),
     ],
 )
-def test_an_override_that_is_wrong_is_named(override: str, path: str, says: str) -> None:
+def test_a_problem_names_its_override(override: str, path: str, says: str) -> None:
     with pytest.raises(SpecProblems) as refused:
         over(override)
 
@@ -115,7 +115,7 @@ def test_an_override_that_is_wrong_is_named(override: str, path: str, says: str)
     assert str(problem).startswith(f"--set {override}  ")
 
 
-def test_problems_of_file_and_overrides_come_together() -> None:
+def test_problems_of_file_and_overrides_are_reported_together() -> None:
     with pytest.raises(SpecProblems) as refused:
         loads(
             TEXT.replace("units: 64", "units: 6.4"),
@@ -161,7 +161,7 @@ _VALUES = st.sampled_from(["1", "x", "null", "[1]", "{Dense: {units: 3}}", "{", 
 
 @given(st.text() | st.builds("{}={}".format, _PLACES, _VALUES))
 @settings(max_examples=300, deadline=None)
-def test_whatever_is_set_is_read_or_refused_by_its_name(override: str) -> None:
+def test_any_override_is_applied_or_refused(override: str) -> None:
     try:
         spec = over(override)
     except SpecProblems:

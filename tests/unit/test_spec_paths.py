@@ -1,4 +1,4 @@
-"""Paths: from where the person stands, under the data root, stored relative to it."""
+"""Paths start from the current folder, lie under the data root, and are stored relative to it."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def test_a_path_is_stored_relative_to_the_root(tmp_path: Path) -> None:
     assert _train(".", tmp_path, tmp_path) == "."
 
 
-def test_one_spec_hashes_the_same_in_two_roots(tmp_path: Path) -> None:
+def test_the_hash_does_not_depend_on_the_data_root(tmp_path: Path) -> None:
     text = TEXT.format(path="Data/Train")
 
     here = loads(text, base=tmp_path, data_root=tmp_path)
@@ -66,7 +66,7 @@ def test_a_link_out_of_the_root_is_refused_and_one_inside_is_kept(tmp_path: Path
             _train(stored, root, root)
 
 
-def test_a_root_that_is_a_link_holds_what_lies_behind_it(tmp_path: Path) -> None:
+def test_a_data_root_may_be_a_link(tmp_path: Path) -> None:
     real, link = tmp_path / "real", tmp_path / "link"
     (real / "a").mkdir(parents=True)
     link.symlink_to(real)
@@ -78,7 +78,7 @@ def test_a_root_that_is_a_link_holds_what_lies_behind_it(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("stored", ["/etc", "..", "a/../../b", "a/.."])
-def test_a_stored_path_never_climbs(tmp_path: Path, stored: str) -> None:
+def test_a_stored_path_never_leaves_the_root(tmp_path: Path, stored: str) -> None:
     with pytest.raises(PathRefused) as refused:
         resolve(stored, tmp_path)
     assert refused.value.code is FailureCode.PATH_REFUSED
@@ -91,7 +91,7 @@ def test_a_loop_of_links_is_refused(tmp_path: Path) -> None:
         resolve("loop/a", tmp_path)
 
 
-def test_a_document_holds_no_absolute_path(tmp_path: Path) -> None:
+def test_an_absolute_path_in_a_document_is_refused(tmp_path: Path) -> None:
     document = loads(TEXT.format(path="a"), base=tmp_path, data_root=tmp_path).document()
     document["data"]["train"] = "/etc"
 

@@ -1,4 +1,4 @@
-"""Properties of all specs: what is written means the same however often it is read."""
+"""Properties of all specs: a spec that is written and read again means the same."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ from fornada.spec.source import yaml_text
 from fornada.spec.values import to_json
 from tests.unit.spec_strategies import objects, specs
 
-# Tracing doubles the time of thousands of cases.
+# Measuring coverage would double the time of these thousands of cases.
 pytestmark = pytest.mark.no_cover
 
 ROOT = Path("/srv/data")
@@ -29,7 +29,7 @@ _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_bas
 
 @given(specs())
 @settings(max_examples=150, deadline=None, suppress_health_check=_SLOW)
-def test_a_spec_survives_every_way_it_is_written(document: dict[str, Any]) -> None:
+def test_a_spec_is_the_same_after_json_and_yaml(document: dict[str, Any]) -> None:
     spec = from_document(document)
 
     from_json = from_document(json.loads(json.dumps(spec.document())))
@@ -50,7 +50,7 @@ def test_the_schema_accepts_what_the_parser_accepts(document: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
-def test_an_object_of_every_family_reads_as_what_it_was_written_from(family: str) -> None:
+def test_an_object_is_the_same_after_it_was_written_and_read_again(family: str) -> None:
     @given(objects(family))
     @settings(max_examples=200, deadline=None, suppress_health_check=_SLOW)
     def check(document: Any) -> None:
@@ -63,7 +63,7 @@ def test_an_object_of_every_family_reads_as_what_it_was_written_from(family: str
 
 @given(specs(), st.integers(2, 50))
 @settings(max_examples=30, deadline=None, suppress_health_check=_SLOW)
-def test_with_classes_leaves_no_class_count_open(document: dict[str, Any], count: int) -> None:
+def test_with_classes_replaces_every_classes(document: dict[str, Any], count: int) -> None:
     spec = from_document(document)
 
     resolved = spec.with_classes(count)

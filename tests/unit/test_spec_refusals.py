@@ -1,7 +1,7 @@
-"""Specs that are wrong in one place each: what is said, where, and what is suggested.
+"""Specs with one mistake each: the message, its place, and the suggestion in it.
 
-A case in `spec_cases` begins with what is expected of it. Its `good` line, instead of the bad
-ones, makes its twin, which must load.
+A file in `spec_cases` begins with the expected values. With its `good` line in place of the bad
+lines it becomes a correct spec, which must load.
 """
 
 import re
@@ -20,10 +20,15 @@ _HEADER = re.compile(r"# ([a-z ]+): ?(.*)")
 
 @dataclass(frozen=True)
 class Case:
-    """What one file expects: see the head of any of them."""
+    """One file of `spec_cases`.
+
+    Attributes:
+        expects: the values at the head of the file, by their names.
+        corrected: the text without the mistake.
+    """
 
     expects: dict[str, str]
-    twin: str
+    corrected: str
 
     @staticmethod
     def of(path: Path) -> "Case":
@@ -31,8 +36,8 @@ class Case:
         head = [match for line in lines if (match := _HEADER.fullmatch(line))]
         expects = {match[1]: match[2] for match in head}
         count, first = map(int, re.findall(r"\d+", expects["instead of"]))
-        twin = [*lines[: first - 1], expects["good"], *lines[first - 1 + count :]]
-        return Case(expects, "\n".join(twin))
+        corrected = [*lines[: first - 1], expects["good"], *lines[first - 1 + count :]]
+        return Case(expects, "\n".join(corrected))
 
 
 def test_there_are_sixty_cases() -> None:
@@ -40,7 +45,7 @@ def test_there_are_sixty_cases() -> None:
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_a_bad_spec_is_refused_where_it_is_bad_and_its_twin_is_not(path: Path) -> None:
+def test_a_mistake_is_refused_at_its_place_and_the_corrected_spec_loads(path: Path) -> None:
     case = Case.of(path)
     expects = case.expects
 
@@ -56,8 +61,7 @@ def test_a_bad_spec_is_refused_where_it_is_bad_and_its_twin_is_not(path: Path) -
     assert expects["says"] in problem.message
     assert expects["expected"] in problem.message
     assert _suggestion(problem.message) == expects["suggests"]
-    # The twin has the same place for everything, and every other line of the bad spec.
-    loads(case.twin, data_root=ROOT, base=ROOT)
+    loads(case.corrected, data_root=ROOT, base=ROOT)
 
 
 def _suggestion(message: str) -> str:
@@ -65,7 +69,7 @@ def _suggestion(message: str) -> str:
     return match[1] if match else ""
 
 
-def test_all_problems_of_a_file_come_at_once_in_the_order_of_their_lines() -> None:
+def test_all_problems_of_a_file_are_reported_at_once_in_the_order_of_their_lines() -> None:
     text = """\
 data: {train: Train, batch_size: 6.0}
 model:
@@ -90,7 +94,7 @@ callbacks:
     ]
 
 
-def test_a_problem_reads_as_the_style_guide_has_it() -> None:
+def test_the_whole_text_of_a_problem() -> None:
     path = Path(__file__).parent / "spec_cases" / "monitor-accuracy.yaml"
 
     with pytest.raises(SpecProblems) as refused:

@@ -1,4 +1,4 @@
-"""The generated half of the catalogue against the Keras that is installed."""
+"""The generated signatures of the catalogue are those of the installed Keras."""
 
 from fornada.spec.catalogue import FAMILIES
 from fornada.spec.catalogue.signatures import keras_version
@@ -9,7 +9,7 @@ def test_the_committed_signatures_are_those_of_the_installed_keras() -> None:
     assert signatures.TARGET.read_text() == signatures.render()
 
 
-def test_every_class_of_the_catalogue_has_one() -> None:
+def test_every_class_of_the_catalogue_has_a_signature() -> None:
     generated = signatures.generate()
 
     assert generated["keras"] == keras_version()

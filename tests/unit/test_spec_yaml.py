@@ -1,4 +1,4 @@
-"""YAML as a spec may use it: YAML 1.2's scalars, and the limits."""
+"""YAML in a spec: scalars as in YAML 1.2, and the limits."""
 
 import time
 from pathlib import Path
@@ -69,12 +69,12 @@ def test_plain_scalars_mean_what_yaml_1_2_says(text: str, value: object) -> None
 
 
 @pytest.mark.parametrize("text", [".nan", ".inf", "-.INF", "1e999", "9" * 5000])
-def test_numbers_that_are_none_are_refused(text: str) -> None:
+def test_numbers_that_are_not_finite_or_too_long_are_refused(text: str) -> None:
     with pytest.raises(NumberError):
         resolve(text)
 
 
-# Each with the line and a word of what must be said.
+# Each text with the line of its problem, and a part of the message.
 BROKEN = {
     "too large": ("#" * (MAX_BYTES + 1), None, "262,145 bytes"),
     "lists too deep": ("[" * 100_000, 1, f"deeper than {MAX_DEPTH}"),
@@ -105,7 +105,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("text", "line", "says"), BROKEN.values(), ids=BROKEN.keys())
-def test_what_no_spec_needs_is_refused_with_its_line_and_at_once(
+def test_broken_or_dangerous_yaml_is_refused_with_its_line_and_in_time(
     text: str, line: int | None, says: str
 ) -> None:
     began = time.process_time()
@@ -117,7 +117,7 @@ def test_what_no_spec_needs_is_refused_with_its_line_and_at_once(
     assert problem.code is FailureCode.SPEC_SYNTAX
     assert problem.line == line
     assert says in problem.message
-    # Seconds of processor time, generous for a busy machine; the promise is one.
+    # Seconds of processor time. We promise one; the rest is for a busy machine.
     assert time.process_time() - began < 3
 
 
@@ -153,7 +153,7 @@ DOCUMENTS = {
 
 
 @pytest.mark.parametrize(("document", "says"), DOCUMENTS.values(), ids=DOCUMENTS.keys())
-def test_documents_go_through_the_same_limits(document: dict[str, Any], says: str) -> None:
+def test_documents_have_the_same_limits(document: dict[str, Any], says: str) -> None:
     with pytest.raises(SpecProblems) as refused:
         from_document(document)
 
@@ -163,6 +163,6 @@ def test_documents_go_through_the_same_limits(document: dict[str, Any], says: st
 
 
 @pytest.mark.parametrize("document", [None, [], "a", 5, {}])
-def test_a_document_of_another_shape_is_refused(document: Any) -> None:
+def test_a_document_that_is_not_a_mapping_or_is_empty_is_refused(document: Any) -> None:
     with pytest.raises(SpecProblems):
         from_document(document)

@@ -47,7 +47,7 @@ class Undecided(FornadaError):
 
 
 class WaitTimedOut(FornadaError):
-    """The job did not reach a final state in time. It still runs or waits."""
+    """The job did not reach a final state in time. It is not cancelled."""
 
     code = "WAIT_TIMED_OUT"
 
@@ -65,7 +65,7 @@ class LogElsewhere(FornadaError):
 
 
 class NotStarted(FornadaError):
-    """The job has not started, so it does not have yet what was asked for, such as a log."""
+    """The job has not started, so what was asked for, such as its log, does not exist yet."""
 
     code = "NOT_STARTED"
 

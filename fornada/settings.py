@@ -30,7 +30,7 @@ _MISSED_HEARTBEATS = 3
 # A lease is renewed at least this often before it runs out, so that a late renewal does no harm.
 _RENEWALS_PER_LEASE = 4
 _DATABASES = ("sqlite", "postgresql")
-# URL schemes that both Celery and `redis-py`, which checks the broker, understand.
+# URL schemes of Redis that Celery and our own client in `fornada.stack.broker` both support.
 _BROKERS = ("redis", "rediss", "redis+socket")
 # These variables are not settings: each changes one process, not the service.
 _NOT_SETTINGS = frozenset({"FORNADA_DEBUG", "FORNADA_TRAINER_COMMAND"})
@@ -102,7 +102,7 @@ class Settings(BaseSettings):
         description="The share of the training time that saving states may take, for epochs of "
         "five seconds or more. A model whose state takes longer to save is not saved after every "
         "epoch: a save waits until this share of the time so far covers all earlier saves, this "
-        "save and the last one. With 1 every epoch is saved.",
+        "save, and the save at the end. With 1 every epoch is saved.",
     )
     jobs_per_trainer: int = Field(
         100,

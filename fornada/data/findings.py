@@ -58,7 +58,7 @@ def in_training_folder(listing: Listing, root: Path, *, named: bool) -> Iterator
     if _has_no_class_folder(listing):
         yield _no_classes(listing, root)
         return
-    yield from _of_classes(listing, root)
+    yield from _in_any_folder(listing, root)
     if listing.extra and named:
         yield _extra(listing, _NOT_NAMED)
     if len(listing.class_names) == 1:
@@ -85,7 +85,7 @@ def in_evaluation_folder(
     if _has_no_class_folder(listing):
         yield _no_classes(listing, root)
         return
-    yield from _of_classes(listing, root)
+    yield from _in_any_folder(listing, root)
     renamed = _renamed(listing).values()
     if any(name not in renamed for name in listing.extra):
         yield _extra(listing, _NOT_NAMED if named else "training does not have")
@@ -98,7 +98,7 @@ def in_evaluation_folder(
         yield _warning(listing, message.partition("\n")[0])
 
 
-def _of_classes(listing: Listing, root: Path) -> Iterator[FolderFinding]:
+def _in_any_folder(listing: Listing, root: Path) -> Iterator[FolderFinding]:
     """Problems and warnings that any folder with folders of classes may have."""
     if loose := _loose(listing):
         what = f"{_images(len(loose))} directly in it, such as {printable(loose[0])}"
@@ -242,6 +242,8 @@ def _unwritable(listing: Listing, name: str) -> FolderFinding:
 
 
 _CASE, _FORM, _SPACES = "upper and lower case", "Unicode form (NFC or NFD)", "spaces"
+# In what two names may differ and still look the same; each with a function that removes this
+# difference.
 _FOLDS: dict[str, Callable[[str], str]] = {
     _CASE: str.casefold,
     _FORM: lambda name: unicodedata.normalize("NFC", name),

@@ -220,11 +220,11 @@ def outside(listing: Listing, root: Path) -> tuple[str, ...]:
         root: the data root.
     """
     real_root = root.resolve()
-    away = {name for name in listing.class_names if _leaves(listing.folder / name, real_root)}
-    leading = {file for file in listing.links if _leaves(listing.folder / file, real_root)}
-    if not away and not leading:
+    classes = {name for name in listing.class_names if _leaves(listing.folder / name, real_root)}
+    links = {file for file in listing.links if _leaves(listing.folder / file, real_root)}
+    if not classes and not links:
         return ()
-    return tuple(file for file in listing.files if file in leading or file.split("/", 1)[0] in away)
+    return tuple(f for f in listing.files if f in links or f.split("/", 1)[0] in classes)
 
 
 def _leaves(path: Path, real_root: Path) -> bool:

@@ -216,7 +216,7 @@ class Packs:
 
     @contextmanager
     def room(self, size_bytes: int) -> Iterator[None]:
-        """Make room for a pack, and keep it until the `with` block has taken it.
+        """Make room for a pack, and reserve it for the `with` block.
 
         If necessary, unused packs are removed, the least recently used first. If that would not
         make enough room, none is removed.
@@ -228,7 +228,7 @@ class Packs:
         """
         with self._locked(), ExitStack() as held:
             self._remove_leftovers()
-            bound, victims = self.max_bytes, []
+            bound, to_remove = self.max_bytes, []
             taken, free = self.taken_bytes(), shutil.disk_usage(self.folder).free
             unused = iter(sorted(self.all(), key=lambda pack: pack.used_s))
             while taken + size_bytes > bound or size_bytes > free // FREE_SHARE:
@@ -236,9 +236,9 @@ class Packs:
                 if pack is None:
                     raise NoRoom(_why(size_bytes, bound, free))
                 if held.enter_context(_unused(pack.folder)):
-                    victims.append(pack)
+                    to_remove.append(pack)
                     taken, free = taken - pack.size_bytes, free + pack.size_bytes
-            for pack in victims:
+            for pack in to_remove:
                 _remove(pack.folder)
             yield
 

@@ -87,7 +87,7 @@ def _put(root: Mapping, parts: list[str], value: Node, mark: Mark) -> None:
     """Set the value at a path, given as its parts."""
     node: Node = root
     for depth, part in enumerate(parts[:-1]):
-        node = _step(node, part, parts[depth + 1], parts[:depth], mark)
+        node = _child(node, part, parts[depth + 1], parts[:depth], mark)
     where, last = parts[:-1], parts[-1]
     if isinstance(node, Sequence):
         index = _index(node, last, where)
@@ -96,7 +96,7 @@ def _put(root: Mapping, parts: list[str], value: Node, mark: Mark) -> None:
     elif isinstance(node, Mapping):
         _put_named(node, last, value, where, mark)
     else:
-        raise _closed(node, last, where)
+        raise _cannot_hold(node, last, where)
 
 
 def _put_named(node: Mapping, written: str, value: Node, where: list[str], mark: Mark) -> None:
@@ -112,7 +112,7 @@ def _put_named(node: Mapping, written: str, value: Node, where: list[str], mark:
     node.keys[name] = mark
 
 
-def _step(node: Node, part: str, following: str, where: list[str], mark: Mark) -> Node:
+def _child(node: Node, part: str, following: str, where: list[str], mark: Mark) -> Node:
     """The node at `part` of a node, made a mapping if necessary, so that it can hold `following`.
 
     Args:
@@ -125,17 +125,17 @@ def _step(node: Node, part: str, following: str, where: list[str], mark: Mark) -
     if isinstance(node, Sequence):
         index = _index(node, part, where)
         wanted = following if _is_index(part) else part
-        node.items[index] = item = _opened(node.items[index], wanted, here, mark)
-        return item if _is_index(part) else _step(item, part, following, where, mark)
+        node.items[index] = item = _able_to_hold(node.items[index], wanted, here, mark)
+        return item if _is_index(part) else _child(item, part, following, where, mark)
     if isinstance(node, Scalar):
-        raise _closed(node, part, where)
+        raise _cannot_hold(node, part, where)
     below = node.items.get(part) or Mapping({}, {}, mark)
     node.keys.setdefault(part, mark)
-    node.items[part] = below = _opened(below, following, here, mark)
+    node.items[part] = below = _able_to_hold(below, following, here, mark)
     return below
 
 
-def _opened(node: Node, wanted: str, where: list[str], mark: Mark) -> Node:
+def _able_to_hold(node: Node, wanted: str, where: list[str], mark: Mark) -> Node:
     """A node that can hold `wanted`: `Flatten` becomes `{Flatten: {}}`, and null becomes `{}`.
 
     Raises:
@@ -149,7 +149,7 @@ def _opened(node: Node, wanted: str, where: list[str], mark: Mark) -> Node:
     # Names of arguments are lower case, so a single name with a capital letter is a class.
     name = written_name(node)
     if name is not None and name != wanted and (isinstance(node, Scalar) or name[:1].isupper()):
-        raise _closed(node, wanted, where)
+        raise _cannot_hold(node, wanted, where)
     return node
 
 
@@ -175,7 +175,7 @@ def _index(node: Sequence, part: str, where: list[str]) -> int:
     )
 
 
-def _closed(node: Node, wanted: str, where: list[str]) -> _Misplaced:
+def _cannot_hold(node: Node, wanted: str, where: list[str]) -> _Misplaced:
     """The exception for a node that cannot hold `wanted`."""
     name = written_name(node)
     shown = name if name is not None else getattr(node, "text", "a list")

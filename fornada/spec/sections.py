@@ -142,7 +142,7 @@ FIT = Fields(
         "epochs": Field(
             Integer(1, 1_000_000),
             1,
-            "Most epochs; in each epoch, training uses every image once.",
+            "Highest number of epochs. In each epoch, training uses every image once.",
         ),
         "class_weight": Field(
             Nullable(Weights()),
@@ -258,8 +258,8 @@ TOP = Fields(
         "reproducibility": Field(
             Choice("seeded", "deterministic"),
             "seeded",
-            "seeded: the seed decides everything random; deterministic: also, two runs on equal "
-            "devices give exactly the same numbers, even on a GPU, but training is slower.",
+            "seeded: the seed decides everything random. deterministic: in addition, two runs on "
+            "equal devices give exactly the same numbers, even on a GPU; training is slower.",
         ),
     },
 )

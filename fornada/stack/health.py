@@ -56,7 +56,7 @@ def examine(settings: Settings) -> list[Check]:
 def _settings(settings: Settings) -> list[Check]:
     # An unknown variable does not prevent a job from running, so `well` is always true.
     unknown = unknown_variables(os.environ)
-    place = "embedded, all in" if settings.embedded else "for a server; locks and packs in"
+    place = "embedded; all files in" if settings.embedded else "for a server; locks and packs in"
     return [Check("settings", True, "; ".join([f"{place} {settings.home}", *unknown]))]
 
 

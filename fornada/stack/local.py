@@ -38,7 +38,7 @@ REDIS_STOP_S = 5.0
 DRAIN_EXTRA_S = 15.0
 # Seconds that a start waits for the lock. `running` holds it for a moment in other processes.
 LOCK_S = 0.5
-# From <sys/prctl.h>: the signal that a process gets when its parent ends.
+# From <sys/prctl.h>: asks the kernel to send a signal to this process when its parent ends.
 PR_SET_PDEATHSIG = 1
 
 _LIBC = ctypes.CDLL(None, use_errno=True)

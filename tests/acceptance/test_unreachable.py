@@ -71,7 +71,7 @@ def test_half_a_server_is_a_mistake(fornada: Fornada, postgres_database_url: str
     half = fornada.with_settings(FORNADA_DATABASE_URL=postgres_database_url, FORNADA_DATA_ROOT="/")
     assert "FORNADA_BROKER_URL is not set" in half("submit", "specs/digits.yaml", code=2).stderr
     whole = half.with_settings(FORNADA_BROKER_URL=NO_BROKER)
-    assert "unset both" in whole("up", code=2).stderr
+    assert "fornada worker start" in whole("up", code=2).stderr
 
 
 def test_a_schema_of_another_age_is_not_used(

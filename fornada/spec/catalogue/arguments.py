@@ -8,7 +8,7 @@ from fornada.spec.kinds.text import Label
 from fornada.spec.source.nodes import Json, Node, Scalar
 
 BOOLEAN = Boolean()
-# Units, filters, sizes.
+# Numbers of units and filters, and sizes.
 COUNT = Integer(minimum=1, classes=True)
 # Numbers of epochs or steps, such as `patience`.
 NONE_OR_MORE = Integer(minimum=0, classes=True)

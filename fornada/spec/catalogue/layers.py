@@ -261,7 +261,7 @@ LAYERS = {
         "An activation as a separate layer.", {"activation": ACTIVATION, **_LAYER}, _NOT_HERE
     ),
     "ReLU": Entry(
-        "x above threshold, else 0 or negative_slope * (x - threshold); at most max_value.",
+        "x above threshold, negative_slope * (x - threshold) below; at most max_value.",
         {
             "max_value": Nullable(NOT_NEGATIVE),
             "negative_slope": NOT_NEGATIVE,

@@ -129,7 +129,7 @@ def _check_metric_names(draft: Draft, at: At) -> None:
         if name in seen or name == monitors.LEARNING_RATE or name.startswith("val_"):
             at.place_of(metric).refuse(
                 None,
-                f'is reported as "{name}", and that name is already used.\n'
+                f'is reported as "{name}", a name that is already used or reserved.\n'
                 "  Expected another name, for example {AUC: {name: auc_of_all}}.",
             )
         seen.add(name)

@@ -85,7 +85,7 @@ def _check_class_weight(weights: ClassWeights, classes: tuple[str, ...], here: A
             hint = hint or did_you_mean(name, classes)
             here.key(name).refuse(None, f"is not a class.\n  {expected}{hint}")
         elif classes.index(name) in weights.indices:
-            message = f"is given twice: also by its index, {classes.index(name)}."
+            message = f"is given twice: by its name and by its index, {classes.index(name)}."
             here.key(name).refuse(None, message)
     if not _any_above_zero(weights, classes):
         here.refuse(None, "every class has the weight 0.\n  Expected at least one above 0.")
@@ -166,12 +166,13 @@ def _check_class_id(metric: KerasObject, outputs: int, count: int, here: At) -> 
     if class_id is not None and class_id >= outputs:
         right = "0" if outputs == 1 else f"an integer from 0 to {outputs - 1}"
         here.key("class_id").refuse(
-            None, f"{class_id} with {_outputs(outputs)}.\n  Expected {right}, or null."
+            None, f"{class_id} does not fit {_outputs(outputs)}.\n  Expected {right}, or null."
         )
     top_k = _number(metric.arguments.get("top_k"), count)
     if top_k is not None and top_k > outputs:
         here.key("top_k").refuse(
-            None, f"{top_k} with {_outputs(outputs)}.\n  Expected at most {outputs}, or null."
+            None,
+            f"{top_k} does not fit {_outputs(outputs)}.\n  Expected at most {outputs}, or null.",
         )
 
 
@@ -179,13 +180,13 @@ def _check_auc_labels(metric: KerasObject, outputs: int, count: int, here: At) -
     labels = _number(metric.arguments.get("num_labels"), count)
     if labels is not None and labels != outputs:
         here.key("num_labels").refuse(
-            None, f"{labels} with {_outputs(outputs)}.\n  Expected {outputs}, or null."
+            None, f"{labels} does not fit {_outputs(outputs)}.\n  Expected {outputs}, or null."
         )
     weights = metric.arguments.get("label_weights")
     if isinstance(weights, tuple) and len(weights) != outputs:
         here.key("label_weights").refuse(
             None,
-            f"a list of {len(weights)} with {_outputs(outputs)}.\n"
+            f"a list of {len(weights)} does not fit {_outputs(outputs)}.\n"
             "  Expected a number for each output.",
         )
 

@@ -12,8 +12,8 @@ from fornada.spec.checks.outputs import Gives, ModelOutput
 from fornada.spec.kinds.reading import At
 from fornada.spec.values import KerasObject
 
-# Outputs that fit a loss, by whether the loss takes a single output for two classes, and by its
-# `from_logits`.
+# The outputs that fit a loss. The first part of a key says whether the loss takes a single output
+# for two classes, the second is its `from_logits`.
 _FITTING = {
     (False, False): frozenset({Gives.PROBABILITIES}),
     (False, True): frozenset({Gives.LOGITS, Gives.LOGARITHMS}),
@@ -59,8 +59,7 @@ def _mismatch(output: ModelOutput, loss: KerasObject) -> str:
         value = _CONSTANT[output.function]
         return (
             f"{output.function} of one output is always {value}, so every image gets the same "
-            f"answer. "
-            f"Expected {_right(output, 'linear' if logits else 'sigmoid')}."
+            f"answer. Expected {_right(output, 'linear' if logits else 'sigmoid')}."
         )
     if output.gives in _FITTING[single, logits]:
         return ""
@@ -105,8 +104,8 @@ def _effect(output: ModelOutput, loss: KerasObject) -> str:
         return "The model learns less than it could, or nothing."
     if output.function in _REMEMBERED:
         return (
-            "TensorFlow then computes another loss than JAX, or than mixed precision, and the "
-            "model may learn little."
+            "The loss with TensorFlow then differs from the loss with JAX or in mixed precision, "
+            "and the model may learn little."
         )
     if _from_logits(loss):
         return "The model can never be certain of some answers."

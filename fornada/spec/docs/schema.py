@@ -64,10 +64,10 @@ def _family(family: Family) -> dict[str, Json]:
     bare = [
         written
         for written, name in _spellings(family).items()
-        if family.hands[name].with_arguments or not family.arguments[name].required()
+        if family.entries[name].with_arguments or not family.arguments[name].required()
     ]
     properties: dict[str, Json] = {
-        written: {"description": family.hands[name].about, **_arguments(family, name)}
+        written: {"description": family.entries[name].about, **_arguments(family, name)}
         for written, name in _spellings(family).items()
     }
     item: dict[str, Json] = {
@@ -82,11 +82,11 @@ def _family(family: Family) -> dict[str, Json]:
 
 def _spellings(family: Family) -> dict[str, str]:
     """What a spec may write for a class, and the class."""
-    return {name: name for name in family.hands} | dict(family.aliases)
+    return {name: name for name in family.entries} | dict(family.aliases)
 
 
 def _arguments(family: Family, name: str) -> dict[str, Json]:
-    its = family.arguments[family.hands[name].with_arguments or name]
+    its = family.arguments[family.entries[name].with_arguments or name]
     return its.schema() if its.required() else or_null(its.schema())
 
 

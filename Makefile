@@ -31,7 +31,13 @@ demo: $(VENV)/.demo ## Train the digits of Data/ on an embedded stack and show t
 
 .PHONY: test
 test: lint types contracts $(VENV)/.dev ## Run everything CI runs (KIND=unit for one kind).
-	$(BIN)/pytest $(parallel) tests/$(KIND) $(if $(KIND),,--cov --cov-report=term)
+	$(BIN)/pytest $(parallel) tests/$(KIND)
+
+# Apart from `make test`: what traces each line takes a third of the processor time again, and the table
+# fails nothing.
+.PHONY: coverage
+coverage: $(VENV)/.dev ## Run the tests traced, and print which lines they reach (KIND=unit for one kind).
+	$(BIN)/pytest $(parallel) tests/$(KIND) --cov --cov-report=term
 
 # Whole sizes, then once more while every core is kept busy by something else.
 .PHONY: faults

@@ -1,7 +1,9 @@
 """Fixtures of every kind of test: private servers, and a fresh database of each kind."""
 
+import gc
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +13,11 @@ import pytest
 from tests.servers import PostgresServer, RedisServer
 
 if TYPE_CHECKING:
+    import psycopg
+
     from fornada.db.store.session import Database
+
+pytest_plugins = ["tests.cost"]
 
 NAME = "fornada_test"
 
@@ -21,6 +27,16 @@ NAME = "fornada_test"
 # ignored, and nohup what outlives a terminal with its end ignored; a child inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_collection_finish() -> None:
+    """Walk less often through what stays: Keras and TensorFlow alone are a million objects.
+
+    Tests that build models spent an eighth of their time on it.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +57,14 @@ def redis_server() -> Iterator[RedisServer]:
     """A private redis-server for the whole session, on a Unix socket, with a password."""
     with RedisServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forks() -> Iterator[None]:
+    """The process that commands were forked from, if there were any, ends with the session."""
+    yield
+    if forked := sys.modules.get("tests.acceptance.forked"):
+        forked.FORKS.close()
 
 
 @pytest.fixture(scope="session")
@@ -72,21 +96,31 @@ def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture(scope="session")
+def _emptied_by(
+    postgres_server: PostgresServer, _postgres_database: str
+) -> "Iterator[psycopg.Connection[tuple[object, ...]]]":
+    """A connection to it that lasts: each new one costs a process and a proof of the password."""
+    with postgres_server.connect(_postgres_database) as connection:
+        yield connection
+
+
 @pytest.fixture
 def postgres_database_url(
-    postgres_server: PostgresServer, _postgres_database: str
+    postgres_server: PostgresServer,
+    _postgres_database: str,
+    _emptied_by: "psycopg.Connection[tuple[object, ...]]",
 ) -> Iterator[str]:
     """URL of a migrated PostgreSQL database that is empty when the test begins."""
     from fornada.db.store.tables import Base
 
     yield postgres_server.url(_postgres_database)
     # Whatever the test left open would hold its locks against the next one.
-    postgres_server.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "  # noqa: S608
-        f"WHERE datname = '{_postgres_database}'"
+    _emptied_by.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    tables = ", ".join(Base.metadata.tables)
-    postgres_server.execute(f"TRUNCATE {tables} RESTART IDENTITY", _postgres_database)
+    _emptied_by.execute(f"TRUNCATE {', '.join(Base.metadata.tables)} RESTART IDENTITY".encode())
 
 
 @pytest.fixture

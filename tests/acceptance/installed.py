@@ -14,12 +14,17 @@ from typing import Any
 from fornada.client import Client
 from fornada.settings import Settings
 from fornada.stack import broker
+from tests.acceptance.forked import FORKS
 from tests.until import until
 
 PROGRAM = Path(sys.executable).with_name("fornada")
 REPOSITORY = Path(__file__).parents[2]
 # Seconds for a worker to come and a small job to end, on a machine whose cores are all busy.
 PATIENCE_S = 120.0
+# What starts a stack or a worker is looked at as a process; an option alone is no command.
+_ABOUT_PROCESSES = {"up", "run", "worker start", "--debug", "--help", ""}
+# Commands that have been run in the way they are installed.
+_LOADED: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class Fornada:
 
     home: Path
     settings: Mapping[str, str] = field(default_factory=dict)
+    # Where its processes are looked at, each command is run in the way it is installed.
+    forks: bool = True
     started: "list[subprocess.Popen[str]]" = field(default_factory=list, repr=False)
 
     @property
@@ -55,9 +62,26 @@ class Fornada:
         return replace(self, settings={**self.settings, **settings})
 
     def __call__(self, *words: object, code: int = 0, stdin: str | None = None) -> Done:
-        """Run a command to its end, and see that it ends with `code`."""
+        """Run a command to its end, and see that it ends with `code`.
+
+        Each is run once in the way it is installed; after that, most are forked.
+        """
+        said = [*map(str, words)]
+        name = " ".join(said[:2] if said[:1] in (["worker"], ["data"]) else said[:1])
+        forks = (
+            self.forks
+            and name in _LOADED
+            and not any(each.startswith("PYTHON") for each in self.settings)
+        )
+        done = self._forked(said, stdin) if forks else self._executed(said, stdin)
+        if name not in _ABOUT_PROCESSES:
+            _LOADED.add(name)
+        assert done.code == code, f"fornada {words}: {done}"
+        return done
+
+    def _executed(self, words: list[str], stdin: str | None) -> Done:
         ended = subprocess.run(
-            [PROGRAM, *map(str, words)],
+            [PROGRAM, *words],
             cwd=REPOSITORY,
             env=self.environment,
             input=stdin,
@@ -66,9 +90,17 @@ class Fornada:
             timeout=PATIENCE_S,
             check=False,
         )
-        done = Done(ended.returncode, ended.stdout, ended.stderr)
-        assert done.code == code, f"fornada {words}: {done}"
-        return done
+        return Done(ended.returncode, ended.stdout, ended.stderr)
+
+    def _forked(self, words: list[str], stdin: str | None) -> Done:
+        ended = FORKS.run(
+            words,
+            environment=self.environment,
+            folder=REPOSITORY,
+            stdin=stdin,
+            timeout_s=PATIENCE_S,
+        )
+        return Done(ended.code, ended.stdout.decode(), ended.stderr.decode())
 
     def start(self, *words: object) -> "subprocess.Popen[str]":
         """Start a command and leave it running."""

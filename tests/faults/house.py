@@ -52,7 +52,9 @@ class House:
             "upkeep_s": QUICK["UPKEEP_S"],
         }
         home = self.site.home / "client"
-        self.fornada = Fornada(home, {f"FORNADA_{name.upper()}": ours[name] for name in ours})
+        self.fornada = Fornada(
+            home, {f"FORNADA_{name.upper()}": ours[name] for name in ours}, forks=False
+        )
         self.client = Client(Settings.model_validate(ours | {"home": home}))
         return self
 

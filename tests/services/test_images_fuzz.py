@@ -15,6 +15,7 @@ from fornada.spec import from_document
 from fornada.worker.trainer.data.headers import NoImage, pixels
 from fornada.worker.trainer.data.sets import read_sets
 from fornada.worker.trainer.failures import TrainingFailed
+from tests.budget import examples
 from tests.services.test_data_bad import gif
 from tests.services.trainer_jobs import document, png, write_images
 from tests.services.zoo import decoded, zoo
@@ -83,7 +84,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 @example(b"\xff\xd8\xff\xe0\0\0" * 2_000)
 @example(b"GIF89a" + bytes(7) + b"\x21\xf9\0" * 3_000)
 @example(b"\0\0\0\x0cJXL \r\n\x87\n" + b"\0\0\0\x08free" * 3_000)
-@settings(max_examples=700, deadline=None, suppress_health_check=_SLOW)
+@settings(max_examples=examples(350), deadline=None, suppress_health_check=_SLOW)
 def test_a_header_tells_a_size_or_why_it_is_none(content: bytes) -> None:
     try:
         count = pixels(content)
@@ -93,7 +94,7 @@ def test_a_header_tells_a_size_or_why_it_is_none(content: bytes) -> None:
 
 
 @given(damaged())
-@settings(max_examples=300, deadline=None, suppress_health_check=_SLOW)
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=_SLOW)
 def test_a_header_neither_tells_too_little_nor_refuses_what_is_read(content: bytes) -> None:
     try:
         claimed = pixels(content)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -14,30 +15,48 @@ pytestmark = pytest.mark.timeout(1800)
 
 HERE = Path(__file__).parent
 ON_JAX = os.environ | {"KERAS_BACKEND": "jax"}
+# Compiling is most of what these cost, and what they compare was compiled alike.
+QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+AGAIN = [
+    "test_parity.py",
+    "test_engine_blocks.py",
+    "test_engine_programs.py",
+    "test_trainer_again.py::test_every_job_of_a_trainer_ends_as_in_a_fresh_process",
+    "test_trainer_again.py::test_many_jobs_leave_nothing_behind",
+    "test_checkpoints.py::test_swapped_averages_are_measured_and_kept[float32-False-3]",
+    "test_checkpoints.py::test_goes_on_with_averages_and_files[place2]",
+]
 
 
-@pytest.mark.parametrize(
-    "again",
-    [
-        "test_parity.py",
-        "test_engine_blocks.py",
-        "test_engine_programs.py",
-        "test_trainer_again.py::test_every_job_of_a_trainer_ends_as_in_a_fresh_process",
-        "test_trainer_again.py::test_many_jobs_leave_nothing_behind",
-        "test_checkpoints.py::test_swapped_averages_are_measured_and_kept[float32-False-3]",
-        "test_checkpoints.py::test_goes_on_with_averages_and_files[place2]",
-    ],
-)
-def test_on_jax(again: str) -> None:
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[ElementTree.Element]]:
+    """All of them in one process, which imports Keras once: how the tests of each ended."""
+    report = tmp_path_factory.mktemp("jax") / "report.xml"
+    options = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", again],
+        [sys.executable, "-m", "pytest", *options, *AGAIN],
         cwd=HERE,
-        env=ON_JAX,
+        env=ON_JAX | {"XLA_FLAGS": QUICKLY},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout
+    assert report.exists(), done.stdout + done.stderr
+    cases = list(ElementTree.parse(report).iter("testcase"))  # noqa: S314 - pytest wrote it
+    return {again: [case for case in cases if _is_of(again, case)] for again in AGAIN}
+
+
+def _is_of(again: str, case: ElementTree.Element) -> bool:
+    file, _, name = again.partition("::")
+    module = case.attrib["classname"].rpartition(".")[2]
+    return module == Path(file).stem and name in ("", case.attrib["name"])
+
+
+@pytest.mark.parametrize("again", AGAIN)
+def test_on_jax(again: str, ended: dict[str, list[ElementTree.Element]]) -> None:
+    assert ended[again], "not one of its tests ran"
+    failed = {case.attrib["name"]: part.text for case in ended[again] for part in case}
+    assert failed == {}
 
 
 def test_programs_are_found_again_by_later_trainers(

@@ -169,12 +169,28 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
+# Most of a test is tracing or compiling: steps of whole batches, and again for the batch that is
+# left over. Only these have one.
+LEFT_OVER = {"dense", "batch norm", "augmenting", "class weights", "bfloat16"}
+# What these change is over before the engine has the numbers, or is Keras's step on either backend.
+BEFORE_THE_ENGINE = {"categorical", "several metrics", "no shuffle", "early stopping"}
+# And a schedule is a schedule.
+SCHEDULES = {"warm-up", "pieces"}
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("parity")
     write_images(root / "Train", {"a": 12, "b": 13, "c": 12})
-    write_images(root / "Two", {"a": 12, "b": 13})
+    write_images(root / "Whole", {"a": 12, "b": 12, "c": 8})
+    write_images(root / "Two", {"a": 16, "b": 16})
     return root
+
+
+def of(name: str, changes: dict[str, Any]) -> Spec:
+    """A spec of a name's changes, on images that suit it."""
+    images = "Train" if name in LEFT_OVER else "Whole"
+    return spec_of(**{"data__train": images} | changes)
 
 
 def spec_of(**changes: Any) -> Spec:
@@ -286,13 +302,15 @@ def compare(spec: Spec, root: Path, folder: Path) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_models_end_as_under_fit(name: str, root: Path, tmp_path: Path) -> None:
-    history = compare(spec_of(model=MODELS[name]), root, tmp_path)
+    history = compare(of(name, {"model": MODELS[name]}), root, tmp_path)
     assert len({epoch["loss"] for epoch in history}) == EPOCHS
 
 
-@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize(
+    "name", [name for name in CHANGES if not (JAX and name in BEFORE_THE_ENGINE | SCHEDULES)]
+)
 def test_settings_act_as_under_fit(name: str, root: Path, tmp_path: Path) -> None:
-    history = compare(spec_of(**CHANGES[name]), root, tmp_path)
+    history = compare(of(name, CHANGES[name]), root, tmp_path)
     assert len(history) == (2 if name == "early stopping" else EPOCHS)
     assert ("learning_rate" in history[0]) == (name == "plateau")
 

@@ -39,7 +39,7 @@ from tests.services import store
 from tests.services.store_model import WORKERS, Job, Model
 
 FULL = os.environ.get("FORNADA_TEST_FULL") == "1"
-EXAMPLES = 600 if FULL else 20
+EXAMPLES = 600 if FULL else 15
 STEPS = 60 if FULL else 40
 
 QUEUES = st.sampled_from(["default", "night"])

@@ -34,7 +34,7 @@ pytestmark = [
 ]
 
 # A third of a second each.
-TRAININGS = 3000 if os.environ.get("FORNADA_TEST_FULL") == "1" else 100
+TRAININGS = 3000 if os.environ.get("FORNADA_TEST_FULL") == "1" else 40
 LAYERS = sorted(set(FAMILIES["layers"].entries) - {"Input"})
 # Layers that keep the outputs as many as they are.
 AFTER = ["Activation", "BatchNormalization", "Dropout", "LeakyReLU", "ReLU", "Rescaling"]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from fornada.spec import PathRefused, Spec, SpecProblems, load, loads
 from fornada.spec.paths import resolve
+from tests.budget import examples
 from tests.services.hostile_specs import TEXT
 
 # Measuring coverage would double the time of these thousands of cases.
@@ -58,7 +59,7 @@ def read(what: Callable[[], Spec]) -> Spec | SpecProblems:
 @example(b"\x80\x04\x95.")
 @example(b"PK\3\4" + bytes(99))
 @example(b"a" * 262_145)
-@settings(max_examples=400, deadline=None, suppress_health_check=_SLOW)
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=_SLOW)
 def test_any_bytes_are_a_spec_or_problems(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "fuzz.yaml"
     file.write_bytes(content)
@@ -73,13 +74,13 @@ def test_any_bytes_are_a_spec_or_problems(tmp_path: Path, content: bytes) -> Non
 @example("a: " + "'" * 262_000)
 @example("\n".join(f"{'a' * 100}{n}: {n}" for n in range(2_300)))
 @example("x: " + "é" * 130_000)
-@settings(max_examples=500, deadline=None, suppress_health_check=_SLOW)
+@settings(max_examples=examples(250), deadline=None, suppress_health_check=_SLOW)
 def test_any_text_of_yaml_tokens_is_a_spec_or_problems(text: str) -> None:
     read(lambda: loads(text, data_root=ROOT, base=ROOT))
 
 
 @given(st.lists(TOKENS, max_size=12).map("".join))
-@settings(max_examples=300, deadline=None, suppress_health_check=_SLOW)
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=_SLOW)
 def test_any_text_after_a_good_spec_is_a_spec_or_problems(text: str) -> None:
     read(lambda: loads(TEXT.format(text.replace("{", "{{")), data_root=ROOT, base=ROOT))
 
@@ -100,7 +101,7 @@ def test_any_text_after_a_good_spec_is_a_spec_or_problems(text: str) -> None:
 @example(["a." * 5000 + "=1"])
 @example(["model.-1.Dense.units=1"])
 @example(["fit.epochs=" + "[" * 100_000])
-@settings(max_examples=200, deadline=None, suppress_health_check=_SLOW)
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=_SLOW)
 def test_any_override_is_a_spec_or_problems(overrides: list[str]) -> None:
     read(lambda: loads(TEXT.format(""), overrides=overrides, data_root=ROOT, base=ROOT))
 
@@ -114,7 +115,7 @@ def test_any_override_is_a_spec_or_problems(overrides: list[str]) -> None:
 )
 @example("/" * 5000)
 @example("a/" * 5000)
-@settings(max_examples=250, deadline=None, suppress_health_check=_SLOW)
+@settings(max_examples=examples(120), deadline=None, suppress_health_check=_SLOW)
 def test_no_path_leads_out_of_the_root(tmp_path_factory: pytest.TempPathFactory, path: str) -> None:
     root = tmp_path_factory.getbasetemp() / "root"
     if not root.exists():

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from fornada.spec import Problem, Spec, SpecProblems, from_document, load, loads
 from fornada.spec.render import to_yaml
+from tests.budget import examples
 
 # Measuring coverage would double the time of these thousands of cases.
 pytestmark = pytest.mark.no_cover
@@ -148,7 +149,7 @@ def _lines(document: Any) -> str:
 
 
 @given(mutants())
-@settings(max_examples=600, deadline=None, suppress_health_check=_SLOW)
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=_SLOW)
 def test_a_changed_node_is_refused_with_its_line_or_changes_nothing_else(
     mutant: tuple[Place, Any],
 ) -> None:
@@ -226,7 +227,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @given(damaged())
-@settings(max_examples=1000, deadline=None, suppress_health_check=_SLOW)
+@settings(max_examples=examples(400), deadline=None, suppress_health_check=_SLOW)
 def test_damaged_text_is_refused_with_a_line_or_read(tmp_path_factory: Any, text: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "damaged.yaml"
     path.write_bytes(text)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fornada.spec import Spec, SpecProblems, from_document, loads
+from tests.budget import examples
 
 ROOT = Path("/srv/data")
 TEXT = """\
@@ -160,7 +161,7 @@ _VALUES = st.sampled_from(["1", "x", "null", "[1]", "{Dense: {units: 3}}", "{", 
 
 
 @given(st.text() | st.builds("{}={}".format, _PLACES, _VALUES))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_any_override_is_applied_or_refused(override: str) -> None:
     try:
         spec = over(override)

@@ -17,6 +17,7 @@ from fornada.spec.kinds.reading import At, Reading
 from fornada.spec.render import to_yaml
 from fornada.spec.source import yaml_text
 from fornada.spec.values import to_json
+from tests.budget import examples
 from tests.unit.spec_strategies import objects, specs
 
 # Measuring coverage would double the time of these thousands of cases.
@@ -28,7 +29,7 @@ _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_bas
 
 
 @given(specs())
-@settings(max_examples=150, deadline=None, suppress_health_check=_SLOW)
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=_SLOW)
 def test_a_spec_is_the_same_after_json_and_yaml(document: dict[str, Any]) -> None:
     spec = from_document(document)
 
@@ -41,7 +42,7 @@ def test_a_spec_is_the_same_after_json_and_yaml(document: dict[str, Any]) -> Non
 
 
 @given(specs())
-@settings(max_examples=60, deadline=None, suppress_health_check=_SLOW)
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=_SLOW)
 def test_the_schema_accepts_what_the_parser_accepts(document: dict[str, Any]) -> None:
     spec = from_document(document)
 
@@ -52,7 +53,7 @@ def test_the_schema_accepts_what_the_parser_accepts(document: dict[str, Any]) ->
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_an_object_is_the_same_after_it_was_written_and_read_again(family: str) -> None:
     @given(objects(family))
-    @settings(max_examples=200, deadline=None, suppress_health_check=_SLOW)
+    @settings(max_examples=examples(60), deadline=None, suppress_health_check=_SLOW)
     def check(document: Any) -> None:
         once = _read(family, document)
         again = _read(family, to_json(once))
@@ -62,7 +63,7 @@ def test_an_object_is_the_same_after_it_was_written_and_read_again(family: str) 
 
 
 @given(specs(), st.integers(2, 50))
-@settings(max_examples=30, deadline=None, suppress_health_check=_SLOW)
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=_SLOW)
 def test_with_classes_replaces_every_classes(document: dict[str, Any], count: int) -> None:
     spec = from_document(document)
 

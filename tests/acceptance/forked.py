@@ -1,0 +1,161 @@
+"""Commands of the installed `fornada`, each forked from one process that has imported all of them.
+
+A command imports for half a second or more what the next one imports again. Forked, it is a process
+all the same: with its own arguments, environment, folder, standard streams and exit code.
+
+    python -P -m tests.acceptance.forked FD     # serves the socket until its other end is closed
+"""
+
+import gc
+import importlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fornada.cli.main import COMMANDS, main
+
+REPOSITORY = Path(__file__).parents[2]
+# What commands import when they need it.
+LATER = (
+    "fornada.client.client",
+    "fornada.spec",
+    "fornada.db.store.session",
+    "psycopg",
+    "celery",
+    "rich.table",
+    "redis",
+)
+# A request: its arguments and its environment.
+MOST_BYTES = 200_000
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Forks:
+    """Starts the process at the first command."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+
+    def run(
+        self,
+        words: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        folder: Path,
+        stdin: str | None,
+        timeout_s: float,
+    ) -> Ended:
+        """Run `fornada` with these words to its end.
+
+        Raises:
+            subprocess.TimeoutExpired: it was killed after `timeout_s`.
+        """
+        server = self._started(timeout_s)
+        request = json.dumps([list(words), dict(environment), str(folder)]).encode()
+        with (
+            tempfile.TemporaryFile() as given,
+            tempfile.TemporaryFile() as out,
+            tempfile.TemporaryFile() as err,
+        ):
+            given.write((stdin or "").encode())
+            given.seek(0)
+            socket.send_fds(server, [request], [each.fileno() for each in (given, out, err)])
+            pid = int(server.recv(100))
+            try:
+                code = int(server.recv(100))
+            except TimeoutError:
+                os.kill(pid, signal.SIGKILL)
+                server.recv(100)
+                raise subprocess.TimeoutExpired(list(words), timeout_s) from None
+            for file in (out, err):
+                file.seek(0)
+            return Ended(code, out.read(), err.read())
+
+    def close(self) -> None:
+        """End the process, and wait for it: what its commands used is counted then."""
+        if self._process is not None and self._socket is not None:
+            self._socket.close()
+            assert self._process.wait(20) == 0
+            self._process = self._socket = None
+
+    def _started(self, timeout_s: float) -> socket.socket:
+        if self._socket is None:
+            self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs:
+                command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno())]
+                self._process = subprocess.Popen(
+                    command,
+                    pass_fds=[theirs.fileno()],
+                    env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+                )
+        self._socket.settimeout(timeout_s)
+        return self._socket
+
+
+FORKS = Forks()
+
+
+def _serve(server: socket.socket) -> bool:
+    """Fork a process for each request.
+
+    Returns:
+        True in such a process, False in this one when the other end is closed.
+    """
+    for target, _ in COMMANDS.values():
+        importlib.import_module(target.partition(":")[0])
+    for name in LATER:
+        importlib.import_module(name)
+    # What is there now stays: a child that walks through it would only copy its pages.
+    gc.collect()
+    gc.freeze()
+    while True:
+        request, streams, _, _ = socket.recv_fds(server, MOST_BYTES, 3)
+        if not request:
+            return False
+        pid = os.fork()
+        if pid == 0:
+            server.close()
+            words, environment, folder = json.loads(request)
+            _become(words, environment, folder, streams)
+            return True
+        for each in streams:
+            os.close(each)
+        server.send(str(pid).encode())
+        _, status = os.waitpid(pid, 0)
+        server.send(str(os.waitstatus_to_exitcode(status)).encode())
+
+
+def _become(words: list[str], environment: dict[str, str], folder: str, streams: list[int]) -> None:
+    for number, each in enumerate(streams):
+        os.dup2(each, number)
+        os.close(each)
+    sys.stdin = open(0, encoding=sys.stdin.encoding, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding=sys.stdout.encoding, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding=sys.stderr.encoding, closefd=False)  # noqa: SIM115
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = [str(Path(sys.executable).with_name("fornada")), *words]
+
+
+if __name__ == "__main__":
+    with socket.socket(fileno=int(sys.argv[1])) as end:
+        command = _serve(end)
+    if command:
+        main()

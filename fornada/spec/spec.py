@@ -173,7 +173,7 @@ class Spec:
         """The part of the document that decides the numbers of the training.
 
         Args:
-            earlier: whether as before all changes of meaning.
+            earlier: whether to return the form from before all changes of meaning.
         """
         document = self.document()
         for name in ("name", "tags", "resources", "retry"):

@@ -101,7 +101,7 @@ def check(family: Family, item: KerasObject, at: At) -> None:
 
 
 def _without_effect(item: KerasObject) -> Iterator[tuple[str, ConditionalArguments]]:
-    """Each argument of an object that has no effect for any value, with its condition."""
+    """Each argument of `item` that has no effect, whatever its value, with its condition."""
     for condition in CONDITIONAL.get(item.class_name, ()):
         # An argument that could not be read is already reported.
         if condition.depends_on not in item.arguments:

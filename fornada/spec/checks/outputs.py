@@ -73,7 +73,7 @@ _KEEP = frozenset(
 # still between 0 and 1, but no longer add up to 1.
 _EXTREMES = frozenset({"GlobalMaxPooling2D", "MaxPooling2D", "MinPooling2D"})
 # Layers that set some numbers to 0 during training.
-_SILENCING = frozenset({"Dropout", "SpatialDropout2D"})
+_DROPOUTS = frozenset({"Dropout", "SpatialDropout2D"})
 
 
 def of(model: Sequence[KerasObject]) -> ModelOutput:
@@ -116,7 +116,7 @@ def _rank(rank: int, layer: KerasObject) -> int:
 
 def _changes_nothing(layer: KerasObject) -> bool:
     arguments = layer.arguments
-    if layer.class_name in _SILENCING:
+    if layer.class_name in _DROPOUTS:
         return arguments.get("rate") == 0
     if layer.class_name == "Rescaling":
         return arguments.get("scale") == 1 and arguments.get("offset") == 0
@@ -129,7 +129,7 @@ def _moved(output: ModelOutput, layer: KerasObject) -> ModelOutput:
         selects = layer.class_name in _EXTREMES and output.gives is not Gives.ACTIVATED_TWICE
         gives = Gives.BETWEEN_0_AND_1 if selects else Gives.CHANGED
         return replace(output, gives=gives, layer=layer)
-    if output.gives is Gives.LIMITED and layer.class_name not in (_SILENCING | _EXTREMES):
+    if output.gives is Gives.LIMITED and layer.class_name not in (_DROPOUTS | _EXTREMES):
         return replace(output, gives=Gives.LOGITS, layer=layer, function="")
     return output
 

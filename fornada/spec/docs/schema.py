@@ -50,7 +50,7 @@ def json_schema() -> dict[str, Json]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Fornada spec",
-        "description": "What to train: Keras spelled in YAML.",
+        "description": "What to train: Keras written as YAML.",
         **_refer(TOP.schema(), names),
         "$defs": {
             **_refer(families, names),

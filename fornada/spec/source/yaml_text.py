@@ -109,7 +109,9 @@ class _YamlBuilder:
         if isinstance(event, DocumentStartEvent):
             self.documents += 1
             if self.documents > 1:
-                raise _BrokenYaml(line, "a second document begins.\n  Expected one spec a file.")
+                raise _BrokenYaml(
+                    line, "a second document begins.\n  Expected one spec in each file."
+                )
         elif isinstance(event, AliasEvent):
             raise _BrokenYaml(
                 line, f"alias *{clip(str(event.anchor))} is refused.\n  Write the value again."

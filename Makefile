@@ -2,9 +2,9 @@
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
-# The first Python that is new enough; PYTHON=… chooses another.
+# The first Python of a version that the tests have run on; PYTHON=… chooses another.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
-	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 UV := $(shell command -v uv 2>/dev/null)
 # Kinds of tests to run, for `make test KIND=unit`.
 KIND ?=
@@ -114,7 +114,7 @@ clean: ## Remove what the commands above made.
 
 # A stamp for each lock: pip runs again only when the lock or the project's metadata changed.
 $(VENV)/.demo $(VENV)/.dev $(VENV)/.bench: $(VENV)/.%: lock/%.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name one with PYTHON=…" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; name one with PYTHON=…" >&2; exit 1; }
 	@echo "Installing lock/$*.txt into $(VENV) (TensorFlow is large: a few minutes the first time)"
 	@$(create_venv)
 	@$(install) --require-hashes -r lock/$*.txt

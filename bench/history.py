@@ -106,7 +106,7 @@ def databases(postgres: PostgresServer, size: int, epochs: int) -> Iterator[tupl
 @contextmanager
 def _filled(url: str, size: int, epochs: int) -> Iterator[Database]:
     database = Database(url, answer_timeout_s=3600.0)
-    migrations.prepare(database, upgrade=True)
+    migrations.prepare(database, may_upgrade=True)
     begin = time.monotonic()
     fill(database, size, epochs)
     report.say(f"{database.dialect}: {size:,} jobs written in {time.monotonic() - begin:.0f} s")

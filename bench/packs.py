@@ -37,17 +37,17 @@ from fornada.worker.trainer.process.keras_import import import_keras
 import_keras()
 from fornada.data.folders import list_images
 from fornada.settings import Settings
-from fornada.worker.trainer.data.decode import Decoder, Look, Watch
+from fornada.worker.trainer.data.decode import Decoder, Observer, ReaderArguments
 from fornada.worker.trainer.data.pack import Packing
 gc.freeze()
 folder = Path(sys.argv[1])
-look = Look((28, 28), "rgb", "bilinear", False)
+look = ReaderArguments((28, 28), "rgb", "bilinear", False)
 settings = Settings()
 settings.make_home()
 begin = time.perf_counter()
 files = list(list_images(folder, None).files)
 decoder = Decoder(look, settings.max_image_pixels)
-source = Packing(folder, files, decoder, settings, Watch()).source("exact")
+source = Packing(folder, files, decoder, settings, Observer()).source("exact")
 print(json.dumps([len(source.files), time.perf_counter() - begin]))
 """
 

@@ -1,1 +1,1 @@
-"""How a job is baked: the Celery worker, the supervisors of its slots, and the trainer."""
+"""How a job is run: the Celery worker, the supervisors of its slots, and the trainer."""

@@ -1,4 +1,4 @@
-"""`python -P -m fornada.worker`: the Celery process of a worker, as its parent starts it."""
+"""`python -P -m fornada.worker`: the Celery process of a worker, started by the parent process."""
 
 import sys
 
@@ -6,9 +6,10 @@ from fornada.worker import prctl
 
 
 def main() -> int:
-    """Close this process to its neighbours, and only then import what takes seconds.
+    """Hide this process from other processes, and only then import modules that take seconds.
 
-    Its environment holds passwords from the start, and trainers of another worker run already.
+    The environment holds passwords from the start, and trainers of another worker may already be
+    running.
     """
     prctl.hide()
     from fornada.worker import app

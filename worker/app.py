@@ -1,4 +1,4 @@
-"""The Celery process of a worker: holds the credentials and the slots, takes wake-ups."""
+"""The Celery process of a worker: it holds the credentials and the slots, and takes wake-ups."""
 
 import logging
 import os
@@ -41,21 +41,21 @@ from fornada.worker.wakeups import consumer, payloads
 
 log = logging.getLogger("fornada.worker")
 
-# A database that is away at the start is asked again so often.
+# Pause between two attempts to reach the database at start.
 DATABASE_PAUSE_S = 1.0
-# Seconds beyond the grace, in which trainers have been killed, for a database that is slow to take
-# the verdicts; then the process ends anyway, and leases tell.
+# Extra time after the grace, when all trainers have been killed: a slow database may need it to
+# record the verdicts. Then the process ends anyway, and the leases expire.
 DRAIN_EXTRA_S = 5.0
 EXIT_STUCK = 70
-# What a worker's row tells of what trains on it; of JAX where that is its backend.
+# Packages whose versions the worker's row shows; `jax` is added where it is the Keras backend.
 PACKAGES = ("fornada", "keras", "tensorflow")
 
 
 def main() -> int:
-    """Run the Celery process until it is drained; the parent gives `--parent`.
+    """Run the Celery process until it is drained. The parent process passes `--parent`.
 
     Returns:
-        Its exit code.
+        The exit code.
     """
     options = parse(sys.argv[1:])
     if options.parent is not None:
@@ -64,7 +64,8 @@ def main() -> int:
     try:
         code = run(options)
     except (SettingsError, DatabaseUnreachable, NotPermitted) as exc:
-        # Of a database that is only away, `run` waits; here its URL is none.
+        # `run` waits for a database that does not answer. DatabaseUnreachable here means that the
+        # URL itself is wrong.
         log.error("%s", exc)  # noqa: TRY400 - for an operator
         code = EXIT_USAGE
     except (SlotHeld, NameHeld) as exc:
@@ -77,18 +78,19 @@ def main() -> int:
 
 
 def run(options: Options) -> int:
-    """Be a worker.
+    """Take the slots and the name, then run jobs until the worker is drained.
 
     Returns:
         Celery's exit code.
     Raises:
-        SettingsError: a setting is missing or makes no sense.
-        SlotHeld: another worker of this home has a declared GPU.
+        SettingsError: a setting is missing or invalid.
+        SlotHeld: another worker of this home holds a GPU that `--slots` names.
         NameHeld: another worker has the name.
-        SchemaMismatch: the database has another revision.
+        SchemaMismatch: the database has another schema revision.
     """
     settings = Settings()
-    # A server's worker without a root would read any file for anybody who may submit.
+    # Without a data root, a worker of a server would read any file for anybody who may submit.
+    # So this fails at once where the setting is missing.
     root = settings.data_root_path
     urls = (settings.sql_url, broker.broker_url(settings))
     heartbeat = Heartbeat(
@@ -104,11 +106,17 @@ def run(options: Options) -> int:
     most_jobs = options.jobs_per_trainer or settings.jobs_per_trainer
     trainers = Trainers(taken, environment, most_jobs=most_jobs)
     try:
-        # The factory imports Keras while we connect.
+        # The factory imports Keras while this process connects to the database.
         trainers.prepare()
-        database = Database(settings.sql_url)
-        us = (options.name, socket.gethostname())
-        context = WorkerContext(*us, settings, database, options.queues, trainers, _versions())
+        context = WorkerContext(
+            name=options.name,
+            host=socket.gethostname(),
+            settings=settings,
+            database=Database(settings.sql_url),
+            queues=options.queues,
+            trainers=trainers,
+            versions=_versions(),
+        )
         supervisors = Supervisors(taken, context)
         _take_name(supervisors, heartbeat, options.begun)
         return _serve(supervisors, heartbeat)
@@ -117,18 +125,18 @@ def run(options: Options) -> int:
 
 
 def _take_name(supervisors: Supervisors, heartbeat: Heartbeat, begun: float) -> None:
-    """Wait for the database, and for our name in it."""
+    """Wait until the database answers, then register this worker's name there."""
     database, settings = supervisors.context.database, supervisors.context.settings
     pause = threading.Event()
-    told = False
+    logged = False
     while True:
         try:
             migrations.prepare(database, may_upgrade=settings.embedded)
             names.take_name(database, settings, supervisors.facts(), heartbeat.before, begun)
         except DatabaseUnreachable as exc:
-            if not told:
+            if not logged:
                 log.warning("waiting for the database: %s", exc)
-            told = True
+            logged = True
             pause.wait(DATABASE_PAUSE_S)
         else:
             return
@@ -155,23 +163,23 @@ def _serve(supervisors: Supervisors, heartbeat: Heartbeat) -> int:
         supervisors.answer()
 
     def keep_our_logging(**_: object) -> None:
-        """Celery sets up nothing when somebody listens."""
+        """Do nothing: Celery sets up no logging when this signal has a receiver."""
 
-    # Held here: Celery keeps weak references.
+    # weak=False: Celery keeps only weak references by default, and these are local functions.
     signals.worker_shutting_down.connect(drain, weak=False)
     signals.setup_logging.connect(keep_our_logging, weak=False)
-    # Said at each lost connection, of a setting that we chose; and of root, with a cure that is
-    # Celery's own and not ours.
+    # Celery gives the first warning at each lost connection, about a setting that we chose. It
+    # gives the second one to root, and names a remedy that does not apply to Fornada.
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    # One line a task at INFO says nothing that the jobs' own lines do not.
+    # At INFO, Celery writes one line a task. The log lines of the jobs already say the same.
     logging.getLogger("celery").setLevel(logging.WARNING)
 
     done = threading.Event()
     threading.Thread(target=_end_if_stuck, args=(context, done), daemon=True).start()
     worker = app.Worker(
         hostname=f"{context.name}@fornada",
-        # One more than there are slots: a wake-up that has just freed its slot may still count.
+        # One more than the slots: Celery may still count a wake-up that has just freed its slot.
         concurrency=len(supervisors.all) + 1,
         queues=list(context.queues),
         loglevel=logging.WARNING,
@@ -183,7 +191,7 @@ def _serve(supervisors: Supervisors, heartbeat: Heartbeat) -> int:
     try:
         worker.start()
     finally:
-        # Whatever Celery died of, the jobs that it does not know of are waited for.
+        # Whatever ended Celery: wait for the jobs that Celery does not know of.
         drain()
         upkeep.close()
         done.set()
@@ -191,10 +199,10 @@ def _serve(supervisors: Supervisors, heartbeat: Heartbeat) -> int:
 
 
 def _end_if_stuck(context: WorkerContext, done: threading.Event) -> None:
-    """A drain ends in its time, also when a database or a driver hangs."""
+    """End the process when a drain takes too long because a database or a driver hangs."""
     context.draining.wait()
     if not done.wait(context.settings.grace_s + DRAIN_EXTRA_S):
-        log.error("the drain hangs; ending at once")
+        log.error("the drain takes too long; ending at once")
         os._exit(EXIT_DRAIN_REQUESTED if context.drain_requested.is_set() else EXIT_STUCK)
 
 

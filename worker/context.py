@@ -11,7 +11,7 @@ from fornada.worker.slots.trainers import Trainers
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """A worker; what is set once stays so."""
+    """A worker. Its events, once set, stay set."""
 
     name: str
     host: str
@@ -19,8 +19,8 @@ class WorkerContext:
     database: Database
     queues: Sequence[str]
     trainers: Trainers
-    # Of what trains here, by package.
+    # Versions of the packages that train here, by package name.
     versions: Mapping[str, str] = field(default_factory=dict)
     draining: threading.Event = field(default_factory=threading.Event)
-    # Somebody asked from afar that the worker drains, and ends.
+    # Set when somebody asked, through the database, that the worker drains and ends.
     drain_requested: threading.Event = field(default_factory=threading.Event)

@@ -1,6 +1,7 @@
-"""What supervisor and trainer say to each other: one JSON object a line, over two pipes.
+"""The messages between supervisor and trainer: one JSON object a line, over two pipes.
 
-Down: `train`, `stop`. Up: `started`, `epoch`, `finished`, `stopped`, `failed`.
+Down, to the trainer: `train`, `stop`.
+Up, to the supervisor: `started`, `epoch`, `finished`, `stopped`, `failed`.
 """
 
 import struct
@@ -12,18 +13,18 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from fornada.db.states import FailureCode, StopReason
 
-# What the database can count.
+# A number that fits into the database's BIGINT.
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-# What a factory of trainers answers: one number. READY once it can fork; then for each request a
-# process id, or minus an `errno`.
+# The trainer factory answers with one number: READY as soon as it can fork; then, for each
+# request, a process id, or an `errno` with a minus sign.
 FORK_ANSWER = struct.Struct("i")
 READY = 0
 
 
 class _Message(BaseModel):
-    # NaN and infinity travel as strings: JSON has no word for them.
+    # NaN and infinity are sent as strings, because JSON cannot express them.
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
@@ -36,8 +37,10 @@ class WhyStop(StrEnum):
 
 
 class Train(_Message):
-    """Bake this job. The spec is the effective document that `Spec.document` gives, or whatever
-    the record holds in its place: the trainer checks it.
+    """Train this job.
+
+    The spec is normally the effective document that `Spec.document` gives, but the database may
+    hold anything in its place. So the trainer checks it.
     """
 
     kind: Literal["train"] = "train"
@@ -46,18 +49,19 @@ class Train(_Message):
     attempt: int
     spec: Any
     data_root: Path
-    # Where this attempt leaves its files; made by the supervisor.
+    # Where this attempt writes its files; the supervisor has created it.
     folder: Path
-    # Folders of attempts whose training state it may go on from, to be tried in this order.
+    # Folders of attempts from whose training state this attempt may resume, tried in this order.
     resume_from: list[Path] = []
     # Whether the trainer may wait for another job after this one.
     again: bool = False
 
 
 class Stop(_Message):
-    """End this attempt at its next batch, save its state, report `stopped`.
+    """Stop this attempt at its next batch, save its state, report `stopped`.
 
-    It may come when the attempt has just ended, and the trainer has another: it is not for that.
+    The message may arrive when its attempt has just ended and the trainer already runs another
+    one. The trainer compares `job_id` and `attempt`, and ignores a message for another attempt.
     """
 
     kind: Literal["stop"] = "stop"
@@ -67,7 +71,7 @@ class Stop(_Message):
 
 
 class DataSummary(_Message):
-    """What the trainer found in the spec's folders: images counted, classes in order."""
+    """What the trainer found in the spec's folders: number of images, and classes in order."""
 
     fingerprint: str
     classes: list[str]
@@ -77,14 +81,14 @@ class DataSummary(_Message):
 
 
 class FileRecord(_Message):
-    """A file the attempt left, as it lies on the worker's disk."""
+    """A file that the attempt wrote, as it is on the worker's disk."""
 
     # best_model, weights, last_model, history, evaluation, spec, environment, log, tensorboard,
     # training_state
     kind: str
     path: Path
     bytes: Count
-    # Hexadecimal; of a folder (tensorboard), none.
+    # Hexadecimal; None for a folder (tensorboard).
     sha256: str | None
 
 
@@ -98,7 +102,7 @@ class Best(_Message):
 
 
 class EpochReport(_Message):
-    """One epoch, numbered from 1, after its validation, callbacks and saves."""
+    """One epoch, reported after its validation, callbacks and saves. Epochs count from 1."""
 
     kind: Literal["epoch"] = "epoch"
     number: Count
@@ -106,21 +110,21 @@ class EpochReport(_Message):
     images_per_s: float
     learning_rate: float
     metrics: dict[str, float]
-    # Present when this epoch improved on the best.
+    # Present when this epoch is the best so far.
     best: Best | None = None
 
 
 class RestoredEpoch(EpochReport):
-    """An epoch of the state that a training goes on from, and the attempt that trained it.
+    """An epoch of the restored training state, and the attempt that trained it.
 
-    Attempt 0 stands for another job, which this one continues.
+    Attempt 0 means that another job trained it, which this job continues.
     """
 
     attempt: Count
 
 
 class Started(_Message):
-    """Data are read, the model is built, a state is restored; the next epoch begins."""
+    """The data are read, the model is built, the state is restored; the next epoch begins."""
 
     kind: Literal["started"] = "started"
     trainer_pid: Count
@@ -130,19 +134,19 @@ class Started(_Message):
     seed: Count
     parameters: Count
     data: DataSummary
-    # Where training begins: 1 and 0, or where a state was saved.
+    # Where training begins: epoch 1 and batch 0, or where the restored state was saved.
     first_epoch: Count = 1
     first_batch: Count = 0
-    # The history and the best model of that state.
+    # The history and the best model of the restored state.
     restored: list[RestoredEpoch] = []
     best: Best | None = None
-    # Why the numbers may differ from those of a run that was never stopped; None when not.
+    # Why the numbers may differ from those of a run that was never stopped; None when they do not.
     inexact: str | None = None
     reproducibility: str = "seeded"
 
 
 class PerClass(_Message):
-    """Of one class in the test set; support in images."""
+    """Scores of one class on the test set; `support` is its number of images."""
 
     precision: float
     recall: float
@@ -151,14 +155,14 @@ class PerClass(_Message):
 
 
 class TestResult(_Message):
-    """The best model, loaded from its file, on the test set."""
+    """Scores of the best model, loaded from its file, on the test set."""
 
     __test__ = False
 
     loss: float
     metrics: dict[str, float]
     classes: list[str]
-    # Rows are true classes, columns predicted ones, in the order of `classes`.
+    # Rows are the true classes, columns the predicted classes, in the order of `classes`.
     confusion_matrix: list[list[int]]
     per_class: dict[str, PerClass]
 
@@ -171,12 +175,12 @@ class Finished(_Message):
     best: Best
     test: TestResult | None
     files: list[FileRecord]
-    # Whether the trainer waits for another job; else it ends.
+    # Whether the trainer waits for another job; if not, it ends.
     again: bool = False
 
 
 class Stopped(_Message):
-    """Training ended because the supervisor asked."""
+    """Training ended because the supervisor sent `stop`."""
 
     kind: Literal["stopped"] = "stopped"
     reason: WhyStop
@@ -187,7 +191,7 @@ class Stopped(_Message):
 
 
 class Failed(_Message):
-    """The job cannot succeed; `epoch` is the one it failed in, 0 before the first."""
+    """The job cannot succeed. `epoch` is the epoch in which it failed, 0 before the first."""
 
     kind: Literal["failed"] = "failed"
     code: FailureCode
@@ -211,18 +215,18 @@ def encode(message: Train | Stop | Started | EpochReport | Finished | Stopped | 
 
 
 def decode_down(line: bytes) -> Train | Stop:
-    """Read what a supervisor wrote.
+    """Read a message that a supervisor wrote.
 
     Raises:
-        pydantic.ValidationError: the line is no such message.
+        pydantic.ValidationError: the line is not such a message.
     """
     return _DOWN.validate_json(line)
 
 
 def decode_up(line: bytes) -> Started | EpochReport | Finished | Stopped | Failed:
-    """Read what a trainer wrote.
+    """Read a message that a trainer wrote.
 
     Raises:
-        pydantic.ValidationError: the line is no such message.
+        pydantic.ValidationError: the line is not such a message.
     """
     return _UP.validate_json(line)

@@ -1,7 +1,7 @@
-"""What a process asks of the kernel about itself; Linux only.
+"""Settings that a process makes for itself with `prctl`; Linux only.
 
-The numbers are those of `linux/prctl.h`. `fornada.worker.trainer.process.confine` does the
-trainer's part.
+The numbers are those of `linux/prctl.h`. `fornada.worker.trainer.process.confine` makes those of
+the trainer.
 """
 
 import ctypes
@@ -18,34 +18,35 @@ PR_SET_CHILD_SUBREAPER = 36
 def hide() -> None:
     """Close `/proc/<pid>/environ`, `mem` and `fd` to every process without CAP_SYS_PTRACE.
 
-    What holds credentials calls this before it reads them; it does not survive an exec.
+    A process that holds credentials calls this before it reads them. `exec` undoes it.
     """
     _prctl(PR_SET_DUMPABLE, 0)
 
 
 def die_with(parent: int) -> None:
-    """Be killed when the thread that started this process ends.
+    """Have the kernel kill this process when the thread that started it ends.
 
     Args:
-        parent: process id expected; when it has ended already, this process ends now.
+        parent: expected process id of the parent. If the parent has already ended, this process
+            ends now.
     """
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
-        sys.exit("the process that started this one is gone")
+        sys.exit("the process that started this one has ended")
 
 
 def adopt_orphans() -> None:
-    """Become the parent of descendants whose own parent dies, so as to see them end."""
+    """Become the parent of descendants whose own parent ends, so as to be able to wait for them."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def leave_orphans() -> None:
-    """Leave such descendants to whoever adopts them further up."""
+    """Undo `adopt_orphans`: a process further up adopts such descendants."""
     _prctl(PR_SET_CHILD_SUBREAPER, 0)
 
 
 def name(name: str) -> None:
-    """Have `ps` and `top` show this process by a name of at most 15 bytes."""
+    """Set the name that `ps` and `top` show for this process; at most 15 bytes."""
     _prctl(PR_SET_NAME, name.encode())
 
 

@@ -1,6 +1,6 @@
-"""The background round of every worker: say it lives, keep the queue's promises, wake the idle.
+"""The background round of every worker: record that it is alive, do upkeep, wake idle slots.
 
-What concerns all workers is done by one at a time: the one that holds the row in SQL.
+Upkeep of the whole queue is done by one worker at a time: the worker that holds a row in SQL.
 """
 
 import logging
@@ -20,20 +20,22 @@ from fornada.worker.host.heartbeat import Heartbeat
 
 log = logging.getLogger("fornada.worker")
 
-# The holder that misses so many beats has lost the office; when all miss them, the database was
-# away, and no lease is called dead before its attempt had time to renew it.
-OFFICE_BEATS = 2
-# After the end of a job its log is read where it lies; readers may still be at its last lines.
+# After so many missed beats, another worker may take over the upkeep. When all workers miss them,
+# the database did not answer; then attempts get this time to renew their leases before upkeep
+# expires any.
+UPKEEP_BEATS = 2
+# Log lines stay in the database so long after a job ends, because `fornada logs` may still be
+# reading them. Later readers read the log file.
 LOGS_KEPT_S = 3600.0
 
 
 class UpkeepThread:
-    """Beats in a thread of its own until closed; an outage costs beats, never the worker.
+    """Beats in a thread of its own until closed. An outage makes it miss beats, never end.
 
     Args:
         supervisors: the worker's supervisors.
-        app: to publish through.
-        heartbeat: is told of each round.
+        app: the Celery app through which it publishes wake-ups.
+        heartbeat: told of each round.
     """
 
     def __init__(self, supervisors: Supervisors, app: Celery, heartbeat: Heartbeat) -> None:
@@ -45,19 +47,19 @@ class UpkeepThread:
         self._away: set[str] = set()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
-        # A slot that found work by itself stays with it; the round goes on.
+        # A slot that finds a job without a wake-up runs it in this pool, so the round goes on.
         self._self_woken = ThreadPoolExecutor(len(supervisors.all), "self-woken")
 
     def start(self) -> None:
-        """Begin with a beat at once: jobs may wait already."""
+        """Start with a beat at once, because jobs may already be waiting."""
         self._heartbeat.begin(self._supervisors.pulse)
         self.beat()
         self._thread.start()
 
     def close(self) -> None:
-        """Stop beating, wait for supervisors that woke by themselves, mark the worker gone."""
+        """Stop beating, wait for jobs found without a wake-up, mark the worker as gone."""
         self._closed.set()
-        # It is not when Celery ended before it began.
+        # The thread never started when Celery ended before its pool began.
         if self._thread.is_alive():
             self._thread.join()
         self._self_woken.shutdown(wait=True)
@@ -65,7 +67,7 @@ class UpkeepThread:
         try:
             workers.gone(self._context.database, self._context.name)
         except DatabaseUnreachable as exc:
-            log.warning("not marked as gone: %s", exc)
+            log.warning("cannot mark this worker as gone: %s", exc)
 
     def _run(self) -> None:
         while not self._closed.wait(self._context.settings.upkeep_s):
@@ -81,23 +83,23 @@ class UpkeepThread:
             self._context.trainers.prepare()
         try:
             if workers.beat(self._context.database, self._supervisors.facts()):
-                self._go_home()
-            if self._holds_office():
-                self._keep()
+                self._drain()
+            if self._has_upkeep():
+                self._keep_queue()
             self._report_back("database")
         except DatabaseUnreachable as exc:
             self._report_away("database", exc)
         except BrokerUnreachable as exc:
             self._report_away("broker", exc)
         if self._heartbeat.connecting:
-            self._ask_redis()
-        # Wake-ups get lost, and Redis may be away: what waits in SQL is found without them.
+            self._ping_redis()
+        # A wake-up may be lost, or Redis may not answer: idle slots look for jobs in SQL anyway.
         if self._supervisors.has_room():
             for _ in range(self._supervisors.idle()):
                 self._self_woken.submit(self._answer)
 
-    def _go_home(self) -> None:
-        """Drain because the record asks for it, in the way of a signal."""
+    def _drain(self) -> None:
+        """Drain because the database asks for it: send this process the signal that drains it."""
         if not self._context.drain_requested.is_set():
             log.info("asked from afar to drain")
             self._context.drain_requested.set()
@@ -107,11 +109,14 @@ class UpkeepThread:
         try:
             self._supervisors.answer()
         except Exception:
-            # Nobody looks at what the pool keeps of it.
+            # Nothing reads the future in which the pool keeps the exception.
             log.exception("a slot that looked for work failed; again at the next beat")
 
-    def _ask_redis(self) -> None:
-        """Whether a loop that is not connected could be: then it should not be long."""
+    def _ping_redis(self) -> None:
+        """Tell the heartbeat whether Redis answers while Celery's loop is not connected.
+
+        If Redis answers, the loop should connect again soon; if it does not, the loop hangs.
+        """
         try:
             broker.ping(self._app)
         except BrokerUnreachable:
@@ -119,17 +124,18 @@ class UpkeepThread:
         else:
             self._heartbeat.broker(answers=True)
 
-    def _holds_office(self) -> bool:
-        ttl_s = OFFICE_BEATS * self._context.settings.upkeep_s
+    def _has_upkeep(self) -> bool:
+        """Whether this worker does the upkeep of the whole queue now."""
+        ttl_s = UPKEEP_BEATS * self._context.settings.upkeep_s
         return upkeep.take(self._context.database, self._context.name, ttl_s)
 
-    def _keep(self) -> None:
+    def _keep_queue(self) -> None:
         database = self._context.database
         pause_s = self._context.settings.retry_pause_s
         for job_id in expiry.expire_leases(database, pause_s=pause_s):
             log.warning("job %d: its worker was not heard of in time; the attempt is lost", job_id)
         for job_id in upkeep.release_due(database):
-            log.info("job %d: what it waited for has ended", job_id)
+            log.info("job %d: the jobs it waited for have ended", job_id)
         upkeep.forget_logs(database, LOGS_KEPT_S)
         waiting = upkeep.claimable(database)
         if waiting:
@@ -146,10 +152,10 @@ class UpkeepThread:
 
     def _report_away(self, what: str, error: Exception) -> None:
         if what not in self._away:
-            log.warning("the %s is away: %s", what, error)
+            log.warning("the %s does not answer: %s", what, error)
         self._away.add(what)
 
     def _report_back(self, what: str) -> None:
         if what in self._away:
-            log.info("the %s is back", what)
+            log.info("the %s answers again", what)
         self._away.discard(what)

@@ -81,7 +81,7 @@ def test_a_model_that_is_not_there_is_no_success(site: Site) -> None:
     job = site.wait(site.add("forge", retry_attempts=1))
 
     assert job["state"] == "failed"
-    assert "best.keras was reported, and is not there" in job["failure"]["message"]
+    assert "best.keras was reported" in job["failure"]["message"]
 
 
 @pytest.mark.usefixtures("worker")

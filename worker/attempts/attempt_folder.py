@@ -79,7 +79,7 @@ class AttemptFolder:
 
     def settle(self) -> None:
         """The record names `best.keras`, or none: all lasting ones may go."""
-        attempt_files.outdone(self._folder)
+        attempt_files.remove_outdone(self._folder)
 
     def _run(self) -> None:
         while not self._closed.is_set():
@@ -94,7 +94,7 @@ class AttemptFolder:
         for epoch in unwanted:
             attempt_files.remove(attempt_files.lasting(self._folder, epoch))
         if named is not None:
-            attempt_files.outdone(self._folder, named)
+            attempt_files.remove_outdone(self._folder, named)
         try:
             self._log.ship()
         except DatabaseUnreachable:

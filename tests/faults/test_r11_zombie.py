@@ -39,7 +39,7 @@ def test_r11_a_zombie_changes_nothing_of_the_attempt_that_replaced_it(
 
         for pid in zombie:
             os.kill(pid, signal.SIGCONT)
-        until(lambda: f"job {job_id}/1: no longer ours" in first.text(), 20, saw=first.text)
+        until(lambda: f"job {job_id}/1: lost the job" in first.text(), 20, saw=first.text)
         until(lambda: gone(found["trainer_pid"]), 5)
 
         assert _all_of_it(site, job_id) == before

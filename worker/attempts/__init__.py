@@ -1,4 +1,4 @@
-"""One attempt at a job, from the claim to the verdict, as the worker's side sees it.
+"""What the worker does for one attempt at a job, from the claim to the verdict.
 
-How the trainer's process is started and ended is told in `fornada.worker.slots`.
+`fornada.worker.slots` starts and ends the trainer process.
 """

@@ -1,7 +1,7 @@
 """One attempt at a job, from its claim to its verdict.
 
-It knows no Keras. It hands the job to a trainer, records what the trainer reports, makes the
-trainer stop when somebody wants that, and records what came of it.
+This process does not import Keras. It hands the job to a trainer, records what the trainer
+reports, stops the trainer when asked to, and records the verdict.
 """
 
 import logging
@@ -24,9 +24,10 @@ from fornada.worker.slots.trainers import Needs
 
 log = logging.getLogger("fornada.worker")
 
-# How often the attempt looks whether somebody wants its trainer to stop.
+# How often the attempt checks whether its trainer must stop.
 TICK_S = 0.25
-# After these outcomes the trainer may serve another job; after others nobody knows its state.
+# After these outcomes the trainer may serve another job. After any other outcome the state of its
+# process is unknown.
 _ENDED_WELL = frozenset(
     {
         AttemptOutcome.SUCCEEDED,
@@ -38,12 +39,12 @@ _ENDED_WELL = frozenset(
 
 
 class Attempt:
-    """An attempt: its lease, its trainer and its ending.
+    """An attempt: its lease, its trainer and how it ended.
 
     Args:
         claim: the job, claimed for this attempt.
         slot: where its trainer runs.
-        context: of the worker.
+        context: what the supervisors of this worker share.
     """
 
     def __init__(self, claim: Claim, slot: Slot, context: WorkerContext) -> None:
@@ -54,7 +55,8 @@ class Attempt:
         self._settings = settings
         self._began = time.monotonic()
         self._needs = _needs(claim)
-        # As the trainer limits itself: CUDA reserves more addresses than any host has memory.
+        # On a GPU the trainer sets no memory limit: CUDA reserves more addresses than any host
+        # has memory.
         on_gpu = slot.has_gpu and self._needs.gpu
         self._ending = Ending(
             self._folder(claim.uid, claim.attempt),
@@ -81,13 +83,13 @@ class Attempt:
             try:
                 found = self._train()
             except Exception as exc:
-                # The last resort, and the only one: a claimed job ends, whatever fails here.
+                # The only broad except: a claimed job must get a verdict, whatever fails here.
                 log.exception("%s: its supervisor failed", name)
                 found = unsupervised(exc)
             state = self._lease.finish(found, pause_s=self._settings.retry_pause_s)
         seconds = time.monotonic() - self._began
         if state is None:
-            log.warning("%s: no longer ours; its trainer ended after %.1f s", name, seconds)
+            log.warning("%s: lost the job; its trainer ended after %.1f s", name, seconds)
         else:
             log.info("%s: %s after %.1f s%s", name, state, seconds, _why(found.failure))
         return state
@@ -114,7 +116,7 @@ class Attempt:
             return self._end(trainer)
 
     def _take_trainer(self) -> Trainer | None:
-        """A trainer, as soon as there is one; None when nobody wants it any more."""
+        """Wait for a trainer; None when the attempt must stop before there is one."""
         taken = None
         while taken is None and self._ending.asked is None and not self._lease.over:
             taken = self._context.trainers.take(self._slot, self._needs, TICK_S)
@@ -125,7 +127,7 @@ class Attempt:
         """End the trainer, or keep it for the slot's next job."""
         ending = self._ending
         if self._lease.over:
-            # Another attempt may own the job already: there is no time to wait.
+            # Another attempt may already own the job, so do not wait for the trainer.
             ending.exit = trainer.kill()
         elif not ending.again:
             ending.exit = trainer.end()
@@ -183,14 +185,15 @@ class Attempt:
 def _why(failure: Failure | None) -> str:
     if failure is None:
         return ""
-    # Keras's reasons have many lines; the log has one each.
+    # A message of Keras has many lines; the log shows the first.
     first, _, _ = failure.message.partition("\n")
     return f": {failure.code}: {first}"
 
 
 def _needs(claim: Claim) -> Needs:
-    # The spec of a document that somebody pushed into the queue may be anything; the trainer
-    # refuses it.
+    # The spec may be anything if somebody pushed the document into the queue. The trainer refuses
+    # such a spec.
     spec = claim.spec if isinstance(claim.spec, dict) else {}
-    # Deterministic operations are a switch of the process.
+    # Keras turns on deterministic operations for a whole process, so such a job needs a trainer of
+    # its own.
     return Needs(gpu=claim.may_use_gpu, alone=spec.get("reproducibility") == "deterministic")

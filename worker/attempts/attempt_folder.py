@@ -1,6 +1,7 @@
-"""What is done with an attempt's folder while it runs, in a thread of its own.
+"""What is done with an attempt's folder while the attempt runs, in a thread of its own.
 
-The folder may lie on a server that hangs: whoever waits for it must not be who renews the lease.
+The folder may lie on a file server that hangs. A thread that waits for it must not be the thread
+that renews the lease.
 """
 
 import logging
@@ -16,17 +17,18 @@ from fornada.worker.attempts.log_shipping import LogShipper
 
 log = logging.getLogger("fornada.worker")
 
+# How often the thread looks for new log lines.
 LOOK_S = 1.0
 
 
 class AttemptFolder:
-    """Ships the log that grows in it, and removes best models that nobody needs any more.
+    """Ships the log that grows in the folder, and removes best models that are not needed.
 
     Args:
         database: where the log goes.
         fence: the attempt that owns the folder.
-        log: what the trainer logs; the folder is around it.
-        lost: called when the attempt holds the job no longer.
+        log: the trainer's log file, which lies in the folder.
+        lost: called when the attempt no longer holds the job.
     """
 
     def __init__(
@@ -37,8 +39,10 @@ class AttemptFolder:
         self._folder = log.parent
         self._log = LogShipper(database, fence, log)
         self._lock = threading.Lock()
-        # Epochs of best models: none of the first is needed, nor one before the second.
+        # Epochs whose best models are to be removed.
         self._unwanted: list[int] = []
+        # Epoch of the best model that the database names; those of earlier epochs are removed.
+        # None when there is nothing new to remove.
         self._named: int | None = None
         self._woken = threading.Event()
         self._closed = threading.Event()
@@ -47,38 +51,38 @@ class AttemptFolder:
         )
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """End, however long the folder takes to answer."""
+        """Stop the thread and wait for it, however long the file server takes to answer."""
         self._closed.set()
         self._woken.set()
         self._thread.join()
 
-    def outdone(self, epoch: int) -> None:
-        """The record names the best model of this epoch: those before it may go."""
+    def named(self, epoch: int) -> None:
+        """The database names the best model of this epoch: remove those of earlier epochs."""
         with self._lock:
             self._named = epoch
         self._woken.set()
 
     def unwanted(self, epoch: int) -> None:
-        """The best model of this epoch was outdone before the record could name it."""
+        """Remove the best model of this epoch: a better one came before the database named it."""
         with self._lock:
             self._unwanted.append(epoch)
         self._woken.set()
 
     def ship(self) -> None:
-        """Record what is left of the log, once the thread has ended.
+        """Record the rest of the log. Call it after `close`.
 
         Raises:
             Fenced: the attempt no longer holds the job.
-            DatabaseUnreachable: it does not answer; the same again changes nothing.
+            DatabaseUnreachable: the database does not answer; calling again is safe.
         """
         self._log.ship()
 
     def settle(self) -> None:
-        """The record names `best.keras`, or none: all lasting ones may go."""
+        """Remove all `lasting` files: the database now names `best.keras`, or no best model."""
         attempt_files.remove_outdone(self._folder)
 
     def _run(self) -> None:
@@ -98,10 +102,12 @@ class AttemptFolder:
         try:
             self._log.ship()
         except DatabaseUnreachable:
-            # The lease says so; what is not shipped now is shipped later.
+            # The lease logs it. What is not shipped now is shipped later.
             pass
         except Fenced:
             self._closed.set()
             self._lost()
         except Exception:
-            log.exception("job %d/%d: its log", self._fence.job_id, self._fence.attempt)
+            log.exception(
+                "job %d/%d: its log was not recorded", self._fence.job_id, self._fence.attempt
+            )

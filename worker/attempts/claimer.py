@@ -1,4 +1,4 @@
-"""How a slot gets its next job from the record, also when an answer is lost on the way."""
+"""How a slot claims its next job in the database, also when an answer is lost on the way."""
 
 import logging
 
@@ -12,21 +12,21 @@ log = logging.getLogger("fornada.worker")
 
 
 class Claimer:
-    """Claims for one slot, which runs nothing meanwhile."""
+    """Claims jobs for one slot. The slot runs no job when `next` is called."""
 
     def __init__(self, slot: Slot, context: WorkerContext) -> None:
         self._slot = slot
         self._context = context
-        # The last claim had no answer: it may have been committed all the same.
+        # Whether the last claim got no answer: the database may have committed it all the same.
         self._in_doubt = False
-        # Attempts that ended here, and may be running by the record.
+        # Attempts that ended here, but may still be running in the database.
         self._unended: set[Fence] = set()
 
     def next(self) -> Claim | None:
-        """The best job that the slot can run; None when there is none, or no answer."""
+        """Claim the best job that the slot can run; None without such a job or an answer."""
         try:
             if self._in_doubt and self._holds_unended():
-                # It would be taken for what the claim took, and begin again under its number.
+                # `unanswered` would return this attempt again and run it twice under one number.
                 return None
             claim = (self._unanswered() if self._in_doubt else None) or self._claim()
         except DatabaseUnreachable as exc:
@@ -38,7 +38,7 @@ class Claimer:
         return claim
 
     def unended(self, claim: Claim) -> None:
-        """An attempt is over, and its end could not be recorded: its lease will tell."""
+        """Remember an attempt whose end could not be recorded; its lease will expire."""
         self._unended.add(claim.fence)
 
     def _holds_unended(self) -> bool:

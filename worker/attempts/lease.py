@@ -1,8 +1,9 @@
-"""An attempt's right to write, and the thread that keeps it and writes.
+"""The lease of an attempt: a thread that renews it and writes what the trainer reported.
 
-All SQL of a running attempt happens here, so that a database that hangs delays neither the relay
-nor the ladder: the supervisor leaves what it has and looks at two flags. What waits for files has
-a thread of its own, `fornada.worker.attempts.attempt_folder`: a disk that hangs delays no renewal.
+All SQL of a running attempt happens in this thread. The supervisor only leaves its reports here
+and reads two attributes, so a database that hangs delays neither the reading of messages nor the
+stopping of the trainer. Work on files has another thread, in
+`fornada.worker.attempts.attempt_folder`, so a disk that hangs delays no renewal.
 """
 
 import logging
@@ -21,10 +22,10 @@ from fornada.worker.attempts.attempt_folder import AttemptFolder
 
 log = logging.getLogger("fornada.worker")
 
-# A request to cancel is a column of the job's row: it is seen within so many seconds.
+# How often the job's row is read for a request to cancel.
 LOOK_S = 1.0
-# Share of the lease after which an attempt that cannot renew it, for reasons of its own, ends:
-# before the lease is over by the database's clock, whatever the two clocks do.
+# An attempt that fails to renew its lease for so large a share of it, while the database answers,
+# ends. So it ends before the lease expires by the database's clock, however the two clocks differ.
 GIVE_UP = 0.75
 
 
@@ -34,17 +35,17 @@ class Lease:
     Args:
         database: where the job is.
         fence: the attempt that holds the job.
-        log: what the trainer logs.
-        lease_s: how long the attempt may go unheard of.
+        log: the trainer's log file.
+        lease_s: how long the lease lasts after each renewal.
         heartbeat_s: how often it is renewed.
     """
 
     def __init__(
         self, database: Database, fence: Fence, log: Path, *, lease_s: float, heartbeat_s: float
     ) -> None:
-        # Set from outside the supervisor's thread; it only reads them.
+        # Other threads set `requests` and `over`; the supervisor's thread only reads them.
         self.requests = Requests(cancel=False)
-        # The attempt holds the job no longer: end the trainer, write nothing.
+        # Whether the attempt has lost the job: then end the trainer and write nothing.
         self.over = False
         self._database = database
         self._fence = fence
@@ -52,16 +53,16 @@ class Lease:
         self._lease_s = lease_s
         self._heartbeat_s = heartbeat_s
         self._confirmed = time.monotonic()
-        # When a round last went as it should, or failed for what is the database's reason alone.
+        # When a round last succeeded, or failed only because the database did not answer.
         self._well = self._confirmed
         self._renew_at = self._confirmed + heartbeat_s
-        # As of now: the claim has just told.
+        # Not at once: the claim has just read the row.
         self._look_at = self._confirmed + LOOK_S
         self._away = False
         self._lock = threading.Lock()
         self._facts: StartedFacts | None = None
         self._epochs: dict[int, EpochRow] = {}
-        # The last epoch that the database may know of.
+        # The last epoch that was sent to the database, which may have recorded it.
         self._sent = 0
         self._woken = threading.Event()
         self._closed = threading.Event()
@@ -74,23 +75,23 @@ class Lease:
         self._woken.set()
 
     def epoch(self, row: EpochRow) -> None:
-        """Record an epoch; it waits here while the database is away."""
+        """Record an epoch; it waits here while the database does not answer."""
         with self._lock:
             if row.best is not None:
-                self._outdo()
+                self._drop_outdone()
             self._epochs[row.number] = row
         self._woken.set()
 
     def finish(self, verdict: Verdict, *, pause_s: float) -> JobState | None:
-        """Record what waits, then the verdict; waits for a database that is away.
+        """Record all that waits here, then the verdict; wait until the database answers.
 
         Args:
-            verdict: on the attempt, whose trainer has ended.
-            pause_s: before its first retry, should there be one.
+            verdict: verdict on the attempt, whose trainer has ended.
+            pause_s: pause before the job's first retry, if it is retried.
         Returns:
-            What the row says afterwards; None when the attempt holds the job no longer.
+            The job's state afterwards; None when the attempt no longer holds the job.
         """
-        # While these wait, the lease is renewed: for a disk that hangs, for a long log.
+        # A disk that hangs or a long log may take time. The lease is renewed until `_close`.
         self._folder.close()
         while not self.over:
             try:
@@ -99,7 +100,7 @@ class Lease:
                 self._write()
                 state = verdicts.finish(self._database, self._fence, verdict, pause_s=pause_s)
             except Fenced:
-                # Lost, or finished by a commit whose answer was cut off.
+                # The job was lost, or an earlier try committed the verdict and its answer was lost.
                 self.over = True
             except DatabaseUnreachable:
                 self._report_away()
@@ -134,18 +135,19 @@ class Lease:
 
     def _round(self) -> None:
         try:
-            # First: after an outage, or a pause of this process, nothing is written before the
-            # database has confirmed that the attempt still holds the job.
+            # Confirm first: after an outage, or a pause of this process, nothing may be written
+            # before the database has confirmed that the attempt still holds the job.
             self._confirm()
             self._write()
         except DatabaseUnreachable:
-            # Away for all, or for us alone: the trainer goes on, and the row will tell.
+            # Perhaps only this worker cannot reach the database, and another may take the job. The
+            # trainer goes on; `_confirm` finds out when the database answers.
             self._well = time.monotonic()
             self._report_away()
         except Fenced:
             self.over = True
         except Exception:
-            log.exception("job %d/%d: not recorded", *self._name)
+            log.exception("job %d/%d: not recorded; trying again", *self._name)
             since = min(self._confirmed, self._well)
             self.over = time.monotonic() - since > GIVE_UP * self._lease_s
         else:
@@ -165,7 +167,7 @@ class Lease:
             self.requests = attempts.requests(self._database, self._fence)
 
     def _write(self) -> None:
-        """Record what waits."""
+        """Record the reports that wait here."""
         with self._lock:
             facts, epochs = self._facts, dict(self._epochs)
             self._sent = max(epochs, default=self._sent)
@@ -176,16 +178,17 @@ class Lease:
         if epochs:
             attempts.record_epochs(self._database, self._fence, list(epochs.values()))
             if bests := [row.best.epoch for row in epochs.values() if row.best is not None]:
-                # Not before: a lost attempt keeps the best model that the record names.
-                self._folder.outdone(max(bests))
+                # Only now: if this attempt loses the job, the model that the database names must
+                # still exist.
+                self._folder.named(max(bests))
             with self._lock:
                 for number in epochs:
                     del self._epochs[number]
 
-    def _outdo(self) -> None:
-        """Let go of best models that were outdone before the record could name them.
+    def _drop_outdone(self) -> None:
+        """Remove earlier best models that were never sent to the database.
 
-        While the database is away they would fill the disk.
+        Without this they would fill the disk while the database does not answer.
         """
         for number, row in self._epochs.items():
             if row.best is not None and number > self._sent:
@@ -194,12 +197,15 @@ class Lease:
 
     def _report_away(self) -> None:
         if not self._away:
-            log.warning("job %d/%d: the database is away; training goes on", *self._name)
+            log.warning("job %d/%d: the database does not answer; training goes on", *self._name)
         self._away = True
 
     def _report_back(self) -> None:
         if self._away:
-            log.info("job %d/%d: the database is back, the attempt is confirmed", *self._name)
+            log.info(
+                "job %d/%d: the database answers again; this attempt still holds the job",
+                *self._name,
+            )
         self._away = False
 
     @property

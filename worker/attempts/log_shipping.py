@@ -1,4 +1,4 @@
-"""Carries an attempt's log into the record while it grows, for readers on other hosts."""
+"""Copies an attempt's log into the database while it grows, for readers on other hosts."""
 
 import logging
 from pathlib import Path
@@ -10,17 +10,18 @@ from fornada.db.store.session import Database
 log = logging.getLogger("fornada.worker")
 
 CHUNK_BYTES = 64 * 1024
-# Of an attempt. What a training says is some kilobytes; whoever prints more has the file.
+# Most bytes of one attempt's log in the database. A usual log has some kilobytes; a longer one is
+# complete in its file.
 MOST_BYTES = 4 * 2**20
 
 
 class LogShipper:
-    """Ships one log, byte for byte; where it is cut off, a chunk without bytes says so.
+    """Ships one log, byte for byte. A chunk without bytes says that the rest is left out.
 
     Args:
         database: where the job is.
         fence: the attempt that writes the log.
-        file: it may not be there yet.
+        file: the log, which may not exist yet.
     """
 
     def __init__(self, database: Database, fence: Fence, file: Path) -> None:
@@ -31,16 +32,16 @@ class LogShipper:
         self._start = 0
         self._over = False
         self._unreadable = False
-        # Of which nobody knows whether it was recorded: it is sent again as it was, though the
-        # log has grown.
+        # A chunk that may or may not have been recorded. It is sent again unchanged, although the
+        # log has grown since.
         self._unconfirmed: LogChunkRow | None = None
 
     def ship(self) -> None:
-        """Record all that the log has gained.
+        """Record everything that was added to the log.
 
         Raises:
             Fenced: the attempt no longer holds the job.
-            DatabaseUnreachable: it does not answer; the same again changes nothing.
+            DatabaseUnreachable: the database does not answer; calling again is safe.
         """
         while chunk := self._unconfirmed or self._next():
             self._unconfirmed = chunk
@@ -60,9 +61,10 @@ class LogShipper:
         except FileNotFoundError:
             return None
         except OSError as exc:
-            # Who trains needs no reader; the file may be readable again.
+            # Training does not need the log to be read, and a later call may be able to read it.
             if not self._unreadable:
-                log.warning("job %d/%d: its log: %s", self._fence.job_id, self._fence.attempt, exc)
+                name = (self._fence.job_id, self._fence.attempt)
+                log.warning("job %d/%d: cannot read its log: %s", *name, exc)
             self._unreadable = True
             return None
         if not data:

@@ -1,4 +1,4 @@
-"""What a trainer reports, as the record takes it."""
+"""Turns a trainer's messages into the rows that the database stores."""
 
 from contextlib import suppress
 
@@ -8,49 +8,49 @@ from fornada.settings import Settings
 from fornada.worker.messages import Best, EpochReport, RestoredEpoch, Started
 
 
-def started(told: Started, claim: Claim, settings: Settings) -> StartedFacts:
+def started(message: Started, claim: Claim, settings: Settings) -> StartedFacts:
     """What the trainer found before its first epoch."""
-    data = told.data
+    data = message.data
     return StartedFacts(
-        trainer_pid=told.trainer_pid,
-        device=told.device,
-        backend=told.backend,
-        versions=told.versions,
-        seed=told.seed,
-        parameters=told.parameters,
+        trainer_pid=message.trainer_pid,
+        device=message.device,
+        backend=message.backend,
+        versions=message.versions,
+        seed=message.seed,
+        parameters=message.parameters,
         fingerprint=data.fingerprint,
         classes=data.classes,
         train=data.train,
         validation=data.validation,
         test=data.test,
         data_uri=str(claim.spec["data"]["train"]),
-        first_epoch=told.first_epoch,
-        first_batch=told.first_batch,
-        restored=[epoch(each, settings) for each in told.restored],
-        best=best_model(told.best, settings),
-        inexact=told.inexact,
-        reproducibility=told.reproducibility,
+        first_epoch=message.first_epoch,
+        first_batch=message.first_batch,
+        restored=[epoch(each, settings) for each in message.restored],
+        best=best_model(message.best, settings),
+        inexact=message.inexact,
+        reproducibility=message.reproducibility,
     )
 
 
-def epoch(told: EpochReport | RestoredEpoch, settings: Settings) -> EpochRow:
-    """One epoch, trained now or by the attempt that it was restored from."""
+def epoch(report: EpochReport | RestoredEpoch, settings: Settings) -> EpochRow:
+    """One epoch, trained now, or restored and trained by an earlier attempt."""
     return EpochRow(
-        told.number,
-        told.seconds,
-        told.images_per_s,
-        told.learning_rate,
-        told.metrics,
-        best_model(told.best, settings),
-        told.attempt if isinstance(told, RestoredEpoch) else None,
+        report.number,
+        report.seconds,
+        report.images_per_s,
+        report.learning_rate,
+        report.metrics,
+        best_model(report.best, settings),
+        report.attempt if isinstance(report, RestoredEpoch) else None,
     )
 
 
 def best_model(best: Best | None, settings: Settings) -> BestModelRow | None:
-    """The best model as it is recorded while the job runs; None when there is none to name."""
+    """Row of the best model; None without a best model or with a path outside the artifacts."""
     if best is None:
         return None
-    # A path outside of the artifacts has no URI; the verdict will say so.
+    # A path outside of the artifacts has no URI. The verdict reports that error.
     with suppress(ValueError):
         uri = artifacts.uri(settings, best.file.path)
         sha256 = best.file.sha256 or ""

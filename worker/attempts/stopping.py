@@ -1,4 +1,4 @@
-"""How a trainer is made to stop: asked, then told, then killed."""
+"""How a trainer is stopped: first a `stop` message, then SIGTERM, then SIGKILL."""
 
 import math
 import signal
@@ -7,31 +7,33 @@ import time
 from fornada.worker.messages import WhyStop
 from fornada.worker.slots.trainer_process import Trainer
 
-# Who cancels wants the slot back; a trainer saves its state in less.
+# Longest grace of a cancel, because the user wants the slot back. A trainer needs less to save its
+# state.
 CANCEL_GRACE_S = 10.0
-# Shares of the grace after which a trainer that was asked gets SIGTERM, and SIGKILL. The rest is
-# for the verdict, so that a worker that drains has ended when its grace has.
+# Shares of the grace after which the trainer gets SIGTERM, and SIGKILL. The rest of the grace is
+# for the verdict, so that a worker that drains ends within its grace.
 STEPS = ((0.8, signal.SIGTERM), (0.9, signal.SIGKILL))
 
 
 class Stopping:
-    """Climbs one step whenever the last one did not help in time.
+    """Takes the next step when the trainer has not stopped in time.
 
     Args:
-        trainer: to stop.
-        grace_s: how long it may take to stop by itself; of a cancel at most `CANCEL_GRACE_S`,
-            unless whoever cancels said otherwise.
+        trainer: the trainer to stop.
+        grace_s: how long it may take to stop by itself. For a cancel it is at most
+            `CANCEL_GRACE_S`, unless the cancel itself names a grace.
     """
 
     def __init__(self, trainer: Trainer, grace_s: float) -> None:
-        # The first reason to stop; None while there is none.
+        # The first reason to stop; None while the trainer need not stop.
         self.why: WhyStop | None = None
         self._trainer = trainer
         self._grace_s = grace_s
+        # The last request: its reason and its grace.
         self._heard: tuple[WhyStop, float | None] | None = None
-        # When each request came, and the time it gave.
+        # When each request came, and its grace in seconds.
         self._requests: list[tuple[float, float]] = []
-        # Those yet to be taken.
+        # Steps that have not been taken yet.
         self._steps = list(STEPS)
 
     def step(self, why: WhyStop | None, grace_s: float | None = None) -> None:
@@ -39,8 +41,8 @@ class Stopping:
 
         Args:
             why: the reason to stop now, None to go on.
-            grace_s: of a cancel, as a person said it; 0 kills at once. Another request on the
-                way never gives more time than the one before.
+            grace_s: grace that a user gave with the cancel; 0 kills at once, None means the
+                default. A later request never gives more time than an earlier one.
         """
         if why is not None and (why, grace_s) != self._heard:
             self._hear(why, grace_s)
@@ -51,14 +53,14 @@ class Stopping:
         if self.why is None:
             self.why = why
             self._trainer.stop(why)
-        self._requests.append((time.monotonic(), self._patience(why, grace_s)))
+        self._requests.append((time.monotonic(), self._grace(why, grace_s)))
         self._heard = (why, grace_s)
 
     def _due(self, share: float) -> float:
-        """When a step is due: by whichever request gives the least time."""
-        return min((at + share * time_s for at, time_s in self._requests), default=math.inf)
+        """When a step is due: the earliest time that any request gives."""
+        return min((at + share * grace_s for at, grace_s in self._requests), default=math.inf)
 
-    def _patience(self, why: WhyStop, grace_s: float | None) -> float:
+    def _grace(self, why: WhyStop, grace_s: float | None) -> float:
         if why is not WhyStop.CANCEL:
             return self._grace_s
         return min(CANCEL_GRACE_S, self._grace_s) if grace_s is None else grace_s

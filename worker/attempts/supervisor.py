@@ -16,7 +16,7 @@ class Supervisor:
         self.slot = slot
         # Id of the job that runs here now.
         self.job: int | None = None
-        # When it was last told whether there is work for it.
+        # When it last asked the database for a job, by the monotonic clock.
         self.looked = time.monotonic()
         self._context = context
         self._claimer = Claimer(slot, context)
@@ -25,7 +25,7 @@ class Supervisor:
         """Claim jobs and run them until nothing is left for this slot, or the worker drains.
 
         Returns:
-            Whether there was anything.
+            Whether it ran at least one job.
         """
         worked = False
         try:

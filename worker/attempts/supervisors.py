@@ -14,10 +14,10 @@ from fornada.worker.slots.slots import Slot
 
 
 class Supervisors:
-    """One supervisor a slot; whoever brings a wake-up borrows a free one.
+    """One supervisor for each slot. A thread with a wake-up borrows a free one.
 
     Args:
-        slots: locked for this worker.
+        slots: slots that are locked for this worker.
         context: what the supervisors share.
     """
 
@@ -34,16 +34,21 @@ class Supervisors:
             return len(self._free)
 
     def has_room(self) -> bool:
-        """Whether a wake-up would find somebody."""
+        """Whether a wake-up would find a free slot."""
         return not self.context.draining.is_set() and self.idle() > 0
 
     def pulse(self) -> tuple[int, float | None]:
-        """How many slots run a job; and when, of the others, the last one looked for work."""
-        idle = [each.looked for each in self.all if each.job is None]
-        return len(self.all) - len(idle), min(idle, default=None)
+        """State of the slots for the heartbeat.
+
+        Returns:
+            How many slots run a job; and when the idle slot that has waited longest last asked
+            for a job, None without an idle slot.
+        """
+        asked = [each.looked for each in self.all if each.job is None]
+        return len(self.all) - len(asked), min(asked, default=None)
 
     def facts(self) -> WorkerFacts:
-        """The worker as it is now, for its row."""
+        """The worker as it is now, for its row in the database."""
         context = self.context
         state = WorkerState.IDLE if self.idle() else WorkerState.BUSY
         busy = {each.slot.name: each.job for each in self.all if each.job is not None}
@@ -59,13 +64,14 @@ class Supervisors:
         )
 
     def when_freed(self, call: Callable[[], None]) -> None:
-        """Have `call` called, in the thread that did it, whenever a slot becomes free."""
+        """Call `call` whenever a slot becomes free, in the thread that freed it."""
         self._freed = call
 
     def answer(self) -> None:
-        """Let a free supervisor claim, until nothing is left.
+        """Let a free supervisor claim jobs and run them until no job is left.
 
-        One of each kind of slot tries: what a CPU slot may not run, a GPU slot may.
+        A free GPU slot tries first, then a free CPU slot: each may find a job that the other kind
+        may not run.
         """
         for gpu in (True, False):
             with self._borrowed(gpu) as supervisor:

@@ -1,4 +1,4 @@
-"""What an attempt came to: from its trainer's last words and exit to the row's verdict."""
+"""The verdict on an attempt, from its trainer's last message and exit status."""
 
 import errno
 import signal
@@ -27,14 +27,15 @@ from fornada.worker.slots.exit_status import ExitStatus
 
 # The trainer's standard output and error, in its folder.
 LOG = "train.log"
-# What the host was short of; any other error is about the attempt's folder.
+# Errors that mean that the host ran out of disk or memory. Any other error is taken as one of the
+# attempt's folder.
 _HOST = {
     errno.ENOSPC: FailureCode.DISK_FULL,
     errno.EDQUOT: FailureCode.DISK_FULL,
     errno.ENOMEM: FailureCode.HOST_OOM,
     errno.EAGAIN: FailureCode.HOST_OOM,
 }
-# What a C++ library says when it dies of an allocation: of its own, no exception of Python's.
+# Printed when an allocation fails in a C++ library, which aborts without a Python exception.
 _BAD_ALLOC = "terminate called after throwing an instance of 'std::bad_alloc'"
 _ASKED = {
     WhyStop.CANCEL: (AttemptOutcome.CANCELLED, StopReason.CANCELLED),
@@ -45,38 +46,38 @@ _ASKED = {
 
 @dataclass
 class Ending:
-    """What is known of an attempt's end; filled while it runs.
+    """What is known about how an attempt ended; filled in while it runs.
 
     Args:
-        folder: where the attempt left its files.
-        time_limit_s: of the job, for the message.
-        memory_bytes: what its trainer may allocate; None without a limit of ours.
+        folder: where the attempt wrote its files.
+        time_limit_s: the job's time limit, for the message.
+        memory_bytes: how much its trainer may allocate; None when Fornada sets no limit.
     """
 
     folder: Path
     time_limit_s: float | None = None
     memory_bytes: int | None = None
-    # What the trainer said last; None when it died without a word.
+    # The trainer's last message; None when it ended without one.
     said: Finished | Stopped | Failed | None = None
-    # The best model by the epochs so far.
+    # The best model of the epochs so far.
     best: Best | None = None
-    # The last epoch it reported, 0 before the first.
+    # The last epoch that the trainer reported, 0 before the first.
     epoch: int = 0
-    # Why it wrote what is no message.
+    # What is wrong with a line that is not a message; None while all lines are messages.
     garbled: str | None = None
-    # Why it was asked to stop.
+    # Why the trainer was asked to stop.
     asked: WhyStop | None = None
-    # None while the trainer waits for another job.
+    # How the trainer process ended; None when it waits for another job.
     exit: ExitStatus | None = None
 
     @property
     def again(self) -> bool:
-        """Whether the trainer said last that it waits for another job."""
+        """Whether the trainer's last message says that it waits for another job."""
         return isinstance(self.said, Finished | Stopped) and self.said.again
 
 
 def verdict(ending: Ending, settings: Settings) -> Verdict:
-    """Decide what the attempt came to; files are looked at, not believed."""
+    """Decide the verdict on an attempt. Reported files are checked on the disk."""
     said = ending.said
     if isinstance(said, Finished):
         return _finished(ending, said, settings)
@@ -90,14 +91,14 @@ def verdict(ending: Ending, settings: Settings) -> Verdict:
 
 
 def not_begun(error: OSError) -> Verdict:
-    """The verdict on an attempt whose folder could not be made, or whose trainer not started."""
+    """The verdict on an attempt whose folder could not be made or trainer could not start."""
     code = _HOST.get(error.errno or 0, FailureCode.ARTIFACT_WRITE)
     failure = Failure(code, f"the attempt could not begin: {error}")
     return Verdict(AttemptOutcome.FAILED, failure=failure)
 
 
 def unsupervised(error: Exception) -> Verdict:
-    """The verdict on an attempt whose supervisor failed, for a reason nobody thought of."""
+    """The verdict on an attempt whose supervisor failed with an unexpected exception."""
     message = f"the supervisor failed: {type(error).__name__}: {error}"
     trace = "".join(traceback.format_exception(error))
     return Verdict(AttemptOutcome.FAILED, failure=Failure(FailureCode.INTERNAL, message, trace))
@@ -106,7 +107,7 @@ def unsupervised(error: Exception) -> Verdict:
 def _finished(ending: Ending, said: Finished, settings: Settings) -> Verdict:
     try:
         for record in (said.best.file, *said.files):
-            # The log may have grown since: native code has the last word in it.
+            # The log may have grown since the report: native code writes to it until the end.
             if record.kind != "log":
                 attempt_files.verify(record, ending.folder)
     except attempt_files.Missing as exc:
@@ -151,7 +152,8 @@ def _crashed(ending: Ending, settings: Settings) -> Verdict:
         code = FailureCode.HOST_OOM
         message = f"the kernel killed the trainer (SIGKILL) {where}: the host was out of memory"
     elif _found_no_memory(ending.exit, tail) and ending.memory_bytes is not None:
-        # Another host of the same settings has no more: the failure that Python's own would be.
+        # A retry would not help, since every host has the same limit. So the attempt fails, as
+        # after a MemoryError in Python.
         code, outcome = FailureCode.RESOURCE_LIMIT, AttemptOutcome.FAILED
         message = (
             f"the trainer may allocate {ending.memory_bytes:,} bytes (FORNADA_MAX_MEMORY_BYTES) "
@@ -159,10 +161,10 @@ def _crashed(ending: Ending, settings: Settings) -> Verdict:
         )
     elif _found_no_memory(ending.exit, tail):
         code = FailureCode.HOST_OOM
-        message = f"the trainer found no memory {where}; try a smaller batch_size or model"
+        message = f"the trainer ran out of memory {where}; try a smaller batch_size or model"
     elif ending.garbled is not None:
         code = FailureCode.CRASHED
-        message = f"the trainer wrote what is no message {where}: {ending.garbled}"
+        message = f"the trainer wrote a line {where} that is not a message: {ending.garbled}"
     else:
         code = FailureCode.CRASHED
         message = f"the trainer ended {where} without a verdict: {ending.exit}"
@@ -173,7 +175,7 @@ def _crashed(ending: Ending, settings: Settings) -> Verdict:
 
 
 def _last_lines(file: Path) -> list[str]:
-    """The last lines of a log; none when there is no log."""
+    """The last lines of a log; empty when the file does not exist."""
     try:
         with file.open("rb") as stream:
             stream.seek(max(0, file.stat().st_size - LAST_BYTES))
@@ -183,7 +185,7 @@ def _last_lines(file: Path) -> list[str]:
 
 
 def _found_no_memory(end: ExitStatus | None, tail: Sequence[str]) -> bool:
-    """Whether native code aborted the trainer for want of memory."""
+    """Whether native code aborted the trainer because an allocation failed."""
     aborted = end is not None and end.status == -signal.SIGABRT
     return aborted and any(_BAD_ALLOC in line for line in tail)
 
@@ -200,23 +202,27 @@ def _verdict(  # noqa: PLR0913 - the fields of a verdict
 ) -> Verdict:
     best = best or ending.best
     best = best and attempt_files.settled(best, ending.folder)
-    left = [best.file] if best else []
+    reported = [best.file] if best else []
     if ending.said is not None:
-        left = ending.said.files
+        reported = ending.said.files
     return Verdict(
         outcome=outcome,
         stop_reason=reason,
         failure=failure,
         best=best_model(best, settings),
         test=None if test is None else test.model_dump(mode="json"),
-        artifacts=_rows(left, ending.folder, settings),
+        artifacts=_rows(reported, ending.folder, settings),
         exit_status=None if ending.exit is None else ending.exit.status,
     )
 
 
-def _rows(left: Iterable[FileRecord], folder: Path, settings: Settings) -> tuple[ArtifactRow, ...]:
-    # The log's record is ours: it grows until the trainer has ended.
-    records = [file for file in left if file.kind != "log" and attempt_files.is_there(file, folder)]
+def _rows(
+    reported: Iterable[FileRecord], folder: Path, settings: Settings
+) -> tuple[ArtifactRow, ...]:
+    records = [
+        file for file in reported if file.kind != "log" and attempt_files.is_there(file, folder)
+    ]
+    # The log grows until the trainer has ended, so its size and checksum are taken here.
     if (folder / LOG).is_file():
         records.append(attempt_files.record("log", folder / LOG))
     return tuple(

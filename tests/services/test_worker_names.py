@@ -86,7 +86,7 @@ def test_a_name_that_is_no_files_is_refused(site: Site) -> None:
             [PROGRAM, "--name", name], capture_output=True, text=True, check=False, timeout=30
         )
         assert done.returncode == 2
-        assert "is no name for a worker" in done.stderr
+        assert "is not a valid name" in done.stderr
 
 
 def test_check_tells_a_living_worker_from_a_dead_one(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""`fornada-worker --check`: whether the worker of this home is well, for a container's health."""
+"""`fornada-worker --check`: is the worker of this home healthy? For a container's health check."""
 
 import time
 from pathlib import Path
@@ -9,28 +9,28 @@ from fornada.worker.host.heartbeat_file import Beat, Doing
 
 
 def check(home: Path, name: str | None) -> tuple[bool, str]:
-    """Look once at the pulses of the workers that run in a home.
+    """Read the heartbeats of the workers that run in a home once.
 
     Args:
-        home: of the workers.
-        name: of the only one that is asked for; None asks for all.
+        home: folder of the workers' locks and heartbeats.
+        name: name of the worker to check; None checks all.
     Returns:
-        Whether there is one and all are well, and a sentence that says so.
+        Whether at least one worker runs and all are healthy; and a sentence that says so.
     """
-    found = {one: shown for one, shown in heartbeat_file.living(home) if name in (None, one)}
+    found = {worker: beat for worker, beat in heartbeat_file.living(home) if name in (None, worker)}
     if not found:
         return False, f"no worker{f' named {name}' if name else ''} runs in {home}"
-    said = {one: _ill(shown) for one, shown in found.items()}
-    ill = [f"{one}: {says}" for one, says in said.items() if says]
-    well = [f"{one}: {shown.doing}" for one, shown in found.items() if shown]
+    problems = {worker: _problem(beat) for worker, beat in found.items()}
+    ill = [f"{worker}: {problem}" for worker, problem in problems.items() if problem]
+    well = [f"{worker}: {beat.doing}" for worker, beat in found.items() if beat]
     return not ill, "; ".join(ill or well)
 
 
-def _ill(shown: Beat | None) -> str | None:
-    if shown is None or shown.doing is Doing.STARTING:
+def _problem(beat: Beat | None) -> str | None:
+    if beat is None or beat.doing is Doing.STARTING:
         return "it has not come up yet"
     now = time.monotonic()
-    for fact in facts(shown):
+    for fact in facts(beat):
         if fact.moment is not None and now - fact.moment > fact.limit_s:
             return f"{fact.says} since {now - fact.moment:.0f} s"
     return None

@@ -1,4 +1,4 @@
-"""Shows the pulse of a Celery process, each second, in a thread that waits for nobody."""
+"""Writes the heartbeat of a Celery process each second, in a thread that waits for no other."""
 
 import logging
 import os
@@ -11,20 +11,21 @@ from fornada.worker.host.heartbeat_file import Beat, Doing
 
 log = logging.getLogger("fornada.worker")
 
+# How often the heartbeat is written.
 PERIOD_S = 1.0
 
 
 class Heartbeat:
-    """What the pulse is made of; each part is told by the thread that knows.
+    """Collects the state of the process, which other threads report, and writes it.
 
     Args:
-        descriptor: of the file, from `heartbeat_file.take`.
-        grace_s: how long the process takes to drain.
-        upkeep_s: how often upkeep is to beat.
+        descriptor: descriptor of the heartbeat file, from `heartbeat_file.take`.
+        grace_s: how long the process may take to drain.
+        upkeep_s: how often upkeep should beat.
     """
 
     def __init__(self, descriptor: int, *, grace_s: float, upkeep_s: float) -> None:
-        # Of the process that had the name before; None when it had left none.
+        # The last heartbeat of the previous process of this name; None when it left no heartbeat.
         self.before = heartbeat_file.read(descriptor)
         self._descriptor = descriptor
         self._grace_s = grace_s
@@ -33,58 +34,58 @@ class Heartbeat:
         self._loop: float | None = None
         self._beat: float | None = None
         self._slots: Callable[[], tuple[int, float | None]] = lambda: (0, None)
-        self._told_of_error = False
+        self._error_logged = False
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Begin to show it."""
+        """Start writing."""
         self._thread.start()
 
     def close(self) -> None:
-        """The process ends; its last pulse stays."""
+        """Stop writing. The last heartbeat stays in the file."""
         self._closed.set()
 
     def begin(self, slots: Callable[[], tuple[int, float | None]]) -> None:
-        """The process has slots; `slots` tells how many run, and when the last idle one looked."""
+        """Report that the worker has its slots; `slots` is `Supervisors.pulse`."""
         self._slots = slots
         self._doing = Doing.CONNECTING
         self.beaten()
 
     def beaten(self) -> None:
-        """Upkeep has ended a round."""
+        """Report that upkeep has ended a round."""
         self._beat = time.monotonic()
 
     def connected(self) -> None:
-        """Celery's loop is about to turn."""
+        """Report that Celery's loop is connected to Redis."""
         self.turned()
-        self._is(Doing.CONSUMING)
+        self._set_doing(Doing.CONSUMING)
 
     def turned(self) -> None:
-        """Celery's loop has turned."""
+        """Report that Celery's loop has turned."""
         self._loop = time.monotonic()
 
     def disconnected(self) -> None:
-        """Celery's loop has lost Redis."""
-        self._is(Doing.CONNECTING)
+        """Report that Celery's loop has lost its connection to Redis."""
+        self._set_doing(Doing.CONNECTING)
         self._loop = None
 
     @property
     def connecting(self) -> bool:
-        """Whether somebody should ask whether Redis answers others."""
+        """Whether Celery's loop is without its connection; then upkeep pings Redis."""
         return self._doing is Doing.CONNECTING
 
     def broker(self, answers: bool) -> None:
-        """Tell what upkeep heard from Redis while the loop is not connected."""
+        """Report whether Redis answered upkeep while the loop is not connected."""
         if self._doing is Doing.CONNECTING:
             self._loop = (self._loop or time.monotonic()) if answers else None
 
     def draining(self) -> None:
-        """The process takes nothing any more; it ends by itself, or is ended."""
+        """Report that the process drains: it takes no more jobs."""
         self._doing = Doing.DRAINING
 
-    def _is(self, doing: Doing) -> None:
-        # A drain closes the connection last; it stays a drain.
+    def _set_doing(self, doing: Doing) -> None:
+        # A drain also closes the connection, but remains a drain.
         if self._doing is not Doing.DRAINING:
             self._doing = doing
 
@@ -93,9 +94,9 @@ class Heartbeat:
             try:
                 heartbeat_file.write(self._descriptor, self._now())
             except OSError as exc:
-                if not self._told_of_error:
-                    log.warning("the pulse cannot be shown: %s", exc)
-                self._told_of_error = True
+                if not self._error_logged:
+                    log.warning("cannot write the heartbeat: %s", exc)
+                self._error_logged = True
             if self._closed.wait(PERIOD_S):
                 return
 

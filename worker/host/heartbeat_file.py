@@ -1,7 +1,7 @@
-"""The pulse of a Celery process: a file under the worker's name, which is also its claim to it.
+"""The heartbeat file of a worker. Its lock also reserves the worker's name in this home.
 
-The parent takes the file and its lock, the Celery process writes into it, and whoever asks after
-a worker's health reads it. Standard library only: the parent loads nothing heavy.
+The parent creates and locks the file, the Celery process writes into it, and the parent and
+`--check` read it. Standard library only: the parent must stay small.
 """
 
 import fcntl
@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
-# Written over in place, so that a full disk stops no pulse; a reader sees all of it or none.
+# The file is overwritten in place at one size, so that a full disk stops no heartbeat. A reader
+# that reads during a write finds no valid JSON.
 SIZE_BYTES = 1024
-# The Celery process that held the name before may be ending still.
+# How long to wait for the name: the previous Celery process may still be ending.
 DYING_S = 5.0
 RETRY_S = 0.1
 
@@ -26,11 +27,11 @@ class NameHeld(Exception):  # it says who has it
 
 
 class Doing(StrEnum):
-    """What a Celery process is about."""
+    """What a Celery process is doing."""
 
-    # Loading, or waiting for the database.
+    # Importing modules, or waiting for the database.
     STARTING = "starting"
-    # Without its connection to Redis.
+    # Waiting for its connection to Redis.
     CONNECTING = "connecting"
     CONSUMING = "consuming"
     DRAINING = "draining"
@@ -38,55 +39,59 @@ class Doing(StrEnum):
 
 @dataclass(frozen=True)
 class Beat:
-    """What a Celery process shows; moments by the clock that all processes of a host share."""
+    """State of a Celery process. Moments are by the monotonic clock, one for the whole host."""
 
     pid: int
     doing: Doing
     # When this was written.
     at: float
-    # When Celery's loop last turned, or since when Redis answers others though not the loop.
-    # None while it need not turn.
+    # When Celery's loop last turned. While the loop is not connected: since when Redis answers
+    # upkeep, None while it does not. Also None in other states, where the loop need not turn.
     loop: float | None
-    # When upkeep last ended a round; None while there is none to end.
+    # When upkeep last ended a round; None while upkeep does not run.
     beat: float | None
-    # When the idle slot that waits longest was last told whether there is work; None without one.
+    # When the idle slot that has waited longest last asked for a job; None without an idle slot.
     look: float | None
-    # Jobs that run.
+    # Number of running jobs.
     jobs: int
-    # How long the process takes to drain, and how often upkeep is to beat.
+    # How long the process may take to drain, and how often upkeep should beat.
     grace_s: float
     upkeep_s: float
 
 
 def folder(home: Path) -> Path:
-    """Where the pulses of a home's workers lie."""
+    """Folder of the heartbeat files of a home's workers."""
     return home / "workers"
 
 
 def take(home: Path, name: str) -> int:
-    """Take a worker's name in a home: its file, locked, as long as the descriptor is open.
+    """Reserve a worker's name in a home.
 
+    Returns:
+        Descriptor of the locked heartbeat file; the name is reserved as long as it is open.
     Raises:
-        NameHeld: a living worker has it.
+        NameHeld: a living worker has the name.
         OSError: the home cannot be written.
     """
     folder(home).mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + DYING_S
     while (descriptor := _lock(folder(home) / name)) is None:
         if time.monotonic() > end:
-            raise NameHeld(f"a worker named {name} runs in {home} already; give this one another")
+            raise NameHeld(
+                f"a worker named {name} already runs in {home}; give this one another --name"
+            )
         time.sleep(RETRY_S)
     _sweep(home, name)
     return descriptor
 
 
 def give_up(home: Path, name: str) -> None:
-    """Forget the name's file; its holder ends."""
+    """Remove the heartbeat file of a worker that ends."""
     (folder(home) / name).unlink(missing_ok=True)
 
 
 def living(home: Path) -> Iterator[tuple[str, Beat | None]]:
-    """Names of the workers that run in a home, each with its pulse when it has shown one."""
+    """Workers that run in a home: each name and its heartbeat, None before the first."""
     for file in sorted(folder(home).glob("*")):
         try:
             descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
@@ -95,31 +100,32 @@ def living(home: Path) -> Iterator[tuple[str, Beat | None]]:
             continue
         try:
             held = not _locked(descriptor)
-            found = read(descriptor)
+            beat = read(descriptor)
         finally:
             os.close(descriptor)
         if held:
-            yield file.name, found
+            yield file.name, beat
 
 
-def write(descriptor: int, pulse: Beat) -> None:
-    """Show a pulse."""
-    text = json.dumps(asdict(pulse)).encode()
+def write(descriptor: int, beat: Beat) -> None:
+    """Write a heartbeat."""
+    text = json.dumps(asdict(beat)).encode()
     os.pwrite(descriptor, text.ljust(SIZE_BYTES), 0)
 
 
 def read(descriptor: int) -> Beat | None:
-    """The pulse that was shown last; None when there is none, or it is being written."""
+    """The last heartbeat; None before the first, or while one is being written."""
     try:
-        told = json.loads(os.pread(descriptor, SIZE_BYTES, 0))
-        return Beat(**told | {"doing": Doing(told["doing"])})
+        fields = json.loads(os.pread(descriptor, SIZE_BYTES, 0))
+        return Beat(**fields | {"doing": Doing(fields["doing"])})
     except (ValueError, TypeError, KeyError):
         return None
 
 
 def _lock(file: Path) -> int | None:
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    # A file that was swept between the two calls is nobody's any more.
+    # `_sweep` of another worker may have removed the file between `open` and the lock. Such a
+    # file has no links, and its lock reserves nothing.
     if _locked(descriptor) and os.fstat(descriptor).st_nlink:
         return descriptor
     os.close(descriptor)
@@ -135,7 +141,7 @@ def _locked(descriptor: int) -> bool:
 
 
 def _sweep(home: Path, own: str) -> None:
-    """Remove what workers that were killed have left."""
+    """Remove the files that killed workers left behind."""
     for file in folder(home).glob("*"):
         if file.name == own:
             continue

@@ -1,7 +1,8 @@
-"""`fornada-worker`: a small parent that keeps a Celery process running, and ends it in order.
+"""`fornada-worker`: a small parent process that keeps a Celery process running, and ends it.
 
-One malformed message ends a Celery worker, and Celery ignores a second SIGTERM, so something
-smaller stands above it. Fit to be process 1 of a container: it reaps what it inherits.
+One malformed message ends a Celery worker, and Celery ignores a second SIGTERM, so a smaller
+process watches it. It can be process 1 of a container, because it reaps the processes that it
+inherits.
 """
 
 import logging
@@ -30,13 +31,13 @@ from fornada.worker.host.options import (
 log = logging.getLogger("fornada.worker")
 
 STOPPING = frozenset({signal.SIGTERM, signal.SIGINT})
-# Seconds before the first restart, which most often cures; doubled at each one that did not.
+# Pause before the first restart, which usually helps. It doubles after each restart that did not.
 FIRST_PAUSE_S = 1.0
-# A worker that cannot start for an hour should still be back soon after it can.
+# A worker that could not start for an hour should start soon after it can.
 LONGEST_PAUSE_S = 30.0
-# A Celery process that lived so long was well; the pauses begin anew.
+# A Celery process that ran for so long was healthy: the next pause is the first one again.
 HEALTHY_S = 60.0
-# Trainers end with the process that started them; those that have not by then are killed.
+# Trainers end with the process that started them. Those that still run after this time are killed.
 ORPHANS_S = 2.0
 
 
@@ -46,9 +47,9 @@ def main() -> None:
     arguments = sys.argv[1:]
     options = parse(arguments)
     if options.check:
-        well, says = check(options.home, options.name if options.named else None)
-        print(says)
-        sys.exit(0 if well else 1)
+        healthy, sentence = check(options.home, options.name if options.named else None)
+        print(sentence)
+        sys.exit(0 if healthy else 1)
     log_to_stderr()
     sys.exit(_run(options, arguments))
 
@@ -69,11 +70,11 @@ def _run(options: Options, arguments: Sequence[str]) -> int:
 
 
 class Parent:
-    """Starts the Celery process, starts it again, passes signals on, leaves nothing behind.
+    """Starts and restarts the Celery process, passes signals on, and leaves no process behind.
 
     Args:
-        arguments: of the command line, for the Celery process.
-        descriptor: of the file that holds its pulse.
+        arguments: command line arguments, which the Celery process gets too.
+        descriptor: descriptor of the heartbeat file.
     """
 
     def __init__(self, arguments: Sequence[str], descriptor: int) -> None:
@@ -84,7 +85,7 @@ class Parent:
         self._pulse = descriptor
         self._asked: list[signal.Signals] = []
         self._stopping = set(STOPPING)
-        # A terminal that goes away drains too, unless nohup said otherwise.
+        # SIGHUP, sent when the terminal closes, also drains, unless nohup has it ignored.
         if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
             self._stopping.add(signal.SIGHUP)
 
@@ -92,11 +93,11 @@ class Parent:
         """Keep a Celery process running until a signal ends it.
 
         Returns:
-            Exit code: 0 after a drain, 128 + signal after a second signal, the child's own when
-            it refused to run.
+            Exit code: 0 after a drain, 128 + signal after a second signal, the child's own code
+            when it refused to run.
         """
         prctl.adopt_orphans()
-        # Blocked signals wait for sigwait, also in process 1, whose default is to ignore them.
+        # Blocked signals wait for `sigtimedwait`, also in process 1, which ignores them by default.
         signal.pthread_sigmask(signal.SIG_BLOCK, self._stopping | {signal.SIGCHLD})
         pause_s = FIRST_PAUSE_S
         while True:
@@ -104,7 +105,7 @@ class Parent:
             code = self._watch(self._spawn())
             self._sweep()
             if self._asked:
-                return self._last_words(code)
+                return self._exit_code(code)
             if code in REFUSALS:
                 return code
             if code == EXIT_DRAIN_REQUESTED:
@@ -117,7 +118,7 @@ class Parent:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _spawn(self) -> int:
-        # A session of its own: Ctrl-C in a terminal reaches this parent alone, which passes it on.
+        # A session of its own, so that Ctrl-C reaches only this parent, which passes it on.
         return os.posix_spawn(
             sys.executable,
             self._command,
@@ -151,10 +152,10 @@ class Parent:
             log.warning("%s again: ending at once", caught.name)
             os.killpg(child, signal.SIGKILL)
 
-    def _last_words(self, code: int) -> int:
+    def _exit_code(self, code: int) -> int:
         if len(self._asked) > 1:
             return 128 + self._asked[-1]
-        # Before Celery has its own handler, SIGTERM ends the process: nothing was running then.
+        # SIGTERM ends a process in which Celery has not set its handler yet: no job was running.
         return 0 if code in (0, -signal.SIGTERM) else 1
 
     def _stopped_within(self, pause_s: float) -> bool:
@@ -169,13 +170,13 @@ class Parent:
     def _sweep(self) -> None:
         """Wait until every adopted process has ended."""
         end = time.monotonic() + ORPHANS_S
-        told: list[int] = []
+        logged: list[int] = []
         while orphans := _children():
             if time.monotonic() > end:
-                # What a driver holds in the kernel may take its time to go.
-                if orphans != told:
-                    log.warning("killing what was left: %s", orphans)
-                told = orphans
+                # A process that waits in a driver may take a while to end after the signal.
+                if orphans != logged:
+                    log.warning("killing the processes that are left: %s", orphans)
+                logged = orphans
                 for orphan in orphans:
                     os.kill(orphan, signal.SIGKILL)
             signal.sigtimedwait({signal.SIGCHLD}, 0.1)
@@ -183,7 +184,7 @@ class Parent:
 
 
 def _reap() -> dict[int, int]:
-    """Collect ended children: process id to exit code."""
+    """Wait for children that have ended: process id to exit code."""
     ended: dict[int, int] = {}
     while True:
         try:
@@ -196,7 +197,7 @@ def _reap() -> dict[int, int]:
 
 
 def _children() -> list[int]:
-    """Process ids of children, ended ones too."""
+    """Process ids of all children, also of those that have ended."""
     me = str(os.getpid())
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):

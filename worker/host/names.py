@@ -1,4 +1,4 @@
-"""How a Celery process comes under its name: no living worker has it, nothing runs under it."""
+"""How a Celery process takes its name: no living worker may have it, no old attempt may run."""
 
 import logging
 import time
@@ -15,6 +15,7 @@ from fornada.worker.host.heartbeat_file import Beat, NameHeld
 
 log = logging.getLogger("fornada.worker")
 
+# How often to look whether another worker of the name still beats.
 LOOK_S = 0.5
 
 
@@ -25,19 +26,20 @@ def take_name(
     before: Beat | None,
     begun: float,
 ) -> None:
-    """Take the name in the record, and give up what an earlier process left under it.
+    """Register the name in the database, and end the attempts of an earlier process of the name.
 
-    Call it when the slots are locked: no trainer of that process lives then, and its jobs need
-    not wait until their leases are over.
+    Call it when the slots are locked: then no trainer of that process is alive, and its jobs can
+    be queued again before their leases expire.
 
     Args:
-        database: of all workers.
-        settings: say how often workers beat.
-        facts: of this worker, whose name is held in this home.
-        before: the last pulse of the process that held it in this home.
-        begun: when the worker was, by the monotonic clock: perhaps before this process.
+        database: the database that all workers share.
+        settings: how often workers beat.
+        facts: this worker, whose name is already reserved in this home.
+        before: the last heartbeat of the previous process of this name in this home.
+        begun: when the worker began, by the monotonic clock; the parent may have begun before
+            this process.
     Raises:
-        NameHeld: a worker elsewhere beats under it, or took it just now.
+        NameHeld: a worker elsewhere uses the name, or took it just now.
         DatabaseUnreachable: the database does not answer.
     """
     name, host = facts.name, facts.host
@@ -65,7 +67,7 @@ def _refuse_namesake(
     first = _row(database, settings, name)
     if first is None or (first["host"], first["pid"]) in known:
         return
-    log.info("a worker %s was heard of on %s; waiting whether it still beats", name, first["host"])
+    log.info("waiting to see whether the worker %s on %s is still alive", name, first["host"])
     while (row := _row(database, settings, name)) is not None:
         if row["seen_at"] != first["seen_at"]:
             raise NameHeld(

@@ -1,6 +1,6 @@
 """The command line of `fornada-worker`, read by the parent and again by the process it runs.
 
-Standard library only: the parent loads nothing heavy.
+Standard library only: the parent must stay small.
 """
 
 import argparse
@@ -14,43 +14,43 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# Exit codes that a restart cannot cure: the parent passes them on.
+# A restart does not help after these exit codes, so the parent passes them on.
 EXIT_USAGE = 2
 # A slot or the name belongs to another worker.
 EXIT_HELD = 5
 EXIT_SCHEMA = 6
 REFUSALS = frozenset({EXIT_USAGE, EXIT_HELD, EXIT_SCHEMA})
-# Drained because the record asked for it: the parent ends too, with 0.
+# Drained because the database asked for it: the parent ends too, with 0.
 EXIT_DRAIN_REQUESTED = 10
-# What a name may be made of: it is also a file's.
+# Pattern of a worker's name, which is also the name of its heartbeat file.
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a worker was asked to be."""
+    """The options of a worker."""
 
-    # As written: a count, `cpu`, `gpu:0,gpu:1`; None discovers.
+    # As written: a count, `cpu`, `gpu:0,gpu:1`; None looks for GPUs.
     slots: str | None
     queues: tuple[str, ...]
     # Unique among living workers.
     name: str
-    # Whether somebody chose the name.
+    # Whether the command line gives the name.
     named: bool
-    # Jobs that a trainer serves at most; None leaves it to the setting.
+    # Most jobs that one trainer runs; None leaves it to the setting.
     jobs_per_trainer: int | None
     # Process id of the parent; None when run by hand.
     parent: int | None
-    # When the worker was begun, by the monotonic clock.
+    # When the worker began, by the monotonic clock.
     begun: float
-    # Descriptor of the pulse's file, held by the parent; None when run by hand.
+    # Descriptor of the heartbeat file, which the parent has locked; None when run by hand.
     pulse: int | None
-    # Ask after the health of the workers that run, and end.
+    # Only check the health of running workers, and end.
     check: bool
 
     @property
     def home(self) -> Path:
-        """Folder of locks and pulses, as `fornada.settings` finds it."""
+        """Folder of locks and heartbeats, as `fornada.settings` finds it."""
         return Path(os.environ.get("FORNADA_HOME") or "~/.fornada").expanduser().absolute()
 
 
@@ -58,7 +58,7 @@ def parse(arguments: Sequence[str]) -> Options:
     """Read the command line.
 
     Raises:
-        SystemExit: with 0 after `--help`, with 2 when it makes no sense.
+        SystemExit: with 0 after `--help`, with 2 when the command line is invalid.
     """
     parser = argparse.ArgumentParser(
         prog="fornada-worker",
@@ -101,12 +101,12 @@ def parse(arguments: Sequence[str]) -> Options:
         )
     if found.name is not None and not NAME.fullmatch(found.name):
         parser.error(
-            f"--name {found.name!r} is no name for a worker; "
+            f"--name {found.name!r} is not a valid name for a worker; "
             f"expected up to 128 letters, digits, dots, dashes and underscores"
         )
     if found.jobs_per_trainer is not None and found.jobs_per_trainer < 1:
         parser.error(f"--jobs-per-trainer {found.jobs_per_trainer}: expected 1 or more")
-    # The parent's number, so that the name outlives a restart of the Celery process.
+    # The parent's process id, so that the name stays the same when the Celery process restarts.
     name = found.name or f"{socket.gethostname()}-{found.parent or os.getpid()}"
     return Options(
         found.slots,

@@ -75,7 +75,7 @@ def test_a_celery_process_that_cannot_start_is_not_started_for_ever(site: Site) 
     refused = site.worker("--slots", "tpu:0")
 
     assert refused.process.wait(30) == 2
-    assert '"tpu:0" is no slot' in refused.text()
+    assert '"tpu:0" is not a slot' in refused.text()
 
 
 def _running(site: Site, name: str) -> int:

@@ -1,1 +1,1 @@
-"""Slots, and the trainer process of each: devices, environment, start, pipes, exit status."""
+"""Slots and their trainer processes: devices, environment, start, pipes, exit status."""

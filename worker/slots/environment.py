@@ -1,22 +1,23 @@
-"""The environment that a trainer gets: the worker's, less everything that opens a door."""
+"""The environment of a trainer: the worker's environment without credentials."""
 
 import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import unquote, urlsplit
 
-# Parts of the names under which credentials are commonly kept; a dropped innocent does no harm.
+# Parts of the names of variables that usually hold credentials. A trainer needs no variable that
+# this pattern drops by mistake.
 SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|APIKEY|API_KEY|ACCESS_KEY|PRIVATE_KEY|DSN")
-# Ours that hold URLs.
+# Fornada's variables that hold URLs.
 URL_NAME = re.compile(r"FORNADA_\w*URL")
 
 
 def scrubbed(environment: Mapping[str, str], urls: Iterable[str]) -> dict[str, str]:
-    """Drop what a trainer must not know.
+    """Drop the variables that a trainer must not know.
 
     Args:
-        environment: the worker's own.
-        urls: of the database and the broker; what holds one of their passwords is dropped too,
-            whatever its name.
+        environment: the worker's environment.
+        urls: URLs of the database and the broker. Any variable whose value contains one of their
+            passwords is dropped too.
     """
     passwords = [password for url in urls for password in _passwords(url)]
     return {
@@ -29,5 +30,5 @@ def scrubbed(environment: Mapping[str, str], urls: Iterable[str]) -> dict[str, s
 
 
 def _passwords(url: str) -> set[str]:
-    written = urlsplit(url).password
-    return {written, unquote(written)} if written else set()
+    quoted = urlsplit(url).password
+    return {quoted, unquote(quoted)} if quoted else set()

@@ -1,4 +1,4 @@
-"""How a trainer process ended, and whether the kernel killed it for want of memory."""
+"""How a trainer process ended, and whether the kernel killed it because memory ran out."""
 
 import signal
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class ExitStatus:
-    """The end of a process: exit status, negative for the signal that ended it."""
+    """How a process ended. `status` is its exit status, or a signal number with a minus sign."""
 
     status: int
-    # Whether the kernel says it killed for want of memory while the process ran.
+    # Whether the kernel's count of processes killed for memory rose while this one ran.
     out_of_memory: bool
 
     @property
     def killed_for_memory(self) -> bool:
-        """A SIGKILL alone may be anybody's; with the kernel's word it is a want of memory."""
+        """Whether the kernel killed it for memory. Anybody may send SIGKILL, so both must hold."""
         return self.status == -signal.SIGKILL and self.out_of_memory
 
     def __str__(self) -> str:
@@ -34,14 +34,19 @@ class ExitStatus:
 
 @dataclass(frozen=True)
 class OomCounter:
-    """The kernel's count of processes it killed for want of memory, where a trainer runs."""
+    """The kernel's count of processes that it killed because memory ran out.
+
+    Attributes:
+        file: where the kernel shows the count, as near to the trainer as possible.
+        before: the count when the trainer got its job.
+    """
 
     file: Path
     before: int
 
     @classmethod
     def of(cls, pid: int) -> Self | None:
-        """Read the counter that is nearest to a process; None when the kernel keeps none."""
+        """Read the counter nearest to a process; None when the kernel has no such counter."""
         for file in _counters(pid):
             count = _read(file)
             if count is not None:
@@ -49,7 +54,7 @@ class OomCounter:
         return None
 
     def rose(self) -> bool:
-        """Whether it counted another since."""
+        """Whether the count has risen since."""
         now = _read(self.file)
         return now is not None and now > self.before
 
@@ -61,8 +66,8 @@ def _counters(pid: int) -> list[Path]:
     except OSError:
         groups = []
     for line in groups:
-        # "0::/path" for version 2, "4:memory:/path" for version 1; a container may show the
-        # path as the host names it while its own group is mounted at the root.
+        # "0::/path" for version 2, "4:memory:/path" for version 1. In a container the path may be
+        # the host's, while the container's own group is mounted at the root: so both are tried.
         _, controllers, path = line.split(":", 2)
         if controllers == "":
             found += [CGROUPS / path.lstrip("/") / "memory.events", CGROUPS / "memory.events"]

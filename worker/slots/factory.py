@@ -1,7 +1,7 @@
-"""The factory: one process that has imported Keras, and has trainers forked from it.
+"""The factory: one process that has imported Keras, and from which trainers are forked.
 
-It is the worker's child and so are its trainers: see `fornada.worker.trainer.process.forking`,
-which does its part.
+The factory and the trainers are all children of the worker. This module is the worker's side;
+`fornada.worker.trainer.process.forking` is the factory's side.
 """
 
 import json
@@ -22,14 +22,14 @@ from fornada.worker.slots.trainer_process import Trainer
 
 log = logging.getLogger("fornada.worker")
 
-# Seconds for a fork, which takes a tenth of one; a factory that takes more is taken to hang.
+# A fork takes a tenth of a second. A factory that takes longer than this hangs.
 FORK_S = 30.0
-# Adopting is a switch of this process: whoever turns it off must not do so while another forks.
+# `prctl.adopt_orphans` holds for the whole process, so no thread may undo it while another forks.
 _forks = threading.Lock()
 
 
 class FactoryEnded(Exception):  # it says how the factory ended
-    """The factory ended before it had forked what it was asked for."""
+    """The factory ended before it had forked the requested trainer."""
 
     def __init__(self, end: ExitStatus) -> None:
         super().__init__(str(end))
@@ -37,11 +37,11 @@ class FactoryEnded(Exception):  # it says how the factory ended
 
 
 class Factory:
-    """A process from which trainers are forked. Used by many threads.
+    """A process from which trainers are forked. Many threads may use it.
 
     Args:
-        command: that starts it; is given the descriptor of its socket.
-        environment: of its trainers, but for what each has of its own.
+        command: command that starts it; the descriptor of its socket is appended.
+        environment: environment of all its trainers, without the variables of each one.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -53,7 +53,7 @@ class Factory:
                     stdin=subprocess.DEVNULL,
                     env=dict(environment),
                     pass_fds=(theirs.fileno(),),
-                    # Ctrl-C is for the worker.
+                    # Ctrl-C must reach only the worker.
                     start_new_session=True,
                 )
         except OSError:
@@ -65,14 +65,18 @@ class Factory:
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the process still runs."""
         return self._process.poll() is None
 
     def ready(self, timeout_s: float) -> bool:
-        """Whether it can fork by now; waits so long at most.
+        """Wait until it can fork.
 
+        Args:
+            timeout_s: longest wait in seconds.
+        Returns:
+            Whether it can fork now.
         Raises:
-            FactoryEnded: it never will.
+            FactoryEnded: the process has ended.
         """
         if not self._ready:
             self._wait(timeout_s)
@@ -82,16 +86,16 @@ class Factory:
             return self._ready
 
     def fork(self, variables: Mapping[str, str], descriptors: Sequence[int]) -> int:
-        """Fork a trainer, once the factory is ready; a child of this process.
+        """Fork a trainer, which becomes a child of this process. Call it once `ready`.
 
         Args:
-            variables: of its environment, in place of the factory's.
-            descriptors: its ends of the pipes down and up, and its slot's lock.
+            variables: variables that replace those of the factory's environment.
+            descriptors: the trainer's ends of the pipes down and up, and its slot's lock.
         Returns:
-            Its process id.
+            The trainer's process id.
         Raises:
-            OSError: the host has no room for another process.
-            FactoryEnded: it ended, or hung and was killed.
+            OSError: the host cannot start another process.
+            FactoryEnded: the factory ended, or hung and was killed.
         """
         request = json.dumps(dict(variables)).encode()
         with self._lock, _adopting():
@@ -108,42 +112,45 @@ class Factory:
         return pid
 
     def trainer(self, variables: Mapping[str, str], lock: int) -> Trainer:
-        """Fork a trainer; as `fork`, on new pipes.
+        """Make two pipes and fork a trainer that uses them.
 
         Args:
-            variables: of its environment, in place of the factory's.
+            variables: variables that replace those of the factory's environment.
             lock: descriptor of its slot's lock.
+        Raises:
+            OSError: as in `fork`.
+            FactoryEnded: as in `fork`.
         """
-        theirs_down, down = os.pipe()
-        up, theirs_up = os.pipe()
+        trainer_down, down = os.pipe()
+        up, trainer_up = os.pipe()
         try:
-            pid = self.fork(variables, [theirs_down, theirs_up, lock])
+            pid = self.fork(variables, [trainer_down, trainer_up, lock])
         except (OSError, FactoryEnded):
             os.close(down)
             os.close(up)
             raise
         finally:
-            os.close(theirs_down)
-            os.close(theirs_up)
+            os.close(trainer_down)
+            os.close(trainer_up)
         return Trainer(pid, down, up)
 
     def close(self) -> ExitStatus:
-        """End it; its trainers stay. Harmless when it has ended."""
+        """Kill the factory, not its trainers. Does nothing when it has ended."""
         with self._lock:
             return self._kill()
 
     def _answer(self) -> int:
         try:
-            told = self._socket.recv(FORK_ANSWER.size)
+            answer = self._socket.recv(FORK_ANSWER.size)
         except OSError:
-            # It ended with something unread, or another thread has closed the socket since.
-            told = b""
-        if not told:
+            # The factory ended with a request unread, or another thread has closed the socket.
+            answer = b""
+        if not answer:
             raise FactoryEnded(self._kill())
-        return int(FORK_ANSWER.unpack(told)[0])
+        return int(FORK_ANSWER.unpack(answer)[0])
 
     def _wait(self, timeout_s: float) -> bool:
-        """Whether there is an answer, or will be none."""
+        """Wait for an answer or for the end of the socket; whether either has come."""
         if self._socket.fileno() < 0:
             return True
         poll = select.poll()
@@ -159,7 +166,7 @@ class Factory:
 
 @contextmanager
 def _adopting() -> Iterator[None]:
-    """Meanwhile this process adopts what its descendants leave; then whoever did so before."""
+    """Have this process adopt orphaned descendants, so that a forked trainer becomes its child."""
     with _forks:
         prctl.adopt_orphans()
         try:

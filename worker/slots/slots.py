@@ -1,7 +1,7 @@
-"""Slots: where one job runs at a time. How they are found, declared, locked and described.
+"""Slots: each is a place where one job runs at a time. How they are found, locked and described.
 
-A slot's lock is a `flock` that its trainers inherit: while any of them lives, the lock is held,
-so no new trainer touches a device before the old one is gone.
+A slot's lock is a `flock` that its trainers inherit. The lock is held while any of them is alive,
+so no new trainer uses a device before the old one has ended.
 """
 
 import fcntl
@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 from fornada.errors import FornadaError, SettingsError
 
-# How long a GPU slot may be held by the trainer of a worker that has just died.
+# How long to wait for a GPU slot: a trainer of a worker that has just died may still hold it.
 DYING_S = 5.0
 RETRY_S = 0.1
-# Which GPUs CUDA finds; it looks when a process first uses one, and never again.
+# The GPUs that CUDA shows a process. CUDA reads it only when the process first uses a GPU.
 DEVICES = "CUDA_VISIBLE_DEVICES"
 
 
@@ -33,15 +33,15 @@ class Device:
     """What a slot runs on, before it is locked."""
 
     kind: Literal["cpu", "gpu"]
-    # Which GPU, as the driver counts; of a CPU slot, the lowest number that may be free.
+    # Number of the GPU, as the driver counts; for a CPU, the first number to try for its slot.
     index: int
-    # As the driver names it.
+    # Name of the GPU, as the driver gives it.
     model: str = ""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A place that is ours; `lock` is the descriptor that trainers inherit."""
+    """A slot that this worker has locked; trainers inherit the descriptor `lock`."""
 
     name: str
     device: Device
@@ -49,27 +49,27 @@ class Slot:
 
     @property
     def has_gpu(self) -> bool:
-        """Whether a job that needs a GPU fits."""
+        """Whether a job that needs a GPU can run here."""
         return self.device.kind == "gpu"
 
     def devices(self, *, gpu: bool) -> dict[str, str]:
-        """The variables of a trainer that are not those of all slots of its kind.
+        """Environment variables that differ between slots: the device of a trainer.
 
         Args:
-            gpu: whether it may use the slot's GPU; the slot has one.
+            gpu: whether the trainer may use the slot's GPU; only for a slot that has a GPU.
         """
         return {DEVICES: str(self.device.index) if gpu else "-1"}
 
 
 def environment(inherited: Mapping[str, str], threads: int, *, gpu: bool) -> dict[str, str]:
-    """What the trainers of a kind of slot find in their environment when Keras is imported.
+    """Environment in which a factory imports Keras, the same for all slots of one kind.
 
-    They may look for no device until they have what `Slot.devices` says.
+    A trainer must not look for devices before it also has the variables of `Slot.devices`.
 
     Args:
-        inherited: from the worker; goes before what we would choose, except the devices.
-        threads: processor cores for each, at least 1; for what runs without a GPU.
-        gpu: whether they may use their slot's GPU.
+        inherited: the worker's variables; they override the values chosen here, except the devices.
+        threads: processor cores for each trainer without a GPU, at least 1.
+        gpu: whether the trainers may use their slot's GPU.
     """
     chosen = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     if gpu:
@@ -78,21 +78,21 @@ def environment(inherited: Mapping[str, str], threads: int, *, gpu: bool) -> dic
         # Several CPU slots that each use all cores are slower than one.
         names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "PJRT_NPROC")
         chosen |= dict.fromkeys(names, str(threads))
-        # Off by default on AMD, where convolutions take half as long with it.
+        # Off by default on AMD processors, where it halves the time of convolutions.
         chosen["TF_ENABLE_ONEDNN_OPTS"] = "1"
-    # Without this order CUDA counts GPUs by speed, and NVML by bus.
+    # CUDA numbers GPUs by speed unless told to number them by bus, as NVML does.
     device = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", DEVICES: "-1"}
     return chosen | dict(inherited) | device
 
 
 def devices(text: str | None) -> list[Device]:
-    """What `--slots` asks for.
+    """The devices that `--slots` asks for.
 
     Args:
-        text: `N`, `cpu`, `gpu:0,gpu:1`, or a mix by commas; None discovers: one slot a GPU, or
-            one CPU slot on a host without.
+        text: `N`, `cpu`, `gpu:0,gpu:1`, or several of them separated by commas. None means one
+            slot for each GPU that is found, or one CPU slot on a host without a GPU.
     Raises:
-        SettingsError: it names no slots, or more GPUs than there are.
+        SettingsError: the text is not valid, or asks for more GPUs than the host has.
     """
     if text is None:
         return discover() or [Device("cpu", 0)]
@@ -106,7 +106,7 @@ def devices(text: str | None) -> list[Device]:
 
 
 def discover() -> list[Device]:
-    """The GPUs that NVIDIA's driver knows of, and that CUDA_VISIBLE_DEVICES leaves to us.
+    """The GPUs that NVIDIA's driver lists and that CUDA_VISIBLE_DEVICES allows.
 
     Without the driver or its Python library the list is empty.
     """
@@ -132,8 +132,8 @@ def discover() -> list[Device]:
 
 
 def _visible(index: int, uuid: str) -> bool:
-    left = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return left is None or not {str(index), uuid}.isdisjoint(left.split(","))
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return allowed is None or not {str(index), uuid}.isdisjoint(allowed.split(","))
 
 
 def _count(count: int) -> list[Device]:
@@ -157,19 +157,19 @@ def _declared(part: str) -> Device:
     if kind == "gpu" and number.isdecimal():
         return Device("gpu", int(number))
     raise SettingsError(
-        f'--slots: "{part}" is no slot; expected a count, cpu, or gpu:N, for example gpu:0,gpu:1'
+        f'--slots: "{part}" is not a slot; expected a count, cpu, or gpu:N, for example gpu:0,gpu:1'
     )
 
 
 def take(wanted: Sequence[Device], home: Path, holder: str) -> list[Slot]:
-    """Lock a slot for each device: GPUs as declared, the CPU's under the first free number.
+    """Lock a slot for each device. CPU slots get the first numbers that are free.
 
     Args:
         wanted: from `devices`.
-        home: locks are kept in its folder `locks`.
-        holder: what the lock says of who holds it.
+        home: its folder `locks` holds the lock files.
+        holder: name of this worker, written into the lock files for error messages.
     Raises:
-        SlotHeld: another worker has held a GPU for `DYING_S` seconds.
+        SlotHeld: another worker still holds a GPU after `DYING_S` seconds.
     """
     folder = home / "locks"
     folder.mkdir(parents=True, exist_ok=True)
@@ -216,7 +216,7 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def cores() -> float:
-    """Processor cores this process may use: its affinity, and a container's quota."""
+    """Processor cores that this process may use, by its affinity and its container's quota."""
     allowed = float(len(os.sched_getaffinity(0)))
     with suppress(OSError, ValueError):
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -226,11 +226,11 @@ def cores() -> float:
 
 
 def threads(slots: Sequence[Slot]) -> int:
-    """Cores for each CPU slot when all are busy; at least 1."""
+    """Cores for each CPU slot when all CPU slots are busy; at least 1."""
     sharing = sum(not slot.has_gpu for slot in slots)
     return max(1, int(cores() / max(1, sharing)))
 
 
 def facts(slots: Sequence[Slot], busy: Mapping[str, int]) -> list[dict[str, Any]]:
-    """The slots as the worker's row tells them; `busy` maps a slot to the job it runs."""
+    """The slots as the worker's row stores them; `busy` maps a slot's name to its job's id."""
     return [{"name": slot.name, "gpu": slot.has_gpu, "job": busy.get(slot.name)} for slot in slots]

@@ -1,6 +1,6 @@
-"""Trainer processes: spoken to over pipes, ended as a group.
+"""A trainer process: messages over two pipes, signals to its process group.
 
-`fornada.worker.slots.factory` has them forked, `fornada.worker.slots.trainers` says when.
+`fornada.worker.slots.trainers` decides when one is forked; `fornada.worker.slots.factory` forks it.
 """
 
 import logging
@@ -30,31 +30,29 @@ log = logging.getLogger("fornada.worker")
 
 Up = Started | EpochReport | Finished | Stopped | Failed
 
-# One message: a confusion matrix of 1,000 classes has some megabytes.
+# Longest message: the confusion matrix of 1,000 classes has some megabytes.
 LONGEST_LINE_BYTES = 64 * 2**20
 READ_BYTES = 2**16
-# A trainer that has said its last word or closed its pipe needs no longer to exit.
+# Longest time that a trainer needs to exit after its last message or after closing its pipe.
 EXIT_S = 10.0
 POLL_S = 0.02
 
 
 class Garbled(Exception):  # it says what the trainer's line was
-    """The trainer wrote what is no message; it is not to be trusted any further."""
+    """The trainer wrote a line that is not a message. Nothing else that it writes is trusted."""
 
 
 class Trainer:
-    """One trainer process, a child of this one; its two pipes, and the group that it leads.
+    """One trainer process, a child of this process, with its two pipes and its process group.
 
-    It takes one job at a time.
-
-    Used by one thread at a time. As a context manager it leaves no process behind, but one that
-    has been released.
+    It runs one job at a time. Only one thread may use it at a time. As a context manager it kills
+    the process at the end, unless it has been released.
 
     Attributes:
         pid: its process id.
-        exit: None until the process has ended.
-        jobs: that it has been given so far.
-        again: whether it may take another job after the one that it has.
+        exit: how the process ended; None until it has ended.
+        jobs: number of jobs that it has been given so far.
+        again: whether it may take another job after the present one.
     """
 
     def __init__(self, pid: int, down: int, up: int) -> None:
@@ -62,8 +60,8 @@ class Trainer:
 
         Args:
             pid: its process id.
-            down: our end of the pipe that it reads.
-            up: our end of the pipe that it writes to.
+            down: this process's end of the pipe that the trainer reads.
+            up: this process's end of the pipe that the trainer writes to.
         """
         self.pid = pid
         self.exit: ExitStatus | None = None
@@ -78,51 +76,53 @@ class Trainer:
         self._unsent = b""
         self._closed = False
         self._oom: OomCounter | None = None
-        # A trainer that does not read must not block us with a large spec.
+        # Writing a large spec must not block when the trainer does not read.
         os.set_blocking(down, False)
 
     @property
     def running(self) -> bool:
-        """Whether the process has not ended; its last words may still be unread."""
+        """Whether the process still runs. Its last messages may be unread after it has ended."""
         return (
             self.exit is None
             and os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
         )
 
     def train(self, job: Train) -> None:
-        """Hand a job over; it is written when the trainer reads."""
+        """Send a job; `listen` writes it as far as the trainer reads."""
         self._job, self._released = job, False
-        # What the kernel killed before is not this job's.
+        # Counted from here: processes that the kernel killed earlier say nothing about this job.
         self._oom = OomCounter.of(self.pid)
         self._unsent += encode(job)
 
     def stop(self, why: WhyStop) -> None:
-        """Ask it to stop the job that it has."""
+        """Ask the trainer to stop its job."""
         if self._job is not None:
             stop = Stop(job_id=self._job.job_id, attempt=self._job.attempt, reason=why)
             self._unsent += encode(stop)
 
     def release(self) -> bool:
-        """Let it wait for another job, if it has said that it does, and nobody signalled it.
+        """Let it wait for another job, unless it has ended, was signalled, or may take no more.
 
         Returns:
-            Whether it waits; if not it is to be ended.
+            Whether it waits. If not, the caller must end it.
         """
         self._released = self.again and self.running and not self._signalled
         return self._released
 
     def listen(self, timeout_s: float) -> list[Up]:
-        """Messages that came; returns early when some did or the trainer closed its pipe.
+        """Wait for messages, until some arrive, the trainer closes its pipe, or time is up.
 
+        Args:
+            timeout_s: longest wait in seconds.
         Raises:
-            Garbled: a line was no message.
+            Garbled: a line is not a message.
         """
         poll = select.poll()
         if not self._closed:
             poll.register(self._up, select.POLLIN)
         if self._unsent:
             poll.register(self._down, select.POLLOUT)
-        # Looked at first: what it said before its end is in the pipe by then, and is read.
+        # Check this before polling: if the trainer has ended, all its messages are in the pipe.
         ended = not self.running
         events = poll.poll(0 if ended else timeout_s * 1000)
         for descriptor, _ in events:
@@ -130,20 +130,23 @@ class Trainer:
                 self._receive()
             else:
                 self._flush()
-        # Something that the trainer started may hold its pipe open.
+        # A process that the trainer started may keep the pipe open after the trainer's end.
         if not events and ended:
             self._closed = True
         return self._messages()
 
     @property
     def silent(self) -> bool:
-        """Whether the trainer closed its pipe: nothing will come any more."""
+        """Whether the trainer has closed its pipe: no more messages will come."""
         return self._closed
 
     def end(self) -> ExitStatus:
-        """Wait shortly for the exit, kill what is left of the group, and tell how it ended.
+        """Wait a short time for the exit, then kill what is left of the process group.
 
-        The pipe down stays open meanwhile: its end would be one more reason to exit.
+        The down pipe stays open until then, because closing it makes a trainer exit at once.
+
+        Returns:
+            How the process ended.
         """
         deadline = time.monotonic() + EXIT_S
         while self.running and time.monotonic() < deadline:
@@ -151,9 +154,9 @@ class Trainer:
         return self.kill()
 
     def kill(self) -> ExitStatus:
-        """Kill the whole group and collect the process; harmless when it has ended."""
+        """Kill the whole process group and wait for the trainer. Does nothing the second time."""
         if self.exit is None:
-            # Before the process is collected: its id is still its own, and so is the group.
+            # Signal before waiting: until then no other process can get this id.
             self.signal(signal.SIGKILL)
             _, status = os.waitpid(self.pid, 0)
             self._closed = True
@@ -164,7 +167,7 @@ class Trainer:
         return self.exit
 
     def signal(self, which: signal.Signals) -> None:
-        """Signal the whole group."""
+        """Send a signal to the whole process group."""
         if self.exit is None:
             self._signalled = True
             try:
@@ -191,7 +194,7 @@ class Trainer:
         except BlockingIOError:
             return
         except BrokenPipeError:
-            # The exit status says more than this does.
+            # The trainer has ended; its exit status says more than this error.
             self._unsent = b""
             return
         self._unsent = self._unsent[sent:]

@@ -1,6 +1,7 @@
-"""Trainers: each slot's warm one, which has served a job and waits for another, or a new one.
+"""Chooses a trainer for each job: the slot's warm trainer, or a new one.
 
-A trainer that was just forked has touched no device; so only one of a slot's trainers ever has.
+A warm trainer has run a job and waits for another. A new trainer has not used a device yet, so at
+most one trainer of a slot holds the slot's device.
 """
 
 import logging
@@ -18,17 +19,17 @@ from fornada.worker.slots.trainer_process import Trainer
 
 log = logging.getLogger("fornada.worker")
 
-# Another program that forks what speaks a trainer's messages, to measure the queue without Keras.
+# Names another program to use as the factory, to measure or test the queue without Keras.
 COMMAND_VARIABLE = "FORNADA_TRAINER_COMMAND"
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a job asks of its trainer.
+    """What a job needs from its trainer.
 
     Attributes:
-        gpu: whether it may use the slot's GPU, where there is one.
-        alone: whether the trainer must serve no other job, before or after.
+        gpu: whether the job may use the slot's GPU, if the slot has a GPU.
+        alone: whether the trainer must run no other job, before or after this one.
     """
 
     gpu: bool = True
@@ -36,59 +37,62 @@ class Needs:
 
 
 class Trainers:
-    """Has trainers forked, and keeps those that wait for another job.
+    """Forks trainers through a factory, and keeps those that wait for another job.
 
-    Libraries read some variables when they are imported, and slots with a GPU have others of these
-    than slots without; so there is a factory for each of the two kinds that the worker has.
+    Libraries read some environment variables when they are imported, and these differ between
+    slots with and without a GPU. So each of the two kinds of slots has a factory of its own.
     """
 
     def __init__(
         self, slots: Sequence[Slot], environment: Mapping[str, str], *, most_jobs: int
     ) -> None:
-        """Start nothing yet.
+        """Store the arguments; no process is started yet.
 
         Args:
-            slots: of this worker.
-            environment: for trainers, without credentials.
-            most_jobs: that a trainer serves, at least 1.
+            slots: the slots of this worker.
+            environment: environment for the trainers, without credentials.
+            most_jobs: most jobs that one trainer runs, at least 1.
         """
         self._command = trainer_command()
         self._environment = dict(environment)
         self._kinds = {slot.has_gpu for slot in slots}
         self._threads = threads(slots)
-        # A factory dies with the thread that started it: this one lives as long as the worker.
+        # The kernel kills a factory when the thread that started it ends. So this thread starts
+        # all factories, and lives as long as the worker.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="starter")
         self._most_jobs = most_jobs
+        # The waiting trainer of each slot, by the slot's name.
         self._warm: dict[str, Trainer] = {}
-        # By whether their trainers may use a GPU.
+        # Key: whether the trainers of the factory may use a GPU.
         self._factories: dict[bool, Factory] = {}
         self._closed = False
         self._lock = threading.Lock()
 
     def take(self, slot: Slot, needs: Needs, timeout_s: float) -> Trainer | None:
-        """The slot's warm trainer, or one just forked when there is none that will do.
+        """The slot's warm trainer if the job can use it, else a new trainer.
 
         Args:
             slot: where the job runs.
-            needs: of the job; a warm trainer may use the slot's GPU.
+            needs: what the job needs.
             timeout_s: how long to wait for a factory that has just been started.
         Returns:
-            None when the factory needs more time; ask again.
+            The trainer; None when the factory needs more time: call again.
         Raises:
             OSError: the host cannot start another process.
-            FactoryEnded: the factory came to its end instead of forking one.
+            FactoryEnded: the factory ended and forked no trainer.
         """
-        apart = slot.has_gpu and not needs.gpu
-        trainer = None if apart else self._warm_one(slot, unused=needs.alone)
+        # A warm trainer of a GPU slot uses the GPU, so a job without one needs a new trainer.
+        without_gpu = slot.has_gpu and not needs.gpu
+        trainer = None if without_gpu else self._take_warm(slot, unused=needs.alone)
         if trainer is None:
             trainer = self._fork(slot, gpu=slot.has_gpu and needs.gpu, timeout_s=timeout_s)
         if trainer is not None:
             trainer.jobs += 1
-            trainer.again = not (apart or needs.alone) and trainer.jobs < self._most_jobs
+            trainer.again = not (without_gpu or needs.alone) and trainer.jobs < self._most_jobs
         return trainer
 
     def keep(self, slot: Slot, trainer: Trainer) -> None:
-        """Have a trainer wait for the slot's next job."""
+        """Keep a trainer for the slot's next job."""
         with self._lock:
             closed = self._closed
             if not closed:
@@ -97,20 +101,20 @@ class Trainers:
             trainer.kill()
 
     def prepare(self) -> None:
-        """See that each kind of slot has its factory; collect warm trainers that have ended."""
+        """Start the factories that are missing, and drop warm trainers that have ended."""
         with self._lock:
             ended = [name for name, trainer in self._warm.items() if not trainer.running]
             for name in ended:
-                _tell_of_end(name, self._warm.pop(name))
+                _log_end(name, self._warm.pop(name))
         for gpu in self._kinds:
             try:
                 self._factory(gpu=gpu)
             except OSError as exc:
-                # The next job will start it, or say why it cannot.
-                log.warning("trainers cannot be prepared: %s", exc)
+                # The next job tries again, and fails with the reason if that fails too.
+                log.warning("cannot start a trainer factory: %s", exc)
 
     def close(self) -> None:
-        """End all that wait, and all factories."""
+        """End all waiting trainers and all factories."""
         with self._lock:
             self._closed = True
             warm, self._warm = list(self._warm.values()), {}
@@ -127,7 +131,7 @@ class Trainers:
         return factory.trainer(slot.devices(gpu=gpu), slot.lock)
 
     def _factory(self, *, gpu: bool) -> Factory:
-        """The living factory of a kind; starts one where there is none.
+        """The running factory of a kind; starts it when it does not run.
 
         Raises:
             OSError: the host cannot start it.
@@ -135,7 +139,7 @@ class Trainers:
         with self._lock:
             factory = self._factories.get(gpu)
             if factory is not None and not factory.running:
-                log.warning("the factory of trainers ended: %s", factory.close())
+                log.warning("the trainer factory ended: %s", factory.close())
                 factory = None
             if factory is None:
                 factory = self._starter.submit(self._start, gpu=gpu).result()
@@ -145,13 +149,14 @@ class Trainers:
     def _start(self, *, gpu: bool) -> Factory:
         return Factory(self._command, environment(self._environment, self._threads, gpu=gpu))
 
-    def _warm_one(self, slot: Slot, *, unused: bool) -> Trainer | None:
+    def _take_warm(self, slot: Slot, *, unused: bool) -> Trainer | None:
+        """Take the slot's warm trainer; when the job needs an unused one, kill it instead."""
         with self._lock:
             trainer = self._warm.pop(slot.name, None)
         if trainer is None:
             return None
         if not trainer.running:
-            _tell_of_end(slot.name, trainer)
+            _log_end(slot.name, trainer)
             return None
         if unused:
             trainer.kill()
@@ -160,7 +165,7 @@ class Trainers:
 
 
 def trainer_command() -> tuple[str, ...]:
-    """The program that forks trainers: ours, unless a benchmark or a test has put another there."""
+    """The factory program: Fornada's own, unless a benchmark or a test names another."""
     given = os.environ.get(COMMAND_VARIABLE)
     # -P: the current folder must not be able to replace a module.
     return (
@@ -170,5 +175,5 @@ def trainer_command() -> tuple[str, ...]:
     )
 
 
-def _tell_of_end(slot: str, trainer: Trainer) -> None:
+def _log_end(slot: str, trainer: Trainer) -> None:
     log.warning("the trainer that waited on slot %s ended: %s", slot, trainer.kill())

@@ -1,5 +1,5 @@
-"""From a message in Redis to a slot that looks for a job.
+"""How a message in Redis makes a slot look for a job.
 
-Who may push into a queue is not trusted: what is not a wake-up is dropped, and a payload is checked
-like a spec.
+Anybody who may push into a queue could push anything, so messages are not trusted. A message that
+is not a wake-up is dropped, and a payload is checked like a spec.
 """

@@ -1,9 +1,10 @@
-"""Three things that Celery's consumer of a Redis queue should do, and does not.
+"""Adds three things that Celery's consumer of a Redis queue lacks.
 
-It should take a message only while a slot is free: `worker_disable_prefetch` counts tasks, but a
-slot may be busy without one. It should hear at once that one is free again. And it should survive
-an element that is no message: kombu lets the error end the whole worker, and with it every job that
-runs there.
+- It takes a message only while a slot is free. `worker_disable_prefetch` counts Celery's tasks,
+  but a slot may run a job without such a task.
+- It notices at once that a slot has become free.
+- It survives a list element that is not a message. In kombu such an error ends the whole worker,
+  with all its jobs.
 """
 
 import logging
@@ -19,7 +20,7 @@ from fornada.worker.wakeups.filter import only_wake_ups
 
 log = logging.getLogger("fornada.worker")
 
-# How often the loop shows that it turns.
+# How often the loop reports that it turns.
 TURN_S = 1.0
 
 
@@ -28,16 +29,16 @@ def intake(
     when_freed: Callable[[Callable[[], None]], None],
     heartbeat: Heartbeat,
 ) -> type[bootsteps.StartStopStep]:
-    """The consumer's step that adds them; started anew after each reconnect.
+    """The step of Celery's consumer that adds these three things; it starts at each reconnect.
 
     Args:
-        has_room: whether some slot would take a job now.
-        when_freed: takes what is to be called, from any thread, when that has become true.
-        heartbeat: is told that the loop turns, and when it has lost Redis.
+        has_room: whether a slot would take a job now.
+        when_freed: registers a function to be called, from any thread, when a slot becomes free.
+        heartbeat: told that the loop turns, and that it has lost Redis.
     """
 
-    # A loop that listens to nothing, as while no slot is free, sleeps for a tenth of a second at a
-    # time, and nobody can wake it: it listens to this, where nothing ever comes.
+    # While no slot is free the loop listens to no descriptor. Then it would sleep a tenth of a
+    # second at a time, and nothing could wake it. So it listens to this one, which never fires.
     silence = os.eventfd(0)
 
     class Intake(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -48,9 +49,10 @@ def intake(
             channel = consumer.task_consumer.channel
             _only_with_room(channel.qos, has_room)
             only_wake_ups(channel)
-            # Celery's loop looks again when something happens in it, else once a second.
+            # Celery's loop calls `can_consume` after each event, or once a second. This call is
+            # such an event.
             when_freed(lambda: consumer.hub.call_soon(heartbeat.turned))
-            # Ends with this connection, as all that a step registers.
+            # Celery removes this call when the connection ends.
             consumer.hub.call_repeatedly(TURN_S, heartbeat.turned)
             heartbeat.connected()
 
@@ -63,12 +65,12 @@ def intake(
 def around_pool(
     begin: Callable[[], None], drain: Callable[[], None]
 ) -> type[bootsteps.StartStopStep]:
-    """The worker's step that stands between its signal handlers and its threads.
+    """The step of Celery's worker that runs after its signal handlers are set, before its threads.
 
     Args:
-        begin: called when a SIGTERM is a drain, and no longer the end of the process.
-        drain: called before the threads are waited for. Celery stops so after any error that it
-            cannot cure; without this it would wait, deaf, until the running jobs have ended.
+        begin: called when the handlers are set: from then on SIGTERM means a drain.
+        drain: called before Celery waits for its threads. Celery also stops in this way after an
+            error. Without this call it would then wait for the running jobs and ignore signals.
     """
 
     class AroundPool(bootsteps.StartStopStep):  # type: ignore[misc]

@@ -1,9 +1,9 @@
-"""What may leave a queue of Redis: wake-ups of ours, made anew; everything else is dropped.
+"""Lets only Fornada's wake-ups pass from Redis to Celery, and drops everything else.
 
-Whoever can push into a queue can push anything, and Celery's messages can do much: other tasks,
-tasks for later that a worker hoards, callbacks and chains that publish again, compressed bodies
-that grow without end. So of an element only the payload is kept, and the message that Celery sees
-is our own.
+Anybody who can push into a queue can push anything, and a Celery message can do much: run other
+tasks, delay tasks that the worker then collects, publish again through callbacks and chains, or
+carry a compressed body that grows without end. So only the payload of an element is kept, and
+Celery gets a new message that is built around it.
 """
 
 import base64
@@ -24,24 +24,24 @@ from fornada.stack.broker import TASK
 
 log = logging.getLogger("fornada.worker")
 
-# Of a body as text: a spec of 256 KiB, its characters escaped, as base64, and room.
+# Longest body in characters: a spec of 256 KiB with every character escaped, as base64, and more.
 LONGEST_BODY = 4 * 2**20
-# The spec, in its document, in the payload, in the body.
+# Deepest nesting of a payload: that of a spec, and some levels for the document around it.
 _DEEPEST = MAX_DEPTH + 8
 _PAYLOAD = frozenset({"uid", "document"})
-# How kombu writes dates and decimals, which it makes of such a mapping again when it reads.
+# Keys of a mapping that kombu turns into a date or a decimal when it reads it.
 _OBJECT = {"__type__", "__value__"}
 
 
 class NoWakeUp(ValueError):  # a finding, logged and never more
-    """Why an element is no wake-up."""
+    """The reason why an element is not a wake-up."""
 
 
 def only_wake_ups(channel: Any) -> None:
-    """Let a consumer's channel deliver wake-ups alone, and let nothing else end the worker."""
+    """Make a consumer's channel deliver only wake-ups, and drop elements that cannot be read."""
     read, transport = channel.handlers["BRPOP"], channel.connection
-    # Kombu has no other place to look at an element.
-    # Each reconnect brings a new channel, but perhaps on the same transport: always from its class.
+    # Kombu has no other place where an element can be checked. Each reconnect makes a new channel,
+    # perhaps on the same transport. So take the method of the class, which is never wrapped twice.
     deliver = type(transport)._deliver
 
     def careful_deliver(self: Any, element: object, queue: str) -> None:
@@ -51,26 +51,27 @@ def only_wake_ups(channel: Any) -> None:
         try:
             return read(**options)
         except (Empty, OSError, RedisError, OperationalError):
-            # Of the queue or the connection, not of an element.
+            # These are errors of the queue or the connection, not of an element.
             raise
         except Exception as exc:  # noqa: BLE001 - JSON alone can fail in a dozen ways
-            # It has left Redis already.
-            log.warning("dropped what is no wake-up from a queue: %s", _said(exc))
+            # Redis has already removed the element.
+            log.warning("dropped an element of a queue that is not a wake-up: %s", _reason(exc))
             return None
 
     transport._deliver = MethodType(careful_deliver, transport)
-    # Read by the loop, and by a channel that is closed with an answer still to come.
+    # The loop calls the first. A channel that is closed while it waits for an answer calls the
+    # second.
     channel.handlers["BRPOP"] = channel._brpop_read = careful_read
 
 
 def wake_up(element: object, queue: str) -> dict[str, Any]:
-    """Celery's message, made anew, with nothing of an element but its payload.
+    """Build a new Celery message that takes only the payload from an element.
 
     Args:
-        element: of a list in Redis, its JSON read.
-        queue: where it lay.
+        element: element of a list in Redis, parsed from JSON.
+        queue: the queue that held it.
     Raises:
-        NoWakeUp: it is none.
+        NoWakeUp: the element is not a wake-up.
     """
     return _message(_payload(element), queue)
 
@@ -84,12 +85,12 @@ def _payload(element: object) -> dict[str, Any]:
         raise NoWakeUp(f"content type {message.get('content-type')!r}")
     body = message.get("body")
     if not isinstance(body, str) or len(body) > LONGEST_BODY:
-        raise NoWakeUp("a body that is no text, or too long")
+        raise NoWakeUp("a body that is not text, or too long")
     if _mapping(message.get("properties"), "properties").get("body_encoding") == "base64":
         body = base64.b64decode(body, validate=True).decode()
     call = json.loads(body)
     if not isinstance(call, list) or len(call) != 3 or call[0] not in ([], None):
-        raise NoWakeUp("a body that is no call")
+        raise NoWakeUp("a body that is not a task call")
     payload = dict(_mapping(call[1], "payload"))
     if not payload.keys() <= _PAYLOAD:
         raise NoWakeUp(f"payload of {sorted(payload)}")
@@ -104,7 +105,7 @@ def _mapping(value: object, what: str) -> Mapping[str, Any]:
 
 
 def _inspect(value: dict[str, Any]) -> None:
-    """Walk through all of it without recursion, which others will do with it."""
+    """Check the nesting of a payload, before other code walks through it with recursion."""
     level: list[Any] = [value]
     for _ in range(_DEEPEST):
         inner: list[Any] = []
@@ -119,7 +120,7 @@ def _inspect(value: dict[str, Any]) -> None:
 
 
 def _message(payload: Mapping[str, Any], queue: str) -> dict[str, Any]:
-    """As Celery's protocol 2 has it, without anything that is to happen later or afterwards."""
+    """A message of Celery's protocol 2, without a delay, callbacks or chains."""
     task_id = str(uuid.uuid4())
     call = [[], dict(payload), {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
     return {
@@ -145,5 +146,5 @@ def _message(payload: Mapping[str, Any], queue: str) -> dict[str, Any]:
     }
 
 
-def _said(exc: Exception) -> str:
+def _reason(exc: Exception) -> str:
     return f"{type(exc).__name__}: {clip(str(exc))}"

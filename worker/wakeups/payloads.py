@@ -1,4 +1,4 @@
-"""What a wake-up says: who may push into the queue is not trusted any further than a spec is."""
+"""Reads the payload of a wake-up. It is checked like a spec, since anybody may have pushed it."""
 
 import logging
 from dataclasses import replace
@@ -16,14 +16,14 @@ from fornada.spec import SpecProblems, from_document
 
 log = logging.getLogger("fornada.worker")
 
-# Who recorded a job that came by message alone.
+# Recorded as the actor of a job that only a message brought.
 ACTOR = "worker"
 
 _NEW_JOB = TypeAdapter(NewJob)
 
 
 class WakeUp(BaseModel):
-    """There is work; of this job, when it names one."""
+    """A wake-up: there is work. It may also carry the new job itself."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,37 +34,39 @@ class WakeUp(BaseModel):
 
 
 def accept(database: Database, payload: dict[str, Any]) -> None:
-    """Record the job that a wake-up brings, if the record does not know it.
+    """Record the job that a wake-up brings, unless the database already has it.
 
-    Garbage is logged and dropped: the wake-up still means that somebody should look.
+    An invalid payload is logged and dropped. The caller then looks for a job all the same.
     """
     try:
         wake_up = WakeUp.model_validate(payload)
         if wake_up.uid is not None and wake_up.document is not None:
             _record_unknown(database, wake_up.uid, wake_up.document)
     except ValidationError as exc:
-        # Without the input: it may hold anything.
+        # The input is left out of the log, because it may be anything.
         log.warning("a wake-up made no sense: %s", exc.errors(include_input=False)[0]["msg"])
     except SpecProblems as exc:
         log.warning("a wake-up brought an invalid spec: %s", exc.problems[0])
     except DatabaseUnreachable as exc:
-        log.warning("a wake-up was not looked at: %s", exc)
+        log.warning("cannot check whether the job of a wake-up is recorded: %s", exc)
 
 
 def _record_unknown(database: Database, uid: str, document: dict[str, Any]) -> None:
     try:
         references.find(database, uid)
     except JobNotFound:
-        told = _NEW_JOB.validate_python(document | {"uid": uid})
-        spec = from_document(told.spec)
-        # A client of an earlier version may have meant something else; the record says what holds.
-        if told.spec_hash not in (spec.hash, spec.earlier_hash):
+        claimed = _NEW_JOB.validate_python(document | {"uid": uid})
+        spec = from_document(claimed.spec)
+        # A client of another version may give the same spec another meaning, and another hash.
+        if claimed.spec_hash not in (spec.hash, spec.earlier_hash):
             log.warning("a wake-up brought job %s with the hash of another spec; dropped", uid)
             return
-        if not told.user.isprintable():
-            log.warning("a wake-up brought job %s of a user who cannot be printed; dropped", uid)
+        if not claimed.user.isprintable():
+            log.warning(
+                "a wake-up brought job %s with a user name that cannot be printed; dropped", uid
+            )
             return
-        # All else follows from the spec, which has been checked.
-        new = replace(new_job(spec), uid=uid, user=told.user)
+        # Everything else is derived from the spec, which has been checked.
+        new = replace(new_job(spec), uid=uid, user=claimed.user)
         job_id = jobs.add(database, new, ACTOR)
-        log.info("job %d: recorded from its message, the record did not know it", job_id)
+        log.info("job %d: recorded from its message, it was not in the database", job_id)

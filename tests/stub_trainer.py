@@ -198,7 +198,7 @@ def serve(pipes: Pipes) -> None:
     inbox, outbox = Inbox(pipes.down), Outbox(pipes.up)
     again = True
     while again:
-        order = inbox.order()
+        order = inbox.assignment()
         verdict = Stub(pipes.up, outbox, order).verdict()
         again = order.job.again
         if not again:

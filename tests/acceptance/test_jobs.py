@@ -48,7 +48,7 @@ def test_a_job_goes_by_id_uid_and_last(stack: Fornada, trained: str, tmp_path: P
     last = str(stack.show("@last")["id"])
     assert f"job {last}: last, in queue nowhere" in told
     # Both began within the same weeks.
-    assert "more than one" in stack("show", uid[:4], code=4).stderr
+    assert "2 (" in stack("show", uid[:4], code=4).stderr
     assert stack.show("@last")["id"] == int(last)
     done = stack("cancel", "-q", f"{last}-{last}")
     assert done.stdout == f"{last}\n"

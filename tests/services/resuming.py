@@ -15,7 +15,7 @@ import numpy as np
 from fornada.settings import Settings
 from fornada.worker.messages import EpochReport, Failed, Finished, Started, Stopped, WhyStop
 from fornada.worker.trainer.process.pipes import Asked
-from fornada.worker.trainer.run import Baking
+from fornada.worker.trainer.run import JobRun
 from fornada.worker.trainer.state import tensors
 from fornada.worker.trainer.state.contents import State, StateHeader
 from fornada.worker.trainer.state.finding import SUFFIX, SavedState, states
@@ -147,7 +147,7 @@ def bake(
         asked.heard(message)
 
     with contextlib.redirect_stdout(io.StringIO()) as log:
-        verdict = Baking(order, Settings(**settings), asked, tell).verdict()
+        verdict = JobRun(order, Settings(**settings), asked, tell).verdict()
     return Run(folder, told, verdict, log.getvalue())
 
 

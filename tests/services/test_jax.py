@@ -116,6 +116,6 @@ def watched():
 run.make_deterministic = watched
 root = Path(sys.argv[1])
 order = job(document(reproducibility="deterministic"), root, root / "uid" / "attempt-1")
-said = run.Baking(order, Settings(), Asked(), lambda told: None).verdict()
+said = run.JobRun(order, Settings(), Asked(), lambda told: None).verdict()
 print("verdict:", type(said).__name__)
 """

@@ -14,7 +14,7 @@ from fornada.settings import Settings
 from fornada.worker.attempt_files import verify
 from fornada.worker.messages import EpochReport, Failed, Finished, Started, Stopped
 from fornada.worker.trainer.process.pipes import Asked
-from fornada.worker.trainer.run import Baking
+from fornada.worker.trainer.run import JobRun
 from fornada.worker.trainer.state.contents import Progress, State, StateHeader
 from fornada.worker.trainer.state.finding import states
 from fornada.worker.trainer.state.tensors import Arrays
@@ -120,8 +120,8 @@ def test_an_epoch_is_saved_and_told_beside_the_next(site: Path, expected: Outcom
 
     told: list[Started | EpochReport] = []
     alone: list[int] = []
-    baking = Baking(job(noisy(), site, folder), Settings(state_share=1.0), Watch(), tell)
-    verdict = baking.verdict()
+    job_run = JobRun(job(noisy(), site, folder), Settings(state_share=1.0), Watch(), tell)
+    verdict = job_run.verdict()
     assert isinstance(verdict, Finished), verdict
     assert alone == []
     assert [each.number for each in told[1:] if isinstance(each, EpochReport)] == list(range(1, 13))

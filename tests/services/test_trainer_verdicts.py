@@ -20,7 +20,7 @@ from fornada.worker.trainer.failures import TrainingFailed, failure
 from fornada.worker.trainer.model.build import _min_pooling
 from fornada.worker.trainer.model.keras_objects import CLASSES, METRIC_FUNCTIONS, make
 from fornada.worker.trainer.process.pipes import Asked
-from fornada.worker.trainer.run import Baking
+from fornada.worker.trainer.run import JobRun
 from tests.services.trainer_jobs import BINARY, CATEGORICAL, document, job, write_images
 
 # Keras converts its variables in a way that this NumPy warns about and the next refuses.
@@ -46,10 +46,10 @@ class Told:
         self, root: Path, folder: Path, asked: Asked | None = None, **changes: Any
     ) -> None:
         self.messages: list[Started | EpochReport] = []
-        baking = Baking(
+        job_run = JobRun(
             job(document(**changes), root, folder), SETTINGS, asked or Asked(), self.messages.append
         )
-        self.verdict = baking.verdict()
+        self.verdict = job_run.verdict()
 
     @property
     def epochs(self) -> list[EpochReport]:

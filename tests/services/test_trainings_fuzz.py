@@ -21,7 +21,7 @@ from fornada.spec import SpecProblems, from_document
 from fornada.spec.catalogue import FAMILIES, losses
 from fornada.worker.messages import EpochReport, Failed, Finished, Started
 from fornada.worker.trainer.process.pipes import Asked
-from fornada.worker.trainer.run import Baking
+from fornada.worker.trainer.run import JobRun
 from tests.services.trainer_jobs import job, png
 from tests.unit import spec_strategies as specs
 
@@ -141,13 +141,13 @@ def test_every_training_is_told_with_sense(data: st.DataObject) -> None:
     try:
         _write(root, counts)
         said: list[Started | EpochReport] = []
-        baking = Baking(
+        job_run = JobRun(
             job(spec, root, root / "jobs" / "1"),
             Settings(max_parameters=1_000_000),
             Asked(),
             said.append,
         )
-        _check(spec, baking.verdict(), said)
+        _check(spec, job_run.verdict(), said)
     finally:
         shutil.rmtree(root)
 

@@ -24,7 +24,7 @@ def test_a_second_worker_of_a_name_in_a_home_is_refused(site: Site) -> None:
         second = site.worker("--slots", "1", "--name", first.name)
 
         assert second.process.wait(30) == 5
-        assert f"a worker named {first.name} runs in {site.home} already" in second.text()
+        assert f"a worker named {first.name} already runs in {site.home}" in second.text()
         assert site.wait(site.add("fine"))["worker"]["name"] == first.name
 
 

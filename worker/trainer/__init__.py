@@ -1,1 +1,1 @@
-"""The process that trains one job: Keras, no credentials, one story in `run.py`."""
+"""The process that trains jobs with Keras. It has no credentials. `run.py` tells one job's run."""

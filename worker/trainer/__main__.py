@@ -1,11 +1,12 @@
-"""`python -P -m fornada.worker.trainer`: fork trainers, or look at a spec.
+"""`python -P -m fornada.worker.trainer`: fork trainers, or preview a spec.
 
     --factory-fd N              fork trainers; N is the descriptor of a socket to the worker
-    build SPEC --data-root R    build the spec's model and weigh it
+    build SPEC --data-root R    build the spec's model and compute its size
     data SPEC --data-root R     decode the spec's images
     pack SPEC --data-root R     decode them into packs
 
-SPEC is a file with the effective document as JSON. `preview` says what the last three answer.
+SPEC is a file with the effective document as JSON. `preview.py` describes the answers of the last
+three.
 """
 
 import argparse
@@ -23,10 +24,10 @@ def main() -> int:
     parser = _parser()
     arguments = parser.parse_args()
     if not arguments.look and arguments.factory_fd < 0:
-        parser.error("--factory-fd, build, data or pack: one of them is needed")
+        parser.error("expected one of --factory-fd, build, data, pack")
     confine()
     if arguments.look:
-        return _look(arguments)
+        return _preview(arguments)
     return _serve(arguments.factory_fd)
 
 
@@ -39,27 +40,27 @@ def _serve(factory_fd: int) -> NoReturn:
     from fornada.worker.trainer.process.pipes import Inbox, Outbox
     from fornada.worker.trainer.serve import serve
 
-    memory.settle()
+    memory.freeze()
     pipes = forking.trainers(factory_fd)
-    # From here on in a trainer. Its thread that reads is the first after the fork.
+    # From here on this process is a trainer. The reading thread of `Inbox` is its first thread.
     inbox, outbox = Inbox(pipes.down), Outbox(pipes.up)
     settle_backend()
     settings = Settings()
     limit(settings)
     serve(inbox, outbox, settings)
-    # All is reported: neither a thread of a library nor a full disk may turn this into a failure.
+    # Everything is reported. A thread of a library or a full disk must not make the exit fail.
     os._exit(0)
 
 
-def _look(arguments: argparse.Namespace) -> int:
+def _preview(arguments: argparse.Namespace) -> int:
     from fornada.worker.trainer.process.keras_import import import_keras
 
     import_keras()
     from fornada.worker.trainer import preview
 
-    # What has been imported stays: the collector passes over it from now on.
+    # Imported objects stay for good, so the garbage collector need not check them.
     gc.freeze()
-    # A library that writes to descriptor 1 writes to stderr; stdout has our answers alone.
+    # What libraries write to descriptor 1 goes to stderr, so stdout holds only the answers.
     sys.stdout = os.fdopen(os.dup(1), "w", errors="backslashreplace")
     os.dup2(2, 1)
     looks = {"build": preview.build, "data": preview.data, "pack": preview.pack}

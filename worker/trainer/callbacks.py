@@ -1,4 +1,4 @@
-"""The callbacks of a job: Keras's own from the spec, the files of models, and the records'."""
+"""The callbacks of a job: those of the spec, and those that save models and collect metrics."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,13 +20,15 @@ Metrics = dict[str, float]
 
 
 class SwapEMAWeights(keras.callbacks.SwapEMAWeights):  # type: ignore[misc]
-    """Keras's, which a training can be stopped in and continued with.
+    """Keras's SwapEMAWeights, made so that a training can stop in it and resume.
 
-    Keras forgets the weights that are not averaged after the last epoch; who trains on needs them.
+    After the last epoch Keras drops the weights that are not averaged. A training that goes on
+    from there needs them.
 
     Attributes:
-        testing: whether a validation is under way, which is continued without another swap.
-        raw: the weights that are not averaged, after the last epoch; else empty.
+        testing: whether a validation is running. If it is resumed, the weights are not swapped
+            again.
+        raw: the weights that are not averaged, set after the last epoch; otherwise None.
     """
 
     def __init__(self, swap_on_epoch: bool = False) -> None:
@@ -35,7 +37,7 @@ class SwapEMAWeights(keras.callbacks.SwapEMAWeights):  # type: ignore[misc]
         self.raw: list[NDArray[Any]] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Train on with the weights that are not averaged."""
+        """Go back to the weights that are not averaged."""
         if self.raw:
             for average, raw in zip(self._averages, self.raw, strict=True):
                 average.assign(raw)
@@ -44,12 +46,12 @@ class SwapEMAWeights(keras.callbacks.SwapEMAWeights):  # type: ignore[misc]
             super().on_epoch_begin(epoch, logs)
 
     def on_test_begin(self, logs: Mapping[str, float] | None = None) -> None:
-        """Validate with the averages."""
+        """Put the averages into the model for the validation."""
         super().on_test_begin(logs)
         self.testing = True
 
     def on_test_end(self, logs: Mapping[str, float] | None = None) -> None:
-        """As it was before."""
+        """Take the averages out of the model again."""
         super().on_test_end(logs)
         self.testing = False
 
@@ -59,22 +61,23 @@ class SwapEMAWeights(keras.callbacks.SwapEMAWeights):  # type: ignore[misc]
         return list(optimizer._model_variables_moving_average)
 
     def _finalize_ema_values(self) -> None:
-        # They stand where the averages stood, and are about to be written over.
+        # The swap has put the raw weights into the variables of the averages. Keras overwrites
+        # these variables next.
         self.raw = [keras.ops.convert_to_numpy(average) for average in self._averages]
         super()._finalize_ema_values()
 
 
 class TerminateOnNaN(keras.callbacks.TerminateOnNaN):  # type: ignore[misc]
-    """Keras's own; with `raise_error` its exception becomes the job's verdict.
+    """Keras's TerminateOnNaN; with `raise_error` its exception becomes the job's failure.
 
-    Without `raise_error` it stops the training, which ends the job as DIVERGED too.
+    Without `raise_error` it stops the training, and the job also fails as DIVERGED.
     """
 
     def on_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Look at the loss after a batch.
+        """Check the loss after a batch.
 
         Raises:
-            TrainingFailed: DIVERGED, with the batch, where the loss is no number.
+            TrainingFailed: DIVERGED, with the batch, when the loss is NaN or infinite.
         """
         try:
             super().on_batch_end(batch, logs)
@@ -83,10 +86,10 @@ class TerminateOnNaN(keras.callbacks.TerminateOnNaN):  # type: ignore[misc]
 
 
 class Records(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keeps what the other callbacks made of an epoch's logs, for the report.
+    """Keeps the logs of an epoch, with what other callbacks added, for the epoch's report.
 
     Attributes:
-        logs: of the last epoch, with what a callback added.
+        logs: the logs of the last epoch.
     """
 
     def __init__(self) -> None:
@@ -94,15 +97,15 @@ class Records(keras.callbacks.Callback):  # type: ignore[misc]
         self.logs: Metrics = {}
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Last in the list, so that it sees `learning_rate` where Keras adds it."""
+        """Keep the logs. This callback runs last, so it sees a `learning_rate` that Keras adds."""
         self.logs = {name: float(value) for name, value in (logs or {}).items()}
 
 
 class EventFiles:
-    """TensorBoard's event files, named and laid out as Keras's TensorBoard callback does.
+    """TensorBoard's event files, with the names and layout of Keras's TensorBoard callback.
 
-    Written with TensorFlow's own writer: the callback needs the tensorboard package, which
-    reading the files needs, but not a worker.
+    TensorFlow's writer writes them, because the callback needs the tensorboard package. A worker
+    does not have it; only reading the files needs it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -110,7 +113,7 @@ class EventFiles:
         self._writers: dict[str, Any] = {}
 
     def add(self, *epochs: EpochReport) -> None:
-        """Write the scalars of epochs, zero-based as in Keras's files."""
+        """Write the scalars of epochs; steps count from 0, as in Keras's files."""
         for epoch in epochs:
             for name, value in {**epoch.metrics, "learning_rate": epoch.learning_rate}.items():
                 run = "validation" if name.startswith("val_") else "train"
@@ -135,36 +138,36 @@ class EventFiles:
 
 
 def from_spec(spec: Spec, folder: Path) -> tuple[list[Any], BestModel]:
-    """The spec's callbacks in its order, the best model's in the first checkpoint's place.
+    """Create the spec's callbacks in their order, with `BestModel` at the first checkpoint.
 
     Args:
-        spec: `callbacks`, and `monitor`, which the first checkpoint decides.
-        folder: of the attempt.
+        spec: its `callbacks`, and its `monitor`, which the first checkpoint decides.
+        folder: the attempt's folder.
     Returns:
-        All callbacks, and among them the one that keeps the best model.
+        All callbacks, and the one of them that keeps the best model.
     """
     files = ModelFiles(folder)
     best = _best_model(spec, files)
-    made: list[Any] = []
+    callbacks: list[Any] = []
     for item in spec.callbacks:
-        if item.class_name == CHECKPOINT and best not in made:
-            made.append(best)
+        if item.class_name == CHECKPOINT and best not in callbacks:
+            callbacks.append(best)
         if item.class_name != CHECKPOINT or writes_own_file(item):
-            made.append(_callback(item, files))
-    return (made if best in made else [*made, best]), best
+            callbacks.append(_callback(item, files))
+    return (callbacks if best in callbacks else [*callbacks, best]), best
 
 
 def _best_model(spec: Spec, files: ModelFiles) -> BestModel:
     first = next((item for item in spec.callbacks if item.class_name == CHECKPOINT), None)
-    # One that has a file of its own asks for nothing beside it.
-    asks = {} if first is None or writes_own_file(first) else first.arguments
+    # The arguments of a checkpoint with a file name of its own say nothing about the best model.
+    arguments = {} if first is None or writes_own_file(first) else first.arguments
     return BestModel(
         files,
         spec.monitor,
-        verbose=bool(asks.get("verbose")),
-        weights=bool(asks.get("save_weights_only")),
-        # Averages come into the model at the end alone, and this is the file of the end.
-        last=not asks.get("save_best_only", True) or _averages(spec),
+        verbose=bool(arguments.get("verbose")),
+        weights=bool(arguments.get("save_weights_only")),
+        # Averaged weights are in the model only after training, so `last.keras` must hold them.
+        last=not arguments.get("save_best_only", True) or _averages(spec),
     )
 
 

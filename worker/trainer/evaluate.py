@@ -20,19 +20,19 @@ def evaluate(
     classes: tuple[str, ...],
     check: Callable[[], None],
 ) -> TestResult:
-    """Measure a model on a set in its fixed order.
+    """Measure a model on the test set, in its fixed order.
 
     Args:
-        engine: of the model.
-        spec: its loss.
+        engine: the model's engine.
+        spec: its loss and its model.
         images: the test set.
-        classes: names in the order of labels.
-        check: called between blocks of batches; what it raises ends the evaluation.
+        classes: class names in the order of the labels.
+        check: called between blocks of batches; an exception from it ends the evaluation.
     """
     logs = engine.evaluate(images, keras.callbacks.CallbackList(), check)
     logits = bool(spec.compile.loss.arguments["from_logits"])
-    # A sigmoid's outputs are compared with one half whatever the loss takes them for, as by
-    # Keras's `accuracy`.
+    # The outputs of a sigmoid are compared with 0.5, whatever `from_logits` says. Keras's
+    # `accuracy` does the same.
     shares = outputs.of(spec.model).gives is outputs.Gives.BETWEEN_0_AND_1
     predicted = predicted_labels(engine.predict(images, check), from_logits=logits and not shares)
     matrix = confusion_matrix(images.labels, predicted, len(classes))
@@ -46,17 +46,17 @@ def evaluate(
 
 
 def predicted_labels(outputs: NDArray[np.float32], *, from_logits: bool) -> NDArray[np.int64]:
-    """The class that a model chooses.
+    """The class that a model chooses for each image.
 
     Args:
         outputs: shape (count, classes), or (count, 1) where there are two classes.
-        from_logits: whether outputs are logits, which matters to a single one alone.
+        from_logits: whether outputs are logits; matters only for shape (count, 1).
     Returns:
         Labels, shape (count,).
     """
     if outputs.shape[1] > 1:
         return np.asarray(outputs.argmax(axis=1), np.int64)
-    # The logit of one half is zero.
+    # A probability of 0.5 is a logit of 0.
     return np.asarray(outputs[:, 0] > (0.0 if from_logits else 0.5), np.int64)
 
 
@@ -70,14 +70,14 @@ def confusion_matrix(
 
 
 def per_class(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> dict[str, PerClass]:
-    """Precision, recall, F1 and support of each class; 0 where nothing can be divided."""
-    right = matrix.diagonal()
-    called, support = matrix.sum(axis=0), matrix.sum(axis=1)
+    """Precision, recall, F1 and support of each class; 0 instead of a division by zero."""
+    correct = matrix.diagonal()
+    predicted, support = matrix.sum(axis=0), matrix.sum(axis=1)
     return {
         name: PerClass(
-            precision=_share(right[i], called[i]),
-            recall=_share(right[i], support[i]),
-            f1=_share(2 * right[i], called[i] + support[i]),
+            precision=_share(correct[i], predicted[i]),
+            recall=_share(correct[i], support[i]),
+            f1=_share(2 * correct[i], predicted[i] + support[i]),
             support=int(support[i]),
         )
         for i, name in enumerate(classes)

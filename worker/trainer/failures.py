@@ -1,4 +1,4 @@
-"""What can go wrong in a trainer, and the one place that gives it a code."""
+"""Gives every exception of a trainer a failure code and a message."""
 
 import errno
 import re
@@ -11,7 +11,12 @@ from fornada.spec import PathRefused, SpecProblems, wording
 
 
 class TrainingFailed(Exception):  # the word of the job's record
-    """A job that cannot succeed, with the code of the closed list and the epoch, 0 before any."""
+    """The job cannot succeed.
+
+    Attributes:
+        code: the failure's code.
+        epoch: the epoch in which it failed, 0 before the first.
+    """
 
     def __init__(self, code: FailureCode, message: str, *, epoch: int = 0) -> None:
         super().__init__(message)
@@ -19,7 +24,7 @@ class TrainingFailed(Exception):  # the word of the job's record
         self.epoch = epoch
 
 
-# What a person puts right: the message says it all, and no traceback helps.
+# Failures that the user can correct. The message is enough, so no traceback is printed.
 EXPECTED = frozenset(FailureCode) - {
     FailureCode.GPU_OOM,
     FailureCode.HOST_OOM,
@@ -30,10 +35,10 @@ EXPECTED = frozenset(FailureCode) - {
 
 
 def failure(error: BaseException) -> TrainingFailed:
-    """Give any exception its code and a message that a person can act on.
+    """Give an exception a code and a message that says what to do.
 
     Args:
-        error: what ended the job.
+        error: the exception that ended the job.
     """
     if isinstance(error, TrainingFailed):
         return error
@@ -41,7 +46,7 @@ def failure(error: BaseException) -> TrainingFailed:
         return TrainingFailed(error.code, str(error))
     code = _code(error)
     if code is FailureCode.HOST_OOM and (most := memory_limit()) is not None:
-        # Another host of the same settings has no more.
+        # A retry on another host would not help, because the limit is the same there.
         code = FailureCode.RESOURCE_LIMIT
         why = (
             f"The trainer may allocate {most:,} bytes (FORNADA_MAX_MEMORY_BYTES) and needs more; "
@@ -59,15 +64,15 @@ def failure(error: BaseException) -> TrainingFailed:
 
 
 def trace(error: BaseException) -> str:
-    """The traceback as text, its end where it is long."""
+    """The traceback as text; only its end when it is long."""
     return "".join(traceback.format_exception(error))[-_LONGEST_TRACE:]
 
 
 def printable(text: str) -> str:
-    """Text that any log, terminal and JSON document can hold: a file's name may be any bytes.
+    """Make text safe for any log, terminal and JSON document: a file name may hold any bytes.
 
     Args:
-        text: line ends are kept; other characters that cannot be shown become escapes.
+        text: line ends are kept; other characters that cannot be printed are escaped.
     """
     return "\n".join(map(wording.printable, text.split("\n")))
 
@@ -78,7 +83,7 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}"
 
 
-# Characters of a traceback in a record; TensorFlow repeats whole graphs in some.
+# Most characters of a traceback in the database; TensorFlow prints whole graphs in some.
 _LONGEST_TRACE = 32_000
 
 _MESSAGES = {
@@ -97,7 +102,7 @@ def memory_limit() -> int | None:
 
 def _code(error: BaseException) -> FailureCode:
     text = str(error)
-    # TensorFlow's own writers call a full disk an exhausted resource.
+    # TensorFlow's file writers report a full disk as ResourceExhaustedError.
     if "No space left on device" in text or "Disk quota exceeded" in text:
         return FailureCode.DISK_FULL
     if isinstance(error, MemoryError):

@@ -1,9 +1,9 @@
-"""Looks at a spec without training it: builds its model, decodes or packs its images.
+"""Previews a spec without training it: builds its model, decodes or packs its images.
 
 Each function prints JSON objects on stdout, one a line, which `fornada.preview` reads:
 
-    text                                    what there is to say of the model or of the images
-    done, total                             so many images of a folder are decoded, of so many
+    text                                    a description of the model or of the images
+    done, total                             images of a folder that are decoded, of so many
     folder, images, pack, bytes, unpacked   a folder is packed, or `unpacked` says why it is not
     code, message                           why a job would fail; the last line
 
@@ -35,42 +35,42 @@ EXIT_INVALID = 3
 
 
 def build(file: Path, data_root: Path) -> int:
-    """Tell the model's summary and what it takes; its classes are counted, nothing is decoded.
+    """Print the model's summary and its memory. Class folders are counted, no image is decoded.
 
     Args:
         file: the spec's effective document as JSON.
-        data_root: what its paths are relative to.
+        data_root: folder that the spec's paths are relative to.
     """
-    return _told(lambda: _build(_read(file), data_root))
+    return _answer_text(lambda: _build(_read(file), data_root))
 
 
 def data(file: Path, data_root: Path) -> int:
-    """Decode all images of a spec; tell what was found, or every bad file.
+    """Decode all images of a spec; print their numbers, or every bad file.
 
-    Where a folder or a class is wrong, only bad files are told: those of the other folders.
+    When a folder or a class is wrong, the bad files of the other folders are still found.
 
     Args:
         file: the spec's effective document as JSON.
-        data_root: what its paths are relative to.
+        data_root: folder that the spec's paths are relative to.
     """
-    return _told(lambda: _decode(_read(file), data_root))
+    return _answer_text(lambda: _decode(_read(file), data_root))
 
 
 def pack(file: Path, data_root: Path) -> int:
-    """Pack all images of a spec; tell how far it is, and what became of each folder.
+    """Pack all images of a spec; print the progress, and the result for each folder.
 
     Args:
         file: the spec's effective document as JSON.
-        data_root: what its paths are relative to.
+        data_root: folder that the spec's paths are relative to.
     """
     stdout = sys.stdout
 
     def tell(**message: object) -> None:
         _answer(stdout, **message)
 
-    # What is printed meanwhile is for a job's log.
+    # Anything else that is printed is meant for a job's log, so it goes to stderr.
     with redirect_stdout(sys.stderr):
-        return _looked(lambda: _pack(_read(file), data_root, tell), stdout)
+        return _answer_failure(lambda: _pack(_read(file), data_root, tell), stdout)
 
 
 def _build(spec: Spec, data_root: Path) -> None:
@@ -96,7 +96,7 @@ def _build(spec: Spec, data_root: Path) -> None:
 def _decode(spec: Spec, data_root: Path) -> None:
     found = inspect(spec, data_root)
     if found.problems:
-        # Whoever asked has them with file and line; the images are looked at all the same.
+        # `fornada.preview` shows these problems with file and line. The images are still checked.
         with redirect_stdout(sys.stderr):
             read_sources(spec, _readable(found, data_root), Settings(), Observer())
         return
@@ -107,11 +107,11 @@ def _decode(spec: Spec, data_root: Path) -> None:
 
 
 def _readable(found: Inspection, data_root: Path) -> dict[Role, Listing]:
-    """What may be read of folders of which something is wrong: nothing outside the data root."""
+    """The images that may be read although something is wrong: those inside the data root."""
     readable: dict[Role, Listing] = {}
     for role, listing in found.listings.items():
-        away = set(outside(listing, data_root))
-        files = tuple(file for file in listing.files if file not in away)
+        forbidden = set(outside(listing, data_root))
+        files = tuple(file for file in listing.files if file not in forbidden)
         if files:
             readable[role] = replace(listing, files=files, labels=())
     return readable
@@ -139,19 +139,20 @@ def _read(file: Path) -> Spec:
     return from_document(json.loads(file.read_text()))
 
 
-def _told(look: Callable[[], None]) -> int:
-    """Look, and answer with all that was printed; where a job would fail, only with the reason."""
+def _answer_text(preview: Callable[[], None]) -> int:
+    """Run a preview and answer with all that it printed, or only with the reason of a failure."""
     stdout = sys.stdout
     with redirect_stdout(StringIO()) as printed:
-        status = _looked(look, stdout)
+        status = _answer_failure(preview, stdout)
     if status == EXIT_DONE:
         _answer(stdout, text=printed.getvalue())
     return status
 
 
-def _looked(look: Callable[[], None], stdout: TextIO) -> int:
+def _answer_failure(preview: Callable[[], None], stdout: TextIO) -> int:
+    """Run a preview and answer with the reason if a job would fail; the exit status."""
     try:
-        look()
+        preview()
     except (TrainingFailed, SpecProblems, PathRefused) as error:
         failed = failure(error)
         _answer(stdout, code=failed.code, message=str(failed))

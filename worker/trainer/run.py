@@ -33,14 +33,14 @@ from fornada.worker.trainer.training import Begun, Training
 Tell = Callable[[Started | EpochReport], None]
 
 
-class Baking:
-    """One job in this process.
+class JobRun:
+    """The run of one job in this process.
 
     Args:
-        job: what the supervisor sent.
-        settings: limits.
-        asked: whether the supervisor wants it to end.
-        tell: how it hears; of epochs in a thread beside the training.
+        job: the supervisor's message.
+        settings: the limits of the job.
+        asked: whether the supervisor asked the job to stop.
+        tell: sends a message to the supervisor; for epochs, called in another thread.
     """
 
     def __init__(self, job: Train, settings: Settings, asked: Asked, tell: Tell) -> None:
@@ -51,22 +51,22 @@ class Baking:
         self._training: Training | None = None
 
     def verdict(self) -> Finished | Stopped | Failed:
-        """Bake, and say how it ended."""
+        """Train the job, and say how it ended."""
         try:
-            verdict: Finished | Stopped = self._bake()
+            verdict: Finished | Stopped = self._train()
         except StopAsked as stop:
             with suppress(OSError):
                 print(f"stopped: {stop.reason}")
-            self._on_disk(Training.keep)
+            self._save_if_possible(Training.keep)
             verdict = Stopped(reason=stop.reason, best=self._best, files=self._files())
-        except Exception as error:  # noqa: BLE001 - the last resort, and the only one: whatever a
-            # job does wrong must reach its record with a code, and not end as a silent crash.
+        except Exception as error:  # noqa: BLE001 - the only broad except: every error of a job
+            # must reach the database with a code, and not end as a silent crash.
             return self._failed(error)
         self._release()
         return verdict
 
-    def _on_disk(self, save: Callable[[Training], None]) -> None:
-        """Save where the training stands, if that is possible: it is to end, and ends."""
+    def _save_if_possible(self, save: Callable[[Training], None]) -> None:
+        """Save the training state. The job ends all the same if that fails."""
         try:
             if self._training:
                 save(self._training)
@@ -75,30 +75,30 @@ class Baking:
                 print(f"state: not saved: {error}")
 
     def _release(self) -> None:
-        """Leave what was compiled to the next job of this process."""
+        """Let the next job of this process use the compiled programs."""
         if self._training:
             self._training.engine.release()
 
     def _failed(self, error: Exception) -> Failed:
-        self._on_disk(Training.settle)
-        found = failed(error)
+        self._save_if_possible(Training.settle)
+        message = failed(error)
         # The log may be on the disk that is full.
         with suppress(OSError):
-            print(f"{found.code}: {found.message}")
-            if error.__cause__ is not None or found.code not in EXPECTED:
-                print(found.traceback)
-        epoch = found.epoch or (self._training.epoch if self._training else 0)
-        left = {"epoch": epoch, "best": self._best, "files": self._files()}
-        return found.model_copy(update=left)
+            print(f"{message.code}: {message.message}")
+            if error.__cause__ is not None or message.code not in EXPECTED:
+                print(message.traceback)
+        epoch = message.epoch or (self._training.epoch if self._training else 0)
+        results = {"epoch": epoch, "best": self._best, "files": self._files()}
+        return message.model_copy(update=results)
 
-    def _bake(self) -> Finished:
+    def _train(self) -> Finished:
         job, folder = self._job, self._job.folder
         spec = from_document(job.spec)
         atomic_files.write_text(folder / "spec.yaml", to_yaml(spec, job.data_root))
         for warning in spec.warnings:
             print(f"warning: {warning.what}")
         if spec.reproducibility == "deterministic":
-            # Before JAX is asked for its devices.
+            # This must come before JAX looks for its devices.
             make_deterministic()
         environment.write(folder, spec)
 
@@ -127,7 +127,7 @@ class Baking:
 
         test = None
         if sets.test is not None:
-            # What is measured lies on disk; a model that is loaded would be compiled once more.
+            # Measure the weights that are on disk. Loading the whole model would compile it again.
             model.load_weights(best.file.path)
             test = evaluate(training.engine, spec, sets.test, sets.classes, self._check)
             atomic_files.write_json(folder / "evaluation.json", test.model_dump())
@@ -171,7 +171,7 @@ class Baking:
 
 
 def failed(error: Exception) -> Failed:
-    """The verdict on a job that an exception ended; without what it left."""
+    """The message about a job that an exception ended, without its files."""
     found = failure(error)
     return Failed(
         code=found.code,

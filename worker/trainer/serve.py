@@ -1,4 +1,4 @@
-"""Serves jobs one after the other, each as if it were the first of its process."""
+"""Runs jobs one after the other, each as if it were the first of its process."""
 
 import os
 import sys
@@ -11,25 +11,25 @@ from fornada.settings import Settings
 from fornada.worker.messages import Failed, Finished, Stopped
 from fornada.worker.trainer.process import memory, reset
 from fornada.worker.trainer.process.pipes import Assignment, Inbox, Outbox
-from fornada.worker.trainer.run import Baking, failed
+from fornada.worker.trainer.run import JobRun, failed
 
 
 def serve(inbox: Inbox, outbox: Outbox, settings: Settings) -> None:
-    """Train what comes, until a job was the last that this process may take.
+    """Train one job after the other, up to the last that this process may take.
 
     Args:
-        inbox: what the supervisor sends.
-        outbox: how it hears.
-        settings: limits.
+        inbox: receives the supervisor's messages.
+        outbox: sends messages to the supervisor.
+        settings: the limits of the jobs.
     """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     room = memory.Room(settings.max_memory_bytes)
     while True:
-        order = inbox.order()
-        verdict = _bake(order, outbox, settings)
-        # A failure may have left anything behind.
-        if order.job.again and not isinstance(verdict, Failed):
+        assignment = inbox.assignment()
+        verdict = _run(assignment, outbox, settings)
+        # After a failure the state of this process is unknown, so it takes no other job.
+        if assignment.job.again and not isinstance(verdict, Failed):
             reset.forget()
             memory.give_back()
             if room.left:
@@ -40,19 +40,20 @@ def serve(inbox: Inbox, outbox: Outbox, settings: Settings) -> None:
         return
 
 
-def _bake(order: Assignment, outbox: Outbox, settings: Settings) -> Finished | Stopped | Failed:
+def _run(assignment: Assignment, outbox: Outbox, settings: Settings) -> Finished | Stopped | Failed:
+    job = assignment.job
     try:
-        # A warning is said once, and again for the next job.
-        with _logged(order.job.folder / "train.log"), warnings.catch_warnings():
-            return Baking(order.job, settings, order.asked, outbox.tell).verdict()
+        # Python prints a warning once; `catch_warnings` lets the next job print it again.
+        with _logged(job.folder / "train.log"), warnings.catch_warnings():
+            return JobRun(job, settings, assignment.asked, outbox.tell).verdict()
     except OSError as error:
-        # Of the log alone: Baking has a verdict on all others.
+        # Only an error of the log itself: JobRun handles all others.
         return failed(error)
 
 
 @contextmanager
 def _logged(path: Path) -> Iterator[None]:
-    """Meanwhile all that is printed, by Python or by native code, is the job's log."""
+    """Write everything that Python or native code prints into the job's log."""
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     own = [os.dup(descriptor) for descriptor in (1, 2)]
     try:
@@ -60,7 +61,7 @@ def _logged(path: Path) -> Iterator[None]:
         yield
     finally:
         _point_to(own)
-        # What a full disk did not take must not be in the next job's log.
+        # Drop text that a full disk did not take, so that it is not in the next job's log.
         _flush()
         for descriptor in (log, *own):
             os.close(descriptor)

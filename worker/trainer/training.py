@@ -1,4 +1,4 @@
-"""The epochs of a job: what `fit` does around its batches, in our own order of images."""
+"""The epochs of a job: what Keras's `fit` does around its batches, in Fornada's order of images."""
 
 import math
 import time
@@ -28,8 +28,9 @@ from fornada.worker.trainer.state.live import Live
 from fornada.worker.trainer.state.store import StateStore, earlier_attempts, remove_earlier
 from fornada.worker.trainer.state.tensors import Broken
 
-# Epochs told when a training goes on, in one line of some 300 bytes each: a supervisor reads 64 MB.
-# Earlier ones stand in the record already, unless the database has been away for days.
+# Most epochs in the message of a resumed training. Each takes about 300 bytes, and a supervisor
+# reads lines of up to 64 MiB. Earlier epochs are already in the database, unless it has not
+# answered for days.
 _MOST_RESTORED = 100_000
 
 
@@ -38,10 +39,10 @@ class Begun:
     """Where a training begins.
 
     Attributes:
-        first_epoch: numbered from 1.
-        first_batch: batches of it that are done.
+        first_epoch: the first epoch to train, counted from 1.
+        first_batch: batches of that epoch that are already trained.
         restored: the epochs before it.
-        best: the best model of those.
+        best: the best model of the restored epochs.
         inexact: why the numbers may differ from those of a run that was never stopped.
     """
 
@@ -56,14 +57,14 @@ class Training:
     """Trains one model over the epochs of its spec.
 
     Args:
-        spec: `fit`, `callbacks`, and the order in `data`.
+        spec: its `fit`, its `callbacks`, and the order in its `data`.
         model: built and compiled.
-        sets: what it learns from.
-        origin: of the states it saves.
-        folder: of the attempt; the callbacks and the states write there.
+        sets: the images.
+        origin: what the states that it saves say about their origin.
+        folder: the attempt's folder, for models and states.
         every_s: how often the state is saved within an epoch.
-        share: of the time, that saving may take.
-        check: called between blocks of batches; what it raises ends the training.
+        share: largest share of the time that saving may take.
+        check: called between blocks of batches; an exception from it ends the training.
     """
 
     def __init__(  # noqa: PLR0913 - what a training is made of
@@ -84,7 +85,7 @@ class Training:
         self._origin = origin
         self._folder = folder
         example = sets.train.example()
-        # A state can be saved between two blocks alone.
+        # A state can only be saved between two blocks.
         block_s = min(BLOCK_S, every_s)
         self.engine = Engine(model, spec.data.batch_size, example, block_s=block_s)
         self.engine.jit = origin.maker.jit
@@ -103,10 +104,13 @@ class Training:
         self._file = HistoryFile(folder)
         self._events = callbacks.EventFiles(folder)
         self._inexact: str | None = None
-        # Where the model stands; inside an epoch, when this process began with its part of it.
+        # What the model has been trained on so far.
         self._place = Progress()
+        # When this process began its part of the present epoch; None between two epochs.
         self._since: float | None = None
+        # Whether `finish` has begun: from then on the model must not be saved as a state.
         self._over = False
+        # The epoch being trained, or the last one; 0 before the first.
         self.epoch = 0
 
     @property
@@ -131,27 +135,27 @@ class Training:
         return StopReason.EARLY_STOPPING if early else StopReason.COMPLETED
 
     def begin(self, attempts: Sequence[Path] = ()) -> Begun:
-        """Begin where the furthest good state of these attempts was saved, or from nothing.
+        """Resume from the most advanced good state of these attempts, or start from the beginning.
 
         Args:
-            attempts: folders of earlier attempts, or of those of a job that this one continues.
+            attempts: folders of earlier attempts of this job, or of the job that it continues.
 
         Raises:
-            TrainingFailed: DATA_MISSING, where a job is continued of which no state can be used;
-                ARTIFACT_WRITE, where a state may be good and cannot be read.
+            TrainingFailed: DATA_MISSING when this job continues another and no state of that job
+                can be used; ARTIFACT_WRITE when a state cannot be read but may be good.
         """
         self._model.stop_training = False
-        # Before the state: it has the callbacks forget what they know.
+        # This must come before the state is restored, because it resets the callbacks.
         self._callbacks.on_train_begin()
-        jobs = self._folder.parent
+        own_attempts = self._folder.parent
         restored: list[RestoredEpoch] = []
         if found := self._find(attempts):
             restored = self._restore(*found)
-        elif strangers := [folder for folder in attempts if folder.parent != jobs]:
+        elif others := [folder for folder in attempts if folder.parent != own_attempts]:
             raise TrainingFailed(
                 FailureCode.DATA_MISSING,
                 f"no training state of the job that this one continues can be used; looked in "
-                f"{', '.join(str(folder) for folder in strangers)}. The log says why. "
+                f"{', '.join(str(folder) for folder in others)}. The log says why. "
                 "Submit the spec as a job of its own to train it from the start.",
             )
         return Begun(
@@ -163,18 +167,18 @@ class Training:
         )
 
     def run(self, tell: Callable[[EpochReport], object]) -> None:
-        """Train until the spec's number of epochs, or a callback, ends it.
+        """Train until all epochs of the spec are done, or a callback ends the training.
 
-        The callbacks have not heard of the end yet: `finish` tells them.
+        `on_train_end` of the callbacks is not called here, but in `finish`.
 
         Args:
-            tell: called with each epoch, in order, in a thread beside the training: once its
-                state is saved, so that nobody who goes on forgets it; also where that fails, or
-                costs too much to be done every epoch, since it is trained.
+            tell: called with each epoch, in order, in another thread. An epoch is reported after
+                its state is saved, so that a resumed attempt knows every reported epoch. It is
+                also reported when the save fails, or is skipped because it would take too long.
 
         Raises:
-            TrainingFailed: DIVERGED, or MODEL_INVALID where the model does not fit its loss;
-                DISK_FULL, at the latest when the next state is due, or all epochs are trained.
+            TrainingFailed: DIVERGED; MODEL_INVALID when the model does not fit its loss;
+                DISK_FULL, raised at the latest when the next state is due or all epochs are done.
         """
         while self._place.epochs < self._spec.fit.epochs and not self._model.stop_training:
             self.epoch = self._place.epochs + 1
@@ -185,20 +189,20 @@ class Training:
                     self._save()
             finally:
                 self._keeper.after(partial(tell, epoch))
-        # Again where the last epoch's found no room, or another attempt trained it.
+        # Save now if the last epoch's state found no space, or another attempt trained that epoch.
         self.keep()
 
     def finish(self) -> Best:
         """End the training after its last epoch.
 
         Raises:
-            TrainingFailed: DIVERGED, where no epoch had a value to call the best.
+            TrainingFailed: DIVERGED when no epoch could be called the best.
         """
-        # What follows changes the model, and is done again by who goes on from the last state.
+        # The next steps change the model. A training that resumes from the last state repeats them.
         self._over = True
         self._model.optimizer.finalize_variable_values(self._model.trainable_weights)
         self._callbacks.on_train_end(self._records.logs)
-        # As Keras leaves the model after `fit`: averaged, or with the best weights restored.
+        # Now the model is as Keras leaves it after `fit`: averaged, or with its best weights.
         self._best_model.save_last()
         self._events.close()
         if self.best is None:
@@ -207,30 +211,30 @@ class Training:
         return self.best
 
     def keep(self) -> None:
-        """Have the state on disk, and every epoch told.
+        """Save the present state, and wait until it is on disk and every epoch is reported.
 
         Raises:
-            TrainingFailed: DISK_FULL, after three times without room.
+            TrainingFailed: DISK_FULL, after three saves without space.
         """
         self.settle()
         self._save()
         self.settle()
 
     def settle(self) -> None:
-        """Wait for what is being saved, and told after it.
+        """Wait until running saves have ended, and the reports that follow them.
 
         Raises:
-            TrainingFailed: DISK_FULL, after three times without room.
+            TrainingFailed: DISK_FULL, after three saves without space.
         """
         self._keeper.settle()
 
     def succeed(self) -> list[FileRecord]:
-        """Remove every state of the job but the last, which another job may continue.
+        """Remove all states of the job except the last, from which another job may continue.
 
-        And what the kills of earlier attempts left half written.
+        Also remove the unfinished files of earlier attempts that were killed.
         """
         kept = self._keeper.close()
-        # Where no state of this attempt found room, the last one is an earlier attempt's.
+        # If no state of this attempt found space, the last state belongs to an earlier attempt.
         if kept:
             remove_earlier(self._folder, self._origin.attempt)
         for earlier in earlier_attempts(self._folder, self._origin.attempt):
@@ -238,7 +242,7 @@ class Training:
         return kept
 
     def _save(self) -> None:
-        """Begin to save the state, if there is one that is not saved yet."""
+        """Start saving the state, unless there is nothing new to save."""
         if self._over or self._place.order == (0, 0) or self._keeper.has(self._place):
             return
         self._keeper.save(self._state)
@@ -286,7 +290,7 @@ class Training:
         return message
 
     def _train(self, epoch: int) -> Logs:
-        """Loss and metrics of the epoch's batches; trains those that are not done yet."""
+        """Train the batches of the epoch that are not done yet; the epoch's loss and metrics."""
         if self._place.logs is not None:
             return self._place.logs
         data = self._spec.data
@@ -300,8 +304,8 @@ class Training:
                 first_batch=self._place.batch,
             )
         except REFUSALS as error:
-            # Most was found by `prove`; what is left is found in training alone, or depends on
-            # the numbers.
+            # `prove` has found most errors of a model. Others show only in training, or depend on
+            # the values.
             found = refusal(self._spec, self._model, self._sets.train.example())
             raise found or TrainingFailed(
                 FailureCode.MODEL_INVALID, f"compile: {reason(error)}", epoch=self.epoch
@@ -312,12 +316,12 @@ class Training:
         return logs
 
     def _between(self, batch: int) -> None:
-        """Between two blocks of training."""
+        """Called between two blocks of training, after `batch` batches."""
         self._place = self._place.model_copy(update={"batch": batch})
         self._pause()
 
     def _pause(self) -> None:
-        """Wherever the training may end, and its state be saved."""
+        """Stop here if asked to, and save the state if it is due."""
         self._check()
         if self._keeper.due:
             self._save()
@@ -326,18 +330,18 @@ class Training:
         try:
             return find(attempts, self._folder.parent, self._fits, print)
         except OSError as error:
-            # Never from the start instead: that would be the end of all that is trained.
+            # Do not start from the beginning instead: that would throw away the trained epochs.
             raise TrainingFailed(
                 FailureCode.ARTIFACT_WRITE,
                 f"a training state could not be read: {first_line(error)}. It is kept: retry when "
-                "its disk is well, or --fresh to train from the start.",
+                "its disk works again, or use --fresh to train from the start.",
             ) from error
 
     def _fits(self, state: State) -> None:
         """Compare a state with this training.
 
         Raises:
-            Broken: it is of another one.
+            Broken: the state belongs to another training.
         """
         origin, place = state.facts.origin, state.facts.place
         if origin.spec != self._origin.spec:
@@ -350,7 +354,11 @@ class Training:
         self._live.check(state)
 
     def _restore(self, state: State, folder: Path) -> list[RestoredEpoch]:
-        """Go on from a state; the epochs before it."""
+        """Resume from a state.
+
+        Returns:
+            The epochs that the state holds.
+        """
         facts = state.facts
         self._live.restore(state)
         self._files.restore(facts.files, folder)
@@ -370,12 +378,12 @@ class Training:
         return rows
 
     def _follow(self, maker: Maker) -> None:
-        """Have the steps compiled as a state's maker had, whatever the rule says of this job."""
+        """On an equal device, compile the steps as for the state, so that the numbers agree."""
         mine = self._origin.maker
         if (maker.backend, maker.device) == (mine.backend, mine.device):
             self.engine.jit = maker.jit
-            followed = mine.model_copy(update={"jit": maker.jit})
-            self._origin = self._origin.model_copy(update={"maker": followed})
+            same_jit = mine.model_copy(update={"jit": maker.jit})
+            self._origin = self._origin.model_copy(update={"maker": same_jit})
 
     def _elapsed_s(self) -> float:
         return 0.0 if self._since is None else time.monotonic() - self._since
@@ -387,7 +395,7 @@ class Training:
         return {f"val_{name}": value for name, value in logs.items()}
 
     def _write(self, epoch: EpochReport) -> None:
-        """Leave the epoch in the history, its files, and a line in the log."""
+        """Add the epoch to the history and the event files, and print its line in the log."""
         self._history.add(epoch, self._origin.attempt)
         self._file.add(epoch)
         self._events.add(epoch)
@@ -403,17 +411,17 @@ class Training:
 
 
 def _or_meaning(spec: Spec) -> str:
-    """What else a difference of specs may be: the same words meant something else."""
+    """Another possible reason for a difference: a version changed the meaning of a spec's keys."""
     changed = changes.of(spec)
     names = ", ".join(change.name for change in changed)
     return f", or it was saved before {changed[0].version}, which changed {names}" if names else ""
 
 
 def _inexact(facts: StateHeader, origin: Origin) -> str | None:
-    """Why what follows may differ from what the training that saved a state would have done."""
+    """Why the numbers may differ from those of a run that was never stopped; None if exact."""
     differs = origin.maker.differs(facts.origin.maker)
     if not differs:
         return facts.inexact
     after = f"epoch {facts.place.epochs}"
-    found = f"not exact after {after}, trained with {'; '.join(differs)}"
-    return f"{facts.inexact}; {found}" if facts.inexact else found
+    why = f"not exact after {after}, trained with {'; '.join(differs)}"
+    return f"{facts.inexact}; {why}" if facts.inexact else why

@@ -1,1 +1,1 @@
-"""A trainer as a process: its imports, its pipes, its limits and its memory."""
+"""The process of a trainer: its imports, its pipes, its limits and its memory."""

@@ -1,8 +1,8 @@
-"""What the trainer gives up, and what it may use at most: Linux only, through libc.
+"""Takes rights from the trainer process and limits what it may use; Linux only, through libc.
 
-It dies with the thread that is its parent, gains no privileges, holds no capabilities and leaves
-no core. A trainer that runs as root without capabilities cannot read the environment of its
-supervisor either, which is what the credentials rely on.
+The kernel kills the trainer when its parent thread ends. The trainer gains no privileges, holds no
+capabilities and leaves no core file. Even as root, a process without capabilities cannot read the
+environment of its supervisor, which holds the credentials.
 """
 
 import ctypes
@@ -40,17 +40,17 @@ class _Sets(ctypes.Structure):
 
 
 def confine() -> None:
-    """Give up what a trainer does not need.
+    """Give up the rights that a trainer does not need.
 
     Raises:
         OSError: the kernel refused.
-        SystemExit: the parent ended before its death could be watched.
+        SystemExit: the parent ended before this function could take effect.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     parent = os.getppid()
     _call(libc.prctl, _PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    # A parent that died before this line sends no signal; one that died before the line above
-    # shows as the end of our standard input.
+    # The kernel sends no signal for a parent that ended before the call above. Then this process
+    # already has another parent, or, if it ended even before `getppid`, its standard input ends.
     if os.getppid() != parent:
         raise SystemExit(1)
     _call(libc.prctl, _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -59,35 +59,35 @@ def confine() -> None:
 
 
 def limit(settings: "Settings") -> None:
-    """Bound what the trainer may use; after Keras is imported, before anything is read.
+    """Limit what the trainer may use. Call it after Keras is imported, before data are read.
 
-    A bound that the host has set lower stays.
+    A lower limit that the host has set stays.
 
     Args:
         settings: the limits.
     """
     _lower(resource.RLIMIT_FSIZE, settings.max_file_bytes)
-    # Of the account, not of a process: what is left over to all trainers is left to each.
+    # The kernel counts all processes of the account, so all trainers together have this limit.
     _lower(resource.RLIMIT_NPROC, settings.max_processes)
     # CUDA reserves more addresses than any host has memory.
     if settings.max_memory_bytes is not None and not _has_gpu():
         _lower(resource.RLIMIT_DATA, settings.max_memory_bytes)
 
 
-def _lower(what: int, most: int) -> None:
-    limits = resource.getrlimit(what)
-    soft, hard = (most if each == resource.RLIM_INFINITY else min(each, most) for each in limits)
-    resource.setrlimit(what, (soft, hard))
+def _lower(limit: int, most: int) -> None:
+    present = resource.getrlimit(limit)
+    soft, hard = (most if each == resource.RLIM_INFINITY else min(each, most) for each in present)
+    resource.setrlimit(limit, (soft, hard))
 
 
 def _has_gpu() -> bool:
-    # A slot without one says -1; nobody hides one from a trainer that is run by hand.
+    # A slot without a GPU sets -1. A trainer that is run by hand may have no such variable.
     return Path("/dev/nvidiactl").exists() and os.environ.get("CUDA_VISIBLE_DEVICES") != "-1"
 
 
 def _drop_capabilities(libc: ctypes.CDLL) -> None:
-    # First the bounding set, which takes a capability to drop. Without it nothing is lost:
-    # with no_new_privs set, no program started from here can gain one.
+    # First the bounding set, because dropping it needs a capability. A process without that
+    # capability may keep the set: with no_new_privs, no program that it starts can gain from it.
     for number in range(_MOST_CAPABILITIES):
         if libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0) != 0:
             break

@@ -1,11 +1,13 @@
-"""Forks trainers from a process that has imported Keras and used none of it: the factory.
+"""The factory: a process that has imported Keras, but not used it, and forks trainers.
 
-The worker sends a request for each trainer over a socket: the variables that are the trainer's own,
-as JSON, and its two pipes and its slot's lock as descriptors. The factory answers with one number:
-0 once it can fork, then for each request the trainer's process id, or minus an `errno`.
+For each trainer the worker sends a request over a socket: the trainer's own environment variables
+as JSON, and as descriptors its two pipes and its slot's lock. The factory answers with one number:
+0 once it can fork; then, for each request, the trainer's process id, or an `errno` with a minus
+sign.
 
-A trainer is no child of the factory. It is forked by a process in between that ends at once, so
-that the worker adopts it: the worker sees how it ended, and the factory's end ends no trainer.
+A trainer is not a child of the factory. The factory forks a process between them, which forks the
+trainer and ends at once. Then the worker adopts the trainer. So the worker can wait for the
+trainer, and the trainer survives the end of the factory.
 """
 
 import errno
@@ -19,9 +21,9 @@ from typing import NoReturn
 from fornada.worker import prctl
 from fornada.worker.messages import FORK_ANSWER, READY
 
-# Most bytes of a request: a few variables.
+# Most bytes of a request, which holds a few variables.
 LONGEST_REQUEST = 2**16
-# What a request carries: the down pipe's end, the up pipe's end, the slot's lock.
+# Descriptors in a request: the trainer's ends of the down pipe and the up pipe, the slot's lock.
 _DESCRIPTORS = 3
 
 
@@ -34,12 +36,14 @@ class Pipes:
 
 
 def trainers(descriptor: int) -> Pipes:
-    """Fork a trainer for each request; returns in each trainer, and never in the factory.
+    """Fork a trainer for each request. Returns only in the trainers, never in the factory.
 
     Args:
-        descriptor: of the socket, to a process that is this one's parent.
+        descriptor: descriptor of the socket to the worker, which is the parent of this process.
+    Returns:
+        The pipes of the trainer that this process has become.
     Raises:
-        SystemExit: in a trainer: the worker is gone.
+        SystemExit: in a trainer, when the worker has ended.
     """
     worker = os.getppid()
     prctl.name("fornada-factory")
@@ -48,7 +52,7 @@ def trainers(descriptor: int) -> Pipes:
     while True:
         request, descriptors = _next(connection)
         try:
-            pid = _adopted(worker)
+            pid = _fork_for_worker(worker)
         except OSError as exc:
             pid = -(exc.errno or errno.EAGAIN)
         if pid == 0:
@@ -59,7 +63,7 @@ def trainers(descriptor: int) -> Pipes:
 
 
 def _next(connection: socket.socket) -> tuple[dict[str, str], list[int]]:
-    """The next request; ends this process when there will be none."""
+    """Wait for the next request. Ends this process when the worker has closed the socket."""
     data, descriptors, _, _ = socket.recv_fds(
         connection, LONGEST_REQUEST, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
     )
@@ -71,19 +75,19 @@ def _next(connection: socket.socket) -> tuple[dict[str, str], list[int]]:
 
 def _begin(variables: dict[str, str], down: int, up: int, lock: int) -> Pipes:
     os.environ.update(variables)
-    # Whatever the trainer starts holds the slot, too.
+    # Processes that the trainer starts hold the slot, too.
     os.set_inheritable(lock, True)
     prctl.name("fornada-trainer")
     return Pipes(down, up)
 
 
-def _adopted(worker: int) -> int:
-    """Fork a process that the worker adopts; it leads a session, and dies with the worker.
+def _fork_for_worker(worker: int) -> int:
+    """Fork a process that the worker adopts. It leads a session, and is killed with the worker.
 
     Returns:
-        Its process id; 0 in that process.
+        Its process id; 0 in the new process.
     Raises:
-        OSError: the host has no room for another process, or the new one ended at once.
+        OSError: the host cannot start another process, or the new one ended at once.
     """
     ends = born, tell_born, parted, hold_parted = *os.pipe(), *os.pipe()
     try:
@@ -95,7 +99,8 @@ def _adopted(worker: int) -> int:
         if _fork_or_end() != 0:
             _end(0)
         os.close(hold_parted)
-        # Its parent is the worker once the process in between is gone, which the factory sees.
+        # The factory closes its end of this pipe when the process between has ended. From then on
+        # the worker is this process's parent.
         os.read(parted, 1)
         os.setsid()
         prctl.die_with(worker)
@@ -104,11 +109,11 @@ def _adopted(worker: int) -> int:
         return 0
     _, status = os.waitpid(between, 0)
     _close((tell_born, parted, hold_parted))
-    told = os.read(born, FORK_ANSWER.size)
+    pid = os.read(born, FORK_ANSWER.size)
     os.close(born)
-    if not told:
+    if not pid:
         raise OSError(os.waitstatus_to_exitcode(status) or errno.ECHILD, "no trainer was forked")
-    return int(FORK_ANSWER.unpack(told)[0])
+    return int(FORK_ANSWER.unpack(pid)[0])
 
 
 def _fork_or_end() -> int:
@@ -131,5 +136,5 @@ def _answer(connection: socket.socket, number: int) -> None:
 
 
 def _end(status: int) -> NoReturn:
-    """End without what a Python process does at its end: that is for a process that used Keras."""
+    """End without Python's exit handlers, which are meant for a process that has used Keras."""
     os._exit(status)

@@ -1,4 +1,4 @@
-"""The memory of a process that serves many jobs: what it gives back, and when it has grown."""
+"""Memory of a process that runs many jobs: how it frees memory, and whether it has grown."""
 
 import ctypes
 import gc
@@ -10,13 +10,13 @@ from tensorflow.python.framework import ops
 
 from fornada.worker.trainer.failures import memory_limit
 
-# What a trainer may have kept of its jobs, beyond what it had before the first, in bytes; more is
-# had back by a new process, which takes seconds to start.
+# Bytes that a trainer may keep after its jobs, beyond what it held before the first. If it keeps
+# more, a new process replaces it, which takes seconds to start.
 MOST_KEPT = 2**30
-# The same, as a share of a limit that each job is to find whole.
+# The same as a share of the memory limit, because each job should have nearly all of the limit.
 SHARE_KEPT = 1 / 8
 
-# What one set's images may take of all that a process has.
+# Share of a process's memory that the images of one set may take.
 SHARE = 1 / 8
 
 # As `tensorflow/python/ops/custom_gradient.py` names them.
@@ -25,10 +25,10 @@ _ANONYMOUS = re.compile(r"^RssAnon:\s+(\d+) kB$", re.MULTILINE)
 
 
 class Room:
-    """Whether a process has room for another job; begins to count when it is made.
+    """Whether this process has memory for another job. Create it before the first job.
 
     Args:
-        limit: bytes that a trainer may allocate; None without one.
+        limit: bytes that a trainer may allocate; None without a limit.
     """
 
     def __init__(self, limit: int | None) -> None:
@@ -37,43 +37,44 @@ class Room:
 
     @property
     def left(self) -> bool:
-        """Whether the jobs so far have left little behind."""
+        """Whether the jobs so far have kept little memory."""
         return held() - self._before <= self._most
 
 
 def held(process: int | str = "self") -> int:
-    """Bytes of a process that are nobody else's, nor a file's."""
+    """Bytes of memory that a process does not share and that belong to no file (`RssAnon`)."""
     found = _ANONYMOUS.search(Path(f"/proc/{process}/status").read_text())
     assert found is not None  # noqa: S101 - since Linux 4.5
     return int(found[1]) * 1024
 
 
 def share(most: int) -> int:
-    """How many bytes one thing may take of a process that needs its memory for others too.
+    """Bytes that one set of images may take, so that memory is left for everything else.
 
     Args:
-        most: bytes it may take where there is plenty.
+        most: the most that it may take even where memory is plentiful.
     """
     return min(most, int(ceiling() * SHARE))
 
 
 def ceiling() -> int:
-    """Bytes that this process can have at all: what it may allocate, or what the host has."""
+    """Bytes that this process can have: its limit or the host's memory, whichever is less."""
     host = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limit = memory_limit()
     return host if limit is None else min(limit, host)
 
 
-def settle() -> None:
-    """Have the collector pass over what has been imported, which is most, and stays."""
+def freeze() -> None:
+    """Take all imported objects out of garbage collection: they are many, and stay for good."""
     gc.collect()
     gc.freeze()
 
 
 def give_back() -> None:
-    """Let go of what jobs have left, and return freed memory to the kernel."""
-    # Each trace of an operation with a gradient of its own registers that for good, and holds the
-    # whole graph by it; what is traced has its gradients, and looks none up any more.
+    """Drop objects that jobs have left, and return freed memory to the kernel."""
+    # TensorFlow registers the gradient at each trace of an operation with a custom gradient, and
+    # never removes it. The entry keeps the whole graph alive. Finished traces already have their
+    # gradients and look up none, so the entries can go.
     known = ops.gradient_registry._registry
     for name in [name for name in known if name.startswith(_CUSTOM_GRADIENT)]:
         del known[name]

@@ -1,4 +1,4 @@
-"""The trainer's ends of the two pipes: `Inbox` hears the supervisor, `Outbox` answers."""
+"""The trainer's ends of the two pipes: `Inbox` reads from the supervisor, `Outbox` writes to it."""
 
 import os
 import queue
@@ -23,17 +23,17 @@ from fornada.worker.messages import (
     encode,
 )
 
-# A specification is at most 256 KiB as text; its effective form with every default stays far
-# below this many bytes.
+# Longest line in bytes. A spec has at most 256 KiB as text; its effective document with every
+# default is far shorter than this.
 _LONGEST_LINE = 16 * 1024 * 1024
-# What a pipe holds, in bytes.
+# Capacity of a pipe in bytes.
 _READ_BYTES = 64 * 1024
-# Exit status of a trainer whose supervisor is gone or speaks nonsense.
+# Exit status of a trainer whose supervisor has ended or sends invalid messages.
 EXIT_ABANDONED = 3
 
 
 class StopAsked(Exception):  # no error: what the supervisor asked for
-    """The supervisor wants the job to end."""
+    """The supervisor has asked the job to stop."""
 
     def __init__(self, reason: WhyStop) -> None:
         super().__init__(reason.value)
@@ -41,31 +41,31 @@ class StopAsked(Exception):  # no error: what the supervisor asked for
 
 
 class Asked:
-    """Whether, and why, the supervisor asked to stop. Set by one thread, read by another."""
+    """Whether and why the supervisor asked the job to stop. One thread sets it, others read it."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
         self._reason = WhyStop.CANCEL
 
     def ask(self, reason: WhyStop) -> None:
-        """Ask the training to stop. The first reason stands."""
+        """Ask the training to stop. Only the first reason counts."""
         if not self._event.is_set():
             self._reason = reason
             self._event.set()
 
     def check(self) -> None:
-        """Called between any two steps of work.
+        """Stop here if the supervisor asked. Call it between any two steps of work.
 
         Raises:
-            StopAsked: the supervisor asked.
+            StopAsked: the supervisor has asked.
         """
         self.wait(0.0)
 
     def wait(self, time_s: float) -> None:
-        """Do nothing for a time.
+        """Wait for a time, or until the supervisor asks.
 
         Raises:
-            StopAsked: the supervisor asked, before or meanwhile.
+            StopAsked: the supervisor has asked, before or during the wait.
         """
         if self._event.wait(time_s):
             raise StopAsked(self._reason)
@@ -73,22 +73,22 @@ class Asked:
 
 @dataclass(frozen=True)
 class Assignment:
-    """A job to train, and whether the supervisor still wants that."""
+    """A job to train, and whether the supervisor has asked it to stop."""
 
     job: Train
     asked: Asked = field(default_factory=Asked)
 
     def hear(self, stop: Stop) -> None:
-        """Take a stop that is for this attempt; one that came too late for another is dropped."""
+        """Handle a `stop`. One that came too late for another attempt is ignored."""
         if (stop.job_id, stop.attempt) == (self.job.job_id, self.job.attempt):
             self.asked.ask(stop.reason)
 
 
 class Inbox:
-    """Reads the down pipe in a thread of its own, from before Keras is imported.
+    """Reads the down pipe in a thread of its own.
 
-    The end of the pipe ends the process at once, whatever it is doing: nobody is left to
-    tell, and another attempt may already own the job.
+    When the pipe is closed, the process ends at once, whatever it is doing: the supervisor has
+    ended, and another attempt may already own the job.
 
     Args:
         fd: the read end of the down pipe.
@@ -96,41 +96,41 @@ class Inbox:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._orders: queue.SimpleQueue[Assignment] = queue.SimpleQueue()
+        self._assignments: queue.SimpleQueue[Assignment] = queue.SimpleQueue()
         self._over = threading.Event()
         threading.Thread(target=self._read, name="inbox", daemon=True).start()
 
-    def order(self) -> Assignment:
+    def assignment(self) -> Assignment:
         """Wait for the next job to train."""
-        return self._orders.get()
+        return self._assignments.get()
 
     def let_go(self) -> None:
-        """The last verdict is due: a supervisor that hangs up once it has it ends nothing."""
+        """Call it before the last message: then the supervisor may close the pipe."""
         self._over.set()
 
     def _read(self) -> None:
-        order: Assignment | None = None
+        assignment: Assignment | None = None
         for line in self._lines():
             try:
                 message = decode_down(line)
             except ValidationError as error:
-                _leave(f"the supervisor sent what is no message: {error.error_count()} errors")
+                _leave(f"the supervisor sent an invalid message: {error.error_count()} errors")
             if isinstance(message, Train):
-                order = Assignment(message)
-                self._orders.put(order)
-            elif order is not None:
-                order.hear(message)
+                assignment = Assignment(message)
+                self._assignments.put(assignment)
+            elif assignment is not None:
+                assignment.hear(message)
         if not self._over.is_set():
             _leave("the supervisor closed the pipe")
 
     def _lines(self) -> Iterator[bytes]:
-        # Not sys.stdin: a thread that waits in it when the interpreter ends aborts the process.
+        # Not sys.stdin: Python aborts at exit if a thread waits in it.
         rest = b""
         while chunk := os.read(self._fd, _READ_BYTES):
             *lines, rest = (rest + chunk).split(b"\n")
             yield from lines
             if len(rest) > _LONGEST_LINE:
-                _leave("the supervisor sent a line without end")
+                _leave(f"the supervisor sent a line of more than {_LONGEST_LINE} bytes")
 
 
 class Outbox:
@@ -138,17 +138,17 @@ class Outbox:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        # What this process starts must not keep the pipe open after its end.
+        # Child processes of the trainer must not keep the pipe open after its end.
         os.set_inheritable(fd, False)
 
     def tell(self, message: Started | EpochReport | Finished | Stopped | Failed) -> None:
-        """Send a message. Ends the process when nobody reads any more."""
+        """Send a message. Ends the process when the supervisor has closed the pipe."""
         rest = memoryview(encode(message))
         try:
             while rest:
                 rest = rest[os.write(self._fd, rest) :]
         except BrokenPipeError:
-            _leave("the supervisor reads no more")
+            _leave("the supervisor does not read any more")
 
 
 def _leave(reason: str) -> NoReturn:

@@ -1,7 +1,7 @@
-"""Brings Keras back to where a new process has it, with what TensorFlow has prepared left alone.
+"""Resets Keras to the state of a new process, but keeps what TensorFlow has compiled.
 
-`keras.utils.clear_session` and `set_random_seed` also have TensorFlow forget its kernels. Those of
-a compiled step are made again at its next call, which takes longer than a short epoch.
+`keras.utils.clear_session` and `set_random_seed` also make TensorFlow drop its kernels. TensorFlow
+would build those of a compiled step again at its next call, which takes longer than a short epoch.
 """
 
 import random
@@ -15,17 +15,17 @@ from keras.src.utils.rng_utils import GLOBAL_RANDOM_SEED
 
 
 def forget() -> None:
-    """Forget names, policies and settings of Keras."""
+    """Reset the names, policies and settings of Keras."""
     global_state.GLOBAL_STATE_TRACKER = threading.local()
     global_state.GLOBAL_SETTINGS_TRACKER = threading.local()
     keras.config.disable_traceback_filtering()
 
 
 def seed(number: int) -> None:
-    """Seed all that Keras draws from: weights, dropout, augmentation.
+    """Seed the random numbers of Keras: weights, dropout, augmentation.
 
-    A plain script that calls `set_random_seed` with this seed and builds the same layers draws the
-    same. TensorFlow's own seed stays: no operation of Keras draws from it.
+    A plain script that calls `set_random_seed` with this seed and builds the same layers gets the
+    same numbers. TensorFlow's own seed is not set, because no operation of Keras uses it.
     """
     random.seed(number)
     np.random.seed(number)

@@ -1,1 +1,1 @@
-"""The files that an attempt leaves: models, history, environment. None is ever half written."""
+"""The files that an attempt writes: models, history, environment."""

@@ -1,4 +1,4 @@
-"""Writes an attempt's files so that a reader never meets half of one."""
+"""Writes an attempt's files so that a reader never sees a file that is half written."""
 
 import errno
 import json
@@ -13,7 +13,7 @@ from fornada.sync import sync_folder
 from fornada.worker.attempt_files import record
 from fornada.worker.messages import FileRecord
 
-# What an attempt may leave in its folder, in the order in which it is reported.
+# Files that an attempt may write, with their kinds, in the order in which they are reported.
 _KINDS = {
     "best.keras": "best_model",
     "best.weights.h5": "weights",
@@ -27,26 +27,26 @@ _KINDS = {
 }
 # The kind of a named checkpoint's file.
 CHECKPOINT = "checkpoint"
-# Bytes that must be left on the disk beside a large file: for the log, history and record.
+# Bytes that a large file must leave free on the disk, for the log and the history.
 _MARGIN_BYTES = 2**20
 
-# In front of a name while the file is written.
+# Prefix of a file's name while it is written.
 _WRITING = "writing."
 
-# What a file system says that cannot link.
+# Errors of a file system that cannot make hard links.
 _NO_LINK = frozenset({errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS})
 
 
 def check_room(folder: Path, size: int, what: str) -> None:
-    """See that a file of so many bytes finds room.
+    """Check that the disk has space for a file.
 
     Args:
-        folder: it is written there.
-        size: in bytes.
-        what: begins the message, such as "a training state takes".
+        folder: folder of the file.
+        size: its size in bytes.
+        what: start of the error message, such as "a training state takes".
 
     Raises:
-        OSError: ENOSPC.
+        OSError: ENOSPC, when the disk has too little space.
     """
     free = shutil.disk_usage(folder).free
     if free < size + _MARGIN_BYTES:
@@ -55,47 +55,47 @@ def check_room(folder: Path, size: int, what: str) -> None:
 
 
 def write(path: Path, save: Callable[[Path], object], kind: str | None = None) -> FileRecord:
-    """Let `save` write a file beside `path`, then put it in its place, on disk.
+    """Write a file under a temporary name, flush it to disk, and rename it to `path`.
 
     Args:
-        path: its name keeps its last suffixes beside, which tell Keras the format.
-        save: called with the temporary path.
-        kind: of the file; by default what its name says.
+        path: the file. Its temporary name has the same suffixes, from which Keras takes the format.
+        save: writes the file; called with the temporary path.
+        kind: kind of the file; by default the one that belongs to its name.
 
     Raises:
-        OSError: the file at `path`, if there was one, is untouched.
+        OSError: the file cannot be written; an earlier file at `path` is unchanged.
     """
     kind = kind or _KINDS[path.name]
-    beside = path.with_name(f"{_WRITING}{path.name}")
+    temporary = path.with_name(f"{_WRITING}{path.name}")
     try:
-        save(beside)
-        with beside.open("rb") as file:
+        save(temporary)
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        done = record(kind, beside)
-        beside.replace(path)
+        done = record(kind, temporary)
+        temporary.replace(path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
     return done.model_copy(update={"path": path})
 
 
 def write_text(path: Path, text: str) -> FileRecord:
-    """Write a text file in one piece."""
-    return write(path, lambda beside: beside.write_text(text))
+    """Write a text file with `write`."""
+    return write(path, lambda temporary: temporary.write_text(text))
 
 
 def write_json(path: Path, value: Any) -> FileRecord:
-    """Write a JSON file in one piece."""
+    """Write a JSON file with `write`."""
     return write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def records(folder: Path, known: FileRecord | None = None) -> list[FileRecord]:
-    """All that an attempt left in its folder.
+    """Records of all files that an attempt has written.
 
     Args:
-        folder: of the attempt.
-        known: a record that was made when its file was written.
+        folder: the attempt's folder.
+        known: a record that exists already; its file is not read again.
     """
     found = []
     for name, kind in _KINDS.items():
@@ -108,15 +108,15 @@ def records(folder: Path, known: FileRecord | None = None) -> list[FileRecord]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what the trainer of an attempt was writing when it was killed."""
+    """Remove the files that the trainer of an attempt was writing when it was killed."""
     for path in folder.rglob(f"{_WRITING}*"):
-        # Where it cannot be removed it only takes room.
+        # A file that cannot be removed only takes space.
         with suppress(OSError):
             path.unlink()
 
 
 def link(source: Path, target: Path) -> None:
-    """A second name for a file; a copy on disk where the file system has none."""
+    """Make a hard link to a file, or a copy where the file system has no hard links."""
     try:
         target.hardlink_to(source)
     except OSError as error:

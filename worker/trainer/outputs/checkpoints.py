@@ -1,4 +1,4 @@
-"""The model's files of an attempt: the best model, and the files of named checkpoints."""
+"""The model files of an attempt: the best model, and the files of named checkpoints."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -17,62 +17,63 @@ from fornada.worker.trainer.outputs import atomic_files
 from fornada.worker.trainer.outputs.atomic_files import link
 from fornada.worker.trainer.outputs.saving import Saving
 
-# The files of the best model's callback; all others are a named checkpoint's.
+# Files that `BestModel` writes. All others belong to checkpoints that the spec gives a file name.
 _WEIGHTS, _LAST = "best.weights.h5", "last.keras"
 _OWN = frozenset({BEST, _WEIGHTS, _LAST})
 
 
 class ModelFiles:
-    """Writes a model to files in an attempt's folder, each in one piece.
+    """Writes a model to files in an attempt's folder; a reader never sees half a file.
 
-    All of them belong to a training state: who resumes from it has them as they were.
+    A training state includes all these files, so a resumed attempt has them as they were.
 
     Args:
-        folder: of the attempt.
+        folder: the attempt's folder.
 
     Attributes:
-        records: of what was written, by name; a name may lie in sub-folders.
+        records: records of the files written so far, by name; a name may contain folders.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.records: dict[str, FileRecord] = {}
         self._savings: dict[str, Saving] = {}
-        # Bytes of the last whole model, and of the last file of weights.
+        # Bytes of the last file, by whether it holds only weights.
         self._sizes: dict[bool, int] = {}
 
     @property
     def checkpoints(self) -> list[FileRecord]:
         """The files of named checkpoints."""
-        return [one for one in self.records.values() if one.kind == atomic_files.CHECKPOINT]
+        return [file for file in self.records.values() if file.kind == atomic_files.CHECKPOINT]
 
     def save(self, name: str, model: keras.Model, *, weights: bool = False) -> FileRecord:
         """Write the model as it is now.
 
         Args:
-            name: in the attempt's folder.
+            name: file name, relative to the attempt's folder.
             model: built.
-            weights: whether its weights alone.
+            weights: whether to save only its weights.
 
         Raises:
-            OSError: there is no room, or another reason; a file of this name stays as it was.
+            OSError: the file cannot be written; an earlier file of this name is unchanged.
         """
-        way = "weights" if weights else "model"
-        if way not in self._savings:
-            self._savings[way] = Saving(model, model.save_weights if weights else model.save)
+        content = "weights" if weights else "model"
+        if content not in self._savings:
+            self._savings[content] = Saving(model, model.save_weights if weights else model.save)
         if name not in _OWN:
-            # They may be many: the best model and the history shall still find room.
+            # There may be many checkpoints. They must leave space for the best model and the
+            # history.
             atomic_files.check_room(self.folder, self._sizes.get(weights, 0), f"{name} takes")
-        record = self._write(name, self._savings[way])
+        record = self._write(name, self._savings[content])
         self._sizes[weights] = record.bytes
         return record
 
     def restore(self, names: Iterable[str], source: Path) -> None:
-        """Take over the files of a state.
+        """Link the files of a training state into the attempt's folder.
 
         Args:
-            names: of the files that belong to it.
-            source: the folder they lie in, compared with their checksums already.
+            names: names of the state's files.
+            source: the state's folder; the checksums of its files have been checked.
         """
         for name in names:
             self._write(name, partial(link, source / name))
@@ -86,20 +87,21 @@ class ModelFiles:
 
 
 class BestModel(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keeps the model of the best epoch as `best.keras`, written in one piece.
+    """Keeps the model of the best epoch as `best.keras`.
 
-    Each has a second name, `attempt_files.lasting`, which the record has of it until the job ends;
-    the supervisor removes it.
+    Each best model also gets a second name, `attempt_files.lasting`. The database names that file
+    until the job ends; the supervisor removes it.
 
-    Keras's ModelCheckpoint as to when it saves and what it says, but for two things: its saves
-    are atomic and have a checksum, and what is not finite, value or weight, is never the best.
+    It saves and prints when Keras's ModelCheckpoint does, with two differences. A reader never
+    sees half a file, and each file has a checksum. An epoch whose value or weights are not finite
+    is never the best.
 
     Args:
-        files: of the attempt.
-        monitor: what is watched, as the logs name it, and whether its `min` or `max` is best.
-        verbose: whether it prints what Keras prints.
-        weights: whether `best.weights.h5` is kept beside.
-        last: whether `last.keras` is written after every epoch, and at the end.
+        files: writes the attempt's model files.
+        monitor: name of the watched metric in the logs, and whether its `min` or `max` is best.
+        verbose: whether to print what Keras prints.
+        weights: whether to keep `best.weights.h5` too.
+        last: whether to write `last.keras` after every epoch and at the end.
     """
 
     def __init__(
@@ -121,7 +123,7 @@ class BestModel(keras.callbacks.Callback):  # type: ignore[misc]
         self._last = last
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Save what this epoch calls for; `epoch` is zero-based, as Keras counts."""
+        """Save the model if this epoch is the best; `epoch` counts from 0, as in Keras."""
         value = float((logs or {})[self._monitor])
         if self._improves(value):
             self._say(epoch, f"{self._monitor} improved from {self._so_far()} to {value:.5f}")
@@ -134,13 +136,13 @@ class BestModel(keras.callbacks.Callback):  # type: ignore[misc]
         self.save_last()
 
     def save_last(self) -> None:
-        """Write `last.keras`, where that is wanted: the model as it is now."""
+        """Write the model as it is now to `last.keras`, if `last` is set."""
         if self._last:
             self.files.save(_LAST, self.model)
 
     @property
     def lasting(self) -> Best | None:
-        """The best model under its second name."""
+        """The best model with the path of its second name."""
         if self.best is None:
             return None
         path = lasting(self.files.folder, self.best.epoch)
@@ -148,7 +150,7 @@ class BestModel(keras.callbacks.Callback):  # type: ignore[misc]
         return self.best.model_copy(update={"file": file})
 
     def restore(self, best: Best | None) -> None:
-        """Take over the best model of a state, whose files are restored already."""
+        """Continue with the best model of a state, whose files have been restored."""
         if best is not None:
             self._take(best.model_copy(update={"file": self.files.records[BEST]}))
 
@@ -173,14 +175,14 @@ class BestModel(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class ModelCheckpoint(keras.callbacks.ModelCheckpoint):  # type: ignore[misc]
-    """Keras's, with a `filepath` in the attempt's folder.
+    """Keras's ModelCheckpoint, with a `filepath` in the attempt's folder.
 
-    Its saves are atomic and have a checksum; with `save_best_only` what is not finite, value or
-    weight, is never the best.
+    A reader never sees half a file, and each file has a checksum. With `save_best_only`, an epoch
+    whose value or weights are not finite is never the best.
 
     Args:
-        files: of the attempt.
-        item: of the spec, with every argument.
+        files: writes the attempt's model files.
+        item: the callback in the spec, with every argument.
     """
 
     def __init__(self, files: ModelFiles, item: KerasObject) -> None:
@@ -202,5 +204,5 @@ class ModelCheckpoint(keras.callbacks.ModelCheckpoint):  # type: ignore[misc]
 
 
 def finite(model: keras.Model) -> bool:
-    """Whether every weight is: the last step of an epoch may overflow, after its loss."""
+    """Whether every weight is finite. The last update of an epoch may overflow after its loss."""
     return all(np.isfinite(weight).all() for weight in model.get_weights())

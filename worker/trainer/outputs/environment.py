@@ -1,4 +1,4 @@
-"""Where a job was trained: versions, device, seeds; `environment.json`."""
+"""Where a job was trained: versions, device, seeds. Written to `environment.json`."""
 
 import importlib
 import os
@@ -17,12 +17,12 @@ from fornada.spec import Spec
 from fornada.worker.trainer.outputs import atomic_files
 from fornada.worker.trainer.state.contents import Maker
 
-# Of all versions those that numbers do not depend on.
+# Packages whose version does not change the numbers of a training.
 _INDIFFERENT = frozenset({"fornada", "python"})
 
 
 def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
+    """Versions of the software that trains, by name."""
     found = {
         "fornada": __version__,
         "python": platform.python_version(),
@@ -50,43 +50,43 @@ def device() -> str:
 
 
 def maker(*, jit: bool = False) -> Maker:
-    """What numbers depend on: another one computes others, if only in their last bits.
+    """The software and hardware on which the numbers depend, at least in their last bits.
 
     Args:
         jit: whether XLA compiles the training steps.
     """
-    decides = {name: version for name, version in versions().items() if name not in _INDIFFERENT}
+    relevant = {name: version for name, version in versions().items() if name not in _INDIFFERENT}
     return Maker(
         backend=keras.backend.backend(),
         device=_arithmetic(),
-        versions=decides,
+        versions=relevant,
         onednn=_onednn(),
         jit=jit,
     )
 
 
 def devices() -> set[str]:
-    """The kinds of device that the backend has: `CPU`, and `GPU` where there is one."""
+    """The kinds of device that the backend finds: `CPU`, and perhaps `GPU`."""
     if _jax():
         return {"CPU", _jax().default_backend().upper()}
     return {device.device_type for device in tf.config.list_physical_devices()}
 
 
 def _jax() -> Any:
-    """JAX, where it is the backend."""
+    """The `jax` module if JAX is the backend, else None."""
     return importlib.import_module("jax") if keras.backend.backend() == "jax" else None
 
 
 def _onednn() -> bool:
-    # As TensorFlow reads it, when its library is loaded; a worker sets it for its slots.
+    # TensorFlow reads this variable when its library is loaded. A worker sets it for its slots.
     return not _jax() and os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
 
 
 def _arithmetic() -> str:
-    """The device as sums see it: on a CPU, how many threads share one, and with what vectors."""
+    """The device, described by what changes sums: on a CPU, its model and number of threads."""
     if "GPU" in devices():
         return device()
-    # As the backend reads it; a worker sets it for each of its slots.
+    # The backend reads this variable. A worker sets it for each of its slots.
     variable = "PJRT_NPROC" if _jax() else "TF_NUM_INTRAOP_THREADS"
     threads = int(os.environ.get(variable) or 0) or len(os.sched_getaffinity(0))
     found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
@@ -97,8 +97,8 @@ def write(folder: Path, spec: Spec, *, jit: bool | None = None) -> None:
     """Write `environment.json`.
 
     Args:
-        folder: of the attempt.
-        spec: its seed, of Python, NumPy and Keras; precision, and how it is to be reproduced.
+        folder: the attempt's folder.
+        spec: its seed, precision and reproducibility are written.
         jit: whether XLA compiles the training steps; None before that is known.
     """
     seed = spec.data.seed

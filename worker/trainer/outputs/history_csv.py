@@ -1,4 +1,4 @@
-"""The epochs of a training so far: in memory, in the training state, and in `history.csv`."""
+"""The epochs trained so far: in memory, in the training state, and in `history.csv`."""
 
 import csv
 import io
@@ -15,25 +15,25 @@ from fornada.worker.trainer.outputs import atomic_files
 
 _WHOLE = ("number", "attempt")
 _FIXED = (*_WHOLE, "seconds", "images_per_s", "learning_rate")
-# Before a metric's name in a column's, which no fixed column has.
+# Prefix of a metric's column name, so that it differs from every fixed column.
 _METRIC = "metrics/"
-# Another job's, which this one continues.
+# Attempt number of epochs that another job trained, which this job continues.
 INHERITED = 0
 
 
 class History:
-    """Epochs, column by column: a state of 100,000 of them is saved in milliseconds."""
+    """Epochs, stored in columns, so that a state saves 100,000 epochs in milliseconds."""
 
     def __init__(self) -> None:
         self._columns: dict[str, array[Any]] = {}
 
     @classmethod
     def of(cls, columns: Mapping[str, NDArray[Any]], *, inherited: bool) -> "History":
-        """From what `columns` gave.
+        """Create a history from the result of `columns`.
 
         Args:
-            columns: of a training state.
-            inherited: whether another job's attempts trained them.
+            columns: the columns of a training state.
+            inherited: whether another job trained these epochs.
         """
         history = cls()
         for name, values in columns.items():
@@ -42,7 +42,7 @@ class History:
         return history
 
     def add(self, epoch: EpochReport, attempt: int) -> None:
-        """Append an epoch that an attempt has trained; all have the same metrics."""
+        """Append an epoch that `attempt` has trained; all epochs have the same metrics."""
         row = {name: getattr(epoch, name) for name in _FIXED if name != "attempt"}
         row["attempt"] = attempt
         row |= {f"{_METRIC}{name}": value for name, value in epoch.metrics.items()}
@@ -51,14 +51,14 @@ class History:
             column.append(value)
 
     def columns(self) -> dict[str, NDArray[Any]]:
-        """All as arrays: whole numbers as int64, others as float64."""
+        """All epochs as arrays, one a column: whole numbers as int64, others as float64."""
         return {
             name: np.array(column, np.int64 if name in _WHOLE else np.float64)
             for name, column in self._columns.items()
         }
 
     def rows(self) -> list[RestoredEpoch]:
-        """All as messages."""
+        """All epochs as messages."""
         metrics = [name for name in self._columns if name.startswith(_METRIC)]
         return [
             RestoredEpoch(
@@ -73,19 +73,19 @@ class History:
 
 
 class HistoryFile:
-    """`history.csv`: a row an epoch, on disk when the epoch is reported."""
+    """`history.csv`: one row an epoch, written before the epoch is reported."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "history.csv"
         self._columns: list[str] = []
 
     def restore(self, epochs: list[RestoredEpoch]) -> None:
-        """Write the epochs that a state holds."""
+        """Write the epochs of a restored state."""
         if epochs:
             atomic_files.write_text(self._path, "".join(self._row(epoch) for epoch in epochs))
 
     def add(self, epoch: EpochReport) -> None:
-        """Append an epoch; the first one fixes the columns."""
+        """Append an epoch; the first epoch decides the columns."""
         text = self._row(epoch)
         with self._path.open("a") as file:
             file.write(text)

@@ -1,8 +1,8 @@
-"""Saves a model again and again: Keras does it once, and from then on only the numbers are new.
+"""Saves a model many times: Keras writes the first file, later files are patched copies of it.
 
-Keras walks through the whole model each time and makes its like, layer by layer: 20 ms for a small
-one, which a training of short epochs would spend on little else. Its file differs from the last one
-in the values of the variables alone, in the configuration and in the date.
+At each save Keras walks through the whole model, layer by layer. That takes 20 ms for a small
+model, so a training of short epochs would do little else. But each file differs from the one
+before only in the values of the variables, the configuration and the date.
 """
 
 import io
@@ -18,52 +18,54 @@ import h5py
 import keras
 from keras.src.saving.serialization_lib import ObjectSharingScope
 
-# What is kept of a file, at most: a larger model takes longer to write than to walk through.
+# Largest file that is kept as a template. A larger model takes longer to write than to walk
+# through.
 _MOST_BYTES = 2**24
-# Times that a file is looked at. Two variables may be alike after the first epoch, not after all.
-_LOOKS = 3
+# How many files are tried as a template. Two variables with equal values cannot be told apart;
+# that happens after the first epoch, but rarely after several.
+_MOST_TRIES = 3
 
 # Members of a `.keras` file, as `keras/src/saving/saving_lib.py` names them.
 _METADATA, _CONFIG, _WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
 
 
 class Saving:
-    """Saves one model to files that are what Keras would write, byte for byte but for the date.
+    """Saves one model to files that equal Keras's files in every byte except the date.
 
     Args:
         model: built.
-        save: Keras's own way to a file: `model.save` or `model.save_weights`.
+        save: Keras's method: `model.save` or `model.save_weights`.
     """
 
     def __init__(self, model: keras.Model, save: Callable[[Path], object]) -> None:
         self._model = model
         self._save = save
-        self._mould: _Mould | None = None
-        self._looks = 0
+        self._template: _Template | None = None
+        self._tries = 0
 
     def __call__(self, path: Path) -> None:
         """Write the file.
 
         Args:
-            path: its name tells Keras the format.
+            path: the file; Keras takes the format from its name.
         """
-        if self._mould is None:
+        if self._template is None:
             self._save(path)
-            self._looks += 1
-            if self._looks <= _LOOKS and path.stat().st_size <= _MOST_BYTES:
-                self._mould = _Mould.of(path, self._model)
+            self._tries += 1
+            if self._tries <= _MOST_TRIES and path.stat().st_size <= _MOST_BYTES:
+                self._template = _Template.of(path, self._model)
         else:
-            path.write_bytes(self._mould.cast(self._model))
+            path.write_bytes(self._template.fill(self._model))
 
 
 @dataclass(frozen=True)
-class _Mould:
-    """A file as Keras wrote it, and where the numbers go.
+class _Template:
+    """A file that Keras wrote, and the place of each variable in it.
 
     Attributes:
-        weights: the HDF5 file, in the `.keras` file or alone.
-        places: for each of its datasets the first byte, and which of the model's variables it is.
-        metadata: of the `.keras` file; None for a file of weights.
+        weights: the HDF5 file, which is a member of the `.keras` file or a file of its own.
+        places: first byte of each dataset, and the index of the model's variable that it holds.
+        metadata: metadata of the `.keras` file; None for a file of weights.
     """
 
     weights: bytearray
@@ -72,7 +74,7 @@ class _Mould:
 
     @classmethod
     def of(cls, path: Path, model: keras.Model) -> Self | None:
-        """What Keras has just written; None where it is not understood to the last byte."""
+        """Read a file that Keras has just written; None if any part of it is unexpected."""
         content, metadata = path.read_bytes(), None
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
@@ -87,8 +89,8 @@ class _Mould:
         places = _places(content, _values(model))
         return cls(bytearray(content), places, metadata) if places else None
 
-    def cast(self, model: keras.Model) -> bytes:
-        """The file with the model's numbers of now."""
+    def fill(self, model: keras.Model) -> bytes:
+        """The file with the present values of the model's variables."""
         values = _values(model)
         for begin, variable in self.places:
             self.weights[begin : begin + len(values[variable])] = values[variable]
@@ -104,13 +106,13 @@ class _Mould:
 
 
 def _config(model: keras.Model) -> bytes:
-    """What Keras says of a model's layers and of how it is compiled, its learning rate of now."""
+    """Keras's configuration of a model: its layers, and how it is compiled at this moment."""
     with ObjectSharingScope():
         return json.dumps(keras.saving.serialize_keras_object(model)).encode()
 
 
 def _places(content: bytes, values: Sequence[bytes]) -> tuple[tuple[int, int], ...] | None:
-    """Where each variable lies; None where a dataset is none of them, or may be several."""
+    """The place of each variable; None if a dataset matches no variable, or more than one."""
     owners: dict[bytes, list[int]] = {}
     for variable, value in enumerate(values):
         owners.setdefault(value, []).append(variable)
@@ -124,7 +126,7 @@ def _places(content: bytes, values: Sequence[bytes]) -> tuple[tuple[int, int], .
 
 
 def _datasets(content: bytes) -> list[tuple[int, int]]:
-    """First byte, -1 where it is not stored in one piece, and size of each dataset."""
+    """First byte and size of each dataset; -1 as first byte if it is not stored in one piece."""
     found: list[tuple[int, int]] = []
 
     def add(_: str, item: Any) -> None:
@@ -138,7 +140,7 @@ def _datasets(content: bytes) -> list[tuple[int, int]]:
 
 
 def _values(model: keras.Model) -> list[bytes]:
-    """Of all variables that a file may hold."""
+    """The values of all variables that a file may hold, as bytes."""
     optimizer = getattr(model, "optimizer", None)
     variables = [*model.variables, *(optimizer.variables if optimizer else ())]
     return [keras.ops.convert_to_numpy(variable).tobytes() for variable in variables]

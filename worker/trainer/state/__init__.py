@@ -1,5 +1,5 @@
-"""The training state: all that makes a training that goes on equal to one that never stopped.
+"""The training state: a training that resumes from it equals one that was never stopped.
 
-`tensors` is its file, `contents` what stands in it, `live` takes it from a training and puts it
-back, `keeper` keeps the newest two on disk, `finding` chooses the one to go on from.
+`tensors` reads and writes its file, `contents` defines what the file holds, `live` copies it from a
+training and back, `store` keeps the newest two on disk, `finding` chooses the one to resume from.
 """

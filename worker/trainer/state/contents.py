@@ -10,12 +10,12 @@ from pydantic import BaseModel, ConfigDict
 from fornada.worker.messages import Best
 from fornada.worker.trainer.state.tensors import Arrays, Broken
 
-# Of the layout of facts and arrays; a state of another one is not used.
+# Version of the layout of facts and arrays. A state of another version is not used.
 FORMAT = 1
 
 
 class CallbackFacts(BaseModel):
-    """One callback's numbers; its arrays stand among the state's."""
+    """The numbers of one callback. Its arrays are among the arrays of the state."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
@@ -24,35 +24,36 @@ class CallbackFacts(BaseModel):
 
 
 class Maker(BaseModel):
-    """What the numbers depend on beside the spec and the images."""
+    """What the numbers of a training depend on, besides the spec and the images."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     backend: str
     device: str
-    # Of keras, numpy and the backend's own library.
+    # Versions of keras, numpy and the backend's own library.
     versions: dict[str, str]
-    # Whether oneDNN computes on a CPU, and whether XLA compiles the training steps. Who goes on
-    # from a state on an equal device does the second as it was done.
+    # Whether oneDNN computes on a CPU.
     onednn: bool = False
+    # Whether XLA compiles the training steps. A training that resumes on an equal device keeps
+    # this, whatever it would choose itself.
     jit: bool = False
 
     def differs(self, other: "Maker") -> list[str]:
-        """What is not as it was under `other`, each in a few words."""
+        """What differs from `other`, an earlier maker; each difference in a few words."""
         found = []
         for what in ("backend", "device", "onednn", "jit"):
-            mine, its = getattr(self, what), getattr(other, what)
-            if mine != its:
-                found.append(f"{what} {its}, now {mine}")
+            now, then = getattr(self, what), getattr(other, what)
+            if now != then:
+                found.append(f"{what} {then}, now {now}")
         for name in sorted(self.versions.keys() | other.versions.keys()):
-            mine, its = self.versions.get(name), other.versions.get(name)
-            if mine != its:
-                found.append(f"{name} {its}, now {mine}")
+            now, then = self.versions.get(name), other.versions.get(name)
+            if now != then:
+                found.append(f"{name} {then}, now {now}")
         return found
 
 
 class Origin(BaseModel):
-    """Whose state it is, and of what training."""
+    """The job and attempt that saved a state, and the training to which it belongs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -71,28 +72,30 @@ class Progress(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
-    # Epochs that are done, and batches of the next one that are done.
+    # Number of finished epochs.
     epochs: int = 0
+    # Number of finished batches of the next epoch.
     batch: int = 0
-    # Loss and metrics of that next epoch, where its batches are done and its end is not.
+    # Loss and metrics of the next epoch, when all its batches but not its validation are done.
     logs: dict[str, float] | None = None
-    # Seconds that its part so far took; of its batches alone.
+    # Seconds that the next epoch has taken so far.
     seconds: float = 0.0
+    # Seconds that its batches took.
     trained_s: float = 0.0
 
     @property
     def order(self) -> tuple[int, int]:
-        """Compares places: epochs, then batches."""
+        """Sort key: finished epochs, then finished batches."""
         return self.epochs, self.batch
 
     @property
     def inside(self) -> bool:
-        """Whether the batches of an epoch are under way, whose metrics then belong to the state."""
+        """Whether some batches of an epoch are done, so that its metrics belong to the state."""
         return self.batch > 0 and self.logs is None
 
 
 class StateHeader(BaseModel):
-    """What a state says of itself."""
+    """The facts of a state, stored as JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
@@ -103,7 +106,7 @@ class StateHeader(BaseModel):
     stop: bool
     callbacks: list[CallbackFacts]
     best: Best | None
-    # Model files that belong to it, by name, with their sha256.
+    # Names of the model files that belong to the state, with their sha256.
     files: dict[str, str]
     # Why the numbers so far may differ from those of a run that was never stopped.
     inexact: str | None
@@ -111,11 +114,11 @@ class StateHeader(BaseModel):
 
 @dataclass(frozen=True)
 class State:
-    """A training between two batches.
+    """The state of a training between two batches.
 
     Attributes:
-        facts: see there.
-        arrays: `model/<i>`, `optimizer/<i>`, inside an epoch `metrics/<i>`, of callbacks
+        facts: the state's facts.
+        arrays: `model/<i>`, `optimizer/<i>`, `metrics/<i>` inside an epoch,
             `callbacks/<i>/<name>/<j>`, and `history/<column>`.
     """
 
@@ -130,30 +133,30 @@ class State:
         return found
 
     def columns(self) -> Arrays:
-        """The history, column by column."""
-        start = "history/"
+        """The arrays of the history, by column."""
+        prefix = "history/"
         return {
-            name.removeprefix(start): array
+            name.removeprefix(prefix): array
             for name, array in self.arrays.items()
-            if name.startswith(start)
+            if name.startswith(prefix)
         }
 
 
 def grouped(name: str, arrays: Sequence[Any]) -> Arrays:
-    """Names for a row of arrays, as `State.group` reads them."""
+    """Name a sequence of arrays so that `State.group` finds them."""
     return {f"{name}/{i}": array for i, array in enumerate(arrays)}
 
 
 def parse(facts: str, arrays: Arrays) -> State:
-    """A state from its two parts.
+    """Create a state from its facts, as JSON, and its arrays.
 
     Raises:
-        Broken: they are of another layout.
+        Broken: the facts have another layout.
     """
     try:
         state = State(StateHeader.model_validate_json(facts), arrays)
     except ValueError as error:
-        raise Broken(f"its facts are of another layout: {error}") from error
+        raise Broken(f"its facts have another layout: {error}") from error
     if state.facts.format != FORMAT:
         raise Broken(f"it has layout {state.facts.format}, not {FORMAT}")
     return state

@@ -1,4 +1,4 @@
-"""Finds the state that a training goes on from."""
+"""Finds the state from which a training resumes."""
 
 import os
 import re
@@ -11,21 +11,21 @@ from fornada.worker.trainer.state import tensors
 from fornada.worker.trainer.state.contents import Progress, State, parse
 from fornada.worker.trainer.state.tensors import Broken
 
-# In an attempt's folder.
+# Folder of the states in an attempt's folder.
 FOLDER = "state"
 SUFFIX = ".safetensors"
 _NAME = re.compile(r"(\d+)-(\d+)")
-# What says that there is no such file; after any other error there may be one.
+# Errors that prove that a file does not exist. After any other error it may exist.
 MISSING = (FileNotFoundError, NotADirectoryError)
 
 
 @dataclass(frozen=True)
 class SavedState:
-    """A state on disk, not yet read.
+    """A state on disk that has not been read yet.
 
     Attributes:
-        folder: holds its file and its models.
-        order: epochs and batches done.
+        folder: folder that holds its file and its models.
+        order: finished epochs and batches.
     """
 
     folder: Path
@@ -36,44 +36,44 @@ class SavedState:
         """The file of facts and arrays.
 
         Raises:
-            Broken: there is not exactly one.
+            Broken: the folder does not hold exactly one such file.
             OSError: the folder cannot be read.
         """
-        # Not by glob, to which a folder that cannot be read is an empty one.
+        # Not `glob`: it finds nothing, without an error, in a folder that cannot be read.
         found = [path for path in self.folder.iterdir() if path.suffix == SUFFIX]
         if len(found) != 1:
-            raise Broken(f"it holds {len(found)} files of numbers")
+            raise Broken(f"it holds {len(found)} {SUFFIX} files instead of one")
         return found[0]
 
     def read(self) -> State:
-        """Read it whole and compare all checksums.
+        """Read the whole state and compare all checksums.
 
         Raises:
-            Broken: it is not what was saved.
-            OSError: it cannot be read.
+            Broken: the state differs from what was saved.
+            OSError: the state cannot be read.
         """
         file = self.file
         state = parse(*tensors.read(file, file.stem))
-        for name, told in state.facts.files.items():
+        for name, expected in state.facts.files.items():
             found = sha256(self.folder / name)
-            if found != told:
-                raise Broken(f"the sha256 of {name} is {found[:16]}…, not {told[:16]}…")
+            if found != expected:
+                raise Broken(f"the sha256 of {name} is {found[:16]}…, not {expected[:16]}…")
         return state
 
 
 def name_of(place: Progress) -> str:
-    """The name of a state's folder; names sort as the states."""
+    """Name of a state's folder. Names sort in the order of the states."""
     return f"{place.epochs:07}-{place.batch:07}"
 
 
 def states(attempt: Path) -> list[SavedState]:
-    """The states of an attempt, oldest first; one that was being written is none.
+    """The complete states of an attempt, oldest first.
 
     Args:
-        attempt: its folder.
+        attempt: the attempt's folder.
 
     Raises:
-        OSError: the folder is there and cannot be read.
+        OSError: the folder exists but cannot be read.
     """
     try:
         paths = list((attempt / FOLDER).iterdir())
@@ -83,44 +83,44 @@ def states(attempt: Path) -> list[SavedState]:
     for path in paths:
         if match := _NAME.fullmatch(path.name):
             found.append(SavedState(path, (int(match[1]), int(match[2]))))
-    return sorted(found, key=lambda kept: kept.order)
+    return sorted(found, key=lambda saved: saved.order)
 
 
 def find(
     attempts: Sequence[Path], own: Path, fits: Callable[[State], None], say: Callable[[str], None]
 ) -> tuple[State, Path] | None:
-    """The furthest state that is whole and fits, of this job before those of another.
+    """The most advanced state that is complete and fits. States of this job come first.
 
     Args:
-        attempts: folders to look in; of two states at one place the first folder's is taken.
+        attempts: folders of attempts. When two states are equally advanced, the first folder wins.
         own: the folder that holds all attempts of this job.
         fits: raises `Broken` for a state of another training.
-        say: hears why a state is not used.
+        say: called with the reason why a state is not used.
     Returns:
         The state, and the folder that holds it and its models.
 
     Raises:
-        OSError: one cannot be read. It may be good all the same, and the furthest.
+        OSError: a state cannot be read. It may be good, and the most advanced.
     """
-    gone = True
-    while gone:
-        gone = False
-        for kept in _candidates(attempts, own):
+    removed = True
+    while removed:
+        removed = False
+        for saved in _candidates(attempts, own):
             try:
-                state = kept.read()
+                state = saved.read()
                 fits(state)
             except (Broken, *MISSING) as error:
-                say(f"state: {kept.folder} is not used: {error}")
-                # Of an attempt that was lost and trains on: it has saved another since.
-                gone = gone or not os.path.lexists(kept.folder)
+                say(f"state: {saved.folder} is not used: {error}")
+                # A lost attempt that still trains may have replaced this state. Then look again.
+                removed = removed or not os.path.lexists(saved.folder)
             else:
-                return state, kept.folder
+                return state, saved.folder
     return None
 
 
 def _candidates(attempts: Sequence[Path], own: Path) -> list[SavedState]:
-    found = [kept for attempt in attempts for kept in reversed(states(attempt))]
-    # Stable: the order of folders decides between equals.
-    found.sort(key=lambda kept: kept.order, reverse=True)
-    found.sort(key=lambda kept: kept.folder.parents[2] != own)
+    found = [saved for attempt in attempts for saved in reversed(states(attempt))]
+    # Sorting is stable, so the order of the folders decides between equally advanced states.
+    found.sort(key=lambda saved: saved.order, reverse=True)
+    found.sort(key=lambda saved: saved.folder.parents[2] != own)
     return found

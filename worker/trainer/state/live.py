@@ -1,6 +1,6 @@
-"""The living side of a state: Keras's variables and callbacks, read and written as plain numbers.
+"""Copies Keras's variables and callbacks into a state, and back, as NumPy arrays and numbers.
 
-Nothing here knows a backend: a state that one has saved another can go on from.
+Nothing here depends on the backend, so a training may resume on another backend.
 """
 
 import math
@@ -18,14 +18,14 @@ from fornada.worker.trainer.state.tensors import Arrays, Broken
 
 @dataclass(frozen=True)
 class _Kept:
-    """The attributes that change while a callback of Keras's lives."""
+    """Names of a callback's attributes that change during training."""
 
     numbers: tuple[str, ...] = ()
-    # Lists of arrays, or None.
+    # Attributes that are a list of arrays, or None.
     arrays: tuple[str, ...] = ()
 
 
-# Every callback that a spec may name; ModelCheckpoint where it has a file of its own.
+# Every callback that a spec may name; ModelCheckpoint only where the spec gives it a file name.
 CALLBACKS = {
     "EarlyStopping": _Kept(("wait", "stopped_epoch", "best", "best_epoch"), ("best_weights",)),
     "ModelCheckpoint": _Kept(("best",)),
@@ -37,12 +37,12 @@ CALLBACKS = {
 
 @dataclass(frozen=True)
 class Live:
-    """A model and its callbacks as a state knows them.
+    """A model and its callbacks, whose values a state holds.
 
     Attributes:
         model: built and compiled.
-        batch: one batch as the engine feeds it: it says which shapes the metrics are built for.
-        callbacks: Keras's own, in the spec's order.
+        batch: one batch as the engine feeds it; Keras builds the metrics for its shapes.
+        callbacks: the spec's callbacks in their order, without `BestModel`.
     """
 
     model: keras.Model
@@ -50,20 +50,20 @@ class Live:
     callbacks: Sequence[Any] = field(default_factory=tuple)
 
     def build(self) -> None:
-        """Make every variable that a state holds: Keras makes most of them at the first batch."""
+        """Create every variable that a state holds. Keras would create most at the first batch."""
         self.model._symbolic_build(data_batch=self.batch)
 
     def size(self) -> int:
-        """How many numbers a state holds between two epochs, as far as their variables are made."""
+        """How many numbers a state holds between two epochs, counting variables that exist now."""
         variables = [*self.model.variables, *self.model.optimizer.variables]
         kept = [array for _, arrays in self._callback_arrays() for array in arrays]
         return sum(math.prod(each.shape) for each in [*variables, *kept])
 
     def arrays(self, *, inside: bool) -> Arrays:
-        """All numbers of now, copied.
+        """Copies of all present values.
 
         Args:
-            inside: whether an epoch is under way, whose metrics are then part of it.
+            inside: whether some batches of an epoch are done, so that its metrics are included.
         """
         found = grouped("model", _values(self.model.variables))
         found |= grouped("optimizer", _values(self.model.optimizer.variables))
@@ -74,7 +74,7 @@ class Live:
         return found
 
     def callback_facts(self) -> list[CallbackFacts]:
-        """The callbacks' numbers of now."""
+        """The present numbers of the callbacks."""
         return [
             CallbackFacts(
                 class_name=type(callback).__name__,
@@ -84,24 +84,24 @@ class Live:
         ]
 
     def check(self, state: State) -> None:
-        """Compare a state with the variables it would go into; `build` comes before.
+        """Check that a state fits the model's variables and callbacks. Call `build` first.
 
         Raises:
-            Broken: another number, shape or kind of them.
+            Broken: the number, shape or type of the variables differs, or the callbacks differ.
         """
-        same = state.facts.origin.maker.backend == keras.backend.backend()
+        same_backend = state.facts.origin.maker.backend == keras.backend.backend()
         groups = {"model": self.model.variables, "optimizer": self.model.optimizer.variables}
         if state.facts.place.inside:
             groups["metrics"] = self.model.metrics_variables
         for name, variables in groups.items():
-            _compare(name, state.group(name), variables, same_backend=same)
-        kept = [facts.class_name for facts in state.facts.callbacks]
-        mine = [type(callback).__name__ for callback in self.callbacks]
-        if kept != mine:
-            raise Broken(f"it holds the callbacks {kept}; here are {mine}")
+            _compare(name, state.group(name), variables, same_backend=same_backend)
+        saved = [facts.class_name for facts in state.facts.callbacks]
+        present = [type(callback).__name__ for callback in self.callbacks]
+        if saved != present:
+            raise Broken(f"it holds the callbacks {saved}; here are {present}")
 
     def restore(self, state: State) -> None:
-        """Put a state's numbers back; `check` comes before, and the callbacks' `on_train_begin`."""
+        """Put a state's values back. Call `check` and the callbacks' `on_train_begin` first."""
         _assign(self.model.variables, state.group("model"))
         _assign(self.model.optimizer.variables, state.group("optimizer"))
         if state.facts.place.inside:
@@ -138,14 +138,15 @@ def _compare(
     if len(arrays) != len(variables):
         raise Broken(f"it holds {len(arrays)} variables of {name}; here are {len(variables)}")
     for array, variable in zip(arrays, variables, strict=True):
-        mine, its = tuple(variable.shape), array.shape
-        if mine != its:
-            raise Broken(f"{variable.path} has shape {its} in it, {mine} here")
-        if not _same_kind(str(array.dtype), str(variable.dtype), same_backend=same_backend):
+        present, saved = tuple(variable.shape), array.shape
+        if present != saved:
+            raise Broken(f"{variable.path} has shape {saved} in it, {present} here")
+        if not _same_type(str(array.dtype), str(variable.dtype), same_backend=same_backend):
             raise Broken(f"{variable.path} is {array.dtype} in it, {variable.dtype} here")
 
 
-def _same_kind(its: str, mine: str, *, same_backend: bool) -> bool:
-    # Backends count in integers of different length.
-    counts = all(np.issubdtype(kind, np.integer) for kind in (its, mine)) if its != mine else False
-    return its == mine or (counts and not same_backend)
+def _same_type(saved: str, present: str, *, same_backend: bool) -> bool:
+    if saved == present:
+        return True
+    # Another backend may use integers of another length for its counters.
+    return not same_backend and all(np.issubdtype(each, np.integer) for each in (saved, present))

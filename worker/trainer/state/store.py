@@ -1,12 +1,12 @@
-"""Keeps the newest two states of an attempt on disk, each whole or not there at all.
+"""Keeps the newest two states of an attempt on disk; a reader never sees half a state.
 
-    state/000012-000340/<sha256>.safetensors    after 12 epochs and 340 batches of the next
-    state/000012-000340/best.keras              the best model at that moment, by a hard link
+    state/0000012-0000340/<sha256>.safetensors    after 12 epochs and 340 batches of the next
+    state/0000012-0000340/best.keras              a hard link to the best model at that moment
 
-A state is written in `state/writing`, brought to disk, and then given its name, so that no
-moment at which a process can die leaves half of one under a name that is read. A thread does so
-beside the training, which goes on as soon as its numbers are copied: a large model takes longer
-to reach the disk than an epoch may be held up.
+A state is written into `state/writing`, flushed to disk, and then renamed. So a process that dies
+at any moment leaves no half-written state under a name that is read. Another thread writes the
+state, and the training goes on as soon as its values are copied, because writing a large model may
+take longer than an epoch.
 """
 
 import errno
@@ -30,12 +30,13 @@ from fornada.worker.trainer.state.contents import Progress, State
 from fornada.worker.trainer.state.finding import FOLDER, SUFFIX, name_of, states
 
 _WRITING, _REMOVING = "writing", "removing"
+# How many states are kept.
 _KEPT = 2
-# Saves in a row that found no room before the job fails.
+# Saves in a row without disk space, after which the job fails.
 _MOST_MISSES = 3
-# The shortest epochs, in seconds, that the share of the time holds for.
+# A save that costs at most its share of an epoch of this length is always affordable.
 _EPOCH_S = 5.0
-# Numbers that are copied, summed and written in a second, until a save has been timed.
+# Numbers saved in a second, to estimate the cost of the first save.
 _NUMBERS_PER_S = 5e7
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -44,14 +45,14 @@ class StateStore:
     """Saves the states of one attempt.
 
     Args:
-        folder: of the attempt; its model files lie in it.
-        every_s: how often within an epoch.
-        share: of the time, that saving may take.
-        size: how many numbers a state has, for what the first one will cost.
+        folder: the attempt's folder, which also holds its model files.
+        every_s: how often a state is saved within an epoch.
+        share: largest share of the time that saving may take.
+        size: how many numbers a state holds, to estimate the cost of the first save.
 
     Attributes:
         held: seconds that the training waited, for each save.
-        beside: seconds of computing beside it, for each save that has ended.
+        beside: seconds of processor time in the saving thread, for each save that has ended.
     """
 
     def __init__(
@@ -62,14 +63,14 @@ class StateStore:
         self._every_s = every_s
         self._share = share
         self._size = size
-        # Each by a thread of its own.
+        # The training thread appends to `held`, the saving thread to `beside`.
         self.held: list[float] = []
         self.beside: list[float] = []
         self._begun = self._last = time.monotonic()
         self._misses = 0
         self._place: tuple[int, int] | None = None
-        # One thread: what it is given is done in that order.
-        self._beside = ThreadPoolExecutor(1, "keeper")
+        # One thread only, so that tasks run in the order in which they are given.
+        self._saving_thread = ThreadPoolExecutor(1, "keeper")
         self._under_way: list[Future[Any]] = []
 
     @property
@@ -81,49 +82,49 @@ class StateStore:
 
     @property
     def affordable(self) -> bool:
-        """Whether one more state at the end of an epoch keeps within the share of the time."""
+        """Whether a state at the end of this epoch keeps saving within its share of the time."""
         return self._cost_s <= _EPOCH_S * self._share or self._earned
 
     def has(self, place: Progress) -> bool:
-        """Whether the newest state was saved here; what is under way does not count."""
+        """Whether the newest saved state is of this place. A running save does not count."""
         return self._place == place.order
 
     @property
     def has_all(self) -> bool:
-        """Whether there are as many states as are kept."""
+        """Whether as many states exist as are kept."""
         return len(states(self._attempt)) == _KEPT
 
     def save(self, state: Callable[[], State]) -> None:
-        """Begin to save a state, once the one before is saved; `settle` waits for its end.
+        """Wait for the previous save, then start to save a state; `settle` waits for its end.
 
-        Where there is no room for it that is said, and what is there is kept.
+        If the disk has no space for the state, the log says so and the earlier states are kept.
 
         Args:
-            state: gives it as it is now, its arrays copied.
+            state: returns the present state, with copies of its arrays.
 
         Raises:
-            TrainingFailed: DISK_FULL, of the one before: the third in a row without room.
-            OSError: of the one before: it could not be written for another reason.
+            TrainingFailed: DISK_FULL: the previous save was the third in a row without space.
+            OSError: the previous state could not be written for another reason.
         """
         begin = time.monotonic()
         self.settle()
         linked = threading.Event()
-        self._under_way = [self._beside.submit(self._save, state(), linked)]
-        # The training may find a better model as soon as it goes on.
+        self._under_way = [self._saving_thread.submit(self._save, state(), linked)]
+        # Wait until the model files are linked: the training may replace them when it goes on.
         linked.wait()
         self._last = time.monotonic()
         self.held.append(self._last - begin)
 
     def after(self, call: Callable[[], object]) -> None:
-        """Call something once what is under way is saved, in the thread that saves."""
-        self._under_way.append(self._beside.submit(call))
+        """Call a function in the saving thread, after the running saves."""
+        self._under_way.append(self._saving_thread.submit(call))
 
     def settle(self) -> None:
-        """Wait until all that is under way has ended.
+        """Wait until all saves and calls have ended.
 
         Raises:
-            TrainingFailed: DISK_FULL, after three times without room.
-            OSError: it cannot be written for another reason.
+            TrainingFailed: DISK_FULL, after three saves in a row without space.
+            OSError: a state could not be written for another reason.
         """
         ended, self._under_way = self._under_way, []
         wait(ended)
@@ -131,20 +132,25 @@ class StateStore:
             each.result()
 
     def close(self) -> list[FileRecord]:
-        """Keep the newest state alone; the file to report, if one could be saved."""
-        self._clear(1)
+        """Remove all states except the newest.
+
+        Returns:
+            The record of the newest state; empty if no state was saved.
+        """
+        self._remove_all_but(1)
         kept = states(self._attempt)
         return [record(TRAINING_STATE, each.file) for each in kept]
 
     @property
     def _cost_s(self) -> float:
+        """Seconds that the next save will probably cost."""
         if not self.held:
             return self._size() / _NUMBERS_PER_S
         return self.held[-1] + sum(self.beside[-1:])
 
     @property
     def _earned(self) -> bool:
-        """Whether the time so far pays for each save, one more, and the one that ends it all."""
+        """Whether all saves so far, the next and the last one keep within the share of the time."""
         spent_s = sum(self.held) + sum(self.beside) + 2 * self._cost_s
         return spent_s <= (time.monotonic() - self._begun) * self._share
 
@@ -167,29 +173,29 @@ class StateStore:
         self._folder.mkdir(exist_ok=True)
         size = tensors.size(facts, state.arrays)
         atomic_files.check_room(self._folder, size, "a training state takes")
-        writing = self._fresh(_WRITING)
+        writing = self._without_rest(_WRITING)
         try:
             writing.mkdir()
             for name in state.facts.files:
-                # A checkpoint's name may lie in sub-folders.
+                # The name of a checkpoint may contain folders.
                 (writing / name).parent.mkdir(parents=True, exist_ok=True)
                 atomic_files.link(self._attempt / name, writing / name)
             linked.set()
-            beside = writing / f"writing{SUFFIX}"
-            _, sha256 = tensors.write(beside, facts, state.arrays)
-            beside.rename(writing / f"{sha256}{SUFFIX}")
+            file = writing / f"writing{SUFFIX}"
+            _, sha256 = tensors.write(file, facts, state.arrays)
+            file.rename(writing / f"{sha256}{SUFFIX}")
             sync_folder(writing)
             final = self._folder / name_of(state.facts.place)
             if final.exists():
-                # Renamed before, and the disk was full for what comes after.
-                final.rename(self._fresh(_REMOVING))
+                # An earlier save got this far, and then failed because the disk was full.
+                final.rename(self._without_rest(_REMOVING))
             writing.rename(final)
         except BaseException:
             shutil.rmtree(writing, ignore_errors=True)
             raise
         sync_folder(self._folder)
         sync_folder(self._attempt)
-        self._clear(_KEPT)
+        self._remove_all_but(_KEPT)
 
     def _missed(self, why: str) -> None:
         self._misses += 1
@@ -197,17 +203,18 @@ class StateStore:
         if self._misses >= _MOST_MISSES:
             raise TrainingFailed(
                 FailureCode.DISK_FULL,
-                f"{_MOST_MISSES} training states in a row found no room: {why}. The last good one "
-                "and the best model are kept; make room and retry.",
+                f"{_MOST_MISSES} training states in a row found no room: {why}. The last good "
+                "state and the best model are kept; make room and retry.",
             )
 
-    def _clear(self, kept: int) -> None:
-        """Remove all but the newest; each loses its name first, so that none is read by halves."""
+    def _remove_all_but(self, kept: int) -> None:
+        """Remove old states. Each is renamed first, so that nobody reads a half-removed state."""
         for old in states(self._attempt)[:-kept]:
-            old.folder.rename(self._fresh(_REMOVING))
-        self._fresh(_REMOVING)
+            old.folder.rename(self._without_rest(_REMOVING))
+        self._without_rest(_REMOVING)
 
-    def _fresh(self, name: str) -> Path:
+    def _without_rest(self, name: str) -> Path:
+        """Path of a working folder, after removing what an earlier save left there."""
         path = self._folder / name
         if path.exists():
             shutil.rmtree(path)
@@ -215,16 +222,16 @@ class StateStore:
 
 
 def remove_earlier(folder: Path, attempt: int) -> None:
-    """Remove the states of a job's earlier attempts; a later one's are not ours to judge.
+    """Remove the states of a job's earlier attempts, never those of a later attempt.
 
     Args:
-        folder: of this attempt, `<uid>/attempt-<number>`.
-        attempt: its number.
+        folder: folder of this attempt, `<uid>/attempt-<number>`.
+        attempt: number of this attempt.
     """
     for earlier in earlier_attempts(folder, attempt):
         shutil.rmtree(earlier / FOLDER, ignore_errors=True)
 
 
 def earlier_attempts(folder: Path, attempt: int) -> list[Path]:
-    """Folders of the attempts before this one; arguments as of `remove_earlier`."""
+    """Folders of the attempts before this one; for the arguments see `remove_earlier`."""
     return [folder.with_name(f"attempt-{number}") for number in range(1, attempt)]

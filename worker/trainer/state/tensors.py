@@ -1,7 +1,7 @@
-"""A file of arrays and facts, in the layout of safetensors: read without running anything.
+"""A file of arrays and facts in the format of safetensors. Reading it runs no code from the file.
 
-Eight bytes with the length of a JSON header, the header, then the arrays one after another, little
-end first. Every framework reads it, and bfloat16 has its place in it.
+It holds the length of a JSON header in eight bytes, the header, then the arrays one after another,
+all little-endian. Every framework can read it, and it supports bfloat16.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[Any]]
 
-# safetensors' word for each kind of number.
+# The name that safetensors uses for each type.
 _WORDS = {
     np.dtype(kind): word
     for kind, word in {
@@ -37,37 +37,37 @@ _WORDS = {
     }.items()
 }
 _DTYPES = {word: dtype for dtype, word in _WORDS.items()}
-# Our facts are one text in safetensors' own place for texts.
+# Keys of the header under which the facts are stored; safetensors keeps texts in `__metadata__`.
 _META, _FACTS = "__metadata__", "fornada"
 _LENGTH_BYTES = 8
-# safetensors' own limit.
+# Longest header in bytes, as in safetensors.
 _LONGEST_HEADER = 100_000_000
-# Arrays begin at a multiple of this, so that a reader may map them.
+# Arrays begin at a multiple of so many bytes, so that a reader may map them into memory.
 _ALIGN = 8
 _CHUNK_BYTES = 2**22
 
 
 class Broken(Exception):  # a finding about a file, said in the log
-    """Why a file is not what it was when it was written, in a few words."""
+    """The reason, in a few words, why a saved state cannot be used."""
 
 
 def size(facts: str, arrays: Mapping[str, NDArray[Any]]) -> int:
-    """Bytes that `write` will take."""
+    """Size in bytes of the file that `write` writes."""
     return len(_head(facts, arrays)) + sum(array.nbytes for array in arrays.values())
 
 
 def write(path: Path, facts: str, arrays: Mapping[str, NDArray[Any]]) -> tuple[int, str]:
-    """Write a file and have it on disk.
+    """Write a file and flush it to disk.
 
     Args:
-        path: replaced if there is one; not in one piece.
-        facts: a text of ours.
-        arrays: of any shape, of the kinds above.
+        path: the file. It is overwritten in place, so a reader may see half of it.
+        facts: any text.
+        arrays: arrays of any shape, with one of the types above.
     Returns:
-        Its size in bytes and its sha256 in hexadecimal.
+        The size in bytes and the sha256 in hexadecimal.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     digest, total = hashlib.sha256(), 0
     with path.open("wb", buffering=0) as file:
@@ -87,13 +87,13 @@ def read(path: Path, sha256: str) -> tuple[str, Arrays]:
 
     Args:
         path: the file.
-        sha256: what its content must have, in hexadecimal.
+        sha256: expected checksum of its content, in hexadecimal.
     Returns:
-        Its facts and its arrays.
+        The facts and the arrays.
 
     Raises:
-        Broken: the content is not that content.
-        OSError: it cannot be read.
+        Broken: the content has another checksum or another layout.
+        OSError: the file cannot be read.
     """
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
@@ -102,7 +102,7 @@ def read(path: Path, sha256: str) -> tuple[str, Arrays]:
     try:
         return _parse(content)
     except (ValueError, KeyError, TypeError) as error:
-        # Only what wrote another layout under the right sum comes here.
+        # The checksum is right, so a program with another layout wrote the file.
         raise Broken(f"it has another layout: {error}") from error
 
 
@@ -135,5 +135,5 @@ def _head(facts: str, arrays: Mapping[str, NDArray[Any]]) -> memoryview:
 
 
 def _bytes(array: NDArray[Any]) -> memoryview:
-    # As bytes: bfloat16 knows no buffer of its own.
+    # Viewed as bytes, because NumPy has no buffer format for bfloat16.
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

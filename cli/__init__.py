@@ -1,1 +1,1 @@
-"""How a person asks: the `fornada` command."""
+"""The command line: the `fornada` command and all its subcommands."""

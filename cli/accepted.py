@@ -1,4 +1,4 @@
-"""What submit, run, clone and extend have in common: saying what was accepted."""
+"""Report accepted jobs; shared by submit, run, clone and extend."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -19,26 +19,27 @@ if TYPE_CHECKING:
     from fornada.spec import Spec
 
 
-# What was `+1s` when the command was typed may be over when the job is accepted, and no mistake.
+# A `--not-before` of `+1s` may have passed by the time the job is accepted. That deserves no
+# warning, so a time this recent does not count as past.
 JUST_NOW = timedelta(minutes=1)
 
 
-def told_terms(client: "Client", told: Mapping[str, Any]) -> "Terms":
-    """The terms of the options, with the ids of the jobs that `--after` names.
+def terms_from_options(client: "Client", options: Mapping[str, Any]) -> "Terms":
+    """Make `Terms` from the options of the command, with the job ids that `--after` names.
 
     Raises:
-        JobNotFound: it names none.
+        JobNotFound: `--after` names a job that does not exist.
     """
     from fornada.client.submission import Terms
 
-    return Terms(**{**told, "after": tuple(client.find(told["after"]))})
+    return Terms(**{**options, "after": tuple(client.find(options["after"]))})
 
 
 class Announcement:
-    """Says of each job as soon as it is accepted; ids on stdout if that is all that is wanted.
+    """Reports each job as soon as it is accepted; with `-q` it prints only the id, on stdout.
 
     Args:
-        terms: of all jobs.
+        terms: the terms on which all these jobs were submitted.
         output: how to answer.
     """
 
@@ -49,24 +50,24 @@ class Announcement:
         self._warned: set[str] = set()
         if terms.not_before is not None and _is_past(terms.not_before):
             output.warn(
-                f"--not-before {dated(terms.not_before)} is past, so it keeps no job waiting. "
-                "If another day is meant: cancel, and name the day to come."
+                f"--not-before {dated(terms.not_before)} is in the past, so the job does not wait. "
+                "If you meant another day: cancel the job, and submit it again with the full date."
             )
 
     def __call__(self, spec: "Spec", job: "Submitted", also: str = "") -> None:
-        """Say of one job.
+        """Report one job.
 
         Args:
-            spec: that it trains.
-            job: as the client returned it.
-            also: what else there is to say of it.
+            spec: the spec that the job trains.
+            job: what the client returned for the job.
+            also: text to add to the line; empty for nothing.
         """
         self.jobs.append(job)
         if self._output.quiet and not self._output.json:
             self._output.line(str(job.id))
         elif not self._output.json:
             self._output.note(_accepted(spec, job, also, self._terms))
-        # Redis is away for all jobs alike; said once.
+        # When Redis is down, every job carries the same warning: print it once.
         for warning in (*map(str, job.warnings), job.warning):
             if warning and warning not in self._warned:
                 self._output.warn(warning)
@@ -82,7 +83,8 @@ class Announcement:
         trace: TracebackType | None,
     ) -> None:
         if isinstance(error, StoreError | FornadaError) and self._output.json and self.jobs:
-            # The rest was not accepted; of these a program must hear all the same.
+            # An error stopped the command, but these jobs were accepted: a program that reads
+            # the JSON document must learn of them.
             self._output.document(_documents(self.jobs))
 
 
@@ -94,14 +96,14 @@ def conclude(
     follow: bool = False,
     waits: bool = False,
 ) -> None:
-    """Watch accepted jobs to their ends, if that is wanted, or say what there is to say now.
+    """Watch the accepted jobs until they end (`follow`, `waits`), or report them and return.
 
     Args:
-        client: to ask.
-        jobs: that were accepted.
+        client: answers questions about the jobs.
+        jobs: the accepted jobs.
         output: how to answer.
-        follow: show progress until the end.
-        waits: wait for the end in silence.
+        follow: show progress until the jobs have ended.
+        waits: wait without showing progress until the jobs have ended.
     """
     if follow or waits:
         progress = Output(quiet=output.quiet or not follow, color=output.color)
@@ -113,7 +115,7 @@ def conclude(
 
 
 def _documents(jobs: Iterable["Submitted"]) -> list[dict[str, Any]]:
-    """For `--json`."""
+    """The documents that `--json` prints."""
     return [
         asdict(replace(job, warnings=())) | {"warnings": [one.place for one in job.warnings]}
         for job in jobs
@@ -126,16 +128,16 @@ def _is_past(at: datetime) -> bool:
 
 def _accepted(spec: "Spec", job: "Submitted", also: str, terms: "Terms") -> str:
     if job.known_by == "key":
-        return f"job {job.id} has the key {terms.key} already: no job was made"
+        return f"job {job.id} already has the key {terms.key}: no job was made"
     if job.known_by == "needed":
-        return f"job {job.id} has trained this spec on these data already: no job was made"
+        return f"job {job.id} has already trained this spec on this data: no job was made"
     parts = [f"job {job.id}: {spec.name}, in queue {spec.resources.queue}"]
     parts += [also] if also else []
     return ", ".join([*parts, *conditions(terms)])
 
 
 def conditions(terms: "Terms") -> list[str]:
-    """What jobs on these terms wait for, apart from a slot."""
+    """What jobs on these terms wait for, besides a free slot."""
     parts = ["held"] if terms.held else []
     parts += [f"not before {dated(terms.not_before)}"] if terms.not_before else []
     if terms.after:
@@ -145,11 +147,11 @@ def conditions(terms: "Terms") -> list[str]:
 
 
 def _note_unserved(client: "Client", jobs: Iterable["Submitted"], output: Output) -> None:
-    """Say which jobs no worker there is would take: a queue may be misspelt."""
+    """Name the jobs that no living worker can run: the name of their queue may be misspelt."""
     try:
         waits = {row["id"]: row["waits"] for row in client.alive()}
     except DatabaseUnreachable:
-        # They are accepted, and that was said.
+        # The jobs are accepted and already reported. This note is only an extra.
         return
     for job in jobs:
         if isinstance(waits.get(job.id), Unfit):

@@ -1,6 +1,7 @@
 """Progress on a terminal: a bar of epochs, and a line of numbers below it.
 
-Imports Rich; only `fornada.cli.progress` imports this, when there is a terminal.
+This module imports Rich, which is slow to load. `fornada.cli.progress` imports it only when
+stderr is a terminal.
 """
 
 from collections.abc import Iterable
@@ -15,19 +16,19 @@ from fornada.cli.progress import Began, epochs_wanted, numbers, standing
 if TYPE_CHECKING:
     from fornada.client import Sight
 
-# Draws a second; epochs of small models end several times in one.
+# How often the bar is drawn. Small models finish several epochs per second.
 DRAWS_PER_S = 5
 
 
 class Bars(Progress):
-    """One job's bar. Call it with each sight of the job.
+    """The progress bar of one job. Call it with each `Sight` of the job.
 
     Args:
-        console: to draw on.
+        console: where to draw.
     """
 
     def __init__(self, console: Console) -> None:
-        # Before the base class, which draws at once.
+        # Set before the base class starts, because it draws at once and reads both.
         self._below = ""
         self._began = Began()
         super().__init__(
@@ -42,15 +43,15 @@ class Bars(Progress):
         self._bar = self.add_task("", total=None)
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """The bar, and below it what does not fit beside it on a narrow terminal."""
+        """The bar, and below it the numbers, which would not fit beside it."""
         yield self.make_tasks_table(self.tasks)
         yield Text(self._below, style="dim", no_wrap=True, overflow="ellipsis")
 
     def __call__(self, sight: "Sight") -> None:
-        """Show it."""
+        """Show the job as it was seen."""
         job = sight.job
-        if said := self._began(job):
-            self.console.print(said, markup=False, highlight=False)
+        if line := self._began(job):
+            self.console.print(line, markup=False, highlight=False)
         if sight.epochs:
             self._below = "  " + numbers(job, sight.epochs[-1])
         elif sight.waits or not job["epochs_run"]:

@@ -1,4 +1,4 @@
-"""New jobs from old ones: clone, extend."""
+"""Commands that make a new job from an old one: clone, extend."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from fornada.cli.accepted import Announcement, conclude, told_terms
+from fornada.cli.accepted import Announcement, conclude, terms_from_options
 from fornada.cli.follow import ended_by_sigterm
 from fornada.cli.options import (
     job_argument,
-    never_mind_option,
     output_options,
     spec_options,
     term_options,
+    wait_for_worker_option,
 )
 from fornada.cli.output import Output
 
@@ -22,10 +22,10 @@ from fornada.cli.output import Output
 @job_argument
 @spec_options
 @term_options
-@never_mind_option
+@wait_for_worker_option
 @click.option("-f", "--follow", is_flag=True, help="Show progress until the job has ended.")
-@output_options(quiet="Print the new job's id alone.")
-def clone(  # noqa: PLR0913 - each is an option of its own
+@output_options(quiet="Print only the new job's id.")
+def clone(  # noqa: PLR0913 - one argument per option
     *,
     reference: str,
     overrides: Sequence[str],
@@ -36,7 +36,7 @@ def clone(  # noqa: PLR0913 - each is an option of its own
 ) -> None:
     """Queue a new job from the spec of an old one, with changes.
 
-    The spec is the one that was recorded; changes are checked like a file's.
+    The spec is the one recorded with the old job. Changes are checked as in a file.
 
     \b
     Examples:
@@ -47,11 +47,11 @@ def clone(  # noqa: PLR0913 - each is an option of its own
 
     with Client() as client, ended_by_sigterm():
         spec = client.recorded(reference, overrides=overrides)
-        told = told_terms(client, terms)
-        with Announcement(told, output) as announce:
+        resolved = terms_from_options(client, terms)
+        with Announcement(resolved, output) as announce:
             jobs = client.submit_all(
                 [spec],
-                terms=told,
+                terms=resolved,
                 wait_for_worker=wait_for_worker,
                 warn=output.warn_of,
                 accepted=announce,
@@ -59,26 +59,32 @@ def clone(  # noqa: PLR0913 - each is an option of its own
         conclude(client, jobs, output, follow=follow)
 
 
-def _more(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
+def _more_epochs(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
     if not re.fullmatch(r"\+[1-9]\d{0,8}", value):
         raise click.BadParameter(
-            f'"{value}"; expected how many more, with a plus, for example --epochs +20'
+            f'"{value}"; expected a plus and a number of epochs, for example --epochs +20'
         )
     return int(value)
 
 
 @click.command()
 @job_argument
-@click.option("--epochs", required=True, metavar="+N", callback=_more, help="How many more.")
-@never_mind_option
+@click.option(
+    "--epochs",
+    required=True,
+    metavar="+N",
+    callback=_more_epochs,
+    help="How many more epochs to train.",
+)
+@wait_for_worker_option
 @click.option("-f", "--follow", is_flag=True, help="Show progress until the job has ended.")
-@output_options(quiet="Print the new job's id alone.")
+@output_options(quiet="Print only the new job's id.")
 def extend(
     *, reference: str, epochs: int, wait_for_worker: bool, follow: bool, output: Output
 ) -> None:
-    """Queue a new job that goes on where a finished one has ended.
+    """Queue a new job that continues training where a finished job ended.
 
-    10 epochs and 10 more are the same as 20. The old job stays as it is.
+    10 epochs and 10 more give the same result as 20. The old job stays as it is.
 
     \b
     Example:
@@ -91,5 +97,5 @@ def extend(
         old = client.find_one(reference)
         job = client.extend(old, epochs, wait_for_worker=wait_for_worker)
         announce = Announcement(AT_ONCE, output)
-        announce(client.recorded(job.id), job, f"goes on from job {old}")
+        announce(client.recorded(job.id), job, f"continues job {old}")
         conclude(client, announce.jobs, output, follow=follow)

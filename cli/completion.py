@@ -1,4 +1,4 @@
-"""Completion of commands and options in bash, zsh and fish."""
+"""The completion command: scripts that complete commands and options in bash, zsh and fish."""
 
 import click
 
@@ -21,7 +21,7 @@ def completion(shell: str) -> None:
     from fornada.cli.main import COMPLETION, fornada
 
     found = get_completion_class(shell)
-    assert found is not None  # noqa: S101 - Choice lets only these three through
+    assert found is not None  # noqa: S101 - click.Choice accepts only these three shells
     script = found(fornada, {}, "fornada", COMPLETION)
-    # Not source(): for bash that runs bash to see its version.
+    # Not script.source(): for bash it would run bash to check its version.
     click.echo(script.source_template % script.source_vars())

@@ -1,4 +1,4 @@
-"""Folders of images: data check, data import, data pack, data ls, data gc."""
+"""Commands about folders of images: data check, data import, data pack, data ls, data gc."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -36,12 +36,12 @@ def data() -> None:
 
 @data.command()
 @files_argument
-@output_options(quiet="Print nothing; the exit code says it.")
+@output_options(quiet="Print nothing; only set the exit code.")
 def check(files: Sequence[str], output: Output) -> None:
-    """Decode every image of the specs and name all that cannot be read.
+    """Decode every image of the specs and name each one that cannot be read.
 
-    Needs Keras here. Ends with 3 when an image, a class or a folder is wrong; where folders are
-    missing, the images of the others are looked at all the same.
+    Needs Keras on this machine. Ends with exit code 3 when an image, a class or a folder is wrong.
+    If a folder is missing, the images of the other folders are checked anyway.
 
     \b
     Example:
@@ -53,27 +53,27 @@ def check(files: Sequence[str], output: Output) -> None:
 
     settings = Settings()
     read = specs(settings, files, ())
-    found = []
+    results = []
     for file, spec in zip(files, read, strict=True):
         folders = inspect(spec, settings.data_root_path)
         images = preview.decode(settings, spec)
-        found.append(_Checked(file, folders.problems, all_warnings(spec, folders), images))
+        results.append(_Checked(file, folders.problems, all_warnings(spec, folders), images))
     if output.json:
-        output.document([one.document() for one in found])
+        output.document([result.document() for result in results])
     elif not output.quiet:
-        for one in found:
-            for warning in one.warnings:
+        for result in results:
+            for warning in result.warnings:
                 output.warn(str(warning))
-            if one.images.text:
-                output.line(one.images.text.rstrip())
-    wrong = [failure for one in found if (failure := one.failure)]
-    if wrong:
-        raise ExitWith(ExitCode.SPEC_INVALID, "\n".join(wrong))
+            if result.images.text:
+                output.line(result.images.text.rstrip())
+    failures = [failure for result in results if (failure := result.failure)]
+    if failures:
+        raise ExitWith(ExitCode.SPEC_INVALID, "\n".join(failures))
 
 
 @dataclass(frozen=True)
 class _Checked:
-    """What there is to say of the folders of one spec, and of the images in them."""
+    """The result of checking the folders of one spec and the images in them."""
 
     file: str
     problems: "Sequence[Problem]"
@@ -83,8 +83,8 @@ class _Checked:
     @property
     def failure(self) -> str:
         """Why a job would fail; empty when it would not."""
-        bad = [f"{self.file}: {self.images.failure}"] if self.images.failure else []
-        return "\n".join([*map(str, self.problems), *bad])
+        unreadable = [f"{self.file}: {self.images.failure}"] if self.images.failure else []
+        return "\n".join([*map(str, self.problems), *unreadable])
 
     def document(self) -> dict[str, Any]:
         return {
@@ -103,17 +103,17 @@ class _Checked:
     "--per-class-train",
     type=click.IntRange(1),
     metavar="N",
-    help="Training images a class; default: all.",
+    help="Training images per class; default: all.",
 )
 @click.option(
     "--per-class-test",
     type=click.IntRange(1),
     metavar="N",
-    help="Test images a class; default: all.",
+    help="Test images per class; default: all.",
 )
-@click.option("--seed", default=1, show_default=True, help="Decides which ones.")
-@output_options(quiet="Say nothing.")
-def import_(  # noqa: PLR0913 - each is an option of its own
+@click.option("--seed", default=1, show_default=True, help="Decides which images are chosen.")
+@output_options(quiet="Print nothing.")
+def import_(  # noqa: PLR0913 - one argument per option
     *,
     idx_dir: Path,
     out_dir: Path,
@@ -124,9 +124,9 @@ def import_(  # noqa: PLR0913 - each is an option of its own
 ) -> None:
     """Write image folders from IDX files, the format of MNIST.
 
-    IDX_DIR has train-images-idx3-ubyte, train-labels-idx1-ubyte and the t10k pair, plain or as
-    .gz. Images become OUT_DIR/Train/<label>/*.png and OUT_DIR/Test/<label>/*.png, 8-bit gray. The
-    same options choose the same images on every machine.
+    IDX_DIR holds train-images-idx3-ubyte, train-labels-idx1-ubyte and the two t10k files, plain or
+    as .gz. The command writes 8-bit gray images: OUT_DIR/Train/<label>/*.png and
+    OUT_DIR/Test/<label>/*.png. The same options choose the same images on every machine.
 
     \b
     Example:
@@ -164,14 +164,15 @@ def import_(  # noqa: PLR0913 - each is an option of its own
     "changes",
     multiple=True,
     metavar="PATH=VALUE",
-    help="Change a field of the spec; of a folder's too, which has Keras's defaults.",
+    help="Change a field of the spec. For a DIR too: its images are read with Keras's defaults.",
 )
-@output_options(quiet="Print the names of the packs only.")
+@output_options(quiet="Print only the names of the packs.")
 def pack(places: Sequence[Path], changes: Sequence[str], output: Output) -> None:
     """Decode images once, into packs that the jobs of this host read.
 
-    A job makes the packs that it misses; this makes them before. Needs Keras here. Ends with 3
-    when an image, a class or a folder is wrong, with 5 when there is no room for a pack.
+    A job makes the packs that it needs and that do not exist yet; this command makes them before
+    the job runs. Needs Keras on this machine. Ends with exit code 3 when an image, a class or a
+    folder is wrong, and with 5 when there is no room for a pack.
 
     \b
     Examples:
@@ -184,7 +185,7 @@ def pack(places: Sequence[Path], changes: Sequence[str], output: Output) -> None
 
     settings = Settings()
     rows, wrong = [], []
-    # All are read before the first is packed, which may take an hour.
+    # Read every spec before packing the first one: packing may take an hour.
     read = list(_specs(settings, places, changes))
     for place, spec in zip(places, read, strict=True):
         with _counting(output) as progress:
@@ -217,7 +218,7 @@ def pack(places: Sequence[Path], changes: Sequence[str], output: Output) -> None
 def _specs(
     settings: "Settings", places: Sequence[Path], changes: Sequence[str]
 ) -> "Iterator[Spec]":
-    """The spec of each file, and one of nothing but the folder for each folder."""
+    """The spec of each file, and for each folder a made-up spec that trains on this folder."""
     from fornada.spec.files import load_all
 
     for place in places:
@@ -250,9 +251,9 @@ _PACKS = (
 
 
 @data.command()
-@output_options(quiet="Print names only.")
+@output_options(quiet="Print only the names.")
 def ls(output: Output) -> None:
-    """List the packs of this host, the one that was used last first.
+    """List the packs of this host, the most recently used pack first.
 
     \b
     Example:
@@ -261,7 +262,7 @@ def ls(output: Output) -> None:
     from fornada.data.packs import Packs
     from fornada.settings import Settings
 
-    rows = [_row(one) for one in Packs.of(Settings()).all()]
+    rows = [_row(pack) for pack in Packs.of(Settings()).all()]
     if output.for_programs(rows, key="name"):
         return
     cells = [
@@ -278,14 +279,15 @@ def ls(output: Output) -> None:
         )
         for row in rows
     ]
-    # No command asks for a name: on a narrow terminal its beginning tells packs apart.
+    # A narrow terminal shows only the beginning of each name, enough to tell packs apart. No
+    # command takes the name of a pack, so nobody needs to copy the whole name.
     short = [(name[:8], *rest[:1], *rest[2:6], *rest[7:]) for name, *rest in cells]
     narrow = [*_PACKS[:2], *_PACKS[3:7], *_PACKS[8:]]
-    output.table(_PACKS, cells, empty="No pack here.", narrow=(narrow, short))
+    output.table(_PACKS, cells, empty="No packs on this host.", narrow=(narrow, short))
 
 
 def _row(pack: "Pack") -> dict[str, Any]:
-    """For `--json`."""
+    """One pack in the document that `--json` prints."""
     facts = pack.facts
     look = {key: value for key, value in facts.look.items() if key != "tensorflow"}
     return {
@@ -304,11 +306,12 @@ def _row(pack: "Pack") -> dict[str, Any]:
 
 @data.command()
 @click.option("--all", "everything", is_flag=True, help="Remove every pack that no job uses.")
-@output_options(quiet="Print the names of what went only.")
+@output_options(quiet="Print only the names of what was removed.")
 def gc(everything: bool, output: Output) -> None:
-    """Remove what packs have left behind, and packs over FORNADA_MAX_PACK_BYTES.
+    """Remove remains of unfinished packs, and packs beyond FORNADA_MAX_PACK_BYTES.
 
-    Jobs make room themselves when they pack. What is in use or being made stays.
+    Jobs make room by themselves when they need a pack. A pack that is in use, or that a job is
+    just making, is not removed.
 
     \b
     Examples:
@@ -334,7 +337,7 @@ def gc(everything: bool, output: Output) -> None:
 
 @contextmanager
 def _counting(output: Output) -> Iterator[Callable[[int, int], None]]:
-    """A way to show images done: a bar on a terminal, nothing elsewhere."""
+    """Yield a function that shows how many images are done: a bar on a terminal, else nothing."""
     if output.quiet or not output.rich(sys.stderr):
         yield lambda done, total: None
         return

@@ -1,4 +1,4 @@
-"""The database's schema: db upgrade, db current, db check."""
+"""Commands about the database's schema: db upgrade, db current, db check."""
 
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ def db() -> None:
 @db.command()
 @output_options()
 def upgrade(output: Output) -> None:
-    """Bring the schema to what this version needs.
+    """Upgrade the schema to the revision that this version of Fornada needs.
 
     \b
     Example:
@@ -50,9 +50,9 @@ def upgrade(output: Output) -> None:
 @db.command()
 @output_options()
 def current(output: Output) -> None:
-    """Print the schema's revision, and the one this version needs.
+    """Print the schema's revision, and the revision that this version of Fornada needs.
 
-    Ends with 6 when they differ.
+    Ends with exit code 6 when they differ.
 
     \b
     Example:
@@ -66,15 +66,15 @@ def current(output: Output) -> None:
     else:
         output.line(f"{found or 'empty'}  (this version needs {needed})")
     if found != needed:
-        raise ExitWith(ExitCode.UNREACHABLE, "Bring it up: fornada db upgrade")
+        raise ExitWith(ExitCode.UNREACHABLE, "Upgrade it: fornada db upgrade")
 
 
 @db.command()
 @output_options()
 def check(output: Output) -> None:
-    """Compare the schema with this version's, table by table.
+    """Compare the schema with the one that this version of Fornada needs, table by table.
 
-    Ends with 6 when they differ.
+    Ends with exit code 6 when they differ.
 
     \b
     Example:
@@ -82,15 +82,15 @@ def check(output: Output) -> None:
     """
     from fornada.db import migrations
 
-    differences = [str(one) for one in migrations.check(_database())]
+    differences = [str(difference) for difference in migrations.check(_database())]
     if output.json:
         output.document({"differences": differences})
     elif not differences:
         output.line("the schema is as expected")
-    for one in differences if not output.json else ():
-        output.line(one)
+    for difference in differences if not output.json else ():
+        output.line(difference)
     if differences:
-        raise ExitWith(ExitCode.UNREACHABLE, "Bring it up: fornada db upgrade")
+        raise ExitWith(ExitCode.UNREACHABLE, "Upgrade it: fornada db upgrade")
 
 
 def _database() -> "Database":

@@ -1,4 +1,4 @@
-"""Whether a job would run: doctor."""
+"""The doctor command: checks that a job would run."""
 
 import click
 
@@ -6,17 +6,17 @@ from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.options import output_options
 from fornada.cli.output import Column, Output
 
-# By what is wrong first, the code that the command ends with.
+# Exit code by the first part that is wrong; NEVER_SCHEDULED for every other part.
 CODES = {"database": ExitCode.UNREACHABLE, "broker": ExitCode.UNREACHABLE}
 
 
 @click.command()
 @output_options(quiet="Print nothing; the exit code says it.")
 def doctor(output: Output) -> None:
-    """Tell whether a job would run, and what to do if not.
+    """Check that a job would run, and say what to fix.
 
-    Looks at the database and its schema, the broker, workers, their devices, and room on disk.
-    Ends with 0 only when a job would run.
+    Looks at the database and its schema, the broker, the workers, their devices, and free disk
+    space. Ends with 0 only when a job would run.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""Exit codes of the command line: what each means, and which error ends with which."""
+"""Exit codes of the command line: what each code means, and which error leads to which code."""
 
 from collections.abc import Mapping
 from enum import IntEnum
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class ExitCode(IntEnum):
-    """The documented table. A script may rely on it."""
+    """The documented exit codes. Scripts may rely on them."""
 
     DONE = 0
     INTERNAL = 1
@@ -25,29 +25,30 @@ class ExitCode(IntEnum):
 
 
 MEANINGS: Mapping[ExitCode, str] = {
-    ExitCode.DONE: "Done. Where a job was waited for: it succeeded.",
+    ExitCode.DONE: "Done. If the command waited for a job: the job succeeded.",
     ExitCode.INTERNAL: "An error inside Fornada; FORNADA_DEBUG=1 shows where.",
     ExitCode.USAGE: "The command line or a setting is wrong, "
     "or --needed cannot read the data here.",
     ExitCode.SPEC_INVALID: "A spec, its data or its model is invalid, or its file cannot be read; "
     "every problem is listed.",
-    ExitCode.NOT_FOUND: "No such job, worker or log; no usable IDX files to import.",
-    ExitCode.WRONG_STATE: "The job's state, a stack already up, a folder that exists or cannot be "
-    "written, or too little room for a pack does not allow it.",
-    ExitCode.UNREACHABLE: "The database (or, where it is needed, the broker) is unreachable, has "
-    "another schema, or does not let this user do that.",
+    ExitCode.NOT_FOUND: "The job, worker or log does not exist; or there are no usable IDX files "
+    "to import.",
+    ExitCode.WRONG_STATE: "Not possible now: the job is in another state, a stack is already up, "
+    "a folder exists already or cannot be written, or there is too little room for a pack.",
+    ExitCode.UNREACHABLE: "The database (or the broker, if the command needs it) cannot be "
+    "reached, has another schema, or does not permit this user to do that.",
     ExitCode.JOB_FAILED: "The job failed.",
     ExitCode.CANCELLED: "The job was cancelled.",
     ExitCode.TIME_LIMIT: "The job reached its time limit.",
     ExitCode.LOST: "The job was lost with its worker.",
-    ExitCode.NEVER_SCHEDULED: "No worker there is can run the job.",
-    ExitCode.WAIT_TIMED_OUT: "The wait timed out; the job goes on.",
-    ExitCode.INTERRUPTED: "Ctrl-C or SIGTERM; the job goes on.",
+    ExitCode.NEVER_SCHEDULED: "No existing worker can run the job.",
+    ExitCode.WAIT_TIMED_OUT: "The wait timed out; the job continues.",
+    ExitCode.INTERRUPTED: "Ctrl-C or SIGTERM; the job continues.",
 }
 
 
 class ExitWith(Exception):
-    """End the command with this code, and say this on stderr, if anything."""
+    """End the command with this exit code, and print the message, if any, on stderr."""
 
     def __init__(self, code: ExitCode, message: str = "") -> None:
         super().__init__(message)
@@ -55,7 +56,7 @@ class ExitWith(Exception):
 
 
 def of_job(job: Mapping[str, Any]) -> ExitCode:
-    """What a command that waited for a job ends with.
+    """The exit code of a command that waited for a job.
 
     Args:
         job: the document of a job in a final state.
@@ -71,10 +72,10 @@ def of_job(job: Mapping[str, Any]) -> ExitCode:
 
 
 def of_error(error: Exception) -> ExitCode | None:
-    """What an error that a command lets through ends with; None when nobody expected it."""
+    """The exit code for an error that a command did not catch; None for an unexpected error."""
     if isinstance(error, ExitWith):
         return error.code
-    # Loaded by whoever raised the error; help and completion raise none.
+    # Imported here so that help and completion, which raise no error, do not load them.
     import fornada.db.errors
     import fornada.errors
     from fornada.spec import SpecProblems

@@ -1,4 +1,4 @@
-"""Watching jobs to their ends, and leaving them alone on Ctrl-C."""
+"""Watch jobs until they end; Ctrl-C stops watching and leaves the jobs running."""
 
 import signal
 import sys
@@ -29,16 +29,16 @@ def watch(
     """Show a job's progress until its end.
 
     Args:
-        client: to look with.
-        job_id: the job.
-        output: how to show it.
-        keeper: keeps a stack up for the job, where the command is to do so.
-        timeout_s: how long at most.
+        client: reads the job.
+        job_id: the job's id.
+        output: how to show the progress.
+        keeper: keeps a stack up for the job; None if the command does not manage a stack.
+        timeout_s: how long to watch at most, in seconds; None for no limit.
     Returns:
         The job's last document.
     Raises:
-        ExitWith: on Ctrl-C; the job goes on.
-        WaitTimedOut: it goes on too.
+        ExitWith: the person pressed Ctrl-C; the job continues.
+        WaitTimedOut: the job has not ended in time; it continues.
     """
     document: dict[str, Any] = {}
     try:
@@ -51,7 +51,7 @@ def watch(
     except KeyboardInterrupt:
         ours = keeper is not None and keeper.ours
         if ours:
-            output.warn("stopping the worker; Ctrl-C once more ends it at once")
+            output.warn("stopping the worker; press Ctrl-C again to kill it at once")
         raise ExitWith(ExitCode.INTERRUPTED, _come_back(job_id, ours)) from None
     return document
 
@@ -64,20 +64,20 @@ def end_all(
     *,
     timeout_s: float | None = None,
 ) -> None:
-    """Watch jobs to their ends and answer; `timeout_s` is for all of them together."""
+    """Watch jobs until they end, then answer; `timeout_s` limits all of them together."""
     end = None if timeout_s is None else time.monotonic() + timeout_s
     documents = []
-    for one in ids:
+    for job_id in ids:
         left = None if end is None else max(0.0, end - time.monotonic())
-        documents.append(watch(client, one, progress, timeout_s=left))
+        documents.append(watch(client, job_id, progress, timeout_s=left))
     answer(documents, output)
 
 
 def answer(documents: Sequence[Mapping[str, Any]], output: Output) -> None:
-    """Write what jobs came to, and end with the code of the first that did not succeed.
+    """Write the results of jobs; exit with the code of the first job that did not succeed.
 
     Raises:
-        ExitWith: one did not.
+        ExitWith: a job did not succeed.
     """
     if output.json:
         output.document(documents[0] if len(documents) == 1 else list(documents))
@@ -86,7 +86,7 @@ def answer(documents: Sequence[Mapping[str, Any]], output: Output) -> None:
             if place:
                 output.line("")
             elif output.rich(sys.stderr):
-                # Below the bar.
+                # An empty line between the progress bar and the report.
                 output.note("")
             report(document, output)
     for code in map(of_job, documents):
@@ -96,26 +96,26 @@ def answer(documents: Sequence[Mapping[str, Any]], output: Output) -> None:
 
 @contextmanager
 def ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal end a command as Ctrl-C does: in order."""
+    """Make SIGTERM and a closed terminal (SIGHUP) end a command as cleanly as Ctrl-C does."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {one: signal.signal(one, interrupt) for one in (signal.SIGTERM, signal.SIGHUP)}
+    before = {kind: signal.signal(kind, interrupt) for kind in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
 
 
 def _come_back(job_id: int, stopped: bool) -> str:
     if stopped:
         return (
             f"Job {job_id} is back in the queue: its worker stopped with this command.\n"
-            f"  Go on: fornada up, and in another terminal: fornada wait {job_id}"
+            f"  Continue it: fornada up, and in another terminal: fornada wait {job_id}"
         )
     return (
-        f"Stopped watching; job {job_id} goes on.\n"
-        f"  Come back: fornada wait {job_id}    Stop it: fornada cancel {job_id}"
+        f"Stopped watching; job {job_id} continues.\n"
+        f"  Watch it again: fornada wait {job_id}    Stop it: fornada cancel {job_id}"
     )

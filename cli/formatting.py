@@ -1,4 +1,4 @@
-"""Numbers and times as people read them."""
+"""Format numbers and times for people."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from fornada.db.states import QUOTE
 
 
 def duration(seconds: float | None) -> str | None:
-    """`9.4 s`, `3:07`, `2:03:07`: short spans with tenths, long ones as clocks."""
+    """A span of time as `9.4 s`, `3:07` (minutes and seconds) or `2:03:07` (with hours)."""
     if seconds is None:
         return None
     if round(seconds, 1) < 60:
@@ -18,19 +18,22 @@ def duration(seconds: float | None) -> str | None:
 
 
 def number(value: float | str | None) -> str | None:
-    """Four significant digits; what is not finite is recorded as a word already."""
+    """A number with four significant digits.
+
+    NaN and infinity are recorded as strings, and are returned as they are.
+    """
     if value is None or isinstance(value, str):
         return value
     return f"{value:.4g}"
 
 
 def count(value: float) -> str:
-    """A whole number with thousands set apart."""
+    """A whole number with thousands separators: `60,000`."""
     return f"{round(value):,}"
 
 
 def size(value: int) -> str:
-    """Bytes in the unit that reads well."""
+    """A number of bytes in a readable unit: `1.5 MiB`."""
     amount = float(value)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if amount < 1024:
@@ -39,12 +42,12 @@ def size(value: int) -> str:
     return f"{amount:.1f} TiB"
 
 
-# Characters of a failure that are shown in a list; the whole is in the log and in the document.
+# How many characters of a failure a list shows. The log and the document have the whole text.
 BRIEF = 120
 
 
 def brief(text: str) -> str:
-    """The first line of a failure without the log that it quotes, cut where it is long."""
+    """The first line of a failure, without the log lines that it quotes, cut if it is long."""
     line = next(iter(text.strip().splitlines()), "").partition(QUOTE)[0]
     return line if len(line) <= BRIEF else line[: BRIEF - 1].rstrip() + "…"
 
@@ -56,22 +59,22 @@ def jobs(ids: Iterable[object]) -> str:
 
 
 def _moment(stamp: str | None) -> datetime | None:
-    """The time of an ISO-8601 stamp."""
+    """The datetime of an ISO-8601 timestamp."""
     return None if stamp is None else datetime.fromisoformat(stamp)
 
 
 def local(stamp: str | None) -> str | None:
-    """A stamp of the record in this machine's time zone, to the second."""
+    """A recorded timestamp in this machine's time zone, to the second."""
     at = _moment(stamp)
     return None if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def minute(stamp: str) -> str:
-    """A stamp of the record in this machine's time zone, to the minute."""
+    """A recorded timestamp in this machine's time zone, to the minute."""
     return datetime.fromisoformat(stamp).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def since(stamp: str | None, until: str | None = None) -> float | None:
-    """Seconds from a stamp to another, or to now."""
+    """Seconds from one timestamp to another, or to now."""
     begin, end = _moment(stamp), _moment(until) or datetime.now(UTC)
     return None if begin is None else max(0.0, (end - begin).total_seconds())

@@ -1,4 +1,4 @@
-"""Commands that read the record: ps, ls, show, metrics."""
+"""Commands that read the record of jobs: ps, ls, show, metrics."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ from fornada.cli.result import attempts, report
 from fornada.cli.timeline import timeline
 from fornada.db.states import JobState
 
-# How many of a job's events `show` ends with.
+# How many of a job's latest events `show` prints at its end.
 LATEST = 12
 
 
 @click.command()
-@output_options(quiet="Print ids alone.")
+@output_options(quiet="Print only the ids.")
 def ps(output: Output) -> None:
-    """List the jobs that wait or run, and why a job waits.
+    """List the jobs that wait or run, and why each one waits.
 
     \b
     Examples:
@@ -54,27 +54,33 @@ def ps(output: Output) -> None:
     "states",
     multiple=True,
     type=click.Choice([s.value for s in JobState]),
-    help="Only these; may be given several times.",
+    help="Only jobs in this state; may be given several times.",
 )
 @tag_option
-@click.option("--name", help="Only jobs of this name; * stands for anything.")
+@click.option("--name", help="Only jobs with this name; * stands for any text.")
 @click.option(
-    "--since", "since_", type=moment, metavar="WHEN", help="Submitted since: 2026-03-01, or 7d."
+    "--since",
+    "since_",
+    type=moment,
+    metavar="WHEN",
+    help="Only jobs submitted since then: 2026-03-01, or 7d for the last seven days.",
 )
 @click.option(
     "--sort",
     default="time",
     show_default=True,
     metavar="time|duration|metric:NAME",
-    help="By submission, duration, or a metric's best.",
+    help="Sort by time of submission, duration, or the best value of a metric.",
 )
-@click.option("--ascending", is_flag=True, help="The oldest, shortest or lowest first.")
+@click.option("--ascending", is_flag=True, help="Oldest, shortest or lowest first.")
 @click.option(
-    "--limit", default=50, show_default=True, type=click.IntRange(1, 1000), help="Rows of a page."
+    "--limit", default=50, show_default=True, type=click.IntRange(1, 1000), help="Rows per page."
 )
-@click.option("--cursor", metavar="CURSOR", help="The next page: what the last one ended with.")
-@output_options(quiet="Print ids alone.")
-def ls(  # noqa: PLR0913 - each is a filter of its own
+@click.option(
+    "--cursor", metavar="CURSOR", help="Print the next page: the cursor that the last page printed."
+)
+@output_options(quiet="Print only the ids.")
+def ls(  # noqa: PLR0913 - one argument per filter
     *,
     states: Sequence[str],
     tags: Sequence[tuple[str, str]],
@@ -86,7 +92,7 @@ def ls(  # noqa: PLR0913 - each is a filter of its own
     cursor: str | None,
     output: Output,
 ) -> None:
-    """List jobs of the past and present, a page at a time.
+    """List past and present jobs, one page at a time.
 
     \b
     Examples:
@@ -116,7 +122,7 @@ def ls(  # noqa: PLR0913 - each is a filter of its own
         return
     if not output.for_programs(page.rows):
         metric = sort.removeprefix("metric:") if sort.startswith("metric:") else None
-        # What decides the order is what is shown.
+        # When a metric decides the order, the column shows that metric.
         best = metric or "BEST"
         which = "min" if ascending else "max"
         heads = ("ID", "NAME", "STATE", "EPOCHS", best, "DURATION", "SUBMITTED", "TAGS")
@@ -125,20 +131,21 @@ def ls(  # noqa: PLR0913 - each is a filter of its own
             Column(head, right=head in numbers, wraps=head in {"NAME", "TAGS"}) for head in heads
         ]
         rows = [_past_row(row, metric, which) for row in page.rows]
-        output.table(columns, rows, empty="no job is recorded that fits")
-        _note_strange(metric, page.rows, output)
+        output.table(columns, rows, empty="no recorded job matches")
+        _note_unknown_metric(metric, page.rows, output)
     if page.next:
-        output.note(f"more: --cursor {page.next}")
+        output.note(f"next page: --cursor {page.next}")
 
 
 @click.command()
 @job_argument
-@click.option("--events", "whole", is_flag=True, help="The whole timeline instead, line by line.")
+@click.option("--events", "whole", is_flag=True, help="Print only the job's events, all of them.")
 @output_options()
 def show(reference: str, whole: bool, output: Output) -> None:
-    """Show all that is known of a job.
+    """Show everything that is recorded about a job.
 
-    JOB is an id, the beginning of a uid, or @last. The JSON document is stable; see the reference.
+    JOB is an id, the beginning of a uid, or @last. The keys of the JSON document never change;
+    docs/cli.md lists them.
 
     \b
     Examples:
@@ -174,7 +181,7 @@ def show(reference: str, whole: bool, output: Output) -> None:
 @job_argument
 @output_options()
 def metrics(reference: str, output: Output) -> None:
-    """Print a job's metrics, one epoch a row.
+    """Print a job's metrics, one row per epoch.
 
     \b
     Examples:
@@ -208,8 +215,9 @@ def metrics(reference: str, output: Output) -> None:
 
 
 def _failures(job: Mapping[str, Any]) -> set[str]:
-    """Why the job and its attempts ended badly, as `report` and `attempts` have told."""
-    return {one["failure"]["message"] for one in (job, *job["executions"]) if one.get("failure")}
+    """The failure messages that `report` and `attempts` have already printed."""
+    sources = (job, *job["executions"])
+    return {source["failure"]["message"] for source in sources if source.get("failure")}
 
 
 def _alive_row(row: Mapping[str, Any]) -> list[object]:
@@ -232,20 +240,20 @@ def _alive_row(row: Mapping[str, Any]) -> list[object]:
 
 
 def _short_row(row: Mapping[str, Any]) -> list[object]:
-    """A row in which one cell says how far the job is, or why it waits."""
+    """A row for a narrow terminal: the last cell says how far the job is, or why it waits."""
     return [*_alive_row(row)[:5], now(row)]
 
 
 def now(row: Mapping[str, Any]) -> str:
-    """What a job does: `epoch 7/100, best 0.1, 3:07 left`, or `SlotsBusy, starts in ~3:07`."""
+    """What a job does now: `epoch 7/100, best 0.1, 3:07 left` or `SlotsBusy, starts in ~3:07`."""
     best = f"best {number(row['best']['value'])}" if row["best"] else None
     if row["state"] == JobState.RUNNING:
         left = f"{duration(row['eta_s'])} left" if row["eta_s"] is not None else None
-        said = [f"epoch {row['epoch']}/{row['epochs']}", best, left]
+        parts = [f"epoch {row['epoch']}/{row['epochs']}", best, left]
     else:
         about = about_when(row.get("starts_in_s"))
-        said = [word(row["waits"]), f"starts in {about}" if about else None]
-    return ", ".join(part for part in said if part) or EMPTY
+        parts = [word(row["waits"]), f"starts in {about}" if about else None]
+    return ", ".join(part for part in parts if part) or EMPTY
 
 
 def _past_row(row: Mapping[str, Any], metric: str | None, which: str) -> list[object]:
@@ -263,7 +271,7 @@ def _past_row(row: Mapping[str, Any], metric: str | None, which: str) -> list[ob
 
 
 def _best(row: Mapping[str, Any], metric: str | None, which: str) -> str | None:
-    """The best of the monitor, with its name, or of the metric that sorts."""
+    """The best value of the metric that sorts the list, else of the monitor, with its name."""
     if metric:
         found = row["metrics"].get(metric)
         return number(found[which]) if found else None
@@ -271,8 +279,10 @@ def _best(row: Mapping[str, Any], metric: str | None, which: str) -> str | None:
     return f"{row['monitor']} {number(best['value'])}" if best else None
 
 
-def _note_strange(metric: str | None, rows: Sequence[Mapping[str, Any]], output: Output) -> None:
-    """Say so when no job has the metric that was to sort them: a misspelt name sorts nothing."""
+def _note_unknown_metric(
+    metric: str | None, rows: Sequence[Mapping[str, Any]], output: Output
+) -> None:
+    """Tell the person when no job has the metric to sort by: its name is probably misspelt."""
     known = sorted({name for row in rows for name in row["metrics"]})
     if metric and known and metric not in known:
         output.note(f'none of these jobs has a metric "{metric}"; they have: {", ".join(known)}')
@@ -287,7 +297,7 @@ def _circumstances(job: Mapping[str, Any]) -> dict[str, object]:
         "queue": f"{job['queue']}, priority {job['priority']}",
         "tags": " ".join(f"{key}={value}" for key, value in job["tags"].items()) or None,
         "key": job.get("key"),
-        "goes on from": job.get("continues") and f"job {job['continues']}",
+        "continues": job.get("continues") and f"job {job['continues']}",
         "submitted": local(job["submitted_at"]),
         "started": local(job["started_at"]),
         "finished": local(job["finished_at"]),

@@ -1,4 +1,4 @@
-"""Commands that make jobs and wait for them: run, submit, wait."""
+"""Commands that make jobs, and wait for jobs: run, submit, wait."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fornada.cli.accepted import Announcement, conclude, conditions, told_terms
+from fornada.cli.accepted import Announcement, conclude, conditions, terms_from_options
 from fornada.cli.follow import answer, end_all, ended_by_sigterm, watch
 from fornada.cli.options import (
     job_arguments,
-    never_mind_option,
     output_options,
     seconds,
     spec_options,
     term_options,
+    wait_for_worker_option,
 )
 from fornada.cli.output import Output
 from fornada.cli.temporary_stack import TemporaryStack
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("spec", metavar="SPEC", type=click.Path(dir_okay=False, allow_dash=True))
 @spec_options
-@output_options(quiet="Print the job's id alone.")
+@output_options(quiet="Print only the job's id.")
 def run(spec: str, overrides: Sequence[str], output: Output) -> None:
     """Train a spec here and now, and show the result.
 
-    Uses the stack that is up. Where none is, starts the embedded one and stops it at the end; the
-    history stays readable. Ctrl-C stops watching; a worker that this command started stops too,
-    and its job waits in the queue for the next one.
+    Uses the stack that is already up. If no stack is up, it starts the embedded stack and stops it
+    at the end; the history stays readable. Ctrl-C stops watching. If this command started the
+    worker, Ctrl-C stops the worker too, and the job waits in the queue for the next worker.
 
     \b
     Example:
@@ -45,11 +45,12 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
 
     with Client() as client, ended_by_sigterm():
         read = specs(client.settings, [spec], overrides)
-        queues = sorted({"default", *(one.resources.queue for one in read)})
-        # Before the stack comes up, which takes seconds.
-        _look(client.settings, read, output)
+        queues = sorted({"default", *(spec.resources.queue for spec in read)})
+        # Check the data before the stack starts, which takes seconds.
+        _inspect(client.settings, read, output)
         with TemporaryStack(client.settings, queues) as keeper:
-            # Our own worker may not have said yet what it serves; the keeper sees to it.
+            # A worker that we started may not have registered its queues yet, so do not refuse
+            # the job for lack of a worker. `keeper` refuses it later if no worker can run it.
             with Announcement(AT_ONCE, output) as announce:
                 (job,) = client.submit_all(read, wait_for_worker=keeper.ours, accepted=announce)
             answer([watch(client, job.id, output, keeper=keeper)], output)
@@ -68,15 +69,17 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
 @click.option(
     "--needed",
     is_flag=True,
-    help="Where a job has trained the same spec on the same data, and its files are there, that "
-    "one is meant.",
+    help="If a job has already trained the same spec on the same data, and its files still exist, "
+    "return that job instead of a new one.",
 )
-@never_mind_option
-@click.option("--dry-run", is_flag=True, help="Check and show what would be queued, no more.")
+@wait_for_worker_option
+@click.option(
+    "--dry-run", is_flag=True, help="Check, and show what would be queued; queue nothing."
+)
 @click.option("--wait", "waits", is_flag=True, help="Return when the jobs have ended.")
 @click.option("-f", "--follow", is_flag=True, help="Show progress until the jobs have ended.")
-@output_options(quiet="Print ids alone.")
-def submit(  # noqa: PLR0913 - each is an option of its own
+@output_options(quiet="Print only the ids.")
+def submit(  # noqa: PLR0913 - one argument per option
     *,
     files: Sequence[str],
     overrides: Sequence[str],
@@ -90,9 +93,9 @@ def submit(  # noqa: PLR0913 - each is an option of its own
 ) -> None:
     """Queue one job for each spec.
 
-    All specs are checked before any is queued. A broker that is away costs a warning: the jobs
-    are accepted, and workers hear of them when it is back. A job that no worker there is could
-    ever run is refused.
+    All specs are checked before any job is queued. If the broker is down, the command prints a
+    warning: the jobs are accepted, and workers learn of them when the broker is back. A job that
+    no existing worker could ever run is refused.
 
     \b
     Examples:
@@ -103,23 +106,23 @@ def submit(  # noqa: PLR0913 - each is an option of its own
     from fornada.settings import Settings
 
     if terms["key"] is not None and len(files) > 1:
-        raise click.UsageError("a key is of one job: give --key with one spec")
+        raise click.UsageError("a key names one job: give --key with one spec only")
     if dry_run and needed:
-        raise click.UsageError("a dry run does not look for --needed: leave one of them out")
+        raise click.UsageError("--dry-run and --needed do not work together: leave one of them out")
     if dry_run:
         settings = Settings()
         read = specs(settings, files, overrides)
-        _preview(read, _look(settings, read, output), _terms_alone(terms), output)
+        _preview(read, _inspect(settings, read, output), _terms_of_dry_run(terms), output)
         return
     from fornada.client import Client
 
     with Client() as client, ended_by_sigterm():
         read = specs(client.settings, files, overrides)
-        told = told_terms(client, terms)
-        with Announcement(told, output) as announce:
+        resolved = terms_from_options(client, terms)
+        with Announcement(resolved, output) as announce:
             jobs = client.submit_all(
                 read,
-                terms=told,
+                terms=resolved,
                 needed=needed,
                 wait_for_worker=wait_for_worker,
                 warn=output.warn_of,
@@ -131,9 +134,9 @@ def submit(  # noqa: PLR0913 - each is an option of its own
 @click.command()
 @job_arguments
 @click.option(
-    "--timeout", type=seconds, metavar="TIME", help="Give up after this time; the jobs go on."
+    "--timeout", type=seconds, metavar="TIME", help="Give up after this time; the jobs continue."
 )
-@output_options(quiet="Print nothing; the exit code says it.")
+@output_options(quiet="Print nothing; only set the exit code.")
 def wait(references: Sequence[str], timeout: float | None, output: Output) -> None:
     """Wait until jobs have ended, showing their progress.
 
@@ -151,18 +154,18 @@ def wait(references: Sequence[str], timeout: float | None, output: Output) -> No
 
 
 def specs(settings: "Settings", files: Sequence[str], overrides: Sequence[str]) -> list["Spec"]:
-    """Read all files (`-`: stdin), so that every problem of every file is told at once.
+    """Read all spec files (`-` is stdin), and report every problem of every file at once.
 
     Raises:
-        SpecProblems: with all of them, and with each file that cannot be read.
+        SpecProblems: holds all problems, and each file that cannot be read.
     """
     from fornada.spec.files import load_all
 
     return load_all(settings, files, overrides=overrides)
 
 
-def _look(settings: "Settings", read: Sequence["Spec"], output: Output) -> list[list["Problem"]]:
-    """What specs and their folders say and most likely do not mean, for each spec.
+def _inspect(settings: "Settings", read: Sequence["Spec"], output: Output) -> list[list["Problem"]]:
+    """The warnings of each spec: likely mistakes in the spec itself and in its folders.
 
     Raises:
         SpecProblems: a job would fail on the folders, and its worker is on this machine.
@@ -173,15 +176,15 @@ def _look(settings: "Settings", read: Sequence["Spec"], output: Output) -> list[
     return [[*spec.warnings, *folders] for spec, folders in zip(read, found, strict=True)]
 
 
-def _terms_alone(told: Mapping[str, Any]) -> "Terms":
-    """The terms; the record is asked only for the jobs of `--after`."""
+def _terms_of_dry_run(options: Mapping[str, Any]) -> "Terms":
+    """Make the terms; connect to the database only when `--after` names jobs."""
     from fornada.client import Client
     from fornada.client.submission import Terms
 
-    if not told["after"]:
-        return Terms(**{**told, "after": ()})
+    if not options["after"]:
+        return Terms(**{**options, "after": ()})
     with Client() as client:
-        return told_terms(client, told)
+        return terms_from_options(client, options)
 
 
 def _preview(
@@ -201,13 +204,14 @@ def _preview(
             "not_before": terms.not_before and terms.not_before.isoformat(),
             "after": list(terms.after),
             "spec_hash": spec.hash,
-            "warnings": [warning.place for warning in its],
+            "warnings": [warning.place for warning in spec_warnings],
             "spec": spec.document(),
         }
-        for spec, its in zip(read, warnings, strict=True)
+        for spec, spec_warnings in zip(read, warnings, strict=True)
     ]
-    output.warn_each(warning for its in warnings for warning in its)
-    # Our own stack's backend is ours; a server's is its workers', and doctor's to look at.
+    output.warn_each(warning for spec_warnings in warnings for warning in spec_warnings)
+    # A worker of the embedded stack takes KERAS_BACKEND from this environment. The backend of a
+    # server's workers is not known here; `fornada doctor` looks at it.
     if os.environ.get("KERAS_BACKEND") == "jax":
         from fornada.stack.health import JAX_ON_A_CPU
 
@@ -217,6 +221,6 @@ def _preview(
     if output.json:
         output.document(documents)
         return
-    for one in [] if output.quiet else documents:
-        said = f"would queue {one['name']} in {one['queue']}, priority {one['priority']}"
-        output.line(", ".join([said, *conditions(terms)]))
+    for job in [] if output.quiet else documents:
+        line = f"would queue {job['name']} in {job['queue']}, priority {job['priority']}"
+        output.line(", ".join([line, *conditions(terms)]))

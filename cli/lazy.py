@@ -1,4 +1,4 @@
-"""Groups that import a command's module only when the command is used."""
+"""A command group that imports the module of a command only when the command is used."""
 
 import importlib
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class LazyGroup(click.Group):
-    """A group whose help and completion come from a table, at no import.
+    """A group that takes its help and completion from a table, without importing its commands.
 
     Args:
-        lazy: by a command's name, where it is ("module:attribute") and its one line of help.
+        lazy: maps the name of a command to its place ("module:attribute") and its line of help.
     """
 
     def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
@@ -22,7 +22,7 @@ class LazyGroup(click.Group):
         self.lazy = lazy
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names, in the order of the table: that of a day's work."""
+        """All command names, in the order of the table: the order in which people use them."""
         return list(self.lazy)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -36,7 +36,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or say which one its name is near to."""
+        """Find the command; for an unknown name, suggest the most similar one."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -46,18 +46,18 @@ class LazyGroup(click.Group):
             raise click.UsageError(error.message + hint, ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table without importing a command."""
+        """Write the list of commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, said) for name, (_, said) in self.lazy.items()])
+            formatter.write_dl([(name, line) for name, (_, line) in self.lazy.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem"]:
-        """Names and their help from the table."""
-        # Costs more than the rest of this module, and only completion needs it.
+        """Complete command names, with their lines of help from the table."""
+        # Slower to import than the rest of this module, and only completion needs it.
         from click.shell_completion import CompletionItem
 
         items = [
-            CompletionItem(name, help=said)
-            for name, (_, said) in self.lazy.items()
+            CompletionItem(name, help=line)
+            for name, (_, line) in self.lazy.items()
             if name.startswith(incomplete)
         ]
         return items + click.Command.shell_complete(self, ctx, incomplete)

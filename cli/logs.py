@@ -1,4 +1,4 @@
-"""A job's training log: logs."""
+"""The logs command: prints a job's training log."""
 
 import sys
 from collections.abc import Iterable
@@ -17,17 +17,21 @@ if TYPE_CHECKING:
 
 @click.command()
 @job_argument
-@click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing until the job has ended.")
 @click.option(
-    "--attempt", type=click.IntRange(1), metavar="N", help="Only this attempt's; default: all."
+    "--attempt",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Only the log of this attempt; default: all.",
 )
 def logs(reference: str, follow: bool, attempt: int | None) -> None:
     """Print a job's training log, from any host.
 
-    The logs of all attempts in their order, byte for byte; a line on stderr announces each. They
-    are read from the folder of artifacts where that is mounted, else from the database, which keeps
-    the first 4 MiB of each attempt for a while. Following goes on through retries and lost
-    connections; Ctrl-C stops it, not the job.
+    Prints the logs of all attempts in order, byte for byte. A line on stderr announces each
+    attempt. If the folder of artifacts is mounted here, the logs are read from it; otherwise they
+    come from the database, which keeps the first 4 MiB of each attempt for a while. With --follow
+    the command continues through retries and lost connections. Ctrl-C stops the command, not the
+    job.
 
     \b
     Examples:
@@ -37,7 +41,7 @@ def logs(reference: str, follow: bool, attempt: int | None) -> None:
     from fornada.client import Client
 
     with Client() as client, ended_by_sigterm():
-        # The job that is meant now: @last may be another one soon.
+        # Resolve the name once: `@last` may name another job a moment later.
         job_id = client.find_one(reference)
         read = client.follow_log if follow else client.log
         try:
@@ -45,8 +49,8 @@ def logs(reference: str, follow: bool, attempt: int | None) -> None:
         except KeyboardInterrupt:
             raise ExitWith(
                 ExitCode.INTERRUPTED,
-                f"Stopped reading; job {job_id} is not touched.\n"
-                f"  Come back: fornada logs -f {job_id}",
+                f"Stopped reading; job {job_id} is not affected.\n"
+                f"  Read on: fornada logs -f {job_id}",
             ) from None
 
 
@@ -58,18 +62,18 @@ def _write(job_id: int, pieces: Iterable["Piece"]) -> None:
             attempt = piece.attempt
             _say(f"job {job_id}, attempt {attempt}, on {piece.host}")
         if piece.missing != 0:
-            many = "what may follow" if piece.missing is None else size(piece.missing)
-            _say(f"the database does not have {many}; {_whole(piece)}")
+            gap = "the rest, if any" if piece.missing is None else size(piece.missing)
+            _say(f"missing in the database: {gap}; {_whole(piece)}")
         stdout.write(piece.data)
-        # Whoever reads along sees it now.
+        # Show each piece at once to a person who follows the log.
         stdout.flush()
 
 
 def _whole(piece: "Piece") -> str:
-    """Where the whole log is; looked for only where its folder is mounted here."""
+    """Where the whole log is. Its absence can be seen only if its folder is mounted here."""
     if piece.file.parent.exists() and not piece.file.exists():
-        return f"the file with the whole is gone: {piece.file}"
-    return f"the whole is on {piece.host}: {piece.file}"
+        return f"the file with the whole log is gone: {piece.file}"
+    return f"the whole log is on {piece.host}: {piece.file}"
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""The `fornada` command: its groups, and the one place that prints errors and exits."""
+"""The `fornada` command: its table of commands, and the only place that prints errors and exits."""
 
 import os
 import sys
@@ -9,25 +9,25 @@ from fornada import __version__
 from fornada.cli.exit_codes import ExitCode, ExitWith, of_error
 from fornada.cli.lazy import LazyGroup
 
-# How a shell asks for completions, see `fornada completion`.
+# The environment variable by which a shell asks for completions; see `fornada completion`.
 COMPLETION = "_FORNADA_COMPLETE"
 COMMANDS = {
     "run": ("fornada.cli.jobs:run", "Train a spec here and now, and show the result."),
     "check": ("fornada.cli.specs:check", "Report every problem of every spec at once."),
     "render": ("fornada.cli.specs:render", "Print a spec with every default filled in."),
     "submit": ("fornada.cli.jobs:submit", "Queue one job for each spec."),
-    "ps": ("fornada.cli.history:ps", "List the jobs that wait or run, and why a job waits."),
-    "ls": ("fornada.cli.history:ls", "List jobs of the past and present, a page at a time."),
-    "show": ("fornada.cli.history:show", "Show all that is known of a job."),
+    "ps": ("fornada.cli.history:ps", "List the jobs that wait or run, and why each one waits."),
+    "ls": ("fornada.cli.history:ls", "List past and present jobs, one page at a time."),
+    "show": ("fornada.cli.history:show", "Show everything that is recorded about a job."),
     "logs": ("fornada.cli.logs:logs", "Print a job's training log, from any host."),
-    "metrics": ("fornada.cli.history:metrics", "Print a job's metrics, one epoch a row."),
+    "metrics": ("fornada.cli.history:metrics", "Print a job's metrics, one row per epoch."),
     "wait": ("fornada.cli.jobs:wait", "Wait until jobs have ended, showing their progress."),
-    "cancel": ("fornada.cli.steer:cancel", "Cancel jobs, at once or within seconds."),
-    "hold": ("fornada.cli.steer:hold", "Keep jobs that wait from starting."),
-    "release": ("fornada.cli.steer:release", "Let held jobs go."),
+    "cancel": ("fornada.cli.steer:cancel", "Cancel jobs that wait or run."),
+    "hold": ("fornada.cli.steer:hold", "Keep waiting jobs from starting."),
+    "release": ("fornada.cli.steer:release", "Let held jobs start."),
     "move": (
         "fornada.cli.steer:move",
-        "Give jobs that wait another place in the queue, or another queue.",
+        "Give waiting jobs another place in the queue, or another queue.",
     ),
     "retry": ("fornada.cli.steer:retry", "Queue failed or cancelled jobs again."),
     "clone": (
@@ -36,7 +36,7 @@ COMMANDS = {
     ),
     "extend": (
         "fornada.cli.clone:extend",
-        "Queue a new job that goes on where a finished one has ended.",
+        "Queue a new job that continues training where a finished job ended.",
     ),
     "queue": ("fornada.cli.queues:queue", "List, pause and limit queues."),
     "up": (
@@ -46,7 +46,7 @@ COMMANDS = {
     "worker": ("fornada.cli.workers:worker", "Start, list and drain workers."),
     "data": ("fornada.cli.data:data", "Check, import and pack folders of images."),
     "db": ("fornada.cli.database:db", "Upgrade and check the database's schema."),
-    "doctor": ("fornada.cli.doctor:doctor", "Tell whether a job would run, and what to do if not."),
+    "doctor": ("fornada.cli.doctor:doctor", "Check that a job would run, and say what to fix."),
     "completion": ("fornada.cli.completion:completion", "Print the completion script of a shell."),
 }
 
@@ -55,7 +55,7 @@ COMMANDS = {
 @click.version_option(__version__, prog_name="fornada")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 def fornada() -> None:
-    """Train Keras models from specs: queue them, run them, ask the history.
+    """Train Keras models from specs: queue jobs, run them, look at their history.
 
     \b
     Example:
@@ -64,9 +64,9 @@ def fornada() -> None:
 
 
 def main() -> None:
-    """Run the command line and exit with a code of `fornada.cli.exit_codes`."""
+    """Run the command line and exit with a code from `fornada.cli.exit_codes`."""
     if COMPLETION in os.environ:
-        # Answers the shell and exits.
+        # This call answers the shell and exits.
         fornada.main(prog_name="fornada", complete_var=COMPLETION)
     code = _run(sys.argv[1:])
     try:
@@ -77,12 +77,13 @@ def main() -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    # Not click's main(), which ends with 1 when a reader has had enough. It empties its list.
+    # Not click's main(), which exits with 1 when the reader of a pipe stops reading.
+    # make_context() empties the list that it is given, so it gets a copy.
     try:
         with fornada.make_context("fornada", [*arguments]) as context:
             fornada.invoke(context)
     except BrokenPipeError:
-        # As `head` does.
+        # The reader closed the pipe, as `head` does when it has enough lines.
         _silence_stdout()
     except click.exceptions.Exit as ended:
         return ended.exit_code
@@ -91,7 +92,7 @@ def _run(arguments: list[str]) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return _say("Interrupted.", ExitCode.INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 - the one place where an error may end
+    except Exception as error:  # noqa: BLE001 - the only place that catches every error
         return _report(error, "--debug" in arguments)
     return ExitCode.DONE
 
@@ -110,11 +111,11 @@ def _report(error: Exception, debug: bool) -> int:
             "  FORNADA_DEBUG=1 (or fornada --debug …) shows where; please report it.",
             ExitCode.INTERNAL,
         )
-    return _say(_told(error), code)
+    return _say(_message(error), code)
 
 
-def _told(error: Exception) -> str:
-    # Neither loads more than names.
+def _message(error: Exception) -> str:
+    # These two modules are cheap to import: they load no library.
     from fornada.db.errors import DatabaseUnreachable
     from fornada.patience import outage
 
@@ -128,5 +129,5 @@ def _say(message: str, code: ExitCode) -> int:
 
 
 def _silence_stdout() -> None:
-    # The interpreter flushes again at its end, and would complain.
+    # The interpreter flushes stdout again when it exits, and would print an error.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

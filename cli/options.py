@@ -1,4 +1,4 @@
-"""Options that several commands share, spelled once."""
+"""Options that several commands share, each defined once."""
 
 import functools
 import re
@@ -15,16 +15,16 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Command = Callable[..., Any]
 
-# Where a setting of the environment decides, as https://no-color.org says.
+# Values of `--color`. `auto` looks at the terminal and at NO_COLOR (https://no-color.org).
 COLORS = ("auto", "always", "never")
 
 
 def output_options(*, json: bool = True, quiet: str | None = None) -> Callable[[Command], Command]:
-    """Add `--json`, `-q` and `--color`; the command gets one `output`.
+    """Add `--json`, `-q` and `--color`; the command gets them as one argument, `output`.
 
     Args:
-        json: whether the command has a document to print.
-        quiet: help of `-q`; None for a command without it.
+        json: whether the command can print a JSON document.
+        quiet: help text of `-q`; None for a command without `-q`.
     """
 
     def decorate(command: Command) -> Command:
@@ -53,7 +53,7 @@ def output_options(*, json: bool = True, quiet: str | None = None) -> Callable[[
 
 
 def _with(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
-    """Add options in the order in which help shows them."""
+    """Add options to a command; help shows them in this order."""
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
 
 
@@ -70,12 +70,13 @@ def spec_options(command: Command) -> Command:
 
     options = (
         click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", callback=_changes,
-                     help="Change a field of the spec, typed and checked like the file."),
+                     help="Change a field of the spec; checked like the file."),
         click.option("--name", help="Name of the job."),
         tag_option,
         click.option("--queue", metavar="QUEUE", help="Queue of the job."),
-        click.option("--priority", type=int, help="Higher runs first."),
-        click.option("--time-limit", metavar="TIME", help="Longest the job may run: 90s, 30m, 2h."),
+        click.option("--priority", type=int, help="Jobs with a higher priority run first."),
+        click.option("--time-limit", metavar="TIME",
+                     help="How long the job may run at most: 90s, 30m, 2h."),
     )  # fmt: skip
     return _with(options, called)
 
@@ -86,7 +87,7 @@ def _changes(
     for value in values:
         if not re.match(r"[^=\s]+=", value):
             raise click.BadParameter(
-                f'"{value}" is no PATH=VALUE; for example --set data.batch_size=128'
+                f'"{value}" is not of the form PATH=VALUE; for example --set data.batch_size=128'
             )
     return values
 
@@ -97,14 +98,16 @@ def _tags(
     pairs = [value.partition("=") for value in values]
     for value, (key, equals, _) in zip(values, pairs, strict=True):
         if not key or not equals:
-            raise click.BadParameter(f'"{value}" is no KEY=VALUE; for example --tag owner=ana')
+            raise click.BadParameter(
+                f'"{value}" is not of the form KEY=VALUE; for example --tag owner=ana'
+            )
     return [(key, value) for key, _, value in pairs]
 
 
 def tag_option(
     command: Command, *, help: str = "Tag of the job; may be given several times."
 ) -> Command:
-    """Add `--tag`; the command gets `tags`, pairs of key and value."""
+    """Add `--tag`; the command gets `tags`, a list of (key, value) pairs."""
     return click.option(
         "--tag", "tags", multiple=True, metavar="KEY=VALUE", callback=_tags, help=help
     )(command)
@@ -113,7 +116,8 @@ def tag_option(
 def term_options(command: Command) -> Command:
     """Add the options that say when a job may start; the command gets them as `terms`.
 
-    They are the fields of `fornada.client.submission.Terms`, with `after` as references.
+    `terms` has the fields of `fornada.client.submission.Terms`, but its `after` holds what the
+    person typed (ids, uid prefixes, `@last`) and not yet job ids.
     """
 
     @functools.wraps(command)
@@ -121,19 +125,22 @@ def term_options(command: Command) -> Command:
         names = ("key", "held", "not_before", "after", "after_any")
         terms = {name: kw.pop(name) for name in names}
         if terms["after_any"] and not terms["after"]:
-            raise click.UsageError("--after-any says how --after is meant: name its jobs")
+            raise click.UsageError("--after-any needs --after: name the jobs to wait for")
         return command(*args, terms=terms, **kw)
 
     options = (
         click.option("--after", multiple=True, metavar="JOB[,JOB]", callback=_listed,
-                     help="Held until these jobs have succeeded; cancelled if one does not."),
-        click.option("--after-any", is_flag=True, help="Any end of the jobs of --after will do."),
+                     help="Hold the job until these jobs have succeeded; cancel it if one of them "
+                     "does not succeed."),
+        click.option("--after-any", is_flag=True,
+                     help="With --after: also start if those jobs failed or were cancelled."),
         click.option("--not-before", type=coming, metavar="WHEN",
-                     help="Not earlier: 22:00 (the next one here; its day is said), "
-                     "2026-03-01T22:00, or +2h."),
-        click.option("--hold", "held", is_flag=True, help="Wait until fornada release."),
+                     help="Start no earlier than this: 22:00 (the next 22:00 here; the command "
+                     "prints the day), 2026-03-01T22:00, or +2h."),
+        click.option("--hold", "held", is_flag=True, help="Hold the job until fornada release."),
         click.option("--key", metavar="KEY", callback=_key,
-                     help="Any text; where a job has it already, that job is meant and none made."),
+                     help="Any text. If a job already has this key, that job is returned and no "
+                     "new one is made."),
     )  # fmt: skip
     return _with(options, called)
 
@@ -145,18 +152,18 @@ def _listed(
 
 
 def _key(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    # A script whose variable is empty would get a new job each time, which --key is to prevent.
+    # `--key "$EMPTY"` in a script would make a new job each time, which --key should prevent.
     if value is not None and not value.strip():
-        raise click.BadParameter("a key is some text; for example --key nightly-7")
+        raise click.BadParameter("a key cannot be empty; for example --key nightly-7")
     return value
 
 
-def never_mind_option(command: Command) -> Command:
+def wait_for_worker_option(command: Command) -> Command:
     """Add `--wait-for-worker`."""
     return click.option(
         "--wait-for-worker",
         is_flag=True,
-        help="Queue a job that no worker there is could ever run.",
+        help="Queue the job even if no existing worker could ever run it.",
     )(command)
 
 
@@ -167,19 +174,20 @@ def _queues(ctx: click.Context, parameter: click.Parameter, value: str) -> list[
     for name in names:
         if not is_label(name):
             raise click.BadParameter(
-                f'"{name}" names no queue; for example --queues default,urgent'
+                f'"{name}" is not a valid queue name; for example --queues default,urgent'
             )
     return names
 
 
-# As `fornada-worker --slots` reads it.
+# The same syntax that `fornada-worker --slots` accepts.
 _SLOTS = re.compile(r"[1-9]\d*|(?:cpu|gpu:\d+)(?:,(?:cpu|gpu:\d+))*")
 
 
 def _slots(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     if value is not None and not _SLOTS.fullmatch(value.replace(" ", "")):
         raise click.BadParameter(
-            f'"{value}" names no slots; expected a count, cpu, or gpu:N, for example gpu:0,gpu:1'
+            f'"{value}" is not a list of slots; expected a count, cpu, or gpu:N, '
+            "for example gpu:0,gpu:1"
         )
     return value
 
@@ -190,12 +198,13 @@ def slots_option(command: Command) -> Command:
         "--slots",
         metavar="N|cpu|gpu:0,gpu:1",
         callback=_slots,
-        help="Places where one job runs each; default: one a GPU found, else one CPU.",
+        help="Slots; each runs one job at a time. Default: one per GPU, or one CPU slot if there "
+        "is no GPU.",
     )(command)
 
 
 def queues_option(command: Command) -> Command:
-    """Add `--queues`; the command gets their names."""
+    """Add `--queues`; the command gets a list of names."""
     return click.option(
         "--queues",
         default="default",
@@ -206,17 +215,19 @@ def queues_option(command: Command) -> Command:
     )(command)
 
 
-# Seconds of each unit a person writes.
+# Seconds in each unit of time that a person may write.
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-# Twenty years: what any clock can add and take away.
+# Twenty years. Adding it to today's date, or subtracting it, never overflows a datetime.
 LONGEST_S = 1040 * UNITS["w"]
 
 
 def seconds(text: str) -> float:
-    """A span of time, 90, 90s, 30m, 1h30m, 1d or 1w, in seconds; the type of an option."""
+    """Option type: a span of time such as 90, 90s, 30m, 1h30m, 1d or 1w, in seconds."""
     number, unit = r"\d+(?:\.\d+)?", "[smhdw]"
     if not re.fullmatch(rf"{number}|(?:{number}\s*{unit})+", text):
-        raise click.BadParameter(f'"{text}" is no time; for example 90s, 30m, 1h30m or 7d')
+        raise click.BadParameter(
+            f'"{text}" is not a span of time; for example 90s, 30m, 1h30m or 7d'
+        )
     parts = re.findall(rf"({number})\s*({unit}?)", text)
     span_s = sum(float(count) * UNITS[each] for count, each in parts)
     if span_s > LONGEST_S:
@@ -225,40 +236,39 @@ def seconds(text: str) -> float:
 
 
 def moment(text: str) -> datetime:
-    """A date, a date with time (local without a zone), or how long ago; the type of an option."""
+    """Option type: a date, a date with time (local if it has no zone), or 7d for 7 days ago."""
     with suppress(ValueError):
         return datetime.fromisoformat(text).astimezone()
     try:
         return datetime.now(UTC) - timedelta(seconds=seconds(text))
     except click.BadParameter:
         raise click.BadParameter(
-            f'"{text}" is no moment; for example 2026-03-01, or 7d for seven days ago'
+            f'"{text}" is not a date; for example 2026-03-01, or 7d for seven days ago'
         ) from None
 
 
 def coming(text: str) -> datetime:
-    """A time of day (the next one here), a date with time, or +2h; the type of an option."""
+    """Option type: a time of day (its next occurrence here), a date with time, or +2h."""
     now = datetime.now().astimezone()
     if text.startswith("+"):
         return now + timedelta(seconds=seconds(text[1:]))
     with suppress(ValueError):
         day = time.fromisoformat(text) if ":" in text else None
         if day is not None and day.tzinfo is None:
-            # A naive day, so that the clock's change between today and then is minded.
+            # Combine without a zone first: astimezone() then picks the zone's offset of that
+            # day, which differs from today's if daylight saving time changes in between.
             date = now.date() if day > now.time() else now.date() + timedelta(days=1)
             return datetime.combine(date, day).astimezone()
     with suppress(ValueError):
         return datetime.fromisoformat(text).astimezone()
-    raise click.BadParameter(
-        f'"{text}" is no moment to come; for example 22:00, 2026-03-01T22:00, or +2h'
-    )
+    raise click.BadParameter(f'"{text}" is not a time; for example 22:00, 2026-03-01T22:00, or +2h')
 
 
 def job_arguments(command: Command) -> Command:
-    """Add the jobs a command is about: `references`."""
+    """Add an argument that names one or more jobs; the command gets `references`."""
     return click.argument("references", nargs=-1, required=True, metavar="JOB…")(command)
 
 
 def job_argument(command: Command) -> Command:
-    """Add the one job a command is about: `reference`."""
+    """Add an argument that names one job; the command gets `reference`."""
     return click.argument("reference", metavar="JOB")(command)

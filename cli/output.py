@@ -1,4 +1,4 @@
-"""How answers are written: JSON, ids alone, tables on a terminal, plain rows in a pipe."""
+"""Write answers: as JSON, as ids only, as tables on a terminal, as plain rows in a pipe."""
 
 import json
 import os
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from fornada.spec import Problem
 
-# What stands in a cell that has no value: plain rows keep their columns.
+# The text of a cell without a value. It keeps the number of columns the same in plain rows.
 EMPTY = "-"
-# Between two columns, where the terminal is wide enough.
+# The gap between two columns if the terminal is wide enough.
 GAP = "  "
 
 
@@ -26,9 +26,9 @@ class Column:
     """A column of a table.
 
     Args:
-        head: its name.
-        right: whether its cells are numbers.
-        wraps: whether it gives way where the terminal is too narrow; free text may.
+        head: the name above the column.
+        right: whether to align the cells right, as numbers.
+        wraps: whether long cells wrap when the terminal is too narrow; for free text.
     """
 
     head: str
@@ -38,24 +38,26 @@ class Column:
 
 @dataclass(frozen=True)
 class Output:
-    """What a person asked for by `--json`, `-q` and `--color`."""
+    """Writes answers in the form that `--json`, `-q` and `--color` ask for."""
 
     json: bool = False
     quiet: bool = False
     color: str = "auto"
-    # Warnings that stand on stderr already.
+    # Warnings that were already printed.
     _warned: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def document(self, value: Any) -> None:
-        """Write a JSON document to stdout; keys in the order of their documentation."""
+        """Write a JSON document to stdout; its keys keep the order that they have in `value`."""
         click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
     def for_programs(self, rows: Sequence[Mapping[str, Any]], *, key: str = "id") -> bool:
-        """Write rows as `--json` or `-q` wants them; whether one of the two was asked for.
+        """Write rows for a program: as JSON (`--json`), or one key per row (`-q`).
 
         Args:
-            rows: of a list.
-            key: what of each is printed alone by `-q`.
+            rows: the rows of a list.
+            key: the key whose value `-q` prints.
+        Returns:
+            Whether `--json` or `-q` was given, so that the rows are written.
         """
         if self.json:
             self.document(rows)
@@ -69,23 +71,23 @@ class Output:
         click.echo(text, color=self.colored(sys.stdout))
 
     def note(self, text: str) -> None:
-        """Write one line of progress to stderr, unless quiet."""
+        """Write one line of progress to stderr, unless `-q` was given."""
         if not self.quiet:
             click.echo(text, err=True)
 
     def warn(self, text: str) -> None:
-        """Write a warning to stderr, even when quiet; the same text once in a command."""
+        """Write a warning to stderr, even with `-q`; each text only once per command."""
         if text in self._warned:
             return
         self._warned.add(text)
         click.secho(f"Warning: {text}", err=True, fg="yellow", color=self.colored(sys.stderr))
 
     def warn_of(self, problem: "Problem") -> None:
-        """Write to stderr that something is most likely not meant."""
+        """Write a warning about a likely mistake to stderr."""
         self.warn(str(problem))
 
     def warn_each(self, warnings: "Iterable[Problem]") -> None:
-        """Write to stderr what is most likely not meant, each once."""
+        """Write warnings about likely mistakes to stderr, each text only once."""
         for text in dict.fromkeys(map(str, warnings)):
             self.warn(text)
 
@@ -100,10 +102,10 @@ class Output:
         """Write a table to a terminal, or tab-separated rows without heads to a pipe.
 
         Args:
-            columns: heads.
-            rows: a cell for each column; None is an empty cell.
-            empty: said on stderr when there is no row.
-            narrow: columns and rows that take their place on a terminal they are too wide for.
+            columns: the columns.
+            rows: one cell for each column; None is an empty cell.
+            empty: written to stderr when there are no rows.
+            narrow: other columns and rows, for a terminal that is too narrow for the first ones.
         """
         cells = _cells(rows)
         if not cells:
@@ -121,7 +123,7 @@ class Output:
         from rich.text import Text
 
         fits = self._fit(columns, cells)
-        filled = _without_empty_end(cells)
+        filled = _without_empty_last_columns(cells)
         widest = _widest(filled)
         columns = columns[: len(widest)]
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -138,15 +140,15 @@ class Output:
         self.console(sys.stdout).print(table)
 
     def _fit(self, columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> bool:
-        """Whether the terminal has room for the columns as they are."""
-        widest = _widest(_without_empty_end(cells))
+        """Whether the terminal is wide enough for the columns without wrapping."""
+        widest = _widest(_without_empty_last_columns(cells))
         widths = [
             max(len(column.head), wide) for column, wide in zip(columns, widest, strict=False)
         ]
         return sum(widths) + len(GAP) * (len(widths) - 1) <= self.console(sys.stdout).width
 
     def facts(self, facts: Mapping[str, object], *, title: str = "") -> None:
-        """Write names and values, one a line; what is None is left out."""
+        """Write names and values, one pair per line; leave out values that are None."""
         shown = {name: value for name, value in facts.items() if value is not None}
         width = max(map(len, shown), default=0)
         if title:
@@ -156,7 +158,7 @@ class Output:
             self.line(f"{name:<{width}}{GAP}{self.styled(text)}")
 
     def heading(self, text: str) -> None:
-        """Write a line above a part of the answer."""
+        """Write the heading of a part of the answer."""
         click.secho(text, bold=True, color=self.colored(sys.stdout))
 
     def grid(
@@ -168,9 +170,9 @@ class Output:
         """Write a small aligned table, the same on a terminal and in a pipe.
 
         Args:
-            head: of each column; the first column is names, the others are numbers.
-            rows: cells.
-            paint: the style of a number's cell; row and column from 0.
+            head: the name of each column; the first column holds names, the others numbers.
+            rows: the cells of each row.
+            paint: returns the style of a number, given its row and its column from 0.
         """
         widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
         for place, line in enumerate([head, *rows], start=-1):
@@ -181,22 +183,22 @@ class Output:
             self.line("  ".join(cells))
 
     def styled(self, text: str) -> str:
-        """The text, coloured where it is a state; `line` takes the colour away if need be."""
+        """The text, coloured if it is a state; `line` removes the colour if colours are off."""
         style = STYLES.get(text)
         return click.style(text, fg=style) if style else text
 
     def colored(self, stream: IO[str]) -> bool:
-        """Whether to colour what goes to this stream."""
+        """Whether text on this stream has colours."""
         if self.color != "auto":
             return self.color == "always"
         return not os.environ.get("NO_COLOR") and stream.isatty()
 
     def rich(self, stream: IO[str]) -> bool:
-        """Whether this stream gets tables and bars instead of plain lines."""
+        """Whether this stream gets tables and progress bars instead of plain lines."""
         return stream.isatty() or self.color == "always"
 
     def console(self, stream: IO[str]) -> "Console":
-        """A Rich console for this stream that follows the same rules."""
+        """A Rich console for this stream that follows `--color` and NO_COLOR too."""
         from rich.console import Console
 
         colored = self.colored(stream)
@@ -214,12 +216,12 @@ def _cells(rows: Iterable[Sequence[object]]) -> list[Sequence[str]]:
 
 
 def _widest(cells: Sequence[Sequence[str]]) -> list[int]:
-    """The length of each column's longest cell."""
+    """The length of the longest cell of each column."""
     return [max(map(len, below)) for below in zip(*cells, strict=True)]
 
 
-def _without_empty_end(cells: Sequence[Sequence[str]]) -> list[Sequence[str]]:
-    """The rows without their last columns that hold nothing: on a terminal room is dear."""
+def _without_empty_last_columns(cells: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """The rows without empty columns at their right end, which would only take up space."""
     end = max(
         (place + 1 for row in cells for place, cell in enumerate(row) if cell != EMPTY), default=0
     )
@@ -227,7 +229,7 @@ def _without_empty_end(cells: Sequence[Sequence[str]]) -> list[Sequence[str]]:
 
 
 def _broken(head: str) -> str:
-    """A long head as lines: `val_loss` below `val_`."""
+    """A long head broken into lines: `val_`, and below it `loss`."""
     return re.sub(r"(?<=_)|\s", "\n", head)
 
 

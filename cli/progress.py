@@ -1,4 +1,4 @@
-"""How a job's progress is shown on stderr: bars on a terminal, a line an epoch elsewhere."""
+"""Show a job's progress on stderr: a bar on a terminal, else one line per epoch."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 class Show(Protocol):
-    """Anything that shows a sight of a job."""
+    """A callable that shows a job as it was seen at one moment."""
 
     def __call__(self, sight: "Sight") -> None:
-        """Show it."""
+        """Show the job."""
 
 
 @contextmanager
 def shown(output: Output) -> Iterator[Show]:
-    """A way to show sights of one job; what it draws stays behind when it ends."""
+    """Yield a function that shows one job's progress. What it draws stays on the screen."""
     if output.quiet:
         yield lambda sight: None
     elif output.rich(sys.stderr):
@@ -38,36 +38,37 @@ def shown(output: Output) -> Iterator[Show]:
 
 
 class _Lines:
-    """A line when the state changes, and one for each epoch."""
+    """Prints one line when the state changes, and one line for each epoch."""
 
     def __init__(self) -> None:
-        self._said: object = None
+        self._last_key: object = None
         self._began = Began()
 
     def __call__(self, sight: "Sight") -> None:
         job = sight.job
         state = standing(sight)
-        # Seconds change at each look: a new line would say nothing new.
+        # The remaining seconds of a backoff change at each look. Compare the attempt instead,
+        # so that a new line is printed only when there is news.
         key = sight.waits.attempt if isinstance(sight.waits, Backoff) else sight.waits or state
-        if key != self._said and not sight.final:
+        if key != self._last_key and not sight.final:
             click.echo(f"job {job['id']}: {state}", err=True)
-            self._said = key
+            self._last_key = key
         if began := self._began(job):
             click.echo(began, err=True)
         for epoch in sight.epochs:
-            # The best is today's: beside an epoch of the past it would be a lie.
+            # `job` has the best value of now, which belongs beside the latest epoch only.
             latest = epoch is sight.epochs[-1]
             click.echo(_epoch_line(job if latest else job | {"best": None}, epoch), err=True)
 
 
 class Began:
-    """A line for each attempt that is not the job's first, once it has begun."""
+    """Makes one line for each attempt after the first, when that attempt has begun."""
 
     def __init__(self) -> None:
         self._attempt = 0
 
     def __call__(self, job: Mapping[str, Any]) -> str | None:
-        """The line, the first time; None when there is nothing new to say."""
+        """The line when it is new; None when there is nothing new to report."""
         began = beginning(job)
         if began is None or job["attempts"] == self._attempt:
             return None
@@ -76,40 +77,40 @@ class Began:
 
 
 def standing(sight: "Sight") -> str:
-    """The state in words that say more than the state alone."""
+    """The job's state, with the reason if it waits and its current step if it runs."""
     job = sight.job
     if sight.waits:
         return f"{job['state']}: {sentence(sight.waits, sight.starts_in_s)}"
     if job["state"] == "running" and not job["epochs_run"]:
-        # Reading and checking data, building the model: seconds in which nothing else is seen.
+        # This takes seconds, in which there is no other sign of progress.
         return "running, reads data and builds the model"
     return str(job["state"])
 
 
 def beginning(job: Mapping[str, Any]) -> str | None:
-    """How the last attempt has begun, where that is worth a line: a retry, or a resumed one."""
+    """How the last attempt began, if it is a retry or has resumed; None otherwise."""
     last = job["executions"][-1] if job["executions"] else None
     if last is None or not last["started_at"]:
         return None
     resumed = last.get("resumed")
     if last["attempt"] == 1 and not resumed:
         return None
-    said = f"attempt {last['attempt']} on {last['host']} {began_at(resumed)}"
+    line = f"attempt {last['attempt']} on {last['host']} {began_at(resumed)}"
     if resumed and resumed.get("inexact"):
-        said += f"; exactness lost: {resumed['inexact']}"
-    return said
+        line += f"; no longer exact: {resumed['inexact']}"
+    return line
 
 
 def began_at(resumed: Mapping[str, Any] | None) -> str:
-    """Where an attempt began."""
+    """The epoch and batch at which an attempt began."""
     if not resumed:
         return "began at the first epoch"
     batch = f", batch {resumed['batch']}" if resumed.get("batch") else ""
-    return f"goes on at epoch {resumed['epoch']}{batch}"
+    return f"continues at epoch {resumed['epoch']}{batch}"
 
 
 def epochs_wanted(job: Mapping[str, Any]) -> int:
-    """The spec's number of epochs."""
+    """The number of epochs that the spec asks for."""
     return int(job["spec"]["fit"]["epochs"])
 
 
@@ -121,7 +122,7 @@ def _epoch_line(job: Mapping[str, Any], epoch: Mapping[str, Any]) -> str:
 
 
 def numbers(job: Mapping[str, Any], epoch: Mapping[str, Any]) -> str:
-    """What an epoch came to, in one line."""
+    """The numbers of one epoch, in one line: images per second, losses, best value."""
     metrics = epoch["metrics"]
     parts = [f"{count(epoch['images_per_s'])} images/s"]
     parts += [f"{name} {number(metrics[name])}" for name in ("loss", "val_loss") if name in metrics]

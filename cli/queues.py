@@ -1,4 +1,4 @@
-"""Queues: queue ls, pause, resume, set."""
+"""Commands about queues: queue ls, pause, resume, set."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -26,7 +26,7 @@ def _labels(ctx: click.Context, parameter: click.Parameter, names: Names) -> Nam
 
     for name in names:
         if not is_label(name):
-            raise click.BadParameter(f'"{name}" names no queue; for example default')
+            raise click.BadParameter(f'"{name}" is not a valid queue name; for example default')
     return names
 
 
@@ -36,9 +36,9 @@ names_argument = click.argument(
 
 
 @queue.command("ls")
-@output_options(quiet="Print names alone.")
+@output_options(quiet="Print only the names.")
 def list_queues(output: Output) -> None:
-    """List the queues that have jobs, workers or a limit.
+    """List the queues that have jobs, workers, a pause or a limit.
 
     \b
     Examples:
@@ -61,9 +61,9 @@ def list_queues(output: Output) -> None:
 
 @queue.command()
 @names_argument
-@output_options(quiet="Say nothing.")
+@output_options(quiet="Print nothing.")
 def pause(names: Names, output: Output) -> None:
-    """Start no more jobs of these queues; those that run go on.
+    """Start no more jobs from these queues; running jobs continue.
 
     \b
     Example:
@@ -77,9 +77,9 @@ def pause(names: Names, output: Output) -> None:
 
 @queue.command()
 @names_argument
-@output_options(quiet="Say nothing.")
+@output_options(quiet="Print nothing.")
 def resume(names: Names, output: Output) -> None:
-    """Start jobs of these queues again.
+    """Start jobs from these queues again.
 
     \b
     Example:
@@ -96,13 +96,13 @@ def _limit(ctx: click.Context, parameter: click.Parameter, value: str) -> int | 
         return None
     if not value.isdecimal() or not 1 <= int(value) <= MOST:
         raise click.BadParameter(
-            f'"{value}"; expected how many jobs, at least 1, or none. '
-            "To start no job at all: fornada queue pause"
+            f'"{value}"; expected a number of jobs, at least 1, or the word none. '
+            "To start no jobs at all: fornada queue pause"
         )
     return int(value)
 
 
-# More than any fleet has slots.
+# The highest limit that is accepted, in jobs; more than all workers together have slots.
 MOST = 1_000_000
 
 
@@ -113,9 +113,9 @@ MOST = 1_000_000
     required=True,
     metavar="N|none",
     callback=_limit,
-    help="How many jobs of the queue may run at a time.",
+    help="How many jobs of the queue may run at a time; none removes the limit.",
 )
-@output_options(quiet="Say nothing.")
+@output_options(quiet="Print nothing.")
 def set_(names: Names, max_running: int | None, output: Output) -> None:
     """Limit how many jobs of a queue run at a time.
 
@@ -130,37 +130,37 @@ def set_(names: Names, max_running: int | None, output: Output) -> None:
         _each(client, names, lambda name: client.set_max_running(name, max_running), output)
 
 
-def _each(client: Any, names: Names, do: Callable[[str], None], output: Output) -> None:
-    """Do it to each queue, and answer with how they stand now."""
+def _each(client: Any, names: Names, change: Callable[[str], None], output: Output) -> None:
+    """Change each queue, and print the new condition of all of them."""
     for name in names:
-        do(name)
-    found = {one["name"]: one for one in client.queues() if one["name"] in names}
+        change(name)
+    found = {row["name"]: row for row in client.queues() if row["name"] in names}
     if output.json:
         output.document([found[name] for name in names if name in found])
     elif not output.quiet:
         for name in names:
-            output.line(_said(name, found.get(name)))
+            output.line(_line(name, found.get(name)))
 
 
-def _said(name: str, one: Mapping[str, Any] | None) -> str:
-    if one is None:
+def _line(name: str, row: Mapping[str, Any] | None) -> str:
+    if row is None:
         return f"queue {name}: open"
-    limit = one["max_running"]
-    parts = ["paused" if one["paused"] else "open"]
+    limit = row["max_running"]
+    parts = ["paused" if row["paused"] else "open"]
     parts += [] if limit is None else [f"at most {limit} at a time"]
-    jobs = f"{one['running']} running, {one['queued']} queued"
-    # Perhaps a misspelt name: a queue is there as soon as it is named.
-    served = "" if one["workers"] else "; no worker serves it"
+    jobs = f"{row['running']} running, {row['queued']} queued"
+    # Any name makes a queue, so a misspelt name shows only here: no worker serves it.
+    served = "" if row["workers"] else "; no worker serves it"
     return f"queue {name}: {', '.join(parts)}; {jobs}{served}"
 
 
-def _row(one: Mapping[str, Any]) -> list[object]:
+def _row(row: Mapping[str, Any]) -> list[object]:
     return [
-        one["name"],
-        "paused" if one["paused"] else "open",
-        one["running"],
-        one["max_running"],
-        one["queued"],
-        one["held"],
-        one["workers"],
+        row["name"],
+        "paused" if row["paused"] else "open",
+        row["running"],
+        row["max_running"],
+        row["queued"],
+        row["held"],
+        row["workers"],
     ]

@@ -1,4 +1,4 @@
-"""Why a job waits, as `fornada ps` says it in a word and everything else in a sentence."""
+"""Why a job waits: as one word for `fornada ps`, as a sentence for all other commands."""
 
 from datetime import datetime, timedelta
 
@@ -20,22 +20,25 @@ from fornada.db.reasons import (
 
 
 def word(reason: Reason | None) -> str | None:
-    """The word of a document, but with a time in this machine's zone: `NotBefore(22:00)`."""
+    """The reason as the JSON document has it, but with its time in this machine's time zone.
+
+    Example: `NotBefore(22:00)`.
+    """
     return f"NotBefore({clock(reason.at)})" if isinstance(reason, NotBefore) else reason
 
 
 def sentence(reason: Reason | None, starts_in_s: float | None = None) -> str | None:
-    """What a reason means, for somebody who looks at one job.
+    """Explain a reason to a person who looks at one job.
 
     Args:
-        reason: None when the job does not wait, or is about to start.
-        starts_in_s: an estimate, where the history allows one.
+        reason: why the job waits; None when it does not wait, or is about to start.
+        starts_in_s: estimated seconds until the job starts; None without an estimate.
     """
     if reason is None:
         return None
     about = about_when(starts_in_s)
-    said = _meaning(reason)
-    return f"{said}; starts in {about}" if about else said
+    meaning = _meaning(reason)
+    return f"{meaning}; starts in {about}" if about else meaning
 
 
 def _meaning(reason: Reason) -> str:  # noqa: PLR0911 - one line for each reason
@@ -54,26 +57,26 @@ def _meaning(reason: Reason) -> str:  # noqa: PLR0911 - one line for each reason
         case NotBefore():
             return f"its time, {clock(reason.at)}, has not come"
         case Held():
-            return f"held by {reason.by}; let it go: fornada release"
+            return f"held by {reason.by}; release it: fornada release"
         case QueuePaused():
             return "its queue is paused; open it: fornada queue resume"
         case QueueFull():
-            return f"its queue runs no more at a time (max {reason.limit})"
+            return f"its queue already runs as many jobs as it may (max {reason.limit})"
         case Backoff():
             pause = f"attempt {reason.attempt} in {reason.pause_s} s"
-            return f"a pause after an attempt that ended badly ({pause})"
+            return f"a pause after an attempt that did not succeed ({pause})"
         case HostAvoided():
-            return "for a slot on another host than its last attempt ended badly on"
+            return "for a slot on another host, because its last attempt failed on this one"
     raise AssertionError(f"a reason without a sentence: {reason}")
 
 
 def about_when(starts_in_s: float | None) -> str | None:
-    """An estimate of seconds, with the sign of one."""
+    """An estimated span of time, marked with `~`; None without an estimate."""
     return None if starts_in_s is None else f"~{duration(starts_in_s)}"
 
 
 def dated(at: datetime) -> str:
-    """A moment in this machine's zone with its day, said also by name where it has one."""
+    """A moment in this machine's time zone with its date, and with (today) or (tomorrow)."""
     at = at.astimezone()
     today = datetime.now().astimezone().date()
     names = {today: " (today)", today + timedelta(days=1): " (tomorrow)"}
@@ -82,7 +85,7 @@ def dated(at: datetime) -> str:
 
 
 def clock(stamp: str | datetime) -> str:
-    """A moment in this machine's zone: its time, and its day where that is not today."""
+    """A moment in this machine's time zone: its time, and also its date if that is not today."""
     try:
         at = datetime.fromisoformat(stamp) if isinstance(stamp, str) else stamp
     except ValueError:

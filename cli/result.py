@@ -1,4 +1,4 @@
-"""What a job came to: the report that `run`, `wait` and `show` end with, on stdout."""
+"""The report about a job's result that `run`, `wait` and `show` print on stdout."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,12 +9,12 @@ from fornada.cli.output import Output
 from fornada.cli.progress import began_at, epochs_wanted
 
 Job = Mapping[str, Any]
-# Confusion matrices with more classes do not fit a screen; `--json` has them whole.
+# Most classes of a confusion matrix that fits on a screen; `--json` has larger ones.
 WIDEST_MATRIX = 20
 
 
 def report(job: Job, output: Output) -> None:
-    """Write how a job ended: epochs, best, test, failure, and where the best model is."""
+    """Write the result of a job: epochs, best value, test results, failure, and the best model."""
     best = job.get("best") or {}
     test = job.get("test") or {}
     output.facts(
@@ -43,37 +43,45 @@ def _best_model(best: Mapping[str, Any]) -> str:
     if best["exists"]:
         return f"Best model: {path}"
     if best["exists"] is None:
-        return f"Best model: {path} (not seen: the folder of artifacts is not on this machine)"
+        return f"Best model: {path} (not visible: the folder of artifacts is not on this machine)"
     if Path(path).exists():
-        return f"Best model replaced: {path} has not the {best['bytes']:,} bytes that were recorded"
+        return (
+            f"Best model replaced: {path} no longer has its recorded size, {best['bytes']:,} bytes"
+        )
     return f"Best model gone: {path}"
 
 
 def attempts(job: Job, output: Output) -> None:
-    """Write what became of each attempt, a line each: of a job that ran more than once, went on
-    from a state, or is to be tried again."""
+    """Write one line about each attempt, if that says more than the report.
+
+    It does for a job that ran more than once, resumed from a training state, or has a failed
+    attempt that will be retried.
+    """
     executions = job["executions"]
-    told = len(executions) > 1 or any(one.get("resumed") for one in executions)
-    if not told and (job["failure"] or not any(one.get("failure") for one in executions)):
+    several = len(executions) > 1
+    resumed = any(execution.get("resumed") for execution in executions)
+    to_retry = not job["failure"] and any(execution.get("failure") for execution in executions)
+    if not (several or resumed or to_retry):
         return
     output.line("")
     output.heading("Attempts")
-    for one in executions:
-        for line in _attempt(one):
+    for execution in executions:
+        for line in _attempt(execution):
             output.line(line)
 
 
-def _attempt(one: Mapping[str, Any]) -> Iterator[str]:
-    resumed = one.get("resumed")
-    outcome = one["outcome"] or "running"
-    seconds = duration(since(one["claimed_at"], one["ended_at"]))
-    began = began_at(resumed) if one["started_at"] else "ended before its first epoch"
-    if not one["outcome"] and not one["started_at"]:
+def _attempt(execution: Mapping[str, Any]) -> Iterator[str]:
+    resumed = execution.get("resumed")
+    outcome = execution["outcome"] or "running"
+    seconds = duration(since(execution["claimed_at"], execution["ended_at"]))
+    began = began_at(resumed) if execution["started_at"] else "ended before its first epoch"
+    if not execution["outcome"] and not execution["started_at"]:
         began = "reads data and builds the model"
-    yield f"{one['attempt']:>3}  {outcome}  on {one['host']}, {one['slot']}, {seconds}: {began}"
+    place = f"{execution['host']}, {execution['slot']}"
+    yield f"{execution['attempt']:>3}  {outcome}  on {place}, {seconds}: {began}"
     if resumed and resumed.get("inexact"):
-        yield f"     exactness lost: {resumed['inexact']}"
-    failure = one.get("failure")
+        yield f"     no longer exact: {resumed['inexact']}"
+    failure = execution.get("failure")
     if failure:
         yield f"     {failure['code']}: {brief(failure['message'] or '')}"
 
@@ -122,7 +130,7 @@ def _confusion(test: Mapping[str, Any], output: Output) -> None:
     output.line("")
     output.heading("Confusion matrix: a row is what an image shows, a column what was predicted")
     if len(classes) > WIDEST_MATRIX:
-        output.line(f"{len(classes)} classes; fornada show ID --json has it whole")
+        output.line(f"too large to show ({len(classes)} classes); see fornada show ID --json")
         return
     rows = [[name, *map(str, row)] for name, row in zip(classes, matrix, strict=True)]
 

@@ -1,4 +1,4 @@
-"""Commands about specs alone: check, render."""
+"""Commands about specs that make no job: check, render."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ files_argument = click.argument(
 
 @click.command()
 @files_argument
-@click.option("--data", "look_at_data", is_flag=True, help="Also look at the folders of images.")
-@click.option("--build", is_flag=True, help="Also build the models; needs Keras here.")
-@output_options(quiet="Print nothing; the exit code says it.")
+@click.option("--data", "look_at_data", is_flag=True, help="Also check the folders of images.")
+@click.option("--build", is_flag=True, help="Also build the models; needs Keras on this machine.")
+@output_options(quiet="Print nothing; only set the exit code.")
 def check(files: Sequence[str], look_at_data: bool, build: bool, output: Output) -> None:
     """Report every problem of every spec at once.
 
-    Ends with 3 when there is one.
+    Ends with exit code 3 when there is a problem.
 
     \b
     Examples:
@@ -51,20 +51,20 @@ def check(files: Sequence[str], look_at_data: bool, build: bool, output: Output)
             good += [(file, spec) for spec in specs(settings, [file], ())]
         except SpecProblems as error:
             problems.extend(error.problems)
-    found = [_look(settings, file, spec, look_at_data, build) for file, spec in good]
-    problems += [problem for one in found for problem in one.problems]
+    results = [_check(settings, file, spec, look_at_data, build) for file, spec in good]
+    problems += [problem for result in results for problem in result.problems]
     if not output.quiet:
-        output.warn_each(warning for one in found for warning in one.warnings)
+        output.warn_each(warning for result in results for warning in result.warnings)
     if output.json:
         documents = [problem_document(problem) for problem in problems]
-        specs_documents = [one.document() for one in found]
+        specs_documents = [result.document() for result in results]
         output.document({"problems": documents, "specs": specs_documents})
     elif not output.quiet:
-        for one in found:
-            _say(one, output)
-    wrong = [*map(str, problems), *(failure for one in found for failure in one.failures)]
-    if wrong:
-        raise ExitWith(ExitCode.SPEC_INVALID, "\n".join(wrong))
+        for result in results:
+            _print(result, output)
+    failures = [failure for result in results for failure in result.failures]
+    if problems or failures:
+        raise ExitWith(ExitCode.SPEC_INVALID, "\n".join([*map(str, problems), *failures]))
 
 
 @click.command()
@@ -74,7 +74,7 @@ def check(files: Sequence[str], look_at_data: bool, build: bool, output: Output)
 def render(file: str, overrides: Sequence[str], output: Output) -> None:
     """Print a spec with every default filled in.
 
-    What it prints is a spec too: it trains the same model and has the same hash.
+    The output is a spec itself: it trains the same model and has the same hash.
 
     \b
     Example:
@@ -92,14 +92,14 @@ def render(file: str, overrides: Sequence[str], output: Output) -> None:
 
 
 @dataclass(frozen=True)
-class _Looked:
-    """What can be said of a good spec.
+class _Checked:
+    """The result of checking a spec that has no errors of its own.
 
     Attributes:
-        found: what `--json` has of it beside the rest.
-        problems: of its folders.
+        found: the keys that `--json` prints besides `problems` and `warnings`.
+        problems: problems of its folders.
         failures: why its model cannot be built.
-        warnings: what it, or its folders, most likely do not mean.
+        warnings: likely mistakes in the spec or in its folders.
     """
 
     found: dict[str, Any]
@@ -108,64 +108,64 @@ class _Looked:
     warnings: "Sequence[Problem]" = ()
 
     def document(self) -> dict[str, Any]:
-        """For `--json`."""
+        """The document that `--json` prints."""
         return self.found | {
             "problems": [*map(str, self.problems), *self.failures],
             "warnings": [warning.place for warning in self.warnings],
         }
 
 
-def _look(
+def _check(
     settings: "Settings", file: str, spec: "Spec", look_at_data: bool, build: bool
-) -> _Looked:
+) -> _Checked:
     from fornada import preview
     from fornada.data.inspection import all_warnings, inspect
 
     found: dict[str, Any] = {"file": file, "name": spec.name, "hash": spec.hash}
     warnings, failures = [*spec.warnings], []
     if not (look_at_data or build):
-        return _Looked(found, warnings=warnings)
+        return _Checked(found, warnings=warnings)
     folders = inspect(spec, settings.data_root_path)
     if look_at_data:
-        found["data"] = [_folder(role, one) for role, one in folders.folders.items()]
+        found["data"] = [_folder(role, folder) for role, folder in folders.folders.items()]
         warnings += all_warnings(spec, folders)
-    # No model is built without its classes.
+    # The model's output depends on the classes, so it is built only if the folders are good.
     if build and not folders.problems:
         built = preview.build(settings, spec)
         found["model"] = built.text
         failures = [f"{file}: {built.failure}"] if built.failure else []
-    return _Looked(found, folders.problems, failures, warnings)
+    return _Checked(found, folders.problems, failures, warnings)
 
 
-def _folder(role: str, one: "Inspected") -> dict[str, Any]:
+def _folder(role: str, inspected: "Inspected") -> dict[str, Any]:
     from fornada.spec.wording import printable
 
-    found = one.listing
-    counts = found.counts if found else {}
+    listing = inspected.listing
+    counts = listing.counts if listing else {}
     return {
         "role": role,
-        "folder": printable(str(one.place)),
-        "images": len(found.files) if found else 0,
+        "folder": printable(str(inspected.place)),
+        "images": len(listing.files) if listing else 0,
         "counts": {printable(name): count for name, count in counts.items()},
-        "ignored": [printable(name) for name in found.ignored] if found else [],
+        "ignored": [printable(name) for name in listing.ignored] if listing else [],
     }
 
 
-def _say(one: _Looked, output: Output) -> None:
-    if not (one.problems or one.failures):
-        output.line(f"{one.found['file']}: ok")
-    for folder in one.found.get("data", ()):
+def _print(result: _Checked, output: Output) -> None:
+    if not (result.problems or result.failures):
+        output.line(f"{result.found['file']}: ok")
+    for folder in result.found.get("data", ()):
         if not folder["images"]:
-            # What is wrong with it is told as a problem.
+            # A folder without images is reported as a problem.
             continue
         output.line(f"  {folder['role']}: {folder['images']} images in {folder['folder']}")
         output.line("    " + "  ".join(f"{key} {value}" for key, value in folder["counts"].items()))
         if folder["ignored"]:
             output.line(f"    ignored: {', '.join(folder['ignored'])}")
-    if one.found.get("model"):
-        output.line(one.found["model"].rstrip())
+    if result.found.get("model"):
+        output.line(result.found["model"].rstrip())
 
 
 def problem_document(problem: "Problem") -> dict[str, Any]:
-    """For `--json`."""
+    """One problem in the document that `--json` prints."""
     return problem.place | {"code": str(problem.code)}

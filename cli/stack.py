@@ -1,4 +1,4 @@
-"""The embedded stack in the foreground: up."""
+"""The up command: runs the embedded stack in the foreground."""
 
 import os
 import shlex
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from fornada.client import Client
     from fornada.stack.local import LocalStack
 
-# Seconds between two looks at the stack's parts.
+# Seconds between two checks that all parts of the stack run.
 LOOK_S = 0.5
 
 
 @click.command()
 @slots_option
 @queues_option
-@output_options(json=False, quiet="Say nothing.")
+@output_options(json=False, quiet="Print nothing.")
 def up(slots: str | None, queues: Sequence[str], output: Output) -> None:
     """Start the embedded stack: a private Redis, SQLite and one worker.
 
-    Runs until Ctrl-C, SIGTERM or `fornada worker drain`; running jobs are then saved and queued
+    Runs until Ctrl-C, SIGTERM or `fornada worker drain`. Running jobs are then saved and queued
     again.
 
     \b
@@ -42,28 +42,29 @@ def up(slots: str | None, queues: Sequence[str], output: Output) -> None:
         stack = LocalStack(client.settings, queues=queues, worker_options=options)
         try:
             with stack:
-                _until_told(client, stack, output)
+                _watch(client, stack, output)
         except KeyboardInterrupt:
-            # Told while it was starting; it is stopped all the same.
+            # Ctrl-C came while the stack was starting. The `with` block has stopped it.
             pass
     output.note("Fornada is down.")
 
 
-def _until_told(client: "Client", stack: "LocalStack", output: Output) -> None:
-    said = False
+def _watch(client: "Client", stack: "LocalStack", output: Output) -> None:
+    """Watch the stack until its worker is drained or the person stops it."""
+    explained = False
     try:
         while not stack.drained:
             stack.check()
-            said = said or _said_how(client, stack, output)
+            explained = explained or _explain(client, stack, output)
             time.sleep(LOOK_S)
-        output.note("The worker was drained: its jobs are queued again, for the next fornada up.")
+        output.note("The worker was drained. Its jobs are queued again for the next fornada up.")
     except KeyboardInterrupt:
-        output.note("Stopping: running jobs are queued again; Ctrl-C once more ends at once.")
+        output.note("Stopping; running jobs are queued again. Press Ctrl-C again to stop at once.")
 
 
-def _said_how(client: "Client", stack: "LocalStack", output: Output) -> bool:
-    """Say how to use the stack once its worker is there; returns whether it is."""
-    ours = [one for one in client.workers() if one["name"] == stack.worker_name]
+def _explain(client: "Client", stack: "LocalStack", output: Output) -> bool:
+    """Print how to use the stack, if its worker has started; return whether it has."""
+    ours = [row for row in client.workers() if row["name"] == stack.worker_name]
     if not ours:
         return False
     home = client.settings.home

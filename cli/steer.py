@@ -1,4 +1,4 @@
-"""Commands that move jobs: hold, release, move, retry, cancel."""
+"""Commands that steer jobs: hold, release, move, retry, cancel."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -20,11 +20,11 @@ Tags = Sequence[tuple[str, str]]
 
 @click.command()
 @targets
-@output_options(quiet="Print ids alone.")
+@output_options(quiet="Print only the ids.")
 def hold(references: Sequence[str], tags: Tags, output: Output) -> None:
-    """Keep jobs that wait from starting.
+    """Keep waiting jobs from starting.
 
-    They stay until `fornada release`. A job that is held already stays so.
+    They wait until `fornada release`. A job that is already held stays held.
 
     \b
     Examples:
@@ -36,17 +36,17 @@ def hold(references: Sequence[str], tags: Tags, output: Output) -> None:
 
     with Client() as client:
         ids = chosen(client, references, tags, [JobState.QUEUED, JobState.HELD])
-        each(ids, client.hold, output, nothing="no job that waits carries this tag")
+        each(ids, client.hold, output, nothing="no waiting job has this tag")
 
 
 @click.command()
 @targets
-@output_options(quiet="Print ids alone.")
+@output_options(quiet="Print only the ids.")
 def release(references: Sequence[str], tags: Tags, output: Output) -> None:
-    """Let held jobs go.
+    """Let held jobs start.
 
-    A job that waits for others (`submit --after`) stays held until they have ended; the answer
-    names them.
+    A job that waits for other jobs (`submit --after`) stays held until they have ended; the
+    command names them.
 
     \b
     Examples:
@@ -62,13 +62,13 @@ def release(references: Sequence[str], tags: Tags, output: Output) -> None:
             ids,
             client.release,
             output,
-            nothing="no held job carries this tag",
-            said=lambda job_id, state: _still_held(client, job_id, state),
+            nothing="no held job has this tag",
+            describe=lambda job_id, state: _still_held(client, job_id, state),
         )
 
 
 def _still_held(client: "Client", job_id: int, state: "JobState") -> str | None:
-    """Why a job that was released is held still: others have to end."""
+    """Why a released job is still held: other jobs have to end first. None if it is not held."""
     if state != "held":
         return None
     why = sentence(next(client.follow(job_id)).waits)
@@ -78,12 +78,14 @@ def _still_held(client: "Client", job_id: int, state: "JobState") -> str | None:
 @click.command()
 @targets
 @click.option(
-    "--priority", type=click.IntRange(PRIORITIES[0], PRIORITIES[-1]), help="Higher runs first."
+    "--priority",
+    type=click.IntRange(PRIORITIES[0], PRIORITIES[-1]),
+    help="New priority; jobs with a higher priority run first.",
 )
-@click.option("--queue", metavar="QUEUE", help="Queue to go to.")
-@click.option("--top", is_flag=True, help="Before all others of the queue.")
-@output_options(quiet="Print ids alone.")
-def move(  # noqa: PLR0913 - each is an option of its own
+@click.option("--queue", metavar="QUEUE", help="New queue.")
+@click.option("--top", is_flag=True, help="Put the jobs before all other jobs of the queue.")
+@output_options(quiet="Print only the ids.")
+def move(  # noqa: PLR0913 - one argument per option
     *,
     references: Sequence[str],
     tags: Tags,
@@ -92,9 +94,9 @@ def move(  # noqa: PLR0913 - each is an option of its own
     top: bool,
     output: Output,
 ) -> None:
-    """Give jobs that wait another place in the queue, or another queue.
+    """Give waiting jobs another place in the queue, or another queue.
 
-    Several jobs that go to the top keep the order in which they are named.
+    With --top, several jobs keep the order in which you name them.
 
     \b
     Examples:
@@ -106,24 +108,24 @@ def move(  # noqa: PLR0913 - each is an option of its own
     from fornada.spec.kinds.text import is_label
 
     if priority is None and queue is None and not top:
-        raise click.UsageError("say where to: --top, --priority N or --queue QUEUE")
+        raise click.UsageError("say where to move it: --top, --priority N or --queue QUEUE")
     if priority is not None and top:
-        raise click.UsageError("--top is a priority of its own: leave --priority out")
+        raise click.UsageError("--top sets the priority: leave --priority out")
     if queue is not None and not is_label(queue):
         raise click.BadParameter(
-            f'"{queue}" names no queue; for example night', param_hint="--queue"
+            f'"{queue}" is not a valid queue name; for example night', param_hint="--queue"
         )
 
     with Client() as client:
         ids = chosen(client, references, tags, [JobState.QUEUED, JobState.HELD])
-        # The last to go to the top is the first there.
+        # Each job goes above the one before it, so move the last one first to keep their order.
         ids = ids[::-1] if top else ids
         each(
             ids,
             lambda job_id: client.move(job_id, priority=priority, queue=queue, top=top),
             output,
-            nothing="no job that waits carries this tag",
-            said=lambda job_id, state: "moved",
+            nothing="no waiting job has this tag",
+            describe=lambda job_id, state: "moved",
         )
         if queue is not None and not any(queue in one["queues"] for one in client.workers()):
             output.note(f"no worker serves queue {queue} yet; see fornada worker ls")
@@ -131,12 +133,14 @@ def move(  # noqa: PLR0913 - each is an option of its own
 
 @click.command()
 @targets
-@click.option("--fresh", is_flag=True, help="Begin at the first epoch, not at the last state.")
-@output_options(quiet="Print ids alone.")
+@click.option(
+    "--fresh", is_flag=True, help="Start again at the first epoch, not at the last training state."
+)
+@output_options(quiet="Print only the ids.")
 def retry(references: Sequence[str], tags: Tags, fresh: bool, output: Output) -> None:
     """Queue failed or cancelled jobs again.
 
-    A job goes on from its last good training state, where it has one.
+    A job continues from its last good training state, if it has one.
 
     \b
     Examples:
@@ -152,17 +156,19 @@ def retry(references: Sequence[str], tags: Tags, fresh: bool, output: Output) ->
             ids,
             lambda job_id: client.retry(job_id, fresh=fresh),
             output,
-            nothing="no failed or cancelled job carries this tag",
+            nothing="no failed or cancelled job has this tag",
         )
 
 
 @click.command()
 @targets
-@click.option("--reason", help="Said in the job's history.")
-@click.option("--grace", type=seconds, metavar="TIME", help="How long it may take to stop.")
-@click.option("--force", is_flag=True, help="Kill its trainer at once, with nothing saved.")
-@output_options(quiet="Print ids alone.")
-def cancel(  # noqa: PLR0913 - each is an option of its own
+@click.option("--reason", help="Recorded in the job's history.")
+@click.option(
+    "--grace", type=seconds, metavar="TIME", help="How long a running job may take to stop."
+)
+@click.option("--force", is_flag=True, help="Kill the job's trainer at once and save nothing.")
+@output_options(quiet="Print only the ids.")
+def cancel(  # noqa: PLR0913 - one argument per option
     *,
     references: Sequence[str],
     tags: Tags,
@@ -171,10 +177,10 @@ def cancel(  # noqa: PLR0913 - each is an option of its own
     force: bool,
     output: Output,
 ) -> None:
-    """Cancel jobs, at once or within seconds.
+    """Cancel jobs that wait or run.
 
-    A job that waits is cancelled at once; one that runs is asked to stop, saves its state and keeps
-    its best model. A job that is cancelled already stays so.
+    A waiting job is cancelled at once. A running job is asked to stop: it saves its state and keeps
+    its best model. A job that is already cancelled stays cancelled.
 
     \b
     Examples:
@@ -186,12 +192,12 @@ def cancel(  # noqa: PLR0913 - each is an option of its own
     from fornada.db.states import LIVE_STATES
 
     if force and grace is not None:
-        raise click.UsageError("--force leaves no time: leave --grace out")
+        raise click.UsageError("--force kills the job at once: leave --grace out")
     with Client() as client:
         ids = chosen(client, references, tags, sorted(LIVE_STATES))
         each(
             ids,
             lambda job_id: client.cancel(job_id, reason=reason, grace_s=grace, force=force),
             output,
-            nothing="no job that waits or runs carries this tag",
+            nothing="no waiting or running job has this tag",
         )

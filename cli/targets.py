@@ -1,4 +1,4 @@
-"""The jobs that a command moves: named one by one, or all that carry a tag."""
+"""The jobs that a command acts on: named one by one, or all jobs with a tag."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from fornada.client import Client
     from fornada.db.states import JobState
 
-# Rows of a page while the jobs of a tag are gathered.
+# How many jobs one query returns while the jobs with a tag are collected.
 PAGE = 500
 Command = Callable[..., Any]
 
 
 def targets(command: Command) -> Command:
-    """Add the jobs a command moves: `references`, and `tags` for all jobs that carry them."""
+    """Add the jobs that a command acts on: the command gets `references` and `tags`."""
     named = click.argument("references", nargs=-1, metavar="[JOB…]")(command)
-    return tag_option(named, help="All jobs with this tag that the command can move.")
+    return tag_option(named, help="All jobs with this tag that the command can act on.")
 
 
 def chosen(
@@ -30,22 +30,22 @@ def chosen(
     tags: Iterable[tuple[str, str]],
     states: Sequence["JobState"],
 ) -> list[int]:
-    """The ids of what a person named.
+    """The ids of the jobs that a person named.
 
     Args:
-        client: to ask.
+        client: finds the jobs.
         references: ids, uid prefixes, ranges, `@last`.
-        tags: only jobs that carry all of these.
-        states: that the command can move a job from: of a tag, only such jobs are meant.
+        tags: choose the jobs that have all of these tags.
+        states: choose by tag only jobs in these states; the command cannot act on others.
     Raises:
-        UsageError: nothing was named, or both.
+        UsageError: the person gave neither references nor tags, or both.
         JobNotFound: a reference names no job.
     """
     wanted = dict(tags)
     if references and wanted:
-        raise click.UsageError("name jobs, or a tag of theirs, not both")
+        raise click.UsageError("name jobs or a tag, not both")
     if not references and not wanted:
-        raise click.UsageError("name jobs (12, 12-20, @last), or a tag of theirs: --tag owner=ana")
+        raise click.UsageError("name jobs (12, 12-20, @last), or a tag: --tag owner=ana")
     if references:
         return client.find(references)
     return sorted(_tagged(client, wanted, states))
@@ -53,47 +53,47 @@ def chosen(
 
 def each(
     ids: Iterable[int],
-    move: Callable[[int], "JobState"],
+    act: Callable[[int], "JobState"],
     output: Output,
     *,
     nothing: str,
-    said: "Callable[[int, JobState], str | None]" = lambda job_id, state: None,
+    describe: "Callable[[int, JobState], str | None]" = lambda job_id, state: None,
 ) -> None:
-    """Move every job, say what became of each, and refuse at the end.
+    """Act on every job and report each; report the refusals at the end.
 
     Args:
-        ids: of the jobs.
-        move: does it, and returns the job's state.
+        ids: the ids of the jobs.
+        act: does the change to one job and returns its new state.
         output: how to answer.
-        said: what to say of each, by its id and state; None for the state.
-        nothing: said when there is no job: a tag that nothing carries (any more) is no error.
+        nothing: printed when `ids` is empty; it is no error that no job has a tag (any more).
+        describe: what to print about a job, from its id and state; None prints the state.
     Raises:
-        ExitWith: some could not be moved; all others were.
+        ExitWith: some jobs refused the change; all others were changed.
     """
     from fornada.db.errors import WrongState
 
     refused: list[str] = []
-    moved: list[Mapping[str, object]] = []
+    changed: list[Mapping[str, object]] = []
     for job_id in ids:
         try:
-            state = move(job_id)
+            state = act(job_id)
         except WrongState as error:
             refused.append(str(error))
             continue
-        moved.append({"id": job_id, "state": state.value})
+        changed.append({"id": job_id, "state": state.value})
         if output.quiet:
             output.line(str(job_id))
         elif not output.json:
-            output.line(f"job {job_id}: {said(job_id, state) or WORDS.get(state, state)}")
+            output.line(f"job {job_id}: {describe(job_id, state) or WORDS.get(state, state)}")
     if output.json:
-        output.document(moved)
+        output.document(changed)
     if refused:
         raise ExitWith(ExitCode.WRONG_STATE, "\n".join(refused))
-    if not moved:
+    if not changed:
         output.note(nothing)
 
 
-# A state that says too little of what was just done.
+# Words for a state that does not say what the command just did: only `cancel` leaves a job running.
 WORDS: Mapping[str, str] = {"running": "asked to stop"}
 
 

@@ -1,4 +1,4 @@
-"""A stack for one command: somebody else's while it is up, our own where there is none."""
+"""A stack for one command: the stack that is already up, or else one that the command starts."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class TemporaryStack:
-    """Keeps a stack up while one job is watched, and stops what it has started.
+    """Keeps a stack up while a command watches one job, and stops the stack if it started it.
 
     Args:
-        settings: of a server, whose stack is not ours to start, or embedded.
-        queues: that a worker of ours serves.
+        settings: if they name a server, its stack is never started here.
+        queues: the queues that our worker serves if we start one.
     """
 
     def __init__(self, settings: "Settings", queues: Sequence[str]) -> None:
@@ -30,24 +30,24 @@ class TemporaryStack:
 
     @property
     def ours(self) -> bool:
-        """Whether the stack ends with this command."""
+        """Whether this command started the stack, and so stops it."""
         return self._stack is not None
 
     def see_to(self, sight: "Sight") -> None:
-        """Keep the job going: call it at each look.
+        """Keep the stack up, and check that it can run the job. Call it with each sight.
 
         Raises:
             StackError: a part of our stack has ended.
-            ExitWith: no worker of ours can ever run the job.
+            ExitWith: our worker can never run the job.
         """
         self._keep_up()
         if self._stack is not None and isinstance(sight.waits, NeedsGpu):
             job_id = sight.job["id"]
             raise ExitWith(
                 ExitCode.NEVER_SCHEDULED,
-                f"job {job_id} asks for a GPU and this machine has none. It waits in the queue. "
-                "Train it on the CPU: --set resources.gpus=auto. "
-                f"Forget it: fornada cancel {job_id}",
+                f"job {job_id} asks for a GPU, but this machine has no GPU. The job stays in the "
+                "queue. To train on the CPU: --set resources.gpus=auto. "
+                f"To give it up: fornada cancel {job_id}",
             )
 
     def __enter__(self) -> Self:
@@ -69,10 +69,10 @@ class TemporaryStack:
         if self._stack is not None:
             self._stack.check()
         elif self._settings.embedded and not local.running(self._settings):
-            # At the start, and when the command whose stack we used has ended.
+            # No stack is up: at the start, or because the command whose stack we used has ended.
             stack = local.LocalStack(self._settings, queues=self._queues)
             try:
                 self._stack = self._ends.enter_context(stack)
             except StackRunning:
-                # Another one was quicker; theirs will do.
+                # Another command started a stack first: use that one.
                 return

@@ -1,4 +1,4 @@
-"""What happened to a job, a line an event: when, what and why, and who did it."""
+"""The history of a job, one line per event: when, what and why, and who did it."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from fornada.cli.progress import began_at
 from fornada.cli.reasons import clock
 
 Detail = dict[str, Any]
-# What an event tells of why an attempt ended badly.
+# The keys of an event's detail that say why an attempt failed.
 FAILURE = ("code", "message")
 
 
@@ -19,33 +19,34 @@ def timeline(
     """Write events, oldest first.
 
     Args:
-        events: of a job.
-        output: how to write.
-        known: messages of failures that the reader has above.
+        events: the events of one job.
+        output: how to write them.
+        known: failure messages that were printed above; they are not repeated.
     """
     for event in events:
         detail = event.get("detail") or {}
         if detail.get("message") in known:
             detail = {key: value for key, value in detail.items() if key not in FAILURE}
-        said = told(event["kind"], detail)
-        output.line(f"{local(event['at'])}  {said}  (by {event['actor']})")
+        text = in_words(event["kind"], detail)
+        output.line(f"{local(event['at'])}  {text}  (by {event['actor']})")
 
 
-def told(kind: str, detail: Mapping[str, Any]) -> str:
-    """An event in words; facts that have none are told by their names."""
+def in_words(kind: str, detail: Mapping[str, Any]) -> str:
+    """An event in words. A fact without words of its own is appended as its name and value."""
     left = {key: value for key, value in detail.items() if value is not None}
     words = WORDS.get(kind)
-    said = words(left) if words else kind.replace("_", " ")
+    text = words(left) if words else kind.replace("_", " ")
     rest = [f"{key.replace('_', ' ')} {_plain(value)}" for key, value in left.items()]
-    return "; ".join([said, *rest])
+    return "; ".join([text, *rest])
 
 
-# Each takes out of the facts what its words tell.
+# Each function below returns the words of one kind of event. It removes from `facts` what its words
+# mention, so that `in_words` can append what is left.
 
 
 def _submitted(facts: Detail) -> str:
     said = ["submitted"]
-    # Held for others says so itself.
+    # The state adds nothing: the words below say why a job is held.
     facts.pop("state", None)
     if facts.pop("held", None):
         said.append("held")
@@ -55,7 +56,7 @@ def _submitted(facts: Detail) -> str:
         any_end = "any end of " if facts.pop("after_any", None) else ""
         said.append(f"after {any_end}{jobs(after)}")
     if continues := facts.pop("continues", None):
-        said.append(f"goes on from job {continues}")
+        said.append(f"continues job {continues}")
     if key := facts.pop("key", None):
         said.append(f"key {key}")
     return ", ".join(said)
@@ -76,7 +77,7 @@ def _resumed(facts: Detail) -> str:
     resumed = {"epoch": facts.pop("epoch", "?"), "batch": facts.pop("batch", 0)}
     said = f"attempt {facts.pop('attempt', '?')} {began_at(resumed)}"
     inexact = facts.pop("inexact", None)
-    return f"{said}; exactness lost: {inexact}" if inexact else said
+    return f"{said}; no longer exact: {inexact}" if inexact else said
 
 
 def _ended(facts: Detail) -> str:
@@ -86,7 +87,7 @@ def _ended(facts: Detail) -> str:
     host = facts.pop("host", None)
     said += f" on {host}" if host else ""
     why = [str(facts.pop(key)) for key in FAILURE if key in facts]
-    # `crashed` is the whole of CRASHED.
+    # Leave out a code that repeats the outcome: CRASHED after `crashed`.
     return ": ".join([said, *(brief(text) for text in why if text.lower() != outcome)])
 
 
@@ -139,7 +140,7 @@ def _cancel_requested(facts: Detail) -> str:
 def _retried(facts: Detail) -> str:
     said = "retried, from the first epoch" if facts.pop("fresh", False) else "retried"
     waived = facts.pop("waived", None)
-    return f"{said}; no longer for the success of {jobs(waived)}" if waived else said
+    return f"{said}; no longer waits for the success of {jobs(waived)}" if waived else said
 
 
 def _moved(facts: Detail) -> str:

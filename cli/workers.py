@@ -1,4 +1,4 @@
-"""Workers: worker start, ls, drain."""
+"""Commands about workers: worker start, ls, drain."""
 
 import os
 import time
@@ -16,7 +16,7 @@ from fornada.db.states import WorkerState
 if TYPE_CHECKING:
     from fornada.client import Client
 
-# Seconds between two looks at workers that are to end.
+# Seconds between two checks whether drained workers have ended.
 LOOK_S = 0.5
 
 
@@ -33,12 +33,12 @@ def worker() -> None:
 @worker.command()
 @slots_option
 @queues_option
-@click.option("--name", help="Name of the worker, unique among the living.")  # fmt: skip
+@click.option("--name", help="Name of the worker; no other living worker may have it.")
 def start(slots: str | None, queues: Sequence[str], name: str | None) -> None:
     """Start a worker on this host, in the foreground.
 
-    It takes jobs from the queues and trains them. SIGTERM or Ctrl-C drains: running jobs are
-    saved and queued again; a second one ends everything at once.
+    It takes jobs from the queues and trains them. SIGTERM or Ctrl-C drains the worker: running
+    jobs are saved and queued again. A second SIGTERM or Ctrl-C ends everything at once.
 
     \b
     Example:
@@ -51,19 +51,21 @@ def start(slots: str | None, queues: Sequence[str], name: str | None) -> None:
     if settings.embedded and not running(settings):
         raise ExitWith(
             ExitCode.WRONG_STATE,
-            "the embedded stack is not up, so a worker would hear of no job. "
-            "Start it, with a worker in it: fornada up. For a server, set FORNADA_DATABASE_URL, "
+            "the embedded stack is not up, so a worker would get no jobs. "
+            "Start the stack with its worker: fornada up. For a server, set FORNADA_DATABASE_URL, "
             "FORNADA_BROKER_URL and FORNADA_DATA_ROOT.",
         )
-    words: Sequence[str] = ["--queues", ",".join(queues)]
-    words = [*words, *(["--slots", slots] if slots else []), *(["--name", name] if name else [])]
+    options = ["--queues", ",".join(queues)]
+    options += ["--slots", slots] if slots else []
+    options += ["--name", name] if name else []
     program = worker_program()
-    # The worker takes this process's place, so that signals and the exit code are its own.
-    os.execv(program, [str(program), *words])  # noqa: S606
+    # Replace this process by the worker, so that the worker itself receives the signals and its
+    # exit code is the command's.
+    os.execv(program, [str(program), *options])  # noqa: S606
 
 
 @worker.command("ls")
-@output_options(quiet="Print names alone.")
+@output_options(quiet="Print only the names.")
 def list_workers(output: Output) -> None:
     """List the workers that are alive.
 
@@ -88,17 +90,17 @@ def list_workers(output: Output) -> None:
 
 @worker.command()
 @click.argument("name_or_host", metavar="WORKER|HOST")
-@click.option("--wait", "waits", is_flag=True, help="Return when they have ended.")
+@click.option("--wait", "waits", is_flag=True, help="Wait until the workers have ended.")
 @click.option(
     "--timeout", type=seconds, metavar="TIME", help="With --wait: give up after this time."
 )
-@output_options(quiet="Print names alone.")
+@output_options(quiet="Print only the names.")
 def drain(name_or_host: str, waits: bool, timeout: float | None, output: Output) -> None:
-    """Ask a worker, or all workers of a host, to end in order.
+    """Ask a worker, or all workers of a host, to save their jobs and end.
 
-    They take no more jobs; running ones are saved and queued again. A worker hears of it within one
-    beat of upkeep (`FORNADA_UPKEEP_S`). Where a container's engine starts it again by itself, a
-    fresh one comes: docs/operations.md says how to take it out of service.
+    The workers take no more jobs; running jobs are saved and queued again. A worker sees the
+    request within one round of upkeep (`FORNADA_UPKEEP_S`). If a container engine restarts the
+    worker, a new one starts: docs/operations.md says how to take a worker out of service.
 
     \b
     Examples:
@@ -108,7 +110,7 @@ def drain(name_or_host: str, waits: bool, timeout: float | None, output: Output)
     from fornada.client import Client
 
     if timeout is not None and not waits:
-        raise click.UsageError("--timeout is of --wait: name that too, or leave it out")
+        raise click.UsageError("--timeout needs --wait: add --wait, or leave --timeout out")
     with Client() as client:
         asked = client.drain_worker(name_or_host)
         if output.json:

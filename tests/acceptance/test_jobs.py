@@ -73,7 +73,7 @@ def test_what_has_been_trained_is_not_trained_again(stack: Fornada, tmp_path: Pa
     trained = stack("submit", "-q", file, "--needed").stdout.strip()
     stack("wait", "-q", trained)
     done = stack("submit", file, "--needed")
-    assert f"job {trained} has trained this spec on these data already" in done.stderr
+    assert f"job {trained} has already trained this spec" in done.stderr
     assert stack("submit", "-q", file, "--needed").stdout == f"{trained}\n"
     # Files that are gone are not named as if they were there, and are made again.
     best = Path(stack.show(trained)["best"]["path"])
@@ -98,14 +98,14 @@ def test_what_has_been_trained_is_not_trained_again(stack: Fornada, tmp_path: Pa
 
 def test_a_finished_job_is_extended(stack: Fornada, trained: str) -> None:
     done = stack("extend", trained, "--epochs", "+2")
-    assert f"goes on from job {trained}" in done.stderr
+    assert f"continues job {trained}" in done.stderr
     job = stack("wait", "--json", "@last").document
     assert (job["state"], job["epochs_run"], job["continues"]) == ("succeeded", 4, int(trained))
     before = stack("metrics", "--json", trained).document["epochs"]
     epochs = stack("metrics", "--json", job["id"]).document["epochs"]
     assert [epoch["epoch"] for epoch in epochs] == [1, 2, 3, 4]
     assert [one["metrics"] for one in epochs[:2]] == [one["metrics"] for one in before]
-    assert "goes on from  " in stack("show", job["id"]).stdout
+    assert "continues  " in stack("show", job["id"]).stdout
     # The old job stays as it was.
     assert stack.show(trained)["epochs_run"] == 2
 
@@ -247,7 +247,7 @@ def test_a_running_job_is_seen_left_and_cancelled(stack: Fornada, tmp_path: Path
     assert watching.stderr.readline().startswith(f"job {job}: ")
     ended = end(watching, signal.SIGINT)
     assert (ended.code, ended.stdout) == (130, "")
-    assert f"Come back: fornada wait {job}" in ended.stderr
+    assert f"fornada wait {job}" in ended.stderr
     assert stack.show(job)["state"] == "running"
     # Its log is followed to its end.
     log = stack.start("logs", "-f", job)

@@ -115,7 +115,7 @@ def test_what_the_database_does_not_keep_is_told(fleet: Fleet, tmp_path: Path) -
     kept = Reader(elsewhere(fleet, tmp_path), tmp_path, "logs", job)
     assert kept.end() == 0
     assert kept.read() == whole[: 4 * 2**20]
-    assert "the database does not have " in kept.told()
+    assert "missing in the database: " in kept.told()
     assert "train.log" in kept.told()
 
 
@@ -127,7 +127,7 @@ def test_ctrl_c_leaves_the_job_alone_and_says_how_to_come_back(
     until(lambda: b"epoch 2" in reader.read(), SOON_S, saw=reader.told)
     reader.process.send_signal(signal.SIGINT)
     assert reader.end() == 130
-    assert f"Come back: fornada logs -f {job}" in reader.told()
+    assert f"fornada logs -f {job}" in reader.told()
     assert fleet.site.state(job) == "running"
     fleet.fornada("cancel", job)
     fleet.ended(job)
@@ -193,4 +193,4 @@ def test_progress_goes_on_through_a_retry(fleet: Fleet, tmp_path: Path) -> None:
     told = fleet.fornada("show", job, "--events").stdout
     assert told.count("without a verdict: SIGKILL; queued again") == 1
     assert "its log ends with" not in shown + told
-    assert "goes on at epoch" in shown
+    assert "continues at epoch" in shown

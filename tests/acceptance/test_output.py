@@ -178,13 +178,13 @@ def test_what_is_wrong_is_told_also_to_who_wants_tracebacks(
 def test_a_queue_without_a_name_is_a_mistake(fornada: Fornada) -> None:
     for words in (("up",), ("worker", "start")):
         for queues in ("a b", "default,"):
-            assert "names no queue" in fornada(*words, "--queues", queues, code=2).stderr
+            assert "not a valid queue name" in fornada(*words, "--queues", queues, code=2).stderr
 
 
 def test_slots_that_are_none_are_a_mistake(fornada: Fornada) -> None:
     for words in (("up",), ("worker", "start")):
         for slots in ("x", "0", "gpu", "cpu,gpu:"):
-            assert "names no slots" in fornada(*words, "--slots", slots, code=2).stderr
+            assert "not a list of slots" in fornada(*words, "--slots", slots, code=2).stderr
 
 
 def test_a_home_that_cannot_be_is_a_mistake(tmp_path: Path) -> None:

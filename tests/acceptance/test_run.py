@@ -74,5 +74,5 @@ def test_ctrl_c_stops_what_run_started_and_the_job_waits(fornada: Fornada, tmp_p
 
 def test_a_job_that_needs_a_gpu_never_starts_here(fornada: Fornada, tmp_path: Path) -> None:
     done = fornada("run", small(tmp_path, gpus="1"), code=14)
-    assert "asks for a GPU and this machine has none" in done.stderr
+    assert "asks for a GPU" in done.stderr
     assert fornada.show(1)["state"] == "queued"

@@ -9,7 +9,7 @@ from fornada.cli.clone import extend
 from fornada.cli.history import now
 from fornada.cli.jobs import submit
 from fornada.cli.output import Column, Output
-from fornada.cli.queues import _said
+from fornada.cli.queues import _line
 from fornada.cli.targets import chosen
 
 TERMINAL = Output(color="always")
@@ -68,7 +68,7 @@ def test_an_empty_key_is_refused(key: str) -> None:
 
 
 def test_epochs_without_a_plus_are_refused() -> None:
-    with pytest.raises(click.BadParameter, match="with a plus"):
+    with pytest.raises(click.BadParameter, match="a plus"):
         extend.make_context("extend", ["1", "--epochs", "5"])
 
 
@@ -86,4 +86,4 @@ def test_jobs_are_named_or_tagged(
 @pytest.mark.parametrize(("workers", "told"), [(0, True), (1, False)])
 def test_a_queue_that_nobody_serves_is_told(workers: int, told: bool) -> None:
     row = {"paused": True, "max_running": None, "running": 0, "queued": 0, "workers": workers}
-    assert ("no worker serves it" in _said("nightt", row)) is told
+    assert ("no worker serves it" in _line("nightt", row)) is told

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fornada.cli.output import Output
-from fornada.cli.timeline import timeline, told
+from fornada.cli.timeline import in_words, timeline
 
 LOST: Mapping[str, Any] = {
     "attempt": 1,
@@ -62,7 +62,7 @@ LOST: Mapping[str, Any] = {
         (
             "resumed",
             {"attempt": 2, "epoch": 7, "batch": 3, "inexact": "keras 3.15, not 3.14"},
-            "attempt 2 goes on at epoch 7, batch 3; exactness lost: keras 3.15, not 3.14",
+            "attempt 2 continues at epoch 7, batch 3; no longer exact: keras 3.15, not 3.14",
         ),
         ("started", {"attempt": 2}, "attempt 2 has read its data and trains"),
         ("cancelled", {"reason": "enough"}, "cancelled: enough"),
@@ -70,7 +70,7 @@ LOST: Mapping[str, Any] = {
         ("cancel_requested", {"reason": "enough", "grace_s": 0.0}, "asked to stop at once: enough"),
         ("cancel_requested", {"grace_s": 60.0}, "asked to stop within 1:00"),
         ("retried", {"fresh": True}, "retried, from the first epoch"),
-        ("retried", {"waived": [3]}, "retried; no longer for the success of job 3"),
+        ("retried", {"waived": [3]}, "retried; no longer waits for the success of job 3"),
         (
             "moved",
             {"queue": {"from": "day", "to": "night"}, "priority": {"from": 0, "to": 5}},
@@ -85,7 +85,7 @@ LOST: Mapping[str, Any] = {
     ],
 )
 def test_an_event_is_a_sentence(kind: str, detail: Mapping[str, Any] | None, said: str) -> None:
-    assert told(kind, detail or {}) == said
+    assert in_words(kind, detail or {}) == said
 
 
 def test_a_failure_that_was_told_above_is_not_told_again(

@@ -1,6 +1,7 @@
-"""A look at the images and the model of a spec, before it is submitted.
+"""Decode the images and build the model of a spec before it is submitted.
 
-That needs Keras and a decoder, so a trainer process is asked; this package loads neither.
+Only a separate process of `fornada.worker.trainer` imports Keras and an image decoder for this;
+the process of the command imports neither.
 """
 
 import importlib.util
@@ -19,9 +20,10 @@ from fornada.errors import NoKeras
 from fornada.settings import Settings
 from fornada.spec import Spec
 
-# Keras cuts its summary at the width of the terminal, and takes a pipe for one of 80 columns.
+# The value of COLUMNS for the process. Keras cuts its model summary at the width of the terminal,
+# and assumes 80 columns for a pipe.
 COLUMNS = "120"
-# What the process ends with when a job would fail; its last line says why.
+# Exit code of the process when a job would fail; its last message says why.
 INVALID = 3
 
 
@@ -30,8 +32,8 @@ class Failure:
     """Why a job would fail.
 
     Args:
-        code: of `fornada.db.states.FailureCode`; None when the process itself failed.
-        message: a sentence, or several lines.
+        code: a value of `fornada.db.states.FailureCode`; None when the process itself failed.
+        message: one sentence or several lines.
     """
 
     code: str | None
@@ -43,10 +45,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Preview:
-    """What a process found that looked at a spec.
+    """What the process found out about a spec.
 
     Args:
-        text: what there is to say; empty when a job would fail.
+        text: the report for a person; empty when a job would fail.
         failure: why a job would fail; None when it would not.
     """
 
@@ -55,37 +57,37 @@ class Preview:
 
 
 def build(settings: Settings, spec: Spec) -> Preview:
-    """Build the model with Keras, in a process of its own: summary, parameters, memory.
+    """Build the model with Keras in a separate process; reports summary, parameters and memory.
 
     Raises:
-        NoKeras: it is not installed here.
+        NoKeras: Keras is not installed here.
     """
     return _ask("build", settings, spec.document())
 
 
 def decode(settings: Settings, spec: Spec) -> Preview:
-    """Decode every image of the spec, in a process of its own.
+    """Decode every image of the spec in a separate process.
 
-    A job with a folder or a class missing never comes to its images; here those that are there
-    are looked at all the same, so that everything wrong is told at once. What is wrong with the
-    folders themselves, `fornada.data.inspection` tells.
+    A job stops at a missing folder or class before it reads an image. This function decodes the
+    images of the other folders anyway, so that a person sees all problems at once. Problems of the
+    folders themselves come from `fornada.data.inspection`.
 
     Raises:
-        NoKeras: it is not installed here.
+        NoKeras: Keras is not installed here.
     """
     return _ask("data", settings, spec.document())
 
 
 @dataclass(frozen=True)
 class Packed:
-    """What became of one of a spec's folders.
+    """The result of packing one of a spec's folders.
 
     Args:
-        folder: its path here.
-        images: how many files of it the spec uses.
-        pack: the name of the pack that holds them; None where there is none.
-        bytes: what the pack takes of the disk.
-        unpacked: why there is none.
+        folder: path of the folder on this host.
+        images: how many of its files the spec uses.
+        pack: name of the pack that holds them; None if no pack was made.
+        bytes: size of the pack on disk; None if no pack was made.
+        unpacked: why no pack was made; None if there is a pack.
     """
 
     folder: str
@@ -98,17 +100,17 @@ class Packed:
 def pack(
     settings: Settings, spec: Spec, tell: Callable[[int, int], None]
 ) -> tuple[list[Packed], Failure | None]:
-    """Pack the images of a spec on this host, in a process of its own.
+    """Pack the images of a spec on this host, in a separate process.
 
     Args:
-        settings: say where packs lie, and what they may take.
-        spec: whose `data` section says what is decoded to what.
+        settings: where packs are, and how much disk space they may use.
+        spec: its `data` section says which images to decode and how.
         tell: called with how many images of a folder are decoded, and how many it has.
     Returns:
-        What became of each folder, and why a job would fail; None when it would not.
+        The result for each folder; and why a job would fail, or None when it would not.
 
     Raises:
-        NoKeras: it is not installed here.
+        NoKeras: Keras is not installed here.
     """
     packed: list[Packed] = []
     failure = None
@@ -135,7 +137,10 @@ def _ask(what: Literal["build", "data"], settings: Settings, spec: Mapping[str, 
 def _answers(
     what: Literal["build", "data", "pack"], settings: Settings, spec: Mapping[str, Any]
 ) -> Iterator[dict[str, Any] | Failure]:
-    """The messages of a process of `fornada.worker.trainer.preview`, as it prints them."""
+    """Run `fornada.worker.trainer.preview` in a process, and yield its messages as it prints them.
+
+    If the process ends in an unexpected way, the last message is a `Failure` that says so.
+    """
     with _spec_file(spec) as file, tempfile.TemporaryFile("w+") as stderr:
         process = subprocess.Popen(
             _command(what, settings, file),
@@ -145,7 +150,7 @@ def _answers(
             text=True,
         )
         with process:
-            assert process.stdout is not None  # noqa: S101 - asked for above
+            assert process.stdout is not None  # noqa: S101 - Popen was given stdout=PIPE
             for line in process.stdout:
                 message = json.loads(line)
                 yield Failure(**message) if "code" in message else message
@@ -165,8 +170,8 @@ def _command(what: str, settings: Settings, file: Path) -> list[str]:
 
 
 def _ended(status: int, stderr: str) -> Failure:
-    said = stderr.strip().rpartition("\n")[2]
-    return Failure(None, f"the process that looked ended with {status}: {said}")
+    last_line = stderr.strip().rpartition("\n")[2]
+    return Failure(None, f"the process that checked the spec ended with {status}: {last_line}")
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""What a program does with jobs: submit, follow, steer, ask. `Client` is all of it.
+"""The Python client: `Client` submits jobs, follows them, steers them and reads their history.
 
-The command line does nothing else. What a spec is stands in `fornada.spec`; the rows of jobs are
-read and written in `fornada.db`.
+The command line uses nothing else for this. `fornada.spec` defines specs, and `fornada.db` reads
+and writes the rows of jobs.
 """
 
 from fornada.client.client import Client

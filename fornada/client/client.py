@@ -1,4 +1,4 @@
-"""What a program does with jobs; the command line does nothing else.
+"""The `Client` class, with which a program does all that the command line does with jobs.
 
 from fornada import Client
 
@@ -36,12 +36,13 @@ __all__ = ["Client", "Piece", "Sight", "Submitted", "Terms"]
 
 
 class Client:
-    """Submit jobs, follow them, steer them, ask the history.
+    """Submits jobs, follows them, steers them and reads their history.
 
-    A job is named by its id, a prefix of its uid of at least four digits, or `@last`.
+    A job is named by its id, by the beginning of its uid (at least four characters), or by `@last`.
 
     Args:
-        settings: default: from the environment and `config.toml`.
+        settings: where the database, the broker and the artifacts are; default: the settings of
+            the environment and of `config.toml`.
 
     Example:
         >>> from fornada import Client
@@ -73,12 +74,12 @@ class Client:
     # Naming jobs.
 
     def find(self, references: Iterable[str | int]) -> list[int]:
-        """The ids of ids, uid prefixes, ranges `12-20` and `@last`.
+        """The ids of the jobs that ids, uid prefixes, ranges such as `12-20`, or `@last` name.
 
         Raises:
-            BadReference: one is no range that goes up, and could be nothing else.
-            JobNotFound: one names no job.
-            AmbiguousReference: a prefix names several.
+            BadReference: a range runs backwards, or a reference has no valid form.
+            JobNotFound: a reference names no job.
+            AmbiguousReference: a uid prefix names several jobs.
         """
         return job_references.resolve(self._connection.database, map(str, references))
 
@@ -86,17 +87,17 @@ class Client:
         """The id of the one job that an id, a uid prefix or `@last` names.
 
         Raises:
-            BadReference: it is a range.
-            JobNotFound: it names no job.
-            AmbiguousReference: a prefix names several.
+            BadReference: the reference is a range.
+            JobNotFound: the reference names no job.
+            AmbiguousReference: the uid prefix names several jobs.
         """
         return job_references.find(self._connection.database, str(reference))
 
     def show(self, reference: str | int) -> dict[str, Any]:
-        """All that is known of a job: the document of `fornada show --json`.
+        """Everything that is recorded about a job: the document of `fornada show --json`.
 
         Raises:
-            JobNotFound: there is none.
+            JobNotFound: there is no such job.
         """
         return self._connection.document(self.find_one(reference))
 
@@ -106,12 +107,13 @@ class Client:
         """Read and check a spec.
 
         Args:
-            source: a file, a document, or a spec already read.
+            source: a file, a document, or a spec that was already read.
             overrides: changes such as `data.batch_size=128`, checked like the file.
         Raises:
-            SpecProblems: with all its problems.
+            SpecProblems: the spec is invalid; the error lists all its problems.
         """
-        # Here, not above: who only reads the record does not wait for the spec's catalogue.
+        # Imported here: it loads the catalogue of layers, which takes time, and a program that only
+        # reads the history does not need it.
         from fornada.spec import files
 
         return files.load(self.settings, source, overrides=overrides)
@@ -137,34 +139,33 @@ class Client:
         """Queue a job.
 
         Args:
-            spec: a file, a document, or a spec already read.
-            name: instead of the spec's.
-            tags: added to the spec's.
-            queue: instead of the spec's.
-            priority: instead of the spec's; higher runs first.
-            time_limit_s: instead of the spec's, in seconds.
+            spec: a file, a document, or a spec that was already read.
+            name: the job's name; default: the spec's name.
+            tags: tags to add to the spec's tags.
+            queue: the job's queue; default: the spec's queue.
+            priority: jobs with a higher priority run first; default: the spec's priority.
+            time_limit_s: the job's time limit in seconds; default: the spec's time limit.
             overrides: more changes, such as `data.batch_size=128`.
-            key: any text; where a job has it already, that job is returned and none is made.
-            held: wait until somebody releases it.
-            not_before: not earlier than this, aware.
-            after: jobs that must have succeeded first; if one does not, this one is cancelled.
-            after_any: any end of those jobs will do.
-            needed: return the job that has trained the same spec on the same data, if there is one
-                whose files are still there.
-            wait_for_worker: accept it though no worker there is could ever run it.
+            key: any text; if a job already has this key, that job is returned and no new one made.
+            held: hold the job until somebody releases it.
+            not_before: start no earlier than this; a datetime with a time zone.
+            after: jobs that must succeed first; if one does not, the new job is cancelled.
+            after_any: the jobs of `after` only have to end, and need not succeed.
+            needed: if a job has already trained the same spec on the same data, and its files
+                still exist, return that job.
+            wait_for_worker: accept the job even if no existing worker could ever run it.
         Returns:
-            The accepted job; with a warning when Redis was away, or when a job has trained this
-            but its files are gone; and with the spec's warnings.
+            The accepted job. It carries the spec's warnings. It also carries a warning if Redis was
+            down, or if an equal job was trained before but its files are gone.
         Raises:
-            SpecProblems: the spec is invalid, or its folders are, where they lie on this host;
-                nothing was accepted.
-            DatabaseUnreachable: nothing was accepted.
-            Undecided: the database went away for longer during the commit; `key` makes it safe
-                to submit again.
-            SettingsError: there is no broker for this database; nothing was accepted.
-            NeverScheduled: no worker there is could ever run it; nothing was accepted.
-            JobNotFound: one of `after` names none; nothing was accepted.
-            DataUnreadable: it is to be compared by its data, and they cannot be read here.
+            SpecProblems: the spec is invalid, or its folders on this host are; no job was accepted.
+            DatabaseUnreachable: no job was accepted.
+            Undecided: the database was down for too long during the commit, so nobody knows whether
+                the job was accepted; with `key` it is safe to submit again.
+            SettingsError: the settings name a database but no broker; no job was accepted.
+            NeverScheduled: no existing worker could ever run the job; no job was accepted.
+            JobNotFound: a reference in `after` names no job; no job was accepted.
+            DataUnreadable: `needed` compares the data, and this host cannot read it.
         """
         from fornada.spec.files import changes_of
 
@@ -195,17 +196,18 @@ class Client:
     ) -> list[Submitted]:
         """Queue one job for each spec, all on the same terms; see `submit`.
 
-        What refuses one of them refuses all, before any is queued. A database that goes away
-        between two transactions of a hundred leaves those that `accepted` was told of.
+        All checks run before the first job is queued, so an error in one spec refuses all of them.
+        Jobs are recorded in transactions of 100. If the database goes down between two
+        transactions, the jobs that `accepted` was called with are queued and the rest are not.
 
         Args:
-            specs: of the jobs.
-            terms: of all of them.
-            needed: as of `submit`.
-            wait_for_worker: as of `submit`.
-            warn: told at once what is most likely not meant in the folders of the specs, also
-                where a problem refuses them.
-            accepted: told of each job as soon as it is recorded.
+            specs: the specs of the jobs.
+            terms: when all these jobs may start.
+            needed: see `submit`.
+            wait_for_worker: see `submit`.
+            warn: called at once with each likely mistake in the folders of the specs, even if a
+                problem refuses the jobs.
+            accepted: called with each job as soon as it is recorded.
         Returns:
             The jobs, in the order of their specs.
         """
@@ -225,17 +227,17 @@ class Client:
         terms: Terms = AT_ONCE,
         wait_for_worker: bool = False,
     ) -> Submitted:
-        """Queue a new job from the spec of an old one, whatever became of that.
+        """Queue a new job from the spec of an old one, in whatever state the old one is.
 
         Args:
             reference: the old job.
-            overrides: changes such as `data.batch_size=128`, checked like a file's.
-            terms: when the new one may start.
-            wait_for_worker: as of `submit`.
+            overrides: changes such as `data.batch_size=128`, checked as in a file.
+            terms: when the new job may start.
+            wait_for_worker: see `submit`.
         Raises:
             JobNotFound: there is no such job.
-            SpecProblems: the changed spec is invalid; nothing was accepted.
-            NeverScheduled: as of `submit`.
+            SpecProblems: the changed spec is invalid; no job was accepted.
+            NeverScheduled: see `submit`.
         """
         spec = self.recorded(reference, overrides=overrides)
         (job,) = self.submit_all([spec], terms=terms, wait_for_worker=wait_for_worker)
@@ -244,27 +246,28 @@ class Client:
     def extend(
         self, reference: str | int, epochs: int, *, wait_for_worker: bool = False
     ) -> Submitted:
-        """Queue a new job that goes on where a finished one has ended.
+        """Queue a new job that continues training where a finished job ended.
 
-        Ten epochs and ten more are the same as twenty, early stopping included.
+        Ten epochs and ten more give the same result as twenty, with early stopping too.
 
         Args:
             reference: the finished job.
-            epochs: how many more, at least 1.
-            wait_for_worker: as of `submit`.
+            epochs: how many more epochs to train, at least 1.
+            wait_for_worker: see `submit`.
         Raises:
             JobNotFound: there is no such job.
-            NotExtendable: it has not succeeded, it stopped early, or its last state is gone.
+            NotExtendable: the job has not succeeded, it stopped early, or its last training state
+                is gone.
         """
         if epochs < 1:
-            raise ValueError(f"{epochs} more epochs are none; expected 1 or more")
+            raise ValueError(f"epochs is {epochs}; expected 1 or more")
         job = self.show(reference)
         refuse_to_extend(job)
         wanted = job["spec"]["fit"]["epochs"] + epochs
         spec = self.recorded(job["id"], overrides=[f"fit.epochs={wanted}"])
         terms = Terms(continues=job["id"])
-        (more,) = self.submit_all([spec], terms=terms, wait_for_worker=wait_for_worker)
-        return more
+        (extended,) = self.submit_all([spec], terms=terms, wait_for_worker=wait_for_worker)
+        return extended
 
     def recorded(self, reference: str | int, *, overrides: Sequence[str] = ()) -> "Spec":
         """The spec of a job as it was recorded, with changes.
@@ -285,17 +288,17 @@ class Client:
         look_s: float = follow.LOOK_S,
         tell: Tell = say_nothing,
     ) -> Iterator[Sight]:
-        """See a job again and again until it is final.
+        """Look at a job again and again until it has ended.
 
-        A database that goes away meanwhile is asked again until it is back.
+        If the database goes down meanwhile, this asks again until the database is back.
 
         Args:
             reference: the job.
-            timeout_s: how long at most; None for ever.
-            look_s: pause between two looks.
-            tell: hears, once each, that the database is away and that it is back.
+            timeout_s: how long to follow at most, in seconds; None for no limit.
+            look_s: pause between two looks, in seconds.
+            tell: called once when the database is down and once when it is back.
         Raises:
-            WaitTimedOut: it was not final in time.
+            WaitTimedOut: the job did not end in time.
         """
         job_id = self.find_one(reference)
         return follow.follow(
@@ -303,12 +306,12 @@ class Client:
         )
 
     def wait(self, reference: str | int, *, timeout_s: float | None = None) -> dict[str, Any]:
-        """Wait until a job is final.
+        """Wait until a job has ended.
 
         Returns:
-            Its document, whatever the end was: look at `state`.
+            Its document; `state` says how the job ended.
         Raises:
-            WaitTimedOut: it was not final in time; it goes on.
+            WaitTimedOut: the job did not end in time; it continues.
         """
         *_, last = self.follow(reference, timeout_s=timeout_s)
         return last.job
@@ -316,15 +319,15 @@ class Client:
     def log(
         self, reference: str | int, *, attempt: int | None = None, tell: Tell = say_nothing
     ) -> Iterator[Piece]:
-        """A job's log so far: that of every attempt, in order, or of one.
+        """A job's log so far: the logs of all its attempts in order, or of one attempt.
 
         Args:
             reference: the job.
-            attempt: only this one; default: all.
-            tell: hears, once each, that the database is away and that it is back.
+            attempt: number of the attempt; default: all attempts.
+            tell: called once when the database is down and once when it is back.
         Raises:
-            NotStarted: no such attempt has begun to write one.
-            LogElsewhere: all of it lies on a worker's host whose artifacts are not mounted here.
+            NotStarted: no such attempt has begun to write a log.
+            LogElsewhere: the whole log is on a worker's host, and its folder is not mounted here.
         """
         job_id = self.find_one(reference)
         return logs.pieces(self._connection, job_id, attempt=attempt, tell=tell)
@@ -337,19 +340,19 @@ class Client:
         tell: Tell = say_nothing,
         look_s: float = logs.LOOK_S,
     ) -> Iterator[Piece]:
-        """A job's log, byte for byte, as it grows, through all attempts, until the job is final.
+        """A job's log as it grows, byte for byte, through all attempts until the job has ended.
 
-        A database that goes away meanwhile is asked again until it is back; not a byte is lost
-        or comes twice.
+        If the database goes down meanwhile, this asks again until the database is back. No byte is
+        lost or repeated.
 
         Args:
             reference: the job.
-            attempt: end with this one, and begin with it; default: all.
-            tell: hears, once each, that the database is away and that it is back.
-            look_s: pause between two looks.
+            attempt: follow only the attempt with this number; default: all attempts.
+            tell: called once when the database is down and once when it is back.
+            look_s: pause between two looks, in seconds.
         Raises:
-            NotStarted: it ended and no attempt had begun a log.
-            LogElsewhere: as of `log`.
+            NotStarted: the job has ended, and no attempt had begun to write a log.
+            LogElsewhere: see `log`.
         """
         job_id = self.find_one(reference)
         return logs.pieces(
@@ -366,38 +369,39 @@ class Client:
         grace_s: float | None = None,
         force: bool = False,
     ) -> JobState:
-        """Cancel a job: at once when it waits, within seconds when it runs.
+        """Cancel a job: at once if it waits, within seconds if it runs.
 
         Args:
-            reference: the job; one that is cancelled already stays so.
-            reason: said in its history.
-            grace_s: how long its trainer may take to stop; None for the worker's own 10 s.
-            force: kill its trainer at once: what it did since its last state is lost.
+            reference: the job; a job that is already cancelled stays cancelled.
+            reason: recorded in the job's history.
+            grace_s: how many seconds its trainer may take to stop; None for the worker's default
+                of 10 s.
+            force: kill the trainer at once; its work since the last training state is lost.
         Returns:
-            Its state now: `running` until its trainer has stopped.
+            The job's state now: `running` until its trainer has stopped.
         Raises:
-            WrongState: it has ended otherwise.
+            WrongState: the job has already ended, and was not cancelled.
         """
         job_id, actor = self.find_one(reference), self._connection.actor
         grace_s = 0.0 if force else grace_s
         return db_steering.cancel(self._connection.database, job_id, actor, reason, grace_s=grace_s)
 
     def hold(self, reference: str | int) -> JobState:
-        """Keep a job that waits from starting, until it is released.
+        """Keep a waiting job from starting until it is released.
 
         Raises:
-            WrongState: it runs or has ended.
+            WrongState: the job runs or has ended.
         """
         job_id, actor = self.find_one(reference), self._connection.actor
         return db_steering.hold(self._connection.database, job_id, actor)
 
     def release(self, reference: str | int) -> JobState:
-        """Let a held job go.
+        """Let a held job start.
 
         Returns:
-            `queued`, or `held` while it waits for other jobs.
+            `queued`, or `held` while the job waits for other jobs.
         Raises:
-            WrongState: it runs or has ended.
+            WrongState: the job runs or has ended.
         """
         return steering.release(self._connection, self.find_one(reference))
 
@@ -409,50 +413,50 @@ class Client:
         queue: str | None = None,
         top: bool = False,
     ) -> JobState:
-        """Give a job that waits another place.
+        """Give a waiting job another place in its queue, or another queue.
 
         Args:
             reference: the job.
-            priority: higher runs first.
-            queue: to go to.
-            top: before all others of its queue.
+            priority: the new priority; jobs with a higher priority run first.
+            queue: the new queue.
+            top: put the job before all other jobs of its queue.
         Returns:
-            Its state: `queued` or `held`.
+            The job's state: `queued` or `held`.
         Raises:
-            WrongState: it runs or has ended.
+            WrongState: the job runs or has ended.
         """
         job_id = self.find_one(reference)
         return steering.move(self._connection, job_id, priority=priority, queue=queue, top=top)
 
     def retry(self, reference: str | int, *, fresh: bool = False) -> JobState:
-        """Queue a failed or cancelled job again; it goes on from its last good state.
+        """Queue a failed or cancelled job again; it continues from its last good training state.
 
         Args:
             reference: the job.
-            fresh: begin at the first epoch.
+            fresh: start again at the first epoch instead.
         Raises:
-            WrongState: it waits, runs or has succeeded.
+            WrongState: the job waits, runs or has succeeded.
         """
         return steering.retry(self._connection, self.find_one(reference), fresh=fresh)
 
     def queues(self) -> list[dict[str, Any]]:
-        """Every queue that has jobs, workers or a rule: the rows of `fornada queue ls`."""
+        """Every queue that has jobs, workers, a pause or a limit: the rows of `queue ls --json`."""
         return queues.ls(self._connection.database, self.settings.alive_s)
 
     def pause_queue(self, name: str) -> None:
-        """Start no more jobs of a queue; those that run go on."""
+        """Start no more jobs from a queue; running jobs continue."""
         queues.pause(self._connection.database, name, self._connection.actor)
 
     def resume_queue(self, name: str) -> None:
-        """Start jobs of a queue again."""
+        """Start jobs from a queue again."""
         steering.resume_queue(self._connection, name)
 
     def set_max_running(self, name: str, count: int | None) -> None:
-        """Let at most so many jobs of a queue run at a time.
+        """Limit how many jobs of a queue run at a time.
 
         Args:
-            name: of the queue.
-            count: at least 1; None takes the limit away.
+            name: the queue's name.
+            count: the limit, at least 1; None removes the limit.
         """
         steering.set_max_running(self._connection, name, count)
 
@@ -460,11 +464,11 @@ class Client:
         """Ask workers to end: their jobs are saved and queued again.
 
         Args:
-            name_or_host: a worker's name, or a host for all workers on it.
+            name_or_host: the name of a worker, or of a host for all workers on it.
         Returns:
-            Names of those that were asked.
+            The names of the workers that were asked.
         Raises:
-            WorkerNotFound: none that is alive goes by it.
+            WorkerNotFound: no living worker and no host of one has this name.
         """
         return steering.drain_worker(self._connection, name_or_host)
 
@@ -482,17 +486,17 @@ class Client:
         after: str | None = None,
         limit: int = 50,
     ) -> Page:
-        """One page of history.
+        """One page of the history.
 
         Args:
-            states: only these; empty for all.
-            tags: only jobs that carry all of these.
-            name: only jobs of this name; `*` stands for anything.
-            since: only jobs submitted at or after it, aware.
-            sort: `time`, `duration`, or `metric:NAME` for a metric's best.
-            descending: the latest, longest or greatest first.
-            after: the cursor of the page before.
-            limit: rows at most.
+            states: only jobs in these states; empty for all states.
+            tags: only jobs that have all of these tags.
+            name: only jobs with this name; `*` stands for any text.
+            since: only jobs submitted at this time or later; a datetime with a time zone.
+            sort: `time`, `duration`, or `metric:NAME` for the best value of a metric.
+            descending: latest, longest or greatest first.
+            after: `next` of the page before this one; None for the first page.
+            limit: the most rows to return.
         """
         page = pages.page(
             self._connection.database,
@@ -509,23 +513,23 @@ class Client:
         return page
 
     def alive(self) -> list[dict[str, Any]]:
-        """Jobs that wait or run, with why they wait."""
+        """The jobs that wait or run, and why each one waits."""
         rows = live.alive(self._connection.database, within_s=self.settings.alive_s)
         self._connection.mark(rows)
         return rows
 
     def metrics(self, reference: str | int) -> dict[str, Any]:
-        """Every epoch of a job: the document of `fornada metrics --json`."""
+        """All epochs of a job: the document of `fornada metrics --json`."""
         job_id = self.find_one(reference)
         return {"id": job_id, "epochs": history.epochs(self._connection.database, job_id)}
 
     def events(self, reference: str | int) -> list[dict[str, Any]]:
-        """What happened to a job, oldest first: at, kind, actor, detail."""
+        """The events of a job, oldest first, each with `at`, `kind`, `actor` and `detail`."""
         return history.events(self._connection.database, self.find_one(reference))
 
     def workers(self) -> list[dict[str, Any]]:
-        """Workers that are alive: heard of within three beats of upkeep.
+        """The living workers: those that reported within the last three rounds of upkeep.
 
-        `state` is `starting`, `draining`, `busy` when no slot is free, or `idle`.
+        `state` is `starting`, `draining`, `busy` (no slot is free) or `idle`.
         """
         return workers.alive(self._connection.database, self.settings.alive_s)

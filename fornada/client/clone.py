@@ -1,4 +1,4 @@
-"""The specs of new jobs that are made from old ones: clone, extend."""
+"""What `clone` and `extend` need from an old job: its recorded spec, and whether it can go on."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -26,37 +26,39 @@ def recorded(connection: Connection, job_id: int, overrides: Sequence[str] = ())
 
 
 def refuse_to_extend(job: Mapping[str, Any]) -> None:
-    """Refuse to go on from a job that cannot be gone on from.
+    """Refuse to extend a job whose training cannot be continued.
 
     Args:
-        job: its document.
+        job: the document of the job.
     Raises:
-        NotExtendable: it has not succeeded, it stopped early, or its last state is gone.
+        NotExtendable: the job has not succeeded, it stopped early, or its last training state is
+            gone.
     """
     job_id, state = job["id"], job["state"]
     if state != JobState.SUCCEEDED:
-        then = (
+        advice = (
             f"Start it again from its last state: fornada retry {job_id}"
             if state in {JobState.FAILED, JobState.CANCELLED}
             else f"Wait for its end: fornada wait {job_id}"
         )
         raise NotExtendable(
-            f"job {job_id} is {state}: only one that has succeeded can go on. {then}"
+            f"job {job_id} is {state}: only a job that has succeeded can be extended. {advice}"
         )
     if job["stop_reason"] == StopReason.EARLY_STOPPING:
         raise NotExtendable(
             f"job {job_id} stopped early at epoch {job['epochs_run']} of "
-            f"{job['spec']['fit']['epochs']}: going on would stop at once. Train it anew with "
-            f"more patience: fornada clone {job_id} --set callbacks.EarlyStopping.patience=N"
+            f"{job['spec']['fit']['epochs']}: more epochs would stop at once. Train it from the "
+            f"start with more patience: "
+            f"fornada clone {job_id} --set callbacks.EarlyStopping.patience=N"
         )
     if not _has_state(job):
         raise NotExtendable(
-            f"the training state that job {job_id} ended with is not kept any more (or its "
-            f"trainer kept none). Train it anew: fornada clone {job_id} --set fit.epochs=N"
+            f"the last training state of job {job_id} no longer exists (or its trainer kept "
+            f"none). Train it from the start: fornada clone {job_id} --set fit.epochs=N"
         )
 
 
 def _has_state(job: Mapping[str, Any]) -> bool:
-    found = [one for one in job["artifacts"] if one["kind"] == TRAINING_STATE]
-    # Where this machine does not see the files, the record is all there is to go by.
-    return any(one["exists"] is not False for one in found)
+    states = [artifact for artifact in job["artifacts"] if artifact["kind"] == TRAINING_STATE]
+    # `exists` is None if this machine does not see the files: then trust the record.
+    return any(state["exists"] is not False for state in states)

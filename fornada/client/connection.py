@@ -1,4 +1,4 @@
-"""What every part of the client works with: settings, a database, and wake-ups."""
+"""The settings, database connection and wake-ups that all parts of the client share."""
 
 import socket
 from collections.abc import Iterable, Mapping
@@ -16,10 +16,10 @@ from fornada.settings import Settings
 
 
 class Connection:
-    """Opens the database when it is first needed.
+    """Connects to the database when it is first needed.
 
     Args:
-        settings: name the database and the broker.
+        settings: where the database and the broker are.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -37,7 +37,7 @@ class Connection:
 
     @property
     def actor(self) -> str:
-        """Who acts, for the record: user@host."""
+        """Who makes a change, as it is recorded in events: user@host."""
         return f"{user()}@{socket.gethostname()}"
 
     def document(self, job_id: int) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class Connection:
         return document
 
     def mark(self, jobs: Iterable[Mapping[str, Any]]) -> None:
-        """Put `exists` beside each file that these documents name."""
+        """Add `exists` to each file that these documents name."""
         Presence(self.settings, self.database).mark(jobs)
 
     def close(self) -> None:

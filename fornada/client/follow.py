@@ -1,4 +1,4 @@
-"""Seeing a job to its end."""
+"""Follow a job until it has ended."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,8 @@ from fornada.db.states import FINAL_STATES, JobState
 from fornada.errors import WaitTimedOut
 from fornada.patience import Patience, Tell, outage, say_nothing
 
-# Seconds between two looks at a job: an epoch is in the database within two.
+# Seconds between two looks at a job. More often gains little: a worker writes an epoch to the
+# database within two seconds of its end.
 LOOK_S = 0.5
 WAITING = (JobState.QUEUED, JobState.HELD)
 
@@ -24,11 +25,11 @@ class Sight:
 
     Args:
         job: the document of `fornada show --json`.
-        epochs: those that are new since the sight before; some may come again, when a new attempt
-            goes back to where the last good state was.
-        waits: why a job that waits is not running.
-        final: whether this is the last sight: no worker will move the job any more.
-        starts_in_s: an estimate for a job that waits, where the history allows one.
+        epochs: the epochs that are new since the last sight. An epoch comes again if a new attempt
+            resumes from a training state before it.
+        waits: why the job waits; None if it does not wait.
+        final: whether this is the last sight: the job has ended, and no epoch is missing.
+        starts_in_s: estimated seconds until a waiting job starts; None without an estimate.
     """
 
     job: dict[str, Any]
@@ -46,10 +47,10 @@ def follow(
     look_s: float = LOOK_S,
     tell: Tell = say_nothing,
 ) -> Iterator[Sight]:
-    """See a job again and again until it is final; see `Client.follow`.
+    """Look at a job again and again until it has ended; see `Client.follow`.
 
     Raises:
-        WaitTimedOut: it was not final in time.
+        WaitTimedOut: the job did not end in time.
     """
     end = None if timeout_s is None else time.monotonic() + timeout_s
     ask = Patience(tell, end)
@@ -66,24 +67,24 @@ def follow(
         if sight.final:
             return
         if state in FINAL_STATES:
-            # It ended while we looked: once more, for epochs that came meanwhile.
+            # The job ended during this look. Look once more, for epochs written meanwhile.
             continue
         if timeout_s is not None and end is not None and time.monotonic() >= end:
             raise WaitTimedOut(
-                f"job {job_id} is still {state} after {round(timeout_s, 1):g} s; it goes on"
+                f"job {job_id} is still {state} after {round(timeout_s, 1):g} s; it continues"
             )
         time.sleep(look_s)
 
 
 def _sight(connection: Connection, job_id: int, shown: "_Shown") -> Sight:
     database = connection.database
-    # The end first, then the epochs, so that none is missing at the end; the job after the epochs,
-    # so that its best model is of the epoch that is shown.
+    # The order matters. The state is read before the epochs, so that no epoch of an ended job is
+    # missing. The document is read after the epochs, so that its best model is not older than they.
     ended = history.state(database, job_id) in FINAL_STATES
     epochs = history.epochs(database, job_id, shown.after)
     job = connection.document(job_id)
     if shown.went_back(job):
-        # Run again by the attempt that has begun since.
+        # A new attempt trains epochs again that were already shown: read those too.
         epochs = history.epochs(database, job_id, shown.after)
     waits: Mapping[str, Any] = {}
     if job["state"] in WAITING:
@@ -92,7 +93,7 @@ def _sight(connection: Connection, job_id: int, shown: "_Shown") -> Sight:
 
 
 class _Shown:
-    """Which epochs were shown, of which attempt."""
+    """Remembers which epochs were shown, and of which attempt."""
 
     def __init__(self) -> None:
         self.after = 0
@@ -103,7 +104,10 @@ class _Shown:
             self.after = sight.epochs[-1]["epoch"]
 
     def went_back(self, job: Mapping[str, Any]) -> bool:
-        """Whether another attempt has begun before the epochs that were shown."""
+        """Whether a new attempt resumed at an epoch that was already shown.
+
+        If it did, `after` moves back, so that these epochs are shown again.
+        """
         executions = job["executions"]
         if not executions or not executions[-1]["started_at"]:
             return False

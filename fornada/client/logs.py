@@ -1,8 +1,9 @@
-"""Reading a job's training log, from any host.
+"""Read a job's training log from any host.
 
-The log of an attempt is one sequence of bytes. Where its folder is mounted here, the file is
-read; elsewhere the pieces that its worker puts into the database, up to a cap. A place in one
-is the same place in the other, so that a reader may change from one to the other at any byte.
+The log of an attempt is one sequence of bytes. If the folder of the attempt is mounted here, the
+log is read from its file. Otherwise it is read from the database, into which the worker writes the
+log in pieces, up to a limit. Byte N of the file is byte N in the database, so a reader may switch
+from one to the other at any byte.
 """
 
 import time
@@ -22,23 +23,24 @@ from fornada.patience import Patience, Tell, say_nothing
 
 # The name of the log in an attempt's folder.
 LOG = "train.log"
-# Seconds between two looks at a log that is followed.
+# Seconds between two looks at a log with `follow`.
 LOOK_S = 0.2
-# Bytes of a log read at once.
+# Bytes that are read from a file at once.
 CHUNK = 65536
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Some bytes of a log, in their order.
+    """The next bytes of a log.
 
     Args:
-        attempt: whose log.
-        host: where that attempt runs or ran.
-        data: the bytes; empty where only a gap is told.
-        missing: bytes before these that only `file` on that host has, since the database keeps
-            so many of an attempt and no more; None: some, if any, and how many is not known.
-        file: the whole log, on that host.
+        attempt: number of the attempt that wrote the log.
+        host: the host on which that attempt runs or ran.
+        data: the bytes; empty if this piece only reports missing bytes.
+        missing: how many bytes before `data` are missing, because the database keeps only the
+            first bytes of each log; `file` has them. None if bytes may be missing but their number
+            is not known.
+        file: path of the whole log on that host.
     """
 
     attempt: int
@@ -60,20 +62,20 @@ def pieces(  # noqa: PLR0913 - the arguments of two methods
     """A job's log; see `Client.log` and `Client.follow_log`.
 
     Args:
-        connection: to the record.
-        job_id: of the job.
-        attempt: only this one; None for all.
-        follow: go on until the job, or the attempt, has ended.
-        tell: hears, once each, that the database is away and that it is back.
-        look_s: pause between two looks.
+        connection: reaches the database.
+        job_id: the job's id.
+        attempt: number of the attempt; None for all attempts.
+        follow: continue until the job, or the attempt, has ended.
+        tell: called once when the database is down and once when it is back.
+        look_s: pause between two looks, in seconds.
     Raises:
-        NotStarted: no such attempt has begun to write one.
-        LogElsewhere: all of it lies on a worker's host whose artifacts are not mounted here.
+        NotStarted: no such attempt has begun to write a log.
+        LogElsewhere: the whole log is on a worker's host, and its folder is not mounted here.
     """
     ask = Patience(tell)
     readers: dict[int, _Reader] = {}
     while True:
-        # The end first: what is read after it is all there is.
+        # Read the state before the log: if the job has ended, the log read below is complete.
         final = ask(lambda: history.state(connection.database, job_id) in FINAL_STATES)
         for place in ask(lambda: _places(connection, job_id, attempt)):
             reader = readers.setdefault(place.attempt, _Reader(connection, job_id, place))
@@ -102,28 +104,29 @@ def _not_started(connection: Connection, job_id: int, attempt: int | None) -> No
 
 
 class _Reader:
-    """Reads the log of one attempt, from where it stopped the last time."""
+    """Reads the log of one attempt; each call continues where the last one stopped."""
 
     def __init__(self, connection: Connection, job_id: int, place: LogPlace) -> None:
         self._connection = connection
         self._job_id = job_id
         self._place = place
         self.file = artifacts.path(connection.settings, place.folder) / LOG
-        # Whether there was anything to read, an empty file too.
+        # Whether a log was found, even an empty file.
         self.found = False
-        # Whether all was read that will ever come.
+        # Whether the whole log was read, and the attempt writes no more.
         self.ended = False
+        # Bytes read so far, and the number of the last chunk read from the database.
         self._at = 0
         self._chunk = 0
-        # Whether the worker has said that it ships no more, though there is more.
+        # Whether the worker has stopped writing to the database although the log goes on.
         self._cut_off = False
 
     def rest(self, ask: Patience, *, ended: bool) -> Iterator[Piece]:
-        """What has come since.
+        """The bytes that were written since the last call.
 
         Args:
-            ask: reaches the database.
-            ended: the attempt had ended before this call.
+            ask: runs a query, and repeats it while the database is down.
+            ended: whether the attempt had ended before this call.
         """
         if self.ended:
             return
@@ -132,20 +135,20 @@ class _Reader:
         else:
             yield from self._from_database(ask)
             if ended:
-                yield from self._cut(ask)
+                yield from self._missing_end(ask)
         self.ended = ended
 
     def elsewhere(self) -> LogElsewhere:
-        """Why there is nothing to read here."""
+        """The error that says why there is nothing to read here."""
         place = self._place
         if self.file.parent.exists():
             return LogElsewhere(
-                f"job {self._job_id} has no log at {self.file} (any more), and no copy of it is in "
-                "the database"
+                f"job {self._job_id} has no log at {self.file} (any more), and the database has no "
+                "copy of it"
             )
         return LogElsewhere(
-            f"the log of job {self._job_id} lies on host {place.host}, at {self.file} there, and "
-            "no copy of it is in the database"
+            f"the log of job {self._job_id} is on host {place.host}, at {self.file} there, and the "
+            "database has no copy of it"
         )
 
     def _from_file(self) -> Iterator[Piece]:
@@ -157,7 +160,7 @@ class _Reader:
                 yield self._piece(data)
 
     def _from_database(self, ask: Patience) -> Iterator[Piece]:
-        # One at a time: the next is asked for when this one was written, and not before.
+        # Ask again when the caller has taken these chunks: the worker may have written more.
         while chunks := ask(self._chunks):
             for chunk in chunks:
                 self.found = True
@@ -169,13 +172,14 @@ class _Reader:
                 if data or missing:
                     yield self._piece(data, missing)
 
-    def _cut(self, ask: Patience) -> Iterator[Piece]:
-        """What the database lacks of the end, as far as the record tells."""
+    def _missing_end(self, ask: Patience) -> Iterator[Piece]:
+        """A piece that reports how much of the log's end the database lacks, if any."""
         whole, lost = ask(self._end)
         if whole is not None and whole > self._at:
             yield self._piece(b"", whole - self._at)
         elif self.file.parent.exists():
-            # Mounted here: an attempt that has no file, on record either, has no log.
+            # The folder is mounted here and holds no log, and no size is recorded: the attempt
+            # wrote no log.
             return
         elif self._cut_off or not self.found or (lost and whole is None):
             yield self._piece(b"", None)
@@ -186,12 +190,15 @@ class _Reader:
         )
 
     def _end(self) -> tuple[int | None, bool]:
-        """How long the whole log is, if that is recorded, and whether its worker died over it."""
+        """The recorded length of the whole log, or None; and whether the attempt was lost.
+
+        A lost attempt may have written more than its worker could send to the database.
+        """
         job: Mapping[str, Any] = documents.job(self._connection.database, self._job_id)
         number = self._place.attempt
-        mine = [one for one in job["artifacts"] if one["attempt"] == number]
-        sizes = [int(one["bytes"]) for one in mine if one["uri"].endswith(f"/{LOG}")]
-        outcomes = [one["outcome"] for one in job["executions"] if one["attempt"] == number]
+        files = [file for file in job["artifacts"] if file["attempt"] == number]
+        sizes = [int(file["bytes"]) for file in files if file["uri"].endswith(f"/{LOG}")]
+        outcomes = [run["outcome"] for run in job["executions"] if run["attempt"] == number]
         return next(iter(sizes), None), AttemptOutcome.LOST in outcomes
 
     def _piece(self, data: bytes, missing: int | None = 0) -> Piece:

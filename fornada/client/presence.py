@@ -1,6 +1,6 @@
-"""Whether recorded files are still there, so that none is named that is not.
+"""Check that recorded files still exist, so that answers say which files are gone.
 
-A machine may not see the folder of artifacts: then nobody can tell, and the answer is None.
+If a machine does not see the folder of artifacts, it cannot tell, and the answer is None.
 """
 
 import stat
@@ -19,24 +19,25 @@ Record = MutableMapping[str, Any]
 
 
 class Seen(Enum):
-    """What a look at a recorded file's path has shown."""
+    """What was found at the path of a recorded file."""
 
     THERE = auto()
-    # A file of another size, or the rest of the job's folder without it.
+    # The file has another size, or the job's folder exists without the file.
     GONE = auto()
+    # Neither the file nor the job's folder exists: perhaps the artifacts are not mounted here.
     NOTHING = auto()
-    # The system does not let us look.
+    # The operating system refused access.
     REFUSED = auto()
 
 
 class Presence:
-    """Looks at the files that documents of jobs name.
+    """Checks the files that documents of jobs name.
 
-    Make a new one for each answer: folders come and go.
+    Make a new object for each answer, because it remembers which folders exist.
 
     Args:
-        settings: say where artifacts lie.
-        database: tells which other folders should be beside those of a job.
+        settings: where the artifacts are.
+        database: knows the folders of other jobs that ran on the same host.
     """
 
     def __init__(self, settings: Settings, database: Database) -> None:
@@ -45,11 +46,11 @@ class Presence:
         self._hosts: dict[str, bool] = {}
 
     def mark(self, jobs: Iterable[Mapping[str, Any]]) -> None:
-        """Put `exists` beside each file that these documents name.
+        """Add `exists` to each file that these documents name.
 
-        It is true where the file is there, as large as recorded; false where it is gone; None
-        where this machine does not see the folder of artifacts. As long as a job runs its files
-        grow, and may be of any size.
+        `exists` is True if the file exists with its recorded size, False if it is gone, and None if
+        this machine does not see the folder of artifacts. While a job runs, its files grow, so
+        their size is not compared.
 
         Args:
             jobs: documents of `show`, or rows of `ls` and `ps`.
@@ -80,18 +81,20 @@ class Presence:
         return Seen.GONE if wrong and stat.S_ISREG(status.st_mode) else Seen.THERE
 
     def _beside(self, path: Path) -> bool:
-        """Whether the folder of the job that the file belongs to is here."""
+        """Whether a folder between the root of the artifacts and the file exists here."""
         root = self._settings.artifacts_folder
-        return any(one.exists() for one in path.parents if one.is_relative_to(root) and one != root)
+        folders = [folder for folder in path.parents if folder.is_relative_to(root)]
+        return any(folder.exists() for folder in folders if folder != root)
 
     @property
     def _ours(self) -> bool:
-        """Whether all workers are on this machine, and write where we look."""
-        own = self._settings.artifacts is None
-        return self._settings.embedded and (own or self._settings.artifacts_folder.is_dir())
+        """Whether all workers run on this machine and write to the folder that we look at."""
+        default_folder = self._settings.artifacts is None
+        mounted = default_folder or self._settings.artifacts_folder.is_dir()
+        return self._settings.embedded and mounted
 
     def _sees(self, host: str | None) -> bool:
-        """Whether folders of other jobs that ran on the same host are here."""
+        """Whether this machine sees the folder of any job that ran on this host."""
         if host is None:
             return False
         if host not in self._hosts:
@@ -102,7 +105,7 @@ class Presence:
 
 
 def _records(job: Mapping[str, Any]) -> Iterator[Record]:
-    """Every file that a document names."""
+    """All files that a document names."""
     if job["best"] is not None:
         yield job["best"]
     yield from job.get("artifacts", ())

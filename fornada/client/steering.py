@@ -1,4 +1,4 @@
-"""Moves of jobs and queues after which a worker is told that there is work."""
+"""Changes to jobs, queues and workers. If a change gives a job a chance to start, wake a worker."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,14 +12,14 @@ from fornada.errors import WorkerNotFound
 
 
 def release(connection: Connection, job_id: int) -> JobState:
-    """Let a held job go; see `Client.release`."""
-    return _moved(connection, job_id, steering.release)
+    """Let a held job start; see `Client.release`."""
+    return _change_and_wake(connection, job_id, steering.release)
 
 
 def move(
     connection: Connection, job_id: int, *, priority: int | None, queue: str | None, top: bool
 ) -> JobState:
-    """Give a job that waits another place; see `Client.move`."""
+    """Give a waiting job another place; see `Client.move`."""
     steering.move(
         connection.database, job_id, connection.actor, priority=priority, queue=queue, top=top
     )
@@ -29,26 +29,26 @@ def move(
 def retry(connection: Connection, job_id: int, *, fresh: bool) -> JobState:
     """Queue a failed or cancelled job again; see `Client.retry`."""
     try:
-        return _moved(connection, job_id, steering.retry, fresh=fresh)
+        return _change_and_wake(connection, job_id, steering.retry, fresh=fresh)
     except WrongState as error:
         if error.state is not JobState.SUCCEEDED:
             raise
         because = (
             "there is nothing to retry. "
-            f"Train it further: fornada extend {job_id} --epochs +N. "
-            f"Train it anew: fornada clone {job_id}"
+            f"To train it further: fornada extend {job_id} --epochs +N. "
+            f"To train it again from the start: fornada clone {job_id}"
         )
         raise WrongState(job_id, error.state, error.wanted, because) from None
 
 
 def resume_queue(connection: Connection, name: str) -> None:
-    """Start jobs of a queue again."""
+    """Start jobs from a queue again; see `Client.resume_queue`."""
     queues.resume(connection.database, name, connection.actor)
     _wake_all(connection, name)
 
 
 def set_max_running(connection: Connection, name: str, count: int | None) -> None:
-    """Let at most so many jobs of a queue run at a time; see `Client.set_max_running`."""
+    """Limit how many jobs of a queue run at a time; see `Client.set_max_running`."""
     queues.set_max_running(connection.database, name, count, connection.actor)
     _wake_all(connection, name)
 
@@ -60,31 +60,31 @@ def drain_worker(connection: Connection, name_or_host: str) -> list[str]:
     )
     if not asked:
         raise WorkerNotFound(
-            f"no worker alive is called {name_or_host}, nor its host; see fornada worker ls"
+            f"no living worker has the name or the host {name_or_host}; see fornada worker ls"
         )
     return asked
 
 
-def _moved(
-    connection: Connection, job_id: int, change: Callable[..., JobState], **how: Any
+def _change_and_wake(
+    connection: Connection, job_id: int, change: Callable[..., JobState], **options: Any
 ) -> JobState:
-    state = change(connection.database, job_id, connection.actor, **how)
+    state = change(connection.database, job_id, connection.actor, **options)
     _wake_for(connection, job_id)
     return state
 
 
 def _wake_for(connection: Connection, job_id: int) -> JobState:
-    """Tell a worker of a job that waits in its queue now; the job's state."""
+    """Wake a worker if the job is now queued; return the job's state."""
     job = documents.job(connection.database, job_id)
     state = JobState(job["state"])
     if state is JobState.QUEUED:
-        # Nothing to warn of: upkeep tells the workers if this does not.
+        # A failure needs no warning here: upkeep wakes a worker later.
         connection.wake_ups.send(job["queue"], job["uid"])
     return state
 
 
 def _wake_all(connection: Connection, queue: str) -> None:
-    """Wake as many slots as there are jobs for them."""
+    """Wake an idle slot for each job of the queue that could start now."""
     waiting = upkeep.claimable(connection.database)
     idle = workers.idle_slots(connection.database, connection.settings.alive_s)
     for _ in range(min(waiting.get(queue, 0), idle.get(queue, 0))):

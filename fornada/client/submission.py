@@ -1,4 +1,4 @@
-"""From a spec to a job: a uid, and the row that is inserted."""
+"""Make the row of a new job from its spec and the terms on which it was submitted."""
 
 import getpass
 import os
@@ -20,14 +20,15 @@ class Submitted:
     """A job that was accepted.
 
     Args:
-        id: the number people type.
-        uid: unique everywhere.
-        warning: why no worker knows of it yet, when Redis was away: upkeep will tell them; that the
-            job with this key has another spec; that a job it waits for has ended in vain already;
-            that an equal job was trained, and its files are gone.
-        warnings: what its spec says and most likely does not mean.
-        known_by: how it was found to be no new job: its `key`, or `needed`, since it has trained
-            the same spec on the same data; None for a new job.
+        id: the number that people type.
+        uid: a name that is unique across all databases.
+        warning: one of these, or None: no worker was woken, because Redis is down (upkeep will
+            wake one); the job with this key has another spec; a job that this one waits for has
+            already failed, so this one is cancelled; an equal job was trained, but its files are
+            gone.
+        known_by: why an existing job was returned: `key` if it has the given key, `needed` if it
+            has trained the same spec on the same data; None for a new job.
+        warnings: likely mistakes in the spec and in its folders.
     """
 
     id: int
@@ -42,12 +43,12 @@ class Terms:
     """When a job may start, besides what its spec says.
 
     Args:
-        key: any text; a second job with the same key is the first one.
-        held: wait until a person releases it.
-        not_before: not earlier than this, aware.
-        after: ids of jobs that must have succeeded.
-        after_any: any end of those jobs will do.
-        continues: id of the job from whose final state it goes on.
+        key: any text; a second submission with the same key returns the first job.
+        held: hold the job until a person releases it.
+        not_before: start no earlier than this; a datetime with a time zone.
+        after: ids of jobs that must succeed first.
+        after_any: the jobs of `after` only have to end, and need not succeed.
+        continues: id of the job from whose last training state this job continues.
     """
 
     key: str | None = None
@@ -59,7 +60,7 @@ class Terms:
 
     @property
     def waits(self) -> bool:
-        """Whether no worker need hear of it now."""
+        """Whether the job cannot start now, so that no worker needs to be woken."""
         return self.held or self.not_before is not None or bool(self.after)
 
 
@@ -67,7 +68,7 @@ AT_ONCE = Terms()
 
 
 def user() -> str:
-    """The name of whoever runs this, or the number where it has no name."""
+    """The name of the user of this process, or the user's number if it has no name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -75,14 +76,14 @@ def user() -> str:
 
 
 def uuid7() -> str:
-    """A new UUID version 7 (RFC 9562): sorts by time, unique everywhere."""
+    """A new UUID version 7 (RFC 9562): unique, and sorts by time."""
     milliseconds = time.time_ns() // 1_000_000
     value = milliseconds << 80 | 0x7 << 76 | secrets.randbits(12) << 64
     return str(uuid.UUID(int=value | 0b10 << 62 | secrets.randbits(62)))
 
 
 def new_job(spec: "Spec", terms: Terms = AT_ONCE) -> NewJob:
-    """The row of a job for this spec, with a new uid."""
+    """The row of a new job for this spec, with a new uid."""
     job = NewJob(
         uid=uuid7(),
         name=spec.name,

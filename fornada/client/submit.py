@@ -1,4 +1,4 @@
-"""Queueing jobs: all that may refuse one of them, their rows, and the wake-ups."""
+"""Queue jobs: check them, insert their rows, and wake workers."""
 
 import time
 from collections import defaultdict
@@ -22,13 +22,15 @@ from fornada.patience import Patience, why
 if TYPE_CHECKING:
     from fornada.spec import Problem, Spec
 
-# Jobs of one transaction; an SQLite file is locked for a tenth of a second by it.
+# Jobs per transaction. A transaction of this size locks an SQLite file for about 0.1 s.
 BATCH = 100
-# How long a database that went away during a commit is asked what became of it.
+# Seconds for which we try to learn the result of a commit that the database did not answer.
 IN_DOUBT_S = 10.0
 UNDECIDED = (
-    "The database went away as it recorded the jobs: {why}. Nobody knows whether they are queued.\n"
-    "  When it is back `fornada ls` shows; with --key, to submit again queues none twice."
+    "The database went down while it recorded the jobs: {why}. Nobody knows whether they are "
+    "queued.\n"
+    "  When it is back, `fornada ls` shows them. With --key you can submit again without queueing "
+    "a job twice."
 )
 
 
@@ -36,7 +38,7 @@ class Submission:
     """Queues jobs, all on the same terms.
 
     Args:
-        connection: to the record and the broker.
+        connection: reaches the database and the broker.
         terms: when the jobs may start.
     """
 
@@ -60,37 +62,38 @@ class Submission:
         from fornada.stack import broker
 
         if not self._settings.embedded:
-            # Refused now, rather than accepted and never told to any worker.
+            # Raises SettingsError if there is no broker: otherwise jobs would be accepted, and
+            # workers would never be woken for them.
             broker.broker_url(self._settings)
         trained = TrainedJobs(self._settings, self._database)
         found = [trained.find(spec) if needed else None for spec in specs]
         key = self._terms.key
         known = key is not None and history.has_key(self._database, key)
         new = [spec for spec, job in zip(specs, found, strict=True) if not (job or known)]
-        of_folders = iter(inspection.before_submit(self._settings, new, warn))
+        folder_warnings = iter(inspection.before_submit(self._settings, new, warn))
         if not wait_for_worker:
-            self._refuse_never(new)
+            self._refuse_unrunnable(new)
         queued: list[Submitted] = []
         for begin in range(0, len(specs), BATCH):
             part = list(zip(specs, found, strict=True))[begin : begin + BATCH]
-            news = [new_job(spec, self._terms) for spec, job in part if not job]
-            added = iter(zip(news, self._accept(news), strict=True))
+            new_jobs = [new_job(spec, self._terms) for spec, job in part if not job]
+            added = iter(zip(new_jobs, self._add(new_jobs), strict=True))
             for spec, job in part:
-                said = job or trained.explained(spec, self._added(*next(added)))
-                folders = () if job or known else next(of_folders)
-                queued.append(replace(said, warnings=(*spec.warnings, *folders)))
+                submitted = job or trained.explained(spec, self._submitted(*next(added)))
+                of_folders = () if job or known else next(folder_warnings)
+                queued.append(replace(submitted, warnings=(*spec.warnings, *of_folders)))
                 accepted(spec, queued[-1])
         return queued
 
-    def _added(self, new: NewJob, job_id: int) -> Submitted:
+    def _submitted(self, new: NewJob, job_id: int) -> Submitted:
         try:
-            return self._told(new, job_id)
+            return self._wake_or_explain(new, job_id)
         except DatabaseUnreachable as error:
-            # It is queued, and must not be called refused.
-            return Submitted(job_id, new.uid, f"the database went away then: {why(error)}")
+            # The job is already recorded, so an error here must not look like a refusal.
+            return Submitted(job_id, new.uid, f"the database went down after that: {why(error)}")
 
-    def _told(self, new: NewJob, job_id: int) -> Submitted:
-        """What there is to say of a job that was recorded now, or was known by its key."""
+    def _wake_or_explain(self, new: NewJob, job_id: int) -> Submitted:
+        """Wake a worker for a recorded job, or say why nobody needs to be woken."""
         terms = self._terms
         if terms.key is not None:
             known = documents.job(self._database, job_id)
@@ -99,23 +102,26 @@ class Submission:
                 warning = None if same else f"job {job_id} has another spec than this one"
                 return Submitted(job_id, known["uid"], warning, known_by="key")
         if terms.waits:
-            # Nobody can claim it now; upkeep tells the workers when somebody can.
-            return Submitted(job_id, new.uid, self._called_off(job_id) if terms.after else None)
+            # No worker can claim the job now. Upkeep wakes one when the job may start.
+            return Submitted(job_id, new.uid, self._cancelled(job_id) if terms.after else None)
         return Submitted(
             job_id, new.uid, self._connection.wake_ups.send(new.queue, new.uid, vars(new))
         )
 
-    def _accept(self, news: Sequence[NewJob]) -> list[int]:
-        """Add jobs, once more when nobody answered.
+    def _add(self, new_jobs: Sequence[NewJob]) -> list[int]:
+        """Insert jobs; try again if the database did not answer.
 
-        Their commit may have been done and only the answer lost: the same uids again change
-        nothing, and tell. Otherwise jobs would run of which was said that they are refused.
+        The commit may have succeeded although its answer was lost. Inserting the same uids again
+        changes nothing and returns their ids, so it is safe. Without it, the command could report
+        jobs as refused although they are queued and will run.
 
+        Returns:
+            The ids of the jobs.
         Raises:
-            DatabaseUnreachable: none was added.
-            Undecided: after a lost answer the database stayed away.
+            DatabaseUnreachable: no job was added.
+            Undecided: the answer to a commit was lost, and the database stayed down.
         """
-        add = partial(jobs.add_all, self._database, news, self._connection.actor)
+        add = partial(jobs.add_all, self._database, new_jobs, self._connection.actor)
         for last in (False, True):
             try:
                 return add()
@@ -124,66 +130,69 @@ class Submission:
                     break
                 if last:
                     raise
-        return self._settled(add)
+        return self._add_after_lost_answer(add)
 
-    def _settled(self, add: Callable[[], list[int]]) -> list[int]:
-        """What became of a commit that nobody answered.
+    def _add_after_lost_answer(self, add: Callable[[], list[int]]) -> list[int]:
+        """Repeat an insert whose answer was lost until the database answers.
 
         Raises:
-            Undecided: the database stayed away.
+            Undecided: the database stayed down.
         """
         try:
             return Patience(end=time.monotonic() + IN_DOUBT_S)(add)
         except DatabaseUnreachable as error:
             raise Undecided(UNDECIDED.format(why=why(error))) from error
 
-    def _called_off(self, job_id: int) -> str | None:
-        """Why a job was cancelled as soon as it was accepted, if it was."""
+    def _cancelled(self, job_id: int) -> str | None:
+        """Why the new job is already cancelled; None if it is not.
+
+        It is if a job of `after` has already failed.
+        """
         job = documents.job(self._database, job_id)
         if job["state"] != JobState.CANCELLED:
             return None
-        return f"job {job_id} is cancelled already: {job['cancel_reason']}"
+        return f"job {job_id} is already cancelled: {job['cancel_reason']}"
 
-    def _refuse_never(self, specs: Iterable["Spec"]) -> None:
-        """Refuse what no worker there is could ever run.
+    def _refuse_unrunnable(self, specs: Iterable["Spec"]) -> None:
+        """Refuse the specs that no existing worker could ever run.
 
         Raises:
-            NeverScheduled: with all of them.
+            NeverScheduled: names all of them.
         """
         from fornada.stack import local
 
         if self._settings.embedded and not local.running(self._settings):
-            # Whatever comes up next on this machine is not known yet.
+            # No stack is up, so we do not know which workers the next stack will have.
             return
         wants: dict[tuple[str, str], list[str]] = defaultdict(list)
         for spec in specs:
             wants[spec.resources.queue, str(spec.resources.gpus)].append(spec.name)
         refused = [
-            self._never(queue, name, reason)
+            self._refusal(queue, name, reason)
             for (queue, gpus), names in wants.items()
             if (reason := fleet.never_runs(self._database, queue, gpus))
             for name in names
         ]
         if refused:
-            raise NeverScheduled("\n".join([*refused, self._fleet(), NEVER_MIND]))
+            raise NeverScheduled("\n".join([*refused, self._fleet(), ADVICE]))
 
-    def _never(self, queue: str, name: str, reason: Unfit) -> str:
+    def _refusal(self, queue: str, name: str, reason: Unfit) -> str:
         if isinstance(reason, NeedsGpu):
             return f'"{name}" needs a GPU, and no worker of queue {queue} has one.'
-        return f'"{name}" goes to queue {queue}, and no worker serves that.'
+        return f'"{name}" goes to queue {queue}, and no worker serves that queue.'
 
     def _fleet(self) -> str:
         alive = workers.alive(self._database, self._settings.alive_s)
         if not alive:
-            return "  No worker is alive now; those of the last 30 days could not run it either."
+            return "  No worker is alive, and no worker of the last 30 days could have run it."
         return "\n".join(
-            f"  {one['name']} serves {', '.join(one['queues'])} "
-            f"with {', '.join(slot['name'] for slot in one['slots'])}."
-            for one in alive
+            f"  {worker['name']} serves {', '.join(worker['queues'])} "
+            f"with {', '.join(slot['name'] for slot in worker['slots'])}."
+            for worker in alive
         )
 
 
-NEVER_MIND = (
-    "  Name another queue (--queue) or GPU (--set resources.gpus=auto), or queue it all the same "
-    "for a worker to come: --wait-for-worker."
+ADVICE = (
+    "  Use another queue (--queue), do without a GPU (--set resources.gpus=auto), or queue the job "
+    "for a worker that will start later: --wait-for-worker."
 )

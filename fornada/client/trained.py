@@ -1,4 +1,4 @@
-"""What has been trained already, and is still there."""
+"""Find jobs that have already trained a spec, and whose files still exist (`--needed`)."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -15,16 +15,16 @@ from fornada.settings import Settings
 if TYPE_CHECKING:
     from fornada.spec import Spec
 
-# Files that a result does not need: it can be used without them.
-_SPARE = {TRAINING_STATE, "log"}
+# Kinds of files that a result does not need.
+_OPTIONAL = {TRAINING_STATE, "log"}
 
 
 class TrainedJobs:
-    """Finds jobs that have trained a spec and whose files are there.
+    """Finds jobs that have trained a spec and whose files still exist.
 
     Args:
-        settings: say where artifacts lie.
-        database: the record.
+        settings: where the artifacts are.
+        database: where the jobs are recorded.
     """
 
     def __init__(self, settings: Settings, database: Database) -> None:
@@ -34,10 +34,10 @@ class TrainedJobs:
         self._gone: dict[str, str] = {}
 
     def find(self, spec: "Spec") -> Submitted | None:
-        """The last job that trained the same spec on the same data and has its files.
+        """The latest job that trained the same spec on the same data and still has its files.
 
         Raises:
-            DataUnreadable: the data cannot be read here.
+            DataUnreadable: the data cannot be read on this machine.
         """
         from fornada.data import fingerprint
 
@@ -53,27 +53,27 @@ class TrainedJobs:
         return None
 
     def explained(self, spec: "Spec", job: Submitted) -> Submitted:
-        """A new job, with why it was needed although its spec has been trained."""
-        said = [one for one in (self._gone.get(spec.hash), job.warning) if one]
-        return replace(job, warning="; ".join(said) or None)
+        """The new job, with a warning if its spec was trained before but the files are gone."""
+        warnings = [text for text in (self._gone.get(spec.hash), job.warning) if text]
+        return replace(job, warning="; ".join(warnings) or None)
 
     def _first_gone(self, job: Mapping[str, Any]) -> str | None:
-        """URI of the first file of a result that is gone."""
+        """URI of the first file of the result that is gone; None if no file is gone."""
         self._presence.mark([job])
-        return next((one["uri"] for one in _result(job) if one["exists"] is False), None)
+        return next((file["uri"] for file in _result(job) if file["exists"] is False), None)
 
     def _sentence(self, job_id: int, uri: str) -> str:
         path = artifacts.path(self._settings, uri)
         return (
-            f"job {job_id} has trained this spec on these data, but {path} is gone or is not the "
-            "file that was recorded: it is trained again"
+            f"job {job_id} has trained this spec on this data, but {path} is gone or is not the "
+            "recorded file: the spec is trained again"
         )
 
 
 def _result(job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Files of the last attempt that whoever asks for the result may want, the best model first."""
+    """The files of the last attempt that belong to the result, the best model first."""
     if job["best"] is not None:
         yield job["best"]
-    for one in job["artifacts"]:
-        if one["attempt"] == job["attempts"] and one["kind"] not in _SPARE:
-            yield one
+    for file in job["artifacts"]:
+        if file["attempt"] == job["attempts"] and file["kind"] not in _OPTIONAL:
+            yield file

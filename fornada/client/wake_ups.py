@@ -1,4 +1,7 @@
-"""Telling workers of jobs; never needed for a job to run, since upkeep tells them too."""
+"""Wake workers when a job is queued.
+
+A job runs without this too, only later: upkeep also wakes workers.
+"""
 
 import time
 from collections.abc import Mapping
@@ -11,19 +14,19 @@ from fornada.settings import Settings
 if TYPE_CHECKING:
     from fornada.stack.broker import Publisher
 
-# Seconds for which a Redis that was found away is not tried again: a hung one costs two a try.
+# Seconds before Redis is tried again after a failure. A try costs two seconds if Redis hangs.
 AWAY_S = 30.0
 NO_STACK = (
-    "no stack is up here. The job is accepted; it runs once one is: fornada up, in another "
-    "terminal."
+    "no stack is up here. The job is accepted and will run when a stack is up: run fornada up in "
+    "another terminal."
 )
 
 
 class WakeUps:
-    """Publishes wake-ups, as far as Redis takes them.
+    """Publishes wake-ups to Redis; reports a failure as text instead of raising it.
 
     Args:
-        settings: name the broker.
+        settings: where the broker is.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -34,14 +37,15 @@ class WakeUps:
     def send(
         self, queue: str, uid: str | None = None, document: Mapping[str, Any] | None = None
     ) -> str | None:
-        """Tell a worker of a queue that a job waits.
+        """Wake a worker that serves a queue.
 
         Args:
-            queue: of the job.
-            uid: of the job; None for a wake-up that names none.
-            document: the fields of `fornada.db.records.NewJob`, for a worker that records the job.
+            queue: the queue of the job.
+            uid: the uid of the job; None to wake a worker without naming a job.
+            document: the fields of `fornada.db.records.NewJob`; a worker uses them to record the
+                job if the database does not have it.
         Returns:
-            Why no worker was told; None when one was.
+            Why no wake-up was published; None if it was.
         """
         from fornada.stack import local
 
@@ -60,7 +64,7 @@ class WakeUps:
         return None
 
     def close(self) -> None:
-        """Close the connection to Redis, where there is one."""
+        """Close the connection to Redis, if it was opened."""
         if "_publisher" in self.__dict__:
             self._publisher.close()
             del self.__dict__["_publisher"]

@@ -241,7 +241,7 @@ def test_a_running_job_is_seen_left_and_cancelled(stack: Fornada, tmp_path: Path
     assert document["epochs_run"] >= 2
     assert Path(document["best"]["path"]).exists()
     # Watching it ends by a clock, and by Ctrl-C, and does it no harm.
-    assert "goes on" in stack("wait", job, "--timeout", "1s", code=124).stderr
+    assert "it continues" in stack("wait", job, "--timeout", "1s", code=124).stderr
     watching = stack.start("wait", job)
     assert watching.stderr is not None
     assert watching.stderr.readline().startswith(f"job {job}: ")

@@ -208,7 +208,7 @@ def test_what_no_worker_could_ever_run_is_refused(fleet: Fleet, tmp_path: Path) 
     before = fornada("ls", "-q").stdout
     good, astray = small(tmp_path, "good"), small(tmp_path, "astray", queue="nowhere")
     done = fornada("submit", good, astray, code=14)
-    assert '"astray" goes to queue nowhere, and no worker serves that.' in done.stderr
+    assert '"astray" goes to queue nowhere, and no worker serves that queue.' in done.stderr
     assert "oven serves default, night with cpu:0, cpu:1." in done.stderr
     assert "--wait-for-worker" in done.stderr
     assert "needs a GPU" in fornada("submit", small(tmp_path, "g", gpus="1"), code=14).stderr

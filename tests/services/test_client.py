@@ -252,7 +252,7 @@ def test_terms_are_kept_and_told(client: Client) -> None:
     client.cancel(first.id)
     assert client.show(after.id)["state"] == "cancelled"
     in_vain = client.submit(SPEC, after=[first.id])
-    assert f"job {in_vain.id} is cancelled already: job {first.id}" in (in_vain.warning or "")
+    assert f"job {in_vain.id} is already cancelled: job {first.id}" in (in_vain.warning or "")
     assert client.submit(SPEC, after=[first.id], after_any=True).warning is None
     with pytest.raises(JobNotFound):
         client.submit(SPEC, after=[9999])

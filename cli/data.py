@@ -57,7 +57,7 @@ def check(files: Sequence[str], output: Output) -> None:
     for file, spec in zip(files, read, strict=True):
         folders = inspect(spec, settings.data_root_path)
         images = preview.decode(settings, spec)
-        results.append(_Checked(file, folders.problems, all_warnings(spec, folders), images))
+        results.append(_CheckedImages(file, folders.problems, all_warnings(spec, folders), images))
     if output.json:
         output.document([result.document() for result in results])
     elif not output.quiet:
@@ -72,7 +72,7 @@ def check(files: Sequence[str], output: Output) -> None:
 
 
 @dataclass(frozen=True)
-class _Checked:
+class _CheckedImages:
     """The result of checking the folders of one spec and the images in them."""
 
     file: str

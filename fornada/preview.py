@@ -28,7 +28,7 @@ INVALID = 3
 
 
 @dataclass(frozen=True)
-class Failure:
+class WouldFail:
     """Why a job would fail.
 
     Args:
@@ -53,7 +53,7 @@ class Preview:
     """
 
     text: str
-    failure: Failure | None
+    failure: WouldFail | None
 
 
 def build(settings: Settings, spec: Spec) -> Preview:
@@ -99,7 +99,7 @@ class Packed:
 
 def pack(
     settings: Settings, spec: Spec, tell: Callable[[int, int], None]
-) -> tuple[list[Packed], Failure | None]:
+) -> tuple[list[Packed], WouldFail | None]:
     """Pack the images of a spec on this host, in a separate process.
 
     Args:
@@ -115,7 +115,7 @@ def pack(
     packed: list[Packed] = []
     failure = None
     for message in _answers("pack", settings, spec.document()):
-        if isinstance(message, Failure):
+        if isinstance(message, WouldFail):
             failure = message
         elif "done" in message:
             tell(message["done"], message["total"])
@@ -127,7 +127,7 @@ def pack(
 def _ask(what: Literal["build", "data"], settings: Settings, spec: Mapping[str, Any]) -> Preview:
     text, failure = "", None
     for message in _answers(what, settings, spec):
-        if isinstance(message, Failure):
+        if isinstance(message, WouldFail):
             failure = message
         else:
             text = message["text"]
@@ -136,10 +136,10 @@ def _ask(what: Literal["build", "data"], settings: Settings, spec: Mapping[str, 
 
 def _answers(
     what: Literal["build", "data", "pack"], settings: Settings, spec: Mapping[str, Any]
-) -> Iterator[dict[str, Any] | Failure]:
+) -> Iterator[dict[str, Any] | WouldFail]:
     """Run `fornada.worker.trainer.preview` in a process, and yield its messages as it prints them.
 
-    If the process ends in an unexpected way, the last message is a `Failure` that says so.
+    If the process ends in an unexpected way, the last message is a `WouldFail` that says so.
     """
     with _spec_file(spec) as file, tempfile.TemporaryFile("w+") as stderr:
         process = subprocess.Popen(
@@ -153,7 +153,7 @@ def _answers(
             assert process.stdout is not None  # noqa: S101 - Popen was given stdout=PIPE
             for line in process.stdout:
                 message = json.loads(line)
-                yield Failure(**message) if "code" in message else message
+                yield WouldFail(**message) if "code" in message else message
         if process.returncode not in {0, INVALID}:
             stderr.seek(0)
             yield _ended(process.returncode, stderr.read())
@@ -169,9 +169,9 @@ def _command(what: str, settings: Settings, file: Path) -> list[str]:
     return [*command, "--data-root", str(settings.data_root_path)]
 
 
-def _ended(status: int, stderr: str) -> Failure:
+def _ended(status: int, stderr: str) -> WouldFail:
     last_line = stderr.strip().rpartition("\n")[2]
-    return Failure(None, f"the process that checked the spec ended with {status}: {last_line}")
+    return WouldFail(None, f"the process that checked the spec ended with {status}: {last_line}")
 
 
 @contextmanager

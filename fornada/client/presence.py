@@ -18,7 +18,7 @@ from fornada.settings import Settings
 Record = MutableMapping[str, Any]
 
 
-class Seen(Enum):
+class Found(Enum):
     """What was found at the path of a recorded file."""
 
     THERE = auto()
@@ -60,25 +60,25 @@ class Presence:
             final = job["state"] in FINAL_STATES
             for record in _records(job):
                 look = self._look(record, sized=final)
-                gone = look is Seen.GONE or (look is Seen.NOTHING and self._ours)
-                record["exists"] = True if look is Seen.THERE else False if gone else None
-                if look is Seen.NOTHING and not gone and final:
+                gone = look is Found.GONE or (look is Found.NOTHING and self._ours)
+                record["exists"] = True if look is Found.THERE else False if gone else None
+                if look is Found.NOTHING and not gone and final:
                     unseen.append((job["id"], record))
         hosts = attempt_folders.hosts(self._database, {job for job, _ in unseen}) if unseen else {}
         for job_id, record in unseen:
             record["exists"] = False if self._sees(hosts.get(job_id)) else None
 
-    def _look(self, record: Record, *, sized: bool) -> Seen:
+    def _look(self, record: Record, *, sized: bool) -> Found:
         path = artifacts.path(self._settings, record["uri"])
         try:
             status = path.stat()
         except (FileNotFoundError, NotADirectoryError):
-            return Seen.GONE if self._beside(path) else Seen.NOTHING
+            return Found.GONE if self._beside(path) else Found.NOTHING
         except OSError:
-            return Seen.REFUSED
+            return Found.REFUSED
         size = record["bytes"]
         wrong = sized and size is not None and status.st_size != size
-        return Seen.GONE if wrong and stat.S_ISREG(status.st_mode) else Seen.THERE
+        return Found.GONE if wrong and stat.S_ISREG(status.st_mode) else Found.THERE
 
     def _beside(self, path: Path) -> bool:
         """Whether a folder between the root of the artifacts and the file exists here."""

@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 from fornada.settings import Settings
 from fornada.spec import Spec, SpecProblems, loads
 from fornada.spec import load as load_file
-from fornada.spec.limits import MAX_BYTES
 from fornada.spec.loading import from_document, from_python
+from fornada.spec.source.limits import MAX_BYTES
 
 # The file name that means: read the spec from standard input.
 STDIN = "-"

@@ -10,10 +10,10 @@ from fornada.spec import changes, overriding
 from fornada.spec.checks import across_fields
 from fornada.spec.kinds.reading import At, Reading
 from fornada.spec.kinds.text import is_label
-from fornada.spec.limits import MAX_BYTES
 from fornada.spec.problems import Problem, SpecProblems
 from fornada.spec.sections import TOP
 from fornada.spec.source import json_document, nodes
+from fornada.spec.source.limits import MAX_BYTES
 from fornada.spec.source.nodes import Node
 from fornada.spec.spec import Spec, build
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fornada.spec.limits import MAX_BYTES
+from fornada.spec.source.limits import MAX_BYTES
 
 Document = dict[str, Any]
 

@@ -8,8 +8,8 @@ import pytest
 
 from fornada.db.states import FailureCode
 from fornada.spec import SpecProblems, from_document, loads
-from fornada.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES
 from fornada.spec.source import yaml_text as source
+from fornada.spec.source.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES
 from fornada.spec.source.nodes import Node
 from fornada.spec.source.scalars import NumberError, resolve
 

@@ -18,7 +18,7 @@ from typing import Any
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from fornada.spec.limits import MAX_DEPTH
+from fornada.spec.source.limits import MAX_DEPTH
 from fornada.spec.wording import clip
 from fornada.stack.broker import TASK
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 from fornada.db.states import FailureCode
-from fornada.spec.limits import MAX_PARAMETERS
+from fornada.spec.source.limits import MAX_PARAMETERS
 from fornada.spec.values import KerasObject, Value
 
 CODE = FailureCode.RESOURCE_LIMIT

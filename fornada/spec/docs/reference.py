@@ -9,8 +9,8 @@ from fornada.spec.catalogue.signatures import keras_version
 from fornada.spec.changes import CHANGES
 from fornada.spec.datafolder import Folder, Validation
 from fornada.spec.kinds.fields import Fields
-from fornada.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_PARAMETERS
 from fornada.spec.sections import COMPILE, DATA, FIT, RESOURCES, RETRY, TOP, Section
+from fornada.spec.source.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_PARAMETERS
 
 _HEAD = """\
 <!-- Written by `python -P -m fornada.spec docs`; a test fails when it is stale. -->

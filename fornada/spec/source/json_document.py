@@ -1,8 +1,8 @@
 """Turns a JSON document into nodes, within the same limits as YAML text."""
 
 from fornada.db.states import FailureCode
-from fornada.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, control
 from fornada.spec.problems import Problem, SpecProblems
+from fornada.spec.source.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, control
 from fornada.spec.source.nodes import Mapping, Mark, Node, Scalar, Sequence, literal
 from fornada.spec.source.scalars import MAX_DIGITS, NumberError, finite
 

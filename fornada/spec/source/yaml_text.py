@@ -20,8 +20,8 @@ from yaml.events import (
 )
 
 from fornada.db.states import FailureCode
-from fornada.spec.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, control
 from fornada.spec.problems import Problem, SpecProblems
+from fornada.spec.source.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, control
 from fornada.spec.source.nodes import Mapping, Mark, Node, Scalar, Sequence
 from fornada.spec.source.scalars import NumberError, resolve
 from fornada.spec.wording import clip

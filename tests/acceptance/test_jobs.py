@@ -313,7 +313,7 @@ def test_a_second_stack_in_one_home_is_refused(stack: Fornada) -> None:
         (("wait", "zzzz"), 4, "no job zzzz"),
         (("cancel", "900000-900009"), 4, "no job 900000-900009"),
         (("logs", "999999"), 4, "no job 999999"),
-        (("ls", "--cursor", "nonsense"), 2, "no cursor"),
+        (("ls", "--cursor", "nonsense"), 2, "nonsense"),
         (("ls", "--sort", "beauty"), 2, "metric:NAME"),
         (("ls", "--sort", "metric:"), 2, "metric:NAME"),
         (("ls", "--since", "someday"), 2, "2026-03-01"),

@@ -1,4 +1,4 @@
-"""What runs epochs: one engine, and a module for the programs of each backend."""
+"""Runs epochs: one engine, and one module for the compiled programs of each backend."""
 
 import os
 
@@ -12,12 +12,12 @@ __all__ = ["BLOCK_S", "Engine", "Logs", "make_deterministic"]
 
 
 def make_deterministic() -> None:
-    """Have every operation give the same bits each time, for the rest of this process.
+    """Make every operation give the same bits each time, until this process ends.
 
-    Before anything is built; the seeds are set where the model is.
+    Call it before anything is built. The seeds are set when the model is built.
     """
     if keras.backend.backend() == "jax":
-        # Read when JAX first looks for devices; on a CPU it is so anyway.
+        # JAX reads this when it first looks for devices. On a CPU it is always deterministic.
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
     if keras.backend.backend() == "tensorflow":

@@ -17,23 +17,23 @@ from fornada.worker.trainer.engine.programs import PROGRAMS
 
 
 class Engine:
-    """Runs a compiled model over images, batch by batch, in an order that it is given.
+    """Runs a compiled model over images, batch by batch, in a given order.
 
-    A block of batches is one call of the backend that Keras was imported with. Keras's callbacks
-    hear of a block as of its first and last batch, as under `steps_per_execution`.
+    One call of the backend computes a block of several batches. Keras's callbacks are called for
+    the first and the last batch of each block, as with `steps_per_execution`.
 
     Args:
         model: built and compiled.
-        batch_size: images in a batch; the last one of a set may be smaller.
-        example: one batch, as `Images.example` gives it: it says which shapes variables have.
-        block_s: how many seconds of work one call computes, at most about; 0 for one batch.
+        batch_size: images in a batch; the last batch of a set may be smaller.
+        example: one batch from `Images.example`, which gives the variables their shapes.
+        block_s: about how many seconds one call may take; 0 for one batch a call.
 
     Attributes:
-        jit: whether XLA compiles the training steps, where the backend has a choice; set before
-            the first of them.
+        jit: whether XLA compiles the training steps, where the backend has a choice. Set it
+            before the first training step.
 
     Raises:
-        TrainingFailed: there is no engine for the backend.
+        TrainingFailed: the backend is not supported.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Engine:
         *,
         block_s: float = BLOCK_S,
     ) -> None:
-        # Every variable has to be there before a loop is traced; what `fit` does too.
+        # All variables must exist before a loop is traced. `fit` does the same.
         model._symbolic_build(data_batch=example)
         self._model = model
         self._batch_size = batch_size
@@ -62,15 +62,15 @@ class Engine:
         *,
         first_batch: int = 0,
     ) -> Logs:
-        """Train on every image once, or on those that are left of an epoch.
+        """Train on every image once, or on the rest of an epoch.
 
         Args:
             images: the training set.
-            order: positions in it, shape (count,), of the whole epoch.
-            callbacks: told of every block; they may set `model.stop_training`.
-            between: called before every block, when the model's variables are all at rest, with
-                how many batches of the epoch are done; what it raises ends the epoch.
-            first_batch: batches that are done; the metrics' variables then hold them already.
+            order: positions in the set for the whole epoch, shape (count,).
+            callbacks: called for every block; they may set `model.stop_training`.
+            between: called before every block, while no step changes the model, with the number
+                of batches that are done. An exception from it ends the epoch.
+            first_batch: number of batches that are done; the metrics already include them.
         Returns:
             Loss and metrics of the epoch.
         """
@@ -121,23 +121,27 @@ class Engine:
         return np.concatenate(outputs)
 
     def release(self) -> None:
-        """Leave what was compiled to a later model of the same structure.
+        """Let a later model of the same structure use the compiled program.
 
-        The model must not be used any more: its variables become the other's.
+        This engine's model must not be used afterwards, because its variables are reused.
         """
         PROGRAMS.give_back(self._program)
 
     def _feed(self, images: Images) -> Feed:
-        # The same sets come every epoch.
+        # Every epoch uses the same sets, so each is prepared once.
         if images not in self._held:
             self._held[images] = Feed(images, self._program.put)
         return self._held[images]
 
     def _run(self, call: Callable[[Block], None], block: Block, pace: Pace) -> Logs:
-        """Compute a block; loss and metrics of the epoch so far."""
+        """Compute a block.
+
+        Returns:
+            Loss and metrics of the epoch so far.
+        """
         begin = time.monotonic()
         call(block)
-        # Waits for the device, too.
+        # `float` waits for the device, so the time below includes its work.
         logs = {name: float(value) for name, value in self._model.get_metrics_result().items()}
         pace.took(block.batches, time.monotonic() - begin)
         return logs

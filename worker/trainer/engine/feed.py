@@ -1,4 +1,4 @@
-"""Feeds blocks of batches: of a set that lies on the device, or gathered while one is computed."""
+"""Feeds blocks of batches, from a set on the device or gathered while another is computed."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -13,10 +13,10 @@ from fornada.worker.trainer.engine.interface import Block
 from fornada.worker.trainer.engine.pace import Pace
 from fornada.worker.trainer.process.memory import share
 
-# A set of no more bytes goes to the device as a whole, once. Not too large a share of the memory
-# that a trainer has, of which the set as it was read is one part already.
+# Largest set that is put on the device as a whole, once. It is small, because on a CPU the set
+# then takes the trainer's memory twice.
 _RESIDENT_BYTES = 2**30
-# Of a larger set so many bytes at a time; and as many more, which are gathered meanwhile.
+# Bytes of a larger set that are put on the device at a time. As many more are gathered meanwhile.
 _CHUNK_BYTES = 2**26
 
 # Puts an array where the device reads it.
@@ -24,11 +24,11 @@ Put = Callable[[NDArray[Any]], Any]
 
 
 class Feed:
-    """One set, in blocks of any order.
+    """One set, which is fed in blocks and in any order.
 
     Args:
-        images: the set. Its pixels need not lie in memory.
-        put: of the backend.
+        images: the set. Its pixels need not be in memory.
+        put: puts an array on the backend's device.
     """
 
     def __init__(self, images: Images, put: Put) -> None:
@@ -43,16 +43,16 @@ class Feed:
     def blocks(
         self, order: NDArray[np.int64], batch_size: int, pace: Pace, *, first_batch: int = 0
     ) -> Iterator[Block]:
-        """Blocks of whole batches; last, one of the batch that is left.
+        """Blocks of full batches, then a block of the smaller last batch, if there is one.
 
-        Whichever batch is the first, the arrays have the same shapes: a backend may compile a
-        program for each.
+        The arrays have the same shapes for every `first_batch`, because a backend may compile a
+        program for each shape.
 
         Args:
-            order: positions, shape (count,).
+            order: positions in the set, shape (count,).
             batch_size: images in a batch.
-            pace: asked before each block how long it may be.
-            first_batch: batches that are passed over.
+            pace: gives the number of batches of each block.
+            first_batch: number of batches to skip.
         """
         batches, left = divmod(len(order), batch_size)
         whole = batches * batch_size
@@ -69,7 +69,7 @@ class Feed:
         rows = min(max(1, _CHUNK_BYTES // batch_bytes), len(order))
         in_turn = self._put(np.arange(rows * order.shape[1]).reshape(rows, -1))
         chunks = [order[begin : begin + rows] for begin in range(first, len(order), rows)]
-        # One thread reads ahead; it ends with its chunk where the epoch is left.
+        # One thread gathers the next chunk. If the epoch ends early, it finishes that chunk.
         with ThreadPoolExecutor(1, thread_name_prefix="gather") as ahead:
             coming = ahead.submit(self._gather, chunks[0], rows)
             for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
@@ -79,8 +79,8 @@ class Feed:
                 yield from _paced(columns, in_turn, 0, len(chunk), pace)
 
     def _gather(self, chunk: NDArray[np.int64], rows: int) -> tuple[Any, ...]:
-        """The rows of a chunk, one after the other."""
-        # As many as in every chunk: a program is compiled for one shape.
+        """Copy the images of a chunk to the device, in the chunk's order."""
+        # A short last chunk is filled up, because a program is compiled for one shape.
         filled = np.resize(chunk, (rows, chunk.shape[1])).reshape(-1)
         return tuple(self._put(column[filled]) for column in self._columns)
 

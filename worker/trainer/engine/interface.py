@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import keras
 from numpy.typing import NDArray
 
-# Names as `fit` gives them, without `val_`.
+# Loss and metrics under the names that `fit` gives them, without `val_`.
 Logs = dict[str, float]
 
 
@@ -15,11 +15,11 @@ class Block:
     """Batches that are computed in one call.
 
     Attributes:
-        columns: pixels, targets, and weights where there are some: on the device, each of shape
-            (count, …).
-        order: positions in them, on the device, integers of shape (batches, images in a batch).
-        first: which row of `order` is the first of this block.
-        batches: how many rows are of this block.
+        columns: pixels, targets, and perhaps weights, on the device, each of shape (count, …).
+        order: positions in the columns, on the device: integers, shape (batches, images in a
+            batch). Each row is a batch.
+        first: index of the first row of `order` that belongs to this block.
+        batches: number of rows that belong to this block.
     """
 
     columns: tuple[Any, ...]
@@ -29,26 +29,26 @@ class Block:
 
 
 class Program(Protocol):
-    """The compiled side of a model: Keras's own three steps, each as a call over a block.
+    """The compiled steps of a model: Keras's train, test and predict steps, each over a block.
 
-    Each is compiled when it is first called. How many batches a block has is no part of what is
-    compiled. Between two calls all numbers are in the variables of the model.
+    Each step is compiled when it is first called, for any number of batches. Between two calls
+    all values are in the variables of the model.
 
     Attributes:
-        model: the one that is compiled, with all of its variables.
+        model: the model whose steps are compiled, with all of its variables.
     """
 
     model: keras.Model
 
     @property
     def bytes(self) -> int:
-        """What its variables take."""
+        """Bytes that the variables take."""
         ...
 
     def adopt(self, model: keras.Model) -> None:
-        """Train a model of the same structure from now on.
+        """Run another model of the same structure from now on, with that model's values.
 
-        It is saved and read as ever, and whatever ran here before is forgotten.
+        The other model can be saved and read as usual. The values of the earlier model are lost.
         """
         ...
 
@@ -60,15 +60,15 @@ class Program(Protocol):
         """Train on each batch.
 
         Args:
-            block: what is trained on.
-            jit: whether XLA compiles it, where the backend has a choice.
+            block: the batches.
+            jit: whether XLA compiles the step, where the backend has a choice.
         """
         ...
 
     def test(self, block: Block) -> None:
-        """Have the metrics see each batch."""
+        """Update the metrics with each batch."""
         ...
 
     def predict(self, block: Block) -> NDArray[Any]:
-        """Outputs, float32 of shape (images, …), in the order of the images."""
+        """Outputs for the images in their order, float32, shape (images, …)."""
         ...

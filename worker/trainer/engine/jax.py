@@ -1,7 +1,7 @@
 """JAX: each step of a model as one compiled loop over the batches of a block.
 
-What `keras/src/backend/jax/trainer.py` does in `fit`, `evaluate` and `predict`, but on images that
-lie on the device already, in our own order.
+It does what `keras/src/backend/jax/trainer.py` does in `fit`, `evaluate` and `predict`, but on
+images that are already on the device, and in Fornada's order.
 """
 
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from fornada.worker.trainer.engine.interface import Block
 
-# Values of the variables: trained, others of the layers, the optimizer's, the metrics'.
+# Values of the trainable variables, other variables of layers, the optimizer and the metrics.
 _State = tuple[list[Any], list[Any], list[Any], list[Any]]
 
 
 class JaxProgram:
     """See `Program`.
 
-    A loop with a bound that is a number of the call, where `lax.scan` would be compiled anew for
-    each length.
+    The loops use `fori_loop`, whose length is an argument of the call. `lax.scan` would be
+    compiled again for each length.
 
     Args:
         model: built and compiled, with all of its variables.
@@ -32,9 +32,9 @@ class JaxProgram:
 
     def __init__(self, model: keras.Model) -> None:
         self.model = model
-        # Whose variables hold the numbers: a compiled step is given all of them.
+        # The model whose variables hold the values. A compiled step gets them as arguments.
         self._trained = model
-        # The state goes in and comes out in the same memory.
+        # Donated: the new state may use the memory of the old one.
         self._train = jax.jit(self._train_rows, donate_argnums=0)
         self._test = jax.jit(self._test_rows, donate_argnums=0)
         self._predict = jax.jit(self._predict_rows)
@@ -99,7 +99,7 @@ class JaxProgram:
         return done
 
     def _predict_rows(self, state: _State, columns: Any, order: Any, first: Any, end: Any) -> Any:
-        """Outputs at the rows of the block, zeros at the others: a shape cannot depend on it."""
+        """Outputs for the rows of the block, zeros for others: JAX needs a shape known before."""
 
         def body(row: Any, found: Any) -> Any:
             output, _ = self.model.predict_step(state[:2], _batch(columns, order, row))
@@ -119,12 +119,12 @@ def _variables(model: keras.Model) -> tuple[Sequence[Any], ...]:
 
 
 def _arguments(block: Block) -> tuple[Any, ...]:
-    # Plain numbers would be other types than arrays are, and end in another program.
+    # JAX would compile another program for Python's numbers, which have other types.
     first, end = np.int32(block.first), np.int32(block.first + block.batches)
     return block.columns, block.order, first, end
 
 
 def _batch(columns: tuple[Any, ...], order: Any, row: Any) -> tuple[Any, ...]:
     pixels, *others = (column[order[row]] for column in columns)
-    # Keras's reader gives float32 whatever the files hold.
+    # Models get float32, as from Keras's reader.
     return (pixels.astype(jnp.float32), *others)

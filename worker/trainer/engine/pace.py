@@ -1,15 +1,15 @@
-"""How many batches make a block: by time, which changes no number."""
+"""Chooses by time how many batches make a block. The choice does not change the results."""
 
-# Seconds that a block takes: a stop is heard, and a state saved, between two of them alone; the
-# call of one costs a millisecond.
+# Time that a block should take. Only between two blocks can a training stop or save its state, so
+# it is short; each call costs a millisecond, so it is not shorter.
 BLOCK_S = 0.25
 
 
 class Pace:
-    """Chooses the next block's length by how long the last one took.
+    """Chooses the length of the next block by the time that the last block took.
 
     Args:
-        block_s: seconds that a block is to take; 0 for one batch.
+        block_s: seconds that a block should take; 0 for one batch.
 
     >>> pace = Pace(0.25)
     >>> pace.batches
@@ -21,9 +21,10 @@ class Pace:
 
     def __init__(self, block_s: float = BLOCK_S) -> None:
         self._block_s = block_s
-        # The first block says how long one takes; or that it was compiled, which the second mends.
+        # The first block has one batch, to measure its time. If that includes the compilation, the
+        # second block corrects it.
         self.batches = 1
 
     def took(self, batches: int, seconds: float) -> None:
-        """Hear how long a block of so many batches took."""
+        """Report how many seconds a block of so many batches took."""
         self.batches = max(1, int(self._block_s * batches / max(seconds, 1e-6)))

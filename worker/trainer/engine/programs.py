@@ -12,26 +12,26 @@ from fornada.db.states import FailureCode
 from fornada.worker.trainer.engine.interface import Program
 from fornada.worker.trainer.failures import TrainingFailed
 
-# Structures that a process remembers, and how many bytes of variables at most.
+# Most programs that a process keeps, and most bytes of their variables.
 _MOST = 8
 _MOST_BYTES = 2**28
 
 
 class Programs:
-    """Programs that no model uses now, the one used last at the end."""
+    """Programs that no model uses at the moment. The one used last is at the end."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, Program] = OrderedDict()
 
     def take(self, model: keras.Model) -> Program:
-        """A program for a model: a kept one of its structure, or a new one.
+        """Take a kept program of the model's structure, or create a new program.
 
         Args:
-            model: built and compiled, with all of its variables. A kept program goes on with
-                its numbers.
+            model: built and compiled, with all of its variables. A kept program continues with
+                this model's values.
 
         Raises:
-            TrainingFailed: there is none for the backend.
+            TrainingFailed: the backend is not supported.
         """
         program = self._kept.pop(structure(model), None)
         if program is None:
@@ -40,7 +40,7 @@ class Programs:
         return program
 
     def give_back(self, program: Program) -> None:
-        """Keep a program; the model that used it must not be used any more."""
+        """Keep a program. The model that used it must not be used any more."""
         self._kept[structure(program.model)] = program
         while len(self._kept) > _MOST or self._bytes > _MOST_BYTES:
             self._kept.popitem(last=False)
@@ -64,38 +64,43 @@ def _compiled(model: keras.Model) -> Program:
     raise TrainingFailed(FailureCode.INTERNAL, message)
 
 
-# Of this process.
+# The programs that this process keeps.
 PROGRAMS = Programs()
 
 
 def structure(model: keras.Model) -> str:
-    """All that is compiled into a model's steps: equal for models that may share a program.
+    """Describe everything that is compiled into a model's steps.
 
-    Layers, loss, metrics and optimizer with all of their arguments, less seeds and a learning
-    rate that is a number: these are variables.
+    Models of equal structure may share a program. The text holds layers, loss, metrics and
+    optimizer with their arguments. It leaves out seeds and a constant learning rate, because these
+    are variables.
     """
     parts = {
         "input": model.input_shape,
         "layers": [(type(layer).__name__, layer.get_config()) for layer in model.layers],
         "compile": model.get_compile_config(),
     }
-    return json.dumps(_lasting(parts), sort_keys=True, default=_plain)
+    return json.dumps(_without_variables(parts), sort_keys=True, default=_as_json)
 
 
-def _lasting(value: Any) -> Any:
+def _without_variables(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {name: _lasting(item) for name, item in value.items() if not _varies(name, item)}
+        return {
+            name: _without_variables(item)
+            for name, item in value.items()
+            if not _is_variable(name, item)
+        }
     if isinstance(value, list | tuple):
-        return [_lasting(item) for item in value]
+        return [_without_variables(item) for item in value]
     return value
 
 
-def _varies(name: str, value: Any) -> bool:
+def _is_variable(name: str, value: Any) -> bool:
     return name == "seed" or (name == "learning_rate" and isinstance(value, float | int))
 
 
-def _plain(value: Any) -> Any:
-    """Whatever else a layer's arguments may be: arrays, and objects that say what they are."""
+def _as_json(value: Any) -> Any:
+    """Convert an argument that JSON cannot express: an array, or an object of Keras."""
     try:
         return np.asarray(value, np.float64).tolist()
     except (TypeError, ValueError):

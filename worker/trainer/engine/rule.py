@@ -1,4 +1,7 @@
-"""Whether XLA compiles the training steps: a fixed rule, so that who resumes computes the same."""
+"""Decides whether XLA compiles the training steps.
+
+The rule is fixed, so that a resumed training computes the same numbers.
+"""
 
 from collections.abc import Collection
 from typing import Any
@@ -8,8 +11,8 @@ from keras.src.trainers.trainer import model_supports_jit
 
 from fornada.spec import Spec
 
-# On a CPU XLA makes steps of these twice as fast. It has no fast convolution there (one of 32
-# filters takes 25 times as long as oneDNN's), and no kernel at all for layers that move images.
+# Layers whose steps XLA makes twice as fast on a CPU. For convolutions it is slow there (one of 32
+# filters takes 25 times as long as oneDNN's), and it cannot run layers that move images.
 _DENSE = frozenset(
     {
         "Activation",
@@ -26,21 +29,22 @@ _DENSE = frozenset(
         "Reshape",
     }
 )
-# It saves half a millisecond a step, and takes two seconds to compile one.
+# From so many steps on XLA saves time: it saves half a millisecond a step, and takes two seconds
+# to compile.
 _EARNS_STEPS = 4000
 
 
 def compiles(spec: Spec, model: Any, images: int, devices: Collection[str]) -> bool:
-    """Whether XLA is to compile the training steps.
+    """Whether XLA compiles the training steps.
 
-    Evaluation has too few steps to earn a compilation of its own, and does without. JAX computes
-    by XLA alone.
+    Evaluation never uses XLA with TensorFlow: it has too few steps to save time. JAX always uses
+    XLA.
 
     Args:
-        spec: `fit.jit` decides, unless it is `auto`.
-        model: of the spec, compiled by Keras, which knows what its layers support.
-        images: in the training set.
-        devices: kinds of device that the backend has, `CPU` among them.
+        spec: its `fit.jit` decides, unless it is `auto`.
+        model: the compiled model; Keras knows whether its layers support XLA.
+        images: number of images in the training set.
+        devices: kinds of device that the backend finds, including `CPU`.
     """
     wanted = spec.fit.jit
     if keras.backend.backend() == "jax":
@@ -48,8 +52,8 @@ def compiles(spec: Spec, model: Any, images: int, devices: Collection[str]) -> b
             print("fit.jit: on; JAX has no other way")
         return True
     if wanted == "auto":
-        # On a GPU as Keras decides: there XLA is fast with all that it supports.
-        wanted = set(devices) != {"CPU"} or _earns(spec, images)
+        # On a GPU, XLA is fast with every layer that it supports, so do what Keras does there.
+        wanted = set(devices) != {"CPU"} or _saves_time(spec, images)
     if not wanted:
         return False
     supported = bool(model_supports_jit(model))
@@ -58,6 +62,6 @@ def compiles(spec: Spec, model: Any, images: int, devices: Collection[str]) -> b
     return supported
 
 
-def _earns(spec: Spec, images: int) -> bool:
+def _saves_time(spec: Spec, images: int) -> bool:
     steps = -(-images // spec.data.batch_size) * spec.fit.epochs
     return steps >= _EARNS_STEPS and all(layer.class_name in _DENSE for layer in spec.model)

@@ -1,7 +1,7 @@
 """TensorFlow: each step of a model as one compiled loop over the batches of a block.
 
-What `keras/src/backend/tensorflow/trainer.py` does in `fit`, `evaluate` and `predict` with
-`steps_per_execution`, but on images that lie on the device already, in our own order.
+It does what `keras/src/backend/tensorflow/trainer.py` does in `fit`, `evaluate` and `predict` with
+`steps_per_execution`, but on images that are already on the device, and in Fornada's order.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from fornada.worker.trainer.engine.interface import Block
 class TensorFlowProgram:
     """See `Program`.
 
-    Calls are traced when they are first asked for; how many images there are is no part of it.
+    A step is traced when it is first called, for any number of images.
 
     Args:
         model: built and compiled, with all of its variables.
@@ -33,7 +33,7 @@ class TensorFlowProgram:
         return sum(v.dtype.size * v.shape.num_elements() for v in _variables(self.model))
 
     def adopt(self, model: keras.Model) -> None:
-        """See `Program.adopt`: its variables become this program's, with its numbers."""
+        """See `Program.adopt`. The model gets this program's variables, with the model's values."""
         for mine, its in zip(_variables(self.model), _keras_variables(model), strict=True):
             mine.assign(its._value)
             its._value = mine
@@ -92,13 +92,13 @@ class TensorFlowProgram:
                 return (row + 1,)
 
             end = first + batches
-            # Each step needs the last one's weights.
+            # One at a time: each step needs the weights of the step before.
             tf.while_loop(lambda row: row < end, body, [first], parallel_iterations=1)
 
         return self._compiled(run, jit=jit)
 
     def _compiled(self, run: Callable[..., Any], *, jit: bool = False) -> Callable[..., Any]:
-        """The call; traced once for each kind of columns."""
+        """A function that traces `run` once for each combination of shapes and types."""
         traced: dict[Any, Callable[..., Any]] = {}
 
         def call(columns: Any, order: Any, first: Any, batches: Any) -> Any:
@@ -129,5 +129,5 @@ def _arguments(block: Block) -> tuple[Any, ...]:
 def _batch(columns: tuple[Any, ...], order: Any, row: Any) -> tuple[Any, ...]:
     chosen = tf.gather(order, row)
     pixels, *others = (tf.gather(column, chosen) for column in columns)
-    # Keras's reader gives float32 whatever the files hold.
+    # Models get float32, as from Keras's reader.
     return (tf.cast(pixels, tf.float32), *others)

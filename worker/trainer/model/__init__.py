@@ -1,1 +1,1 @@
-"""From a spec to a compiled Keras model, and what Keras would refuse on the way."""
+"""Turns a spec into a compiled Keras model, and explains what Keras refuses."""

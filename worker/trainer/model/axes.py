@@ -1,6 +1,7 @@
-"""The axes that a layer computes along, compared with those that its values have.
+"""Checks the axes that a layer computes along.
 
-Keras takes the batch for an axis like any other: a softmax along it mixes the images of a batch.
+Keras treats the batch as an axis like any other. A softmax along it would mix the images of a
+batch.
 """
 
 from collections.abc import Iterator
@@ -11,19 +12,19 @@ from fornada.worker.trainer.failures import TrainingFailed
 
 
 def check(layer: Any, rank: int, where: str) -> None:
-    """Compare a layer's axes, and those of its activation, with what it is given.
+    """Check that the axes of a layer and of its activation exist and are not the batch.
 
     Args:
-        layer: of Keras, not built yet.
-        rank: axes of its values, the batch among them.
-        where: what a failure calls it, `model.3.Dense`.
+        layer: a Keras layer that is not built yet.
+        rank: number of axes of its input, including the batch.
+        where: name of the layer in messages, such as `model.3.Dense`.
 
     Raises:
-        TrainingFailed: MODEL_INVALID, naming the axes that there are.
+        TrainingFailed: MODEL_INVALID, naming the possible axes.
     """
-    for axes in _given(layer):
+    for axes in _axes_of(layer):
         places = [axis % rank if -rank <= axis < rank else 0 for axis in axes]
-        # The batch comes first, and an axis that does not exist is none either.
+        # Place 0 is the batch; it also stands for an axis that does not exist.
         if 0 in places or len(set(places)) < len(places):
             written = ", ".join(map(str, axes))
             there_are = ", ".join(map(str, [*range(1, rank), *range(1 - rank, 0)]))
@@ -34,8 +35,8 @@ def check(layer: Any, rank: int, where: str) -> None:
             )
 
 
-def _given(layer: Any) -> Iterator[list[int]]:
-    # An activation that has arguments is a layer of its own.
+def _axes_of(layer: Any) -> Iterator[list[int]]:
+    # An activation with arguments is a layer of its own.
     for owner in (layer, getattr(layer, "activation", None)):
         axis = getattr(owner, "axis", None)
         if axis is not None:

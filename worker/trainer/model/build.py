@@ -1,4 +1,4 @@
-"""Builds and compiles the spec's model, after weighing it without allocating anything."""
+"""Builds and compiles the spec's model, after computing its size without allocating anything."""
 
 import math
 import os
@@ -17,20 +17,20 @@ from fornada.worker.trainer.model.ranks import unfit
 from fornada.worker.trainer.model.trial import REFUSALS, WRAPPED, refused_layer, refused_measure
 from fornada.worker.trainer.process import reset
 
-# While it trains a model holds each parameter, its gradient and two moments of Adam.
+# During training each parameter has three more numbers: its gradient and two moments of Adam.
 _COPIES_IN_TRAINING = 4
 _FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
 class Weight:
-    """What a model takes, known before it is allocated.
+    """The size of a model, computed before it is allocated.
 
     Attributes:
-        parameters: of all layers, trained or not.
-        training_bytes: parameters with their gradients and optimizer state.
-        largest_output_bytes: of one layer for one batch.
-        output_shape: without the batch.
+        parameters: number of parameters of all layers, trainable or not.
+        training_bytes: bytes of the parameters with their gradients and optimizer state.
+        largest_output_bytes: bytes of the largest output of a layer for one batch.
+        output_shape: shape of the model's output without the batch.
     """
 
     parameters: int
@@ -42,12 +42,12 @@ class Weight:
 def build(
     spec: Spec, input_shape: tuple[int, int, int], classes: int, settings: Settings
 ) -> keras.Sequential:
-    """Build and compile the model, its random state set by the spec's seed.
+    """Seed the random numbers with the spec's seed, then build and compile the model.
 
     Args:
         spec: with `classes` resolved.
         input_shape: height, width and channels of an image.
-        classes: how many the data has.
+        classes: number of classes in the data.
         settings: its limits.
 
     Raises:
@@ -56,17 +56,17 @@ def build(
     weight = weigh(spec, input_shape, settings)
     check_output(spec, weight.output_shape, classes)
     keras.config.set_dtype_policy(spec.fit.precision)
-    # After the trial objects above, which drew seeds of their own: a plain script that sets this
-    # seed and builds the same layers gets the same weights.
+    # The seed must come after the trial layers above, which use random numbers too. So a plain
+    # script that sets this seed and builds the same layers gets the same weights.
     reset.seed(spec.data.seed)
     layers = [layer for _, layer in _layers(spec)]
     try:
         model = keras.Sequential([keras.Input(input_shape, name=_input_name(spec)), *layers])
     except REFUSALS as error:
-        # Keras draws the weights here, and an initializer's values may not fit.
+        # Keras creates the weights here, and the values of an initializer may not fit.
         if found := refused_layer(_layers(spec), input_shape):
             raise found from error
-        # What remains is between layers: two of one name.
+        # No layer alone is refused, so the error is between layers: two have the same name.
         raise TrainingFailed(FailureCode.MODEL_INVALID, f"model: {reason(error)}") from error
     model.compile(
         optimizer=make(spec.compile.optimizer, f"compile.{spec.compile.optimizer.class_name}"),
@@ -81,8 +81,8 @@ def prove(spec: Spec, model: keras.Model, example: tuple[Any, ...]) -> None:
 
     Args:
         spec: with `classes` resolved.
-        model: as `build` made it; afterwards it has all of its variables.
-        example: one batch: images, targets, and weights where the spec weighs classes.
+        model: from `build`; afterwards it has all of its variables.
+        example: one batch: images, targets, and weights if the spec has class weights.
 
     Raises:
         TrainingFailed: MODEL_INVALID, naming the part that Keras refuses.
@@ -93,20 +93,20 @@ def prove(spec: Spec, model: keras.Model, example: tuple[Any, ...]) -> None:
     except WRAPPED as error:
         if found := refusal(spec, model, example):
             raise found from error
-        # No part alone: what is left is between them.
+        # No part alone is refused, so the error is between parts.
         raise TrainingFailed(FailureCode.MODEL_INVALID, f"model: {reason(error)}") from error
-    # Keras comes to these at the first training step alone.
+    # Keras uses regularizers of outputs and constraints only at the first training step.
     if any(_is_late(layer) for layer in model.layers) and (found := refusal(spec, model, example)):
         raise found
 
 
 def refusal(spec: Spec, model: keras.Model, example: tuple[Any, ...]) -> TrainingFailed | None:
-    """The part of a model that Keras refuses; None where it refuses no part alone.
+    """Find the part of a model that Keras refuses; None if it refuses no part alone.
 
     Args:
         spec: with `classes` resolved.
-        model: as `build` made it.
-        example: as `prove` takes it.
+        model: from `build`.
+        example: one batch, as for `prove`.
     """
     images, *others = example
     output = keras.KerasTensor((len(images), *model.output_shape[1:]), model.outputs[0].dtype)
@@ -114,7 +114,7 @@ def refusal(spec: Spec, model: keras.Model, example: tuple[Any, ...]) -> Trainin
 
 
 def _refuse_in_16_bits(spec: Spec) -> None:
-    """With TensorFlow Keras adds regularized outputs, of 16 bits, to a loss of 32: an error."""
+    """Refuse regularizers of 16-bit outputs: TensorFlow cannot add them to the 32-bit loss."""
     if spec.fit.precision == "float32" or keras.backend.backend() != "tensorflow":
         return
     for index, item in enumerate(spec.model):
@@ -133,15 +133,15 @@ def _is_late(layer: Any) -> bool:
 
 
 def weigh(spec: Spec, input_shape: tuple[int, int, int], settings: Settings) -> Weight:
-    """Pass shapes through all layers and count parameters, without allocating one.
+    """Compute the size of a model by passing shapes through its layers, without allocating memory.
 
     Args:
         spec: with `classes` resolved.
         input_shape: height, width and channels of an image.
-        settings: `max_parameters` is the limit.
+        settings: its `max_parameters` is the limit.
 
     Raises:
-        TrainingFailed: MODEL_INVALID where the shapes do not fit; RESOURCE_LIMIT.
+        TrainingFailed: MODEL_INVALID when the shapes do not fit; RESOURCE_LIMIT.
     """
     parameters, largest = 0, 0
     with keras.StatelessScope(initialize_variables=False):
@@ -158,7 +158,7 @@ def weigh(spec: Spec, input_shape: tuple[int, int, int], settings: Settings) -> 
             parameters += int(layer.count_params())
             largest = max(largest, spec.data.batch_size * math.prod(flow.shape[1:]))
             _check_size(where, parameters, largest, settings)
-    # Forgets the variables that must never be allocated, and the names that the trial used up.
+    # Drop the trial's variables, which must never be allocated, and free the names of its layers.
     reset.forget()
     return Weight(
         parameters=parameters,
@@ -169,7 +169,7 @@ def weigh(spec: Spec, input_shape: tuple[int, int, int], settings: Settings) -> 
 
 
 def check_output(spec: Spec, output_shape: tuple[int, ...], classes: int) -> None:
-    """Compare what the last layer gives with what the loss needs.
+    """Compare the output of the last layer with the output that the loss needs.
 
     Raises:
         TrainingFailed: MODEL_INVALID, saying which output is expected.
@@ -182,11 +182,11 @@ def check_output(spec: Spec, output_shape: tuple[int, ...], classes: int) -> Non
         FailureCode.MODEL_INVALID,
         f"{last}: the model gives an output of shape {output_shape} for an image; "
         f"{classes} classes with label_mode {spec.data.label_mode} and "
-        f"{spec.compile.loss.class_name} need {expected}. {_way_out(output_shape, expected)}",
+        f"{spec.compile.loss.class_name} need {expected}. {_advice(output_shape, expected)}",
     )
 
 
-def _way_out(output_shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
+def _advice(output_shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
     if len(output_shape) > 1 and output_shape[-1:] == expected:
         return "Put Flatten or GlobalAveragePooling2D before the last Dense."
     return f"Let the model end with Dense: {{units: {'1' if expected == (1,) else 'classes'}}}."
@@ -194,7 +194,7 @@ def _way_out(output_shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
 
 def _check_size(where: str, parameters: int, largest: int, settings: Settings) -> None:
     memory, whose = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), "this host has"
-    # Beyond its own limit TensorFlow ends the process without a word.
+    # When TensorFlow reaches this limit, it ends the process without a message.
     if (most := memory_limit()) is not None and most < memory:
         memory, whose = most, "FORNADA_MAX_MEMORY_BYTES allows"
     if parameters > settings.max_parameters:
@@ -213,12 +213,12 @@ def _check_size(where: str, parameters: int, largest: int, settings: Settings) -
 
 
 def _layers(spec: Spec) -> list[tuple[str, Any]]:
-    """Fresh layers, each with the name under which a failure speaks of it."""
+    """New layers, each with its name in messages."""
     layers: list[tuple[str, Any]] = []
     for index, item in enumerate(spec.model):
         where = f"model.{index}.{item.class_name}"
         if item.class_name == "Input":
-            # The spec's reader has compared its shape with the images'; `build` takes its name.
+            # Its shape has been checked when the spec was read. `build` uses its name.
             continue
         if item.class_name == "MinPooling2D":
             layers += [(where, layer) for layer in _min_pooling(item, where)]
@@ -228,14 +228,16 @@ def _layers(spec: Spec) -> list[tuple[str, Any]]:
 
 
 def _input_name(spec: Spec) -> str | None:
-    """The name of the model's input, where the spec gives one; None: Keras numbers it."""
+    """Name that the spec gives the model's input; None lets Keras choose one."""
     names = (item.arguments["name"] for item in spec.model if item.class_name == "Input")
     name = next(names, None)
     return None if name is None else str(name)
 
 
 def _min_pooling(item: KerasObject, where: str) -> list[Any]:
-    """The minimum is the negative of the negatives' maximum; made of Keras's own layers, so that
-    the saved model loads without Fornada."""
+    """Compute the minimum as the negated maximum of the negated values.
+
+    Keras's own layers do this, so the saved model loads without Fornada.
+    """
     pooling = make(KerasObject("MaxPooling2D", item.arguments), where)
     return [keras.layers.Rescaling(-1.0), pooling, keras.layers.Rescaling(-1.0)]

@@ -1,7 +1,7 @@
-"""From a spec's words to Keras objects, through the table below and nothing else.
+"""Creates the Keras objects that a spec names, from the table below and nothing else.
 
-Keras's own deserialization forbids some things; this allows some. A class that is not in the
-table cannot be built, whatever the spec says.
+Keras's own deserialization forbids certain classes. This module allows only certain classes: one
+that is not in the table cannot be created, whatever the spec says.
 """
 
 import re
@@ -44,8 +44,8 @@ METRIC_FUNCTIONS = frozenset(
     }
 )
 _CALLBACKS = "EarlyStopping ReduceLROnPlateau SwapEMAWeights TerminateOnNaN"
-# An activation with arguments is the layer of that name: Keras saves and loads it in place of a
-# function, which a function with bound arguments would not survive.
+# An activation with arguments becomes a layer, because Keras can save and load a layer there, but
+# not a function with bound arguments.
 _ACTIVATIONS = {
     "elu": "ELU",
     "leaky_relu": "LeakyReLU",
@@ -54,8 +54,8 @@ _ACTIVATIONS = {
 }
 
 
-def _houses() -> dict[str, Any]:
-    houses = {
+def _classes() -> dict[str, Any]:
+    names_by_module = {
         keras.layers: _LAYERS,
         keras.initializers: _INITIALIZERS,
         keras.regularizers: _REGULARIZERS,
@@ -66,22 +66,26 @@ def _houses() -> dict[str, Any]:
         keras.metrics: _METRICS,
         keras.callbacks: _CALLBACKS,
     }
-    return {name: getattr(house, name) for house, names in houses.items() for name in names.split()}
+    return {
+        name: getattr(module, name)
+        for module, names in names_by_module.items()
+        for name in names.split()
+    }
 
 
-# Every class that a spec can bring to life, by its name.
-CLASSES = _houses()
+# Every class that a spec may create, by its name.
+CLASSES = _classes()
 
 
 def make(item: KerasObject, where: str) -> Any:
-    """Build one Keras object with all that its arguments hold.
+    """Create a Keras object, and the objects in its arguments.
 
     Args:
-        item: its class name is one of the catalogue's.
-        where: what a failure calls it, `model.3.Conv2D`.
+        item: its class name must be in the catalogue.
+        where: name of the object in messages, such as `model.3.Conv2D`.
 
     Raises:
-        TrainingFailed: no such class, or Keras refuses the arguments.
+        TrainingFailed: the class is not in the table, or Keras refuses the arguments.
     """
     if item.class_name in METRIC_FUNCTIONS:
         return item.class_name
@@ -111,15 +115,15 @@ def _value(value: Any, where: str) -> Any:
 
 
 def reason(error: Exception) -> str:
-    """What Keras says, as one sentence: no colours, no list of the call's arguments."""
+    """The message of Keras's error as one sentence, without colours and lists of arguments."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    # TensorFlow tells the story of an operation before, and its place in the graph behind.
+    # TensorFlow puts the origin of the operation before the reason, and its graph node after it.
     if text.startswith("Graph execution error"):
         text = text.split("\n\t [[{{node", 1)[0].rsplit("\n", 1)[-1]
     text = re.sub(r"^\{\{function_node [^}]*\}\} ", "", text)
     text = re.split(r" for '\{\{node| \[Op:", text, maxsplit=1)[0]
     text = text.split("\n\nArguments received by", 1)[0]
     text = re.sub(r"^Exception encountered when calling [\w.]+\(\)\.\s*", "", text)
-    # Keras numbers its inputs and names layers itself, which says nothing about a spec.
+    # These names are Keras's own; a user cannot find them in the spec.
     text = re.sub(r"^Input 0 with name '[^']*' of layer '[^']*' is", "the input is", text)
     return re.sub(r"\s+", " ", text).strip()

@@ -1,6 +1,7 @@
-"""What a layer can be told and cannot do with the shape of its input.
+"""Finds arguments of a layer that do not fit the shape of its input.
 
-Keras refuses these as well, with words that say nothing about a spec, or at the first batch.
+Keras refuses these too, but its messages do not name parts of the spec, or come only at the first
+batch.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,16 +9,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-# Of an input, without the batch.
+# Shape of an input, without the batch.
 Shape: TypeAlias = tuple[int, ...]
 
 
 def unfit(layer: Any, shape: Shape) -> str | None:
-    """Why a layer cannot take an input of this shape.
+    """Why a layer cannot take an input of this shape; None if it can.
 
     Args:
-        layer: of Keras, not built yet.
-        shape: of its input, for one image.
+        layer: a Keras layer that is not built yet.
+        shape: shape of its input for one image.
     """
     check = _CHECKS.get(type(layer).__name__)
     return _regularized(layer) or (check(layer, shape) if check else None)
@@ -38,10 +39,12 @@ def _noise(layer: Any, shape: Shape) -> str | None:
     noise, full = layer.noise_shape, (None, *shape)
     if noise is None:
         return None
-    # Both are aligned at their ends, as in any broadcast.
+    # The last axes are compared first, as in any broadcast.
     pairs = zip(reversed(noise), reversed(full), strict=False)
-    batch = all(its is not None for its in noise) or len(noise) == len(full)
-    if len(noise) <= len(full) and batch and all(its in (1, None, one) for its, one in pairs):
+    # None stands for the input's size, so the shapes must then have the same number of axes.
+    same_axes = all(size is not None for size in noise) or len(noise) == len(full)
+    fits = all(size in (1, None, input_size) for size, input_size in pairs)
+    if len(noise) <= len(full) and same_axes and fits:
         return None
     return (
         f"noise_shape {list(noise)} does not fit its input, whose shape for an image is {shape}. "
@@ -56,7 +59,7 @@ def _image(layer: Any, shape: Shape) -> str | None:
 
 
 def _rescaling(layer: Any, shape: Shape) -> str | None:
-    # Keras spreads an input of one value over a list, and says that its shape stays.
+    # Keras would broadcast an input of one value over the list, but report an unchanged shape.
     for name in ("scale", "offset"):
         count = np.size(getattr(layer, name))
         if count not in (1, shape[-1] if shape else 1):

@@ -1,4 +1,4 @@
-"""Writes fornada/spec/catalogue/keras_signatures.json: what Keras says of its own classes.
+"""Writes fornada/spec/catalogue/keras_signatures.json: names and arguments of Keras's classes.
 
 Run `python -P -m fornada.worker.trainer.model.signatures` after Keras or the catalogue has changed.
 """
@@ -16,12 +16,12 @@ from fornada.spec.catalogue import FAMILIES
 from fornada.spec.catalogue.signatures import BORROWED
 
 TARGET = Path(catalogue.__file__).with_name("keras_signatures.json")
-# Names in Keras's modules that are no choice for a spec.
+# Names in Keras's modules that a spec cannot use.
 _TOOLS = frozenset({"deserialize", "get", "serialize", "legacy", "schedules"})
 
 
 def generate() -> dict[str, Any]:
-    """All public names of each family, and the arguments of those the catalogue knows."""
+    """All public names of each family, and the arguments of those in the catalogue."""
     return {
         "keras": keras.__version__,
         "names": {name: _names(name) for name in FAMILIES},
@@ -32,26 +32,26 @@ def generate() -> dict[str, Any]:
     }
 
 
-def _house(family: str) -> Any:
+def _module(family: str) -> Any:
     return keras.optimizers.schedules if family == "schedules" else getattr(keras, family)
 
 
 def _names(family: str) -> list[str]:
-    public = (name for name in vars(_house(family)) if not name.startswith("_"))
+    public = (name for name in vars(_module(family)) if not name.startswith("_"))
     return sorted(set(public) - _TOOLS)
 
 
 def _arguments(family: str, name: str) -> dict[str, dict[str, Any]]:
     if name in BORROWED or (family == "metrics" and name.islower()):
-        # MinPooling2D is ours; a metric's function is given by name alone.
+        # MinPooling2D is Fornada's own. A metric that is a function takes no arguments in a spec.
         return {}
-    keras_class = getattr(_house(family), name)
+    keras_class = getattr(_module(family), name)
     parameters = dict(inspect.signature(keras_class).parameters)
     if family == "activations":
         del parameters["x"]
     catches_more = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     if inspect.isclass(keras_class) and issubclass(keras_class, keras.Layer) and catches_more:
-        # What a layer passes on to Layer itself: name, trainable, …
+        # Arguments that a layer passes on to `Layer`: name, trainable, …
         inherited = inspect.signature(keras.Layer.__init__).parameters
         parameters = {**inherited, **parameters}
         parameters = {n: p for n, p in parameters.items() if n not in ("self", "kwargs")}
@@ -66,7 +66,7 @@ def _arguments(family: str, name: str) -> dict[str, dict[str, Any]]:
 
 
 def render() -> str:
-    """The file's text."""
+    """The text of the file."""
     return json.dumps(generate(), indent=1, sort_keys=False) + "\n"
 
 

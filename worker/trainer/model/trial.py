@@ -1,7 +1,7 @@
 """Finds the part of a model that Keras refuses, by passing shapes through each part alone.
 
-Keras finds most of it out while it traces the first step, and then names an operation of the
-backend instead of the layer or metric of the spec.
+Keras finds most of these errors when it traces the first step. Then its message names an operation
+of the backend, not the layer or metric of the spec.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +18,7 @@ from fornada.spec import KerasObject, Spec
 from fornada.worker.trainer.failures import TrainingFailed
 from fornada.worker.trainer.model.keras_objects import METRIC_FUNCTIONS, make, reason
 
-# What Keras and its backends raise where shapes and arguments do not fit.
+# Exceptions of Keras and its backends when shapes and arguments do not fit.
 REFUSALS: tuple[type[Exception], ...] = (
     ValueError,
     TypeError,
@@ -27,21 +27,21 @@ REFUSALS: tuple[type[Exception], ...] = (
     tf.errors.InvalidArgumentError,
     tf.errors.UnimplementedError,
 )
-# And what Keras wraps some of these in.
+# Keras wraps some of these in a RuntimeError.
 WRAPPED: tuple[type[Exception], ...] = (*REFUSALS, RuntimeError)
-# A part of a model: how a failure calls it, and its work with shapes alone.
+# A part of a model: its name in messages, and a function that passes shapes through it.
 Part: TypeAlias = tuple[str, Callable[[], object]]
 
 
 def blank_batch(
     spec: Spec, input_shape: tuple[int, ...], classes: int
 ) -> tuple[NDArray[np.float32], ...]:
-    """One image of nothing, with its target, and its weight where the spec weighs classes.
+    """One image of zeros with its target, and its weight if the spec has class weights.
 
     Args:
         spec: its label mode.
-        input_shape: of an image.
-        classes: how many the data has.
+        input_shape: shape of an image.
+        classes: number of classes in the data.
     """
     outputs = {"binary": (1,), "categorical": (classes,), "int": ()}[spec.data.label_mode]
     shapes = [input_shape, outputs, *([()] if spec.fit.class_weight else [])]
@@ -51,32 +51,32 @@ def blank_batch(
 def refused_layer(
     layers: Iterable[tuple[str, Any]], input_shape: tuple[int, ...]
 ) -> TrainingFailed | None:
-    """The first layer that Keras refuses; None where it refuses none alone.
+    """The first layer that Keras refuses; None if it refuses no layer alone.
 
     Args:
-        layers: fresh, each with the name under which a failure speaks of it.
-        input_shape: of an image.
+        layers: new layers, each with its name in messages.
+        input_shape: shape of an image.
     """
-    # No weight is allocated a second time.
+    # In this scope Keras allocates no weights.
     with keras.StatelessScope(initialize_variables=False):
-        return _first(_of_layers(layers, keras.KerasTensor((None, *input_shape))))
+        return _first_refused(_layer_parts(layers, keras.KerasTensor((None, *input_shape))))
 
 
 def refused_measure(
     spec: Spec, output: keras.KerasTensor, others: Iterable[Any]
 ) -> TrainingFailed | None:
-    """The loss or the first metric that Keras refuses; None where it refuses none alone.
+    """The first metric, or the loss, that Keras refuses; None if it refuses none of them alone.
 
     Args:
         spec: with `classes` resolved.
-        output: of the model for a batch.
-        others: of a batch: targets, and weights where the spec weighs classes.
+        output: the model's output for a batch.
+        others: targets of the batch, and weights if the spec has class weights.
     """
     targets, *weights = (keras.KerasTensor(array.shape, str(array.dtype)) for array in others)
-    return _first(_of_compile(spec, (targets, output, *weights)))
+    return _first_refused(_compile_parts(spec, (targets, output, *weights)))
 
 
-def _first(parts: Iterable[Part]) -> TrainingFailed | None:
+def _first_refused(parts: Iterable[Part]) -> TrainingFailed | None:
     for where, work in parts:
         try:
             work()
@@ -88,7 +88,7 @@ def _first(parts: Iterable[Part]) -> TrainingFailed | None:
     return None
 
 
-def _of_layers(layers: Iterable[tuple[str, Any]], flow: Any) -> Iterator[Part]:
+def _layer_parts(layers: Iterable[tuple[str, Any]], flow: Any) -> Iterator[Part]:
     for where, layer in layers:
         given, given_to = flow, layer
         outputs: list[Any] = []
@@ -96,10 +96,10 @@ def _of_layers(layers: Iterable[tuple[str, Any]], flow: Any) -> Iterator[Part]:
         (flow,) = outputs
         how = {"training": True} if layer._call_has_training_arg else {}
         yield where, lambda: _trace(given_to, given, **how)  # noqa: B023 - called at once
-        yield from _of_weights(where, layer)
+        yield from _weight_parts(where, layer)
 
 
-def _of_weights(where: str, layer: Any) -> Iterator[Part]:
+def _weight_parts(where: str, layer: Any) -> Iterator[Part]:
     """The regularizers and constraints of a layer's weights."""
     for weight in layer.weights:
         shape = keras.KerasTensor(weight.shape)
@@ -109,7 +109,7 @@ def _of_weights(where: str, layer: Any) -> Iterator[Part]:
                 yield place, lambda: _trace(function, shape)  # noqa: B023 - called at once
 
 
-def _of_compile(spec: Spec, batch: tuple[Any, ...]) -> Iterator[Part]:
+def _compile_parts(spec: Spec, batch: tuple[Any, ...]) -> Iterator[Part]:
     for metric in spec.compile.metrics:
         if metric.class_name not in METRIC_FUNCTIONS:
             yield _place(metric), lambda: _measure(metric, *batch)  # noqa: B023 - called at once

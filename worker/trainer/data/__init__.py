@@ -1,1 +1,1 @@
-"""Images on disk become arrays: listed, checked, decoded and ordered as Keras would."""
+"""Turns image files into arrays: lists, checks, decodes and orders them as Keras would."""

@@ -1,8 +1,8 @@
-"""Reads how many pixels an image file claims, before a decoder allocates them.
+"""Reads how many pixels an image file claims to have, before a decoder allocates them.
 
-Every format that TensorFlow decodes, told by the first bytes as TensorFlow tells it, whatever the
-file is called. A file is refused here only where no decoder could read it, or by its size: all
-else is for the decoder to judge.
+It knows every format that TensorFlow decodes. Like TensorFlow it takes the format from the first
+bytes, not from the file's name. It refuses only a file that no decoder could read, or that is too
+large. The decoder finds all other errors.
 """
 
 import struct
@@ -17,18 +17,18 @@ _JPEG = b"\xff\xd8\xff"
 _GIF = b"GIF8"
 _BMP = b"BM"
 
-# JPEG markers without a length behind them: TEM, RSTn, SOI.
+# JPEG markers that are not followed by a length: TEM, RSTn, SOI.
 _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
-# Start of frame, which holds the size; C4, C8 and CC are other things.
+# Markers of a start of frame, which holds the size. C4, C8 and CC mean something else.
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-# End of the image, and start of a scan: the frame comes before either.
+# End of the image, and start of a scan. The frame must come before them.
 _END_MARKERS = frozenset({0xD9, 0xDA})
-# TensorFlow wants so many bytes before it looks into a BMP file.
+# TensorFlow refuses a BMP file with fewer bytes.
 _BMP_BYTES = 32
-# Size in bytes of the header that OS/2 wrote.
+# Size in bytes of the header of an OS/2 BMP file.
 _OS2 = 12
-# Files that people often give another name, by what stands at which place.
-_STRANGERS = (
+# Formats that are not supported but often renamed: offset, bytes at that offset, name.
+_UNSUPPORTED = (
     (4, b"ftypavif", "AVIF"),
     (4, b"ftyp", "HEIC or video"),
     (0, b"II*\0", "TIFF"),
@@ -41,18 +41,18 @@ _STRANGERS = (
 
 
 class NoImage(Exception):  # a finding about a file, reported and never fatal alone
-    """Why a file is no image that can be decoded, in a few words."""
+    """The reason, in a few words, why a file is not an image that can be decoded."""
 
 
 class Frame(NamedTuple):
     """The start of frame of a JPEG file.
 
     Attributes:
-        marker: which process the file was written with: 0xC0 is baseline.
-        bits: of each colour of a pixel.
+        marker: kind of JPEG; 0xC0 is baseline.
+        bits: bits of each colour of a pixel.
         height: in pixels.
         width: in pixels.
-        components: colours of a pixel: 1 is grayscale, 4 is CMYK.
+        components: number of colours of a pixel: 1 is grayscale, 4 is CMYK.
     """
 
     marker: int
@@ -63,13 +63,13 @@ class Frame(NamedTuple):
 
 
 def pixels(content: bytes) -> int:
-    """How many pixels decoding this file would allocate, at most; of all frames for a GIF.
+    """Most pixels that decoding this file would allocate; for a GIF, those of all frames.
 
     Args:
         content: the whole file.
 
     Raises:
-        NoImage: the file is empty, of a format that is not read, or has no header.
+        NoImage: the file is empty, has an unsupported format, or has no header.
     """
     if not content:
         raise NoImage("the file is empty")
@@ -92,8 +92,8 @@ def _reader(content: bytes) -> Callable[[bytes], int]:
         return webp.pixels
     if jxl.is_jxl(content):
         return jxl.pixels
-    for at, begin, name in _STRANGERS:
-        if content.startswith(begin, at):
+    for at, signature, name in _UNSUPPORTED:
+        if content.startswith(signature, at):
             raise NoImage(f"{name} files are not read; convert it to PNG or JPEG")
     raise NoImage("not a PNG, JPEG, GIF, BMP, WebP or JPEG XL file")
 
@@ -108,18 +108,19 @@ def _png(content: bytes) -> int:
         if kind[:1].isupper():
             iphone = " (CgBI: written for iPhones only)" if kind == b"CgBI" else ""
             raise NoImage(f"no header at the beginning of the PNG file{iphone}")
-        # libpng passes over chunks that it does not know, even before the header.
+        # libpng skips chunks that it does not know, even before the header.
         at += 12 + int(length)
 
 
 def _bmp(content: bytes) -> int:
     if len(content) < _BMP_BYTES:
         raise NoImage("the file ends inside its header")
-    # The height is negative where rows go from top to bottom.
+    # The height is negative when rows go from top to bottom.
     header, width, height = struct.unpack_from("<Iii", content, 14)
     claimed = abs(int(width) * int(height))
-    # TensorFlow reads two numbers of OS/2's header as one. It decodes no more pixels than there
-    # are bytes, and the decoder tells better why it refuses the file.
+    # In an OS/2 header these are smaller numbers, and TensorFlow reads two of them as one. But it
+    # never decodes more pixels than the file has bytes, and its error explains more than this
+    # function could.
     return min(claimed, len(content)) if header == _OS2 else claimed
 
 
@@ -129,12 +130,12 @@ def _jpeg(content: bytes) -> int:
 
 
 def jpeg_frame(content: bytes) -> Frame:
-    """The first frame of a JPEG file; bytes between segments are passed over, as libjpeg does.
+    """The first frame of a JPEG file. Bytes between segments are skipped, as in libjpeg.
 
     Raises:
-        NoImage: there is none.
-        IndexError: the file ends before it.
-        struct.error: the file ends inside it.
+        NoImage: the file has no frame.
+        IndexError: the file ends before the frame.
+        struct.error: the file ends inside the frame.
     """
     at = 2
     while True:
@@ -150,36 +151,36 @@ def jpeg_frame(content: bytes) -> Frame:
         if marker in _END_MARKERS:
             raise NoImage("no frame in the JPEG file")
         if marker and marker not in _BARE_MARKERS:
-            # A length that does not count itself is passed over all the same.
+            # A length counts its own two bytes. One that is smaller is taken as 2.
             at += max(2, int(struct.unpack_from(">H", content, at)[0]))
 
 
 def _gif(content: bytes) -> int:
     frames = []
-    # Of a file that is cut off the decoder gives the frames before the cut.
+    # If the file is cut off, the decoder still gives the frames before the cut.
     with suppress(struct.error, IndexError):
         for frame in _gif_frames(content, 13 + _palette(content[10])):
             frames.append(frame)
     if not frames:
         raise NoImage("no frame in the GIF file")
-    # Each frame is read, and all are laid onto one that is as wide and as high as any. The size
-    # of the screen, which the header tells, is not used.
+    # The decoder reads every frame and draws all of them onto an image as wide as the widest and
+    # as high as the highest. It does not use the screen size of the header.
     largest = max(w for w, _ in frames) * max(h for _, h in frames)
     return int(max(sum(w * h for w, h in frames), largest))
 
 
 def _gif_frames(content: bytes, at: int) -> Iterator[tuple[int, int]]:
-    """Size of every frame: the decoder reads them all, even to give the first."""
+    """Size of every frame. The decoder reads all frames, even to return only the first."""
     while True:
         if content[at] == 0x2C:
             width, height, flags = struct.unpack_from("<HHB", content, at + 5)
             yield width, height
             at = _after_blocks(content, at + 11 + _palette(flags))
         elif content[at] == 0x21:
-            # giflib reads one block and then those up to an empty one, though the first be empty.
+            # giflib reads one block, even an empty one, and then all blocks up to an empty one.
             at = _after_blocks(content, at + 3 + content[at + 2])
         else:
-            # The end of the file, or what the decoder takes for it.
+            # The end of the file, or a byte that the decoder takes for it.
             return
 
 

@@ -1,4 +1,4 @@
-"""Reads the file of an image, and looks at it before a decoder does."""
+"""Reads an image file, and checks its size before a decoder gets it."""
 
 import os
 import stat
@@ -8,10 +8,10 @@ from fornada.data.digests import Stamp, stamp
 from fornada.data.fingerprint import digest
 from fornada.worker.trainer.data.headers import NoImage, pixels
 
-# No file of a listed format needs more bytes a pixel (16-bit RGBA), but for some header.
+# No supported format needs more bytes a pixel (16-bit RGBA) and more bytes for its header.
 _BYTES_A_PIXEL = 8
 _HEADER_BYTES = 1024**2
-# Without O_NONBLOCK a pipe that is named like an image would hold us here for ever.
+# Without O_NONBLOCK, opening a pipe that is named like an image would wait for ever.
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -19,10 +19,10 @@ class Read(NamedTuple):
     """A file that looks like an image.
 
     Attributes:
-        content: all of it.
-        pixels: how many it claims to have.
+        content: all bytes of the file.
+        pixels: number of pixels, by the file's header.
         digest: `size sha256`.
-        stamp: of the open file, before it was read.
+        stamp: stamp of the open file before it was read.
     """
 
     content: bytes
@@ -35,12 +35,12 @@ def read(path: str, max_pixels: int) -> Read:
     """Read a file.
 
     Args:
-        path: of the file.
-        max_pixels: a larger image is refused by its header.
+        path: path of the file.
+        max_pixels: an image whose header claims more pixels is refused.
 
     Raises:
-        NoImage: it is no image, or too large.
-        OSError: it cannot be read.
+        NoImage: the file is not an image, or too large.
+        OSError: the file cannot be read.
     """
     fd = os.open(path, _OPEN)
     try:

@@ -1,7 +1,7 @@
-"""Reads how many pixels a JPEG XL file claims.
+"""Reads how many pixels a JPEG XL file claims to have.
 
-ISO/IEC 18181-1 describes the size, ISO/IEC 18181-2 the boxes that may lie around it. A frame may be
-larger than the image; its size is compressed with the rest, so that only the decoder knows it.
+ISO/IEC 18181-1 describes the size, ISO/IEC 18181-2 the boxes that may be around the image. A frame
+may be larger than the image, but its size is compressed, so only the decoder knows it.
 """
 
 import struct
@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 _STREAM = b"\xff\x0a"
 _BOXES = b"\0\0\0\x0cJXL \r\n\x87\n"
-# The mark, and the longest way to write a size.
+# Bytes of the signature and of the longest encoding of a size.
 _SIZE_BYTES = 2 + 9
-# Width to height, for each way to say so; the first is none of them.
+# Width to height for each code of a ratio. Code 0 means that the width is given instead.
 _RATIOS = ((0, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
 
@@ -47,7 +47,7 @@ def _side(bits: "_Bits", *, small: bool) -> int:
 
 
 class _Bits:
-    """Takes numbers off the beginning, the lowest bit first."""
+    """Reads numbers from the beginning of some bytes, the lowest bit first."""
 
     def __init__(self, content: bytes) -> None:
         self._left = int.from_bytes(content, "little")
@@ -59,13 +59,13 @@ class _Bits:
 
 
 def _unboxed(content: bytes) -> bytes:
-    """The beginning of the image's own bytes, which may lie in several boxes."""
+    """The first bytes of the image itself, which may be in several boxes."""
     stream = b""
     for kind, inside in _boxes(content):
         if kind == b"jxlc":
             return inside
         if kind == b"jxlp":
-            # A number of the part comes first.
+            # The first four bytes are the number of the part.
             stream += inside[4:]
         if len(stream) >= _SIZE_BYTES:
             break
@@ -73,7 +73,7 @@ def _unboxed(content: bytes) -> bytes:
 
 
 def _boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind of each box, and the beginning of what is in it."""
+    """Kind of each box, and the first bytes of its content."""
     at = 0
     while at + 8 <= len(content):
         size, kind = struct.unpack_from(">I4s", content, at)
@@ -81,7 +81,7 @@ def _boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         if size == 1 and at + 16 <= len(content):
             (size,) = struct.unpack_from(">Q", content, at + 8)
             header = 16
-        # The last box may leave its size open.
+        # The last box may have size 0: it reaches to the end of the file.
         end = at + size if size else len(content)
         yield kind, content[at + header : min(end, at + header + 4 + _SIZE_BYTES)]
         at = max(end, at + header)

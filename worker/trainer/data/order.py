@@ -1,4 +1,4 @@
-"""Which image comes when."""
+"""The order of the images in an epoch."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""What an engine asks of the pixels of a set."""
+"""The interface through which an engine reads the pixels of a set."""
 
 from typing import Any, Protocol
 
@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 
 class Pixels(Protocol):
-    """The images of a set: an array, a map of a file, or files that are decoded when asked for.
+    """The images of a set: an array, a mapped file, or files that are decoded on each access.
 
-    Any thread may gather, and several may at once.
+    Several threads may read it at once.
     """
 
     @property
@@ -32,11 +32,11 @@ class Pixels(Protocol):
 
 
 class Rows:
-    """Some of the images of another, in an order of their own.
+    """Some images of another set of pixels, in another order.
 
     Args:
-        pixels: all.
-        positions: of those that are meant, shape (count,).
+        pixels: all images.
+        positions: positions of the wanted images, shape (count,).
     """
 
     def __init__(self, pixels: Pixels, positions: NDArray[np.int64]) -> None:

@@ -1,4 +1,4 @@
-"""Says in plain words why TensorFlow cannot decode a file, and what to do."""
+"""Explains why TensorFlow cannot decode a file, and says what to do."""
 
 import re
 import struct
@@ -10,13 +10,12 @@ from fornada.worker.trainer.data.headers import NoImage, jpeg_frame
 _LONGEST = 200
 _CUT = "the file is cut off: its end is missing"
 _CMYK = 4
-# Where a BMP file says how large its second header is, how many bits a pixel has, and how they
-# are compressed.
+# Offsets in a BMP file: size of the second header, bits of a pixel, kind of compression.
 _BMP_HEADER, _BMP_BITS, _BMP_COMPRESSION = 14, 28, 30
 _OS2 = 12
-# Ways of compression under which pixels lie as they are: none, and with bit masks.
+# Kinds of compression that leave the pixels as they are: none, and bit masks.
 _UNCOMPRESSED = (0, 3)
-# Lines of an error that say where in the program it arose, and not why.
+# Lines of an error that say where in the program it happened, but not why.
 _WHERE = re.compile(r"Graph execution error|Detected at node|File \"|\[\[\{\{|\s*$")
 
 
@@ -25,9 +24,9 @@ class Undecoded:
     """A file that TensorFlow did not decode.
 
     Attributes:
-        said: TensorFlow's own reason.
+        said: TensorFlow's reason.
         content: the whole file.
-        color_mode: that it was asked for: grayscale, rgb or rgba.
+        color_mode: the color mode to decode to: grayscale, rgb or rgba.
     """
 
     said: str
@@ -39,11 +38,11 @@ def why(message: str, content: bytes, color_mode: str) -> str:
     """Why a file was not decoded.
 
     Args:
-        message: of TensorFlow's error.
+        message: message of TensorFlow's error.
         content: the whole file.
-        color_mode: that it was asked for.
+        color_mode: the color mode to decode to.
     Returns:
-        One line; TensorFlow's own words where there are none better.
+        One line. It is TensorFlow's own reason if this module has no better one.
     """
     said = _said(message)
     for phrase, explain in _REASONS:
@@ -53,7 +52,7 @@ def why(message: str, content: bytes, color_mode: str) -> str:
 
 
 def _said(message: str) -> str:
-    """The reason in an error's message, without where it arose."""
+    """The reason in an error's message, without the place where it happened."""
     text = message.split(" [Op:", 1)[0]
     lines = [line.strip() for line in text.splitlines() if not _WHERE.match(line.strip())]
     return lines[-1].rsplit("}} ", 1)[-1] if lines else "TensorFlow gives no reason"
@@ -88,7 +87,7 @@ def _jpeg(failure: Undecoded) -> str:
         return "a lossless or hierarchical JPEG file, which is not read; convert it to PNG"
     if frame.components == _CMYK and failure.color_mode == "grayscale":
         return _only("JPEG (CMYK)", "rgb")(failure)
-    # Whole files end with this marker, though more may follow.
+    # A complete file holds this end marker, though more bytes may follow it.
     return "the JPEG file is broken" if b"\xff\xd9" in failure.content else _CUT
 
 
@@ -133,7 +132,7 @@ def _jxl(_: Undecoded) -> str:
     return "the JPEG XL file is broken or cut off"
 
 
-# What TensorFlow says, and what to say instead; the first that fits.
+# A phrase in TensorFlow's message, and a function that gives a better reason. The first match wins.
 _REASONS: tuple[tuple[str, Callable[[Undecoded], str]], ...] = (
     ("JPEG does not support", _only("JPEG", "grayscale or rgb")),
     ("channels must be 0 or 3 for GIF", _only("GIF", "rgb")),

@@ -1,4 +1,4 @@
-"""The images of a set that is decoded anew each time: from files, epoch by epoch."""
+"""The images of a set that is decoded again in each epoch, from its files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,13 +16,13 @@ from fornada.worker.trainer.failures import TrainingFailed
 
 
 class Files:
-    """Files as `fornada.worker.trainer.data.sets.Pixels`: float32, or uint8 where they are rounded.
+    """Image files as `fornada.worker.trainer.data.pixels.Pixels`.
 
     Args:
-        folder: that they lie in.
-        digests: of each file's bytes, by its path in the folder; all were decoded before.
-        decoder: for their look.
-        rounded: whether the pixels are rounded to bytes.
+        folder: folder of the files.
+        digests: digest of each file by its path in the folder. All have been decoded before.
+        decoder: decodes them to the wanted size and colours.
+        rounded: whether pixels are rounded to uint8; otherwise they are float32.
     """
 
     def __init__(
@@ -80,8 +80,9 @@ class Files:
 
 
 def as_dtype(images: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Pixels as float32, or rounded to bytes; some ways of resizing leave 0-255."""
+    """Convert pixels to float32, or round them to uint8."""
     if dtype == np.uint8 and images.dtype != np.uint8:
+        # Some ways of resizing give values outside 0-255.
         images = np.rint(images).clip(0, 255)
     return images.astype(dtype, copy=False)
 

@@ -10,15 +10,15 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from statistics import median
 
-# Threads beside one a core, for files that disks and networks are slow to give.
+# Threads in addition to one a core, because some wait for a slow disk or network.
 _WAITING = 2
-# Files that are waited for so long each, in seconds, do not come from memory.
+# A file that takes longer than this to arrive does not come from memory.
 _SLOW_S = 5e-5
-# So many of a turn tell.
-_TELLING = 16
-# While files are slow, one turn in so many is taken alone, to see whether they still are.
+# How many files of a turn are timed.
+_TIMED = 16
+# While files are slow, one turn in so many is still taken alone, to measure whether they still are.
 ALONE = 64
-# How long the one who waits for the threads goes without asking whether it should end.
+# How often `check` is called while waiting for the threads.
 _CHECK_S = 0.2
 
 
@@ -29,10 +29,15 @@ def in_threads(
     *,
     most: int | None = None,
 ) -> Iterator[int]:
-    """What the work on each range gives, in order; one thread a core, and some for slow disks.
+    """Run `work` on each range in threads: one a core, and a few more for slow disks.
 
     Args:
-        most: no more threads than these.
+        work: the work on one range.
+        ranges: the ranges.
+        check: called several times a second; an exception from it ends the work.
+        most: largest number of threads.
+    Returns:
+        The results of `work`, in the order of the ranges.
     """
     threads = len(os.sched_getaffinity(0)) + _WAITING
     threads = threads if most is None else min(threads, most)
@@ -58,15 +63,15 @@ def _result(future: Future[int], check: Callable[[], None]) -> int:
 
 
 def spans(count: int, most: int) -> Iterator[range]:
-    """All positions, cut into ranges."""
+    """All positions up to `count`, cut into ranges of at most `most`."""
     return (range(start, min(start + most, count)) for start in range(0, count, most))
 
 
 class Turns:
-    """Lets one thread read at a time while files come from memory; the others decode.
+    """Lets only one thread read at a time while files come from memory; the others decode.
 
-    To read those is Python's own work, and threads that share it spend twice the time on handing
-    it over. Where a disk or a network is slow to give files, all read at once.
+    Reading from memory is work of the Python interpreter, and threads that share the interpreter
+    take twice the time. When files come from a slow disk or network, all threads read at once.
     """
 
     def __init__(self) -> None:
@@ -76,24 +81,24 @@ class Turns:
 
     @contextmanager
     def take(self) -> Iterator[Callable[[], None]]:
-        """While files are read; what it gives is to be called after each of them."""
+        """Read files inside this context, and call the function that it gives after each file."""
         if self._slow and next(self._taken) % ALONE:
             yield lambda: None
             return
         clock: list[float] = []
 
         def one_more() -> None:
-            if len(clock) <= _TELLING:
+            if len(clock) <= _TIMED:
                 clock.append(_waited())
 
         with self._lock:
             one_more()
             yield one_more
-            # Most of them: a few may have waited for another thread.
+            # The median, because a few files may have waited for another thread.
             waits = [after - before for before, after in itertools.pairwise(clock)]
             self._slow = bool(waits) and median(waits) > _SLOW_S
 
 
 def _waited() -> float:
-    """Seconds that this thread was not busy, since an arbitrary moment."""
+    """Seconds that this thread has waited, counted from an arbitrary moment."""
     return time.monotonic() - time.thread_time()

@@ -1,6 +1,6 @@
-"""Reads how many pixels a WebP file claims.
+"""Reads how many pixels a WebP file claims to have.
 
-The container is described in RFC 9649; what is accepted beyond it is libwebp's
+RFC 9649 describes the container. What is accepted beyond it follows libwebp
 (`src/dec/webp_dec.c`, `ParseHeadersInternal`).
 """
 
@@ -17,7 +17,7 @@ def is_webp(content: bytes) -> bool:
 
 
 def pixels(content: bytes) -> int:
-    """How many pixels decoding the file would allocate, at most; of one frame.
+    """Most pixels that decoding one frame of the file would allocate.
 
     Args:
         content: the whole file.
@@ -27,12 +27,12 @@ def pixels(content: bytes) -> int:
     """
     kind = content[_RIFF : _RIFF + 4]
     if kind == b"VP8X":
-        # Of all frames of an animation none may be larger.
+        # No frame of an animation may be larger than this.
         width, width_high, height, height_high = struct.unpack_from("<HBHB", content, 24)
         return int((width + (width_high << 16) + 1) * (height + (height_high << 16) + 1))
     if kind in {b"VP8 ", b"VP8L"}:
         return _image(content, _RIFF + _CHUNK, lossless=kind == b"VP8L")
-    # libwebp takes pixels that follow at once, without a chunk around them.
+    # libwebp also accepts image data without a chunk around it.
     return _image(content, _RIFF, lossless=content[_RIFF] == _LOSSLESS)
 
 

@@ -1,7 +1,7 @@
 """Decodes images with TensorFlow's decoder, as Keras's reader does, on all cores.
 
-A call of TensorFlow costs more than decoding a small image, so many images go in one: a graph in
-which each has its own operations, which TensorFlow runs side by side.
+A call of TensorFlow takes longer than decoding a small image. So one call decodes many images: its
+graph holds operations for each image, which TensorFlow runs in parallel.
 """
 
 import math
@@ -25,27 +25,29 @@ from fornada.worker.trainer.process.memory import ceiling
 
 CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
 
-# Files that a thread reads and decodes in one go: a power of two, less where images are large:
-# neither what is read nor what is decoded takes many more bytes than this in each thread.
+# Most files that a thread reads and decodes at a time; a power of two.
 _SPAN = 128
+# Large images come in shorter spans, so that the files and the images of a span do not take many
+# more bytes than this in each thread.
 _SPAN_BYTES = 32 * 1024**2
-# Images in one call of TensorFlow where they are resized: to build the graph takes a millisecond
-# for each, and a tenth of that for each that is not resized.
+# Images in one call of TensorFlow when they are resized. Building the graph then takes a
+# millisecond for each image, and a tenth of that without resizing.
 _RESIZED = 16
-# Larger images go alone: a graph holds all its decoded images in memory at once.
+# Images with more pixels in total are decoded one by one, because a graph keeps all its decoded
+# images in memory at once.
 _PIXELS_TOGETHER = 2**22
-# These leave an image as it is that has the size already; others sharpen or blur it.
+# Ways of resizing that do not change an image that already has the right size.
 _IDENTICAL = ("bilinear", "nearest")
-# Copies of what a thread decodes that it holds at once: TensorFlow's before and after resizing,
-# ours, and what tells whether they are whole numbers.
+# Copies of its images that a thread holds at once: TensorFlow's before and after resizing, the
+# resulting array, and the uint8 copy that shows whether all values are whole.
 _COPIES = 4
-# What all threads may hold of the memory: beside them there is no model yet.
+# Share of the memory that all decoding threads may use. There is no model in memory yet.
 _DECODING = 1 / 2
 
 
 @dataclass(frozen=True)
 class ReaderArguments:
-    """What changes pixels: the arguments of Keras's reader.
+    """The arguments of Keras's reader that decide the pixels.
 
     Attributes:
         image_size: height, width.
@@ -66,16 +68,16 @@ class ReaderArguments:
 
     @property
     def decoded_bytes(self) -> int:
-        """Of one image, as float32."""
+        """Bytes of one decoded image, as float32."""
         return 4 * math.prod(self.shape)
 
 
 class Decoder:
-    """Decodes images to one look; any thread may ask, and several at once.
+    """Decodes images to one size and colour mode. Several threads may use it at once.
 
     Args:
         look: size and colours of the result.
-        max_pixels: a larger image is refused by its header.
+        max_pixels: an image whose header claims more pixels is refused.
     """
 
     def __init__(self, look: ReaderArguments, max_pixels: int) -> None:
@@ -85,50 +87,52 @@ class Decoder:
         self._graphs: dict[tuple[int, bool], Any] = {}
         self._as_they_are = look.interpolation in _IDENTICAL and not look.crop_to_aspect_ratio
         most = max(1, min(_SPAN, _SPAN_BYTES // look.decoded_bytes))
-        # Images that are best decoded in one go.
+        # How many images a thread should decode at a time.
         self.span = 2 ** (most.bit_length() - 1)
 
     @property
     def threads(self) -> int:
-        """How many may decode at once, by the memory there is."""
+        """How many threads may decode at once without taking too much memory."""
         each: int = _COPIES * self.span * self.look.decoded_bytes
         return max(1, int(ceiling() * _DECODING) // each)
 
     def spread(
         self, work: Callable[[range], int], count: int, check: Callable[[], None]
     ) -> Iterator[int]:
-        """What the work on each span of so many images gives, in order, on its threads."""
+        """Run `work` on spans of `count` images in threads; its results, in order."""
         return in_threads(work, spans(count, self.span), check, most=self.threads)
 
     def decode(self, files: Sequence[Read]) -> tuple[NDArray[Any], dict[int, str]]:
-        """The images of some files, exactly as Keras's reader gives them.
+        """Decode files to exactly the images that Keras's reader gives.
 
         Returns:
             Array of shape (files, height, width, channels), uint8 or float32, whichever was
-            faster; and why a file cannot be decoded, by its place. The row of such a file is 0.
+            faster; and the reason why a file cannot be decoded, by its position. The image of
+            such a file is 0.
         """
         pixels = sum(file.pixels for file in files)
         for size, resized in ((self.span, False), (min(_RESIZED, self.span), True)):
-            # The last graph is filled up with copies: not worth it where most would be.
+            # The last call is filled up with copies. That is too slow if most would be copies.
             if pixels > _PIXELS_TOGETHER or 2 * len(files) < size:
                 continue
             if resized or self._as_they_are:
                 images = self._together(files, size, resized=resized)
                 if images is not None:
                     return images, {}
-                # They have another size or one is broken: those to come are alike.
+                # Some have another size, or one is broken. Later files are probably alike, so do
+                # not try again without resizing.
                 self._as_they_are = False
         return self._alone(files)
 
     def _together(self, files: Sequence[Read], size: int, *, resized: bool) -> NDArray[Any] | None:
-        """So many images a call; None where one cannot be decoded, or has another size."""
+        """Decode `size` images a call; None if one cannot be decoded or has another size."""
         graph = self._graph(size, resized=resized)
         parts = []
         try:
             for start in range(0, len(files), size):
                 contents = [file.content for file in files[start : start + size]]
                 copies = [contents[0]] * (size - len(contents))
-                # Without the copy that `numpy()` makes.
+                # `numpy()` would make a copy.
                 images = np.asarray(graph(tf.constant(contents + copies)))
                 parts.append(images[: len(contents)])
         except (tf.errors.OpError, ValueError):
@@ -158,7 +162,7 @@ class Decoder:
         one = _resized if resized else _decoded
 
         def images(contents: tf.Tensor) -> tf.Tensor:
-            # A GPU resizes to other numbers.
+            # Resizing on a GPU would give slightly different pixels.
             with tf.device("/CPU:0"):
                 return tf.stack([one(content, self.look) for content in tf.unstack(contents)])
 
@@ -170,12 +174,12 @@ class Decoder:
 
 @dataclass
 class Seen:
-    """What was learned of files while they were decoded.
+    """What is known about files after they were decoded.
 
     Attributes:
-        digests: of each file that could be read, and its stamp before.
-        bad: why a file is no image, by its path.
-        largest: pixels of the largest image.
+        digests: digest of each file that could be read, and its stamp before reading.
+        bad: reason why a file is not an image, by its path.
+        largest: number of pixels of the largest image.
     """
 
     digests: dict[str, tuple[str, Stamp]] = field(default_factory=dict)
@@ -185,11 +189,11 @@ class Seen:
 
 @dataclass(frozen=True)
 class Observer:
-    """Who looks on while many files are read.
+    """Functions that are called while many files are read.
 
     Attributes:
-        check: called several times a second; what it raises ends the reading.
-        tell: called with how many files are done, and how many there are.
+        check: called several times a second; an exception from it ends the reading.
+        tell: called with the number of finished files and the number of all files.
     """
 
     check: Callable[[], None] = lambda: None
@@ -206,14 +210,14 @@ def decode_all(
     """Read and decode files, each once.
 
     Args:
-        folder: that the files lie in.
-        files: paths in it.
-        decoder: for their look.
-        store: called from several threads, one at a time, with the position in `files` of the
-            first image, and images for it and those that follow.
-        watch: is told how far it is.
+        folder: folder of the files.
+        files: paths in the folder.
+        decoder: decodes them.
+        store: called from several threads, one at a time, with consecutive images and the
+            position in `files` of the first of them.
+        watch: called while files are read.
     Returns:
-        Digests, and every file that is no image.
+        The digests, and every file that is not an image.
     """
     seen, lock, turns = Seen(), threading.Lock(), Turns()
 
@@ -237,7 +241,7 @@ def decode_all(
             seen.bad |= bad
             seen.digests |= digests
             seen.largest = max(seen.largest, largest)
-            # One bad file is enough: no image will be used, but all bad files are named.
+            # After a bad file no image will be used. Reading goes on only to find all bad files.
             if images is not None and not seen.bad:
                 store(start, images)
 
@@ -251,7 +255,7 @@ def decode_all(
 def _read_span(
     folder: Path, files: Sequence[str], max_pixels: int, turns: Turns
 ) -> Iterator[list[Read | str]]:
-    """What was read of each file, or why it is no image; some at a time, where they are large."""
+    """Read files, a few at a time if they are large; each as a `Read`, or why it is no image."""
     done = 0
     while done < len(files):
         with turns.take() as one_more:
@@ -287,7 +291,7 @@ def _decoded(content: tf.Tensor, look: ReaderArguments) -> tf.Tensor:
 
 
 def _resized(content: tf.Tensor, look: ReaderArguments) -> tf.Tensor:
-    """One image as `keras/src/utils/image_dataset_utils.py` (`_load_image_tf`) makes it."""
+    """One image, as `_load_image_tf` in `keras/src/utils/image_dataset_utils.py` gives it."""
     image = _decoded(content, look)
     if look.crop_to_aspect_ratio:
         from keras.src.backend import tensorflow as backend

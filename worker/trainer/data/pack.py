@@ -1,6 +1,7 @@
-"""The pixels of a folder's files: from a pack, which is made where there is none, or without one.
+"""Gives the pixels of a folder's files: from a pack, from memory, or decoded in each epoch.
 
-`fornada.data.packs` says how packs lie on disk and who may remove them.
+A pack that does not exist yet is made. `fornada.data.packs` describes packs on disk and who may
+remove them.
 """
 
 import mmap
@@ -30,12 +31,12 @@ from fornada.worker.trainer.data.streamed import Files, as_dtype
 from fornada.worker.trainer.data.threads import in_threads, spans
 from fornada.worker.trainer.process.memory import share
 
-# What is not packed lies in memory up to so many bytes, where there is plenty; more is decoded anew
-# each time.
+# Images without a pack are kept in memory up to so many bytes, or fewer where memory is short.
+# Larger sets are decoded again in each epoch.
 IN_MEMORY_BYTES = 2 * 1024**3
-# A pack is compared with its checksums in parts of this many bytes, on all cores.
+# The checksums of a pack cover parts of so many bytes, so that all cores can compute them.
 _PART_BYTES = 16 * 1024**2
-# Files read in one go where they are hashed alone.
+# Files that a thread reads at a time when it only hashes them.
 _HASHED = 64
 
 
@@ -45,11 +46,11 @@ class Source:
 
     Attributes:
         files: paths in the folder, sorted.
-        pixels: of each file, in this order; of none where one is bad.
-        digests: of each file that could be read.
-        bad: why a file is no image, by its path.
-        pack: where the pixels lie, if they are packed.
-        unpacked: why they are not.
+        pixels: the images of the files, in this order; empty if a file is bad.
+        digests: digest of each file that could be read.
+        bad: reason why a file is not an image, by its path.
+        pack: the pack that holds the pixels; None without a pack.
+        unpacked: reason why there is no pack.
     """
 
     files: tuple[str, ...]
@@ -61,14 +62,14 @@ class Source:
 
 
 class Packing:
-    """Finds or makes the pack of some of a folder's files.
+    """Finds or makes the pack for some files of a folder.
 
     Args:
-        folder: of images.
-        files: paths in it, in any order.
-        decoder: for size and colours of the pixels.
-        settings: the home, and what packs may take.
-        watch: is asked and told while files are read.
+        folder: folder of images.
+        files: paths in the folder, in any order.
+        decoder: decodes to the wanted size and colours.
+        settings: the home, and how much space packs may take.
+        watch: called while files are read.
     """
 
     def __init__(
@@ -86,12 +87,12 @@ class Packing:
         self._packs = Packs.of(settings)
         self._decoder, look = decoder, decoder.look
         self._shape = (len(self._files), *look.shape)
-        # Another TensorFlow may decode or resize to other pixels.
+        # Another version of TensorFlow may give other pixels.
         version = ".".join(tf.__version__.split(".")[:2])
         self._look = asdict(look) | {"image_size": list(look.image_size), "tensorflow": version}
 
     def source(self, kind: Kind) -> Source:
-        """The pixels, packed where that is asked for and there is room.
+        """The pixels, in a pack if the spec wants one and the disk has space.
 
         Args:
             kind: the spec's `data.pack`.
@@ -112,11 +113,11 @@ class Packing:
         return self._streamed(kind, unpacked)
 
     def _streamed(self, kind: Kind, unpacked: str) -> Source:
-        """From the files; all are decoded once before, if they are not known to be good."""
+        """Pixels decoded in each epoch. First all files are decoded once, unless known as good."""
         try:
             source = self._packed("off")
         except (NoRoom, OSError):
-            source = self._told(self._decode(lambda start, images: None))
+            source = self._save_digests(self._decode(lambda start, images: None))
         if source.bad:
             return source
         digests = {file: source.digests[file] for file in self._files}
@@ -124,15 +125,15 @@ class Packing:
         return replace(source, pixels=files, pack=None, unpacked=unpacked)
 
     def _packed(self, kind: Kind) -> Source:
-        """From the pack, which is made if need be.
+        """Pixels from the pack, which is made if it does not exist.
 
         Raises:
-            NoRoom: there is none, and no room for one.
-            OSError: no pack can be written or read in this home.
+            NoRoom: there is no pack, and no space for one.
+            OSError: packs cannot be written or read in this home.
         """
         if found := self._existing(kind):
             return found
-        # What the files hold is known when they have been decoded: too late to name a lock.
+        # The lock is named after the paths, because the contents are only known after decoding.
         wanted = [str(self._folder.resolve()), *self._files, self._look, kind]
         with self._packs.making(packs.key(wanted), self._watch.check) as making:
             return self._existing(kind) or self._make(kind, making)
@@ -149,7 +150,7 @@ class Packing:
         pack = self._packs.find(packs.name(packs.content(known), self._look, kind))
         if pack is None or pack.facts.largest > self._decoder.max_pixels:
             return None
-        source = Source(self._files, _nothing(self._shape), known, pack=pack)
+        source = Source(self._files, _empty(self._shape), known, pack=pack)
         if kind != "off":
             pixels = mapped(pack, self._shape, self._watch)
             if pixels is None:
@@ -162,7 +163,7 @@ class Packing:
         return source
 
     def _hash(self, files: Sequence[str], digests: Digests) -> dict[str, str]:
-        """The digests of files, read for that alone."""
+        """Read files only to compute their digests."""
         found = {}
 
         def work(span: range) -> int:
@@ -170,7 +171,7 @@ class Packing:
                 try:
                     one = read(f"{self._folder}/{file}", self._decoder.max_pixels)
                 except (OSError, NoImage):
-                    # Told when it is decoded.
+                    # Decoding the file will report the reason.
                     continue
                 found[file] = one.digest
                 digests.add(file, one.stamp, one.digest)
@@ -189,10 +190,10 @@ class Packing:
         else:
             filling = _PackFilling(self._shape, kind, making, self._packs)
             seen = self._decode(filling.put)
-        with ThreadPoolExecutor(1, "tell") as beside:
-            told = beside.submit(self._told, seen)
+        with ThreadPoolExecutor(1, "digests") as thread:
+            saved = thread.submit(self._save_digests, seen)
             written = filling.finish(self._watch) if filling and not seen.bad else {}
-        source = told.result()
+        source = saved.result()
         if source.bad:
             return source
         facts = PackHeader(
@@ -216,34 +217,34 @@ class Packing:
 
     def _in_memory(self, kind: Kind, unpacked: str) -> Source:
         filling = _Filling(self._shape, kind)
-        source = self._told(self._decode(filling.put))
+        source = self._save_digests(self._decode(filling.put))
         return source if source.bad else replace(source, pixels=filling.array, unpacked=unpacked)
 
     def _decode(self, store: Callable[[int, NDArray[Any]], None]) -> Seen:
         return decode_all(self._folder, self._files, self._decoder, store, self._watch)
 
-    def _told(self, seen: Seen) -> Source:
-        """Remember the digests of what was read."""
+    def _save_digests(self, seen: Seen) -> Source:
+        """Save the digests of the files that were read; a source that has no pixels yet."""
         digests = Digests(self._folder, self._settings)
         for file, (digest, stamp) in seen.digests.items():
             digests.add(file, stamp, digest)
         digests.save()
-        held = {file: digest for file, (digest, _) in seen.digests.items()}
-        return Source(self._files, _nothing(self._shape), held, dict(sorted(seen.bad.items())))
+        by_file = {file: digest for file, (digest, _) in seen.digests.items()}
+        return Source(self._files, _empty(self._shape), by_file, dict(sorted(seen.bad.items())))
 
 
 def mapped(
     pack: Pack, shape: tuple[int, ...], watch: Observer, *, verified: bool = False
 ) -> NDArray[Any] | None:
-    """The pixels of a pack, mapped from its file; the pack is in use as long as they are.
+    """Map the pixels of a pack from its file. The pack counts as in use while the array exists.
 
     Args:
-        pack: of any kind but `off`.
-        shape: that the pixels must have.
-        watch: is asked meanwhile whether to end.
-        verified: whether its bytes need not be compared with their checksums.
+        pack: a pack of any kind except `off`.
+        shape: expected shape of the pixels.
+        watch: its `check` is called while checksums are computed.
+        verified: whether the checksums need not be compared.
     Returns:
-        A read-only array, or None where the pack is damaged.
+        A read-only array; None if the pack is damaged.
     """
     try:
         with (pack.folder / PIXELS).open("rb") as file:
@@ -257,7 +258,7 @@ def mapped(
             found, _, dtype = np.lib.format.read_array_header_1_0(file)
             if found != shape:
                 return None
-            # The map keeps the open file, and that its lock, until the last array goes.
+            # The map keeps the file open, and so locked, until the last array is gone.
             pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             return np.frombuffer(pages, dtype, offset=file.tell()).reshape(shape)
     except (FileNotFoundError, ValueError):
@@ -279,15 +280,15 @@ def _checks(descriptor: int, size: int, watch: Observer) -> tuple[int, ...]:
 
 
 class _Filling:
-    """The array that grows full: bytes as long as that is exact, float32 from then on."""
+    """An array to fill with images: uint8 while all values are whole, float32 from then on."""
 
     def __init__(self, shape: tuple[int, ...], kind: Kind) -> None:
         self._shape = shape
         self._kind = kind
-        self.array: NDArray[Any] = _nothing(shape)
+        self.array: NDArray[Any] = _empty(shape)
 
     def put(self, start: int, images: NDArray[Any]) -> None:
-        """Images for this position and those that follow."""
+        """Store images from position `start` on."""
         images = as_dtype(images, np.dtype(np.uint8)) if self._kind == "uint8" else images
         empty = not len(self.array)
         if images.dtype != np.uint8 and (empty or self.array.dtype == np.uint8):
@@ -295,19 +296,19 @@ class _Filling:
         if empty:
             self.array = self.allocate(images.dtype)
         elif self.array.dtype == np.uint8 != images.dtype:
-            narrow, self.array = self.array, self.allocate(images.dtype)
-            self.array[:] = narrow
+            uint8_array, self.array = self.array, self.allocate(images.dtype)
+            self.array[:] = uint8_array
         self.write(start, images.astype(self.array.dtype, copy=False))
 
     def write(self, start: int, images: NDArray[Any]) -> None:
-        """Put images of the array's kind there."""
+        """Store images of the array's type from position `start` on."""
         self.array[start : start + len(images)] = images
 
     def allocate(self, dtype: np.dtype[Any]) -> NDArray[Any]:
-        """An array of the whole shape.
+        """Create an array of the whole shape.
 
         Raises:
-            NoRoom: it is too large for memory.
+            NoRoom: the array is too large for memory.
         """
         size = _bytes(self._shape, dtype)
         if size > share(IN_MEMORY_BYTES):
@@ -316,7 +317,7 @@ class _Filling:
 
 
 class _PackFilling(_Filling):
-    """The same in the file of a pack that is being made."""
+    """An array to fill that lies in the file of a new pack."""
 
     def __init__(self, shape: tuple[int, ...], kind: Kind, making: Making, packs: Packs) -> None:
         super().__init__(shape, kind)
@@ -324,25 +325,30 @@ class _PackFilling(_Filling):
         self._packs = packs
 
     def allocate(self, dtype: np.dtype[Any]) -> NDArray[Any]:
-        """See `_Filling.allocate`; NoRoom says why it may not lie on disk."""
+        """See `_Filling.allocate`; here NoRoom says why the array cannot be on disk."""
         size = _bytes(self._shape, dtype)
         path = self._file(dtype)
         with self._packs.room(size):
             array = np.lib.format.open_memmap(path, "w+", dtype, self._shape, version=(1, 0))
-            # Takes the room now: a full disk behind a map would end us by a signal.
+            # Reserve the space now: if the disk were full later, writing to the map would kill
+            # this process by a signal.
             with path.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         return array
 
     def write(self, start: int, images: NDArray[Any]) -> None:
-        """See `_Filling.write`; by the map, the kernel would read before we write."""
+        """See `_Filling.write`. Not through the map: the kernel would read each page first."""
         assert isinstance(self.array, np.memmap)  # noqa: S101 - `allocate` made it
         with self._file(images.dtype).open("r+b") as file:
             file.seek(self.array.offset + start * images[0].nbytes)
             file.write(np.ascontiguousarray(images).data)
 
     def finish(self, watch: Observer) -> dict[str, Any]:
-        """Bring the pixels to disk; what the facts of the pack say of them."""
+        """Flush the pixels to disk.
+
+        Returns:
+            The fields of the pack's header that describe the pixels.
+        """
         dtype = self.array.dtype
         path = self._making.folder / PIXELS
         self._file(dtype).rename(path)
@@ -361,7 +367,7 @@ class _PackFilling(_Filling):
         }
 
     def _file(self, dtype: np.dtype[Any]) -> Path:
-        """Where the array of a kind lies until the pack is whole."""
+        """File of the array of a type until the pack is complete."""
         return self._making.folder / f"{dtype.name}.npy"
 
 
@@ -375,5 +381,5 @@ def _bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     return int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
 
 
-def _nothing(shape: tuple[int, ...]) -> NDArray[Any]:
+def _empty(shape: tuple[int, ...]) -> NDArray[Any]:
     return np.zeros((0, *shape[1:]), np.uint8)

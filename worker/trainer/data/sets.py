@@ -25,21 +25,21 @@ from fornada.worker.trainer.data.pixels import Pixels, Rows
 from fornada.worker.trainer.failures import TrainingFailed
 from fornada.worker.trainer.process.memory import share
 
-# A failure names this many bad files; the log names all.
+# A failure names at most so many bad files; the log names all.
 _NAMED = 100
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """One set, in its fixed order; equal to itself alone.
+    """One set in its fixed order. Two objects are never equal.
 
     Attributes:
-        pixels: shape (count, height, width, channels), uint8 or float32; an array, or what an
-            engine gathers from block by block.
-        labels: index of the class, int32, shape (count,).
-        targets: what the loss compares with, by label mode: int32 (count,), or float32 (count, 1)
-            for binary, or one-hot float32 (count, classes) for categorical.
-        weights: of each image in the loss, float32 (count,), where the spec weighs classes.
+        pixels: shape (count, height, width, channels), uint8 or float32; an array, or a source
+            that is read block by block.
+        labels: index of each image's class, int32, shape (count,).
+        targets: targets for the loss, by label mode: int32 (count,), float32 (count, 1) for
+            binary, or one-hot float32 (count, classes) for categorical.
+        weights: weight of each image in the loss, float32 (count,); None without class weights.
     """
 
     pixels: Pixels
@@ -51,17 +51,20 @@ class Images:
         return len(self.labels)
 
     def example(self) -> tuple[NDArray[Any], ...]:
-        """A batch of one image as the model meets it."""
+        """A batch of one image, as the model gets it."""
         weights = () if self.weights is None else (self.weights[:1],)
         return self.pixels[np.arange(1)].astype(np.float32), self.targets[:1], *weights
 
 
 @dataclass(frozen=True)
 class Sets:
-    """All that a job learns from and is measured on.
+    """The data of a job.
 
     Attributes:
-        classes: names, in the order of their labels.
+        classes: class names in the order of their labels.
+        train: the training set.
+        validation: the validation set; None without one.
+        test: the test set; None without one.
         fingerprint: sha256 over the paths, sizes and contents of all files, by set.
     """
 
@@ -78,7 +81,7 @@ class Sets:
         return (height, width, channels)
 
     def summary(self) -> DataSummary:
-        """What the supervisor is told."""
+        """The summary that the supervisor gets."""
         return DataSummary(
             fingerprint=self.fingerprint,
             classes=list(self.classes),
@@ -98,12 +101,12 @@ def read_sets(
 
     Args:
         spec: its `data` section.
-        data_root: what its paths are relative to.
-        settings: the home, in which packs lie, and limits.
-        check: called between groups of images; what it raises ends the reading.
+        data_root: folder that the spec's paths are relative to.
+        settings: the home, which holds the packs, and limits.
+        check: called between groups of images; an exception from it ends the reading.
 
     Raises:
-        TrainingFailed: as of `list_sets`; or DATA_INVALID, naming every file that is no image.
+        TrainingFailed: as in `list_sets`; or DATA_INVALID, naming the files that are not images.
     """
     listings = list_sets(spec, data_root)
     sources = read_sources(spec, listings, settings, Observer(check, _Progress()))
@@ -124,16 +127,16 @@ def read_sets(
 def read_sources(
     spec: Spec, listings: Mapping[Role, Listing], settings: Settings, watch: Observer
 ) -> dict[Path, Source]:
-    """The images of each folder, whichever sets they are for.
+    """Read the images of each folder once, even if several sets use the folder.
 
     Args:
         spec: its `data` section.
-        listings: of its sets, by `list_sets`.
-        settings: the home, in which packs lie, and limits.
-        watch: is asked and told while files are read.
+        listings: the files of each set, from `list_sets`.
+        settings: the home, which holds the packs, and limits.
+        watch: called while files are read.
 
     Raises:
-        TrainingFailed: DATA_INVALID, naming every file that is no image.
+        TrainingFailed: DATA_INVALID, naming the files that are not images.
     """
     data = spec.data
     look = ReaderArguments(
@@ -152,7 +155,7 @@ def read_sources(
 
 
 class _Progress:
-    """A line in the log every few seconds."""
+    """Prints a line into the log every few seconds."""
 
     EVERY_S = 10.0
 
@@ -172,7 +175,7 @@ def _rows(source: Source, listing: Listing) -> Pixels:
     if np.array_equal(positions, np.arange(len(source.files))):
         return source.pixels
     size = int(np.prod(source.pixels.shape[1:])) * source.pixels.dtype.itemsize * len(positions)
-    # A set that is copied once is gathered from faster than through two lists of positions.
+    # A copy of the set is read faster than the original through two lists of positions.
     if isinstance(source.pixels, np.ndarray) and size <= share(IN_MEMORY_BYTES):
         return source.pixels[positions]
     return Rows(source.pixels, positions)
@@ -181,12 +184,12 @@ def _rows(source: Source, listing: Listing) -> Pixels:
 def list_sets(spec: Spec, data_root: Path) -> dict[Role, Listing]:
     """The files of each set that the spec has: train, validation, test.
 
-    What is left out, and what is most likely not meant, is written to the log.
+    The log names ignored files and shows warnings about probable mistakes.
 
     Raises:
-        TrainingFailed: DATA_MISSING for folders, classes or images that are not there,
-            PATH_REFUSED for what lies outside the data root, DATA_INVALID, SPEC_INVALID for what
-            does not fit the classes; all problems in one message, under the code of the first.
+        TrainingFailed: DATA_MISSING for missing folders, classes or images; PATH_REFUSED for
+            paths outside the data root; DATA_INVALID; SPEC_INVALID for values that do not fit the
+            classes. One message names all problems; the code is that of the first.
     """
     found = inspect(spec, data_root)
     sets = {} if found.problems else subsets.sets(spec, found.listings)
@@ -210,7 +213,7 @@ def _describe(listing: Listing) -> None:
 def _refuse_bad_files(sources: dict[Path, Source]) -> None:
     named = [folder.name for folder in sources]
     lines = [
-        # Two folders of one name are told apart by their whole paths.
+        # Two folders of the same name are shown with their whole paths.
         f"{printable(f'{folder.name if named.count(folder.name) == 1 else folder}/{file}')}: {why}"
         for folder, source in sources.items()
         for file, why in source.bad.items()
@@ -225,7 +228,7 @@ def _refuse_bad_files(sources: dict[Path, Source]) -> None:
     raise TrainingFailed(
         FailureCode.DATA_INVALID,
         f"{len(names)} {'file' if len(names) == 1 else 'files'} cannot be decoded as images; "
-        "mend or remove:\n" + "\n".join(names[:_NAMED]) + rest,
+        "repair or remove:\n" + "\n".join(names[:_NAMED]) + rest,
     )
 
 
@@ -240,14 +243,14 @@ def _images(spec: Spec, listing: Listing, pixels: Pixels) -> Images:
 
 
 def _weighted(images: Images, spec: Spec, classes: tuple[str, ...]) -> Images:
-    """With the weights that `fit` gives each image by its class."""
+    """Add the weights that the spec's `fit.class_weight` gives the images."""
     written = spec.fit.class_weight
     if written is None:
         return images
     counts = np.bincount(images.labels, minlength=len(classes))
     by_label = class_weights(written, classes, counts)
-    told = ", ".join(f"{name} {by_label.get(i, 1.0):g}" for i, name in enumerate(classes))
-    print(f"class_weight: {told}")
+    shown = ", ".join(f"{name} {by_label.get(i, 1.0):g}" for i, name in enumerate(classes))
+    print(f"class_weight: {shown}")
     weights = [by_label.get(int(label), 1.0) for label in images.labels]
     return replace(images, weights=np.asarray(weights, np.float32))
 
@@ -257,14 +260,14 @@ def class_weights(
     classes: tuple[str, ...],
     counts: NDArray[np.int64],
 ) -> dict[int, float]:
-    """Weights by label.
+    """Weight of each class, by its label.
 
     Args:
-        written: of the spec. `balanced` is images / (classes * images of the class), as in
-            scikit-learn's `compute_class_weight`: all classes count the same together.
-        classes: names in the order of their labels.
-        counts: images of each class, shape (classes,). Classes without any have no part in this.
-
+        written: the spec's value. `balanced` means images / (classes * images of the class), as
+            in scikit-learn's `compute_class_weight`, so that every class has the same total.
+        classes: class names in the order of their labels.
+        counts: number of images of each class, shape (classes,). `balanced` ignores classes
+            without images.
     """
     if isinstance(written, ClassWeights):
         return written.by_label(classes)
@@ -273,7 +276,7 @@ def class_weights(
 
 
 def _fingerprint(spec: Spec, listings: Mapping[Role, Listing], sources: dict[Path, Source]) -> str:
-    """The same data have the same fingerprint wherever they lie and however they are split."""
+    """Fingerprint of the data. It does not depend on the folders' location or on the split."""
     return fingerprint(
         (role(spec, name), file, sources[listing.folder].digests[file])
         for name, listing in listings.items()

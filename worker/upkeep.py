@@ -52,7 +52,7 @@ class UpkeepThread:
 
     def start(self) -> None:
         """Start with a beat at once, because jobs may already be waiting."""
-        self._heartbeat.begin(self._supervisors.pulse)
+        self._heartbeat.begin(self._supervisors.slot_state)
         self.beat()
         self._thread.start()
 
@@ -133,7 +133,7 @@ class UpkeepThread:
         database = self._context.database
         pause_s = self._context.settings.retry_pause_s
         for job_id in expiry.expire_leases(database, pause_s=pause_s):
-            log.warning("job %d: its worker was not heard of in time; the attempt is lost", job_id)
+            log.warning("job %d: its lease was not renewed in time; the attempt is lost", job_id)
         for job_id in upkeep.release_due(database):
             log.info("job %d: the jobs it waited for have ended", job_id)
         upkeep.forget_logs(database, LOGS_KEPT_S)

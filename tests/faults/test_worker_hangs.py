@@ -51,7 +51,10 @@ def test_a_celery_process_that_does_not_stir_is_replaced_and_its_job_goes_on(sit
         stopped = time.monotonic()
         print(f"stopped in epoch {site.show(job_id)['epochs_run']}")
 
-        until(lambda: f"({frozen}) hangs: the process does not stir" in worker.text(), 2 * SILENT_S)
+        until(
+            lambda: f"({frozen}) hangs: the process sends no heartbeat" in worker.text(),
+            2 * SILENT_S,
+        )
         print(f"told after {time.monotonic() - stopped:.1f} s")
         until(lambda: worker.celery not in (0, frozen), START_S, saw=worker.text)
         job = site.wait(job_id, timeout_s=START_S)

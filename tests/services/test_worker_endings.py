@@ -108,7 +108,7 @@ def test_a_clean_exit_without_a_word_is_a_crash(ending: Ending, settings: Settin
 
 
 def test_a_success_records_files_and_the_whole_log(ending: Ending, settings: Settings) -> None:
-    ending.said = _finished(ending)
+    ending.last_message = _finished(ending)
 
     found = verdict(ending, settings)
 
@@ -124,7 +124,7 @@ def test_a_log_that_grew_after_the_last_word_is_no_failure(
 ) -> None:
     log = FileRecord(kind="log", path=ending.folder / "train.log", bytes=3, sha256="0" * 64)
     finished = _finished(ending)
-    ending.said = finished.model_copy(update={"files": [*finished.files, log]})
+    ending.last_message = finished.model_copy(update={"files": [*finished.files, log]})
 
     assert verdict(ending, settings).outcome is AttemptOutcome.SUCCEEDED
 
@@ -173,15 +173,15 @@ def test_a_best_model_that_was_replaced_unreported_comes_back(
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda best: best.unlink(), "is not there"),
+        (lambda best: best.unlink(), "does not exist"),
         (lambda best: best.write_bytes(b"mod"), "has 3 bytes; 5 were reported"),
-        (lambda best: best.write_bytes(b"newer"), "has another sha256 than was reported"),
+        (lambda best: best.write_bytes(b"newer"), "sha256 that differs"),
     ],
 )
 def test_a_best_model_that_differs_is_no_success(
     ending: Ending, settings: Settings, spoil: object, says: str
 ) -> None:
-    ending.said = _finished(ending)
+    ending.last_message = _finished(ending)
     assert callable(spoil)
     spoil(ending.folder / "best.keras")
 
@@ -214,7 +214,7 @@ def test_an_attempt_that_cannot_begin_says_what_was_short(number: int, code: Fai
 def test_a_file_outside_of_the_attempt_is_no_success(ending: Ending, settings: Settings) -> None:
     elsewhere = settings.home / "best.keras"
     elsewhere.write_bytes(b"model")
-    ending.said = _finished(ending, elsewhere)
+    ending.last_message = _finished(ending, elsewhere)
 
     found = verdict(ending, settings)
 
@@ -242,7 +242,7 @@ def test_who_was_asked_to_stop_ends_so_even_when_it_had_to_be_killed(
 ) -> None:
     ending.asked, ending.best = why, _best(ending)
     ending.exit = KILLED if killed else CLEAN
-    ending.said = None if killed else Stopped(reason=why, best=_best(ending), files=[])
+    ending.last_message = None if killed else Stopped(reason=why, best=_best(ending), files=[])
 
     found = verdict(ending, settings)
 
@@ -253,7 +253,7 @@ def test_who_was_asked_to_stop_ends_so_even_when_it_had_to_be_killed(
 def test_a_fault_of_the_spec_outlives_a_drain_but_not_a_cancel(
     ending: Ending, settings: Settings
 ) -> None:
-    ending.said = Failed(code=FailureCode.MODEL_INVALID, message="shapes", traceback="")
+    ending.last_message = Failed(code=FailureCode.MODEL_INVALID, message="shapes", traceback="")
     ending.asked = WhyStop.DRAIN
     drained = verdict(ending, settings)
     ending.asked = WhyStop.CANCEL

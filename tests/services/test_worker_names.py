@@ -77,7 +77,7 @@ def test_a_worker_that_comes_back_in_its_home_gives_up_what_it_ran(site: Site) -
 
         assert [(job["state"], job["attempts"]) for job in ended] == [("succeeded", 2)] * 2
         assert [job["executions"][0]["outcome"] for job in ended] == ["lost", "lost"]
-        assert "waiting whether it still beats" not in again.text()
+        assert "waiting to see whether" not in again.text()
 
 
 def test_a_name_that_is_no_files_is_refused(site: Site) -> None:
@@ -94,7 +94,7 @@ def test_check_tells_a_living_worker_from_a_dead_one(site: Site) -> None:
     with site.worker("--slots", "1") as worker:
         until(lambda: _check(site) == (0, f"{worker.name}: consuming\n"), 10)
         os.kill(worker.celery, signal.SIGSTOP)
-        until(lambda: "does not stir" in _check(site)[1], 60)
+        until(lambda: "sends no heartbeat" in _check(site)[1], 60)
         assert _check(site)[0] == 1
         os.kill(worker.celery, signal.SIGCONT)
         until(lambda: _check(site)[0] == 0, 60, saw=lambda: _check(site))

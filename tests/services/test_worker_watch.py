@@ -45,7 +45,7 @@ def _after(seconds: int, shown: Beat | None, *moving: str) -> str | None:
     ("shown", "moving", "limit_s", "says"),
     [
         (None, (), STARTING_S, "has not come up"),
-        (WELL, ("loop", "beat", "look"), SILENT_S, "does not stir"),
+        (WELL, ("loop", "beat", "look"), SILENT_S, "sends no heartbeat"),
         (WELL, ("at", "beat", "look"), LOOP_S, "takes wake-ups hangs"),
         (WELL, ("at", "loop", "look"), ROUND_S, "upkeep hangs"),
         (WELL, ("at", "loop", "beat"), ROUND_S, "takes nothing"),
@@ -95,7 +95,7 @@ def test_a_parent_that_was_stopped_itself_calls_nobody_silent() -> None:
 def test_a_name_belongs_to_one_living_worker_of_a_home(tmp_path: Path) -> None:
     held = heartbeat_file.take(tmp_path, "w")
 
-    with pytest.raises(NameHeld, match="a worker named w runs in"):
+    with pytest.raises(NameHeld, match="a worker named w already runs in"):
         heartbeat_file.take(tmp_path, "w")
     other = heartbeat_file.take(tmp_path, "other")
     os.close(held)
@@ -141,8 +141,8 @@ def test_a_check_names_what_hangs(tmp_path: Path) -> None:
     well = replace(WELL, at=now, loop=now, beat=now, look=now)
     for shown, says in (
         (well, "w: consuming"),
-        (replace(well, loop=now - LOOP_S - 5), "hangs since 65 s"),
-        (replace(well, at=now - SILENT_S - 5), "does not stir since 35 s"),
+        (replace(well, loop=now - LOOP_S - 5), "hangs for 65 s"),
+        (replace(well, at=now - SILENT_S - 5), "sends no heartbeat for 35 s"),
     ):
         heartbeat_file.write(descriptor, shown)
         good, said = check(tmp_path, None)

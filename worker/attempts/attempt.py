@@ -109,7 +109,7 @@ class Attempt:
         with taken as trainer:
             trainer.train(self._order(again=trainer.again))
             stopping = Stopping(trainer, self._settings.grace_s)
-            while not (trainer.silent or self._ending.said or self._lease.over):
+            while not (trainer.silent or self._ending.last_message or self._lease.over):
                 self._listen(trainer)
                 stopping.step(self._why_stop(), self._lease.requests.grace_s)
             self._ending.asked = stopping.why
@@ -179,7 +179,7 @@ class Attempt:
             ending.epoch, ending.best = message.number, message.best or ending.best
             self._lease.epoch(reports.epoch(message, self._settings))
         else:
-            ending.said = message
+            ending.last_message = message
 
 
 def _why(failure: Failure | None) -> str:

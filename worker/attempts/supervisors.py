@@ -37,7 +37,7 @@ class Supervisors:
         """Whether a wake-up would find a free slot."""
         return not self.context.draining.is_set() and self.idle() > 0
 
-    def pulse(self) -> tuple[int, float | None]:
+    def slot_state(self) -> tuple[int, float | None]:
         """State of the slots for the heartbeat.
 
         Returns:

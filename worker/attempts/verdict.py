@@ -58,7 +58,7 @@ class Ending:
     time_limit_s: float | None = None
     memory_bytes: int | None = None
     # The trainer's last message; None when it ended without one.
-    said: Finished | Stopped | Failed | None = None
+    last_message: Finished | Stopped | Failed | None = None
     # The best model of the epochs so far.
     best: Best | None = None
     # The last epoch that the trainer reported, 0 before the first.
@@ -73,20 +73,20 @@ class Ending:
     @property
     def again(self) -> bool:
         """Whether the trainer's last message says that it waits for another job."""
-        return isinstance(self.said, Finished | Stopped) and self.said.again
+        return isinstance(self.last_message, Finished | Stopped) and self.last_message.again
 
 
 def verdict(ending: Ending, settings: Settings) -> Verdict:
     """Decide the verdict on an attempt. Reported files are checked on the disk."""
-    said = ending.said
-    if isinstance(said, Finished):
-        return _finished(ending, said, settings)
-    if ending.asked is not None and not (
-        isinstance(said, Failed) and ending.asked is not WhyStop.CANCEL
-    ):
+    last = ending.last_message
+    if isinstance(last, Finished):
+        return _finished(ending, last, settings)
+    # A failure counts more than a drain or a time limit, but less than a cancel.
+    failed = isinstance(last, Failed) and ending.asked is not WhyStop.CANCEL
+    if ending.asked is not None and not failed:
         return _asked(ending, ending.asked, settings)
-    if isinstance(said, Failed):
-        return _failed(ending, said, settings)
+    if isinstance(last, Failed):
+        return _failed(ending, last, settings)
     return _crashed(ending, settings)
 
 
@@ -104,9 +104,9 @@ def unsupervised(error: Exception) -> Verdict:
     return Verdict(AttemptOutcome.FAILED, failure=Failure(FailureCode.INTERNAL, message, trace))
 
 
-def _finished(ending: Ending, said: Finished, settings: Settings) -> Verdict:
+def _finished(ending: Ending, message: Finished, settings: Settings) -> Verdict:
     try:
-        for record in (said.best.file, *said.files):
+        for record in (message.best.file, *message.files):
             # The log may have grown since the report: native code writes to it until the end.
             if record.kind != "log":
                 attempt_files.verify(record, ending.folder)
@@ -117,9 +117,9 @@ def _finished(ending: Ending, said: Finished, settings: Settings) -> Verdict:
         ending,
         settings,
         AttemptOutcome.SUCCEEDED,
-        reason=said.stop_reason,
-        best=said.best,
-        test=said.test,
+        reason=message.stop_reason,
+        best=message.best,
+        test=message.test,
     )
 
 
@@ -133,15 +133,15 @@ def _asked(ending: Ending, why: WhyStop, settings: Settings) -> Verdict:
             f"submit it with a longer resources.time_limit"
         )
         failure = Failure(FailureCode.TIME_LIMIT, message, "")
-    best = ending.said.best if isinstance(ending.said, Stopped) else None
+    best = ending.last_message.best if isinstance(ending.last_message, Stopped) else None
     return _verdict(ending, settings, outcome, reason=reason, failure=failure, best=best)
 
 
-def _failed(ending: Ending, said: Failed, settings: Settings) -> Verdict:
-    reason = StopReason.DIVERGED if said.code is FailureCode.DIVERGED else None
-    failure = Failure(said.code, said.message, said.traceback)
+def _failed(ending: Ending, message: Failed, settings: Settings) -> Verdict:
+    reason = StopReason.DIVERGED if message.code is FailureCode.DIVERGED else None
+    failure = Failure(message.code, message.message, message.traceback)
     outcome = AttemptOutcome.FAILED
-    return _verdict(ending, settings, outcome, reason=reason, failure=failure, best=said.best)
+    return _verdict(ending, settings, outcome, reason=reason, failure=failure, best=message.best)
 
 
 def _crashed(ending: Ending, settings: Settings) -> Verdict:
@@ -203,8 +203,8 @@ def _verdict(  # noqa: PLR0913 - the fields of a verdict
     best = best or ending.best
     best = best and attempt_files.settled(best, ending.folder)
     reported = [best.file] if best else []
-    if ending.said is not None:
-        reported = ending.said.files
+    if ending.last_message is not None:
+        reported = ending.last_message.files
     return Verdict(
         outcome=outcome,
         stop_reason=reason,

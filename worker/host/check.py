@@ -32,5 +32,5 @@ def _problem(beat: Beat | None) -> str | None:
     now = time.monotonic()
     for fact in facts(beat):
         if fact.moment is not None and now - fact.moment > fact.limit_s:
-            return f"{fact.says} since {now - fact.moment:.0f} s"
+            return f"{fact.says} for {now - fact.moment:.0f} s"
     return None

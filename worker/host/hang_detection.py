@@ -46,7 +46,7 @@ def facts(beat: Beat | None) -> Iterator[Fact]:
         yield Fact("it has not come up", 0.0, STARTING_S)
         return
     round_s = max(ROUND_S, ROUNDS * beat.upkeep_s)
-    yield Fact("the process does not stir", beat.at, SILENT_S)
+    yield Fact("the process sends no heartbeat", beat.at, SILENT_S)
     if beat.doing is Doing.CONNECTING:
         yield Fact("it does not connect to a Redis that answers", beat.loop, LOOP_S)
     else:

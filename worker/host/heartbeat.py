@@ -47,7 +47,7 @@ class Heartbeat:
         self._closed.set()
 
     def begin(self, slots: Callable[[], tuple[int, float | None]]) -> None:
-        """Report that the worker has its slots; `slots` is `Supervisors.pulse`."""
+        """Report that the worker has its slots; `slots` is `Supervisors.slot_state`."""
         self._slots = slots
         self._doing = Doing.CONNECTING
         self.beaten()

@@ -69,26 +69,26 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument(
         "--slots",
         metavar="N|cpu|gpu:0,gpu:1",
-        help="places where one job runs each; default: one a GPU found, else one on the CPU",
+        help="places where one job runs at a time; default: one for each GPU, else one CPU slot",
     )
     parser.add_argument(
         "--queues", default="default", metavar="A,B", help="queues to serve; default: default"
     )
     parser.add_argument(
-        "--name", help="name of this worker, unique among the living; default: HOST-PID"
+        "--name", help="name of this worker; no running worker may have it; default: HOST-PID"
     )
     parser.add_argument(
         "--jobs-per-trainer",
         type=int,
         metavar="N",
-        help="jobs that a trainer serves, one after the other, before a new one takes its place; "
-        "default: FORNADA_JOBS_PER_TRAINER, or 100",
+        help="jobs that one trainer process runs, one after the other, before a new process "
+        "replaces it; default: FORNADA_JOBS_PER_TRAINER, or 100",
     )
     parser.add_argument(
         "--check",
         action="store_true",
-        help="say whether the worker that runs in this home (or the one named) is well, and end: "
-        "0 when it is, 1 when not; for a container's health check",
+        help="check whether the worker in this home (or the one that --name gives) is healthy, "
+        "then exit: 0 if it is, 1 if not; for a container's health check",
     )
     parser.add_argument("--parent", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--pulse", type=int, help=argparse.SUPPRESS)

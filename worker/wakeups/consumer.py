@@ -39,13 +39,13 @@ def intake(
 
     # While no slot is free the loop listens to no descriptor. Then it would sleep a tenth of a
     # second at a time, and nothing could wake it. So it listens to this one, which never fires.
-    silence = os.eventfd(0)
+    never_ready = os.eventfd(0)
 
     class Intake(bootsteps.StartStopStep):  # type: ignore[misc]
         requires = ("celery.worker.consumer.tasks:Tasks",)
 
         def start(self, consumer: Any) -> None:
-            consumer.hub.add_reader(silence, lambda: None)
+            consumer.hub.add_reader(never_ready, lambda: None)
             channel = consumer.task_consumer.channel
             _only_with_room(channel.qos, has_room)
             only_wake_ups(channel)

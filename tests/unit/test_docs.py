@@ -19,6 +19,10 @@ PAGES = [
 ]
 SPEC = re.compile(r"^```yaml\n(name: .*?)^```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^ +(?:\$ |docker compose run --rm cli )?(fornada [a-z].*)$", re.MULTILINE)
+# Paths of the repository that prose names: they begin with a folder that the repository has.
+NAMED_PATH = re.compile(
+    r"`((?:bench|cli|db|deploy|docs|fornada|lock|specs|tests|worker|Data)/[\w./-]*)`"
+)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
 
 
@@ -63,6 +67,19 @@ def test_a_command_of_the_pages_exists_with_its_options(page: str, line: str) ->
 def test_a_link_leads_somewhere(page: str, target: str) -> None:
     folder = PROJECT if (PROJECT / page).exists() else PROJECT / "docs"
     assert (folder / target).exists()
+
+
+@pytest.mark.parametrize(("page", "path"), sorted(set(found(NAMED_PATH))))
+def test_a_path_that_a_page_names_exists(page: str, path: str) -> None:
+    assert (PROJECT / path).exists()
+
+
+def test_where_is_leads_each_question_to_a_path_that_exists() -> None:
+    architecture = (PROJECT / "docs" / "architecture.md").read_text()
+    section = architecture.partition("## Where is …?\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (Where .*\?) \| `([^`]+)` \|$", section, re.MULTILINE)
+    assert len(rows) == 15
+    assert [path for _, path in rows if not (PROJECT / path).exists()] == []
 
 
 def test_the_changelog_has_a_section_for_this_version() -> None:

@@ -45,21 +45,21 @@ def in_words(kind: str, detail: Mapping[str, Any]) -> str:
 
 
 def _submitted(facts: Detail) -> str:
-    said = ["submitted"]
+    parts = ["submitted"]
     # The state adds nothing: the words below say why a job is held.
     facts.pop("state", None)
     if facts.pop("held", None):
-        said.append("held")
+        parts.append("held")
     if not_before := facts.pop("not_before", None):
-        said.append(f"not before {clock(not_before)}")
+        parts.append(f"not before {clock(not_before)}")
     if after := facts.pop("after", None):
         any_end = "any end of " if facts.pop("after_any", None) else ""
-        said.append(f"after {any_end}{jobs(after)}")
+        parts.append(f"after {any_end}{jobs(after)}")
     if continues := facts.pop("continues", None):
-        said.append(f"continues job {continues}")
+        parts.append(f"continues job {continues}")
     if key := facts.pop("key", None):
-        said.append(f"key {key}")
-    return ", ".join(said)
+        parts.append(f"key {key}")
+    return ", ".join(parts)
 
 
 def _claimed(facts: Detail) -> str:
@@ -75,31 +75,31 @@ def _started(facts: Detail) -> str:
 
 def _resumed(facts: Detail) -> str:
     resumed = {"epoch": facts.pop("epoch", "?"), "batch": facts.pop("batch", 0)}
-    said = f"attempt {facts.pop('attempt', '?')} {began_at(resumed)}"
+    text = f"attempt {facts.pop('attempt', '?')} {began_at(resumed)}"
     inexact = facts.pop("inexact", None)
-    return f"{said}; no longer exact: {inexact}" if inexact else said
+    return f"{text}; no longer exact: {inexact}" if inexact else text
 
 
 def _ended(facts: Detail) -> str:
     """`attempt 2 crashed on oven-1: the trainer ended in epoch 7 without a verdict: SIGKILL`."""
     outcome = _plain(facts.pop("outcome", "ended"))
-    said = f"attempt {facts.pop('attempt')} {outcome}"
+    text = f"attempt {facts.pop('attempt')} {outcome}"
     host = facts.pop("host", None)
-    said += f" on {host}" if host else ""
+    text += f" on {host}" if host else ""
     why = [str(facts.pop(key)) for key in FAILURE if key in facts]
     # Leave out a code that repeats the outcome: CRASHED after `crashed`.
-    return ": ".join([said, *(brief(text) for text in why if text.lower() != outcome)])
+    return ": ".join([text, *(brief(reason) for reason in why if reason.lower() != outcome)])
 
 
 def _requeued(facts: Detail) -> str:
-    said = f"{_ended(facts)}; queued again"
+    text = f"{_ended(facts)}; queued again"
     tries, most = facts.pop("tries", None), facts.pop("retry_attempts", None)
-    said += f" for try {tries + 1} of {most}" if tries and most else ""
+    text += f" for try {tries + 1} of {most}" if tries and most else ""
     pause = facts.pop("pause_s", None)
-    said += f" in {duration(pause)}" if pause else ""
+    text += f" in {duration(pause)}" if pause else ""
     if facts.pop("avoid_host", None):
-        said += ", on another host if there is one"
-    return said
+        text += ", on another host if there is one"
+    return text
 
 
 def _released(facts: Detail) -> str:
@@ -119,38 +119,38 @@ def _held(facts: Detail) -> str:
 def _final(state: str) -> Callable[[Detail], str]:
     def words(facts: Detail) -> str:
         reason = facts.pop("reason", None)
-        said = [state if not reason else f"{state}: {reason}"]
+        parts = [state if not reason else f"{state}: {reason}"]
         if "attempt" in facts:
             tries, most = facts.pop("tries", None), facts.pop("retry_attempts", None)
             last = f", after {tries} of {most} tries" if tries and most else ""
-            said.append(_ended(facts) + last)
-        return "; ".join(said)
+            parts.append(_ended(facts) + last)
+        return "; ".join(parts)
 
     return words
 
 
 def _cancel_requested(facts: Detail) -> str:
     reason, grace_s = facts.pop("reason", None), facts.pop("grace_s", None)
-    said = "asked to stop"
+    text = "asked to stop"
     if grace_s is not None:
-        said += f" within {duration(grace_s)}" if grace_s else " at once"
-    return f"{said}: {reason}" if reason else said
+        text += f" within {duration(grace_s)}" if grace_s else " at once"
+    return f"{text}: {reason}" if reason else text
 
 
 def _retried(facts: Detail) -> str:
-    said = "retried, from the first epoch" if facts.pop("fresh", False) else "retried"
+    text = "retried, from the first epoch" if facts.pop("fresh", False) else "retried"
     waived = facts.pop("waived", None)
-    return f"{said}; no longer waits for the success of {jobs(waived)}" if waived else said
+    return f"{text}; no longer waits for the success of {jobs(waived)}" if waived else text
 
 
 def _moved(facts: Detail) -> str:
-    said = []
+    parts = []
     if facts.pop("top", None):
-        said.append("to the top")
+        parts.append("to the top")
     for what in ("queue", "priority"):
         if change := facts.pop(what, None):
-            said.append(f"from {what} {change['from']} to {change['to']}")
-    return f"moved {', '.join(said)}".rstrip()
+            parts.append(f"from {what} {change['from']} to {change['to']}")
+    return f"moved {', '.join(parts)}".rstrip()
 
 
 WORDS: Mapping[str, Callable[[Detail], str]] = {

@@ -1,4 +1,4 @@
-"""What `clone` and `extend` need from an old job: its recorded spec, and whether it can go on."""
+"""What `clone` and `extend` need from an old job: its spec, and whether it can be extended."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any

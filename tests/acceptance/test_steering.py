@@ -185,7 +185,7 @@ def test_a_job_waits_for_its_hour(fleet: Fleet, tmp_path: Path) -> None:
 def test_a_moment_that_is_past_is_told_and_keeps_no_job(fleet: Fleet, tmp_path: Path) -> None:
     file = small(tmp_path, "late")
     done = fleet.fornada("submit", "-q", file, "--not-before", "2020-03-01T22:00")
-    assert "--not-before 2020-03-01 22:00 is past" in done.stderr
+    assert "--not-before 2020-03-01 22:00 is in the past" in done.stderr
     assert fleet.ended(int(done.stdout))["state"] == "succeeded"
     assert "past" not in fleet.fornada("submit", file, "--not-before", "+0s").stderr
     fleet.ended(int(fleet.fornada("ls", "-q", "--limit", 1).stdout))

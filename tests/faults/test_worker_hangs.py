@@ -15,7 +15,7 @@ import pytest
 
 from fornada.db.queue import workers
 from fornada.db.reads import history
-from fornada.worker.host.hang_detection import LOOP_S, SILENT_S
+from fornada.worker.host.hangs import LOOP_S, SILENT_S
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
 from tests.worker_process import START_S, Site

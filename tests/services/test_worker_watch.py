@@ -10,7 +10,7 @@ import pytest
 
 from fornada.worker.host import heartbeat_file
 from fornada.worker.host.check import check
-from fornada.worker.host.hang_detection import LOOP_S, ROUND_S, SILENT_S, STARTING_S, HangDetector
+from fornada.worker.host.hangs import LOOP_S, ROUND_S, SILENT_S, STARTING_S, HangDetector
 from fornada.worker.host.heartbeat import Heartbeat
 from fornada.worker.host.heartbeat_file import Beat, Doing, NameHeld
 from tests.until import until

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from fornada.worker.host import heartbeat_file
-from fornada.worker.host.hang_detection import facts
+from fornada.worker.host.hangs import facts
 from fornada.worker.host.heartbeat_file import Beat, Doing
 
 

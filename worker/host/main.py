@@ -16,8 +16,7 @@ from pathlib import Path
 from fornada.worker import prctl
 from fornada.worker.host import heartbeat_file
 from fornada.worker.host.check import check
-from fornada.worker.host.hang_detection import LOOK_S
-from fornada.worker.host.hangs import HangGuard
+from fornada.worker.host.hangs import LOOK_S, HangGuard
 from fornada.worker.host.options import (
     EXIT_DRAIN_REQUESTED,
     EXIT_HELD,

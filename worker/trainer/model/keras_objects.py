@@ -1,4 +1,4 @@
-"""Creates the Keras objects that a spec names, from the table below and nothing else.
+"""Creates the Keras objects that a spec names, from the catalogue's classes and nothing else.
 
 Keras's own deserialization forbids certain classes. This module allows only certain classes: one
 that is not in the table cannot be created, whatever the spec says.
@@ -12,38 +12,13 @@ import keras
 
 from fornada.db.states import FailureCode
 from fornada.spec import KerasObject
+from fornada.spec.catalogue import FAMILIES
 from fornada.worker.trainer.failures import TrainingFailed
 
-_LAYERS = """
-    Activation AveragePooling2D BatchNormalization Conv2D Dense Dropout Flatten
-    GlobalAveragePooling2D GlobalMaxPooling2D LayerNormalization LeakyReLU MaxPooling2D
-    Normalization RandomContrast RandomFlip RandomRotation RandomTranslation RandomZoom ReLU
-    Rescaling Reshape SeparableConv2D SpatialDropout2D ZeroPadding2D
-"""
-_INITIALIZERS = """
-    Constant GlorotNormal GlorotUniform HeNormal HeUniform Ones RandomNormal RandomUniform
-    TruncatedNormal Zeros
-"""
-_REGULARIZERS = "L1 L2 L1L2 OrthogonalRegularizer"
-_CONSTRAINTS = "MaxNorm MinMaxNorm NonNeg UnitNorm"
-_OPTIMIZERS = "Adam AdamW RMSprop SGD"
-_SCHEDULES = "CosineDecay ExponentialDecay PiecewiseConstantDecay"
-_LOSSES = "BinaryCrossentropy CategoricalCrossentropy SparseCategoricalCrossentropy"
-_METRICS = """
-    AUC Precision Recall BinaryAccuracy CategoricalAccuracy SparseCategoricalAccuracy
-    SparseTopKCategoricalAccuracy
-"""
+# `Input` is the shape of the model, and Fornada has classes of its own for the other two.
+_NOT_OF_KERAS = frozenset({"Input", "MinPooling2D", "ModelCheckpoint"})
 # Metrics that a spec names by their function; Keras reports them under the same name.
-METRIC_FUNCTIONS = frozenset(
-    {
-        "accuracy",
-        "binary_accuracy",
-        "categorical_accuracy",
-        "sparse_categorical_accuracy",
-        "sparse_top_k_categorical_accuracy",
-    }
-)
-_CALLBACKS = "EarlyStopping ReduceLROnPlateau SwapEMAWeights TerminateOnNaN"
+METRIC_FUNCTIONS = frozenset(name for name in FAMILIES["metrics"].entries if name.islower())
 # An activation with arguments becomes a layer, because Keras can save and load a layer there, but
 # not a function with bound arguments.
 _ACTIVATIONS = {
@@ -54,27 +29,19 @@ _ACTIVATIONS = {
 }
 
 
-def _classes() -> dict[str, Any]:
-    names_by_module = {
-        keras.layers: _LAYERS,
-        keras.initializers: _INITIALIZERS,
-        keras.regularizers: _REGULARIZERS,
-        keras.constraints: _CONSTRAINTS,
-        keras.optimizers: _OPTIMIZERS,
-        keras.optimizers.schedules: _SCHEDULES,
-        keras.losses: _LOSSES,
-        keras.metrics: _METRICS,
-        keras.callbacks: _CALLBACKS,
-    }
-    return {
-        name: getattr(module, name)
-        for module, names in names_by_module.items()
-        for name in names.split()
-    }
+def module_of(family: str) -> Any:
+    """The module of Keras that has the classes of a family of the catalogue."""
+    return keras.optimizers.schedules if family == "schedules" else getattr(keras, family)
 
 
-# Every class that a spec may create, by its name.
-CLASSES = _classes()
+# Every class that a spec may create, by its name: the catalogue's, and no other.
+CLASSES: Mapping[str, Any] = {
+    name: getattr(module_of(family.name), name)
+    for family in FAMILIES.values()
+    if family.name != "activations"
+    for name in family.entries
+    if name not in _NOT_OF_KERAS | METRIC_FUNCTIONS
+}
 
 
 def make(item: KerasObject, where: str) -> Any:

@@ -14,6 +14,7 @@ import keras
 from fornada.spec import catalogue
 from fornada.spec.catalogue import FAMILIES
 from fornada.spec.catalogue.signatures import BORROWED
+from fornada.worker.trainer.model.keras_objects import module_of
 
 TARGET = Path(catalogue.__file__).with_name("keras_signatures.json")
 # Names in Keras's modules that a spec cannot use.
@@ -32,12 +33,8 @@ def generate() -> dict[str, Any]:
     }
 
 
-def _module(family: str) -> Any:
-    return keras.optimizers.schedules if family == "schedules" else getattr(keras, family)
-
-
 def _names(family: str) -> list[str]:
-    public = (name for name in vars(_module(family)) if not name.startswith("_"))
+    public = (name for name in vars(module_of(family)) if not name.startswith("_"))
     return sorted(set(public) - _TOOLS)
 
 
@@ -45,7 +42,7 @@ def _arguments(family: str, name: str) -> dict[str, dict[str, Any]]:
     if name in BORROWED or (family == "metrics" and name.islower()):
         # MinPooling2D is Fornada's own. A metric that is a function takes no arguments in a spec.
         return {}
-    keras_class = getattr(_module(family), name)
+    keras_class = getattr(module_of(family), name)
     parameters = dict(inspect.signature(keras_class).parameters)
     if family == "activations":
         del parameters["x"]

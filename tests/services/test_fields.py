@@ -205,16 +205,22 @@ ACTS: dict[str, Acts] = {
         queued, "auto", 0, 1, shown="test_store_claims.py::test_a_gpu_job_needs_a_gpu_slot"
     ),
     "resources.queue": acts(
-        queued, "default", "other", shown="test_store_claims.py::test_only_the_queues_it_serves"
+        queued,
+        "default",
+        "other",
+        shown="test_store_claims.py::test_a_claim_takes_jobs_only_from_the_queues_it_names",
     ),
     "resources.priority": acts(
-        queued, 0, 5, shown="test_store_claims.py::test_higher_priority_first_then_older"
+        queued,
+        0,
+        5,
+        shown="test_store_claims.py::test_claims_take_the_highest_priority_first_and_then_the_oldest",
     ),
     "resources.time_limit": acts(
         queued, None, 60, shown="test_worker_queue.py::test_a_time_limit_ends_a_job"
     ),
     "retry.attempts": acts(
-        queued, 3, 1, shown="test_store_retries.py::test_a_job_with_one_attempt_is_not_tried_again"
+        queued, 3, 1, shown="test_store_retries.py::test_a_job_with_one_try_is_not_retried"
     ),
 }
 FIELDS = [

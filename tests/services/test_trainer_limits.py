@@ -87,6 +87,9 @@ def test_a_file_beyond_its_size(root: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "attempt-1" / "best.keras").exists()
 
 
+IMPORT = "from fornada.worker.trainer.process import memory"
+
+
 def under(limit: int, code: str) -> list[int]:
     """The numbers that code prints in a process that may allocate so many bytes."""
     limited = (
@@ -95,7 +98,7 @@ def under(limit: int, code: str) -> list[int]:
         f"resource.setrlimit(resource.RLIMIT_DATA, ({limit}, hard))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-P", "-c", f"from fornada.worker.trainer import memory\n{limited}{code}"],
+        [sys.executable, "-P", "-c", f"{IMPORT}\n{limited}{code}"],
         capture_output=True,
         text=True,
         check=True,
@@ -111,9 +114,9 @@ def test_one_set_takes_a_share_of_the_memory_that_a_trainer_may_have() -> None:
 
 def test_threads_decode_no_more_than_half_the_memory_holds() -> None:
     code = (
-        "from fornada.worker.trainer.data.decode import Decoder, Look\n"
+        "from fornada.worker.trainer.data.decode import Decoder, ReaderArguments\n"
         "for side in 64, 1024, 4096:\n"
-        "    print(Decoder(Look((side, side), 'rgb', 'bilinear', False), 2**30).threads)"
+        "    print(Decoder(ReaderArguments((side, side), 'rgb', 'bilinear', False), 2**30).threads)"
     )
     # 128 images of 48 KiB, two of 12 MiB and one of 192 MiB go together, each four times.
     assert under(2**30, code) == [21, 5, 1]

@@ -81,7 +81,7 @@ def test_a_job_without_a_gpu_leaves_the_warm_trainer_of_a_gpu_slot_alone(site: S
     without = stub_spec("fine") | {"resources": {"gpus": 0}}
     with site.worker("--slots", "gpu:0"):
         before = _trainer(site, "fine")
-        own = _trainer(site, "fine", spec=without)
+        own = _trainer(site, "fine", spec=without, gpus="0")
         after = _trainer(site, "fine")
 
     assert before == after != own

@@ -77,7 +77,6 @@ def _begin(variables: dict[str, str], down: int, up: int, lock: int) -> Pipes:
     os.environ.update(variables)
     # Processes that the trainer starts hold the slot, too.
     os.set_inheritable(lock, True)
-    prctl.name("fornada-trainer")
     return Pipes(down, up)
 
 
@@ -104,6 +103,7 @@ def _fork_for_worker(worker: int) -> int:
         os.read(parted, 1)
         os.setsid()
         prctl.die_with(worker)
+        prctl.name("fornada-trainer")
         os.write(tell_born, FORK_ANSWER.pack(os.getpid()))
         _close((born, tell_born, parted))
         return 0

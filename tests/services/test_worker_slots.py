@@ -90,7 +90,8 @@ def test_a_job_without_a_gpu_sees_none_on_a_gpu_slot(site: Site) -> None:
 
 
 def _visible_to(site: Site, gpus: int | str) -> str:
-    job_id = site.add("job", spec=stub_spec("environ-1") | {"resources": {"gpus": gpus}})
+    spec = stub_spec("environ-1") | {"resources": {"gpus": gpus}}
+    job_id = site.add("job", spec=spec, gpus=str(gpus))
     site.wait(job_id)
     return _of_job(site, job_id)["CUDA_VISIBLE_DEVICES"]
 

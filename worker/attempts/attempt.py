@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from fornada import artifacts
-from fornada.db.records import Claim, Failure, Verdict
+from fornada.db.records import Claim, Failure, Requests, Verdict
 from fornada.db.states import AttemptOutcome, JobState
 from fornada.worker.attempts import reports
 from fornada.worker.attempts.lease import Lease
@@ -111,7 +111,9 @@ class Attempt:
             stopping = Stopping(trainer, self._settings.grace_s)
             while not (trainer.silent or self._ending.last_message or self._lease.over):
                 self._listen(trainer)
-                stopping.step(self._why_stop(), self._lease.requests.grace_s)
+                # The lease's thread replaces the requests: read them once.
+                asked = self._lease.requests
+                stopping.step(self._why_stop(asked), asked.grace_s)
             self._ending.asked = stopping.why
             return self._end(trainer)
 
@@ -120,7 +122,7 @@ class Attempt:
         taken = None
         while taken is None and self._ending.asked is None and not self._lease.over:
             taken = self._context.trainers.take(self._slot, self._needs, TICK_S)
-            self._ending.asked = self._why_stop()
+            self._ending.asked = self._why_stop(self._lease.requests)
         return taken
 
     def _end(self, trainer: Trainer) -> Verdict:
@@ -152,9 +154,9 @@ class Attempt:
     def _folder(self, uid: str, attempt: int) -> Path:
         return artifacts.attempt_folder(self._settings, uid, attempt)
 
-    def _why_stop(self) -> WhyStop | None:
+    def _why_stop(self, asked: Requests) -> WhyStop | None:
         limit_s = self._claim.time_limit_s
-        if self._lease.requests.cancel:
+        if asked.cancel:
             return WhyStop.CANCEL
         if self._context.draining.is_set():
             return WhyStop.DRAIN

@@ -1,6 +1,7 @@
-"""When waiting jobs will start, by how long such jobs took before; of what is not known, nothing.
+"""Estimates when waiting jobs will start, from how long similar jobs took before.
 
-The work is bounded: some jobs, of each some history.
+Where the history says nothing, there is no estimate. The work is limited: only so many jobs get an
+estimate, and only so much history is read for each.
 """
 
 import heapq
@@ -18,58 +19,58 @@ from fornada.db.reads.waits import Circumstances
 from fornada.db.states import JobState
 from fornada.db.store.tables import Job
 
-# Jobs that an estimate looks at, and of each the last so many like it.
+# Most waiting jobs that get an estimate, and most earlier jobs that each estimate averages.
 MOST_JOBS = 200
 MOST_LIKE_IT = 20
-# The last of a name are looked through for those that succeeded.
+# How many of the last jobs of a name are searched for jobs that succeeded.
 MOST_OF_A_NAME = 100
-# A job that waits, for which others are looked up.
+# The waiting job for which similar jobs are looked up.
 _ONE = aliased(Job, name="one")
-# No history: whatever comes after starts at a time that nobody knows.
+# Duration of a job without history. Jobs behind it have no known start either.
 UNKNOWN = math.inf
 
 
 @dataclass(frozen=True)
 class Durations:
-    """How long jobs took that succeeded, in seconds: on average, of the last ones."""
+    """Average duration in seconds of the last jobs that succeeded."""
 
     by_hash: Mapping[str, float]
     by_name: Mapping[str, float]
 
     def of(self, job: Row[Any]) -> float:
-        """Of equal specs; else of jobs with the same name; else UNKNOWN."""
+        """The average of equal specs, else of jobs with the same name, else UNKNOWN."""
         return self.by_hash.get(job.spec_hash, self.by_name.get(job.name, UNKNOWN))
 
 
 def durations(connection: Connection, jobs: Sequence[Row[Any]]) -> Durations:
-    """What earlier jobs tell of these."""
+    """How long jobs like these took before."""
     by_hash = _averages(connection, jobs, "spec_hash", equal_specs)
     others = [job for job in jobs if job.spec_hash not in by_hash]
     return Durations(by_hash, _averages(connection, others, "name", same_name))
 
 
 def equal_specs(spec_hash: Any) -> Select[Any]:
-    """How long the last jobs of this spec took."""
+    """Durations of the last jobs that succeeded with this spec."""
     like_it = [Job.spec_hash == spec_hash, Job.state == SUCCEEDED]
     last = select(Job.duration_s).where(*like_it).order_by(Job.id.desc()).limit(MOST_LIKE_IT)
     return last.correlate(_ONE)
 
 
 def same_name(name: Any) -> Select[Any]:
-    """How long those of the last jobs of this name took that succeeded."""
+    """Durations of the jobs that succeeded among the last jobs of this name."""
     last = select(Job.duration_s, Job.state).where(Job.name == name).correlate(_ONE)
     found = last.order_by(Job.id.desc()).limit(MOST_OF_A_NAME).subquery()
     return select(found.c.duration_s).where(found.c.state == JobState.SUCCEEDED)
 
 
 class Starts:
-    """When jobs will start, asked for one after the other in the order of their claim.
+    """Estimates starts. Ask for the jobs one by one, in the order in which they are claimed.
 
     Args:
         known: see `fornada.db.reads.waits`.
-        jobs: every live job, those that run first.
-        took: how long such jobs took.
-        left: seconds left of those that run, as far as their epochs tell.
+        jobs: every live job; the running ones come first.
+        took: how long similar jobs took.
+        left: by job id, the seconds that a running job still needs, where its epochs tell.
     """
 
     def __init__(
@@ -81,10 +82,10 @@ class Starts:
     ) -> None:
         self._known = known
         self._took = took
-        # When each slot is free, and when jobs of each queue end, in seconds from now.
+        # By slot: when it is free. By queue: when its jobs end. In seconds from now.
         self._free: dict[tuple[str, str], float] = {}
         self._ends: dict[str, list[float]] = {}
-        # By queue and need of a GPU: slots by when they were thought to be free.
+        # By queue and need of a GPU: the slots, ordered by when they were expected to be free.
         self._heaps: dict[tuple[str, bool], list[tuple[float, str, str]]] = {}
         for job in jobs:
             if job.state is JobState.RUNNING:
@@ -93,7 +94,7 @@ class Starts:
                 heapq.heappush(self._ends.setdefault(job.queue, []), end)
 
     def of(self, job: Row[Any]) -> float | None:
-        """Seconds until a job starts; None where that cannot be told."""
+        """Seconds until a job starts; None without an estimate."""
         if job.state is not JobState.QUEUED or self._known.paused(job.queue):
             return None
         fitting = self._known.fleet.fitting(job.queue, job.gpus)
@@ -104,7 +105,7 @@ class Starts:
         queue_at = self._room(job.queue)
         start = max(slot_at, queue_at, job.due_in_s)
         if job.due_in_s <= 0:
-            # One that waits for its time leaves the slot to others until then.
+            # A job that waits for its time leaves the slot to other jobs until then.
             self._book(heap, job, start)
         return None if start == UNKNOWN else start
 
@@ -118,7 +119,7 @@ class Starts:
         return self._heaps[key]
 
     def _first_free(self, heap: list[tuple[float, str, str]]) -> float:
-        """Bring the slot that is free first to the top: jobs of other queues may have taken it."""
+        """Bring the slot that is free first to the top: jobs of other queues may have booked it."""
         while True:
             at, worker, name = heap[0]
             now = self._free.get((worker, name), 0.0)
@@ -127,7 +128,7 @@ class Starts:
             heapq.heapreplace(heap, (now, worker, name))
 
     def _room(self, queue: str) -> float:
-        """When so few jobs of a queue are left that one more may start."""
+        """When the queue's limit lets one more job start."""
         limit = self._known.limit(queue)
         ends = self._ends.setdefault(queue, [])
         start = 0.0
@@ -149,7 +150,7 @@ def _averages(
     column: str,
     last: Callable[[Any], Select[Any]],
 ) -> dict[str, float]:
-    """How long the last ones took, by the value in a column that they share with one of these."""
+    """Average durations, by the value of a column, of earlier jobs that share the value."""
     ids: dict[str, int] = {}
     for job in jobs:
         ids.setdefault(getattr(job, column), job.id)

@@ -1,4 +1,4 @@
-"""What is alive now: jobs that run or wait, why they wait, and when they will start."""
+"""Jobs that run or wait now, why they wait, and when they will start."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ from fornada.db.store.session import Database
 from fornada.db.store.tables import Epoch, Job
 from fornada.db.timestamps import iso
 
-# More rows than anybody reads; a queue may hold a million jobs.
+# Most rows of an answer. A queue may hold a million jobs; nobody reads so many.
 MOST = 1000
-# Not the spec, which is long.
+# Columns of each job; not `spec`, which is long.
 _COLUMNS = (
     *("id", "uid", "name", "state", "priority", "queue", "user", "gpus", "worker", "slot"),
     *("epochs_run", "monitor", "submitted_at", "started_at", "cancel_requested_at"),
@@ -34,17 +34,18 @@ _COLUMNS = (
 def alive(
     database: Database, *, within_s: float = WORKER_IS_GONE_S, limit: int = MOST
 ) -> list[dict[str, Any]]:
-    """Jobs that run, then those that wait in the order of their claim, then those held.
+    """Running jobs, then queued jobs in the order in which they are claimed, then held jobs.
 
     Args:
-        within_s: how long ago a worker may last have been heard of.
-        limit: rows at most.
+        within_s: seconds since its last heartbeat within which a worker counts as alive.
+        limit: most rows.
     Returns:
-        Of each: id, uid, name, state, priority, queue, user, tags, worker, slot, epoch, epochs,
-        monitor, best, submitted_at, started_at, elapsed_s, eta_s, cancel_requested, attempts;
+        For each job: id, uid, name, state, priority, queue, user, tags, worker, slot, epoch,
+        epochs, monitor, best, submitted_at, started_at, elapsed_s, eta_s, cancel_requested,
+        attempts;
         waits: why it waits, a `fornada.db.reasons.Reason`; None for a job that runs or is about
             to start;
-        starts_in_s: when it will start, where earlier jobs allow an estimate.
+        starts_in_s: seconds until it starts; None without an estimate.
     """
     with database.read() as connection:
         jobs = _jobs(connection, limit)
@@ -83,7 +84,7 @@ def waits(database: Database, job_id: int, *, within_s: float = WORKER_IS_GONE_S
     """Why one job waits, and when it will start.
 
     Returns:
-        waits, starts_in_s: as of `alive`.
+        waits and starts_in_s, as in `alive`.
     Raises:
         JobNotFound: no job has this id.
     """
@@ -97,19 +98,19 @@ def waits(database: Database, job_id: int, *, within_s: float = WORKER_IS_GONE_S
         if any(other.id == job_id for other in jobs):
             seen = _see(connection, jobs, within_s)
             return {"waits": seen.waits[job_id], "starts_in_s": seen.starts.get(job_id)}
-        # Behind more than anybody looks at.
+        # More than MOST jobs are before it.
         known = circumstances(connection, heard_of(connection, within_s), [*jobs, job])
         ahead = connection.scalar(_ahead_of(job))
     why = Waits(known, jobs)
     for other in jobs:
-        # Those take the idle slots.
+        # Earlier jobs take the idle slots.
         why.of(other)
     return {"waits": why.of(job, ahead), "starts_in_s": None}
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """By job: why it waits, when it starts, how many seconds are left of one that runs."""
+    """By job id: why it waits, when it starts, and seconds that a running job still needs."""
 
     waits: dict[int, Reason | None]
     starts: dict[int, float | None]
@@ -139,7 +140,7 @@ def _jobs(connection: Connection, limit: int) -> list[Row[Any]]:
 
 
 def walks() -> tuple[Select[Any], Select[Any], Select[Any]]:
-    """Jobs that run, that are queued, that are held: each along an index, whatever waits."""
+    """Queries for running, queued and held jobs. Each reads along an index, however many wait."""
     by_priority = (Job.priority.desc(), Job.id)
     return (
         _chosen().where(Job.state == RUNNING).order_by(*by_priority),
@@ -165,8 +166,8 @@ def _ahead_of(job: Row[Any]) -> Select[int]:
 
 
 def _left(connection: Connection, running: Sequence[Row[Any]]) -> dict[int, float]:
-    """Seconds left by job, if every epoch is run: early stopping may come before."""
-    # By their ids: else SQLite may look through all epochs for those of jobs that run.
+    """Seconds left of each running job if it runs every epoch; early stopping may end it first."""
+    # The ids are listed, because SQLite may otherwise read all epochs.
     pace = (
         select(Epoch.job_id, func.avg(Epoch.seconds))
         .join(Job, Job.id == Epoch.job_id)

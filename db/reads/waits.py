@@ -30,10 +30,10 @@ from fornada.db.store.tables import Queue
 
 @dataclass(frozen=True)
 class Circumstances:
-    """All that decides why jobs wait, besides the jobs."""
+    """What decides why jobs wait, apart from the jobs themselves."""
 
     fleet: Fleet
-    # By name; a queue without a row is open.
+    # By the queue's name. A queue without a row is open and has no limit.
     queues: Mapping[str, Row[Any]]
     # Ids of the jobs that a held job still waits for.
     unmet: Mapping[int, Sequence[int]]
@@ -51,7 +51,7 @@ class Circumstances:
 def circumstances(
     connection: Connection, workers: Sequence[Row[Any]], jobs: Sequence[Row[Any]]
 ) -> Circumstances:
-    """What holds for these live jobs, with these workers."""
+    """Read the circumstances of these live jobs and these workers."""
     held = [job.id for job in jobs if job.state is JobState.HELD]
     rules = connection.execute(select(*Queue.__table__.c))
     return Circumstances(
@@ -60,11 +60,11 @@ def circumstances(
 
 
 class Waits:
-    """Why jobs wait, decided one after the other in the order of their claim.
+    """Decides why jobs wait. Ask for the jobs one by one, in the order in which they are claimed.
 
     Args:
         known: see `circumstances`.
-        jobs: every live job, those that run first.
+        jobs: every live job; the running ones come first.
     """
 
     def __init__(self, known: Circumstances, jobs: Sequence[Row[Any]]) -> None:
@@ -113,7 +113,7 @@ class Waits:
         welcome = elsewhere or fitting
         free = next((slot for slot in welcome if self._idle(slot)), None)
         if free is not None:
-            # The next job does not count on it.
+            # The next job cannot use this slot.
             self._taken.add((free.worker, free.name))
             self._running[job.queue] += 1
             return None

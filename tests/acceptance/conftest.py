@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.fleet import Fleet, command_of
-from tests.acceptance.installed import Fornada, end
+from tests.acceptance.installed import REPOSITORY, Fornada, end
+from tests.acceptance.wheels import build
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
 from tests.worker_process import Site
@@ -52,3 +53,9 @@ def fleet(postgres_server: PostgresServer, redis_server: RedisServer) -> Iterato
         site.queue = "default"
         with site.worker("--slots", "2", "--queues", "default,night", "--name", "oven"):
             yield Fleet(site, command_of(site))
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    return build(REPOSITORY, "wheel", tmp_path_factory.mktemp("wheel"))

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import sys
 import venv
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from tests.acceptance.installed import PATIENCE_S, REPOSITORY
 from tests.acceptance.specs import small
+from tests.acceptance.wheels import build
 
 THEIRS = ("cli", "db", "worker", "tests")
 ASK = """
@@ -63,19 +63,6 @@ class Environment:
 def new_environment(folder: Path) -> Environment:
     venv.create(folder, with_pip=True)
     return Environment(folder)
-
-
-def wheel_of(folder: Path, out: Path) -> Path:
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    (made,) = out.glob("*.whl")
-    return made
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this checkout."""
-    return wheel_of(REPOSITORY, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +130,7 @@ def test_an_upgrade_leaves_none_of_the_old_packages(wheel: Path, tmp_path: Path)
         '[tool.hatch.build.targets.wheel]\npackages = ["cli", "db", "worker", "fornada"]\n'
     )
     environment = new_environment(tmp_path / "environment")
-    environment.install(wheel_of(old, tmp_path / "old-wheel"))
+    environment.install(build(old, "wheel", tmp_path / "old-wheel"))
     environment.run(["bin/python", "-c", "import cli, db, worker"], tmp_path)
     environment.install(wheel)
     assert not [name for name in ("cli", "db", "worker") if (environment.packages / name).exists()]

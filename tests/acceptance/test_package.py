@@ -5,7 +5,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tarfile
 import zipfile
 from importlib.metadata import PackageNotFoundError, requires
@@ -15,23 +14,11 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
+from tests.acceptance.wheels import build
+
 PROJECT = Path(__file__).parents[2]
 LOCKS = sorted((PROJECT / "lock").glob("*.txt"))
 PASSWORDS = re.findall(r"^(\w+PASSWORD)=$", (PROJECT / ".env.example").read_text(), re.MULTILINE)
-
-
-def build(folder: Path, kind: str, out: Path) -> Path:
-    """Build a `wheel` or an `sdist` of the project in a folder; the file that came of it."""
-    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(out)]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    (made,) = out.iterdir()
-    return made
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this checkout."""
-    return build(PROJECT, "wheel", tmp_path_factory.mktemp("wheel"))
 
 
 def names_in(wheel: Path) -> set[str]:

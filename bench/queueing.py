@@ -212,7 +212,9 @@ def _each(spent: list[float], count: int, call: Callable[[], None]) -> list[floa
 def idle(site: Site, seconds: float) -> list[Row]:
     """What a worker host costs that waits for work."""
     group = "an idle worker host, one slot"
-    with site.baker("--slots", "1", **{f"FORNADA_{k}": v for k, v in SETTINGS.items()}) as worker:
+    with site.keras_worker(
+        "--slots", "1", **{f"FORNADA_{k}": v for k, v in SETTINGS.items()}
+    ) as worker:
         factory = site.live_factory()
         until(lambda: processes.at_rest(site.home), PATIENCE_S, saw=worker.text)
         report.say(f"an idle host, {seconds:g} s")

@@ -61,9 +61,9 @@ class Stub:
     def verdict(self) -> Finished | Stopped:
         """Do what the name says."""
         with (self._order.job.folder / "train.log").open("ab", buffering=0) as self._log:
-            return self._bake(self._order.job)
+            return self._run_job(self._order.job)
 
-    def _bake(self, train: Train) -> Finished | Stopped:
+    def _run_job(self, train: Train) -> Finished | Stopped:
         name, _, argument = str(train.spec["name"]).partition("-")
         self._log.write(f"stub: {train.spec['name']}\n".encode())
         best = _best(train.folder)

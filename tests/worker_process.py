@@ -103,7 +103,7 @@ class Site:
         environment = self.environment(FORNADA_TRAINER_COMMAND=STUB) | more
         return WorkerProcess(self, arguments, environment)
 
-    def baker(self, *arguments: str, **more: str) -> "WorkerProcess":
+    def keras_worker(self, *arguments: str, **more: str) -> "WorkerProcess":
         """Start a worker with real trainers, serving this site's queue."""
         return WorkerProcess(self, arguments, self.environment(**more))
 

@@ -52,7 +52,7 @@ class Stage:
         self._wanted: dict[str, Callable[[], WorkerProcess]] = {
             "stubs": lambda: self._stub("stubs", "2"),
             "more-stubs": lambda: self._stub("more-stubs", "1"),
-            "baker": self._baker,
+            "keras-worker": self._keras_worker,
         }
         self.workers: dict[str, WorkerProcess] = {}
         self._again: dict[str, float] = {}
@@ -238,8 +238,8 @@ class Stage:
     def _stub(self, name: str, slots: str) -> WorkerProcess:
         return self.site.worker("--slots", slots, "--name", name, **self._environment())
 
-    def _baker(self) -> WorkerProcess:
-        words = ("--slots", "cpu", "--name", "baker", "--queues", REAL_QUEUE)
+    def _keras_worker(self) -> WorkerProcess:
+        words = ("--slots", "cpu", "--name", "keras-worker", "--queues", REAL_QUEUE)
         return WorkerProcess(self.site, words, self.site.environment(**self._environment()))
 
     def _locked(self) -> Callable[[], None] | None:

@@ -108,7 +108,7 @@ def test_r17_the_last_checkpoint_of_a_stopped_trainer_loads(
 ) -> None:
     with (
         Site.on(postgres_server, redis_server.url) as site,
-        site.baker("--slots", "1") as worker,
+        site.keras_worker("--slots", "1") as worker,
     ):
         job_id = submit(site, "endless", epochs=100_000)
         until(lambda: site.show(job_id)["epochs_run"] > 2, 60, saw=worker.text)

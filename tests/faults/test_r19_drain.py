@@ -35,13 +35,13 @@ def site(postgres_server: PostgresServer, redis_server: RedisServer) -> Iterator
 
 @pytest.mark.timeout(1200)
 def test_r19_a_drained_job_resumes_exactly(site: Site) -> None:
-    with site.baker("--slots", "1", **LONG):
+    with site.keras_worker("--slots", "1", **LONG):
         straight = submit(site, "straight", epochs=EPOCHS, text=RICH)
         assert site.wait(straight, timeout_s=TRAINS_S)["attempts"] == 1
 
     drained = submit(site, "drained", epochs=EPOCHS, text=RICH)
     for attempt in (1, 2):
-        worker = site.baker("--slots", "1", **LONG, FORNADA_GRACE_S="60").ready()
+        worker = site.keras_worker("--slots", "1", **LONG, FORNADA_GRACE_S="60").ready()
         until(lambda: site.training(drained, attempt), TRAINS_S, saw=worker.text)  # noqa: B023
         begun = site.show(drained)["epochs_run"]
         until(lambda: site.show(drained)["epochs_run"] >= begun + 5, TRAINS_S)  # noqa: B023
@@ -52,7 +52,7 @@ def test_r19_a_drained_job_resumes_exactly(site: Site) -> None:
         print(f"R19: SIGTERM in epoch {seen + 1}: {job['state']}, {job['epochs_run']} epochs")
         assert (job["state"], job["tries"]) == ("queued", 0), job["failure"]
         assert job["executions"][-1]["outcome"] == "preempted"
-    with site.baker("--slots", "1", **LONG):
+    with site.keras_worker("--slots", "1", **LONG):
         job = site.wait(drained, timeout_s=TRAINS_S)
 
     print(f"R19: {[each['resumed'] for each in job['executions']]}")

@@ -92,7 +92,7 @@ def test_a_training_whose_disk_is_full_fails_so_and_goes_on_from_what_it_kept(
         return
     with (
         SmallDisk(site.home / "artifacts", size_bytes=64 * MIB) as disk,
-        site.baker("--slots", "1") as worker,
+        site.keras_worker("--slots", "1") as worker,
     ):
         reference = site.wait(submit_real(site), timeout_s=120)
         job_id = submit_real(site)

@@ -47,7 +47,7 @@ def site(postgres_server: PostgresServer, redis_server: RedisServer) -> Iterator
 @pytest.fixture(scope="module")
 def worker(site: Site) -> Iterator[WorkerProcess]:
     """Real trainers, two of them."""
-    with site.baker("--slots", "2") as running:
+    with site.keras_worker("--slots", "2") as running:
         yield running
 
 
@@ -172,7 +172,7 @@ def test_r25_a_worker_with_less_room_refuses_what_a_client_accepts(site: Site) -
     # With a queue of its own: the worker of the other tests has room.
     with (
         Site(site.database_url, site.broker_url) as small,
-        small.baker("--slots", "1", FORNADA_MAX_PARAMETERS="1000"),
+        small.keras_worker("--slots", "1", FORNADA_MAX_PARAMETERS="1000"),
     ):
         new = replace(new_job(from_document(GOOD)), queue=small.queue)
         job = small.wait(jobs.add(small.database, new, "test"), timeout_s=180)

@@ -23,7 +23,7 @@ def site(sqlite_database_url: str, redis_server: RedisServer) -> Iterator[Site]:
 
 
 def test_the_same_spec_gives_the_same_numbers(site: Site) -> None:
-    with site.baker("--slots", "2"):
+    with site.keras_worker("--slots", "2"):
         # Side by side, so that they also compete for the cores.
         ids = [submit_real(site, 1), submit_real(site, 1), submit_real(site, 2)]
         for job_id in ids:

@@ -71,7 +71,7 @@ class Story:
 
     def _live(self) -> None:
         house, site = self._house, self._house.site
-        with site.baker("--slots", "1") as worker:
+        with site.keras_worker("--slots", "1") as worker:
             self._peek(worker.celery, worker.process.pid)
             trained = house.submit("trained", overrides=SMALL, tags={"a": "b"})
             ended = site.wait(trained, timeout_s=TRAINING_S)

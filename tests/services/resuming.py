@@ -122,7 +122,7 @@ class AskedAt(Asked):
         return self.history.read_text().count("\n") - 1 if self.history.exists() else 0
 
 
-def bake(
+def run_job(
     spec: dict[str, Any],
     root: Path,
     folder: Path,

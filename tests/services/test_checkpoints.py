@@ -16,7 +16,7 @@ from fornada.worker.trainer.callbacks import SwapEMAWeights
 from fornada.worker.trainer.data.sets import Sets, read_sets
 from fornada.worker.trainer.model.build import build
 from fornada.worker.trainer.outputs import atomic_files
-from tests.services.resuming import Run, attempt, bake, outcome, same, weights_of
+from tests.services.resuming import Run, attempt, outcome, run_job, same, weights_of
 from tests.services.test_parity import JAX, InOrder, spec_of, training_of, variables
 from tests.services.trainer_jobs import document, write_images
 
@@ -234,7 +234,7 @@ def files_of(folder: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def whole(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """That job from start to end."""
-    return bake(all_of_them(), root, attempt(tmp_path_factory.mktemp("whole"), 1))
+    return run_job(all_of_them(), root, attempt(tmp_path_factory.mktemp("whole"), 1))
 
 
 # Between two epochs, within one, and within its validation, when the averages are in the model.
@@ -242,11 +242,11 @@ def whole(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_goes_on_with_averages_and_files(
     place: tuple[int, int], whole: Run, root: Path, tmp_path: Path
 ) -> None:
-    first = bake(all_of_them(), root, attempt(tmp_path, 1, "again"), stop=place)
+    first = run_job(all_of_them(), root, attempt(tmp_path, 1, "again"), stop=place)
     assert isinstance(first.verdict, Stopped), first.verdict
     # Written after the state that is gone on from: no part of it.
     (first.folder / "worst-99.keras").write_bytes(b"later")
-    second = bake(all_of_them(), root, attempt(tmp_path, 2, "again"), resume_from=[first.folder])
+    second = run_job(all_of_them(), root, attempt(tmp_path, 2, "again"), resume_from=[first.folder])
     same(outcome(second.folder, second.finished), outcome(whole.folder, whole.finished))
     assert files_of(second.folder) == files_of(whole.folder)
     reported = {file.path for file in second.finished.files if file.kind == atomic_files.CHECKPOINT}
@@ -281,8 +281,8 @@ def test_a_validation_that_is_continued_swaps_once() -> None:
 def test_a_finished_job_goes_on_from_what_is_not_averaged(
     whole: Run, root: Path, tmp_path: Path
 ) -> None:
-    half = bake(all_of_them() | half_of(EPOCHS // 2), root, attempt(tmp_path, 1, "half"))
-    more = bake(all_of_them(), root, attempt(tmp_path, 1, "more"), resume_from=[half.folder])
+    half = run_job(all_of_them() | half_of(EPOCHS // 2), root, attempt(tmp_path, 1, "half"))
+    more = run_job(all_of_them(), root, attempt(tmp_path, 1, "more"), resume_from=[half.folder])
     assert more.started.first_epoch == EPOCHS // 2 + 1
     found, expected = (outcome(run.folder, run.finished) for run in (more, whole))
     assert found.numbers == expected.numbers
@@ -308,7 +308,7 @@ def test_a_checkpoint_without_room_ends_the_job_and_keeps_what_is_there(
         data__test=None,
         callbacks=[BEST, {"ModelCheckpoint": {"monitor": "loss", "filepath": "{epoch}.keras"}}],
     )
-    run = bake(spec, root, folder)
+    run = run_job(spec, root, folder)
     assert isinstance(run.verdict, Failed)
     assert run.verdict.code == "DISK_FULL"
     assert {path.name for path in folder.glob("[12].keras")} == {"1.keras", "2.keras"}

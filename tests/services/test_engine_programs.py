@@ -11,7 +11,16 @@ from fornada.spec import from_document
 from fornada.worker.messages import Finished
 from fornada.worker.trainer.engine.programs import PROGRAMS, Programs, structure
 from fornada.worker.trainer.model.build import build
-from tests.services.resuming import Outcome, Run, attempt, bake, noisy, outcome, same, write_noisy
+from tests.services.resuming import (
+    Outcome,
+    Run,
+    attempt,
+    noisy,
+    outcome,
+    run_job,
+    same,
+    write_noisy,
+)
 from tests.services.trainer_jobs import TrainerProcess, document, job
 
 # Keras converts its variables in a way that this NumPy warns about and the next refuses.
@@ -66,7 +75,7 @@ def reused(spec: dict[str, Any], site: Path, uid: str) -> tuple[Run, bool]:
     model = build(from_document(spec).with_classes(3), (8, 8, 3), 3, Settings())
     model._symbolic_build(data_batch=_example())
     kept = structure(model) in PROGRAMS._kept
-    return bake(spec, site, attempt(site, 1, uid)), kept
+    return run_job(spec, site, attempt(site, 1, uid)), kept
 
 
 def _example() -> tuple[Any, Any]:
@@ -83,7 +92,7 @@ JIT: list[dict[str, Any]] = [] if keras.backend.backend() == "jax" else [{"jit":
 )
 def test_equal_to_a_fresh_process(optimizer: str, fit: dict[str, Any], site: Path) -> None:
     name = f"{optimizer}{len(fit)}"
-    bake(kind(optimizer, 1, 3.0, **fit), site, attempt(site, 1, f"{name}-first"))
+    run_job(kind(optimizer, 1, 3.0, **fit), site, attempt(site, 1, f"{name}-first"))
     spec = kind(optimizer, 2, **fit)
     run, kept = reused(spec, site, f"{name}-second")
     assert kept

@@ -15,7 +15,7 @@ from fornada.worker.trainer.data.sets import Images, Sets
 from fornada.worker.trainer.engine import rule
 from fornada.worker.trainer.engine.rule import compiles
 from fornada.worker.trainer.model.build import build
-from tests.services.resuming import attempt, bake, last_state, noisy, outcome, same, write_noisy
+from tests.services.resuming import attempt, last_state, noisy, outcome, run_job, same, write_noisy
 from tests.services.test_parity import ours, theirs
 from tests.services.trainer_jobs import document
 
@@ -116,10 +116,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_resuming_with_xla_is_exact(site: Path) -> None:
     spec = noisy(4, model=DENSE, fit={"epochs": 4, "jit": True})
-    straight = bake(spec, site, attempt(site, 1, "straight"))
-    first = bake(spec, site, attempt(site, 1, "again"), stop=(2, 3))
+    straight = run_job(spec, site, attempt(site, 1, "straight"))
+    first = run_job(spec, site, attempt(site, 1, "again"), stop=(2, 3))
     assert isinstance(first.verdict, Stopped), first.verdict
-    second = bake(spec, site, attempt(site, 2, "again"), resume_from=[first.folder])
+    second = run_job(spec, site, attempt(site, 2, "again"), resume_from=[first.folder])
     same(outcome(second.folder, second.finished), outcome(straight.folder, straight.finished))
     environment = json.loads((second.folder / "environment.json").read_text())
     assert environment["jit"] is True
@@ -131,14 +131,14 @@ def test_the_choice_of_a_state_wins(site: Path, monkeypatch: pytest.MonkeyPatch)
     # Twenty steps do not earn a compilation; the forty of the job that continues it would.
     monkeypatch.setattr(rule, "_EARNS_STEPS", 40)
     short, long = (noisy(epochs, model=DENSE, callbacks=[]) for epochs in (4, 8))
-    first = bake(short, site, attempt(site, 1, "short"))
-    more = bake(long, site, attempt(site, 1, "long"), resume_from=[first.folder])
+    first = run_job(short, site, attempt(site, 1, "short"))
+    more = run_job(long, site, attempt(site, 1, "long"), resume_from=[first.folder])
     assert more.started.inexact is None
-    fresh = bake(long, site, attempt(site, 1, "fresh"))
+    fresh = run_job(long, site, attempt(site, 1, "fresh"))
     makers = [last_state(run.folder).facts.origin.maker for run in (first, more, fresh)]
     assert [maker.jit for maker in makers] == [False, False, True]
     assert more.finished.best is not None
-    straight = bake(
+    straight = run_job(
         noisy(8, model=DENSE, callbacks=[], fit={"epochs": 8, "jit": False}),
         site,
         attempt(site, 1, "without"),

@@ -22,12 +22,12 @@ from tests.services.resuming import (
     Outcome,
     Run,
     attempt,
-    bake,
     differences,
     last_state,
     noisy,
     outcome,
     rewrite,
+    run_job,
     same,
     write_noisy,
 )
@@ -49,7 +49,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def reference(site: Path) -> Run:
-    return bake(noisy(), site, attempt(site, 1, "reference"))
+    return run_job(noisy(), site, attempt(site, 1, "reference"))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def expected(reference: Run) -> Outcome:
 @pytest.fixture(scope="module")
 def stopped(site: Path) -> Run:
     """Stopped on the plateau, within an epoch."""
-    run = bake(noisy(), site, attempt(site, 1, "stopped"), stop=PLATEAU)
+    run = run_job(noisy(), site, attempt(site, 1, "stopped"), stop=PLATEAU)
     assert isinstance(run.verdict, Stopped)
     assert last_state(run.folder).facts.place.order == PLATEAU
     return run
@@ -82,7 +82,7 @@ def test_stopped_again_and_again(site: Path, expected: Outcome) -> None:
     folders: list[Path] = []
     for number, place in enumerate(places, 1):
         folders.insert(0, attempt(site, number, "again"))
-        run = bake(noisy(), site, folders[0], resume_from=folders[1:], stop=place)
+        run = run_job(noisy(), site, folders[0], resume_from=folders[1:], stop=place)
         assert isinstance(run.verdict, Stopped), run.verdict
         found = last_state(folders[0]).facts
         print("stopped at", place, "state", found.place.order, "logs", found.place.logs is not None)
@@ -91,7 +91,7 @@ def test_stopped_again_and_again(site: Path, expected: Outcome) -> None:
     # As a kill in the middle of a save leaves it.
     half = folders[-1] / "writing.best.keras"
     half.touch()
-    last = bake(noisy(), site, attempt(site, 9, "again"), resume_from=folders)
+    last = run_job(noisy(), site, attempt(site, 9, "again"), resume_from=folders)
     assert last.epochs == []
     assert last.started.first_epoch == 13
     same(outcome(last.folder, last.finished), expected)
@@ -149,7 +149,7 @@ def test_started_says_where_it_goes_on(site: Path, stopped: Run, expected: Outco
     # A copy: who ends well removes the states of its earlier attempts.
     copy = attempt(site, 1, "goes on")
     shutil.copytree(stopped.folder, copy)
-    run = bake(noisy(), site, attempt(site, 2, "goes on"), resume_from=[copy])
+    run = run_job(noisy(), site, attempt(site, 2, "goes on"), resume_from=[copy])
     started = run.started
     assert (started.first_epoch, started.first_batch) == (9, 2)
     assert [row.number for row in started.restored] == list(range(1, 9))
@@ -250,7 +250,7 @@ def test_each_part_left_out_shows(part: str, site: Path, stopped: Run, expected:
     arrays = dict(state.arrays)
     facts = PARTS.get(part, nothing)(state.facts, arrays)
     rewrite(kept, facts, arrays)
-    run = bake(noisy(), site, attempt(site, 2, uid), resume_from=[copy])
+    run = run_job(noisy(), site, attempt(site, 2, uid), resume_from=[copy])
     assert run.started.first_epoch == 9
     found = outcome(run.folder, run.finished)
     named = differences(found, expected)
@@ -265,16 +265,18 @@ def test_without_the_decision_to_stop_it_would_go_on(site: Path, reference: Run)
     state = kept.read()
     assert state.facts.stop
     rewrite(kept, state.facts.model_copy(update={"stop": False}), state.arrays)
-    run = bake(noisy(), site, attempt(site, 2, "undecided"), resume_from=[copy], stop=(13, 0))
+    run = run_job(noisy(), site, attempt(site, 2, "undecided"), resume_from=[copy], stop=(13, 0))
     assert [epoch.number for epoch in run.epochs] == [13]
 
 
 def test_ten_and_ten_are_twenty(site: Path) -> None:
     # Patience is never at an end within ten epochs, and would be in twenty.
     changes = {"callbacks": [*noisy()["callbacks"][1:], _stopping(patience=9)]}
-    straight = bake(noisy(20, **changes), site, attempt(site, 1, "straight"))
-    first = bake(noisy(10, **changes), site, attempt(site, 1, "ten"))
-    second = bake(noisy(20, **changes), site, attempt(site, 1, "more"), resume_from=[first.folder])
+    straight = run_job(noisy(20, **changes), site, attempt(site, 1, "straight"))
+    first = run_job(noisy(10, **changes), site, attempt(site, 1, "ten"))
+    second = run_job(
+        noisy(20, **changes), site, attempt(site, 1, "more"), resume_from=[first.folder]
+    )
     print("straight", len(straight.epochs), "=", len(first.epochs), "+", len(second.epochs))
     assert len(first.epochs) == 10
     assert 0 < len(second.epochs) < 10
@@ -290,7 +292,7 @@ def _stopping(patience: int) -> dict[str, Any]:
 
 
 def test_what_has_stopped_early_stays_stopped(site: Path, reference: Run) -> None:
-    more = bake(noisy(50), site, attempt(site, 1, "longer"), resume_from=[reference.folder])
+    more = run_job(noisy(50), site, attempt(site, 1, "longer"), resume_from=[reference.folder])
     assert more.epochs == []
     assert more.finished.stop_reason == reference.finished.stop_reason
     assert more.finished.best.value == reference.finished.best.value
@@ -299,8 +301,8 @@ def test_what_has_stopped_early_stays_stopped(site: Path, reference: Run) -> Non
 
 
 def test_a_later_attempt_goes_before_the_job_it_continues(site: Path, reference: Run) -> None:
-    first = bake(noisy(10), site, attempt(site, 1, "ahead"), stop=(2, 1))
-    run = bake(
+    first = run_job(noisy(10), site, attempt(site, 1, "ahead"), stop=(2, 1))
+    run = run_job(
         noisy(10),
         site,
         attempt(site, 2, "ahead"),
@@ -312,13 +314,13 @@ def test_a_later_attempt_goes_before_the_job_it_continues(site: Path, reference:
 
 def test_the_last_state_stays_where_its_successor_found_no_room(site: Path) -> None:
     # On the test set: the second attempt has nothing left to train.
-    first = bake(noisy(1), site, attempt(site, 1, "full"), stop=(1, 0))
+    first = run_job(noisy(1), site, attempt(site, 1, "full"), stop=(1, 0))
     assert isinstance(first.verdict, Stopped)
     folder = attempt(site, 2, "full")
     folder.mkdir()
     # A file system on which nothing is free.
     (folder / "state").symlink_to("/sys")
-    second = bake(noisy(1), site, folder, resume_from=[first.folder])
+    second = run_job(noisy(1), site, folder, resume_from=[first.folder])
     assert "no room (1 of 3)" in second.log
     assert "training_state" not in {file.kind for file in second.finished.files}
     assert [kept.order for kept in states(first.folder)][-1] == (1, 0)
@@ -328,7 +330,7 @@ def test_an_epoch_whose_state_found_no_room_is_told(site: Path) -> None:
     folder = attempt(site, 1, "roomless")
     folder.mkdir(parents=True)
     (folder / "state").symlink_to("/sys")
-    run = bake(noisy(5), site, folder)
+    run = run_job(noisy(5), site, folder)
     assert isinstance(run.verdict, Failed)
     # The third was saved beside the fourth.
     assert (run.verdict.code, run.verdict.epoch) == ("DISK_FULL", 4)
@@ -341,7 +343,7 @@ def test_an_epoch_whose_state_cannot_be_written_is_told(site: Path) -> None:
     folder = attempt(site, 1, "unwritable")
     folder.mkdir(parents=True)
     (folder / "state").touch()
-    run = bake(noisy(5), site, folder)
+    run = run_job(noisy(5), site, folder)
     assert isinstance(run.verdict, Failed)
     assert (run.verdict.code, run.verdict.epoch) == ("ARTIFACT_WRITE", 2)
     assert [epoch.number for epoch in run.epochs] == [1, 2]
@@ -349,18 +351,18 @@ def test_an_epoch_whose_state_cannot_be_written_is_told(site: Path) -> None:
 
 @pytest.mark.parametrize("uid", ["unread", "continues"])
 def test_a_state_that_cannot_be_read_is_no_reason_to_begin_anew(uid: str, site: Path) -> None:
-    first = bake(noisy(3), site, attempt(site, 1, "unread"), stop=(2, 2))
+    first = run_job(noisy(3), site, attempt(site, 1, "unread"), stop=(2, 2))
     assert isinstance(first.verdict, Stopped)
     file = states(first.folder)[-1].file
     good = file.rename(first.folder / "good")
     # An error of reading: of a process's own memory nothing is mapped at 0.
     file.symlink_to("/proc/self/mem")
-    run = bake(noisy(3), site, attempt(site, 2, uid), resume_from=[first.folder])
+    run = run_job(noisy(3), site, attempt(site, 2, uid), resume_from=[first.folder])
     assert isinstance(run.verdict, Failed)
     assert run.verdict.code == "ARTIFACT_WRITE"
     assert "a training state could not be read: OSError: [Errno 5]" in run.verdict.message
     good.rename(file)
-    run = bake(noisy(3), site, attempt(site, 3, uid), resume_from=[first.folder])
+    run = run_job(noisy(3), site, attempt(site, 3, uid), resume_from=[first.folder])
     assert (run.started.first_epoch, run.started.first_batch) == (3, 2)
     shutil.rmtree(first.folder)
 
@@ -369,13 +371,13 @@ def test_two_states_of_its_own_take_the_place_of_all_earlier_ones(site: Path) ->
     def left() -> list[int]:
         return [len(states(folder)) for folder in folders]
 
-    other = bake(noisy(2), site, attempt(site, 1, "elsewhere"))
+    other = run_job(noisy(2), site, attempt(site, 1, "elsewhere"))
     folders = [attempt(site, number, "frequent") for number in (1, 2, 3)]
-    bake(noisy(8), site, folders[0], resume_from=[other.folder], stop=(4, 1))
-    bake(noisy(8), site, folders[1], resume_from=[folders[0], other.folder], stop=(4, 1))
+    run_job(noisy(8), site, folders[0], resume_from=[other.folder], stop=(4, 1))
+    run_job(noisy(8), site, folders[1], resume_from=[folders[0], other.folder], stop=(4, 1))
     # One alone may be broken.
     assert left() == [2, 1, 0]
-    third = bake(noisy(8), site, folders[2], resume_from=folders[1::-1], stop=(6, 2))
+    third = run_job(noisy(8), site, folders[2], resume_from=folders[1::-1], stop=(6, 2))
     assert isinstance(third.verdict, Stopped)
     assert left() == [0, 0, 2]
     # Another job's are its own.
@@ -393,10 +395,10 @@ def test_other_states_are_not_used(site: Path, stopped: Run) -> None:
         uid = f"other {number}"
         shutil.copytree(stopped.folder, attempt(site, 1, uid))
         own = [attempt(site, 1, uid)]
-        run = bake(spec, site, attempt(site, 2, uid), resume_from=own, stop=(0, 0))
+        run = run_job(spec, site, attempt(site, 2, uid), resume_from=own, stop=(0, 0))
         assert run.started.first_epoch == 1
         assert words in run.log
-        run = bake(spec, site, attempt(site, 1, f"{uid}c"), resume_from=[stopped.folder])
+        run = run_job(spec, site, attempt(site, 1, f"{uid}c"), resume_from=[stopped.folder])
         assert not isinstance(run.verdict, Finished | Stopped)
         assert run.verdict.code == "DATA_MISSING"
         assert "no training state of the job that this one continues" in run.verdict.message
@@ -407,7 +409,7 @@ def test_other_images_are_another_training(site: Path, tmp_path: Path, stopped: 
     (tmp_path / "Train" / "a" / "000.png").unlink()
     copy = attempt(tmp_path, 1)
     shutil.copytree(stopped.folder, copy)
-    run = bake(noisy(), tmp_path, attempt(tmp_path, 2), resume_from=[copy], stop=(0, 0))
+    run = run_job(noisy(), tmp_path, attempt(tmp_path, 2), resume_from=[copy], stop=(0, 0))
     assert run.started.first_epoch == 1
     assert "the images have changed since" in run.log
 
@@ -424,11 +426,11 @@ def test_another_maker_is_said(site: Path, stopped: Run) -> None:
     origin = state.facts.origin.model_copy(update={"maker": other})
     rewrite(kept, state.facts.model_copy(update={"origin": origin}), state.arrays)
     second = attempt(site, 2, "maker")
-    run = bake(noisy(), site, second, resume_from=[copy], stop=(9, 1))
+    run = run_job(noisy(), site, second, resume_from=[copy], stop=(9, 1))
     inexact = run.started.inexact
     assert inexact is not None
     for words in ("not exact after epoch 8", "device Tesla T4, now CPU", "keras 3.0.0, now 3."):
         assert words in inexact
     # Nothing that follows mends it.
-    run = bake(noisy(), site, attempt(site, 3, "maker"), resume_from=[second, copy])
+    run = run_job(noisy(), site, attempt(site, 3, "maker"), resume_from=[second, copy])
     assert run.started.inexact == inexact

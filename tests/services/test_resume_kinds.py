@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fornada.worker.messages import Stopped
-from tests.services.resuming import attempt, bake, last_state, outcome, same
+from tests.services.resuming import attempt, last_state, outcome, run_job, same
 from tests.services.test_parity import CHANGES, MODELS
 from tests.services.trainer_jobs import document, write_images
 
@@ -35,11 +35,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", KINDS)
 def test_goes_on_within_an_epoch(name: str, root: Path, tmp_path: Path) -> None:
     spec = document(**{"data__test": None, **KINDS[name]})
-    straight = bake(spec, root, attempt(tmp_path, 1, "straight"))
-    first = bake(spec, root, attempt(tmp_path, 1, "again"), stop=PLACE)
+    straight = run_job(spec, root, attempt(tmp_path, 1, "straight"))
+    first = run_job(spec, root, attempt(tmp_path, 1, "again"), stop=PLACE)
     assert isinstance(first.verdict, Stopped), first.verdict
     assert last_state(first.folder).facts.place.order == PLACE
-    second = bake(spec, root, attempt(tmp_path, 2, "again"), resume_from=[first.folder])
+    second = run_job(spec, root, attempt(tmp_path, 2, "again"), resume_from=[first.folder])
     assert second.started.first_batch == PLACE[1]
     same(outcome(second.folder, second.finished), outcome(straight.folder, straight.finished))
     files = {file.path.name: file.sha256 for file in second.finished.files}

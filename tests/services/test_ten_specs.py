@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from fornada.spec.loading import loads
 from fornada.worker.trainer.data.order import epoch_order
-from tests.services.resuming import bake
+from tests.services.resuming import run_job
 from tests.services.trainer_jobs import write_images
 
 pytestmark = [
@@ -904,7 +904,7 @@ def test_a_spec_does_what_its_words_mean_in_keras(
 ) -> None:
     text, script = SPECS[name]
     spec = loads(text, data_root=root, base=root)
-    run = bake(spec.document(), root, tmp_path / "ours" / "attempt-1")
+    run = run_job(spec.document(), root, tmp_path / "ours" / "attempt-1")
     ours, finished = run.folder, run.finished
     (tmp_path / "theirs").mkdir()
     monkeypatch.chdir(tmp_path / "theirs")

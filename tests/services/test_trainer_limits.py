@@ -28,7 +28,7 @@ def limits_of(pid: int) -> dict[str, str]:
     return {line[:26].strip(): line[26:47].strip() for line in lines}
 
 
-def bake(root: Path, folder: Path, spec: dict[str, Any], **settings: object) -> tuple[Any, Any]:
+def run_job(root: Path, folder: Path, spec: dict[str, Any], **settings: object) -> tuple[Any, Any]:
     """The last word of a trainer, and its limits while it trained."""
     with TrainerProcess(folder / "home", **settings) as trainer:
         trainer.send(job(spec, root, folder / "attempt-1"))
@@ -40,7 +40,7 @@ def bake(root: Path, folder: Path, spec: dict[str, Any], **settings: object) -> 
 
 
 def test_a_job_within_its_limits(root: Path, tmp_path: Path) -> None:
-    last, limits = bake(
+    last, limits = run_job(
         root,
         tmp_path,
         document(),
@@ -61,7 +61,7 @@ def test_images_beyond_its_memory(root: Path, tmp_path: Path) -> None:
     # 54 images of 20 MB each, in one array; the model is small.
     model = ["GlobalAveragePooling2D", {"Dense": {"units": "classes"}}]
     spec = document(data__image_size=[2600, 2600], model=model)
-    last, _ = bake(root, tmp_path, spec, max_memory_bytes=GIB)
+    last, _ = run_job(root, tmp_path, spec, max_memory_bytes=GIB)
     assert isinstance(last, Failed), last
     assert last.code is FailureCode.RESOURCE_LIMIT
     assert "may allocate 1,073,741,824 bytes (FORNADA_MAX_MEMORY_BYTES)" in last.message
@@ -72,7 +72,7 @@ def test_a_model_beyond_its_memory(root: Path, tmp_path: Path) -> None:
     model = ["Flatten", {"Dense": {"units": 400_000}}, {"Dense": {"units": "classes"}}]
     loss = {"SparseCategoricalCrossentropy": {"from_logits": True}}
     spec = document(model=model, compile__loss=loss)
-    last, _ = bake(root, tmp_path, spec, max_memory_bytes=GIB)
+    last, _ = run_job(root, tmp_path, spec, max_memory_bytes=GIB)
     assert isinstance(last, Failed), last
     assert last.code is FailureCode.RESOURCE_LIMIT
     assert "FORNADA_MAX_MEMORY_BYTES allows 1,073,741,824" in last.message
@@ -80,7 +80,7 @@ def test_a_model_beyond_its_memory(root: Path, tmp_path: Path) -> None:
 
 def test_a_file_beyond_its_size(root: Path, tmp_path: Path) -> None:
     # The model's file has some tens of kilobytes.
-    last, _ = bake(root, tmp_path, document(), max_file_bytes=8192)
+    last, _ = run_job(root, tmp_path, document(), max_file_bytes=8192)
     assert isinstance(last, Failed), last
     assert last.code is FailureCode.RESOURCE_LIMIT
     assert "FORNADA_MAX_FILE_BYTES" in last.message

@@ -40,7 +40,7 @@ def test_trainers_of_declared_gpus_have_one_each(site: Site) -> None:
 
 
 def test_keras_is_imported_before_there_is_a_device(site: Site) -> None:
-    with site.baker("--slots", "gpu:0,gpu:1"):
+    with site.keras_worker("--slots", "gpu:0,gpu:1"):
         factory = site.live_factory()
 
         assert _environment(factory)["CUDA_VISIBLE_DEVICES"] == "-1"

@@ -32,7 +32,7 @@ def site(redis_server: RedisServer, postgres_server: PostgresServer) -> Iterator
 @pytest.fixture(scope="module")
 def worker(site: Site) -> Iterator[WorkerProcess]:
     """One worker for all jobs of this module, good and bad."""
-    with site.baker("--slots", "1") as running:
+    with site.keras_worker("--slots", "1") as running:
         yield running
 
 

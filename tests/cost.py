@@ -20,8 +20,11 @@ import signal
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from types import FrameType
 from typing import Any
 
@@ -136,12 +139,16 @@ class Worker:
 class Orphans:
     """Adopts and reaps descendants whose parent died; only where no test runs.
 
-    In a process that runs tests, those wait for their children themselves.
+    In a process that runs tests, those wait for their children themselves. A thread reaps, one
+    child after the other: a signal's handler can be interrupted by the next signal's.
     """
 
     def __init__(self) -> None:
         self.processor_s = 0.0
         self._own: set[int] = set()
+        # An item for each signal; False when the session ends.
+        self._signals: SimpleQueue[bool] = SimpleQueue()
+        self._reaper = Thread(target=self._reap_all, name="reaper of orphans", daemon=True)
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
             number = ctypes.get_errno()
@@ -153,23 +160,42 @@ class Orphans:
         self._own.add(gateway._rinfo().pid)
 
     def pytest_sessionstart(self) -> None:
-        signal.signal(signal.SIGCHLD, self._reap)
+        self._reaper.start()
+        signal.signal(signal.SIGCHLD, self._signalled)
 
-    def _reap(self, number: int, frame: FrameType | None) -> None:
-        for pid in _children():
-            if pid not in self._own and _is_zombie(pid):
-                _, _, used = os.wait4(pid, os.WNOHANG)
-                self.processor_s += used.ru_utime + used.ru_stime
+    def pytest_sessionfinish(self) -> None:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._signals.put(False)
+        self._reaper.join()
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        # Safe in a handler: `SimpleQueue.put` may interrupt itself.
+        self._signals.put(True)
+
+    def _reap_all(self) -> None:
+        while self._signals.get():
+            for pid in _children():
+                if pid not in self._own and _is_zombie(pid):
+                    # Whoever started it may have waited for it meanwhile.
+                    with suppress(ChildProcessError):
+                        _, _, used = os.wait4(pid, 0)
+                        self.processor_s += used.ru_utime + used.ru_stime
 
 
 def _children() -> Iterator[int]:
     for file in Path("/proc/self/task").glob("*/children"):
-        yield from map(int, file.read_text().split())
+        # Another thread can end meanwhile; its children pass to one that lives.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            yield from map(int, file.read_text().split())
 
 
 def _is_zombie(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
     # "pid (name) state …"; the name may hold brackets.
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("Z")
+    return stat.rpartition(") ")[2].startswith("Z")
 
 
 class Bill:

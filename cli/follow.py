@@ -3,10 +3,10 @@
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fornada.cli.exit_codes import ExitCode, ExitWith, of_job
 from fornada.cli.output import Output
@@ -16,6 +16,7 @@ from fornada.cli.result import report
 if TYPE_CHECKING:
     from fornada.cli.temporary_stack import TemporaryStack
     from fornada.client import Client
+    from fornada.db.answers import JobAnswer
 
 
 def watch(
@@ -25,7 +26,7 @@ def watch(
     *,
     keeper: "TemporaryStack | None" = None,
     timeout_s: float | None = None,
-) -> dict[str, Any]:
+) -> "JobAnswer":
     """Show a job's progress until its end.
 
     Args:
@@ -40,11 +41,9 @@ def watch(
         ExitWith: the person pressed Ctrl-C; the job continues.
         WaitTimedOut: the job has not ended in time; it continues.
     """
-    document: dict[str, Any] = {}
     try:
         with shown(output) as show:
             for sight in client.follow(job_id, timeout_s=timeout_s, tell=output.note):
-                document = sight.job
                 show(sight)
                 if keeper is not None and not sight.final:
                     keeper.see_to(sight)
@@ -53,7 +52,7 @@ def watch(
         if ours:
             output.warn("stopping the worker; press Ctrl-C again to kill it at once")
         raise ExitWith(ExitCode.INTERRUPTED, _come_back(job_id, ours)) from None
-    return document
+    return sight.job
 
 
 def end_all(
@@ -73,7 +72,7 @@ def end_all(
     answer(documents, output)
 
 
-def answer(documents: Sequence[Mapping[str, Any]], output: Output) -> None:
+def answer(documents: Sequence["JobAnswer"], output: Output) -> None:
     """Write the results of jobs; exit with the code of the first job that did not succeed.
 
     Raises:

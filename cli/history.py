@@ -1,9 +1,9 @@
 """Commands that read the record of jobs: ps, ls, show, metrics."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -15,8 +15,14 @@ from fornada.cli.result import attempts, report
 from fornada.cli.timeline import timeline
 from fornada.db.states import JobState
 
+if TYPE_CHECKING:
+    from fornada.db.answers import DataAnswer, HistoryAnswer, JobAnswer, LiveAnswer
+
 # How many of a job's latest events `show` prints at its end.
 LATEST = 12
+
+# Which value of a metric sorts the list.
+Which = Literal["min", "max"]
 
 
 @click.command()
@@ -124,7 +130,7 @@ def ls(  # noqa: PLR0913 - one argument per filter
         metric = sort.removeprefix("metric:") if sort.startswith("metric:") else None
         # When a metric decides the order, the column shows that metric.
         best = metric or "BEST"
-        which = "min" if ascending else "max"
+        which: Which = "min" if ascending else "max"
         heads = ("ID", "NAME", "STATE", "EPOCHS", best, "DURATION", "SUBMITTED", "TAGS")
         numbers = {"ID", "EPOCHS", "DURATION", metric}
         columns = [
@@ -214,13 +220,13 @@ def metrics(reference: str, output: Output) -> None:
     )
 
 
-def _failures(job: Mapping[str, Any]) -> set[str]:
+def _failures(job: "JobAnswer") -> set[str]:
     """The failure messages that `report` and `attempts` have already printed."""
-    sources = (job, *job["executions"])
-    return {source["failure"]["message"] for source in sources if source.get("failure")}
+    failures = [job["failure"], *(execution["failure"] for execution in job["executions"])]
+    return {failure["message"] or "" for failure in failures if failure}
 
 
-def _alive_row(row: Mapping[str, Any]) -> list[object]:
+def _alive_row(row: "LiveAnswer") -> list[object]:
     running = row["state"] == JobState.RUNNING
     state = "cancelling" if running and row["cancel_requested"] else row["state"]
     return [
@@ -235,28 +241,28 @@ def _alive_row(row: Mapping[str, Any]) -> list[object]:
         duration(row["elapsed_s"]) if running else None,
         duration(row["eta_s"]),
         word(row["waits"]),
-        about_when(row.get("starts_in_s")),
+        about_when(row["starts_in_s"]),
     ]
 
 
-def _short_row(row: Mapping[str, Any]) -> list[object]:
+def _short_row(row: "LiveAnswer") -> list[object]:
     """A row for a narrow terminal: the last cell says how far the job is, or why it waits."""
     return [*_alive_row(row)[:5], now(row)]
 
 
-def now(row: Mapping[str, Any]) -> str:
+def now(row: "LiveAnswer") -> str:
     """What a job does now: `epoch 7/100, best 0.1, 3:07 left` or `SlotsBusy, starts in ~3:07`."""
     best = f"best {number(row['best']['value'])}" if row["best"] else None
     if row["state"] == JobState.RUNNING:
         left = f"{duration(row['eta_s'])} left" if row["eta_s"] is not None else None
         parts = [f"epoch {row['epoch']}/{row['epochs']}", best, left]
     else:
-        about = about_when(row.get("starts_in_s"))
+        about = about_when(row["starts_in_s"])
         parts = [word(row["waits"]), f"starts in {about}" if about else None]
     return ", ".join(part for part in parts if part) or EMPTY
 
 
-def _past_row(row: Mapping[str, Any], metric: str | None, which: str) -> list[object]:
+def _past_row(row: "HistoryAnswer", metric: str | None, which: Which) -> list[object]:
     tags = row["tags"]
     return [
         row["id"],
@@ -270,7 +276,7 @@ def _past_row(row: Mapping[str, Any], metric: str | None, which: str) -> list[ob
     ]
 
 
-def _best(row: Mapping[str, Any], metric: str | None, which: str) -> str | None:
+def _best(row: "HistoryAnswer", metric: str | None, which: Which) -> str | None:
     """The best value of the metric that sorts the list, else of the monitor, with its name."""
     if metric:
         found = row["metrics"].get(metric)
@@ -280,7 +286,7 @@ def _best(row: Mapping[str, Any], metric: str | None, which: str) -> str | None:
 
 
 def _note_unknown_metric(
-    metric: str | None, rows: Sequence[Mapping[str, Any]], output: Output
+    metric: str | None, rows: Sequence["HistoryAnswer"], output: Output
 ) -> None:
     """Tell the person when no job has the metric to sort by: its name is probably misspelt."""
     known = sorted({name for row in rows for name in row["metrics"]})
@@ -288,29 +294,29 @@ def _note_unknown_metric(
         output.note(f'none of these jobs has a metric "{metric}"; they have: {", ".join(known)}')
 
 
-def _circumstances(job: Mapping[str, Any]) -> dict[str, object]:
-    worker = job.get("worker") or {}
-    data = job.get("data") or {}
+def _circumstances(job: "JobAnswer") -> dict[str, object]:
+    worker = job["worker"]
+    data = job["data"]
     return {
         "uid": job["uid"],
         "user": job["user"],
         "queue": f"{job['queue']}, priority {job['priority']}",
         "tags": " ".join(f"{key}={value}" for key, value in job["tags"].items()) or None,
-        "key": job.get("key"),
-        "continues": job.get("continues") and f"job {job['continues']}",
+        "key": job["key"],
+        "continues": job["continues"] and f"job {job['continues']}",
         "submitted": local(job["submitted_at"]),
         "started": local(job["started_at"]),
         "finished": local(job["finished_at"]),
         "attempts": job["attempts"],
-        "worker": worker.get("host"),
-        "device": job.get("device"),
-        "backend": job.get("backend"),
+        "worker": worker and worker["host"],
+        "device": job["device"],
+        "backend": job["backend"],
         "seed": job["seed"],
-        "images": ", ".join(
-            f"{part} {count(data[part])}"
-            for part in ("train", "validation", "test")
-            if data.get(part)
-        )
-        or None,
-        "classes": len(data["classes"]) if data.get("classes") else None,
+        "images": _images(data) if data else None,
+        "classes": len(data["classes"]) if data else None,
     }
+
+
+def _images(data: "DataAnswer") -> str:
+    sets = [("train", data["train"]), ("validation", data["validation"]), ("test", data["test"])]
+    return ", ".join(f"{name} {count(images)}" for name, images in sets if images)

@@ -1,9 +1,9 @@
 """Show a job's progress on stderr: a bar on a terminal, else one line per epoch."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
@@ -14,6 +14,7 @@ from fornada.db.reasons import Backoff
 
 if TYPE_CHECKING:
     from fornada.client import Sight
+    from fornada.db.answers import EpochAnswer, JobAnswer, ResumedAnswer
 
 
 class Show(Protocol):
@@ -67,7 +68,7 @@ class Began:
     def __init__(self) -> None:
         self._attempt = 0
 
-    def __call__(self, job: Mapping[str, Any]) -> str | None:
+    def __call__(self, job: "JobAnswer") -> str | None:
         """The line when it is new; None when there is nothing new to report."""
         began = beginning(job)
         if began is None or job["attempts"] == self._attempt:
@@ -87,46 +88,46 @@ def standing(sight: "Sight") -> str:
     return str(job["state"])
 
 
-def beginning(job: Mapping[str, Any]) -> str | None:
+def beginning(job: "JobAnswer") -> str | None:
     """How the last attempt began, if it is a retry or has resumed; None otherwise."""
     last = job["executions"][-1] if job["executions"] else None
     if last is None or not last["started_at"]:
         return None
-    resumed = last.get("resumed")
+    resumed = last["resumed"]
     if last["attempt"] == 1 and not resumed:
         return None
     line = f"attempt {last['attempt']} on {last['host']} {began_at(resumed)}"
-    if resumed and resumed.get("inexact"):
+    if resumed and resumed["inexact"]:
         line += f"; no longer exact: {resumed['inexact']}"
     return line
 
 
-def began_at(resumed: Mapping[str, Any] | None) -> str:
+def began_at(resumed: "ResumedAnswer | None") -> str:
     """The epoch and batch at which an attempt began."""
     if not resumed:
         return "began at the first epoch"
-    batch = f", batch {resumed['batch']}" if resumed.get("batch") else ""
+    batch = f", batch {resumed['batch']}" if resumed["batch"] else ""
     return f"continues at epoch {resumed['epoch']}{batch}"
 
 
-def epochs_wanted(job: Mapping[str, Any]) -> int:
+def epochs_wanted(job: "JobAnswer") -> int:
     """The number of epochs that the spec asks for."""
     return int(job["spec"]["fit"]["epochs"])
 
 
-def _epoch_line(job: Mapping[str, Any], epoch: Mapping[str, Any]) -> str:
+def _epoch_line(job: "JobAnswer", epoch: "EpochAnswer") -> str:
     wanted = epochs_wanted(job)
     width = len(str(wanted))
     seconds = duration(epoch["seconds"])
     return f"epoch {epoch['epoch']:>{width}}/{wanted}  {seconds:>7}  {numbers(job, epoch)}"
 
 
-def numbers(job: Mapping[str, Any], epoch: Mapping[str, Any]) -> str:
+def numbers(job: "JobAnswer", epoch: "EpochAnswer") -> str:
     """The numbers of one epoch, in one line: images per second, losses, best value."""
     metrics = epoch["metrics"]
     parts = [f"{count(epoch['images_per_s'])} images/s"]
     parts += [f"{name} {number(metrics[name])}" for name in ("loss", "val_loss") if name in metrics]
-    best = job.get("best")
+    best = job["best"]
     if best:
         parts.append(f"best {number(best['value'])} at {best['epoch']}")
     return "  ".join(parts)

@@ -1,12 +1,16 @@
 """Commands about queues: queue ls, pause, resume, set."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from fornada.cli.options import output_options
 from fornada.cli.output import Column, Output
+
+if TYPE_CHECKING:
+    from fornada.client import Client
+    from fornada.db.answers import QueueAnswer
 
 Names = Sequence[str]
 
@@ -130,7 +134,7 @@ def set_(names: Names, max_running: int | None, output: Output) -> None:
         _each(client, names, lambda name: client.set_max_running(name, max_running), output)
 
 
-def _each(client: Any, names: Names, change: Callable[[str], None], output: Output) -> None:
+def _each(client: "Client", names: Names, change: Callable[[str], None], output: Output) -> None:
     """Change each queue, and print the new condition of all of them."""
     for name in names:
         change(name)
@@ -142,7 +146,7 @@ def _each(client: Any, names: Names, change: Callable[[str], None], output: Outp
             output.line(_line(name, found.get(name)))
 
 
-def _line(name: str, row: Mapping[str, Any] | None) -> str:
+def _line(name: str, row: "QueueAnswer | None") -> str:
     if row is None:
         return f"queue {name}: open"
     limit = row["max_running"]
@@ -154,7 +158,7 @@ def _line(name: str, row: Mapping[str, Any] | None) -> str:
     return f"queue {name}: {', '.join(parts)}; {jobs}{served}"
 
 
-def _row(row: Mapping[str, Any]) -> list[object]:
+def _row(row: "QueueAnswer") -> list[object]:
     return [
         row["name"],
         "paused" if row["paused"] else "open",

@@ -113,20 +113,14 @@ this machine does not see the folder of artifacts.
 | `spec` | the effective spec, with every default |
 
 `fornada metrics JOB --json` is
-`{id, epochs: [{epoch, attempt, seconds, images_per_s, learning_rate, metrics: {…}}]}`.
+`{id, epochs: [epoch]}`.
 An extended job also lists the epochs of the job that it continues; their attempt is 0.
-`fornada show JOB --events --json` is a list of `{at, kind, actor, detail}`.
 `fornada submit --json` is a list of `{id, uid, warning, known_by, warnings}`. `known_by` is null
 for a new job, and `key` or `needed` for an existing job. `warnings` are the warnings of the spec.
 If `--needed` makes a job because the files of an equal job are gone, `warning` says so. `best` of
 `ls` and `ps` has `exists` too.
 `hold`, `release`, `move`, `retry` and `cancel` with `--json` print a list of `{id, state}`.
-`fornada queue ls --json` is a list of `{name, paused, max_running, queued, held, running, workers,
-changed_at, changed_by}`.
 `fornada ls --json` is `{jobs: […], next}`; pass `next` to `--cursor` for the next page.
-`fornada ps --json` is a list of `{id, uid, name, state, priority, queue, user, tags, worker, slot,
-epoch, epochs, monitor, best, submitted_at, started_at, elapsed_s, eta_s, cancel_requested,
-attempts, waits, starts_in_s}`.
 `fornada data pack --json` is a list of `{folder, images, pack, bytes, unpacked}`.
 `fornada data ls --json` is a list of `{name, images, classes, image_size, color_mode,
 interpolation, crop_to_aspect_ratio, kind, dtype, bytes, used_at, in_use, source}`, and
@@ -140,9 +134,28 @@ warnings are those of the folders, as in `check`.
 """
 
 
+def _rows() -> str:
+    """The keys of the documents that come in lists, as their types declare them."""
+    from fornada.db import answers
+
+    rows = {
+        "row of `fornada ls --json`": answers.HistoryAnswer,
+        "row of `fornada ps --json`": answers.LiveAnswer,
+        "row of `fornada queue ls --json`": answers.QueueAnswer,
+        "row of `fornada worker ls --json`": answers.WorkerAnswer,
+        "epoch of `fornada metrics JOB --json`": answers.EpochAnswer,
+        "event of `fornada show JOB --events --json`": answers.EventAnswer,
+        "attempt in `executions` of `fornada show JOB --json`": answers.ExecutionAnswer,
+    }
+    lines = [f"| {what} | `{'`, `'.join(each.__annotations__)}` |" for what, each in rows.items()]
+    types = "In Python these documents have types, in `fornada.db.answers`; `fornada show` has\n"
+    types += "`JobAnswer`.\n"
+    return "\n".join([types, "| document | keys |", "| --- | --- |", *lines, ""])
+
+
 def cli_page() -> str:
     """The text of docs/cli.md."""
-    parts = [WRITTEN, PREFACE, _codes(), WAITS, COMPLETION, DOCUMENTS, "## Commands\n"]
+    parts = [WRITTEN, PREFACE, _codes(), WAITS, COMPLETION, DOCUMENTS, _rows(), "## Commands\n"]
     parts += [_section(command, path) for command, path in commands(fornada, ())]
     return "\n".join(parts)
 

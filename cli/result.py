@@ -2,30 +2,32 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fornada.cli.formatting import brief, duration, number, since
 from fornada.cli.output import Output
 from fornada.cli.progress import began_at, epochs_wanted
 
-Job = Mapping[str, Any]
+if TYPE_CHECKING:
+    from fornada.db.answers import BestAnswer, ExecutionAnswer, JobAnswer, TestAnswer
+
 # Most classes of a confusion matrix that fits on a screen; `--json` has larger ones.
 WIDEST_MATRIX = 20
 
 
-def report(job: Job, output: Output) -> None:
+def report(job: "JobAnswer", output: Output) -> None:
     """Write the result of a job: epochs, best value, test results, failure, and the best model."""
-    best = job.get("best") or {}
-    test = job.get("test") or {}
+    best, test = job["best"], job["test"]
+    tested = test["metrics"] if test else {}
     output.facts(
         {
             "state": job["state"],
             "epochs": _epochs(job),
             "time": duration(_seconds(job)),
-            "best epoch": best.get("epoch"),
-            f"best {job['monitor']}": number(best.get("value")),
-            "test loss": number(test.get("loss")),
-            **{f"test {name}": number(value) for name, value in test.get("metrics", {}).items()},
+            "best epoch": best and best["epoch"],
+            f"best {job['monitor']}": number(best and best["value"]),
+            "test loss": number(test and test["loss"]),
+            **{f"test {name}": number(value) for name, value in tested.items()},
             "failure": _failure(job),
         },
         title=f"Job {job['id']}  {job['name']}",
@@ -38,7 +40,7 @@ def report(job: Job, output: Output) -> None:
         output.line(_best_model(best))
 
 
-def _best_model(best: Mapping[str, Any]) -> str:
+def _best_model(best: "BestAnswer") -> str:
     path = best["path"]
     if best["exists"]:
         return f"Best model: {path}"
@@ -51,7 +53,7 @@ def _best_model(best: Mapping[str, Any]) -> str:
     return f"Best model gone: {path}"
 
 
-def attempts(job: Job, output: Output) -> None:
+def attempts(job: "JobAnswer", output: Output) -> None:
     """Write one line about each attempt, if that says more than the report.
 
     It does for a job that ran more than once, resumed from a training state, or has a failed
@@ -59,8 +61,8 @@ def attempts(job: Job, output: Output) -> None:
     """
     executions = job["executions"]
     several = len(executions) > 1
-    resumed = any(execution.get("resumed") for execution in executions)
-    to_retry = not job["failure"] and any(execution.get("failure") for execution in executions)
+    resumed = any(execution["resumed"] for execution in executions)
+    to_retry = not job["failure"] and any(execution["failure"] for execution in executions)
     if not (several or resumed or to_retry):
         return
     output.line("")
@@ -70,8 +72,8 @@ def attempts(job: Job, output: Output) -> None:
             output.line(line)
 
 
-def _attempt(execution: Mapping[str, Any]) -> Iterator[str]:
-    resumed = execution.get("resumed")
+def _attempt(execution: "ExecutionAnswer") -> Iterator[str]:
+    resumed = execution["resumed"]
     outcome = execution["outcome"] or "running"
     seconds = duration(since(execution["claimed_at"], execution["ended_at"]))
     began = began_at(resumed) if execution["started_at"] else "ended before its first epoch"
@@ -79,35 +81,32 @@ def _attempt(execution: Mapping[str, Any]) -> Iterator[str]:
         began = "reads data and builds the model"
     place = f"{execution['host']}, {execution['slot']}"
     yield f"{execution['attempt']:>3}  {outcome}  on {place}, {seconds}: {began}"
-    if resumed and resumed.get("inexact"):
+    if resumed and resumed["inexact"]:
         yield f"     no longer exact: {resumed['inexact']}"
-    failure = execution.get("failure")
+    failure = execution["failure"]
     if failure:
         yield f"     {failure['code']}: {brief(failure['message'] or '')}"
 
 
-def _seconds(job: Job) -> float | None:
+def _seconds(job: "JobAnswer") -> float | None:
     running = job["state"] == "running"
     return since(job["started_at"]) if running else job["duration_s"]
 
 
-def _epochs(job: Job) -> str:
-    reason = job.get("stop_reason")
+def _epochs(job: "JobAnswer") -> str:
+    reason = job["stop_reason"]
     ended = f", {reason}" if reason else ""
     return f"{job['epochs_run']} of {epochs_wanted(job)}{ended}"
 
 
-def _failure(job: Job) -> str | None:
-    failure = job.get("failure")
+def _failure(job: "JobAnswer") -> str | None:
+    failure = job["failure"]
     if not failure:
         return None
     return f"{failure['code']}: {failure['message']}"
 
 
-def _per_class(test: Mapping[str, Any], output: Output) -> None:
-    per_class = test.get("per_class") or {}
-    if not per_class:
-        return
+def _per_class(test: "TestAnswer", output: Output) -> None:
     output.line("")
     output.heading("Test set, a class")
     rows = [
@@ -118,15 +117,13 @@ def _per_class(test: Mapping[str, Any], output: Output) -> None:
             f"{row['f1']:.3f}",
             f"{row['support']}",
         ]
-        for name, row in per_class.items()
+        for name, row in test["per_class"].items()
     ]
     output.grid(["class", "precision", "recall", "f1", "support"], rows)
 
 
-def _confusion(test: Mapping[str, Any], output: Output) -> None:
-    matrix, classes = test.get("confusion_matrix"), test.get("classes")
-    if not matrix or not classes:
-        return
+def _confusion(test: "TestAnswer", output: Output) -> None:
+    matrix, classes = test["confusion_matrix"], test["classes"]
     output.line("")
     output.heading("Confusion matrix: a row is what an image shows, a column what was predicted")
     if len(classes) > WIDEST_MATRIX:

@@ -1,12 +1,15 @@
 """The history of a job, one line per event: when, what and why, and who did it."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fornada.cli.formatting import brief, duration, jobs, local
 from fornada.cli.output import Output
 from fornada.cli.progress import began_at
 from fornada.cli.reasons import clock
+
+if TYPE_CHECKING:
+    from fornada.db.answers import EventAnswer, ResumedAnswer
 
 Detail = dict[str, Any]
 # The keys of an event's detail that say why an attempt failed.
@@ -14,7 +17,7 @@ FAILURE = ("code", "message")
 
 
 def timeline(
-    events: Iterable[Mapping[str, Any]], output: Output, *, known: Collection[str] = ()
+    events: Iterable["EventAnswer"], output: Output, *, known: Collection[str] = ()
 ) -> None:
     """Write events, oldest first.
 
@@ -24,7 +27,7 @@ def timeline(
         known: failure messages that were printed above; they are not repeated.
     """
     for event in events:
-        detail = event.get("detail") or {}
+        detail = event["detail"] or {}
         if detail.get("message") in known:
             detail = {key: value for key, value in detail.items() if key not in FAILURE}
         text = in_words(event["kind"], detail)
@@ -74,9 +77,13 @@ def _started(facts: Detail) -> str:
 
 
 def _resumed(facts: Detail) -> str:
-    resumed = {"epoch": facts.pop("epoch", "?"), "batch": facts.pop("batch", 0)}
-    text = f"attempt {facts.pop('attempt', '?')} {began_at(resumed)}"
     inexact = facts.pop("inexact", None)
+    resumed: ResumedAnswer = {
+        "epoch": facts.pop("epoch", "?"),
+        "batch": facts.pop("batch", 0),
+        "inexact": inexact,
+    }
+    text = f"attempt {facts.pop('attempt', '?')} {began_at(resumed)}"
     return f"{text}; no longer exact: {inexact}" if inexact else text
 
 

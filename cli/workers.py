@@ -2,8 +2,8 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +15,7 @@ from fornada.db.states import WorkerState
 
 if TYPE_CHECKING:
     from fornada.client import Client
+    from fornada.db.answers import WorkerAnswer
 
 # Seconds between two checks whether drained workers have ended.
 LOOK_S = 0.5
@@ -129,7 +130,7 @@ def _until_gone(client: "Client", names: Sequence[str], timeout_s: float | None)
         time.sleep(LOOK_S)
 
 
-def _row(worker: Mapping[str, Any]) -> list[object]:
+def _row(worker: "WorkerAnswer") -> list[object]:
     return [
         worker["name"],
         worker["host"],
@@ -141,7 +142,7 @@ def _row(worker: Mapping[str, Any]) -> list[object]:
     ]
 
 
-def _standing(worker: Mapping[str, Any]) -> str:
+def _standing(worker: "WorkerAnswer") -> str:
     state = str(worker["state"])
-    asked = worker.get("drain_requested_at") and state != WorkerState.DRAINING
+    asked = worker["drain_requested_at"] and state != WorkerState.DRAINING
     return f"{state}, to drain" if asked else state

@@ -16,6 +16,7 @@ from typing import Any, Self
 from celery import Celery
 
 from fornada.db import migrations
+from fornada.db.answers import JobAnswer
 from fornada.db.queue import jobs, steering, workers
 from fornada.db.reads import documents
 from fornada.db.records import NewJob
@@ -119,16 +120,15 @@ class Site:
         """Wake a worker for a job."""
         self.publisher.publish(self.queue, str(self.show(job_id)["uid"]), None)
 
-    def show(self, job_id: int) -> dict[str, Any]:
+    def show(self, job_id: int) -> JobAnswer:
         """The job's document."""
-        document: dict[str, Any] = documents.job(self.database, job_id)
-        return document
+        return documents.job(self.database, job_id)
 
     def state(self, job_id: int) -> str:
         """The job's state."""
         return str(self.show(job_id)["state"])
 
-    def wait(self, job_id: int, *states: str, timeout_s: float = 30.0) -> dict[str, Any]:
+    def wait(self, job_id: int, *states: str, timeout_s: float = 30.0) -> JobAnswer:
         """Wait until the job is in one of the states, or final when none is given."""
         wanted = states or ("succeeded", "failed", "cancelled")
         until(lambda: self.state(job_id) in wanted, timeout_s, saw=lambda: self.show(job_id))

@@ -15,6 +15,7 @@ from sqlalchemy import (
     union,
 )
 
+from fornada.db.answers import QueueAnswer
 from fornada.db.clock import now
 from fornada.db.queue.fences import RUNNING, queued
 from fornada.db.queue.workers import heard_of
@@ -96,15 +97,14 @@ def running_in(connection: Connection, names: Sequence[str]) -> dict[str, int]:
     return dict(connection.execute(counted.group_by(Job.queue)).all())
 
 
-def ls(database: Database, within_s: float) -> list[dict[str, Any]]:
+def ls(database: Database, within_s: float) -> list[QueueAnswer]:
     """Every queue that has a row, live jobs, or a worker that serves it.
 
     Args:
         database: where to look.
         within_s: workers count as alive if they were seen within this many seconds.
     Returns:
-        One dict for each queue, sorted by name: name, paused, max_running, queued, held, running,
-        workers, changed_at, changed_by.
+        One document for each queue, sorted by name.
     """
     with database.read() as connection:
         rules = {rule.name: rule for rule in connection.execute(select(*Queue.__table__.c))}

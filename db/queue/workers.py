@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, or_, select, true, update
 
+from fornada.db.answers import SlotAnswer, WorkerAnswer
 from fornada.db.clock import later, now
 from fornada.db.queue.fences import RUNNING
 from fornada.db.states import WorkerState
@@ -28,8 +29,7 @@ class WorkerFacts:
     name: str
     host: str
     pid: int
-    # Each slot has a `name`, gpu:N or cpu:N, and may have more entries that describe it.
-    slots: Sequence[Mapping[str, Any]]
+    slots: Sequence[SlotAnswer]
     queues: Sequence[str]
     devices: Sequence[Any]
     versions: Mapping[str, str]
@@ -118,13 +118,12 @@ def gone(database: Database, name: str) -> None:
         connection.execute(update(Worker).where(Worker.name == name).values(state=WorkerState.GONE))
 
 
-def alive(database: Database, within_s: float) -> list[dict[str, Any]]:
+def alive(database: Database, within_s: float) -> list[WorkerAnswer]:
     """The workers that were seen within so many seconds, sorted by name.
 
     Returns:
-        One dict for each worker: its facts, `running` (ids of its jobs), requests to drain,
-        `started_at` and `seen_at`. Its `state` is `starting`, `draining`, `idle`, or `busy` when no
-        slot is free.
+        One document for each worker. Its `state` is `starting`, `draining`, `idle`, or `busy` when
+        no slot is free.
     """
     with database.read() as connection:
         workers = heard_of(connection, within_s)
@@ -175,7 +174,7 @@ def idle_slots(database: Database, within_s: float) -> dict[str, int]:
     return dict(idle)
 
 
-def has_gpu(slot: Mapping[str, Any]) -> bool:
+def has_gpu(slot: SlotAnswer) -> bool:
     """Whether a slot has a GPU."""
     return str(slot["name"]).startswith("gpu")
 

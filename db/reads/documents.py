@@ -1,10 +1,11 @@
 """The document of one job: what `fornada show ID --json` prints, without `best.path`."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Row, select
 
+from fornada.db.answers import ArtifactAnswer, BestAnswer, FailureAnswer, JobAnswer, MetricAnswer
 from fornada.db.errors import JobNotFound
 from fornada.db.json_values import plain
 from fornada.db.store.session import Database
@@ -12,7 +13,7 @@ from fornada.db.store.tables import Artifact, Attempt, Dependency, Job, JobTag, 
 from fornada.db.timestamps import iso
 
 
-def job(database: Database, job_id: int) -> dict[str, Any]:
+def job(database: Database, job_id: int) -> JobAnswer:
     """Everything that the database knows about a job, as plain values for JSON.
 
     NaN and infinity are the strings of `fornada.db.json_values`. Times are ISO-8601 in UTC. A value
@@ -42,7 +43,7 @@ def job(database: Database, job_id: int) -> dict[str, Any]:
             "artifacts": _artifacts(connection, job_id),
             "spec": row.spec,
         }
-    return {key: plain(value) for key, value in document.items()}
+    return cast(JobAnswer, plain(document))
 
 
 def tags_of(connection: Connection, job_ids: Sequence[int]) -> dict[int, dict[str, str]]:
@@ -54,21 +55,27 @@ def tags_of(connection: Connection, job_ids: Sequence[int]) -> dict[int, dict[st
     return tags
 
 
-def metrics_of(connection: Connection, job_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+def metrics_of(
+    connection: Connection, job_ids: Sequence[int]
+) -> dict[int, dict[str, MetricAnswer]]:
     """{last, min, max} of each metric of each job.
 
     A `last` of NaN is "NaN". When all values are NaN, `min` and `max` are null.
     """
-    metrics: dict[int, dict[str, Any]] = {}
+    metrics: dict[int, dict[str, MetricAnswer]] = {}
     wanted = select(*MetricSummary.__table__.c).where(MetricSummary.job_id.in_(job_ids))
     for row in connection.execute(wanted.order_by(MetricSummary.name)):
         last = float("nan") if row.last is None else row.last
-        values = {"last": last, "min": row.min, "max": row.max}
-        metrics.setdefault(row.job_id, {})[row.name] = plain(values)
+        values: MetricAnswer = {
+            "last": plain(last),
+            "min": plain(row.min),
+            "max": plain(row.max),
+        }
+        metrics.setdefault(row.job_id, {})[row.name] = values
     return metrics
 
 
-def best_of(row: Row[Any]) -> dict[str, Any] | None:
+def best_of(row: Row[Any]) -> BestAnswer | None:
     """A job's best model, from the job's row; None when it has no best model yet."""
     if row.best_epoch is None:
         return None
@@ -79,6 +86,13 @@ def best_of(row: Row[Any]) -> dict[str, Any] | None:
         "sha256": row.best_sha256,
         "bytes": row.best_bytes,
     }
+
+
+def failure_of(row: Row[Any]) -> FailureAnswer | None:
+    """Why a job or an attempt failed, from its row; None when it has not failed."""
+    if row.failure_code is None:
+        return None
+    return {"code": row.failure_code, "message": row.failure_message}
 
 
 def _row(connection: Connection, job_id: int) -> Row[Any]:
@@ -133,11 +147,8 @@ def _progress(row: Row[Any]) -> dict[str, Any]:
 
 
 def _last_attempt(row: Row[Any], attempt: Row[Any] | None) -> dict[str, Any]:
-    failure = row.failure_code and {
-        "code": row.failure_code,
-        "message": row.failure_message,
-        "traceback": attempt.traceback if attempt else None,
-    }
+    failure = failure_of(row)
+    traceback = attempt.traceback if attempt else None
     worker = attempt and {
         "name": attempt.worker,
         "host": attempt.host,
@@ -145,7 +156,7 @@ def _last_attempt(row: Row[Any], attempt: Row[Any] | None) -> dict[str, Any]:
         "trainer_pid": attempt.trainer_pid,
     }
     return {
-        "failure": failure,
+        "failure": failure and {**failure, "traceback": traceback},
         "worker": worker,
         "device": attempt.device if attempt else None,
         "backend": attempt.backend if attempt else None,
@@ -174,13 +185,13 @@ def _execution(attempt: Row[Any]) -> dict[str, Any]:
         "ended_at": iso(attempt.ended_at),
         "outcome": attempt.outcome,
         "exit_status": attempt.exit_status,
-        "failure": attempt.failure_code
-        and {"code": attempt.failure_code, "message": attempt.failure_message},
+        "failure": failure_of(attempt),
     }
 
 
-def _artifacts(connection: Connection, job_id: int) -> list[dict[str, Any]]:
+def _artifacts(connection: Connection, job_id: int) -> list[ArtifactAnswer]:
     columns = Artifact.__table__.c
     wanted = select(columns.attempt, columns.kind, columns.uri, columns.bytes, columns.sha256)
     ordered = wanted.where(Artifact.job_id == job_id).order_by(columns.attempt, columns.uri)
-    return [dict(row) for row in connection.execute(ordered).mappings()]
+    rows = connection.execute(ordered).mappings()
+    return [cast(ArtifactAnswer, dict(row)) for row in rows]

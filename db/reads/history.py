@@ -1,9 +1,10 @@
 """The epochs, events and state of a job, and jobs that are equal to it."""
 
-from typing import Any
+from typing import cast
 
 from sqlalchemy import Select, select
 
+from fornada.db.answers import EpochAnswer, EventAnswer
 from fornada.db.errors import JobNotFound
 from fornada.db.json_values import plain
 from fornada.db.queue.fences import SUCCEEDED
@@ -13,15 +14,13 @@ from fornada.db.store.tables import Epoch, Event, Job
 from fornada.db.timestamps import iso
 
 
-def epochs(database: Database, job_id: int, after: int = 0) -> list[dict[str, Any]]:
+def epochs(database: Database, job_id: int, after: int = 0) -> list[EpochAnswer]:
     """A job's epochs in order.
 
     Args:
         database: where the job is.
         job_id: the job.
         after: only epochs with a greater number.
-    Returns:
-        One dict for each epoch: epoch, attempt, seconds, images_per_s, learning_rate, metrics.
     Raises:
         JobNotFound: no job has this id.
     """
@@ -37,14 +36,12 @@ def epochs(database: Database, job_id: int, after: int = 0) -> list[dict[str, An
             Epoch.metrics,
         ).where(Epoch.job_id == job_id, Epoch.number > after)
         rows = connection.execute(wanted.order_by(Epoch.number)).mappings().all()
-    return [plain(row) for row in rows]
+    return [cast(EpochAnswer, plain(row)) for row in rows]
 
 
-def events(database: Database, job_id: int) -> list[dict[str, Any]]:
+def events(database: Database, job_id: int) -> list[EventAnswer]:
     """What happened to a job, oldest first.
 
-    Returns:
-        One dict for each event: at, kind, actor, detail.
     Raises:
         JobNotFound: no job has this id.
     """
@@ -53,8 +50,11 @@ def events(database: Database, job_id: int) -> list[dict[str, Any]]:
             raise JobNotFound(job_id)
         wanted = select(Event.at, Event.kind, Event.actor, Event.detail)
         ordered = wanted.where(Event.job_id == job_id).order_by(Event.id)
-        rows = connection.execute(ordered).mappings().all()
-    return [{**row, "at": iso(row["at"])} for row in rows]
+        rows = connection.execute(ordered).all()
+    return [
+        {"at": iso(row.at), "kind": row.kind, "actor": row.actor, "detail": row.detail}
+        for row in rows
+    ]
 
 
 def state(database: Database, job_id: int) -> JobState:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
 
+from fornada.db.answers import LiveAnswer, WaitsAnswer
 from fornada.db.clock import now, seconds_between
 from fornada.db.errors import JobNotFound
 from fornada.db.queue.claims import ready
@@ -33,19 +34,14 @@ _COLUMNS = (
 
 def alive(
     database: Database, *, within_s: float = WORKER_IS_GONE_S, limit: int = MOST
-) -> list[dict[str, Any]]:
+) -> list[LiveAnswer]:
     """Running jobs, then queued jobs in the order in which they are claimed, then held jobs.
 
     Args:
         within_s: seconds since its last heartbeat within which a worker counts as alive.
         limit: most rows.
     Returns:
-        For each job: id, uid, name, state, priority, queue, user, tags, worker, slot, epoch,
-        epochs, monitor, best, submitted_at, started_at, elapsed_s, eta_s, cancel_requested,
-        attempts;
-        waits: why it waits, a `fornada.db.reasons.Reason`; None for a job that runs or is about
-            to start;
-        starts_in_s: seconds until it starts; None without an estimate.
+        One document for each job. `waits` is None for a job that runs or is about to start.
     """
     with database.read() as connection:
         jobs = _jobs(connection, limit)
@@ -80,11 +76,9 @@ def alive(
     ]
 
 
-def waits(database: Database, job_id: int, *, within_s: float = WORKER_IS_GONE_S) -> dict[str, Any]:
+def waits(database: Database, job_id: int, *, within_s: float = WORKER_IS_GONE_S) -> WaitsAnswer:
     """Why one job waits, and when it will start.
 
-    Returns:
-        waits and starts_in_s, as in `alive`.
     Raises:
         JobNotFound: no job has this id.
     """

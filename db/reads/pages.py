@@ -14,8 +14,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, exists, select, tuple_
 
+from fornada.db.answers import HistoryAnswer
 from fornada.db.errors import BadCursor
-from fornada.db.reads.documents import best_of, metrics_of, tags_of
+from fornada.db.reads.documents import best_of, failure_of, metrics_of, tags_of
 from fornada.db.states import JobState
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Job, JobTag, MetricSummary
@@ -31,7 +32,7 @@ FEW = 1000
 class Page:
     """One page of jobs."""
 
-    rows: list[dict[str, Any]]
+    rows: list[HistoryAnswer]
     # The cursor of the next page; None on the last page.
     next: str | None
 
@@ -241,7 +242,7 @@ def filters(
     return found
 
 
-def _rows(connection: Connection, found: Sequence[Row[Any]]) -> list[dict[str, Any]]:
+def _rows(connection: Connection, found: Sequence[Row[Any]]) -> list[HistoryAnswer]:
     ids = [row.id for row in found]
     tags, metrics = tags_of(connection, ids), metrics_of(connection, ids)
     return [
@@ -265,8 +266,7 @@ def _rows(connection: Connection, found: Sequence[Row[Any]]) -> list[dict[str, A
             "monitor": row.monitor,
             "best": best_of(row),
             "metrics": metrics.get(row.id, {}),
-            "failure": row.failure_code
-            and {"code": row.failure_code, "message": row.failure_message},
+            "failure": failure_of(row),
         }
         for row in found
     ]

@@ -9,7 +9,7 @@ print(client.wait(job.id)["best"]["path"])
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from fornada.client import follow, logs, steering
 from fornada.client.clone import recorded, refuse_to_extend
@@ -18,6 +18,14 @@ from fornada.client.follow import Sight
 from fornada.client.logs import Piece
 from fornada.client.submission import AT_ONCE, Submitted, Terms
 from fornada.client.submit import Submission
+from fornada.db.answers import (
+    EventAnswer,
+    JobAnswer,
+    LiveAnswer,
+    MetricsAnswer,
+    QueueAnswer,
+    WorkerAnswer,
+)
 from fornada.db.queue import queues, workers
 from fornada.db.queue import steering as db_steering
 from fornada.db.reads import history, live, pages
@@ -87,7 +95,7 @@ class Client:
         """
         return job_references.find(self._connection.database, str(reference))
 
-    def show(self, reference: str | int) -> dict[str, Any]:
+    def show(self, reference: str | int) -> JobAnswer:
         """Everything that is recorded about a job: the document of `fornada show --json`.
 
         Raises:
@@ -299,7 +307,7 @@ class Client:
             self._connection, job_id, timeout_s=timeout_s, look_s=look_s, tell=tell
         )
 
-    def wait(self, reference: str | int, *, timeout_s: float | None = None) -> dict[str, Any]:
+    def wait(self, reference: str | int, *, timeout_s: float | None = None) -> JobAnswer:
         """Wait until a job has ended.
 
         Returns:
@@ -433,7 +441,7 @@ class Client:
         """
         return steering.retry(self._connection, self.find_one(reference), fresh=fresh)
 
-    def queues(self) -> list[dict[str, Any]]:
+    def queues(self) -> list[QueueAnswer]:
         """Every queue that has jobs, workers, a pause or a limit: the rows of `queue ls --json`."""
         return queues.ls(self._connection.database, self.settings.alive_s)
 
@@ -506,22 +514,22 @@ class Client:
         self._connection.mark(page.rows)
         return page
 
-    def alive(self) -> list[dict[str, Any]]:
+    def alive(self) -> list[LiveAnswer]:
         """The jobs that wait or run, and why each one waits."""
         rows = live.alive(self._connection.database, within_s=self.settings.alive_s)
         self._connection.mark(rows)
         return rows
 
-    def metrics(self, reference: str | int) -> dict[str, Any]:
+    def metrics(self, reference: str | int) -> MetricsAnswer:
         """All epochs of a job: the document of `fornada metrics --json`."""
         job_id = self.find_one(reference)
         return {"id": job_id, "epochs": history.epochs(self._connection.database, job_id)}
 
-    def events(self, reference: str | int) -> list[dict[str, Any]]:
+    def events(self, reference: str | int) -> list[EventAnswer]:
         """The events of a job, oldest first, each with `at`, `kind`, `actor` and `detail`."""
         return history.events(self._connection.database, self.find_one(reference))
 
-    def workers(self) -> list[dict[str, Any]]:
+    def workers(self) -> list[WorkerAnswer]:
         """The living workers: those that reported within the last three rounds of upkeep.
 
         `state` is `starting`, `draining`, `busy` (no slot is free) or `idle`.

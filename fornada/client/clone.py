@@ -1,9 +1,10 @@
 """What `clone` and `extend` need from an old job: its spec, and whether it can be extended."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from fornada.client.connection import Connection
+from fornada.db.answers import JobAnswer
 from fornada.db.records import TRAINING_STATE
 from fornada.db.states import JobState, StopReason
 from fornada.errors import NotExtendable
@@ -25,7 +26,7 @@ def recorded(connection: Connection, job_id: int, overrides: Sequence[str] = ())
     return files.recorded(connection.settings, spec, name=f"job {job_id}", overrides=overrides)
 
 
-def refuse_to_extend(job: Mapping[str, Any]) -> None:
+def refuse_to_extend(job: JobAnswer) -> None:
     """Refuse to extend a job whose training cannot be continued.
 
     Args:
@@ -58,7 +59,7 @@ def refuse_to_extend(job: Mapping[str, Any]) -> None:
         )
 
 
-def _has_state(job: Mapping[str, Any]) -> bool:
+def _has_state(job: JobAnswer) -> bool:
     states = [artifact for artifact in job["artifacts"] if artifact["kind"] == TRAINING_STATE]
     # `exists` is None if this machine does not see the files: then trust the record.
     return any(state["exists"] is not False for state in states)

@@ -1,15 +1,15 @@
 """The settings, database connection and wake-ups that all parts of the client share."""
 
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cached_property
-from typing import Any
 
 from fornada import artifacts
-from fornada.client.presence import Presence
+from fornada.client.presence import Presence, Recorded
 from fornada.client.submission import user
 from fornada.client.wake_ups import WakeUps
 from fornada.db import migrations
+from fornada.db.answers import JobAnswer
 from fornada.db.reads import documents
 from fornada.db.store.session import Database
 from fornada.settings import Settings
@@ -40,20 +40,20 @@ class Connection:
         """Who makes a change, as it is recorded in events: user@host."""
         return f"{user()}@{socket.gethostname()}"
 
-    def document(self, job_id: int) -> dict[str, Any]:
+    def document(self, job_id: int) -> JobAnswer:
         """The document of `fornada show --json`.
 
         Raises:
             JobNotFound: no job has this id.
         """
-        document: dict[str, Any] = documents.job(self.database, job_id)
-        best = document.get("best")
-        if best:
+        document = documents.job(self.database, job_id)
+        best = document["best"]
+        if best is not None:
             best["path"] = str(artifacts.path(self.settings, best["uri"]))
         self.mark([document])
         return document
 
-    def mark(self, jobs: Iterable[Mapping[str, Any]]) -> None:
+    def mark(self, jobs: Iterable[Recorded]) -> None:
         """Add `exists` to each file that these documents name."""
         Presence(self.settings, self.database).mark(jobs)
 

@@ -1,11 +1,11 @@
 """Follow a job until it has ended."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from fornada.client.connection import Connection
+from fornada.db.answers import EpochAnswer, JobAnswer, WaitsAnswer
 from fornada.db.errors import DatabaseUnreachable
 from fornada.db.reads import history, live
 from fornada.db.reasons import Reason
@@ -32,8 +32,8 @@ class Sight:
         starts_in_s: estimated seconds until a waiting job starts; None without an estimate.
     """
 
-    job: dict[str, Any]
-    epochs: list[dict[str, Any]]
+    job: JobAnswer
+    epochs: list[EpochAnswer]
     waits: Reason | None
     final: bool
     starts_in_s: float | None = None
@@ -86,10 +86,10 @@ def _sight(connection: Connection, job_id: int, shown: "_Shown") -> Sight:
     if shown.went_back(job):
         # A new attempt trains epochs again that were already shown: read those too.
         epochs = history.epochs(database, job_id, shown.after)
-    waits: Mapping[str, Any] = {}
+    waits: WaitsAnswer = {"waits": None, "starts_in_s": None}
     if job["state"] in WAITING:
         waits = live.waits(database, job_id, within_s=connection.settings.alive_s)
-    return Sight(job, epochs, waits.get("waits"), ended, waits.get("starts_in_s"))
+    return Sight(job, epochs, waits["waits"], ended, waits["starts_in_s"])
 
 
 class _Shown:
@@ -103,7 +103,7 @@ class _Shown:
         if sight.epochs:
             self.after = sight.epochs[-1]["epoch"]
 
-    def went_back(self, job: Mapping[str, Any]) -> bool:
+    def went_back(self, job: JobAnswer) -> bool:
         """Whether a new attempt resumed at an epoch that was already shown.
 
         If it did, `after` moves back, so that these epochs are shown again.
@@ -115,6 +115,7 @@ class _Shown:
         if last["attempt"] == self._attempt:
             return False
         self._attempt = last["attempt"]
-        begins_after = max(0, (last.get("resumed") or {}).get("epoch", 1) - 1)
+        resumed = last["resumed"]
+        begins_after = resumed["epoch"] - 1 if resumed else 0
         before, self.after = self.after, min(self.after, begins_after)
         return self.after < before

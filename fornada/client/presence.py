@@ -4,18 +4,19 @@ If a machine does not see the folder of artifacts, it cannot tell, and the answe
 """
 
 import stat
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any
 
 from fornada import artifacts
+from fornada.db.answers import FileAnswer, HistoryAnswer, JobAnswer, LiveAnswer
 from fornada.db.reads import attempt_folders
 from fornada.db.states import FINAL_STATES
 from fornada.db.store.session import Database
 from fornada.settings import Settings
 
-Record = MutableMapping[str, Any]
+# Documents that name files.
+Recorded = JobAnswer | HistoryAnswer | LiveAnswer
 
 
 class Found(Enum):
@@ -45,7 +46,7 @@ class Presence:
         self._database = database
         self._hosts: dict[str, bool] = {}
 
-    def mark(self, jobs: Iterable[Mapping[str, Any]]) -> None:
+    def mark(self, jobs: Iterable[Recorded]) -> None:
         """Add `exists` to each file that these documents name.
 
         `exists` is True if the file exists with its recorded size, False if it is gone, and None if
@@ -55,7 +56,7 @@ class Presence:
         Args:
             jobs: documents of `show`, or rows of `ls` and `ps`.
         """
-        unseen: list[tuple[int, Record]] = []
+        unseen: list[tuple[int, FileAnswer]] = []
         for job in jobs:
             final = job["state"] in FINAL_STATES
             for record in _records(job):
@@ -68,7 +69,7 @@ class Presence:
         for job_id, record in unseen:
             record["exists"] = False if self._sees(hosts.get(job_id)) else None
 
-    def _look(self, record: Record, *, sized: bool) -> Found:
+    def _look(self, record: FileAnswer, *, sized: bool) -> Found:
         path = artifacts.path(self._settings, record["uri"])
         try:
             status = path.stat()
@@ -104,8 +105,9 @@ class Presence:
         return self._hosts[host]
 
 
-def _records(job: Mapping[str, Any]) -> Iterator[Record]:
+def _records(job: Recorded) -> Iterator[FileAnswer]:
     """All files that a document names."""
     if job["best"] is not None:
         yield job["best"]
-    yield from job.get("artifacts", ())
+    if "artifacts" in job:
+        yield from job["artifacts"]

@@ -1,12 +1,13 @@
 """Find jobs that have already trained a spec, and whose files still exist (`--needed`)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fornada import artifacts
 from fornada.client.presence import Presence
 from fornada.client.submission import Submitted
+from fornada.db.answers import FileAnswer, JobAnswer
 from fornada.db.reads import documents, history
 from fornada.db.records import TRAINING_STATE
 from fornada.db.store.session import Database
@@ -57,7 +58,7 @@ class TrainedJobs:
         warnings = [text for text in (self._gone.get(spec.hash), job.warning) if text]
         return replace(job, warning="; ".join(warnings) or None)
 
-    def _first_gone(self, job: Mapping[str, Any]) -> str | None:
+    def _first_gone(self, job: JobAnswer) -> str | None:
         """URI of the first file of the result that is gone; None if no file is gone."""
         self._presence.mark([job])
         return next((file["uri"] for file in _result(job) if file["exists"] is False), None)
@@ -70,7 +71,7 @@ class TrainedJobs:
         )
 
 
-def _result(job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _result(job: JobAnswer) -> Iterator[FileAnswer]:
     """The files of the last attempt that belong to the result, the best model first."""
     if job["best"] is not None:
         yield job["best"]

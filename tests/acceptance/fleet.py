@@ -4,9 +4,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fornada.client import Client
+from fornada.db.answers import JobAnswer
 from fornada.db.reads import live
 from tests.acceptance.installed import Fornada
 from tests.acceptance.specs import small
@@ -37,17 +37,17 @@ class Fleet:
         """Why a job waits, in the record's word."""
         return str(live.waits(self.site.database, job_id)["waits"])
 
-    def until(self, job_id: int, seen: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    def until(self, job_id: int, seen: Callable[[JobAnswer], bool]) -> JobAnswer:
         """Wait until a job's document is as `seen` wants it."""
         show = self.site.show
         until(lambda: seen(show(job_id)), SOON_S, saw=lambda: json.dumps(show(job_id)))
         return show(job_id)
 
-    def ended(self, job_id: int) -> dict[str, Any]:
+    def ended(self, job_id: int) -> JobAnswer:
         """Wait until a job is final; its document."""
         return self.site.wait(job_id, timeout_s=SOON_S)
 
-    def runs(self, job_id: int, epoch: int = 1) -> dict[str, Any]:
+    def runs(self, job_id: int, epoch: int = 1) -> JobAnswer:
         """Wait until a job has run an epoch; its document."""
         return self.until(job_id, lambda job: job["epochs_run"] >= epoch)
 

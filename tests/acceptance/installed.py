@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fornada.client import Client
+from fornada.db.answers import JobAnswer
 from fornada.settings import Settings
 from fornada.stack import broker
 from tests.acceptance.forked import FORKS
@@ -145,12 +146,12 @@ class Fornada:
         assert said.startswith("Fornada is up"), said + stack.stderr.read()
         return stack
 
-    def show(self, job: object) -> dict[str, Any]:
+    def show(self, job: object) -> JobAnswer:
         """The document of a job, as `show --json` prints it."""
-        document: dict[str, Any] = self("show", job, "--json").document
+        document: JobAnswer = self("show", job, "--json").document
         return document
 
-    def wait_for(self, job: int | str, seen: Callable[[dict[str, Any]], bool]) -> None:
+    def wait_for(self, job: int | str, seen: Callable[[JobAnswer], bool]) -> None:
         """Wait until a job's document is as `seen` wants it.
 
         Asks the client, not the command: a process for each look would slow what it looks at.

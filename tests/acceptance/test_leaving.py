@@ -3,8 +3,8 @@
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
+from fornada.db.answers import JobAnswer
 from tests.acceptance.installed import PATIENCE_S, Fornada, end
 from tests.acceptance.specs import ENDLESS, small
 from tests.until import until
@@ -46,7 +46,7 @@ def test_a_killed_stack_leaves_nothing_and_its_job_goes_on_in_the_next(
     assert end(second, signal.SIGTERM).code == 0
 
 
-def _goes_on(job: dict[str, Any]) -> bool:
+def _goes_on(job: JobAnswer) -> bool:
     """Whether its second attempt trains."""
     return len(job["executions"]) == 2 and job["executions"][1]["started_at"] is not None
 

@@ -5,8 +5,12 @@ import signal
 from datetime import datetime
 from pathlib import Path
 
+import pytest
+
+from fornada.db.answers import JobAnswer, MetricsAnswer
 from tests.acceptance.installed import REPOSITORY, Fornada, end
 from tests.acceptance.specs import ENDLESS, small
+from tests.answers import wrong
 
 DOCUMENTED = {
     *("id", "uid", "name", "state", "queue", "priority", "user", "tags", "submitted_at"),
@@ -26,6 +30,7 @@ def test_run_trains_reports_records_and_leaves_nothing(fornada: Fornada, tmp_pat
     # The record, with no stack up.
     document = fornada.show("@last")
     assert set(document) >= DOCUMENTED
+    assert wrong(document, JobAnswer) == []
     page = (REPOSITORY / "docs" / "cli.md").read_text()
     assert not [key for key in document if f"`{key}`" not in page]
     assert document["state"] == "succeeded"
@@ -46,11 +51,12 @@ def test_run_trains_reports_records_and_leaves_nothing(fornada: Fornada, tmp_pat
     test = document["test"]
     assert sum(map(sum, test["confusion_matrix"])) == 500
     right = sum(row[place] for place, row in enumerate(test["confusion_matrix"]))
-    assert abs(test["metrics"]["sparse_categorical_accuracy"] - right / 500) < 1e-6
+    assert test["metrics"]["sparse_categorical_accuracy"] == pytest.approx(right / 500, abs=1e-6)
     # History and metrics tell the same.
     (row,) = fornada("ls", "--json").document["jobs"]
     assert (row["id"], row["state"], row["best"]["value"]) == (1, "succeeded", best["value"])
     metrics = fornada("metrics", 1, "--json").document
+    assert wrong(metrics, MetricsAnswer) == []
     assert [epoch["epoch"] for epoch in metrics["epochs"]] == [1, 2]
     assert document["metrics"]["val_loss"]["min"] == min(
         epoch["metrics"]["val_loss"] for epoch in metrics["epochs"]

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from fornada import artifacts
+from fornada.db.answers import FileAnswer, JobAnswer
 from fornada.db.errors import JobNotFound
 from fornada.db.queue import logs
 from fornada.db.reads import documents, history
@@ -72,13 +73,10 @@ class Audit:
             return part.job_id
         return find(self._site.database, part.uid)
 
-    def _show(self, part: Part) -> dict[str, Any]:
-        document: dict[str, Any] = documents.job(self._site.database, self._id(part))
-        return document
+    def _show(self, part: Part) -> JobAnswer:
+        return documents.job(self._site.database, self._id(part))
 
-    def _job(
-        self, part: Part, job: dict[str, Any], references: dict[int | None, Any]
-    ) -> Iterator[str]:
+    def _job(self, part: Part, job: JobAnswer, references: dict[int | None, Any]) -> Iterator[str]:
         if job["state"] not in part.may_end():
             yield f"is {job['state']} ({job['failure']}), asked {part.asked}"
         yield from self._events(job)
@@ -89,7 +87,7 @@ class Audit:
         if part.seed is not None and job["state"] == "succeeded":
             yield from differences(outcome(self._site, job), references[part.seed])
 
-    def _events(self, job: dict[str, Any]) -> Iterator[str]:
+    def _events(self, job: JobAnswer) -> Iterator[str]:
         """Each change of state is a legal one, from where the last one led to."""
         events = history.events(self._site.database, job["id"])
         state: JobState | None = None
@@ -120,7 +118,7 @@ class Audit:
     def _waits(self, detail: dict[str, Any]) -> bool:
         return bool(detail.get("waits_for"))
 
-    def _attempts(self, job: dict[str, Any]) -> Iterator[str]:
+    def _attempts(self, job: JobAnswer) -> Iterator[str]:
         outcomes = [each["outcome"] for each in job["executions"]]
         if len(outcomes) != job["attempts"] or None in outcomes:
             yield f"attempts without an end, or missing: {outcomes} of {job['attempts']}"
@@ -132,7 +130,7 @@ class Audit:
         if job["state"] != "succeeded" and good:
             yield f"it is {job['state']} by {outcomes}, and succeeded"
 
-    def _epochs(self, part: Part, job: dict[str, Any]) -> Iterator[str]:
+    def _epochs(self, part: Part, job: JobAnswer) -> Iterator[str]:
         rows = history.epochs(self._site.database, job["id"])
         numbers = [row["epoch"] for row in rows]
         if numbers != list(range(1, len(numbers) + 1)):
@@ -149,18 +147,20 @@ class Audit:
         if job["best"] is None:
             yield "no best model"
 
-    def _files(self, job: dict[str, Any]) -> Iterator[str]:
-        records = list(job["artifacts"])
+    def _files(self, job: JobAnswer) -> Iterator[str]:
+        records: list[tuple[str, FileAnswer]] = [
+            (artifact["kind"], artifact) for artifact in job["artifacts"]
+        ]
         if job["best"] is not None:
-            records.append({"kind": "best", **job["best"]})
-        for record in records:
+            records.append(("best", job["best"]))
+        for kind, record in records:
             path = artifacts.path(self._site.settings, record["uri"])
             if not path.exists():
-                yield f"{record['kind']} {path} is recorded and not there"
+                yield f"{kind} {path} is recorded and not there"
             elif path.is_file() and path.stat().st_size != record["bytes"]:
-                yield f"{record['kind']} {path} has {path.stat().st_size} bytes: {record}"
+                yield f"{kind} {path} has {path.stat().st_size} bytes: {record}"
             elif path.is_file() and record["sha256"] not in (None, _sha256(path)):
-                yield f"{record['kind']} {path} has another sha256: {record}"
+                yield f"{kind} {path} has another sha256: {record}"
         if job["state"] == "succeeded":
             folder = self._folder(job, job["attempts"]).parent
             stale = [path for path in folder.glob("*/state") if self._stale(path, job)]
@@ -168,10 +168,10 @@ class Audit:
             if stale or len(kept) > 1:
                 yield f"states of a job that has succeeded: {stale}, {kept}"
 
-    def _stale(self, state: Path, job: dict[str, Any]) -> bool:
+    def _stale(self, state: Path, job: JobAnswer) -> bool:
         return state.parent != self._folder(job, job["attempts"])
 
-    def _logs(self, job: dict[str, Any]) -> Iterator[str]:
+    def _logs(self, job: JobAnswer) -> Iterator[str]:
         """What was shipped of a log is how it begins; all of it, when its worker saw its end."""
         database = self._site.database
         for each in job["executions"]:
@@ -187,7 +187,7 @@ class Audit:
                     f"{len(shipped)} of {len(there)} bytes"
                 )
 
-    def _folder(self, job: dict[str, Any], attempt: int) -> Path:
+    def _folder(self, job: JobAnswer, attempt: int) -> Path:
         return artifacts.attempt_folder(self._site.settings, job["uid"], attempt)
 
     def _strangers(self) -> Iterator[str]:

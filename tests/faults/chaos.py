@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from fornada.db.answers import ExecutionAnswer
 from fornada.db.errors import DatabaseUnreachable, WrongState
 from fornada.db.queue import jobs, steering, workers
 from fornada.db.states import FINAL_STATES, JobState
@@ -319,7 +320,7 @@ class Chaos:
         return all(worker.celery and alive.get(name) == worker.celery for name, worker in there)
 
 
-def _execution(attempt: dict[str, Any]) -> str:
+def _execution(attempt: ExecutionAnswer) -> str:
     resumed = attempt["resumed"]
     at = f" from {resumed['epoch']}.{resumed['batch']}" if resumed else ""
     return f"{attempt['outcome']}{at}"

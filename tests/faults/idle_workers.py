@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 
+from fornada.db.answers import SlotAnswer
 from fornada.db.queue import claims, upkeep, workers
 from fornada.db.queue.workers import WorkerFacts
 from fornada.db.states import WorkerState
@@ -40,7 +41,8 @@ def main() -> None:
 
 def _beat(database: Database, number: int) -> None:
     name = f"idle-{number}"
-    facts = WorkerFacts(name, name, 1, [{"name": "cpu:0"}], ["elsewhere"], [], {}, WorkerState.IDLE)
+    slots: list[SlotAnswer] = [{"name": "cpu:0", "gpu": False, "job": None}]
+    facts = WorkerFacts(name, name, 1, slots, ["elsewhere"], [], {}, WorkerState.IDLE)
     workers.beat(database, facts)
     upkeep.take(database, name, 2 * BEAT_S)
     claims.claim(

@@ -7,6 +7,7 @@ from typing import Any
 
 from fornada import artifacts
 from fornada.client.submission import new_job
+from fornada.db.answers import JobAnswer
 from fornada.db.queue import jobs
 from fornada.db.reads import history
 from fornada.db.records import NewJob
@@ -60,15 +61,15 @@ def submit_real(site: Site, seed: int = 1) -> int:
     return job_id
 
 
-def outcome(site: Site, job: dict[str, Any]) -> dict[str, Any]:
+def outcome(site: Site, job: JobAnswer) -> dict[str, Any]:
     """All that must be equal, whatever happened on the way; `job` is its document."""
     rows = history.epochs(site.database, job["id"])
-    best = job["best"] or {}
+    best = job["best"]
     return {
         "history": [
             (row["epoch"], row["learning_rate"], sorted(row["metrics"].items())) for row in rows
         ],
-        "best": (best.get("epoch"), best.get("value")),
+        "best": best and (best["epoch"], best["value"]),
         "best weights": _weights(artifacts.path(site.settings, best["uri"])) if best else None,
         "stop reason": job["stop_reason"],
         "test": job["test"],

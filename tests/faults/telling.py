@@ -1,8 +1,8 @@
 """What a test prints: when its fault came, and what state it found."""
 
 import time
-from typing import Any
 
+from fornada.db.answers import JobAnswer
 from tests.worker_process import Site
 
 _BEGAN = time.monotonic()
@@ -19,5 +19,5 @@ def tell_only(fault: str, found: object) -> None:
     print(f"{time.monotonic() - _BEGAN:7.2f} s  {fault}; found {found}", flush=True)
 
 
-def _shown(job: dict[str, Any]) -> str:
+def _shown(job: JobAnswer) -> str:
     return f"job {job['id']} {job['state']}, attempt {job['attempts']}, epoch {job['epochs_run']}"

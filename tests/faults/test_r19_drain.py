@@ -146,7 +146,7 @@ def test_r19_a_drain_from_afar_ends_the_worker_for_good(site: Site) -> None:
 
 def _history(site: Site, job_id: int) -> list[dict[str, object]]:
     epochs = history.epochs(site.database, job_id)
-    return [{name: epoch[name] for name in SAME} for epoch in epochs]
+    return [{name: dict(epoch)[name] for name in SAME} for epoch in epochs]
 
 
 def _weights(site: Site, job_id: int) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import insert, text
 
+from fornada.db.answers import SlotAnswer
 from fornada.db.clock import now
 from fornada.db.queue import attempts, claims, jobs, verdicts, workers
 from fornada.db.queue.workers import WorkerFacts
@@ -28,7 +29,8 @@ _numbers = itertools.count(1)
 LEASE_S = 60.0
 # Longer than any test.
 LONG_S = 600.0
-CPU, GPU = {"name": "cpu:0"}, {"name": "gpu:0", "model": "H100"}
+CPU: SlotAnswer = {"name": "cpu:0", "gpu": False, "job": None}
+GPU: SlotAnswer = {"name": "gpu:0", "gpu": True, "job": None}
 
 
 def new_job(**changes: Any) -> NewJob:

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 import fornada
 import fornada.client.client
 from fornada import Client
+from fornada.db.answers import SlotAnswer
 from fornada.db.errors import (
     AmbiguousReference,
     BadReference,
@@ -219,7 +220,8 @@ def test_a_log_that_is_not_begun(client: Client) -> None:
 
 def register(client: Client, settings: Settings, *queues: str) -> None:
     """A worker with one CPU slot that serves these queues, as far as the record knows."""
-    facts = WorkerFacts("oven", "host-1", 1, [{"name": "cpu:0"}], queues, [], {}, WorkerState.IDLE)
+    slots: list[SlotAnswer] = [{"name": "cpu:0", "gpu": False, "job": None}]
+    facts = WorkerFacts("oven", "host-1", 1, slots, queues, [], {}, WorkerState.IDLE)
     database = Database(settings.sql_url)
     workers.register(database, facts)
     database.dispose()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from fornada.db.answers import SlotAnswer
 from fornada.db.queue import workers
 from fornada.db.states import WorkerState
 from fornada.db.store.session import Database
@@ -24,7 +25,7 @@ def test_what_jax_is_slow_at_is_told(database: Database) -> None:
     told = devices(database)
     assert told.well
     assert told.todo.startswith("w2: ")
-    slots = [{"name": "gpu:0", "gpu": True, "job": None}]
+    slots: list[SlotAnswer] = [{"name": "gpu:0", "gpu": True, "job": None}]
     workers.register(database, replace(on_jax, slots=slots))
     assert devices(database).todo == ""
 

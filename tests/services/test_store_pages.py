@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fornada.db.answers import HistoryAnswer
 from fornada.db.errors import BadCursor
 from fornada.db.queue import attempts, verdicts
 from fornada.db.reads import documents, pages
@@ -50,9 +51,9 @@ def walk(
     size: int,
     between: Callable[[], object] = lambda: None,
     **asked: Any,
-) -> list[dict[str, Any]]:
+) -> list[HistoryAnswer]:
     """Read all rows page by page, and call `between` after each page."""
-    rows: list[dict[str, Any]] = []
+    rows: list[HistoryAnswer] = []
     after = None
     while True:
         page = pages.page(database, after=after, limit=size, **asked)
@@ -64,15 +65,17 @@ def walk(
         between()
 
 
-def key(row: dict[str, Any], sort: str, descending: bool) -> tuple[bool, float, int]:
+def key(row: HistoryAnswer, sort: str, descending: bool) -> tuple[bool, float, int]:
     """The sort key of a row. Rows without a value come last, the latest first."""
     sign = -1 if descending else 1
+    value: Any
     if sort == "time":
         return (False, 0, sign * row["id"])
     if sort == "duration":
         value = row["duration_s"]
     else:
-        value = row["metrics"].get("val_loss", {}).get("max" if descending else "min")
+        found = dict(row["metrics"].get("val_loss", {}))
+        value = found.get("max" if descending else "min")
     if value is None:
         return (True, 0, -row["id"])
     return (False, sign * value, sign * row["id"])
@@ -196,8 +199,8 @@ def test_a_row_has_the_values_of_the_jobs_document(database: Database) -> None:
     fence = store.running(database, name="digits", tags={"a": "1"})
     attempts.record_epochs(database, fence, [store.epoch(1, store.best(1, 0.5), val_loss=0.5)])
     verdicts.finish(database, fence, store.FAILED)
-    (row,) = pages.page(database).rows
-    shown = documents.job(database, fence.job_id)
+    (row,) = map(dict, pages.page(database).rows)
+    shown = dict(documents.job(database, fence.job_id))
     for name in row.keys() - {"epochs", "best", "failure"}:
         assert row[name] == shown[name], name
     assert row["epochs"] == 3

@@ -1,6 +1,7 @@
 """People pause queues, and limit how many of their jobs run."""
 
 import threading
+from operator import itemgetter
 
 import pytest
 
@@ -79,15 +80,15 @@ def test_ls_lists_every_queue_with_its_counts(database: Database) -> None:
     queues.set_max_running(database, "night", 3, "ana@laptop")
     rows = {row["name"]: row for row in queues.ls(database, store.LONG_S)}
     assert list(rows) == ["closed", "default", "idle", "night"]
-    counts = ("queued", "held", "running", "workers")
-    assert {name: tuple(row[count] for count in counts) for name, row in rows.items()} == {
+    counts = itemgetter("queued", "held", "running", "workers")
+    assert {name: counts(row) for name, row in rows.items()} == {
         "closed": (0, 0, 0, 0),
         "default": (1, 0, 1, 2),
         "idle": (0, 0, 0, 1),
         "night": (0, 1, 0, 0),
     }
-    rules = ("paused", "max_running", "changed_by")
-    assert {name: tuple(row[rule] for rule in rules) for name, row in rows.items()} == {
+    rules = itemgetter("paused", "max_running", "changed_by")
+    assert {name: rules(row) for name, row in rows.items()} == {
         "closed": (True, None, "bob@desk"),
         "default": (False, None, None),
         "idle": (False, None, None),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from fornada.db.answers import Number
 from fornada.db.queue import attempts, steering, verdicts
 from fornada.db.reads import documents, history
 from fornada.db.records import TRAINING_STATE, ArtifactRow, Claim, EpochRow, Fence, StartedFacts
@@ -41,7 +42,7 @@ def recorded(database: Database, job_id: int) -> dict[str, str]:
     return {artifact["uri"]: artifact["kind"] for artifact in artifacts}
 
 
-def losses(database: Database, job_id: int) -> list[tuple[int, int, float]]:
+def losses(database: Database, job_id: int) -> list[tuple[int, int, Number]]:
     """(epoch, attempt, loss) of each epoch."""
     rows = history.epochs(database, job_id)
     return [(row["epoch"], row["attempt"], row["metrics"]["loss"]) for row in rows]

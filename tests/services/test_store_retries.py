@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fornada.db.answers import EventAnswer, JobAnswer
 from fornada.db.errors import Fenced
 from fornada.db.queue import attempts, claims, expiry, logs, steering, upkeep, verdicts, workers
 from fornada.db.reads import documents, history
@@ -37,7 +38,7 @@ def claimed_after_pause(database: Database) -> Claim:
     return claim
 
 
-def pause_of(shown: dict[str, Any], since: dict[str, Any]) -> float:
+def pause_of(shown: JobAnswer, since: EventAnswer) -> float:
     """Seconds from an event to the end of a job's pause."""
     until = datetime.fromisoformat(shown["not_before"])
     return (until - datetime.fromisoformat(since["at"])).total_seconds()

@@ -7,11 +7,12 @@ import pytest
 from fornada.db.errors import JobNotFound
 from fornada.db.queue import attempts, fleet, queues, steering, verdicts, workers
 from fornada.db.reads import documents, history, live
+from fornada.db.reasons import Reason
 from fornada.db.store.session import Database
 from tests.services import store
 
 
-def waits(database: Database) -> dict[int, str | None]:
+def waits(database: Database) -> dict[int, Reason | None]:
     """Why each waiting job waits. `live.waits` must say the same about each job."""
     rows = live.alive(database, within_s=store.LONG_S)
     found = {row["id"]: row["waits"] for row in rows if row["state"] != "running"}
@@ -165,7 +166,7 @@ def test_a_job_behind_more_jobs_than_alive_lists(database: Database) -> None:
     store.workers_up(database, "w1")
     store.add_many(database, MOST + 5)
     last = store.add(database, priority=-1)
-    assert live.waits(database, last) == {
+    assert dict(live.waits(database, last)) == {
         "waits": f"Priority({MOST + 5} ahead)",
         "starts_in_s": None,
     }

@@ -12,6 +12,7 @@ import pytest
 
 from fornada import artifacts
 from fornada.client.submission import new_job
+from fornada.db.answers import SlotAnswer
 from fornada.db.errors import JobNotFound
 from fornada.db.queue import jobs, steering, workers
 from fornada.db.queue.workers import WorkerFacts
@@ -145,7 +146,9 @@ def test_a_lost_wake_up_is_found_by_upkeep(site: Site) -> None:
 def test_upkeep_wakes_as_many_as_there_are_idle_slots(site: Site, worker: WorkerProcess) -> None:
     # A worker that only its row knows: nobody takes its wake-ups, so they can be counted.
     elsewhere = f"{site.queue}-elsewhere"
-    two = [{"name": "cpu:0"}, {"name": "cpu:1"}]
+    two: list[SlotAnswer] = [
+        {"name": name, "gpu": False, "job": None} for name in ("cpu:0", "cpu:1")
+    ]
     facts = WorkerFacts("other", "host", 1, two, [elsewhere], [], {}, WorkerState.IDLE)
     for _ in range(3):
         jobs.add(site.database, stub_job("fine", elsewhere), "test")

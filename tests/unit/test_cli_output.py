@@ -11,6 +11,7 @@ from fornada.cli.jobs import submit
 from fornada.cli.output import Column, Output
 from fornada.cli.queues import _line
 from fornada.cli.targets import chosen
+from fornada.db.answers import LiveAnswer, QueueAnswer
 
 TERMINAL = Output(color="always")
 WIDE = [Column("ID"), Column("REASON", wraps=True), Column("STARTS")]
@@ -39,9 +40,9 @@ def test_a_table_that_does_not_fit_gives_way_to_its_narrow_form(
     assert "aaa" not in out
 
 
-def alive(**changed: Any) -> dict[str, Any]:
+def alive(**changed: Any) -> LiveAnswer:
     row = {"state": "queued", "best": None, "eta_s": None, "waits": None, "starts_in_s": None}
-    return row | {"epoch": 0, "epochs": 100} | changed
+    return cast(LiveAnswer, row | {"epoch": 0, "epochs": 100} | changed)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def alive(**changed: Any) -> dict[str, Any]:
         (alive(), "-"),
     ],
 )
-def test_one_cell_says_how_far_a_job_is_or_why_it_waits(row: dict[str, Any], said: str) -> None:
+def test_one_cell_says_how_far_a_job_is_or_why_it_waits(row: LiveAnswer, said: str) -> None:
     assert now(row) == said
 
 
@@ -85,5 +86,15 @@ def test_jobs_are_named_or_tagged(
 
 @pytest.mark.parametrize(("workers", "told"), [(0, True), (1, False)])
 def test_a_queue_that_nobody_serves_is_told(workers: int, told: bool) -> None:
-    row = {"paused": True, "max_running": None, "running": 0, "queued": 0, "workers": workers}
+    row: QueueAnswer = {
+        "name": "nightt",
+        "paused": True,
+        "max_running": None,
+        "queued": 0,
+        "held": 0,
+        "running": 0,
+        "workers": workers,
+        "changed_at": None,
+        "changed_by": None,
+    }
     assert ("no worker serves it" in _line("nightt", row)) is told

@@ -1,20 +1,23 @@
 """Where the best model is, as a person reads it."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from fornada.cli.output import Output
 from fornada.cli.result import report
+from fornada.db.answers import JobAnswer
 
 
-def job(**best: Any) -> dict[str, Any]:
+def job(**best: Any) -> JobAnswer:
     """A job's document, as far as its report needs it."""
     document = {"id": 1, "name": "small", "state": "succeeded", "monitor": "loss", "epochs_run": 1}
     times = {"started_at": None, "duration_s": 1.0}
     spec = {"spec": {"fit": {"epochs": 1}}}
-    return document | times | spec | {"best": {"epoch": 1, "value": 0.5, "bytes": 7} | best}
+    ended = {"stop_reason": None, "failure": None, "test": None}
+    found = {"epoch": 1, "value": 0.5, "bytes": 7} | best
+    return cast(JobAnswer, document | times | spec | ended | {"best": found})
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from fornada.cli.output import Output
 from fornada.cli.timeline import in_words, timeline
+from fornada.db.answers import EventAnswer
 
 LOST: Mapping[str, Any] = {
     "attempt": 1,
@@ -91,10 +92,10 @@ def test_an_event_is_a_sentence(kind: str, detail: Mapping[str, Any] | None, sai
 def test_a_failure_that_was_told_above_is_not_told_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    at = {"at": "2026-03-01T22:00:00Z", "actor": "worker w"}
-    events: list[dict[str, Any]] = [
-        {**at, "kind": "failed", "detail": LOST},
-        {**at, "kind": "held", "detail": None},
+    at, actor = "2026-03-01T22:00:00Z", "worker w"
+    events: list[EventAnswer] = [
+        {"at": at, "actor": actor, "kind": "failed", "detail": dict(LOST)},
+        {"at": at, "actor": actor, "kind": "held", "detail": None},
     ]
     timeline(events, Output(), known={"another"})
     assert "WORKER_LOST: worker w was not heard of" in capsys.readouterr().out

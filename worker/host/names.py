@@ -4,8 +4,8 @@ import logging
 import time
 from collections.abc import Container
 from dataclasses import replace
-from typing import Any
 
+from fornada.db.answers import WorkerAnswer
 from fornada.db.queue import expiry, workers
 from fornada.db.queue.workers import WorkerFacts
 from fornada.db.states import WorkerState
@@ -77,6 +77,6 @@ def _refuse_namesake(
         time.sleep(LOOK_S)
 
 
-def _row(database: Database, settings: Settings, name: str) -> dict[str, Any] | None:
+def _row(database: Database, settings: Settings, name: str) -> WorkerAnswer | None:
     rows = workers.alive(database, settings.alive_s)
     return next((row for row in rows if row["name"] == name), None)

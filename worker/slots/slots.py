@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from fornada.db.answers import SlotAnswer
 from fornada.errors import FornadaError, SettingsError
 
 # How long to wait for a GPU slot: a trainer of a worker that has just died may still hold it.
@@ -231,6 +232,6 @@ def threads(slots: Sequence[Slot]) -> int:
     return max(1, int(cores() / max(1, sharing)))
 
 
-def facts(slots: Sequence[Slot], busy: Mapping[str, int]) -> list[dict[str, Any]]:
+def facts(slots: Sequence[Slot], busy: Mapping[str, int]) -> list[SlotAnswer]:
     """The slots as the worker's row stores them; `busy` maps a slot's name to its job's id."""
     return [{"name": slot.name, "gpu": slot.has_gpu, "job": busy.get(slot.name)} for slot in slots]

@@ -93,8 +93,11 @@ def run(options: Options) -> int:
     # So this fails at once where the setting is missing.
     root = settings.data_root_path
     urls = (settings.sql_url, broker.broker_url(settings))
+    descriptor = options.heartbeat
+    if descriptor is None:
+        descriptor = heartbeat_file.take(options.home, options.name)
     heartbeat = Heartbeat(
-        heartbeat_file.take(options.home, options.name) if options.pulse is None else options.pulse,
+        descriptor,
         grace_s=settings.grace_s,
         upkeep_s=settings.upkeep_s,
     )

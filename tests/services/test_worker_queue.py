@@ -266,7 +266,8 @@ def test_garbage_in_the_queue_harms_nothing(
 def test_the_log_tells_of_jobs_and_never_of_passwords(site: Site, worker: WorkerProcess) -> None:
     job = site.wait(site.add("fine"))
 
-    assert f"job {job['id']}/1: succeeded" in worker.text()
+    # Logged after the verdict is in the database.
+    until(lambda: f"job {job['id']}/1: succeeded" in worker.text(), 10, saw=worker.text)
     for url in (site.database_url, site.broker_url):
         password = url.split("://:")[-1].split("@")[0].split(":")[-1]
         assert password not in worker.text()

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from fornada.worker.host import heartbeat_file
-from fornada.worker.host.check import check
-from fornada.worker.host.hangs import LOOP_S, ROUND_S, SILENT_S, STARTING_S, HangDetector
+from fornada.worker.host.hangs import LOOP_S, ROUND_S, SILENT_S, STARTING_S, HangDetector, check
 from fornada.worker.host.heartbeat import Heartbeat
 from fornada.worker.host.heartbeat_file import Beat, Doing, NameHeld
 from tests.until import until
@@ -117,7 +116,7 @@ def heart(tmp_path: Path) -> Iterator[Heartbeat]:
     made.close()
 
 
-def test_a_pulse_says_what_the_process_is_about(tmp_path: Path, heart: Heartbeat) -> None:
+def test_a_heartbeat_says_what_the_process_is_about(tmp_path: Path, heart: Heartbeat) -> None:
     assert check(tmp_path, None) == (False, "w: it has not come up yet")
     heart.begin(lambda: (0, time.monotonic()))
     heart.connected()

@@ -78,7 +78,7 @@ def test_where_is_leads_each_question_to_a_path_that_exists() -> None:
     architecture = (PROJECT / "docs" / "architecture.md").read_text()
     section = architecture.partition("## Where is …?\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (Where .*\?) \| `([^`]+)` \|$", section, re.MULTILINE)
-    assert len(rows) == 15
+    assert len(rows) >= 15
     assert [path for _, path in rows if not (PROJECT / path).exists()] == []
 
 

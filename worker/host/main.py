@@ -15,8 +15,7 @@ from pathlib import Path
 
 from fornada.worker import prctl
 from fornada.worker.host import heartbeat_file
-from fornada.worker.host.check import check
-from fornada.worker.host.hangs import LOOK_S, HangGuard
+from fornada.worker.host.hangs import LOOK_S, HangGuard, check
 from fornada.worker.host.options import (
     EXIT_DRAIN_REQUESTED,
     EXIT_HELD,
@@ -80,8 +79,9 @@ class Parent:
         os.set_inheritable(descriptor, True)
         # -P: the current folder must not be able to replace a module.
         self._command = [sys.executable, "-P", "-m", "fornada.worker", "--parent", str(os.getpid())]
-        self._command += ["--begun", str(time.monotonic()), "--pulse", str(descriptor), *arguments]
-        self._pulse = descriptor
+        self._command += ["--begun", str(time.monotonic()), "--heartbeat", str(descriptor)]
+        self._command += arguments
+        self._descriptor = descriptor
         self._asked: list[signal.Signals] = []
         self._stopping = set(STOPPING)
         # SIGHUP, sent when the terminal closes, also drains, unless nohup has it ignored.
@@ -133,7 +133,7 @@ class Parent:
         Returns:
             Its exit code, negative for a signal.
         """
-        guard = HangGuard(child, self._pulse)
+        guard = HangGuard(child, self._descriptor)
         while True:
             found = signal.sigtimedwait(self._stopping | {signal.SIGCHLD}, LOOK_S)
             if found is not None and found.si_signo in self._stopping:

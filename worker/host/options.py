@@ -44,7 +44,7 @@ class Options:
     # When the worker began, by the monotonic clock.
     begun: float
     # Descriptor of the heartbeat file, which the parent has locked; None when run by hand.
-    pulse: int | None
+    heartbeat: int | None
     # Only check the health of running workers, and end.
     check: bool
 
@@ -91,7 +91,7 @@ def parse(arguments: Sequence[str]) -> Options:
         "then exit: 0 if it is, 1 if not; for a container's health check",
     )
     parser.add_argument("--parent", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--pulse", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--heartbeat", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--begun", type=float, default=time.monotonic(), help=argparse.SUPPRESS)
     found = parser.parse_args(arguments)
     queues = tuple(dict.fromkeys(part.strip() for part in found.queues.split(",") if part.strip()))
@@ -116,7 +116,7 @@ def parse(arguments: Sequence[str]) -> Options:
         found.jobs_per_trainer,
         found.parent,
         found.begun,
-        found.pulse,
+        found.heartbeat,
         found.check,
     )
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fornada.data.fingerprint import fingerprint
+from fornada.locks import try_lock
 from fornada.settings import Settings
 from fornada.sync import sync_folder
 
@@ -302,7 +303,7 @@ class Packs:
             except FileNotFoundError:
                 continue
             try:
-                while not _lock(descriptor, fcntl.LOCK_EX):
+                while not try_lock(descriptor):
                     check()
                     time.sleep(POLL_S)
                 if _is_same(descriptor, folder):
@@ -376,7 +377,7 @@ def _unused(folder: Path) -> Iterator[bool]:
         yield True
         return
     try:
-        yield _lock(descriptor, fcntl.LOCK_EX)
+        yield try_lock(descriptor)
     finally:
         os.close(descriptor)
 
@@ -390,17 +391,9 @@ def _abandoned(folder: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        yield _lock(descriptor, fcntl.LOCK_EX)
+        yield try_lock(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _lock(descriptor: int, how: int) -> bool:
-    try:
-        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _is_same(descriptor: int, folder: Path) -> bool:

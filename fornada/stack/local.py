@@ -5,7 +5,6 @@ even if it is killed, because the kernel then sends each child a signal.
 """
 
 import ctypes
-import fcntl
 import importlib.util
 import json
 import os
@@ -24,6 +23,7 @@ from typing import Any, Self
 from fornada.db import migrations
 from fornada.db.store import session
 from fornada.errors import BrokerUnreachable, NoKeras, SettingsError, StackError, StackRunning
+from fornada.locks import try_lock
 from fornada.settings import Settings
 from fornada.stack import broker
 
@@ -37,6 +37,7 @@ REDIS_STOP_S = 5.0
 DRAIN_EXTRA_S = 15.0
 # Seconds that a start waits for the lock. `running` holds it for a moment in other processes.
 LOCK_S = 0.5
+RETRY_S = 0.02
 # From <sys/prctl.h>: asks the kernel to send a signal to this process when its parent ends.
 PR_SET_PDEATHSIG = 1
 
@@ -224,12 +225,9 @@ def running(settings: Settings) -> bool:
         return False
     handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not try_lock(handle, shared=True)
     finally:
         os.close(handle)
-    return False
 
 
 def find_redis() -> Path:
@@ -299,22 +297,19 @@ def _take_lock(settings: Settings) -> int:
     settings.make_home()
     handle = os.open(_lock_file(settings), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     end = time.monotonic() + LOCK_S
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() < end:
-                time.sleep(0.02)
-                continue
-            holder = _holder(handle)
-            os.close(handle)
-            raise StackRunning(
-                f"a stack already runs in {settings.home}{holder}. Use it: fornada submit SPEC. "
-                "For a second one, set another FORNADA_HOME."
-            ) from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps({"pid": os.getpid()}).encode(), 0)
-        return handle
+    while not try_lock(handle):
+        if time.monotonic() < end:
+            time.sleep(RETRY_S)
+            continue
+        holder = _holder(handle)
+        os.close(handle)
+        raise StackRunning(
+            f"a stack already runs in {settings.home}{holder}. Use it: fornada submit SPEC. "
+            "For a second one, set another FORNADA_HOME."
+        )
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, json.dumps({"pid": os.getpid()}).encode(), 0)
+    return handle
 
 
 def _holder(handle: int) -> str:

@@ -4,7 +4,6 @@ The parent creates and locks the file, the Celery process writes into it, and th
 `--check` read it. Standard library only: the parent must stay small.
 """
 
-import fcntl
 import json
 import os
 import time
@@ -13,6 +12,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
+
+from fornada.locks import try_lock
 
 # The file is overwritten in place at one size, so that a full disk stops no heartbeat. A reader
 # that reads during a write finds no valid JSON.
@@ -99,7 +100,7 @@ def living(home: Path) -> Iterator[tuple[str, Beat | None]]:
             # Its worker has just ended.
             continue
         try:
-            held = not _locked(descriptor)
+            held = not try_lock(descriptor)
             beat = read(descriptor)
         finally:
             os.close(descriptor)
@@ -126,18 +127,10 @@ def _lock(file: Path) -> int | None:
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     # `_sweep` of another worker may have removed the file between `open` and the lock. Such a
     # file has no links, and its lock reserves nothing.
-    if _locked(descriptor) and os.fstat(descriptor).st_nlink:
+    if try_lock(descriptor) and os.fstat(descriptor).st_nlink:
         return descriptor
     os.close(descriptor)
     return None
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _sweep(home: Path, own: str) -> None:
@@ -148,7 +141,7 @@ def _sweep(home: Path, own: str) -> None:
         with suppress(FileNotFoundError):
             descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
             try:
-                if _locked(descriptor):
+                if try_lock(descriptor):
                     file.unlink()
             finally:
                 os.close(descriptor)

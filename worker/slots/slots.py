@@ -4,7 +4,6 @@ A slot's lock is a `flock` that its trainers inherit. The lock is held while any
 so no new trainer uses a device before the old one has ended.
 """
 
-import fcntl
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Literal
 
 from fornada.db.answers import SlotAnswer
 from fornada.errors import FornadaError, SettingsError
+from fornada.locks import try_lock
 
 # How long to wait for a GPU slot: a trainer of a worker that has just died may still hold it.
 DYING_S = 5.0
@@ -202,9 +202,7 @@ def _take_cpu(folder: Path, holder: str) -> Slot:
 
 def _lock(folder: Path, name: str, holder: str) -> int | None:
     descriptor = os.open(_file(folder, name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not try_lock(descriptor):
         os.close(descriptor)
         return None
     os.ftruncate(descriptor, 0)

@@ -59,10 +59,10 @@ class Run:
         return float(found[1])
 
 
-def run(folder: Path, *options: str) -> Run:
-    tests = folder / "tests/faults"
-    tests.mkdir(parents=True)
-    (tests / "test_burning.py").write_text(TESTS)
+def run(folder: Path, *options: str, tests: str = TESTS) -> Run:
+    file = folder / "tests/faults/test_burning.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(tests)
     plugins = ["-p", "tests.cost", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [sys.executable, "-P", "-m", "pytest", *plugins, f"--rootdir={folder}", *options, folder],
@@ -97,3 +97,27 @@ def test_charges_what_was_used_and_fails_above_the_limit(
 
 def test_lets_a_run_within_the_limit_pass(tmp_path: Path) -> None:
     assert run(tmp_path, "-k", "test_own_half_second").code == pytest.ExitCode.OK
+
+
+# Each test leaves children that end together, so that their signals interrupt one another.
+LEAVES_ORPHANS = """
+import os
+import pytest
+
+@pytest.mark.parametrize("number", range(8))
+def test_orphans(number):
+    middle = os.fork()
+    if not middle:
+        begin, start = os.pipe()
+        for _ in range(40):
+            if not os.fork():
+                os.close(start)
+                os.read(begin, 1)
+                os._exit(0)
+        os._exit(0)
+    os.waitpid(middle, 0)
+"""
+
+
+def test_many_processes_whose_parent_died_disturb_no_run(tmp_path: Path) -> None:
+    assert run(tmp_path, "-n", "1", tests=LEAVES_ORPHANS).code == pytest.ExitCode.OK

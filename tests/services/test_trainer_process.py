@@ -243,18 +243,21 @@ def test_a_log_that_cannot_be_opened_is_a_verdict(
     assert trainer.wait(20) == 0
 
 
-def test_no_file_of_the_users_changes_keras(tmp_path: Path) -> None:
+def test_keras_is_imported_without_jax_and_without_files_of_the_user(tmp_path: Path) -> None:
     (tmp_path / "keras.json").write_text('{"floatx": "float64", "epsilon": 0.1}')
     code = (
         "from fornada.worker.trainer.process.keras_import import import_keras; import_keras()\n"
-        "from keras import config\n"
-        "print(config.floatx(), config.epsilon(), config.image_data_format(), config.backend())"
+        "import sys; from keras import config\n"
+        "print(config.floatx(), config.epsilon(), config.image_data_format(), config.backend())\n"
+        # Half a second of each start; a model may still use it.
+        "print([name for name in sys.modules if name.startswith('jax')])\n"
+        "import jax; print(jax.__name__)"
     )
     environment = dict(os.environ, KERAS_HOME=str(tmp_path), FORNADA_HOME=str(tmp_path / "home"))
     done = subprocess.run(
         [sys.executable, "-P", "-c", code], env=environment, capture_output=True, check=True
     )
-    assert done.stdout == b"float32 1e-07 channels_last tensorflow\n"
+    assert done.stdout == b"float32 1e-07 channels_last tensorflow\n[]\njax\n"
 
 
 def test_a_look_at_data_is_a_process(root: Path, tmp_path: Path) -> None:

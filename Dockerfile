@@ -1,4 +1,4 @@
-# Two images: `client` submits and asks, `worker` trains.
+# Two images: `client` submits jobs and reads results, `worker` trains.
 #   docker build --target client -t fornada-client .
 #   docker build --target worker -t fornada-worker .
 #   docker build --target worker --build-arg WORKER_LOCK=worker-cuda -t fornada-worker:cuda .
@@ -17,7 +17,8 @@ COPY fornada fornada
 COPY worker worker
 RUN /opt/build/bin/hatchling build -t wheel -d /wheel
 
-# The packages stand before the code, so that a change of the code does not install them again.
+# Packages are installed before the code is copied, so that a change of the code does not install
+# them again.
 FROM ${PYTHON_IMAGE} AS client-packages
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python3 -m venv /opt/fornada
@@ -25,7 +26,7 @@ COPY lock/client.txt /lock/
 RUN /opt/fornada/bin/pip install --require-hashes -r /lock/client.txt
 
 FROM client-packages AS worker-packages
-# worker: CPU, and a GPU whose CUDA libraries the host brings; worker-cuda: brings them itself.
+# worker: for CPUs, and for GPUs if the host has the CUDA libraries. worker-cuda: contains them.
 ARG WORKER_LOCK=worker
 COPY lock/${WORKER_LOCK}.txt /lock/
 RUN /opt/fornada/bin/pip install --require-hashes -r /lock/${WORKER_LOCK}.txt
@@ -39,7 +40,8 @@ COPY --from=wheel /wheel /wheel
 RUN /opt/fornada/bin/pip install --no-deps /wheel/*.whl
 
 FROM ${PYTHON_IMAGE} AS base
-# Data lie under the root, artifacts in a volume that all hosts share, the home is each container's own.
+# Data are in FORNADA_DATA_ROOT. All hosts share the folder of artifacts. Each container has its own
+# home.
 ENV PATH=/opt/fornada/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     FORNADA_HOME=/var/lib/fornada \

@@ -1,20 +1,21 @@
-# Two commands do all the set-up: `make demo` and `make test`. `make help` lists the others.
+# `make demo` and `make test` do all the set-up by themselves. `make help` lists the other commands.
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
-# The first Python of a version that the tests have run on; PYTHON=… chooses another.
+# The first Python found in a supported version. PYTHON=… chooses another.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 UV := $(shell command -v uv 2>/dev/null)
 # Kinds of tests to run, for `make test KIND=unit`.
 KIND ?=
-# A file of tests a core and one more, each with servers of its own: most tests wait for processes. In
-# their order, which ends with the short ones, so that no core waits long for another.
+# Each pytest process runs one file of tests at a time, with servers of its own. There is one more
+# process than cores, because most tests wait for other processes. The files run in the order in which
+# they are collected: the short ones come last, so that all processes end at nearly the same time.
 parallel := --numprocesses=$$(($$(nproc) + 1)) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 ifdef UV
 create_venv = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-# Bytecode at once, as pip makes it: else every process would compile what none may write.
+# Compiles to bytecode at once, as pip does; otherwise each process would compile the modules again.
 install = $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 else
 create_venv = $(PYTHON) -m venv $(VENV)
@@ -33,13 +34,12 @@ demo: $(VENV)/.demo ## Train the digits of Data/ on an embedded stack and show t
 test: lint types contracts $(VENV)/.dev ## Run everything CI runs (KIND=unit for one kind).
 	$(BIN)/pytest $(parallel) tests/$(KIND)
 
-# Apart from `make test`: what traces each line takes a third of the processor time again, and the table
-# fails nothing.
+# Not part of `make test`: tracing takes a third more processor time, and the table cannot fail.
 .PHONY: coverage
 coverage: $(VENV)/.dev ## Run the tests traced, and print which lines they reach (KIND=unit for one kind).
 	$(BIN)/pytest $(parallel) tests/$(KIND) --cov --cov-report=term
 
-# Whole sizes, then once more while every core is kept busy by something else.
+# With FULL=1: at whole size, then once more while another program keeps every core busy.
 .PHONY: faults
 faults: $(VENV)/.dev ## Inject every fault of docs/reliability.md (FULL=1: at whole size, and under load).
 	$(if $(FULL),FORNADA_TEST_FULL=1) $(BIN)/pytest $(parallel) tests/faults
@@ -47,7 +47,7 @@ faults: $(VENV)/.dev ## Inject every fault of docs/reliability.md (FULL=1: at wh
 		for core in $$(seq $$(nproc)); do (while :; do :; done) & busy="$$busy $$!"; done; \
 		echo "once more with $$(nproc) cores busy"; $(BIN)/pytest $(parallel) tests/faults)
 
-# The same seed, the same schedule; what happened is left in .chaos when something is wrong.
+# The same seed gives the same schedule. If something is wrong, the logs stay in .chaos.
 MINUTES ?= 20
 SEED ?= 1
 .PHONY: chaos
@@ -55,8 +55,8 @@ chaos: $(VENV)/.dev ## Play faults at random over real jobs, on each database (M
 	@for database in sqlite postgres; do $(BIN)/python -m tests.faults.chaos \
 		$$database $$(($(MINUTES) * 60)) $(SEED) .chaos/$$database-$(SEED) || exit 1; done
 
-# One table each, in this order; FULL=1 for a million jobs of history, DATA=… for MNIST's own images,
-# `make bench-epochs OPTIONS="--rounds 1"` for one of them, with options of its own.
+# Each benchmark makes a table. FULL=1 measures a history of a million jobs, DATA=… uses the images of
+# MNIST, and `make bench-epochs OPTIONS="--rounds 1"` runs one benchmark with its own options.
 OUT ?= build/bench
 BENCHES := epochs job sweep queueing history packs state
 bench_options = --out $(OUT) $(if $(filter epochs job packs,$*),$(if $(DATA),--data $(DATA)))
@@ -93,8 +93,9 @@ picture: $(VENV)/.dev ## Draw the terminal of the README again, by a real `make 
 compose-test: ## Run docker-compose.yml end to end on a Docker engine.
 	sh tests/compose/run.sh
 
-# Packages with versions and hashes; no index address, so pip and uv find them wherever they are set up to.
-# Extras stay named: without them pip 23.2 looks past the lock for the newest release of such a package.
+# The lock files hold versions and hashes but no address of an index, so pip and uv use the index that
+# they are configured for. The names of extras stay in the files: without them pip 23.2 ignores the lock
+# for such a package and looks for its newest release.
 .PHONY: lock
 lock: ## Resolve the lock files again; needs uv.
 	$(compile) -o lock/client.txt
@@ -112,7 +113,8 @@ compile = uv pip compile --quiet --universal --generate-hashes --no-strip-extras
 clean: ## Remove what the commands above made.
 	rm -rf $(VENV) build dist .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .chaos
 
-# A stamp for each lock: pip runs again only when the lock or the project's metadata changed.
+# Each file below marks an installed lock file. pip runs again only after the lock file or
+# pyproject.toml has changed.
 $(VENV)/.demo $(VENV)/.dev $(VENV)/.bench: $(VENV)/.%: lock/%.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; name one with PYTHON=…" >&2; exit 1; }
 	@echo "Installing lock/$*.txt into $(VENV) (TensorFlow is large: a few minutes the first time)"
@@ -121,7 +123,7 @@ $(VENV)/.demo $(VENV)/.dev $(VENV)/.bench: $(VENV)/.%: lock/%.txt pyproject.toml
 	@$(install) --no-deps --no-build-isolation -e .
 	@touch $@
 
-# On Linux the registry's build of PyTorch brings 3 GB of CUDA, which this does not need.
+# The build of PyTorch for Linux on PyPI brings 3 GB of CUDA, which is not needed here.
 $(VENV)/.torch: $(VENV)/.bench
 	@$(install) torch==2.13.0+cpu || echo "No CPU build of PyTorch here: the tables lack its rows" >&2
 	@touch $@

@@ -1,5 +1,5 @@
--- What each role of roles.sql may do with the tables. Run it as fornada_owner after each
--- `fornada db upgrade`; it replaces what was granted before.
+-- Gives each role of roles.sql its rights on the tables. Run it as fornada_owner after each
+-- `fornada db upgrade`. It removes all earlier rights first.
 
 BEGIN;
 
@@ -8,18 +8,19 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM PUBLIC, fornada_worker, fornad
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO fornada_worker, fornada_client, fornada_reader;
 
--- Workers: everything but taking jobs out of the record, and what people decide.
+-- Workers may write everything, but not delete jobs and not change what people decide.
 GRANT INSERT, UPDATE ON job, attempt, metric_summary, artifact, epoch, worker, upkeep TO fornada_worker;
 GRANT INSERT ON job_tag, dependency, event, dataset, log_chunk TO fornada_worker;
--- An attempt that starts anew forgets the epochs and the state of the one before; logs are dropped when they lie
--- in a file.
+-- An attempt that starts from the beginning deletes the epochs and states of the attempt before it. A log is
+-- deleted here when it has been written to a file.
 GRANT DELETE ON epoch, metric_summary, artifact, log_chunk TO fornada_worker;
--- To lock the row while it counts who runs: no such lock without a column to write.
+-- A worker locks the row while it counts the running jobs. PostgreSQL allows the lock only to a role that may
+-- update a column.
 GRANT UPDATE (changed_at) ON queue TO fornada_worker;
 GRANT USAGE ON SEQUENCE job_id_seq, event_id_seq TO fornada_worker;
 
--- Clients: a new job, and what people ask of one. Not what it found: no spec of an accepted job, no
--- epoch, no best model, no lease.
+-- Clients may add a job and write what people ask for. They may not write results: not the spec of an
+-- accepted job, no epoch, no best model, no lease.
 GRANT INSERT (
     uid, key, name, state, queue, priority, gpus, spec, spec_hash, seed, "user", time_limit_s,
     retry_attempts, continues_id, submitted_at, not_before, held_by, attempt, tries, resume_after,

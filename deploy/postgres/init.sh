@@ -1,6 +1,7 @@
 #!/bin/sh
-# Run by the image of PostgreSQL when its folder is new: roles, and passwords from the environment,
-# which are in no list of arguments.
+# The image of PostgreSQL runs this once, when its data folder is new. It creates the roles and sets
+# their passwords. The passwords come from the environment, because a list of arguments can be read by
+# other users.
 set -eu
 psql --quiet --no-psqlrc --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" \
   --file "${FORNADA_FOLDER:-/fornada}/roles.sql"

@@ -1,13 +1,13 @@
--- Who may do what in PostgreSQL. Run it in Fornada's database, once, as a superuser; again does no
--- harm. Then, as fornada_owner: `fornada db upgrade`, and grants.sql after each upgrade.
+-- The roles of PostgreSQL. Run this once in Fornada's database as a superuser; to run it again does no
+-- harm. Then run `fornada db upgrade` as fornada_owner, and grants.sql after each upgrade.
 --
---   fornada_owner   owns the tables, changes the schema; for `fornada db upgrade` alone
---   fornada_worker  claims jobs and writes what becomes of them
---   fornada_client  submits and steers jobs, reads everything; can write no result
---   fornada_reader  reads everything, writes nothing: dashboards, notebooks
+--   fornada_owner   owns the tables and changes the schema; only `fornada db upgrade` uses it
+--   fornada_worker  claims jobs and writes their results
+--   fornada_client  submits and steers jobs, and reads everything; cannot write results
+--   fornada_reader  reads everything and writes nothing, for dashboards and notebooks
 --
--- None of them can log in yet: give a role a password (init.sh does, for docker-compose.yml), or
--- make people members of one: CREATE ROLE ana LOGIN IN ROLE fornada_client; \password ana
+-- None of them can log in yet. Give a role a password, as init.sh does for docker-compose.yml, or make
+-- people members of a role: CREATE ROLE ana LOGIN IN ROLE fornada_client; \password ana
 
 DO $$
 DECLARE
@@ -22,7 +22,7 @@ BEGIN
     END LOOP;
 
     EXECUTE format('ALTER DATABASE %I OWNER TO fornada_owner', current_database());
-    -- PostgreSQL lets everybody connect, and before 15 create tables.
+    -- By default every role may connect, and before PostgreSQL 15 also create tables.
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format(
         'GRANT CONNECT ON DATABASE %I TO fornada_worker, fornada_client, fornada_reader',
@@ -32,7 +32,7 @@ BEGIN
     REVOKE ALL ON SCHEMA public FROM PUBLIC;
     GRANT USAGE ON SCHEMA public TO fornada_worker, fornada_client, fornada_reader;
 
-    -- Of a database that one user has had alone; sequences of keys go with their tables.
+    -- In an older database another role may own the tables. Each sequence follows its table.
     FOR found IN SELECT tablename FROM pg_tables WHERE schemaname = 'public'
     LOOP
         EXECUTE format('ALTER TABLE public.%I OWNER TO fornada_owner', found.tablename);
@@ -40,6 +40,6 @@ BEGIN
 END
 $$;
 
--- Tables of later revisions can be read at once. What may be written, grants.sql says.
+-- The roles can read new tables of later revisions at once. grants.sql gives the rights to write.
 ALTER DEFAULT PRIVILEGES FOR ROLE fornada_owner IN SCHEMA public
     GRANT SELECT ON TABLES TO fornada_worker, fornada_client, fornada_reader;

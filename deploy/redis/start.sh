@@ -1,7 +1,7 @@
 #!/bin/sh
-# Starts Redis with the users of users.acl. Their passwords come from the environment, and are in
-# no list of arguments: REDIS_CLIENT_PASSWORD, REDIS_WORKER_PASSWORD.
-# What is given to this script goes to redis-server, as in: start.sh --port 6380
+# Starts Redis with the users of users.acl. Their passwords come from the environment
+# (REDIS_CLIENT_PASSWORD, REDIS_WORKER_PASSWORD), because a list of arguments can be read by other users.
+# The arguments of this script are passed to redis-server, for example: start.sh --port 6380
 set -eu
 umask 077
 hash() { printf %s "$1" | sha256sum | cut -d ' ' -f 1; }
@@ -10,7 +10,7 @@ worker=$(hash "${REDIS_WORKER_PASSWORD:?set it}")
 unset REDIS_CLIENT_PASSWORD REDIS_WORKER_PASSWORD
 
 users=$(mktemp)
-# An ACL file may hold nothing but users.
+# Redis accepts no comments in an ACL file, so only the users are copied.
 while read -r line; do
   case $line in
     'user fornada-client '*) printf '%s%s%s\n' "${line%%CLIENT_PASSWORD_SHA256*}" "$client" "${line#*CLIENT_PASSWORD_SHA256}" ;;
@@ -18,7 +18,7 @@ while read -r line; do
     'user '*) printf '%s\n' "$line" ;;
   esac
 done <"$(dirname "$0")/users.acl" >"$users"
-# Nothing is saved: SQL remembers, and upkeep publishes what is missing. No element may have more
-# than a megabyte; a wake-up has some kilobytes.
+# Redis saves nothing to disk: the jobs are in SQL, and upkeep publishes wake-ups that are missing. A
+# wake-up has a few kilobytes, so elements of more than a megabyte are refused.
 exec redis-server --aclfile "$users" --save "" --appendonly no --maxmemory-policy noeviction \
   --proto-max-bulk-len 1mb "$@"

@@ -164,7 +164,7 @@ def import_(  # noqa: PLR0913 - one argument per option
     "changes",
     multiple=True,
     metavar="PATH=VALUE",
-    help="Change a field of the spec. For a DIR too: its images are read with Keras's defaults.",
+    help="Change a field of the spec, or one of Keras's defaults, with which a DIR is read.",
 )
 @output_options(quiet="Print only the names of the packs.")
 def pack(places: Sequence[Path], changes: Sequence[str], output: Output) -> None:
@@ -289,6 +289,8 @@ def ls(output: Output) -> None:
 def _row(pack: "Pack") -> dict[str, Any]:
     """One pack in the document that `--json` prints."""
     facts = pack.facts
+    # How the images were decoded: their size, their colours, … The version of TensorFlow is not
+    # in the document.
     look = {key: value for key, value in facts.look.items() if key != "tensorflow"}
     return {
         "name": pack.name,
@@ -310,8 +312,8 @@ def _row(pack: "Pack") -> dict[str, Any]:
 def gc(everything: bool, output: Output) -> None:
     """Remove remains of unfinished packs, and packs beyond FORNADA_MAX_PACK_BYTES.
 
-    Jobs make room by themselves when they need a pack. A pack that is in use, or that a job is
-    just making, is not removed.
+    A job that has no room for its pack removes unused packs by itself. A pack that is in use, or
+    that a job is making, is not removed.
 
     \b
     Examples:

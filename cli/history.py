@@ -150,8 +150,8 @@ def ls(  # noqa: PLR0913 - one argument per filter
 def show(reference: str, whole: bool, output: Output) -> None:
     """Show everything that is recorded about a job.
 
-    JOB is an id, the beginning of a uid, or @last. The keys of the JSON document never change;
-    docs/cli.md lists them.
+    JOB is an id, the beginning of a uid, or @last. docs/cli.md lists the keys of the JSON document.
+    New versions add keys and never rename one.
 
     \b
     Examples:
@@ -173,7 +173,7 @@ def show(reference: str, whole: bool, output: Output) -> None:
     report(sight.job, output)
     output.line("")
     waits = sentence(sight.waits, sight.starts_in_s)
-    output.facts({"waits": waits, **_circumstances(sight.job)})
+    output.facts({"waits": waits, **_details(sight.job)})
     attempts(sight.job, output)
     if events:
         output.line("")
@@ -277,7 +277,10 @@ def _past_row(row: "HistoryAnswer", metric: str | None, which: Which) -> list[ob
 
 
 def _best(row: "HistoryAnswer", metric: str | None, which: Which) -> str | None:
-    """The best value of the metric that sorts the list, else of the monitor, with its name."""
+    """The value of the metric that sorts the list: its lowest or its highest value.
+
+    If no metric sorts the list, the best value of the monitor, with the monitor's name.
+    """
     if metric:
         found = row["metrics"].get(metric)
         return number(found[which]) if found else None
@@ -294,7 +297,8 @@ def _note_unknown_metric(
         output.note(f'none of these jobs has a metric "{metric}"; they have: {", ".join(known)}')
 
 
-def _circumstances(job: "JobAnswer") -> dict[str, object]:
+def _details(job: "JobAnswer") -> dict[str, object]:
+    """What `show` prints below the result: who submitted the job, when, and where it ran."""
     worker = job["worker"]
     data = job["data"]
     return {

@@ -57,7 +57,7 @@ class Output:
             rows: the rows of a list.
             key: the key whose value `-q` prints.
         Returns:
-            Whether `--json` or `-q` was given, so that the rows are written.
+            True if the rows were written, because `--json` or `-q` was given.
         """
         if self.json:
             self.document(rows)
@@ -99,7 +99,7 @@ class Output:
         empty: str,
         narrow: "tuple[Sequence[Column], Iterable[Sequence[object]]] | None" = None,
     ) -> None:
-        """Write a table to a terminal, or tab-separated rows without heads to a pipe.
+        """Write a table to a terminal, or tab-separated rows without a header to a pipe.
 
         Args:
             columns: the columns.

@@ -66,7 +66,9 @@ def _meaning(reason: Reason) -> str:  # noqa: PLR0911 - one line for each reason
             pause = f"attempt {reason.attempt} in {reason.pause_s} s"
             return f"a pause after an attempt that did not succeed ({pause})"
         case HostAvoided():
-            return "for a slot on another host, because its last attempt failed on this one"
+            return (
+                "for a slot on another host; its last attempt failed on the host with a free slot"
+            )
     raise AssertionError(f"a reason without a sentence: {reason}")
 
 

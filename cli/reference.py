@@ -27,13 +27,13 @@ Commands for jobs are verbs (`fornada submit`); commands for everything else beg
 (`fornada worker ls`). A flag means the same in every command.
 
 - **stdout has the answer; stderr has progress and errors.** On a terminal an answer is a table. In
-  a pipe it is one row per line, with tabs between the columns, without heads, and with `-` for an
-  empty cell. `--json` prints a document instead, and `-q` only the ids:
+  a pipe it is one row per line: no header row, tabs between the columns, and `-` for an empty
+  cell. `--json` prints a document instead, and `-q` only the ids:
   `id=$(fornada submit -q a.yaml)`.
 - **A job** is named by its id (`12`), by the beginning of its uid (at least four characters), or by
   `@last`. Commands that take several jobs also take ranges: `12-20` means every existing job from
-  12 to 20. Commands that steer jobs also take all jobs with a tag: `--tag owner=ana`. Repeating a
-  command that has already had its effect is no error.
+  12 to 20. Commands that steer jobs also take all jobs with a tag: `--tag owner=ana`. It is
+  no error to repeat a command: to hold a job that is already held, for example.
 - **Colours** depend on `--color`, `NO_COLOR` and whether the stream is a terminal.
 - **Ctrl-C** stops watching; it never stops a job that runs elsewhere. If the database is down while
   a command watches, the command tries again until the database is back.
@@ -50,13 +50,13 @@ print when the job may start.
 | `Held(by ana)` | until `fornada release` |
 | `After(#41,#42)` | until jobs 41 and 42 have ended |
 | `NotBefore(22:00)` | until this time |
-| `Backoff(attempt 2 in 40 s)` | for the pause between an attempt that failed and the next one |
+| `Backoff(attempt 2 in 40 s)` | until the pause after an attempt that failed is over |
 | `QueuePaused` | until `fornada queue resume` |
 | `QueueFull(max 2)` | until fewer jobs of its queue run: `fornada queue set --max-running` |
 | `NoWorker` | for a worker that serves its queue |
 | `NeedsGpu` | for a worker with a GPU |
-| `HostAvoided` | for another host, because its last attempt failed on this one |
-| `Priority(3 ahead)` | for jobs that have a higher priority, or are older |
+| `HostAvoided` | for another host: slots are free only on the host where its last attempt failed |
+| `Priority(3 ahead)` | for jobs with a higher priority, and for older jobs with the same priority |
 | `SlotsBusy` | for the next free slot |
 """
 
@@ -95,7 +95,7 @@ this machine does not see the folder of artifacts.
 | `best` | `epoch`, `value`, `uri`, `path` (the file on this host), `sha256`, `bytes`, `exists` |
 | `metrics` | `last`, `min` and `max` of each metric, by its name |
 | `test` | `loss`, `metrics`, `classes`, `confusion_matrix` (a row is a true class), `per_class` |
-| `failure` | `code` (a closed list), `message`, and the trainer's `traceback` if it has one |
+| `failure` | `code` (one of a fixed list), `message`, and the trainer's `traceback` if it has one |
 | `worker`, `device`, `backend` | `worker` has `host` and `trainer_pid` |
 | `data` | `fingerprint`, `classes`, and the numbers of images in `train`, `validation`, `test` |
 | `gpus`, `time_limit_s`, `retry_attempts`, `spec_hash` | what the spec asks for, and its hash |
@@ -105,15 +105,14 @@ this machine does not see the folder of artifacts.
 | `parameters` | number of parameters of the model |
 | `versions` | versions of Python, Keras and other packages on the worker |
 | `executions` | every attempt: worker, slot, device, times, `outcome`, `failure`, `resumed` |
-| `executions[].resumed` | null, or `epoch`, `batch` and `inexact`: why the result is not exact |
+| `executions[].resumed` | null, or `epoch`, `batch`, `inexact` (why its numbers may be different) |
 | `executions[].reproducibility` | `seeded` or `deterministic` |
 | `artifacts` | every file that was kept: `attempt`, `kind`, `uri`, `bytes`, `sha256`, `exists` |
 | `best.exists` | whether the file exists with the recorded size; null: not visible from here |
 | `artifacts[].exists` | the same for each file |
 | `spec` | the effective spec, with every default |
 
-`fornada metrics JOB --json` is
-`{id, epochs: [epoch]}`.
+`fornada metrics JOB --json` is `{id, epochs: [epoch]}`.
 An extended job also lists the epochs of the job that it continues; their attempt is 0.
 `fornada submit --json` is a list of `{id, uid, warning, known_by, warnings}`. `known_by` is null
 for a new job, and `key` or `needed` for an existing job. `warnings` are the warnings of the spec.
@@ -175,9 +174,10 @@ def settings_page() -> str:
         [
             WRITTEN,
             "# Settings\n",
-            "The environment comes first, then `config.toml` in the home, then the default. What",
-            "concerns only one command is a flag of that command (`--slots`, `--queues`), not a",
-            "setting. To set a variable for one command, write it before the command:",
+            "The environment comes first, then `config.toml` in the home, then the default. An",
+            "option that concerns only one command is a flag of that command (`--slots`,",
+            "`--queues`), not a setting. To set a variable for one command, write it before the",
+            "command:",
             "`FORNADA_HOME=/srv/try fornada run SPEC`.\n",
             preface,
             "",

@@ -191,7 +191,7 @@ class Stopped(_Message):
 
 
 class Failed(_Message):
-    """The job cannot succeed. `epoch` is the epoch in which it failed, 0 before the first."""
+    """Training failed. `epoch` is the epoch in which it failed, 0 before the first."""
 
     kind: Literal["failed"] = "failed"
     code: FailureCode

@@ -27,8 +27,8 @@ from fornada.worker.slots.exit_status import ExitStatus
 
 # The trainer's standard output and error, in its folder.
 LOG = "train.log"
-# Errors that mean that the host ran out of disk or memory. Any other error is taken as one of the
-# attempt's folder.
+# Errors that mean that the host ran out of disk or memory. Every other error becomes
+# ARTIFACT_WRITE.
 _HOST = {
     errno.ENOSPC: FailureCode.DISK_FULL,
     errno.EDQUOT: FailureCode.DISK_FULL,

@@ -57,13 +57,13 @@ class _Lines:
         if began := self._began(job):
             click.echo(began, err=True)
         for epoch in sight.epochs:
-            # `job` has the best value of now, which belongs beside the latest epoch only.
+            # `job` has the current best value. Print it beside the latest epoch only.
             latest = epoch is sight.epochs[-1]
             click.echo(_epoch_line(job if latest else job | {"best": None}, epoch), err=True)
 
 
 class Began:
-    """Makes one line for each attempt after the first, when that attempt has begun."""
+    """Makes one line for each attempt that has begun, if it is a retry or has resumed."""
 
     def __init__(self) -> None:
         self._attempt = 0

@@ -106,7 +106,7 @@ def _limit(ctx: click.Context, parameter: click.Parameter, value: str) -> int | 
     return int(value)
 
 
-# The highest limit that is accepted, in jobs; more than all workers together have slots.
+# The highest limit that is accepted, in jobs. All workers together have fewer slots.
 MOST = 1_000_000
 
 
@@ -135,7 +135,7 @@ def set_(names: Names, max_running: int | None, output: Output) -> None:
 
 
 def _each(client: "Client", names: Names, change: Callable[[str], None], output: Output) -> None:
-    """Change each queue, and print the new condition of all of them."""
+    """Change each queue, and print the new state of each."""
     for name in names:
         change(name)
     found = {row["name"]: row for row in client.queues() if row["name"] in names}
@@ -153,7 +153,7 @@ def _line(name: str, row: "QueueAnswer | None") -> str:
     parts = ["paused" if row["paused"] else "open"]
     parts += [] if limit is None else [f"at most {limit} at a time"]
     jobs = f"{row['running']} running, {row['queued']} queued"
-    # Any name makes a queue, so a misspelt name shows only here: no worker serves it.
+    # Every name is accepted. This part shows that a name may be misspelt.
     served = "" if row["workers"] else "; no worker serves it"
     return f"queue {name}: {', '.join(parts)}; {jobs}{served}"
 

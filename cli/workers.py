@@ -100,8 +100,8 @@ def drain(name_or_host: str, waits: bool, timeout: float | None, output: Output)
     """Ask a worker, or all workers of a host, to save their jobs and end.
 
     The workers take no more jobs; running jobs are saved and queued again. A worker sees the
-    request within one round of upkeep (`FORNADA_UPKEEP_S`). If a container engine restarts the
-    worker, a new one starts: docs/operations.md says how to take a worker out of service.
+    request within one round of upkeep (`FORNADA_UPKEEP_S`). A container engine may start the worker
+    again: docs/operations.md says how to take a worker out of service.
 
     \b
     Examples:

@@ -13,7 +13,7 @@ log = logging.getLogger("fornada.worker")
 BEST = "best.keras"
 
 
-class Missing(Exception):  # a file that was reported and is not there
+class Missing(Exception):
     """A reported file does not exist, or differs from the report."""
 
 

@@ -7,8 +7,8 @@ import time
 from fornada.worker.messages import WhyStop
 from fornada.worker.slots.trainer_process import Trainer
 
-# Longest grace of a cancel, because the user wants the slot back. A trainer needs less to save its
-# state.
+# Longest grace of a cancel in seconds, unless the user gives one. The user wants the slot back, and
+# a trainer needs less time to save its state.
 CANCEL_GRACE_S = 10.0
 # Shares of the grace after which the trainer gets SIGTERM, and SIGKILL. The rest of the grace is
 # for the verdict, so that a worker that drains ends within its grace.
@@ -16,7 +16,7 @@ STEPS = ((0.8, signal.SIGTERM), (0.9, signal.SIGKILL))
 
 
 class Stopping:
-    """Takes the next step when the trainer has not stopped in time.
+    """Asks a trainer to stop, and sends it signals if it does not stop in time.
 
     Args:
         trainer: the trainer to stop.
@@ -30,34 +30,34 @@ class Stopping:
         self._trainer = trainer
         self._grace_s = grace_s
         # The last request: its reason and its grace.
-        self._heard: tuple[WhyStop, float | None] | None = None
+        self._last_request: tuple[WhyStop, float | None] | None = None
         # When each request came, and its grace in seconds.
         self._requests: list[tuple[float, float]] = []
-        # Steps that have not been taken yet.
+        # Signals that have not been sent yet.
         self._steps = list(STEPS)
 
     def step(self, why: WhyStop | None, grace_s: float | None = None) -> None:
-        """Take the step that is due; call it often.
+        """Send the message or the signal that is due; call it often.
 
         Args:
             why: the reason to stop now, None to go on.
             grace_s: grace that a user gave with the cancel; 0 kills at once, None means the
                 default. A later request never gives more time than an earlier one.
         """
-        if why is not None and (why, grace_s) != self._heard:
-            self._hear(why, grace_s)
+        if why is not None and (why, grace_s) != self._last_request:
+            self._add_request(why, grace_s)
         while self._steps and time.monotonic() >= self._due(self._steps[0][0]):
             self._trainer.signal(self._steps.pop(0)[1])
 
-    def _hear(self, why: WhyStop, grace_s: float | None) -> None:
+    def _add_request(self, why: WhyStop, grace_s: float | None) -> None:
         if self.why is None:
             self.why = why
             self._trainer.stop(why)
         self._requests.append((time.monotonic(), self._grace(why, grace_s)))
-        self._heard = (why, grace_s)
+        self._last_request = (why, grace_s)
 
     def _due(self, share: float) -> float:
-        """When a step is due: the earliest time that any request gives."""
+        """When a signal is due: the earliest time that any request gives."""
         return min((at + share * grace_s for at, grace_s in self._requests), default=math.inf)
 
     def _grace(self, why: WhyStop, grace_s: float | None) -> float:

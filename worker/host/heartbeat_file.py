@@ -23,7 +23,7 @@ DYING_S = 5.0
 RETRY_S = 0.1
 
 
-class NameHeld(Exception):  # it says who has it
+class NameHeld(Exception):
     """A living worker has this name."""
 
 

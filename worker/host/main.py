@@ -145,7 +145,7 @@ class Parent:
     def _pass_on(self, caught: signal.Signals, child: int) -> None:
         self._asked.append(caught)
         if len(self._asked) == 1:
-            log.info("%s: draining; once more ends at once", caught.name)
+            log.info("%s: draining; a second signal ends everything at once", caught.name)
             os.kill(child, signal.SIGTERM)
         else:
             log.warning("%s again: ending at once", caught.name)

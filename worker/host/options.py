@@ -20,7 +20,7 @@ EXIT_USAGE = 2
 EXIT_HELD = 5
 EXIT_SCHEMA = 6
 REFUSALS = frozenset({EXIT_USAGE, EXIT_HELD, EXIT_SCHEMA})
-# Drained because the database asked for it: the parent ends too, with 0.
+# A person drained this worker with `fornada worker drain`: the parent ends too, with 0.
 EXIT_DRAIN_REQUESTED = 10
 # Pattern of a worker's name, which is also the name of its heartbeat file.
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
@@ -30,7 +30,7 @@ NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
 class Options:
     """The options of a worker."""
 
-    # As written: a count, `cpu`, `gpu:0,gpu:1`; None looks for GPUs.
+    # As written: a count, `cpu`, `gpu:0,gpu:1`. None: one slot for each GPU, or one CPU slot.
     slots: str | None
     queues: tuple[str, ...]
     # Unique among living workers.
@@ -63,13 +63,13 @@ def parse(arguments: Sequence[str]) -> Options:
     parser = argparse.ArgumentParser(
         prog="fornada-worker",
         description="Take jobs from the queues and train them. SIGTERM or Ctrl-C drains: running "
-        "jobs are stopped and queued again; a second one ends everything at once.",
+        "jobs are stopped and queued again. A second signal ends everything at once.",
         epilog="example: fornada-worker --slots gpu:0,gpu:1 --queues default,urgent",
     )
     parser.add_argument(
         "--slots",
         metavar="N|cpu|gpu:0,gpu:1",
-        help="places where one job runs at a time; default: one for each GPU, else one CPU slot",
+        help="slots; each runs one job at a time; default: one for each GPU, else one CPU slot",
     )
     parser.add_argument(
         "--queues", default="default", metavar="A,B", help="queues to serve; default: default"

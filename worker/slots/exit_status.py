@@ -54,7 +54,7 @@ class OomCounter:
         return None
 
     def rose(self) -> bool:
-        """Whether the count has risen since."""
+        """Whether the count is higher now than it was before the job."""
         now = _read(self.file)
         return now is not None and now > self.before
 
@@ -66,8 +66,9 @@ def _counters(pid: int) -> list[Path]:
     except OSError:
         groups = []
     for line in groups:
-        # "0::/path" for version 2, "4:memory:/path" for version 1. In a container the path may be
-        # the host's, while the container's own group is mounted at the root: so both are tried.
+        # "0::/path" for version 2, "4:memory:/path" for version 1. In a container the path may
+        # exist on the host only, and the container's own group is mounted at the root. So both
+        # places are tried.
         _, controllers, path = line.split(":", 2)
         if controllers == "":
             found += [CGROUPS / path.lstrip("/") / "memory.events", CGROUPS / "memory.events"]

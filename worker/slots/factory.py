@@ -28,7 +28,7 @@ FORK_S = 30.0
 _forks = threading.Lock()
 
 
-class FactoryEnded(Exception):  # it says how the factory ended
+class FactoryEnded(Exception):
     """The factory ended before it had forked the requested trainer."""
 
     def __init__(self, end: ExitStatus) -> None:

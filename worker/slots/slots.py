@@ -1,4 +1,4 @@
-"""Slots: each is a place where one job runs at a time. How they are found, locked and described.
+"""Finds, locks and describes slots. A slot runs one job at a time.
 
 A slot's lock is a `flock` that its trainers inherit. The lock is held while any of them is alive,
 so no new trainer uses a device before the old one has ended.
@@ -16,14 +16,15 @@ from fornada.db.answers import SlotAnswer
 from fornada.errors import FornadaError, SettingsError
 from fornada.locks import try_lock
 
-# How long to wait for a GPU slot: a trainer of a worker that has just died may still hold it.
+# Seconds to wait for a GPU slot: a trainer of a worker that has just died may still hold it.
 DYING_S = 5.0
+# Seconds between two attempts to lock the slot.
 RETRY_S = 0.1
 # The GPUs that CUDA shows a process. CUDA reads it only when the process first uses a GPU.
 DEVICES = "CUDA_VISIBLE_DEVICES"
 
 
-class SlotHeld(FornadaError):  # as BrokerUnreachable
+class SlotHeld(FornadaError):
     """Another worker of this home holds the slot."""
 
     code = "SLOT_HELD"

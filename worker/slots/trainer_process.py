@@ -38,7 +38,7 @@ EXIT_S = 10.0
 POLL_S = 0.02
 
 
-class Garbled(Exception):  # it says what the trainer's line was
+class Garbled(Exception):
     """The trainer wrote a line that is not a message. Nothing else that it writes is trusted."""
 
 

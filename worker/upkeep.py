@@ -1,6 +1,6 @@
-"""The background round of every worker: record that it is alive, do upkeep, wake idle slots.
+"""What every worker repeats in the background: record that it is alive, do upkeep, wake idle slots.
 
-Upkeep of the whole queue is done by one worker at a time: the worker that holds a row in SQL.
+One worker at a time does the upkeep of the whole queue: the worker that holds a row in SQL.
 """
 
 import logging
@@ -20,17 +20,19 @@ from fornada.worker.host.heartbeat import Heartbeat
 
 log = logging.getLogger("fornada.worker")
 
-# After so many missed beats, another worker may take over the upkeep. When all workers miss them,
-# the database did not answer; then attempts get this time to renew their leases before upkeep
-# expires any.
-UPKEEP_BEATS = 2
+# After so many missed rounds, another worker may take over the upkeep. If all workers miss them,
+# the database did not answer. Then upkeep lets one full lease pass before it expires any lease, so
+# that every attempt can renew its own.
+MISSED_ROUNDS = 2
 # Log lines stay in the database so long after a job ends, because `fornada logs` may still be
 # reading them. Later readers read the log file.
 LOGS_KEPT_S = 3600.0
 
 
 class UpkeepThread:
-    """Beats in a thread of its own until closed. An outage makes it miss beats, never end.
+    """Does a round of upkeep every `upkeep_s` seconds, in a thread of its own, until closed.
+
+    An outage of the database or of Redis does not end the thread.
 
     Args:
         supervisors: the worker's supervisors.
@@ -47,22 +49,22 @@ class UpkeepThread:
         self._away: set[str] = set()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
-        # A slot that finds a job without a wake-up runs it in this pool, so the round goes on.
-        self._self_woken = ThreadPoolExecutor(len(supervisors.all), "self-woken")
+        # A slot that finds a job without a wake-up runs it in this pool, so that upkeep goes on.
+        self._without_wake_up = ThreadPoolExecutor(len(supervisors.all), "self-woken")
 
     def start(self) -> None:
-        """Start with a beat at once, because jobs may already be waiting."""
+        """Do the first round at once, because jobs may already be waiting."""
         self._heartbeat.begin(self._supervisors.slot_state)
-        self.beat()
+        self.do_round()
         self._thread.start()
 
     def close(self) -> None:
-        """Stop beating, wait for jobs found without a wake-up, mark the worker as gone."""
+        """Stop upkeep, wait for jobs found without a wake-up, mark the worker as gone."""
         self._closed.set()
         # The thread never started when Celery ended before its pool began.
         if self._thread.is_alive():
             self._thread.join()
-        self._self_woken.shutdown(wait=True)
+        self._without_wake_up.shutdown(wait=True)
         self._publisher.close()
         try:
             workers.gone(self._context.database, self._context.name)
@@ -72,13 +74,13 @@ class UpkeepThread:
     def _run(self) -> None:
         while not self._closed.wait(self._context.settings.upkeep_s):
             try:
-                self.beat()
+                self.do_round()
             except Exception:
-                log.exception("upkeep failed; again at the next beat")
-            self._heartbeat.beaten()
+                log.exception("upkeep failed; the next round tries again")
+            self._heartbeat.round_ended()
 
-    def beat(self) -> None:
-        """One round."""
+    def do_round(self) -> None:
+        """Do one round of upkeep."""
         if not self._context.draining.is_set():
             self._context.trainers.prepare()
         try:
@@ -96,26 +98,26 @@ class UpkeepThread:
         # A wake-up may be lost, or Redis may not answer: idle slots look for jobs in SQL anyway.
         if self._supervisors.has_room():
             for _ in range(self._supervisors.idle()):
-                self._self_woken.submit(self._answer)
+                self._without_wake_up.submit(self._look_for_jobs)
 
     def _drain(self) -> None:
-        """Drain because the database asks for it: send this process the signal that drains it."""
+        """Drain as `fornada worker drain` asks: send this process the signal that drains it."""
         if not self._context.drain_requested.is_set():
             log.info("asked from afar to drain")
             self._context.drain_requested.set()
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def _answer(self) -> None:
+    def _look_for_jobs(self) -> None:
         try:
             self._supervisors.answer()
         except Exception:
             # Nothing reads the future in which the pool keeps the exception.
-            log.exception("a slot that looked for work failed; again at the next beat")
+            log.exception("a slot failed to look for a job; the next round tries again")
 
     def _ping_redis(self) -> None:
         """Tell the heartbeat whether Redis answers while Celery's loop is not connected.
 
-        If Redis answers, the loop should connect again soon; if it does not, the loop hangs.
+        While Redis answers, the loop should connect again soon. A loop that does not then hangs.
         """
         try:
             broker.ping(self._app)
@@ -126,7 +128,7 @@ class UpkeepThread:
 
     def _has_upkeep(self) -> bool:
         """Whether this worker does the upkeep of the whole queue now."""
-        ttl_s = UPKEEP_BEATS * self._context.settings.upkeep_s
+        ttl_s = MISSED_ROUNDS * self._context.settings.upkeep_s
         return upkeep.take(self._context.database, self._context.name, ttl_s)
 
     def _keep_queue(self) -> None:

@@ -30,7 +30,7 @@ class Claimer:
                 return None
             claim = (self._unanswered() if self._in_doubt else None) or self._claim()
         except DatabaseUnreachable as exc:
-            # Upkeep looks again at its next beat.
+            # The next round of upkeep tries again.
             log.warning("slot %s: no claim: %s", self._slot.name, exc)
             self._in_doubt = True
             return None

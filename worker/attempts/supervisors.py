@@ -41,7 +41,7 @@ class Supervisors:
         """State of the slots for the heartbeat.
 
         Returns:
-            How many slots run a job; and when the idle slot that has waited longest last asked
+            How many slots run a job; and the earliest of the times when the idle slots last asked
             for a job, None without an idle slot.
         """
         asked = [each.looked for each in self.all if each.job is None]

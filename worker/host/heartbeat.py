@@ -11,7 +11,7 @@ from fornada.worker.host.heartbeat_file import Beat, Doing
 
 log = logging.getLogger("fornada.worker")
 
-# How often the heartbeat is written.
+# Seconds between two heartbeats.
 PERIOD_S = 1.0
 
 
@@ -21,7 +21,7 @@ class Heartbeat:
     Args:
         descriptor: descriptor of the heartbeat file, from `heartbeat_file.take`.
         grace_s: how long the process may take to drain.
-        upkeep_s: how often upkeep should beat.
+        upkeep_s: seconds between two rounds of upkeep.
     """
 
     def __init__(self, descriptor: int, *, grace_s: float, upkeep_s: float) -> None:
@@ -50,19 +50,19 @@ class Heartbeat:
         """Report that the worker has its slots; `slots` is `Supervisors.slot_state`."""
         self._slots = slots
         self._doing = Doing.CONNECTING
-        self.beaten()
+        self.round_ended()
 
-    def beaten(self) -> None:
+    def round_ended(self) -> None:
         """Report that upkeep has ended a round."""
         self._beat = time.monotonic()
 
     def connected(self) -> None:
         """Report that Celery's loop is connected to Redis."""
-        self.turned()
+        self.loop_ran()
         self._set_doing(Doing.CONSUMING)
 
-    def turned(self) -> None:
-        """Report that Celery's loop has turned."""
+    def loop_ran(self) -> None:
+        """Report that Celery's loop runs and does not hang."""
         self._loop = time.monotonic()
 
     def disconnected(self) -> None:
@@ -72,7 +72,7 @@ class Heartbeat:
 
     @property
     def connecting(self) -> bool:
-        """Whether Celery's loop is without its connection; then upkeep pings Redis."""
+        """Whether Celery's loop has no connection to Redis; then upkeep pings Redis."""
         return self._doing is Doing.CONNECTING
 
     def broker(self, answers: bool) -> None:

@@ -18,8 +18,9 @@ from fornada.locks import try_lock
 # The file is overwritten in place at one size, so that a full disk stops no heartbeat. A reader
 # that reads during a write finds no valid JSON.
 SIZE_BYTES = 1024
-# How long to wait for the name: the previous Celery process may still be ending.
+# Seconds to wait for the name: the previous Celery process may still be ending.
 DYING_S = 5.0
+# Seconds between two attempts to lock the name.
 RETRY_S = 0.1
 
 
@@ -46,16 +47,18 @@ class Beat:
     doing: Doing
     # When this was written.
     at: float
-    # When Celery's loop last turned. While the loop is not connected: since when Redis answers
-    # upkeep, None while it does not. Also None in other states, where the loop need not turn.
+    # CONSUMING: when Celery's loop last ran. CONNECTING: since when Redis answers the pings of
+    # upkeep; None while Redis does not answer. None in the other states, where the loop need not
+    # run.
     loop: float | None
     # When upkeep last ended a round; None while upkeep does not run.
     beat: float | None
-    # When the idle slot that has waited longest last asked for a job; None without an idle slot.
+    # When each idle slot last asked for a job: the earliest of these times; None without an idle
+    # slot.
     look: float | None
     # Number of running jobs.
     jobs: int
-    # How long the process may take to drain, and how often upkeep should beat.
+    # Seconds that the process may take to drain, and seconds between two rounds of upkeep.
     grace_s: float
     upkeep_s: float
 

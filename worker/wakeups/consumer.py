@@ -20,8 +20,8 @@ from fornada.worker.wakeups.filter import only_wake_ups
 
 log = logging.getLogger("fornada.worker")
 
-# How often the loop reports that it turns.
-TURN_S = 1.0
+# Seconds between two reports that the loop runs.
+LOOP_REPORT_S = 1.0
 
 
 def intake(
@@ -29,12 +29,12 @@ def intake(
     when_freed: Callable[[Callable[[], None]], None],
     heartbeat: Heartbeat,
 ) -> type[bootsteps.StartStopStep]:
-    """The step of Celery's consumer that adds these three things; it starts at each reconnect.
+    """The step of Celery's consumer that adds the three things above; it starts at each reconnect.
 
     Args:
         has_room: whether a slot would take a job now.
         when_freed: registers a function to be called, from any thread, when a slot becomes free.
-        heartbeat: told that the loop turns, and that it has lost Redis.
+        heartbeat: told that the loop runs, and that it has lost Redis.
     """
 
     # While no slot is free the loop listens to no descriptor. Then it would sleep a tenth of a
@@ -51,9 +51,9 @@ def intake(
             only_wake_ups(channel)
             # Celery's loop calls `can_consume` after each event, or once a second. This call is
             # such an event.
-            when_freed(lambda: consumer.hub.call_soon(heartbeat.turned))
+            when_freed(lambda: consumer.hub.call_soon(heartbeat.loop_ran))
             # Celery removes this call when the connection ends.
-            consumer.hub.call_repeatedly(TURN_S, heartbeat.turned)
+            consumer.hub.call_repeatedly(LOOP_REPORT_S, heartbeat.loop_ran)
             heartbeat.connected()
 
         def stop(self, consumer: Any) -> None:

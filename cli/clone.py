@@ -36,7 +36,7 @@ def clone(  # noqa: PLR0913 - one argument per option
 ) -> None:
     """Queue a new job from the spec of an old one, with changes.
 
-    The spec is the one recorded with the old job. Changes are checked as in a file.
+    The spec is the one recorded with the old job. The changed spec is checked like a spec file.
 
     \b
     Examples:

@@ -81,7 +81,7 @@ def run(options: Options) -> int:
     """Take the slots and the name, then run jobs until the worker is drained.
 
     Returns:
-        Celery's exit code.
+        EXIT_DRAIN_REQUESTED if a person drained the worker, else Celery's exit code.
     Raises:
         SettingsError: a setting is missing or invalid.
         SlotHeld: another worker of this home holds a GPU that `--slots` names.

@@ -22,5 +22,5 @@ class WorkerContext:
     # Versions of the packages that train here, by package name.
     versions: Mapping[str, str] = field(default_factory=dict)
     draining: threading.Event = field(default_factory=threading.Event)
-    # Set when somebody asked, through the database, that the worker drains and ends.
+    # Set when `fornada worker drain` has asked this worker to drain and end.
     drain_requested: threading.Event = field(default_factory=threading.Event)

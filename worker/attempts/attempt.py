@@ -24,7 +24,7 @@ from fornada.worker.slots.trainers import Needs
 
 log = logging.getLogger("fornada.worker")
 
-# How often the attempt checks whether its trainer must stop.
+# Seconds between two checks whether the trainer must stop.
 TICK_S = 0.25
 # After these outcomes the trainer may serve another job. After any other outcome the state of its
 # process is unknown.
@@ -55,8 +55,8 @@ class Attempt:
         self._settings = settings
         self._began = time.monotonic()
         self._needs = _needs(claim)
-        # On a GPU the trainer sets no memory limit: CUDA reserves more addresses than any host
-        # has memory.
+        # On a GPU the trainer sets no memory limit: CUDA reserves more address space than
+        # any host has memory.
         on_gpu = slot.has_gpu and self._needs.gpu
         self._ending = Ending(
             self._folder(claim.uid, claim.attempt),
@@ -75,7 +75,7 @@ class Attempt:
         """Run the attempt from claim to verdict.
 
         Returns:
-            The job's state afterwards; None when the attempt lost the job on the way.
+            The job's state afterwards; None when the attempt lost the job before its verdict.
         """
         name = f"job {self._claim.job_id}/{self._claim.attempt}"
         log.info("%s: claimed by slot %s: %s", name, self._slot.name, self._claim.name)
@@ -83,7 +83,7 @@ class Attempt:
             try:
                 found = self._train()
             except Exception as exc:
-                # The only broad except: a claimed job must get a verdict, whatever fails here.
+                # Catch every error: a claimed job must get a verdict, whatever fails here.
                 log.exception("%s: its supervisor failed", name)
                 found = unsupervised(exc)
             state = self._lease.finish(found, pause_s=self._settings.retry_pause_s)
@@ -107,7 +107,7 @@ class Attempt:
         if taken is None:
             return verdict(self._ending, self._settings)
         with taken as trainer:
-            trainer.train(self._order(again=trainer.again))
+            trainer.train(self._train_message(again=trainer.again))
             stopping = Stopping(trainer, self._settings.grace_s)
             while not (trainer.silent or self._ending.last_message or self._lease.over):
                 self._listen(trainer)
@@ -138,7 +138,7 @@ class Attempt:
             self._context.trainers.keep(self._slot, trainer)
         return found
 
-    def _order(self, *, again: bool) -> Train:
+    def _train_message(self, *, again: bool) -> Train:
         claim = self._claim
         return Train(
             job_id=claim.job_id,

@@ -24,8 +24,9 @@ log = logging.getLogger("fornada.worker")
 
 # How often the job's row is read for a request to cancel.
 LOOK_S = 1.0
-# An attempt that fails to renew its lease for so large a share of it, while the database answers,
-# ends. So it ends before the lease expires by the database's clock, however the two clocks differ.
+# If the lease cannot be renewed for this share of its length, although the database answers, the
+# attempt ends. So it ends before the lease expires by the database's clock, even if the two clocks
+# do not run at exactly the same speed.
 GIVE_UP = 0.75
 
 

@@ -17,25 +17,26 @@ from fornada.worker.host.heartbeat_file import Beat, Doing
 
 log = logging.getLogger("fornada.worker")
 
-# How often the parent looks.
+# Seconds between two checks by the parent.
 LOOK_S = 1.0
 # Longest time without a heartbeat. Its thread waits for no other, but a busy host may delay it by
 # seconds.
 SILENT_S = 30.0
 # Longest time until the first heartbeat: several processes may import Celery from one cold disk.
 STARTING_S = 300.0
-# Longest turn of Celery's loop: four times as long as a hung Redis may block it
-# (`socket_timeout`), and twice the longest pause between two attempts of kombu to connect.
+# Longest time in which Celery's loop does not report that it runs. It is four times as long as a
+# hung Redis may block the loop (`socket_timeout`), and twice the longest pause between two attempts
+# of kombu to connect.
 LOOP_S = 60.0
 # Longest round of upkeep, and longest time until an idle slot asks for a job again. Each call in
 # them ends within 20 s, even when database and Redis hang.
 ROUND_S = 300.0
-# Where upkeep is set to run rarely, the limit is so many of its periods.
+# If FORNADA_UPKEEP_S is so long that this many rounds take more than ROUND_S, they are the limit.
 ROUNDS = 10
 # Extra time for a draining process: after its grace, and after its last job has ended.
 EXTRA_S = 10.0
 # Time for a process that sends no heartbeat. It cannot drain, so it gets less.
-DEAF_S = 5.0
+NO_HEARTBEAT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class HangDetector:
     """
 
     def __init__(self) -> None:
-        # What would hang: its last moment, and for how many seconds that has not changed.
+        # For each `Fact.says`: its last moment, and for how many seconds it has not changed.
         self._still: dict[str, tuple[float | None, float]] = {}
 
     def look(self, beat: Beat | None, passed_s: float) -> str | None:
@@ -113,7 +114,8 @@ class HangGuard:
         self._looked = time.monotonic()
         # When to kill a process that was told to drain; None while it has not been told.
         self._kill_at: float | None = None
-        # When the process last ran a job.
+        # When the process last ran a job, or was told to drain. A process that drains is killed
+        # `EXTRA_S` after this.
         self._busy = self._looked
 
     def look(self) -> None:
@@ -132,7 +134,7 @@ class HangGuard:
         elif now > self._kill_at or now > self._busy + EXTRA_S:
             log.error("the Celery process (%d) does not end; killing it", self._child)
             os.killpg(self._child, signal.SIGKILL)
-            self._kill_at = self._busy = now + DEAF_S
+            self._kill_at = self._busy = now + NO_HEARTBEAT_S
 
     def _drain_if_hung(self, beat: Beat | None, passed_s: float) -> None:
         what_hangs = self._detector.look(beat, passed_s)
@@ -141,7 +143,7 @@ class HangGuard:
         now = self._busy = time.monotonic()
         # Only a process that still sends heartbeats can save its jobs.
         alive = beat is not None and now - beat.at < SILENT_S
-        self._kill_at = now + (beat.grace_s + EXTRA_S if beat and alive else DEAF_S)
+        self._kill_at = now + (beat.grace_s + EXTRA_S if beat and alive else NO_HEARTBEAT_S)
         log.error("the Celery process (%d) hangs: %s; it is started again", self._child, what_hangs)
         os.kill(self._child, signal.SIGTERM)
 
@@ -153,7 +155,8 @@ def check(home: Path, name: str | None) -> tuple[bool, str]:
         home: folder of the workers' locks and heartbeats.
         name: name of the worker to check; None checks all.
     Returns:
-        Whether at least one worker runs and all are healthy; and a sentence that says so.
+        Whether at least one worker runs and all are healthy; and a sentence that says what is wrong
+        or what the workers do.
     """
     found = {worker: beat for worker, beat in heartbeat_file.living(home) if name in (None, worker)}
     if not found:

@@ -142,7 +142,7 @@ def conditions(terms: "Terms") -> list[str]:
     parts += [f"not before {dated(terms.not_before)}"] if terms.not_before else []
     if terms.after:
         others = ", ".join(map(str, terms.after))
-        parts.append(f"after {'any end of ' if terms.after_any else ''}{others}")
+        parts.append(f"after {others}{' (even if they fail)' if terms.after_any else ''}")
     return parts
 
 

@@ -46,7 +46,7 @@ def watch(
             for sight in client.follow(job_id, timeout_s=timeout_s, tell=output.note):
                 show(sight)
                 if keeper is not None and not sight.final:
-                    keeper.see_to(sight)
+                    keeper.check(sight)
     except KeyboardInterrupt:
         ours = keeper is not None and keeper.ours
         if ours:

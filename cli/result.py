@@ -54,9 +54,9 @@ def _best_model(best: "BestAnswer") -> str:
 
 
 def attempts(job: "JobAnswer", output: Output) -> None:
-    """Write one line about each attempt, if that says more than the report.
+    """Write one line about each attempt, if these lines say more than the report.
 
-    It does for a job that ran more than once, resumed from a training state, or has a failed
+    They say more if the job has several attempts, resumed from a training state, or has a failed
     attempt that will be retried.
     """
     executions = job["executions"]
@@ -108,7 +108,7 @@ def _failure(job: "JobAnswer") -> str | None:
 
 def _per_class(test: "TestAnswer", output: Output) -> None:
     output.line("")
-    output.heading("Test set, a class")
+    output.heading("Test set, per class")
     rows = [
         [
             name,

@@ -14,17 +14,19 @@ if TYPE_CHECKING:
 
 
 class TemporaryStack:
-    """Keeps a stack up while a command watches one job, and stops the stack if it started it.
+    """Keeps a stack up while a command watches one job.
+
+    It starts a stack if none is up. At the end it stops the stack that it started.
 
     Args:
-        settings: if they name a server, its stack is never started here.
-        queues: the queues that our worker serves if we start one.
+        settings: if they name a server, no stack is started.
+        queues: the queues that the worker of the started stack serves.
     """
 
     def __init__(self, settings: "Settings", queues: Sequence[str]) -> None:
         self._settings = settings
         self._queues = queues
-        self._ends = ExitStack()
+        self._exit_stack = ExitStack()
         self._stack: LocalStack | None = None
 
     @property
@@ -32,7 +34,7 @@ class TemporaryStack:
         """Whether this command started the stack, and so stops it."""
         return self._stack is not None
 
-    def see_to(self, sight: "Sight") -> None:
+    def check(self, sight: "Sight") -> None:
         """Keep the stack up, and check that it can run the job. Call it with each sight.
 
         Raises:
@@ -54,7 +56,7 @@ class TemporaryStack:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ends.close()
+        self._exit_stack.close()
 
     def _keep_up(self) -> None:
         from fornada.errors import StackRunning
@@ -66,7 +68,7 @@ class TemporaryStack:
             # No stack is up: at the start, or because the command whose stack we used has ended.
             stack = local.LocalStack(self._settings, queues=self._queues)
             try:
-                self._stack = self._ends.enter_context(stack)
+                self._stack = self._exit_stack.enter_context(stack)
             except StackRunning:
                 # Another command started a stack first: use that one.
                 return

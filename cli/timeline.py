@@ -56,8 +56,8 @@ def _submitted(facts: Detail) -> str:
     if not_before := facts.pop("not_before", None):
         parts.append(f"not before {clock(not_before)}")
     if after := facts.pop("after", None):
-        any_end = "any end of " if facts.pop("after_any", None) else ""
-        parts.append(f"after {any_end}{jobs(after)}")
+        any_end = " (even if they fail)" if facts.pop("after_any", None) else ""
+        parts.append(f"after {jobs(after)}{any_end}")
     if continues := facts.pop("continues", None):
         parts.append(f"continues job {continues}")
     if key := facts.pop("key", None):

@@ -163,7 +163,7 @@ def _serve(supervisors: Supervisors, heartbeat: Heartbeat) -> int:
     @app.task(name=broker.TASK)  # type: ignore[untyped-decorator]
     def wake(*_: object, **payload: object) -> None:
         payloads.accept(context.database, payload)
-        supervisors.answer()
+        supervisors.run_jobs()
 
     def keep_our_logging(**_: object) -> None:
         """Do nothing: Celery sets up no logging when this signal has a receiver."""

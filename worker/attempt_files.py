@@ -88,7 +88,7 @@ def settled(best: Best, folder: Path) -> Best | None:
     return best.model_copy(update={"file": file})
 
 
-def remove_outdone(folder: Path, epoch: int | None = None) -> None:
+def remove_earlier(folder: Path, epoch: int | None = None) -> None:
     """Remove the `lasting` files that the database no longer names.
 
     Args:

@@ -109,7 +109,7 @@ class UpkeepThread:
 
     def _look_for_jobs(self) -> None:
         try:
-            self._supervisors.answer()
+            self._supervisors.run_jobs()
         except Exception:
             # Nothing reads the future in which the pool keeps the exception.
             log.exception("a slot failed to look for a job; the next round tries again")

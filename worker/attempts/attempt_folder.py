@@ -17,7 +17,7 @@ from fornada.worker.attempts.log_shipping import LogShipper
 
 log = logging.getLogger("fornada.worker")
 
-# How often the thread looks for new log lines.
+# Seconds between two looks for new log lines.
 LOOK_S = 1.0
 
 
@@ -60,13 +60,13 @@ class AttemptFolder:
         self._woken.set()
         self._thread.join()
 
-    def named(self, epoch: int) -> None:
-        """The database names the best model of this epoch: remove those of earlier epochs."""
+    def remove_before(self, epoch: int) -> None:
+        """Remove the best models of earlier epochs: the database names the one of this epoch."""
         with self._lock:
             self._named = epoch
         self._woken.set()
 
-    def unwanted(self, epoch: int) -> None:
+    def remove_best(self, epoch: int) -> None:
         """Remove the best model of this epoch: a better one came before the database named it."""
         with self._lock:
             self._unwanted.append(epoch)
@@ -81,9 +81,9 @@ class AttemptFolder:
         """
         self._log.ship()
 
-    def settle(self) -> None:
+    def remove_all_kept(self) -> None:
         """Remove all `lasting` files: the database now names `best.keras`, or no best model."""
-        attempt_files.remove_outdone(self._folder)
+        attempt_files.remove_earlier(self._folder)
 
     def _run(self) -> None:
         while not self._closed.is_set():
@@ -98,7 +98,7 @@ class AttemptFolder:
         for epoch in unwanted:
             attempt_files.remove(attempt_files.lasting(self._folder, epoch))
         if named is not None:
-            attempt_files.remove_outdone(self._folder, named)
+            attempt_files.remove_earlier(self._folder, named)
         try:
             self._log.ship()
         except DatabaseUnreachable:

@@ -22,7 +22,7 @@ from fornada.worker.attempts.attempt_folder import AttemptFolder
 
 log = logging.getLogger("fornada.worker")
 
-# How often the job's row is read for a request to cancel.
+# Seconds between two readings of the job's row, which may have a request to cancel.
 LOOK_S = 1.0
 # If the lease cannot be renewed for this share of its length, although the database answers, the
 # attempt ends. So it ends before the lease expires by the database's clock, even if the two clocks
@@ -37,8 +37,8 @@ class Lease:
         database: where the job is.
         fence: the attempt that holds the job.
         log: the trainer's log file.
-        lease_s: how long the lease lasts after each renewal.
-        heartbeat_s: how often it is renewed.
+        lease_s: seconds that the lease lasts after each renewal.
+        heartbeat_s: seconds between two renewals.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Lease:
         self._renew_at = self._confirmed + heartbeat_s
         # Not at once: the claim has just read the row.
         self._look_at = self._confirmed + LOOK_S
+        # Whether the last round got no answer from the database.
         self._away = False
         self._lock = threading.Lock()
         self._facts: StartedFacts | None = None
@@ -79,7 +80,7 @@ class Lease:
         """Record an epoch; it waits here while the database does not answer."""
         with self._lock:
             if row.best is not None:
-                self._drop_outdone()
+                self._drop_earlier_bests()
             self._epochs[row.number] = row
         self._woken.set()
 
@@ -107,7 +108,7 @@ class Lease:
                 self._report_away()
                 time.sleep(LOOK_S)
             else:
-                self._folder.settle()
+                self._folder.remove_all_kept()
                 return state
         return None
 
@@ -181,19 +182,19 @@ class Lease:
             if bests := [row.best.epoch for row in epochs.values() if row.best is not None]:
                 # Only now: if this attempt loses the job, the model that the database names must
                 # still exist.
-                self._folder.named(max(bests))
+                self._folder.remove_before(max(bests))
             with self._lock:
                 for number in epochs:
                     del self._epochs[number]
 
-    def _drop_outdone(self) -> None:
+    def _drop_earlier_bests(self) -> None:
         """Remove earlier best models that were never sent to the database.
 
         Without this they would fill the disk while the database does not answer.
         """
         for number, row in self._epochs.items():
             if row.best is not None and number > self._sent:
-                self._folder.unwanted(row.best.epoch)
+                self._folder.remove_best(row.best.epoch)
                 self._epochs[number] = replace(row, best=None)
 
     def _report_away(self) -> None:

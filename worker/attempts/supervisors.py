@@ -14,7 +14,7 @@ from fornada.worker.slots.slots import Slot
 
 
 class Supervisors:
-    """One supervisor for each slot. A thread with a wake-up borrows a free one.
+    """One supervisor for each slot. A thread that got a wake-up borrows a free supervisor.
 
     Args:
         slots: slots that are locked for this worker.
@@ -25,6 +25,7 @@ class Supervisors:
         self.context = context
         self.all = tuple(Supervisor(slot, context) for slot in slots)
         self._free = list(self.all)
+        # Called when a slot becomes free.
         self._freed: Callable[[], None] | None = None
         self._lock = threading.Lock()
 
@@ -67,7 +68,7 @@ class Supervisors:
         """Call `call` whenever a slot becomes free, in the thread that freed it."""
         self._freed = call
 
-    def answer(self) -> None:
+    def run_jobs(self) -> None:
         """Let a free supervisor claim jobs and run them until no job is left.
 
         A free GPU slot tries first, then a free CPU slot: each may find a job that the other kind

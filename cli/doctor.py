@@ -6,12 +6,12 @@ from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.options import output_options
 from fornada.cli.output import Column, Output
 
-# Exit code by the first part that is wrong; NEVER_SCHEDULED for every other part.
+# The exit code depends on the first part that is wrong: NEVER_SCHEDULED for a part not named here.
 CODES = {"database": ExitCode.UNREACHABLE, "broker": ExitCode.UNREACHABLE}
 
 
 @click.command()
-@output_options(quiet="Print nothing; the exit code says it.")
+@output_options(quiet="Print nothing; only set the exit code.")
 def doctor(output: Output) -> None:
     """Check that a job would run, and say what to fix.
 
@@ -33,7 +33,7 @@ def doctor(output: Output) -> None:
         output.table(
             [
                 Column("WHAT"),
-                Column("HOW"),
+                Column("STATE"),
                 Column("FOUND", wraps=True),
                 Column("TO DO", wraps=True),
             ],

@@ -93,7 +93,8 @@ def each(
         output.note(nothing)
 
 
-# Words for a state that does not say what the command just did: only `cancel` leaves a job running.
+# Printed instead of a state. After `cancel` a job may still be running: then the state does not say
+# what the command did. No other command leaves a job running.
 WORDS: Mapping[str, str] = {"running": "asked to stop"}
 
 

@@ -22,7 +22,7 @@ LOOK_S = 1.0
 
 
 class AttemptFolder:
-    """Ships the log that grows in the folder, and removes best models that are not needed.
+    """Records the log's new lines in the database, and removes best models that are not needed.
 
     Args:
         database: where the log goes.

@@ -1,7 +1,7 @@
 """`fornada-worker`: a small parent process that keeps a Celery process running, and ends it.
 
-One malformed message ends a Celery worker, and Celery ignores a second SIGTERM, so a smaller
-process watches it. It can be process 1 of a container, because it reaps the processes that it
+The Celery process may hang or end with an error, and Celery ignores a second SIGTERM. So the parent
+watches it. The parent can be process 1 of a container, because it reaps the processes that it
 inherits.
 """
 
@@ -29,9 +29,9 @@ from fornada.worker.host.options import (
 log = logging.getLogger("fornada.worker")
 
 STOPPING = frozenset({signal.SIGTERM, signal.SIGINT})
-# Pause before the first restart, which usually helps. It doubles after each restart that did not.
+# Seconds of pause before the first restart. The pause doubles after each restart that did not help.
 FIRST_PAUSE_S = 1.0
-# A worker that could not start for an hour should start soon after it can.
+# The longest pause. A worker should start soon after its problem is solved, however long that took.
 LONGEST_PAUSE_S = 30.0
 # A Celery process that ran for so long was healthy: the next pause is the first one again.
 HEALTHY_S = 60.0
@@ -82,9 +82,11 @@ class Parent:
         self._command += ["--begun", str(time.monotonic()), "--heartbeat", str(descriptor)]
         self._command += arguments
         self._descriptor = descriptor
+        # The signals that asked this worker to stop.
         self._asked: list[signal.Signals] = []
         self._stopping = set(STOPPING)
-        # SIGHUP, sent when the terminal closes, also drains, unless nohup has it ignored.
+        # SIGHUP, sent when the terminal closes, also drains, unless nohup made this process ignore
+        # it.
         if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
             self._stopping.add(signal.SIGHUP)
 
@@ -92,8 +94,8 @@ class Parent:
         """Keep a Celery process running until a signal ends it.
 
         Returns:
-            Exit code: 0 after a drain, 128 + signal after a second signal, the child's own code
-            when it refused to run.
+            Exit code: 0 after a drain, 1 when the child failed while it drained, 128 + signal after
+            a second signal, the child's own code when it refused to run.
         """
         prctl.adopt_orphans()
         # Blocked signals wait for `sigtimedwait`, also in process 1, which ignores them by default.
@@ -111,7 +113,7 @@ class Parent:
                 return 0
             if time.monotonic() - begin > HEALTHY_S:
                 pause_s = FIRST_PAUSE_S
-            log.error("the Celery process ended with %d; again in %.0f s", code, pause_s)
+            log.error("the Celery process ended with %d; it starts again in %.0f s", code, pause_s)
             if self._stopped_within(pause_s):
                 return 0
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

@@ -29,9 +29,9 @@ def logs(reference: str, follow: bool, attempt: int | None) -> None:
 
     Prints the logs of all attempts in order, byte for byte. A line on stderr announces each
     attempt. If the folder of artifacts is mounted here, the logs are read from it; otherwise they
-    come from the database, which keeps the first 4 MiB of each attempt for a while. With --follow
-    the command continues through retries and lost connections. Ctrl-C stops the command, not the
-    job.
+    come from the database, which keeps the first 4 MiB of each attempt until an hour after the
+    attempt has ended. With --follow the command continues through retries and lost connections.
+    Ctrl-C stops the command, not the job.
 
     \b
     Examples:
@@ -70,7 +70,10 @@ def _write(job_id: int, pieces: Iterable["Piece"]) -> None:
 
 
 def _whole(piece: "Piece") -> str:
-    """Where the whole log is. Its absence can be seen only if its folder is mounted here."""
+    """Where the whole log is, or that its file is gone.
+
+    If its folder is not mounted here, this command cannot know whether the file exists.
+    """
     if piece.file.parent.exists() and not piece.file.exists():
         return f"the file with the whole log is gone: {piece.file}"
     return f"the whole log is on {piece.host}: {piece.file}"

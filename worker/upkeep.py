@@ -24,8 +24,8 @@ log = logging.getLogger("fornada.worker")
 # the database did not answer. Then upkeep lets one full lease pass before it expires any lease, so
 # that every attempt can renew its own.
 MISSED_ROUNDS = 2
-# Log lines stay in the database so long after a job ends, because `fornada logs` may still be
-# reading them. Later readers read the log file.
+# Log lines stay in the database for so many seconds after an attempt ends, because `fornada logs`
+# may still be reading them. Later readers read the log file.
 LOGS_KEPT_S = 3600.0
 
 

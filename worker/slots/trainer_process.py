@@ -35,6 +35,7 @@ LONGEST_LINE_BYTES = 64 * 2**20
 READ_BYTES = 2**16
 # Longest time that a trainer needs to exit after its last message or after closing its pipe.
 EXIT_S = 10.0
+# Seconds between two checks whether the trainer has exited.
 POLL_S = 0.02
 
 
@@ -88,7 +89,7 @@ class Trainer:
         )
 
     def train(self, job: Train) -> None:
-        """Send a job; `listen` writes it as far as the trainer reads."""
+        """Prepare the job's message. `listen` writes it, as fast as the trainer reads."""
         self._job, self._released = job, False
         # Counted from here: processes that the kernel killed earlier say nothing about this job.
         self._oom = OomCounter.of(self.pid)
@@ -137,7 +138,7 @@ class Trainer:
 
     @property
     def silent(self) -> bool:
-        """Whether the trainer has closed its pipe: no more messages will come."""
+        """Whether no more messages will come: the trainer has closed its pipe, or has ended."""
         return self._closed
 
     def end(self) -> ExitStatus:

@@ -1,8 +1,8 @@
 """Lets only Fornada's wake-ups pass from Redis to Celery, and drops everything else.
 
-Anybody who can push into a queue can push anything, and a Celery message can do much: run other
-tasks, delay tasks that the worker then collects, publish again through callbacks and chains, or
-carry a compressed body that grows without end. So only the payload of an element is kept, and
+Anybody who can push into a queue can push anything. A Celery message can run other tasks, delay
+tasks, which the worker then keeps in memory, publish messages through callbacks and chains, or
+carry a compressed body that has no size limit. So only the payload of an element is kept, and
 Celery gets a new message that is built around it.
 """
 
@@ -33,7 +33,7 @@ _PAYLOAD = frozenset({"uid", "document"})
 _OBJECT = {"__type__", "__value__"}
 
 
-class NoWakeUp(ValueError):  # a finding, logged and never more
+class NoWakeUp(ValueError):
     """The reason why an element is not a wake-up."""
 
 
@@ -53,14 +53,14 @@ def only_wake_ups(channel: Any) -> None:
         except (Empty, OSError, RedisError, OperationalError):
             # These are errors of the queue or the connection, not of an element.
             raise
-        except Exception as exc:  # noqa: BLE001 - JSON alone can fail in a dozen ways
+        except Exception as exc:  # noqa: BLE001 - an element can be wrong in many ways
             # Redis has already removed the element.
             log.warning("dropped an element of a queue that is not a wake-up: %s", _reason(exc))
             return None
 
     transport._deliver = MethodType(careful_deliver, transport)
-    # The loop calls the first. A channel that is closed while it waits for an answer calls the
-    # second.
+    # Celery's loop calls the handler. A channel that is closed while it waits for an answer calls
+    # `_brpop_read`.
     channel.handlers["BRPOP"] = channel._brpop_read = careful_read
 
 
@@ -93,7 +93,7 @@ def _payload(element: object) -> dict[str, Any]:
         raise NoWakeUp("a body that is not a task call")
     payload = dict(_mapping(call[1], "payload"))
     if not payload.keys() <= _PAYLOAD:
-        raise NoWakeUp(f"payload of {sorted(payload)}")
+        raise NoWakeUp(f"a payload with the keys {sorted(payload)}")
     _inspect(payload)
     return payload
 
@@ -111,7 +111,7 @@ def _inspect(value: dict[str, Any]) -> None:
         inner: list[Any] = []
         for item in level:
             if isinstance(item, dict) and item.keys() == _OBJECT:
-                raise NoWakeUp("a payload with an object")
+                raise NoWakeUp("a payload with an object of kombu")
             inner += item.values() if isinstance(item, dict) else item
         level = [item for item in inner if isinstance(item, dict | list)]
         if not level:

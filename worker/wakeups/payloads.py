@@ -16,14 +16,14 @@ from fornada.spec import SpecProblems, from_document
 
 log = logging.getLogger("fornada.worker")
 
-# Recorded as the actor of a job that only a message brought.
+# Recorded as the actor who submitted a job, if the worker learned of the job from a wake-up only.
 ACTOR = "worker"
 
 _NEW_JOB = TypeAdapter(NewJob)
 
 
 class WakeUp(BaseModel):
-    """A wake-up: there is work. It may also carry the new job itself."""
+    """A wake-up: it tells a worker to look for a job. It may also carry the new job itself."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,7 +44,9 @@ def accept(database: Database, payload: dict[str, Any]) -> None:
             _record_unknown(database, wake_up.uid, wake_up.document)
     except ValidationError as exc:
         # The input is left out of the log, because it may be anything.
-        log.warning("a wake-up made no sense: %s", exc.errors(include_input=False)[0]["msg"])
+        log.warning(
+            "a wake-up has an invalid payload: %s", exc.errors(include_input=False)[0]["msg"]
+        )
     except SpecProblems as exc:
         log.warning("a wake-up brought an invalid spec: %s", exc.problems[0])
     except DatabaseUnreachable as exc:
@@ -55,18 +57,18 @@ def _record_unknown(database: Database, uid: str, document: dict[str, Any]) -> N
     try:
         references.find(database, uid)
     except JobNotFound:
-        claimed = _NEW_JOB.validate_python(document | {"uid": uid})
-        spec = from_document(claimed.spec)
+        sent = _NEW_JOB.validate_python(document | {"uid": uid})
+        spec = from_document(sent.spec)
         # A client of another version may give the same spec another meaning, and another hash.
-        if claimed.spec_hash not in (spec.hash, spec.earlier_hash):
+        if sent.spec_hash not in (spec.hash, spec.earlier_hash):
             log.warning("a wake-up brought job %s with the hash of another spec; dropped", uid)
             return
-        if not claimed.user.isprintable():
+        if not sent.user.isprintable():
             log.warning(
                 "a wake-up brought job %s with a user name that cannot be printed; dropped", uid
             )
             return
         # Everything else is derived from the spec, which has been checked.
-        new = replace(new_job(spec), uid=uid, user=claimed.user)
+        new = replace(new_job(spec), uid=uid, user=sent.user)
         job_id = jobs.add(database, new, ACTOR)
         log.info("job %d: recorded from its message, it was not in the database", job_id)

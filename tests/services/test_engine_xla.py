@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from fornada.settings import Settings
 from fornada.spec import from_document
@@ -13,7 +15,10 @@ from fornada.spec.catalogue import layers
 from fornada.worker.messages import Stopped
 from fornada.worker.trainer.data.sets import Images, Sets
 from fornada.worker.trainer.engine import rule
+from fornada.worker.trainer.engine.interface import Block
+from fornada.worker.trainer.engine.philox import philox
 from fornada.worker.trainer.engine.rule import compiles
+from fornada.worker.trainer.engine.tensorflow import TensorFlowProgram
 from fornada.worker.trainer.model.build import build
 from tests.services.resuming import attempt, last_state, noisy, outcome, run_job, same, write_noisy
 from tests.services.test_parity import ours, theirs
@@ -144,3 +149,69 @@ def test_the_choice_of_a_state_wins(site: Path, monkeypatch: pytest.MonkeyPatch)
         attempt(site, 1, "without"),
     )
     same(outcome(more.folder, more.finished), outcome(straight.folder, straight.finished))
+
+
+def drawn(name: str) -> Any:
+    """Random numbers of a function of `keras.random`, drawn by XLA as a layer draws them."""
+    seed, shape = keras.random.SeedGenerator(1_234_567), (4, 33)
+    return tf.function(lambda: _draw(name, shape, seed), jit_compile=True)().numpy()
+
+
+def _draw(name: str, shape: tuple[int, ...], seed: Any) -> Any:
+    draw = getattr(keras.random, name)
+    if name == "dropout":
+        return draw(keras.ops.ones(shape), 0.2, seed=seed)
+    if name == "categorical":
+        return draw(keras.ops.zeros((5, 9)), 40, seed=seed)
+    return draw(shape, 0, 9, seed=seed)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "name", ["categorical", "dropout", "normal", "randint", "truncated_normal", "uniform"]
+)
+def test_named_random_numbers_are_those_that_keras_draws_under_xla(name: str, dtype: str) -> None:
+    keras.config.set_dtype_policy(dtype)
+    try:
+        with philox():
+            named = drawn(name)
+        chosen = drawn(name)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert len(np.unique(named)) > 1
+    np.testing.assert_array_equal(named, chosen)
+
+
+def test_a_compiled_step_names_the_algorithm_of_its_random_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, function = [], tf.function
+
+    def seen(*given: Any, **named: Any) -> Any:
+        made.append(function(*given, **named))
+        return made[-1]
+
+    monkeypatch.setattr(tf, "function", seen)
+    layers = [{"SpatialDropout2D": {"rate": 0.2}}, *DENSE]
+    spec = from_document(document(model=layers)).with_classes(3)
+    program = TensorFlowProgram(build(spec, (8, 8, 3), 3, Settings()))
+    rng = np.random.default_rng(0)
+    pixels, labels = rng.integers(0, 255, (16, 8, 8, 3), np.uint8), rng.integers(0, 3, 16)
+    columns = (program.put(pixels), program.put(labels.astype(np.int32)))
+    order = program.put(np.arange(16).reshape(2, 8))
+    program.train(Block(columns, order, 0, 2), jit=True)
+    (step,) = made
+    traced = step.get_concrete_function(
+        tuple(tf.TensorSpec([None, *c.shape[1:]], c.dtype) for c in columns),
+        tf.TensorSpec([None, None], order.dtype),
+        *(tf.TensorSpec([], tf.int32) for _ in range(2)),
+    )
+    algorithms = {}
+    for body in traced.graph.as_graph_def().library.function:
+        constants = {node.name: node.attr["value"].tensor for node in body.node_def}
+        for node in body.node_def:
+            if node.op == "StatelessRandomUniformV2":
+                name = node.input[3].partition(":")[0]
+                algorithms[node.name] = int(tf.make_ndarray(constants[name]))
+    assert len(algorithms) == 2
+    assert set(algorithms.values()) == {tf.random.Algorithm.PHILOX.value}

@@ -5,6 +5,7 @@ It does what `keras/src/backend/tensorflow/trainer.py` does in `fit`, `evaluate`
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from fornada.worker.trainer.engine.interface import Block
+from fornada.worker.trainer.engine.philox import philox
 
 
 class TensorFlowProgram:
@@ -88,7 +90,8 @@ class TensorFlowProgram:
     ) -> Callable[..., None]:
         def run(columns: Any, order: Any, first: Any, batches: Any) -> None:
             def body(row: Any) -> tuple[Any]:
-                step(_batch(columns, order, row))
+                with philox() if jit else nullcontext():
+                    step(_batch(columns, order, row))
                 return (row + 1,)
 
             end = first + batches

@@ -17,12 +17,12 @@ class FileAnswer(TypedDict):
     """A file that a job left."""
 
     uri: str
-    # Of a folder: the sum over its files.
+    # For a folder, the total size of its files.
     bytes: int | None
     # None for a folder.
     sha256: str | None
-    # Whether the file exists with this size; None: this machine does not see the folder of
-    # artifacts. The client adds it.
+    # Whether the file exists with this size; None if this machine cannot tell, for example because
+    # the folder of artifacts is not mounted. The client adds it.
     exists: NotRequired[bool | None]
 
 

@@ -1,8 +1,8 @@
 """Jobs that wait for other jobs, their dependencies.
 
 A waiting job is held. It is queued when its dependencies have succeeded, and cancelled when one of
-them ended without success. To settle the waiting jobs is to make these moves; the transaction that
-ends a dependency does it.
+them ended without success. The transaction that ends a dependency makes these moves: it settles the
+waiting jobs.
 
 Rows are locked in the order of their ids, because a job can depend only on older jobs. So two
 transactions that settle at the same time cannot wait for each other in a circle.

@@ -36,7 +36,7 @@ class Served:
     """The queues of a slot from which a job may start now."""
 
     names: tuple[str, ...]
-    # Those of `names` that have a limit; fewer jobs run than the limit allows.
+    # The queues among `names` that have a limit. The limit is not reached yet.
     limited: frozenset[str]
 
     def without(self, name: str) -> "Served":

@@ -154,18 +154,18 @@ def end(
         traceback=failure.traceback if failure else None,
     )
     _record_artifacts(connection, fence, verdict.artifacts)
-    after = _decide(job, verdict, failure, attempt.host, pause_s)
+    next_state = _decide(job, verdict, failure, attempt.host, pause_s)
     results = best_columns(verdict.best) if verdict.best else {}
     if verdict.test is not None:
         results["test"] = verdict.test
-    values = {"lease_until": None, "lease_s": None, **after.values, **results}
-    write_job(connection, fence, _END_JOB if after.state.final else _REQUEUE_JOB, **values)
-    change = (JobState.RUNNING, after.state)
-    detail = {"attempt": fence.attempt, "outcome": verdict.outcome, **after.detail}
+    values = {"lease_until": None, "lease_s": None, **next_state.values, **results}
+    write_job(connection, fence, _END_JOB if next_state.state.final else _REQUEUE_JOB, **values)
+    change = (JobState.RUNNING, next_state.state)
+    detail = {"attempt": fence.attempt, "outcome": verdict.outcome, **next_state.detail}
     record_move(connection, job.id, change, actor or attempt.worker, detail)
-    if after.state.final:
+    if next_state.state.final:
         dependents.settle(connection, job.id)
-    return after.state
+    return next_state.state
 
 
 def _decide(
@@ -247,9 +247,8 @@ def _state_after_same_verdict(
 def _forget_best(connection: Connection, fence: Fence) -> None:
     """Remove the job's best model, if the attempt has started.
 
-    From its start on, the best model is a file in this attempt's folder: the attempt trained it, or
-    copied it from a training state. Before its start, the best model is an earlier attempt's and
-    stays.
+    Once the attempt has started, the best model is a file in its folder: the attempt trained it, or
+    copied it from a training state. Before that, the best model is an earlier attempt's and stays.
     """
     connection.execute(_FORGET_BEST, fence_values(fence))
 

@@ -49,13 +49,13 @@ def register(
     When several workers with one name register at the same time, one of them succeeds.
 
     Args:
-        database: of all workers.
+        database: where the worker is recorded.
         facts: what the worker reports.
         within_s: another worker counts as alive if it was seen within this many seconds; None
             replaces any other worker.
         instead_of: host and process id of a worker with this name that is known to have ended.
-        begun_s: seconds since the worker was begun, perhaps by an earlier process of it. A request
-            to drain since then is kept.
+        begun_s: seconds since this worker began. Its parent process may have begun earlier than
+            this process. If a person has asked to drain it since then, the request is kept.
     Returns:
         Whether the worker is recorded.
     """
@@ -93,12 +93,13 @@ def request_drain(
     """Ask one worker, or all workers on one host, to take no more jobs, save and end.
 
     Args:
-        database: of all workers.
+        database: where the workers are recorded.
         name_or_host: name of the worker, or name of the host.
         actor: who asks.
         within_s: workers count as alive if they were seen within this many seconds.
     Returns:
-        Names of the living workers that are asked, now or earlier; empty when there is none.
+        Names of the living workers that match, also those that were asked earlier; empty when
+            there is none.
     """
     with database.begin() as connection:
         matches = or_(Worker.name == name_or_host, Worker.host == name_or_host)
@@ -199,7 +200,7 @@ def _write(
     """Insert a worker's row, or overwrite the row with its name.
 
     Args:
-        database: of all workers.
+        database: where the worker is recorded.
         facts: what the worker reports.
         changed: further values for an existing row.
         where: overwrite an existing row only under this condition.

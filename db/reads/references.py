@@ -29,7 +29,7 @@ def find(database: Database, reference: str) -> int:
         database: where the job is.
         reference: an id, the first four or more characters of a uid, or `@last`.
     Raises:
-        BadReference: the reference is a range.
+        BadReference: the reference is a range, or a list with commas.
         JobNotFound: the reference names no job.
         AmbiguousReference: several uids begin with the reference.
     """

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import psycopg
 from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 
-# Seconds to wait for a new connection. A server that takes longer hangs.
+# Seconds to wait for a new connection. A server that takes longer counts as unreachable.
 CONNECT_TIMEOUT_S = 5
 # Seconds that a transaction may send no statement before the server ends it. A client that stops in
 # the middle of a transaction keeps its job's row locked, and upkeep cannot end a locked attempt.

@@ -27,7 +27,7 @@ __all__ = ["Settings", "SettingsError"]
 DEFAULT_HOME = Path("~/.fornada")
 # A worker that has missed this many heartbeats in a row counts as dead.
 _MISSED_HEARTBEATS = 3
-# A lease is renewed at least this often before it runs out, so that a late renewal does no harm.
+# A lease is at least as long as this many heartbeats, so that a late renewal does no harm.
 _RENEWALS_PER_LEASE = 4
 _DATABASES = ("sqlite", "postgresql")
 # URL schemes of Redis that Celery and our own client in `fornada.stack.broker` both support.

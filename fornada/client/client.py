@@ -79,7 +79,7 @@ class Client:
         """The ids of the jobs that ids, uid prefixes, ranges such as `12-20`, or `@last` name.
 
         Raises:
-            BadReference: a range runs backwards, or a reference has no valid form.
+            BadReference: a reference is a malformed range, or a list with commas.
             JobNotFound: a reference names no job.
             AmbiguousReference: a uid prefix names several jobs.
         """
@@ -89,7 +89,7 @@ class Client:
         """The id of the one job that an id, a uid prefix or `@last` names.
 
         Raises:
-            BadReference: the reference is a range.
+            BadReference: the reference is a range, or a list with commas.
             JobNotFound: the reference names no job.
             AmbiguousReference: the uid prefix names several jobs.
         """
@@ -329,7 +329,8 @@ class Client:
             tell: called once when the database is down and once when it is back.
         Raises:
             NotStarted: no such attempt has begun to write a log.
-            LogElsewhere: the whole log is on a worker's host, and its folder is not mounted here.
+            LogElsewhere: nothing of the log can be read here: its file is on a worker's host or
+                gone, and the database has no copy.
         """
         job_id = self.find_one(reference)
         return logs.pieces(self._connection, job_id, attempt=attempt, tell=tell)

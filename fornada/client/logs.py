@@ -70,7 +70,8 @@ def pieces(  # noqa: PLR0913 - the arguments of two methods
         look_s: pause between two looks, in seconds.
     Raises:
         NotStarted: no such attempt has begun to write a log.
-        LogElsewhere: the whole log is on a worker's host, and its folder is not mounted here.
+        LogElsewhere: nothing of the log can be read here: its file is on a worker's host or gone,
+            and the database has no copy.
     """
     ask = Patience(tell)
     readers: dict[int, _Reader] = {}

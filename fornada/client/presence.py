@@ -27,8 +27,8 @@ class Found(Enum):
     GONE = auto()
     # Neither the file nor the job's folder exists: perhaps the artifacts are not mounted here.
     NOTHING = auto()
-    # The operating system refused access.
-    REFUSED = auto()
+    # The operating system gave another error, for example that access is refused.
+    UNREADABLE = auto()
 
 
 class Presence:
@@ -38,7 +38,7 @@ class Presence:
 
     Args:
         settings: where the artifacts are.
-        database: knows the folders of other jobs that ran on the same host.
+        database: has the folders of other jobs that ran on the same host.
     """
 
     def __init__(self, settings: Settings, database: Database) -> None:
@@ -49,9 +49,9 @@ class Presence:
     def mark(self, jobs: Iterable[Recorded]) -> None:
         """Add `exists` to each file that these documents name.
 
-        `exists` is True if the file exists with its recorded size, False if it is gone, and None if
-        this machine does not see the folder of artifacts. While a job runs, its files grow, so
-        their size is not compared.
+        `exists` is True if the file exists with its recorded size, False if it is gone or has
+        another size, and None if this machine cannot tell. Before a job has ended, its files may
+        still grow, so their size is not compared.
 
         Args:
             jobs: documents of `show`, or rows of `ls` and `ps`.
@@ -60,35 +60,37 @@ class Presence:
         for job in jobs:
             final = job["state"] in FINAL_STATES
             for record in _records(job):
-                look = self._look(record, sized=final)
-                gone = look is Found.GONE or (look is Found.NOTHING and self._ours)
-                record["exists"] = True if look is Found.THERE else False if gone else None
-                if look is Found.NOTHING and not gone and final:
+                found = self._find(record, compare_size=final)
+                gone = found is Found.GONE or (found is Found.NOTHING and self._all_is_local)
+                record["exists"] = True if found is Found.THERE else False if gone else None
+                if found is Found.NOTHING and not gone and final:
                     unseen.append((job["id"], record))
+        # If this machine sees folders of other jobs of the same host, the artifacts are mounted
+        # here, so these files are gone.
         hosts = attempt_folders.hosts(self._database, {job for job, _ in unseen}) if unseen else {}
         for job_id, record in unseen:
             record["exists"] = False if self._sees(hosts.get(job_id)) else None
 
-    def _look(self, record: FileAnswer, *, sized: bool) -> Found:
+    def _find(self, record: FileAnswer, *, compare_size: bool) -> Found:
         path = artifacts.path(self._settings, record["uri"])
         try:
             status = path.stat()
         except (FileNotFoundError, NotADirectoryError):
-            return Found.GONE if self._beside(path) else Found.NOTHING
+            return Found.GONE if self._folder_exists(path) else Found.NOTHING
         except OSError:
-            return Found.REFUSED
+            return Found.UNREADABLE
         size = record["bytes"]
-        wrong = sized and size is not None and status.st_size != size
+        wrong = compare_size and size is not None and status.st_size != size
         return Found.GONE if wrong and stat.S_ISREG(status.st_mode) else Found.THERE
 
-    def _beside(self, path: Path) -> bool:
+    def _folder_exists(self, path: Path) -> bool:
         """Whether a folder between the root of the artifacts and the file exists here."""
         root = self._settings.artifacts_folder
         folders = [folder for folder in path.parents if folder.is_relative_to(root)]
         return any(folder.exists() for folder in folders if folder != root)
 
     @property
-    def _ours(self) -> bool:
+    def _all_is_local(self) -> bool:
         """Whether all workers run on this machine and write to the folder that we look at."""
         default_folder = self._settings.artifacts is None
         mounted = default_folder or self._settings.artifacts_folder.is_dir()

@@ -146,7 +146,7 @@ class Submission:
     def _cancelled(self, job_id: int) -> str | None:
         """Why the new job is already cancelled; None if it is not.
 
-        It is if a job of `after` has already failed.
+        A new job is cancelled at once when a job of `after` has already ended without success.
         """
         job = documents.job(self._database, job_id)
         if job["state"] != JobState.CANCELLED:

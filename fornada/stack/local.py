@@ -112,7 +112,8 @@ class LocalStack:
         """Check that Redis and the worker still run.
 
         Raises:
-            StackError: one of them has ended; the message names its log.
+            StackError: the worker was drained, or one of them ended for another reason. In the
+                second case the message names its log.
         """
         if self.drained:
             raise StackError(

@@ -33,8 +33,10 @@ def evaluate(
     logits = bool(spec.compile.loss.arguments["from_logits"])
     # The outputs of a sigmoid are compared with 0.5, whatever `from_logits` says. Keras's
     # `accuracy` does the same.
-    shares = outputs.of(spec.model).gives is outputs.Gives.BETWEEN_0_AND_1
-    predicted = predicted_labels(engine.predict(images, check), from_logits=logits and not shares)
+    between_0_and_1 = outputs.of(spec.model).gives is outputs.Gives.BETWEEN_0_AND_1
+    predicted = predicted_labels(
+        engine.predict(images, check), from_logits=logits and not between_0_and_1
+    )
     matrix = confusion_matrix(images.labels, predicted, len(classes))
     return TestResult(
         loss=logs.pop("loss"),
@@ -49,7 +51,7 @@ def predicted_labels(outputs: NDArray[np.float32], *, from_logits: bool) -> NDAr
     """The class that a model chooses for each image.
 
     Args:
-        outputs: shape (count, classes), or (count, 1) where there are two classes.
+        outputs: shape (count, classes), or (count, 1) with `label_mode: binary`.
         from_logits: whether outputs are logits; matters only for shape (count, 1).
     Returns:
         Labels, shape (count,).

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fornada.data.digests import Stamp
 from fornada.worker.trainer.data.headers import NoImage
-from fornada.worker.trainer.data.image_files import Read, read
+from fornada.worker.trainer.data.image_files import ImageFile, read
 from fornada.worker.trainer.data.reasons import why
 from fornada.worker.trainer.data.threads import Turns, in_threads, spans
 from fornada.worker.trainer.process.memory import ceiling
@@ -102,7 +102,7 @@ class Decoder:
         """Run `work` on spans of `count` images in threads; its results, in order."""
         return in_threads(work, spans(count, self.span), check, most=self.threads)
 
-    def decode(self, files: Sequence[Read]) -> tuple[NDArray[Any], dict[int, str]]:
+    def decode(self, files: Sequence[ImageFile]) -> tuple[NDArray[Any], dict[int, str]]:
         """Decode files to exactly the images that Keras's reader gives.
 
         Returns:
@@ -124,7 +124,9 @@ class Decoder:
                 self._as_they_are = False
         return self._alone(files)
 
-    def _together(self, files: Sequence[Read], size: int, *, resized: bool) -> NDArray[Any] | None:
+    def _together(
+        self, files: Sequence[ImageFile], size: int, *, resized: bool
+    ) -> NDArray[Any] | None:
         """Decode `size` images a call; None if one cannot be decoded or has another size."""
         graph = self._graph(size, resized=resized)
         parts = []
@@ -140,7 +142,7 @@ class Decoder:
         images = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return images if images.shape[1:] == self.look.shape else None
 
-    def _alone(self, files: Sequence[Read]) -> tuple[NDArray[np.float32], dict[int, str]]:
+    def _alone(self, files: Sequence[ImageFile]) -> tuple[NDArray[np.float32], dict[int, str]]:
         images = np.zeros((len(files), *self.look.shape), np.float32)
         bad, look = {}, self.look
         graph = self._graph(1, resized=True)
@@ -228,9 +230,9 @@ def decode_all(
             start += len(found)
         return len(positions)
 
-    def keep(start: int, found: list[Read | str]) -> None:
+    def keep(start: int, found: list[ImageFile | str]) -> None:
         named = list(zip(files[start : start + len(found)], found, strict=True))
-        good = {file: one for file, one in named if isinstance(one, Read)}
+        good = {file: one for file, one in named if isinstance(one, ImageFile)}
         bad = {file: one for file, one in named if isinstance(one, str)}
         images, broken = decoder.decode([*good.values()]) if good else (None, {})
         names = [*good]
@@ -254,7 +256,7 @@ def decode_all(
 
 def _read_span(
     folder: Path, files: Sequence[str], max_pixels: int, turns: Turns
-) -> Iterator[list[Read | str]]:
+) -> Iterator[list[ImageFile | str]]:
     """Read files, a few at a time if they are large; each as a `Read`, or why it is no image."""
     done = 0
     while done < len(files):
@@ -266,8 +268,8 @@ def _read_span(
 
 def _read_some(
     folder: Path, files: Sequence[str], max_pixels: int, one_more: Callable[[], None]
-) -> list[Read | str]:
-    found: list[Read | str] = []
+) -> list[ImageFile | str]:
+    found: list[ImageFile | str] = []
     base, size = f"{folder}/", 0
     for file in files:
         try:

@@ -8,15 +8,15 @@ from fornada.data.digests import Stamp, stamp
 from fornada.data.fingerprint import digest
 from fornada.worker.trainer.data.headers import NoImage, pixels
 
-# No supported format needs more bytes a pixel (16-bit RGBA) and more bytes for its header.
+# The most bytes that a supported format needs for one pixel (16-bit RGBA), and for its header.
 _BYTES_A_PIXEL = 8
 _HEADER_BYTES = 1024**2
-# Without O_NONBLOCK, opening a pipe that is named like an image would wait for ever.
+# Without O_NONBLOCK, opening a pipe that is named like an image would wait forever.
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class Read(NamedTuple):
-    """A file that looks like an image.
+class ImageFile(NamedTuple):
+    """The bytes of a file whose header is that of an image.
 
     Attributes:
         content: all bytes of the file.
@@ -31,7 +31,7 @@ class Read(NamedTuple):
     stamp: Stamp
 
 
-def read(path: str, max_pixels: int) -> Read:
+def read(path: str, max_pixels: int) -> ImageFile:
     """Read a file.
 
     Args:
@@ -56,7 +56,7 @@ def read(path: str, max_pixels: int) -> Read:
     count = pixels(content)
     if count > max_pixels:
         raise NoImage(f"{count:,} pixels; at most {max_pixels:,} (FORNADA_MAX_IMAGE_PIXELS)")
-    return Read(content, count, digest(content), stamp(status))
+    return ImageFile(content, count, digest(content), stamp(status))
 
 
 def _whole(fd: int, size: int) -> bytes:

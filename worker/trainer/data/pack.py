@@ -115,6 +115,7 @@ class Packing:
     def _streamed(self, kind: Kind, unpacked: str) -> Source:
         """Pixels decoded in each epoch. First all files are decoded once, unless known as good."""
         try:
+            # A pack of kind `off` has no pixels: it records that all files can be decoded.
             source = self._packed("off")
         except (NoRoom, OSError):
             source = self._save_digests(self._decode(lambda start, images: None))
@@ -242,12 +243,13 @@ def mapped(
         pack: a pack of any kind except `off`.
         shape: expected shape of the pixels.
         watch: its `check` is called while checksums are computed.
-        verified: whether the checksums need not be compared.
+        verified: True for a pack that was just made: its checksums are not compared.
     Returns:
-        A read-only array; None if the pack is damaged.
+        A read-only array; None if the pack is damaged or was removed.
     """
     try:
         with (pack.folder / PIXELS).open("rb") as file:
+            # Take a shared lock: the pack is in use from here on.
             packs.hold(file.fileno())
             size = os.fstat(file.fileno()).st_size
             if size != pack.facts.size_bytes:
@@ -312,12 +314,12 @@ class _Filling:
         """
         size = _bytes(self._shape, dtype)
         if size > share(IN_MEMORY_BYTES):
-            raise NoRoom(f"{size:,} bytes are more than is held in memory")
+            raise NoRoom(f"{size:,} bytes are more than may be held in memory")
         return np.zeros(self._shape, dtype)
 
 
 class _PackFilling(_Filling):
-    """An array to fill that lies in the file of a new pack."""
+    """An array to fill with images, stored in the file of a new pack."""
 
     def __init__(self, shape: tuple[int, ...], kind: Kind, making: Making, packs: Packs) -> None:
         super().__init__(shape, kind)

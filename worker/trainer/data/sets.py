@@ -25,7 +25,7 @@ from fornada.worker.trainer.data.pixels import Pixels, Rows
 from fornada.worker.trainer.failures import TrainingFailed
 from fornada.worker.trainer.process.memory import share
 
-# A failure names at most so many bad files; the log names all.
+# Most files that one message names. The log names all bad files, but not all ignored files.
 _NAMED = 100
 
 
@@ -175,7 +175,7 @@ def _rows(source: Source, listing: Listing) -> Pixels:
     if np.array_equal(positions, np.arange(len(source.files))):
         return source.pixels
     size = int(np.prod(source.pixels.shape[1:])) * source.pixels.dtype.itemsize * len(positions)
-    # A copy of the set is read faster than the original through two lists of positions.
+    # A copy in the listing's order is read faster than `Rows`, which looks up each position first.
     if isinstance(source.pixels, np.ndarray) and size <= share(IN_MEMORY_BYTES):
         return source.pixels[positions]
     return Rows(source.pixels, positions)
@@ -188,8 +188,9 @@ def list_sets(spec: Spec, data_root: Path) -> dict[Role, Listing]:
 
     Raises:
         TrainingFailed: DATA_MISSING for missing folders, classes or images; PATH_REFUSED for
-            paths outside the data root; DATA_INVALID; SPEC_INVALID for values that do not fit the
-            classes. One message names all problems; the code is that of the first.
+            paths outside the data root; DATA_INVALID for unusable classes, for example only one;
+            SPEC_INVALID for values that do not fit the classes. One message names all problems;
+            the code is that of the first.
     """
     found = inspect(spec, data_root)
     sets = {} if found.problems else subsets.sets(spec, found.listings)

@@ -11,7 +11,7 @@ from fornada.db.states import FailureCode
 from fornada.spec.wording import printable
 from fornada.worker.trainer.data.decode import Decoder
 from fornada.worker.trainer.data.headers import NoImage
-from fornada.worker.trainer.data.image_files import Read, read
+from fornada.worker.trainer.data.image_files import ImageFile, read
 from fornada.worker.trainer.failures import TrainingFailed
 
 
@@ -67,7 +67,7 @@ class Files:
             raise _changed(self._folder, files[place], why)
         return images
 
-    def _read(self, file: str) -> Read:
+    def _read(self, file: str) -> ImageFile:
         try:
             found = read(f"{self._folder}/{file}", self._decoder.max_pixels)
         except NoImage as finding:

@@ -51,7 +51,7 @@ class Engine:
         self._program = PROGRAMS.take(model)
         self.jit = False
         self._training, self._testing = Pace(block_s), Pace(block_s)
-        self._held: dict[Images, Feed] = {}
+        self._feeds: dict[Images, Feed] = {}
 
     def train_epoch(
         self,
@@ -129,9 +129,9 @@ class Engine:
 
     def _feed(self, images: Images) -> Feed:
         # Every epoch uses the same sets, so each is prepared once.
-        if images not in self._held:
-            self._held[images] = Feed(images, self._program.put)
-        return self._held[images]
+        if images not in self._feeds:
+            self._feeds[images] = Feed(images, self._program.put)
+        return self._feeds[images]
 
     def _run(self, call: Callable[[Block], None], block: Block, pace: Pace) -> Logs:
         """Compute a block.

@@ -1,4 +1,4 @@
-"""Feeds blocks of batches, from a set on the device or gathered while another is computed."""
+"""Gives a program its blocks of batches, from a set on the device or from chunks copied there."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -13,10 +13,11 @@ from fornada.worker.trainer.engine.interface import Block
 from fornada.worker.trainer.engine.pace import Pace
 from fornada.worker.trainer.process.memory import share
 
-# Largest set that is put on the device as a whole, once. It is small, because on a CPU the set
-# then takes the trainer's memory twice.
+# Most bytes of a set that is copied to the device as a whole, once. When the device is the CPU, the
+# copy is in the trainer's memory beside the original, so the limit is low.
 _RESIDENT_BYTES = 2**30
-# Bytes of a larger set that are put on the device at a time. As many more are gathered meanwhile.
+# Bytes of a chunk. A larger set is copied to the device in chunks. While one chunk is used, the
+# next one is copied, so two are in memory.
 _CHUNK_BYTES = 2**26
 
 # Puts an array where the device reads it.
@@ -24,7 +25,7 @@ Put = Callable[[NDArray[Any]], Any]
 
 
 class Feed:
-    """One set, which is fed in blocks and in any order.
+    """Gives one set to a program in blocks, in any order.
 
     Args:
         images: the set. Its pixels need not be in memory.
@@ -67,6 +68,7 @@ class Feed:
             return
         batch_bytes = _bytes_each(self._columns[0]) * order.shape[1]
         rows = min(max(1, _CHUNK_BYTES // batch_bytes), len(order))
+        # The images of a chunk are copied in the order in which they are used.
         in_turn = self._put(np.arange(rows * order.shape[1]).reshape(rows, -1))
         chunks = [order[begin : begin + rows] for begin in range(first, len(order), rows)]
         # One thread gathers the next chunk. If the epoch ends early, it finishes that chunk.

@@ -40,7 +40,7 @@ class Programs:
         return program
 
     def give_back(self, program: Program) -> None:
-        """Keep a program. The model that used it must not be used any more."""
+        """Keep a program for the next `take`. The model that used it must not be used any more."""
         self._kept[structure(program.model)] = program
         while len(self._kept) > _MOST or self._bytes > _MOST_BYTES:
             self._kept.popitem(last=False)

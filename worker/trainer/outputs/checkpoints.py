@@ -92,9 +92,9 @@ class BestModel(keras.callbacks.Callback):  # type: ignore[misc]
     Each best model also gets a second name, `attempt_files.lasting`. The database names that file
     until the job ends; the supervisor removes it.
 
-    It saves and prints when Keras's ModelCheckpoint does, with two differences. A reader never
-    sees half a file, and each file has a checksum. An epoch whose value or weights are not finite
-    is never the best.
+    It saves and prints when Keras's ModelCheckpoint does, but an epoch whose value or weights are
+    not finite is never the best. Also, a reader never sees half a file, and each file has a
+    checksum.
 
     Args:
         files: writes the attempt's model files.
@@ -142,7 +142,7 @@ class BestModel(keras.callbacks.Callback):  # type: ignore[misc]
 
     @property
     def lasting(self) -> Best | None:
-        """The best model with the path of its second name."""
+        """The best model with the path of `attempt_files.lasting`."""
         if self.best is None:
             return None
         path = lasting(self.files.folder, self.best.epoch)
@@ -155,6 +155,7 @@ class BestModel(keras.callbacks.Callback):  # type: ignore[misc]
             self._take(best.model_copy(update={"file": self.files.records[BEST]}))
 
     def _take(self, best: Best) -> None:
+        """Remember the best model, and give its file the second name."""
         link(best.file.path, lasting(self.files.folder, best.epoch))
         sync_folder(self.files.folder)
         self.best = best

@@ -58,7 +58,7 @@ def maker(*, jit: bool = False) -> Maker:
     relevant = {name: version for name, version in versions().items() if name not in _INDIFFERENT}
     return Maker(
         backend=keras.backend.backend(),
-        device=_arithmetic(),
+        device=_device_and_threads(),
         versions=relevant,
         onednn=_onednn(),
         jit=jit,
@@ -82,8 +82,8 @@ def _onednn() -> bool:
     return not _jax() and os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
 
 
-def _arithmetic() -> str:
-    """The device, described by what changes sums: on a CPU, its model and number of threads."""
+def _device_and_threads() -> str:
+    """The device; for a CPU its model and number of threads, which change the last bits of sums."""
     if "GPU" in devices():
         return device()
     # The backend reads this variable. A worker sets it for each of its slots.

@@ -1,7 +1,8 @@
 """Resets Keras to the state of a new process, but keeps what TensorFlow has compiled.
 
-`keras.utils.clear_session` and `set_random_seed` also make TensorFlow drop its kernels. TensorFlow
-would build those of a compiled step again at its next call, which takes longer than a short epoch.
+`keras.utils.clear_session` and `set_random_seed` also make TensorFlow drop its kernels. At the next
+call of a compiled step TensorFlow would build its kernels again. That takes longer than a short
+epoch.
 """
 
 import random
@@ -18,6 +19,7 @@ def forget() -> None:
     """Reset the names, policies and settings of Keras."""
     global_state.GLOBAL_STATE_TRACKER = threading.local()
     global_state.GLOBAL_SETTINGS_TRACKER = threading.local()
+    # `keras_import` made this setting, and the line above has reset it.
     keras.config.disable_traceback_filtering()
 
 

@@ -53,6 +53,7 @@ class SavedState:
             OSError: the state cannot be read.
         """
         file = self.file
+        # The name of the file is its sha256.
         state = parse(*tensors.read(file, file.stem))
         for name, expected in state.facts.files.items():
             found = sha256(self.folder / name)

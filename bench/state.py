@@ -117,7 +117,7 @@ def train(layers: list[Any], count: int, epochs: int, folder: Path) -> Trained:
     with contextlib.redirect_stdout(io.StringIO()):
         training.run(lambda epoch: seconds.append(epoch.seconds))
     size = states(folder)[-1].file.stat().st_size
-    return Trained(model.count_params(), size, seconds, training._keeper)
+    return Trained(model.count_params(), size, seconds, training._state_store)
 
 
 def measure(layers: list[Any], least_s: float, scratch: Path) -> Trained:

@@ -91,7 +91,7 @@ class Stub:
 
     def _stop_within(self, pause_s: float) -> StopAsked | None:
         try:
-            self._order.asked.wait(pause_s)
+            self._order.stop_request.wait(pause_s)
         except StopAsked as stop:
             return stop
         return None
@@ -202,7 +202,7 @@ def serve(pipes: Pipes) -> None:
         verdict = Stub(pipes.up, outbox, order).verdict()
         again = order.job.again
         if not again:
-            inbox.let_go()
+            inbox.expect_close()
         outbox.tell(verdict.model_copy(update={"again": again}))
     os._exit(0)
 

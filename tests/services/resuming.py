@@ -14,7 +14,7 @@ import numpy as np
 
 from fornada.settings import Settings
 from fornada.worker.messages import EpochReport, Failed, Finished, Started, Stopped, WhyStop
-from fornada.worker.trainer.process.pipes import Asked
+from fornada.worker.trainer.process.pipes import StopRequest
 from fornada.worker.trainer.run import JobRun
 from fornada.worker.trainer.state import tensors
 from fornada.worker.trainer.state.contents import State, StateHeader
@@ -90,7 +90,7 @@ class Run:
         return self.verdict
 
 
-class AskedAt(Asked):
+class AskedAt(StopRequest):
     """Asked to stop at one place: after so many epochs, before the n-th batch from there.
 
     Batches of training count, then those of validation, and after the last epoch those of the

@@ -105,7 +105,7 @@ import_keras()
 from jax._src import xla_bridge
 from tests.services.trainer_jobs import document, job
 from fornada.worker.trainer import run
-from fornada.worker.trainer.process.pipes import Asked
+from fornada.worker.trainer.process.pipes import StopRequest
 
 begin = run.make_deterministic
 
@@ -116,6 +116,6 @@ def watched():
 run.make_deterministic = watched
 root = Path(sys.argv[1])
 order = job(document(reproducibility="deterministic"), root, root / "uid" / "attempt-1")
-said = run.JobRun(order, Settings(), Asked(), lambda told: None).verdict()
+said = run.JobRun(order, Settings(), StopRequest(), lambda told: None).verdict()
 print("verdict:", type(said).__name__)
 """

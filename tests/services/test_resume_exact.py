@@ -13,7 +13,7 @@ import pytest
 from fornada.settings import Settings
 from fornada.worker.attempt_files import verify
 from fornada.worker.messages import EpochReport, Failed, Finished, Started, Stopped
-from fornada.worker.trainer.process.pipes import Asked
+from fornada.worker.trainer.process.pipes import StopRequest
 from fornada.worker.trainer.run import JobRun
 from fornada.worker.trainer.state.contents import Progress, State, StateHeader
 from fornada.worker.trainer.state.finding import states
@@ -107,7 +107,7 @@ def test_an_epoch_is_saved_and_told_beside_the_next(site: Path, expected: Outcom
     folder = attempt(site, 1, "beside")
     under_way = threading.Event()
 
-    class Watch(Asked):
+    class Watch(StopRequest):
         def check(self) -> None:
             # In an epoch that begins before the one before it is told.
             if (folder / "history.csv").exists():

@@ -431,7 +431,7 @@ def test_a_state_of_another_model_is_refused() -> None:
         return found
 
     def saved(of: Live, changed: Arrays, backend: str = "tensorflow") -> State:
-        arrays = of.arrays(inside=True) | changed
+        arrays = of.arrays(with_metrics=True) | changed
         found = state(1, 3, arrays=arrays, callbacks=of.callback_facts())
         maker = found.facts.origin.maker.model_copy(update={"backend": backend})
         origin = found.facts.origin.model_copy(update={"maker": maker})

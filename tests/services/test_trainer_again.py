@@ -104,11 +104,11 @@ def test_only_a_stop_for_this_attempt_is_heard(tmp_path: Path) -> None:
 
     for stranger in ((1, 1), (2, 2)):
         order.hear(Stop(job_id=stranger[0], attempt=stranger[1], reason=WhyStop.CANCEL))
-    order.asked.check()
+    order.stop_request.check()
     order.hear(Stop(job_id=1, attempt=2, reason=WhyStop.TIME_LIMIT))
 
     with pytest.raises(StopAsked) as asked:
-        order.asked.check()
+        order.stop_request.check()
     assert asked.value.reason is WhyStop.TIME_LIMIT
 
 

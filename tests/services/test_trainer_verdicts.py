@@ -19,7 +19,7 @@ from fornada.worker.trainer.evaluate import confusion_matrix, per_class, predict
 from fornada.worker.trainer.failures import TrainingFailed, failure
 from fornada.worker.trainer.model.build import _min_pooling
 from fornada.worker.trainer.model.keras_objects import CLASSES, METRIC_FUNCTIONS, make
-from fornada.worker.trainer.process.pipes import Asked
+from fornada.worker.trainer.process.pipes import StopRequest
 from fornada.worker.trainer.run import JobRun
 from tests.services.trainer_jobs import BINARY, CATEGORICAL, document, job, write_images
 
@@ -43,11 +43,14 @@ class Told:
     """Bakes a job and keeps what it tells."""
 
     def __init__(
-        self, root: Path, folder: Path, asked: Asked | None = None, **changes: Any
+        self, root: Path, folder: Path, asked: StopRequest | None = None, **changes: Any
     ) -> None:
         self.messages: list[Started | EpochReport] = []
         job_run = JobRun(
-            job(document(**changes), root, folder), SETTINGS, asked or Asked(), self.messages.append
+            job(document(**changes), root, folder),
+            SETTINGS,
+            asked or StopRequest(),
+            self.messages.append,
         )
         self.verdict = job_run.verdict()
 
@@ -335,7 +338,7 @@ def test_other_label_modes_are_measured(
     }
 
 
-class AskedWhileReading(Asked):
+class AskedWhileReading(StopRequest):
     """Asked from the start, as by a cancel that overtakes the job."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from fornada.settings import Settings
 from fornada.spec import SpecProblems, from_document
 from fornada.spec.catalogue import FAMILIES, losses
 from fornada.worker.messages import EpochReport, Failed, Finished, Started
-from fornada.worker.trainer.process.pipes import Asked
+from fornada.worker.trainer.process.pipes import StopRequest
 from fornada.worker.trainer.run import JobRun
 from tests.services.trainer_jobs import job, png
 from tests.unit import spec_strategies as specs
@@ -144,7 +144,7 @@ def test_every_training_is_told_with_sense(data: st.DataObject) -> None:
         job_run = JobRun(
             job(spec, root, root / "jobs" / "1"),
             Settings(max_parameters=1_000_000),
-            Asked(),
+            StopRequest(),
             said.append,
         )
         _check(spec, job_run.verdict(), said)

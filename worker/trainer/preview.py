@@ -27,7 +27,7 @@ from fornada.worker.trainer.data.decode import CHANNELS, Observer
 from fornada.worker.trainer.data.sets import list_sets, read_sets, read_sources
 from fornada.worker.trainer.failures import TrainingFailed, failure
 from fornada.worker.trainer.model.build import build as build_model
-from fornada.worker.trainer.model.build import prove, weigh
+from fornada.worker.trainer.model.build import check_shapes, compute_size
 from fornada.worker.trainer.model.trial import blank_batch
 
 EXIT_DONE = 0
@@ -35,7 +35,7 @@ EXIT_INVALID = 3
 
 
 def build(file: Path, data_root: Path) -> int:
-    """Print the model's summary and its memory. Class folders are counted, no image is decoded.
+    """Print the model's summary and its memory. The class folders are read, but no image.
 
     Args:
         file: the spec's effective document as JSON.
@@ -45,7 +45,7 @@ def build(file: Path, data_root: Path) -> int:
 
 
 def data(file: Path, data_root: Path) -> int:
-    """Decode all images of a spec; print their numbers, or every bad file.
+    """Decode all images of a spec; print how many each set has, or every bad file.
 
     When a folder or a class is wrong, the bad files of the other folders are still found.
 
@@ -78,17 +78,17 @@ def _build(spec: Spec, data_root: Path) -> None:
     names = list_sets(spec, data_root)["train"].class_names
     spec = spec.with_classes(len(names))
     shape = (*spec.data.image_size, CHANNELS[spec.data.color_mode])
-    weight = weigh(spec, shape, settings)
+    size = compute_size(spec, shape, settings)
     model = build_model(spec, shape, len(names), settings)
     model.summary(line_length=100)
-    prove(spec, model, blank_batch(spec, shape, len(names)))
-    print(f"parameters: {weight.parameters:,}")
+    check_shapes(spec, model, blank_batch(spec, shape, len(names)))
+    print(f"parameters: {size.parameters:,}")
     print(
-        f"memory while training: {weight.training_bytes:,} bytes of parameters, gradients and "
+        f"memory while training: {size.training_bytes:,} bytes of parameters, gradients and "
         f"optimizer state"
     )
     print(
-        f"largest output of a layer: {weight.largest_output_bytes:,} bytes a batch of "
+        f"largest output of a layer: {size.largest_output_bytes:,} bytes a batch of "
         f"{spec.data.batch_size}"
     )
 
@@ -150,7 +150,7 @@ def _answer_text(preview: Callable[[], None]) -> int:
 
 
 def _answer_failure(preview: Callable[[], None], stdout: TextIO) -> int:
-    """Run a preview and answer with the reason if a job would fail; the exit status."""
+    """Run a preview, and answer with the reason if a job would fail. Returns the exit status."""
     try:
         preview()
     except (TrainingFailed, SpecProblems, PathRefused) as error:

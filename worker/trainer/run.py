@@ -24,9 +24,9 @@ from fornada.worker.trainer.engine import make_deterministic
 from fornada.worker.trainer.engine.rule import compiles
 from fornada.worker.trainer.evaluate import evaluate
 from fornada.worker.trainer.failures import EXPECTED, TrainingFailed, failure, printable, trace
-from fornada.worker.trainer.model.build import build, prove
+from fornada.worker.trainer.model.build import build, check_shapes
 from fornada.worker.trainer.outputs import atomic_files, environment
-from fornada.worker.trainer.process.pipes import Asked, StopAsked
+from fornada.worker.trainer.process.pipes import StopAsked, StopRequest
 from fornada.worker.trainer.state.contents import Origin
 from fornada.worker.trainer.training import Begun, Training
 
@@ -38,15 +38,17 @@ class JobRun:
 
     Args:
         job: the supervisor's message.
-        settings: the limits of the job.
-        asked: whether the supervisor asked the job to stop.
+        settings: the worker's settings: limits, and how often a state is saved.
+        stop_request: whether the supervisor asked the job to stop.
         tell: sends a message to the supervisor; for epochs, called in another thread.
     """
 
-    def __init__(self, job: Train, settings: Settings, asked: Asked, tell: Tell) -> None:
+    def __init__(
+        self, job: Train, settings: Settings, stop_request: StopRequest, tell: Tell
+    ) -> None:
         self._job = job
         self._settings = settings
-        self._check = asked.check
+        self._check = stop_request.check
         self._tell = tell
         self._training: Training | None = None
 
@@ -57,7 +59,7 @@ class JobRun:
         except StopAsked as stop:
             with suppress(OSError):
                 print(f"stopped: {stop.reason}")
-            self._save_if_possible(Training.keep)
+            self._save_if_possible(Training.save_and_wait)
             verdict = Stopped(reason=stop.reason, best=self._best, files=self._files())
         except Exception as error:  # noqa: BLE001 - the only broad except: every error of a job
             # must reach the database with a code, and not end as a silent crash.
@@ -80,6 +82,7 @@ class JobRun:
             self._training.engine.release()
 
     def _failed(self, error: Exception) -> Failed:
+        # After an error the model may be half changed, so no new state is saved.
         self._save_if_possible(Training.settle)
         message = failed(error)
         # The log may be on the disk that is full.
@@ -103,9 +106,10 @@ class JobRun:
         environment.write(folder, spec)
 
         sets = read_sets(spec, job.data_root, self._settings, self._check)
+        # States are compared by the hash of the spec as it was written: with the word `classes`.
         written, spec = spec, spec.with_classes(len(sets.classes))
         model = build(spec, sets.input_shape, len(sets.classes), self._settings)
-        prove(spec, model, sets.train.example())
+        check_shapes(spec, model, sets.train.example())
         jit = compiles(spec, model, len(sets.train), environment.devices())
         origin = self._origin(written, sets, jit=jit)
 
@@ -120,6 +124,7 @@ class JobRun:
             check=self._check,
         )
         begun = training.begin(job.resume_from)
+        # Write the file again, now with `jit`: a resumed training takes it from its state.
         environment.write(folder, spec, jit=training.jit)
         self._tell(self._started(spec, sets, model, begun))
         training.run(self._tell)

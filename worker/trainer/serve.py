@@ -15,12 +15,12 @@ from fornada.worker.trainer.run import JobRun, failed
 
 
 def serve(inbox: Inbox, outbox: Outbox, settings: Settings) -> None:
-    """Train one job after the other, up to the last that this process may take.
+    """Train one job after the other, until this process may take no other job.
 
     Args:
         inbox: receives the supervisor's messages.
         outbox: sends messages to the supervisor.
-        settings: the limits of the jobs.
+        settings: the worker's settings.
     """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
@@ -35,7 +35,7 @@ def serve(inbox: Inbox, outbox: Outbox, settings: Settings) -> None:
             if room.left:
                 outbox.tell(verdict.model_copy(update={"again": True}))
                 continue
-        inbox.let_go()
+        inbox.expect_close()
         outbox.tell(verdict)
         return
 
@@ -45,7 +45,7 @@ def _run(assignment: Assignment, outbox: Outbox, settings: Settings) -> Finished
     try:
         # Python prints a warning once; `catch_warnings` lets the next job print it again.
         with _logged(job.folder / "train.log"), warnings.catch_warnings():
-            return JobRun(job, settings, assignment.asked, outbox.tell).verdict()
+            return JobRun(job, settings, assignment.stop_request, outbox.tell).verdict()
     except OSError as error:
         # Only an error of the log itself: JobRun handles all others.
         return failed(error)

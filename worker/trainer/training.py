@@ -99,16 +99,16 @@ class Training:
         )
         keras_own = tuple(callback for callback in made if callback is not self._best_model)
         self._live = Live(model, example, keras_own)
-        self._keeper = StateStore(folder, every_s, share, self._live.size)
+        self._state_store = StateStore(folder, every_s, share, self._live.size)
         self._history = History()
         self._file = HistoryFile(folder)
         self._events = callbacks.EventFiles(folder)
         self._inexact: str | None = None
         # What the model has been trained on so far.
         self._place = Progress()
-        # When this process began its part of the present epoch; None between two epochs.
+        # When this process began the present epoch or resumed inside it; None between two epochs.
         self._since: float | None = None
-        # Whether `finish` has begun: from then on the model must not be saved as a state.
+        # Whether `finish` has begun. After that the model must not be saved as a state.
         self._over = False
         # The epoch being trained, or the last one; 0 before the first.
         self.epoch = 0
@@ -185,12 +185,12 @@ class Training:
             epoch = self._run(self._place.epochs)
             try:
                 self._write(epoch)
-                if self._keeper.affordable:
+                if self._state_store.affordable:
                     self._save()
             finally:
-                self._keeper.after(partial(tell, epoch))
+                self._state_store.after(partial(tell, epoch))
         # Save now if the last epoch's state found no space, or another attempt trained that epoch.
-        self.keep()
+        self.save_and_wait()
 
     def finish(self) -> Best:
         """End the training after its last epoch.
@@ -210,7 +210,7 @@ class Training:
             raise self._diverged(what)
         return self.best
 
-    def keep(self) -> None:
+    def save_and_wait(self) -> None:
         """Save the present state, and wait until it is on disk and every epoch is reported.
 
         Raises:
@@ -226,14 +226,14 @@ class Training:
         Raises:
             TrainingFailed: DISK_FULL, after three saves without space.
         """
-        self._keeper.settle()
+        self._state_store.settle()
 
     def succeed(self) -> list[FileRecord]:
         """Remove all states of the job except the last, from which another job may continue.
 
         Also remove the unfinished files of earlier attempts that were killed.
         """
-        kept = self._keeper.close()
+        kept = self._state_store.close()
         # If no state of this attempt found space, the last state belongs to an earlier attempt.
         if kept:
             remove_earlier(self._folder, self._origin.attempt)
@@ -243,14 +243,14 @@ class Training:
 
     def _save(self) -> None:
         """Start saving the state, unless there is nothing new to save."""
-        if self._over or self._place.order == (0, 0) or self._keeper.has(self._place):
+        if self._over or self._place.order == (0, 0) or self._state_store.has(self._place):
             return
-        self._keeper.save(self._state)
-        self._keeper.after(self._remove_earlier)
+        self._state_store.save(self._state)
+        self._state_store.after(self._remove_earlier)
 
     def _state(self) -> State:
         place = self._place
-        arrays = self._live.arrays(inside=place.inside)
+        arrays = self._live.arrays(with_metrics=place.with_metrics)
         columns = self._history.columns()
         arrays |= {f"history/{name}": column for name, column in columns.items()}
         facts = StateHeader(
@@ -265,7 +265,8 @@ class Training:
         return State(facts, arrays)
 
     def _remove_earlier(self) -> None:
-        if self._keeper.has_all:
+        # Earlier attempts' states are needed until this attempt has two: a state may be damaged.
+        if self._state_store.has_all:
             remove_earlier(self._folder, self._origin.attempt)
 
     def _run(self, epoch: int) -> EpochReport:
@@ -290,7 +291,11 @@ class Training:
         return message
 
     def _train(self, epoch: int) -> Logs:
-        """Train the batches of the epoch that are not done yet; the epoch's loss and metrics."""
+        """Train the batches of the epoch that are not done yet.
+
+        Returns:
+            Loss and metrics of the whole epoch.
+        """
         if self._place.logs is not None:
             return self._place.logs
         data = self._spec.data
@@ -304,8 +309,8 @@ class Training:
                 first_batch=self._place.batch,
             )
         except REFUSALS as error:
-            # `prove` has found most errors of a model. Others show only in training, or depend on
-            # the values.
+            # `check_shapes` has found most errors of a model. Others show only in training, or
+            # depend on the values.
             found = refusal(self._spec, self._model, self._sets.train.example())
             raise found or TrainingFailed(
                 FailureCode.MODEL_INVALID, f"compile: {reason(error)}", epoch=self.epoch
@@ -323,7 +328,7 @@ class Training:
     def _pause(self) -> None:
         """Stop here if asked to, and save the state if it is due."""
         self._check()
-        if self._keeper.due:
+        if self._state_store.due:
             self._save()
 
     def _find(self, attempts: Sequence[Path]) -> tuple[State, Path] | None:

@@ -23,7 +23,7 @@ _FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
-class Weight:
+class ModelSize:
     """The size of a model, computed before it is allocated.
 
     Attributes:
@@ -53,11 +53,11 @@ def build(
     Raises:
         TrainingFailed: MODEL_INVALID with Keras's reason, or RESOURCE_LIMIT.
     """
-    weight = weigh(spec, input_shape, settings)
-    check_output(spec, weight.output_shape, classes)
+    size = compute_size(spec, input_shape, settings)
+    check_output(spec, size.output_shape, classes)
     keras.config.set_dtype_policy(spec.fit.precision)
-    # The seed must come after the trial layers above, which use random numbers too. So a plain
-    # script that sets this seed and builds the same layers gets the same weights.
+    # `compute_size` used random numbers too, so the seed must come after it. Then a plain script
+    # that sets this seed and builds the same layers gets the same weights.
     reset.seed(spec.data.seed)
     layers = [layer for _, layer in _layers(spec)]
     try:
@@ -76,7 +76,7 @@ def build(
     return model
 
 
-def prove(spec: Spec, model: keras.Model, example: tuple[Any, ...]) -> None:
+def check_shapes(spec: Spec, model: keras.Model, example: tuple[Any, ...]) -> None:
     """Pass the shapes of one batch through the model, its loss and its metrics.
 
     Args:
@@ -106,7 +106,7 @@ def refusal(spec: Spec, model: keras.Model, example: tuple[Any, ...]) -> Trainin
     Args:
         spec: with `classes` resolved.
         model: from `build`.
-        example: one batch, as for `prove`.
+        example: one batch, as for `check_shapes`.
     """
     images, *others = example
     output = keras.KerasTensor((len(images), *model.output_shape[1:]), model.outputs[0].dtype)
@@ -132,7 +132,7 @@ def _is_late(layer: Any) -> bool:
     return bool(getattr(layer, "activity_regularizer", None) or any(constraints))
 
 
-def weigh(spec: Spec, input_shape: tuple[int, int, int], settings: Settings) -> Weight:
+def compute_size(spec: Spec, input_shape: tuple[int, int, int], settings: Settings) -> ModelSize:
     """Compute the size of a model by passing shapes through its layers, without allocating memory.
 
     Args:
@@ -160,7 +160,7 @@ def weigh(spec: Spec, input_shape: tuple[int, int, int], settings: Settings) -> 
             _check_size(where, parameters, largest, settings)
     # Drop the trial's variables, which must never be allocated, and free the names of its layers.
     reset.forget()
-    return Weight(
+    return ModelSize(
         parameters=parameters,
         training_bytes=parameters * _FLOAT_BYTES * _COPIES_IN_TRAINING,
         largest_output_bytes=largest * _FLOAT_BYTES,

@@ -32,7 +32,7 @@ _READ_BYTES = 64 * 1024
 EXIT_ABANDONED = 3
 
 
-class StopAsked(Exception):  # no error: what the supervisor asked for
+class StopAsked(Exception):  # not an error, so its name does not end in Error
     """The supervisor has asked the job to stop."""
 
     def __init__(self, reason: WhyStop) -> None:
@@ -40,7 +40,7 @@ class StopAsked(Exception):  # no error: what the supervisor asked for
         self.reason = reason
 
 
-class Asked:
+class StopRequest:
     """Whether and why the supervisor asked the job to stop. One thread sets it, others read it."""
 
     def __init__(self) -> None:
@@ -76,12 +76,12 @@ class Assignment:
     """A job to train, and whether the supervisor has asked it to stop."""
 
     job: Train
-    asked: Asked = field(default_factory=Asked)
+    stop_request: StopRequest = field(default_factory=StopRequest)
 
     def hear(self, stop: Stop) -> None:
-        """Handle a `stop`. One that came too late for another attempt is ignored."""
+        """Handle a `stop`. Ignore it if it names another attempt: it came too late for that one."""
         if (stop.job_id, stop.attempt) == (self.job.job_id, self.job.attempt):
-            self.asked.ask(stop.reason)
+            self.stop_request.ask(stop.reason)
 
 
 class Inbox:
@@ -104,8 +104,8 @@ class Inbox:
         """Wait for the next job to train."""
         return self._assignments.get()
 
-    def let_go(self) -> None:
-        """Call it before the last message: then the supervisor may close the pipe."""
+    def expect_close(self) -> None:
+        """Do not end the process when the pipe is closed. Call it before the last message."""
         self._over.set()
 
     def _read(self) -> None:

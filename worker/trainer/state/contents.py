@@ -76,11 +76,12 @@ class Progress(BaseModel):
     epochs: int = 0
     # Number of finished batches of the next epoch.
     batch: int = 0
-    # Loss and metrics of the next epoch, when all its batches but not its validation are done.
+    # Loss and metrics of the next epoch, when its batches are done but its validation is not;
+    # otherwise None.
     logs: dict[str, float] | None = None
     # Seconds that the next epoch has taken so far.
     seconds: float = 0.0
-    # Seconds that its batches took.
+    # Seconds that the next epoch had taken when its last batch was done; 0 before that.
     trained_s: float = 0.0
 
     @property
@@ -89,8 +90,8 @@ class Progress(BaseModel):
         return self.epochs, self.batch
 
     @property
-    def inside(self) -> bool:
-        """Whether some batches of an epoch are done, so that its metrics belong to the state."""
+    def with_metrics(self) -> bool:
+        """Whether the state holds metrics: some batches of the next epoch are done, but not all."""
         return self.batch > 0 and self.logs is None
 
 
@@ -118,8 +119,8 @@ class State:
 
     Attributes:
         facts: the state's facts.
-        arrays: `model/<i>`, `optimizer/<i>`, `metrics/<i>` inside an epoch,
-            `callbacks/<i>/<name>/<j>`, and `history/<column>`.
+        arrays: `model/<i>`, `optimizer/<i>`, `callbacks/<i>/<name>/<j>` and `history/<column>`;
+            also `metrics/<i>` if `Progress.with_metrics`.
     """
 
     facts: StateHeader

@@ -59,15 +59,15 @@ class Live:
         kept = [array for _, arrays in self._callback_arrays() for array in arrays]
         return sum(math.prod(each.shape) for each in [*variables, *kept])
 
-    def arrays(self, *, inside: bool) -> Arrays:
+    def arrays(self, *, with_metrics: bool) -> Arrays:
         """Copies of all present values.
 
         Args:
-            inside: whether some batches of an epoch are done, so that its metrics are included.
+            with_metrics: whether to include the metrics' variables; see `Progress.with_metrics`.
         """
         found = grouped("model", _values(self.model.variables))
         found |= grouped("optimizer", _values(self.model.optimizer.variables))
-        if inside:
+        if with_metrics:
             found |= grouped("metrics", _values(self.model.metrics_variables))
         for name, arrays in self._callback_arrays():
             found |= grouped(name, arrays)
@@ -91,7 +91,7 @@ class Live:
         """
         same_backend = state.facts.origin.maker.backend == keras.backend.backend()
         groups = {"model": self.model.variables, "optimizer": self.model.optimizer.variables}
-        if state.facts.place.inside:
+        if state.facts.place.with_metrics:
             groups["metrics"] = self.model.metrics_variables
         for name, variables in groups.items():
             _compare(name, state.group(name), variables, same_backend=same_backend)
@@ -104,7 +104,7 @@ class Live:
         """Put a state's values back. Call `check` and the callbacks' `on_train_begin` first."""
         _assign(self.model.variables, state.group("model"))
         _assign(self.model.optimizer.variables, state.group("optimizer"))
-        if state.facts.place.inside:
+        if state.facts.place.with_metrics:
             _assign(self.model.metrics_variables, state.group("metrics"))
         for index, callback in enumerate(self.callbacks):
             for name, value in state.facts.callbacks[index].values.items():

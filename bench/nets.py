@@ -28,6 +28,35 @@ _CONV = """
   - Flatten
   - Dense: {units: 128, activation: relu}
 """
+# The owner's: two layers of 64 neurons, and Dropout between them.
+_OWNER = """
+  - Input: {shape: [28, 28, 3]}
+  - Rescaling: {scale: 1/255}
+  - Flatten
+  - Dense: {units: 64, activation: relu}
+  - Dropout: {rate: 0.2}
+  - Dense: {units: 64, activation: relu}
+"""
+# As people train a few photographs: each epoch sees them otherwise.
+_AUGMENTED = """
+  - Input: {shape: [28, 28, 3]}
+  - RandomFlip: {mode: horizontal}
+  - RandomRotation: {factor: 0.1}
+  - Rescaling: {scale: 1/255}
+  - Conv2D: {filters: 32, kernel_size: 3, use_bias: false}
+  - BatchNormalization
+  - ReLU
+  - MaxPooling2D: {pool_size: 2}
+  - Conv2D: {filters: 64, kernel_size: 3, use_bias: false}
+  - BatchNormalization
+  - ReLU
+  - MaxPooling2D: {pool_size: 2}
+  - Flatten
+  - Dropout: {rate: 0.5}
+  - Dense: {units: 128, activation: relu}
+"""
+_DENSE_PRODUCTS = 28 * 28 * 3 * 64 + 64 * 64 + 64 * 10
+_CONV_PRODUCTS = 26 * 26 * 9 * 3 * 32 + 11 * 11 * 9 * 32 * 64 + 5 * 5 * 64 * 128 + 128 * 10
 _TEXT = """
 name: {name}
 data:
@@ -67,12 +96,10 @@ class Net:
 
 
 NETS = {
-    "dense": Net("dense", _DENSE + _HEAD, 28 * 28 * 3 * 64 + 64 * 64 + 64 * 10),
-    "conv": Net(
-        "conv",
-        _CONV + _HEAD,
-        26 * 26 * 9 * 3 * 32 + 11 * 11 * 9 * 32 * 64 + 5 * 5 * 64 * 128 + 128 * 10,
-    ),
+    "dense": Net("dense", _DENSE + _HEAD, _DENSE_PRODUCTS),
+    "owner": Net("owner", _OWNER + _HEAD, _DENSE_PRODUCTS),
+    "conv": Net("conv", _CONV + _HEAD, _CONV_PRODUCTS),
+    "augmented": Net("augmented", _AUGMENTED + _HEAD, _CONV_PRODUCTS),
 }
 
 

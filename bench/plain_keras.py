@@ -32,12 +32,28 @@ def images(arguments, part):
     return len(found.class_names), found.cache().prefetch(8) if arguments.fast else found
 
 
+def normalized_convolution(filters):
+    layers = keras.layers
+    return [
+        layers.Conv2D(filters, 3, use_bias=False),
+        layers.BatchNormalization(),
+        layers.ReLU(),
+        layers.MaxPooling2D(2),
+    ]
+
+
 def build(net, classes):
     layers = keras.layers
     middle = {
         "dense": [
             layers.Flatten(),
             layers.Dense(64, activation="relu"),
+            layers.Dense(64, activation="relu"),
+        ],
+        "owner": [
+            layers.Flatten(),
+            layers.Dense(64, activation="relu"),
+            layers.Dropout(0.2),
             layers.Dense(64, activation="relu"),
         ],
         "conv": [
@@ -48,10 +64,19 @@ def build(net, classes):
             layers.Flatten(),
             layers.Dense(128, activation="relu"),
         ],
+        "augmented": [
+            *normalized_convolution(32),
+            *normalized_convolution(64),
+            layers.Flatten(),
+            layers.Dropout(0.5),
+            layers.Dense(128, activation="relu"),
+        ],
     }
+    augmenting = [layers.RandomFlip("horizontal"), layers.RandomRotation(0.1)]
     return keras.Sequential(
         [
             keras.Input((*SIZE, 3)),
+            *(augmenting if net == "augmented" else []),
             layers.Rescaling(1 / 255),
             *middle[net],
             layers.Dense(classes, activation="softmax"),

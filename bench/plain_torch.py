@@ -31,15 +31,50 @@ def read(folder):
     return shaped[order].to(DEVICE), labels[order].to(DEVICE)
 
 
+class Augment(nn.Module):
+    """Each image mirrored or not, and turned by up to a tenth of a circle, while training."""
+
+    def forward(self, images):
+        if not self.training:
+            return images
+        count = len(images)
+        mirrored = torch.where(torch.rand(count, device=images.device) < 0.5, -1.0, 1.0)
+        angle = (torch.rand(count, device=images.device) * 2 - 1) * 0.1 * 2 * torch.pi
+        cos, sin, none = angle.cos(), angle.sin(), torch.zeros_like(angle)
+        rows = torch.stack([cos * mirrored, -sin, none, sin * mirrored, cos, none], dim=1)
+        grid = nn.functional.affine_grid(rows.view(-1, 2, 3), images.shape, align_corners=False)
+        return nn.functional.grid_sample(
+            images, grid, padding_mode="reflection", align_corners=False
+        )
+
+
 def build(net):
-    if net == "dense":
+    if net in ("dense", "owner"):
         return nn.Sequential(
             nn.Flatten(),
             nn.Linear(28 * 28 * 3, 64),
             nn.ReLU(),
+            nn.Dropout(0.2) if net == "owner" else nn.Identity(),
             nn.Linear(64, 64),
             nn.ReLU(),
             nn.Linear(64, 10),
+        )
+    if net == "augmented":
+        return nn.Sequential(
+            Augment(),
+            nn.Conv2d(3, 32, 3, bias=False),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 3, bias=False),
+            nn.BatchNorm2d(64),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Dropout(0.5),
+            nn.Linear(5 * 5 * 64, 128),
+            nn.ReLU(),
+            nn.Linear(128, 10),
         )
     return nn.Sequential(
         nn.Conv2d(3, 32, 3),

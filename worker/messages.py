@@ -51,7 +51,7 @@ class Train(_Message):
     data_root: Path
     # Where this attempt writes its files; the supervisor has created it.
     folder: Path
-    # Folders of attempts from whose training state this attempt may resume, tried in this order.
+    # Folders of attempts whose training state this attempt may resume; `state.finding` chooses one.
     resume_from: list[Path] = []
     # Whether the trainer may wait for another job after this one.
     again: bool = False

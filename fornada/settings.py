@@ -5,6 +5,7 @@ Every setting is an environment variable `FORNADA_<NAME>` and a key of `config.t
 
 import difflib
 import os
+import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +13,14 @@ from tomllib import TOMLDecodeError
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
 )
 
 from fornada.errors import SettingsError
@@ -38,16 +41,14 @@ _NOT_SETTINGS = frozenset({"FORNADA_DEBUG", "FORNADA_TRAINER_COMMAND"})
 _EXPECTED = {"path_type": "expected a folder, as text"}
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings of Fornada. Times are in seconds, sizes in bytes.
 
     Without a database URL and without a broker URL, the stack is embedded: it uses SQLite and a
     private Redis in the home, and reads images from any readable folder.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="FORNADA_", env_ignore_empty=True, frozen=True, extra="forbid"
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     home: Path = Field(
         DEFAULT_HOME,
@@ -140,7 +141,7 @@ class Settings(BaseSettings):
 
     def __init__(self, **values: Any) -> None:
         try:
-            super().__init__(**values)
+            super().__init__(**_from_file() | _from_environment() | values)
         except ValidationError as error:
             raise SettingsError("\n".join(map(_described, error.errors()))) from None
         except (TOMLDecodeError, UnicodeDecodeError) as error:
@@ -176,23 +177,6 @@ class Settings(BaseSettings):
                     f"{longest:g}, a quarter of FORNADA_LEASE_S, which is {self.lease_s:g}"
                 )
         return self
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        file = TomlConfigSettingsSource(settings_cls, _file())
-        if "home" in file.toml_data:
-            raise SettingsError(
-                f"{_file()}: home cannot be set in this file, because the file lies in the home; "
-                "set FORNADA_HOME"
-            )
-        return init_settings, env_settings, file
 
     def model_post_init(self, context: Any) -> None:
         object.__setattr__(self, "home", self.home.expanduser().absolute())
@@ -264,6 +248,29 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
         for name in sorted(found)
         if name not in names | _NOT_SETTINGS
     ]
+
+
+def _from_environment() -> dict[str, str]:
+    """The settings that variables give. An empty variable gives none."""
+    given = {name.lower(): value for name, value in os.environ.items() if value}
+    return {
+        name: given[f"fornada_{name}"]
+        for name in Settings.model_fields
+        if f"fornada_{name}" in given
+    }
+
+
+def _from_file() -> dict[str, Any]:
+    """The settings that `config.toml` gives; none if there is no such file."""
+    if not _file().is_file():
+        return {}
+    given = tomllib.loads(_file().read_text(encoding="utf-8"))
+    if "home" in given:
+        raise SettingsError(
+            f"{_file()}: home cannot be set in this file, because the file lies in the home; "
+            "set FORNADA_HOME"
+        )
+    return given
 
 
 def _file() -> Path:

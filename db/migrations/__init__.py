@@ -77,11 +77,11 @@ def check(database: Database) -> list[str]:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    from fornada.db.store.tables import Base
+    from fornada.db.store.indexes import SCHEMA
 
     with database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        return [str(difference) for difference in compare_metadata(context, Base.metadata)]
+        return [str(difference) for difference in compare_metadata(context, SCHEMA)]
 
 
 def prepare(database: Database, *, may_upgrade: bool) -> None:

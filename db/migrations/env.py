@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from fornada.db.store.tables import Base
+from fornada.db.store.indexes import SCHEMA
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=Base.metadata,
+    target_metadata=SCHEMA,
     # SQLite too can roll back a CREATE TABLE.
     transactional_ddl=True,
     # SQLite can change few things of a table with ALTER TABLE; batch mode copies the table instead.

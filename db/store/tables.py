@@ -1,4 +1,4 @@
-"""The tables. They are the same on SQLite and PostgreSQL.
+"""The tables. They are the same on SQLite and PostgreSQL. Their indexes are in `indexes.py`.
 
 `fornada.db.clock` defines the type of all times. `fornada.db.json_values` defines the types of
 numbers and texts that not every database can store.
@@ -12,7 +12,6 @@ from sqlalchemy import (
     CheckConstraint,
     Enum,
     ForeignKey,
-    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -20,7 +19,6 @@ from sqlalchemy import (
     false,
     text,
 )
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from fornada.db.clock import UtcDateTime
@@ -39,7 +37,7 @@ _NAMES = {
 _Id = BigInteger().with_variant(Integer, "sqlite")
 # With collation C, PostgreSQL compares uids byte by byte, so all uids with one prefix are one range
 # of the index in any locale.
-_Uid = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+_Uid = Text().with_variant(Text(collation="C"), "postgresql")
 _State = Enum(
     JobState,
     native_enum=False,
@@ -47,8 +45,6 @@ _State = Enum(
     values_callable=lambda states: [state.value for state in states],
 )
 _STATES = ", ".join(f"'{state}'" for state in JobState)
-# Must be the same expression as `fornada.db.queue.fences.queued`, which says why it is so odd.
-_IS_QUEUED = "coalesce(state, '') = 'queued'"
 
 
 class Base(DeclarativeBase):
@@ -144,51 +140,6 @@ class Job(Base):
 
     __table_args__ = (
         CheckConstraint(f"state IN ({_STATES})", name="state_check"),
-        # For the claim: it reads the best jobs of each queue and each value of `gpus`, and no other
-        # job, however many wait.
-        Index(
-            "job_kind",
-            "queue",
-            "gpus",
-            priority.desc(),
-            "id",
-            postgresql_where=text(f"{_IS_QUEUED} AND not_before IS NULL"),
-            sqlite_where=text(f"{_IS_QUEUED} AND not_before IS NULL"),
-        ),
-        # Also for the claim: queued jobs by the time at which they may start.
-        Index(
-            "job_time",
-            "queue",
-            "not_before",
-            postgresql_where=text(f"{_IS_QUEUED} AND not_before IS NOT NULL"),
-            sqlite_where=text(f"{_IS_QUEUED} AND not_before IS NOT NULL"),
-        ),
-        # For readers: all queued jobs in the order in which they will be claimed. All rows of this
-        # index have one state; without that column SQLite would use job_state and sort.
-        Index(
-            "job_claim",
-            "state",
-            priority.desc(),
-            "id",
-            postgresql_where=text("state = 'queued'"),
-            sqlite_where=text("state = 'queued'"),
-        ),
-        # For pages of history: each filter and sort order ends with the id. Running jobs are found
-        # by job_state too. No index contains lease_until, so a heartbeat changes no index.
-        Index("job_state", "state", "id"),
-        Index("job_name", "name", "id"),
-        Index("job_duration", "duration_s", "id"),
-        Index("job_submitted", "submitted_at"),
-        Index("job_key", "key", unique=True),
-        # Succeeded jobs by spec. It contains the state for the same reason as job_claim.
-        Index(
-            "job_spec_hash",
-            "spec_hash",
-            "state",
-            "id",
-            postgresql_where=text("state = 'succeeded'"),
-            sqlite_where=text("state = 'succeeded'"),
-        ),
         # SQLite would otherwise give the id of a deleted job to a new one.
         {"sqlite_autoincrement": True},
     )
@@ -202,8 +153,6 @@ class JobTag(Base):
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[str]
-
-    __table_args__ = (Index("job_tag_value", "name", "value", "job_id"),)
 
 
 class Dependency(Base):
@@ -285,11 +234,6 @@ class MetricSummary(Base):
     max: Mapped[float | None]
     max_epoch: Mapped[int | None] = mapped_column(Integer)
 
-    __table_args__ = (
-        Index("metric_summary_min", "name", "min", "job_id"),
-        Index("metric_summary_max", "name", "max", "job_id"),
-    )
-
 
 class Artifact(Base):
     """A file or folder that an attempt left."""
@@ -318,8 +262,6 @@ class Event(Base):
     actor: Mapped[str]
     detail: Mapped[dict[str, Any] | None]
 
-    __table_args__ = (Index("event_job", "job_id", "id"),)
-
 
 class LogChunk(Base):
     """A piece of a running job's log, for readers on other hosts."""
@@ -335,7 +277,6 @@ class LogChunk(Base):
     data: Mapped[bytes] = mapped_column(LargeBinary)
 
     # Upkeep looks for old chunks at every beat.
-    __table_args__ = (Index("log_chunk_at", "at"),)
 
 
 class Queue(Base):

@@ -1,27 +1,39 @@
 """INSERT … ON CONFLICT for both databases.
 
-SQLite and PostgreSQL have the same syntax for it, but SQLAlchemy has one function for each.
+SQLite and PostgreSQL have the same syntax for it, but SQLAlchemy has one function for each. Only
+the dialect of the database in use is imported; to import the other one takes 40 ms.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
-from sqlalchemy.dialects import postgresql, sqlite
 
 from fornada.db.clock import now
 from fornada.db.store.tables import Base
 
+if TYPE_CHECKING:
+    from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
+    from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
-def insert_for(dialect: str, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
+    Insert = PostgresqlInsert | SqliteInsert
+
+
+def insert_for(dialect: str, table: type[Base]) -> "Insert":
     """Create an INSERT that has `on_conflict_…` methods.
 
     Args:
         dialect: `connection.dialect.name`.
         table: where to insert.
     """
-    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    if dialect == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)
 
 
 def upsert(
@@ -65,12 +77,12 @@ def insert_new(
 @cache
 def _upsert(
     dialect: str, table: type[Base], columns: tuple[str, ...], key: tuple[str, ...]
-) -> postgresql.Insert | sqlite.Insert:
+) -> "Insert":
     statement = insert_for(dialect, table)
     values = {name: statement.excluded[name] for name in columns if name not in key}
     return statement.on_conflict_do_update(index_elements=key, set_=values)
 
 
 @cache
-def _insert_new(dialect: str, table: type[Base], at: str) -> postgresql.Insert | sqlite.Insert:
+def _insert_new(dialect: str, table: type[Base], at: str) -> "Insert":
     return insert_for(dialect, table).values({at: now()}).on_conflict_do_nothing()

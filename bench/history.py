@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import event, text
+from sqlalchemy import Table, event, text
 
 from bench import report, results
 from bench.report import Report, Row
@@ -25,7 +25,6 @@ from fornada.db.store.session import Database
 from fornada.db.store.tables import (
     Artifact,
     Attempt,
-    Base,
     Epoch,
     Event,
     Job,
@@ -146,9 +145,9 @@ def fill(database: Database, size: int, epochs: int) -> None:
         connection.execute(text("ANALYZE"))
 
 
-def _write(database: Database, table: type[Base], rows: Sequence[dict[str, Any]]) -> None:
+def _write(database: Database, table: Table[Any], rows: Sequence[dict[str, Any]]) -> None:
     """Many rows at once, by the quickest way the database has."""
-    columns = {name: table.__table__.c[name] for name in rows[0]}
+    columns = {name: table.c[name] for name in rows[0]}
     with database.begin(patient=True) as connection:
         kinds = [column.type.dialect_impl(connection.dialect) for column in columns.values()]
         bind = [kind.bind_processor(connection.dialect) for kind in kinds]

@@ -110,9 +110,11 @@ def one_start(site: Site) -> float:
     """Seconds from submit to started of a job that finds an idle slot."""
     job_id = site.add("quick")
     site.wait(job_id, timeout_s=PATIENCE_S)
-    wanted = select(Job.submitted_at, Attempt.started_at).join(Attempt, Attempt.job_id == Job.id)
+    wanted = select(Job.c.submitted_at, Attempt.c.started_at).join(
+        Attempt, Attempt.c.job_id == Job.c.id
+    )
     with site.database.read() as connection:
-        submitted, started = connection.execute(wanted.where(Job.id == job_id)).one()
+        submitted, started = connection.execute(wanted.where(Job.c.id == job_id)).one()
     if started is None:
         raise RuntimeError(f"job {job_id} ended without a start")
     return (started - submitted).total_seconds()
@@ -133,7 +135,7 @@ def rate(site: Site, asked: Any) -> float:
     first = max(_ended(site), default=0.0)
     rows = [jobs.row_of(stub_job("quick", site.queue)) for _ in range(asked.jobs)]
     with site.database.begin() as connection:
-        new = insert(Job).values(submitted_at=now()).returning(Job.uid)
+        new = insert(Job).values(submitted_at=now()).returning(Job.c.uid)
         uids = connection.scalars(new, rows).all()
     for uid in uids[: asked.slots]:
         site.publisher.publish(site.queue, uid, None)
@@ -145,13 +147,13 @@ def rate(site: Site, asked: Any) -> float:
 
 def _left(site: Site) -> int:
     with site.database.read() as connection:
-        wanted = select(func.count()).where(Job.state != JobState.SUCCEEDED)
+        wanted = select(func.count()).where(Job.c.state != JobState.SUCCEEDED)
         return connection.scalar(wanted.select_from(Job)) or 0
 
 
 def _ended(site: Site) -> list[float]:
     with site.database.read() as connection:
-        found = connection.scalars(select(Job.finished_at).where(Job.finished_at.is_not(None)))
+        found = connection.scalars(select(Job.c.finished_at).where(Job.c.finished_at.is_not(None)))
         return [at.timestamp() for at in found if at is not None]
 
 

@@ -112,7 +112,7 @@ def postgres_database_url(
     _emptied_by: "psycopg.Connection[tuple[object, ...]]",
 ) -> Iterator[str]:
     """URL of a migrated PostgreSQL database that is empty when the test begins."""
-    from fornada.db.store.tables import Base
+    from fornada.db.store.tables import METADATA
 
     yield postgres_server.url(_postgres_database)
     # Whatever the test left open would hold its locks against the next one.
@@ -120,7 +120,7 @@ def postgres_database_url(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    _emptied_by.execute(f"TRUNCATE {', '.join(Base.metadata.tables)} RESTART IDENTITY".encode())
+    _emptied_by.execute(f"TRUNCATE {', '.join(METADATA.tables)} RESTART IDENTITY".encode())
 
 
 @pytest.fixture

@@ -30,15 +30,15 @@ from fornada.db.store.upsert import insert_new, upsert
 
 # Built only once: see `fornada.db.queue.fences`.
 _RENEW_LEASE = UPDATE_JOB.values(lease_until=later(now(), bindparam("for_s", type_=Float())))
-_REQUESTS = select(Job.cancel_requested_at, Job.cancel_grace_s).where(FENCE_HOLDS)
+_REQUESTS = select(Job.c.cancel_requested_at, Job.c.cancel_grace_s).where(FENCE_HOLDS)
 _SET_STARTED = UPDATE_ATTEMPT.values(started_at=now())
 _LAST_EPOCH = bindparam("last_epoch", type_=Integer())
 _SET_EPOCHS_RUN = UPDATE_JOB.values(
-    epochs_run=case((Job.epochs_run < _LAST_EPOCH, _LAST_EPOCH), else_=Job.epochs_run)
+    epochs_run=case((Job.c.epochs_run < _LAST_EPOCH, _LAST_EPOCH), else_=Job.c.epochs_run)
 )
 _LOCK_STARTED_AT = (
-    select(Attempt.started_at)
-    .join(Job, and_(Attempt.job_id == Job.id, Attempt.number == Job.attempt))
+    select(Attempt.c.started_at)
+    .join(Job, and_(Attempt.c.job_id == Job.c.id, Attempt.c.number == Job.c.attempt))
     .where(FENCE_HOLDS)
     .with_for_update(of=Job)
 )
@@ -159,16 +159,16 @@ def _replace_history(connection: Connection, fence: Fence, facts: StartedFacts) 
     """Replace the recorded epochs by those that this attempt continues from."""
     connection.execute(
         delete(Epoch).where(
-            Epoch.job_id == fence.job_id,
-            Epoch.attempt != fence.attempt,
-            Epoch.number >= facts.first_epoch,
+            Epoch.c.job_id == fence.job_id,
+            Epoch.c.attempt != fence.attempt,
+            Epoch.c.number >= facts.first_epoch,
         )
     )
     upsert(connection, Epoch, _epoch_rows(fence, facts.restored), key=("job_id", "number"))
     # This attempt will delete the files of earlier training states. Such a file is an artifact when
     # the job was cancelled after its last epoch.
-    states = delete(Artifact).where(Artifact.job_id == fence.job_id)
-    connection.execute(states.where(Artifact.kind == TRAINING_STATE))
+    states = delete(Artifact).where(Artifact.c.job_id == fence.job_id)
+    connection.execute(states.where(Artifact.c.kind == TRAINING_STATE))
     summaries.rebuild(connection, fence.job_id)
 
 

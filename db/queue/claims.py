@@ -41,25 +41,25 @@ CANDIDATES = 100
 # tenth of the queue, and choose a bad plan.
 _LIMIT: ColumnElement[int] = literal_column(str(CANDIDATES))
 # Whether a job is queued and has no `not_before`.
-AT_ONCE = and_(queued(), Job.not_before.is_(None))
+AT_ONCE = and_(queued(), Job.c.not_before.is_(None))
 # Whether a job is queued and its `not_before` is over.
-TIME_HAS_COME = and_(queued(), Job.not_before <= now())
+TIME_HAS_COME = and_(queued(), Job.c.not_before <= now())
 # Parameters of the claim. Everything else in its statement stays the same, so that the statement is
 # built and compiled only once.
 _WORKER, _SLOT, _HOST = (
-    bindparam(f"its_{name}", type_=Job.worker.type) for name in ("worker", "slot", "host")
+    bindparam(f"its_{name}", type_=Job.c.worker.type) for name in ("worker", "slot", "host")
 )
 _LEASE_S = bindparam("its_lease_s", type_=Float())
 # True for a job that does not avoid the slot's host. A job avoids the host of its last attempt that
 # crashed, was lost, or failed because of its host.
-_HOST_ACCEPTED = or_(Job.avoid_host.is_(None), Job.avoid_host != _HOST)
-_HOST_AVOIDED = Job.avoid_host == _HOST
+_HOST_ACCEPTED = or_(Job.c.avoid_host.is_(None), Job.c.avoid_host != _HOST)
+_HOST_AVOIDED = Job.c.avoid_host == _HOST
 # A function of queues and values of `gpus`. It builds the statement that claims the best job.
 _ClaimBuilder = Callable[[tuple[str, ...], tuple[str, ...]], Update]
 _INSERT_ATTEMPT = insert(Attempt).values(claimed_at=now())
 # Columns returned for the claimed job.
 _CLAIMED = tuple(
-    Job.__table__.c[name]
+    Job.c[name]
     for name in (
         *("id", "uid", "attempt", "name", "queue", "gpus", "spec", "time_limit_s"),
         *("retry_attempts", "cancel_requested_at", "resume_after", "continues_id"),
@@ -149,7 +149,7 @@ def unanswered(database: Database, *, worker: str, slot: str, lease_s: float) ->
     Returns:
         What the claim would have returned; None when the slot claimed no job.
     """
-    ours = [Job.state == RUNNING, Job.worker == worker, Job.slot == slot]
+    ours = [Job.c.state == RUNNING, Job.c.worker == worker, Job.c.slot == slot]
     with database.begin() as connection:
         renewed = (
             update(Job).where(*ours).values(lease_until=later(now(), lease_s), lease_s=lease_s)
@@ -160,7 +160,7 @@ def unanswered(database: Database, *, worker: str, slot: str, lease_s: float) ->
 
 def ready() -> ColumnElement[bool]:
     """Whether a job is queued and its time has come."""
-    return and_(Job.state == QUEUED, or_(Job.not_before.is_(None), Job.not_before <= now()))
+    return and_(Job.c.state == QUEUED, or_(Job.c.not_before.is_(None), Job.c.not_before <= now()))
 
 
 def claimable(
@@ -179,10 +179,10 @@ def claimable(
     best = [kind.where(condition).limit(_LIMIT).subquery() for kind in kinds(names, gpus)]
     found = union_all(*(select(query) for query in best)).subquery()
     return (
-        select(Job.id)
-        .join(found, found.c.id == Job.id)
+        select(Job.c.id)
+        .join(found, found.c.id == Job.c.id)
         # Checked again when the row is locked: a person may have held or moved the job meanwhile.
-        .where(queued(), Job.queue.in_(names))
+        .where(queued(), Job.c.queue.in_(names))
         .order_by(found.c.priority.desc(), found.c.id)
     )
 
@@ -193,10 +193,12 @@ def kinds(names: Sequence[str], gpus: Sequence[str]) -> list[Select[int, int]]:
     A kind is a queue together with a value of `gpus`. An index has the jobs of one kind in order.
     The last query is for the jobs of all kinds whose `not_before` is over.
     """
-    best = select(Job.id, Job.priority).order_by(Job.priority.desc(), Job.id)
-    had_to_wait = best.where(Job.queue.in_(names), TIME_HAS_COME, Job.gpus.in_(gpus))
+    best = select(Job.c.id, Job.c.priority).order_by(Job.c.priority.desc(), Job.c.id)
+    had_to_wait = best.where(Job.c.queue.in_(names), TIME_HAS_COME, Job.c.gpus.in_(gpus))
     at_once = [
-        best.where(AT_ONCE, Job.queue == name, Job.gpus == gpu) for name in names for gpu in gpus
+        best.where(AT_ONCE, Job.c.queue == name, Job.c.gpus == gpu)
+        for name in names
+        for gpu in gpus
     ]
     return [*at_once, had_to_wait]
 
@@ -218,7 +220,7 @@ def _claim_of(connection: Connection, row: Row[Any]) -> Claim:
 
 
 def _host(connection: Connection, worker: str) -> str:
-    return connection.scalar(select(Worker.host).where(Worker.name == worker)) or worker
+    return connection.scalar(select(Worker.c.host).where(Worker.c.name == worker)) or worker
 
 
 def _take(
@@ -272,10 +274,10 @@ def _claim_best(candidates: Select[int]) -> Update:
     best = candidates.limit(1).with_for_update(of=Job, skip_locked=True).cte("best")
     return (
         update(Job)
-        .where(Job.id == select(best.c.id).scalar_subquery())
+        .where(Job.c.id == select(best.c.id).scalar_subquery())
         .values(
             state=JobState.RUNNING,
-            attempt=Job.attempt + 1,
+            attempt=Job.c.attempt + 1,
             not_before=None,
             worker=_WORKER,
             slot=_SLOT,
@@ -294,7 +296,7 @@ def _fits_no_other_host(
     workers = heard_of(connection, within_s)
     others = Fleet.taking(worker for worker in workers if worker.host != slot.host)
     only_here = {gpus: [q for q in names if not others.fitting(q, gpus)] for gpus in GPUS}
-    return or_(*(and_(Job.gpus == gpus, Job.queue.in_(only_here[gpus])) for gpus in GPUS))
+    return or_(*(and_(Job.c.gpus == gpus, Job.c.queue.in_(only_here[gpus])) for gpus in GPUS))
 
 
 def _resume_from(connection: Connection, row: Row[Any]) -> tuple[tuple[str, int], ...]:
@@ -302,7 +304,9 @@ def _resume_from(connection: Connection, row: Row[Any]) -> tuple[tuple[str, int]
     own = [(row.uid, number) for number in range(row.attempt - 1, row.resume_after, -1)]
     if row.continues_id is None:
         return tuple(own)
-    wanted = select(Job.uid, Job.attempt, Job.resume_after).where(Job.id == row.continues_id)
+    wanted = select(Job.c.uid, Job.c.attempt, Job.c.resume_after).where(
+        Job.c.id == row.continues_id
+    )
     continued = connection.execute(wanted).one()
     numbers = range(continued.attempt, continued.resume_after, -1)
     return (*own, *((continued.uid, number) for number in numbers))

@@ -24,7 +24,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.orm import aliased
 
 from fornada.db.clock import now
 from fornada.db.errors import JobNotFound
@@ -37,7 +36,7 @@ from fornada.db.store.tables import Dependency, Job, UpkeepTurn
 # Held jobs that one beat of upkeep checks. Most sites have fewer, and the check takes milliseconds.
 HELD_PER_BEAT = 2000
 # Ids of the jobs that wait for the job `needed`, or have waited for it. Built only once.
-WAITING_FOR = select(Dependency.job_id).where(Dependency.needs_id == bindparam("needed"))
+WAITING_FOR = select(Dependency.c.job_id).where(Dependency.c.needs_id == bindparam("needed"))
 
 
 def lock_dependencies(connection: Connection, after: Iterable[int]) -> Sequence[Row[int, JobState]]:
@@ -54,7 +53,7 @@ def lock_dependencies(connection: Connection, after: Iterable[int]) -> Sequence[
     wanted = sorted(set(after))
     if not wanted:
         return []
-    rows = select(Job.id, Job.state).where(Job.id.in_(wanted)).order_by(Job.id)
+    rows = select(Job.c.id, Job.c.state).where(Job.c.id.in_(wanted)).order_by(Job.c.id)
     found = connection.execute(rows.with_for_update(read=True)).all()
     missing = set(wanted) - {row.id for row in found}
     if missing:
@@ -76,7 +75,7 @@ def add_dependencies(
 
 def lock_dependencies_of(connection: Connection, job_id: int) -> None:
     """Lock the dependencies of a job, so that none ends before this transaction does."""
-    after = select(Dependency.needs_id).where(Dependency.job_id == job_id)
+    after = select(Dependency.c.needs_id).where(Dependency.c.job_id == job_id)
     lock_dependencies(connection, connection.scalars(after))
 
 
@@ -86,10 +85,10 @@ def unmet_of(connection: Connection, job_ids: Sequence[int]) -> dict[int, list[i
     if not job_ids:
         return unmet
     wanted = (
-        select(Dependency.job_id, Dependency.needs_id)
-        .join(Job, Job.id == Dependency.needs_id)
-        .where(Dependency.job_id.in_(job_ids), Job.state.in_(sorted(LIVE_STATES)))
-        .order_by(Dependency.job_id, Dependency.needs_id)
+        select(Dependency.c.job_id, Dependency.c.needs_id)
+        .join(Job, Job.c.id == Dependency.c.needs_id)
+        .where(Dependency.c.job_id.in_(job_ids), Job.c.state.in_(sorted(LIVE_STATES)))
+        .order_by(Dependency.c.job_id, Dependency.c.needs_id)
     )
     for job_id, needs_id in connection.execute(wanted):
         unmet.setdefault(job_id, []).append(needs_id)
@@ -103,8 +102,8 @@ def waive_failed(connection: Connection, job_id: int) -> list[int]:
         Their ids.
     """
     failed = [needed.id for needed in _needs_of(connection, job_id) if _has_failed(needed)]
-    of_job = Dependency.job_id == job_id
-    connection.execute(delete(Dependency).where(of_job, Dependency.needs_id.in_(failed)))
+    of_job = Dependency.c.job_id == job_id
+    connection.execute(delete(Dependency).where(of_job, Dependency.c.needs_id.in_(failed)))
     return failed
 
 
@@ -128,7 +127,7 @@ def cancel_waiting(
         "cancel_requested_by": actor,
         "cancel_reason": reason,
     }
-    connection.execute(update(Job).where(Job.id == job_id).values(values))
+    connection.execute(update(Job).where(Job.c.id == job_id).values(values))
     detail = {"reason": reason} if reason else None
     record_move(connection, job_id, (state, JobState.CANCELLED), actor, detail)
 
@@ -155,7 +154,9 @@ def decide(connection: Connection, job_id: int, actor: str | None = None) -> Job
     Returns:
         The job's new state; None when the job must still wait.
     """
-    lock_held = select(Job.held_by).where(Job.id == job_id, Job.state == HELD).with_for_update()
+    lock_held = (
+        select(Job.c.held_by).where(Job.c.id == job_id, Job.c.state == HELD).with_for_update()
+    )
     job = connection.execute(lock_held).one_or_none()
     if job is None:
         return None
@@ -171,7 +172,7 @@ def decide(connection: Connection, job_id: int, actor: str | None = None) -> Job
     if job.held_by is not None or not all(needed.state.final for needed in found):
         return None
     after = [needed.id for needed in found]
-    connection.execute(update(Job).where(Job.id == job_id).values(state=JobState.QUEUED))
+    connection.execute(update(Job).where(Job.c.id == job_id).values(state=JobState.QUEUED))
     by = actor or f"job {job_id}"
     record_move(connection, job_id, (JobState.HELD, JobState.QUEUED), by, {"after": after})
     return JobState.QUEUED
@@ -187,7 +188,7 @@ def release_due(database: Database, *, most: int = HELD_PER_BEAT) -> list[int]:
         Ids of the jobs that were queued or cancelled.
     """
     with database.read() as connection:
-        after = connection.scalar(select(UpkeepTurn.settled_to))
+        after = connection.scalar(select(UpkeepTurn.c.settled_to))
         to = connection.scalar(_held(after).offset(most - 1).limit(1))
         ids = list(connection.scalars(due(after, to)))
     if to != after:
@@ -207,10 +208,10 @@ def release_due(database: Database, *, most: int = HELD_PER_BEAT) -> list[int]:
 def _needs_of(connection: Connection, job_id: int) -> Sequence[Row[int, JobState, bool]]:
     """Id, state and `any_end` of each dependency of a job."""
     wanted = (
-        select(Job.id, Job.state, Dependency.any_end)
-        .join(Dependency, Dependency.needs_id == Job.id)
-        .where(Dependency.job_id == job_id)
-        .order_by(Job.id)
+        select(Job.c.id, Job.c.state, Dependency.c.any_end)
+        .join(Dependency, Dependency.c.needs_id == Job.c.id)
+        .where(Dependency.c.job_id == job_id)
+        .order_by(Job.c.id)
     )
     return connection.execute(wanted).all()
 
@@ -241,18 +242,18 @@ def due(after: int | None, to: int | None) -> Select[int]:
         after: only ids greater than this; None for no limit.
         to: only ids up to this; None for no limit.
     """
-    needed = aliased(Job)
-    of_job = [Dependency.job_id == Job.id, needed.id == Dependency.needs_id]
+    needed = Job.alias().c
+    of_job = [Dependency.c.job_id == Job.c.id, needed.id == Dependency.c.needs_id]
     # COUNT and not EXISTS: for EXISTS, PostgreSQL would read the dependencies of all jobs.
     count = select(func.count()).where(*of_job).correlate(Job)
-    unfinished = count.where(unindexed(needed).in_(sorted(LIVE_STATES))).scalar_subquery()
+    unfinished = count.where(unindexed(needed.state).in_(sorted(LIVE_STATES))).scalar_subquery()
     bad = [state for state in sorted(FINAL_STATES) if state is not JobState.SUCCEEDED]
-    failed = count.where(unindexed(needed).in_(bad), Dependency.any_end.is_(False))
-    may_start = and_(Job.held_by.is_(None), unfinished == 0)
+    failed = count.where(unindexed(needed.state).in_(bad), Dependency.c.any_end.is_(False))
+    may_start = and_(Job.c.held_by.is_(None), unfinished == 0)
     found = _held(after).where(or_(may_start, failed.scalar_subquery() > 0))
-    return found if to is None else found.where(Job.id <= to)
+    return found if to is None else found.where(Job.c.id <= to)
 
 
 def _held(after: int | None) -> Select[int]:
-    held = select(Job.id).where(Job.state == HELD).order_by(Job.id)
-    return held if after is None else held.where(Job.id > after)
+    held = select(Job.c.id).where(Job.c.state == HELD).order_by(Job.c.id)
+    return held if after is None else held.where(Job.c.id > after)

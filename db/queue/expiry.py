@@ -39,19 +39,19 @@ def abandon(database: Database, *, worker: str, host: str, pause_s: float = PAUS
     Returns:
         Ids of the jobs whose attempt was lost.
     """
-    own = and_(Job.state == RUNNING, Job.worker == worker, _last_attempt_on(host))
+    own = and_(Job.c.state == RUNNING, Job.c.worker == worker, _last_attempt_on(host))
     message = "worker {} was started again"
     return _lose(database, own, message, actor=worker, pause_s=pause_s)
 
 
 def expired() -> ColumnElement[bool]:
     """Whether the lease of a job's attempt has run out."""
-    resumed = select(UpkeepTurn.resumed_at).scalar_subquery()
+    resumed = select(UpkeepTurn.c.resumed_at).scalar_subquery()
     return and_(
-        Job.state == RUNNING,
-        Job.lease_until < now(),
+        Job.c.state == RUNNING,
+        Job.c.lease_until < now(),
         # During an outage of the database no attempt could renew its lease.
-        or_(resumed.is_(None), later(resumed, Job.lease_s) < now()),
+        or_(resumed.is_(None), later(resumed, Job.c.lease_s) < now()),
     )
 
 
@@ -80,7 +80,7 @@ def _lose(
     for job_id in ids:
         with database.begin() as connection:
             # Skip a locked row: its attempt is writing at this moment, so it is alive.
-            row = select(Job.id, Job.attempt, Job.worker).where(Job.id == job_id, which)
+            row = select(Job.c.id, Job.c.attempt, Job.c.worker).where(Job.c.id == job_id, which)
             job = connection.execute(row.with_for_update(skip_locked=True)).one_or_none()
             if job is None:
                 continue
@@ -96,14 +96,14 @@ def _lose(
 
 
 def _host(connection: Connection, fence: Fence) -> str | None:
-    of_attempt = [Attempt.job_id == fence.job_id, Attempt.number == fence.attempt]
-    return connection.scalar(select(Attempt.host).where(*of_attempt))
+    of_attempt = [Attempt.c.job_id == fence.job_id, Attempt.c.number == fence.attempt]
+    return connection.scalar(select(Attempt.c.host).where(*of_attempt))
 
 
 def _ids(which: ColumnElement[bool]) -> Select[int]:
-    return select(Job.id).where(which).order_by(Job.id)
+    return select(Job.c.id).where(which).order_by(Job.c.id)
 
 
 def _last_attempt_on(host: str) -> ColumnElement[bool]:
-    last = [Attempt.job_id == Job.id, Attempt.number == Job.attempt, Attempt.host == host]
-    return select(Attempt.number).where(*last).exists()
+    last = [Attempt.c.job_id == Job.c.id, Attempt.c.number == Job.c.attempt, Attempt.c.host == host]
+    return select(Attempt.c.number).where(*last).exists()

@@ -30,14 +30,14 @@ from fornada.db.store.tables import Attempt, Job
 
 # These states are literals in the SQL text and not parameters: the planner uses a partial index
 # only when it knows the value.
-QUEUED = literal_column(f"'{JobState.QUEUED}'", Job.state.type)
-RUNNING = literal_column(f"'{JobState.RUNNING}'", Job.state.type)
-HELD = literal_column(f"'{JobState.HELD}'", Job.state.type)
-SUCCEEDED = literal_column(f"'{JobState.SUCCEEDED}'", Job.state.type)
+QUEUED = literal_column(f"'{JobState.QUEUED}'", Job.c.state.type)
+RUNNING = literal_column(f"'{JobState.RUNNING}'", Job.c.state.type)
+HELD = literal_column(f"'{JobState.HELD}'", Job.c.state.type)
+SUCCEEDED = literal_column(f"'{JobState.SUCCEEDED}'", Job.c.state.type)
 
 # The columns that `write_job` and `lock_job` return.
 _RETURNED = tuple(
-    Job.__table__.c[name]
+    Job.c[name]
     for name in (
         *("id", "attempt", "worker", "tries", "retry_attempts"),
         *("cancel_requested_at", "cancel_requested_by", "cancel_reason", "cancel_grace_s"),
@@ -48,26 +48,26 @@ _RETURNED = tuple(
 FENCE_JOB: BindParameter[int] = bindparam("fence_job")
 FENCE_ATTEMPT: BindParameter[int] = bindparam("fence_attempt")
 # True while the attempt holds its job.
-FENCE_HOLDS = and_(Job.id == FENCE_JOB, Job.attempt == FENCE_ATTEMPT, Job.state == RUNNING)
+FENCE_HOLDS = and_(Job.c.id == FENCE_JOB, Job.c.attempt == FENCE_ATTEMPT, Job.c.state == RUNNING)
 # The default statements of `write_job` and `write_attempt`. Other modules add values to them.
 UPDATE_JOB = update(Job).where(FENCE_HOLDS).returning(*_RETURNED)
 UPDATE_ATTEMPT = (
     update(Attempt)
-    .where(Attempt.job_id == FENCE_JOB, Attempt.number == FENCE_ATTEMPT)
-    .returning(Attempt.worker, Attempt.host)
+    .where(Attempt.c.job_id == FENCE_JOB, Attempt.c.number == FENCE_ATTEMPT)
+    .returning(Attempt.c.worker, Attempt.c.host)
 )
 # With `key_share`, other transactions may still insert rows that refer to the job, such as events.
 _LOCK_JOB = select(*_RETURNED).where(FENCE_HOLDS).with_for_update(key_share=True)
-_SHARE_JOB = select(Job.id).where(FENCE_HOLDS).with_for_update(read=True)
+_SHARE_JOB = select(Job.c.id).where(FENCE_HOLDS).with_for_update(read=True)
 
 
-def unindexed(job: type[Job] = Job) -> ColumnElement[JobState]:
+def unindexed(state: ColumnElement[JobState] = Job.c.state) -> ColumnElement[JobState]:
     """A job's state, written so that the planner cannot use a plain index on the state.
 
     For a query that should find the job in another way. The statistics of the planner may be old
     and say that few jobs have a state. It would then read all jobs with that state.
     """
-    return func.coalesce(job.state, literal_column("''"))
+    return func.coalesce(state, literal_column("''"))
 
 
 def queued() -> ColumnElement[bool]:

@@ -83,7 +83,7 @@ def never_runs(
         start may be able to.
     """
     with database.read() as connection:
-        known = select(*Worker.__table__.c).where(Worker.seen_at >= later(now(), -within_s))
+        known = select(Worker).where(Worker.c.seen_at >= later(now(), -within_s))
         workers = connection.execute(known).all()
     fleet = Fleet(workers)
     if not workers or fleet.fitting(queue, gpus):

@@ -109,7 +109,7 @@ def _insert_job(dialect: str) -> ReturningInsert[str, int]:
     SQLAlchemy compiles it only once, because it has one row, and still sends many rows together.
     """
     statement = insert_for(dialect, Job).values(submitted_at=now()).on_conflict_do_nothing()
-    return statement.returning(Job.uid, Job.id)
+    return statement.returning(Job.c.uid, Job.c.id)
 
 
 def _tag(connection: Connection, tags: Mapping[int, Mapping[str, str]]) -> None:
@@ -152,8 +152,8 @@ def row_of(new: NewJob) -> dict[str, Any]:
 def _known_ids(connection: Connection, new_jobs: Sequence[NewJob]) -> dict[str, int]:
     """Ids of existing jobs with the uid or the key of a new job, by the uid of the new job."""
     keys = [new.key for new in new_jobs if new.key is not None]
-    same = [Job.uid.in_([new.uid for new in new_jobs]), *([Job.key.in_(keys)] if keys else [])]
-    wanted = select(Job.uid, Job.key, Job.id).where(or_(*same)).order_by(Job.id)
+    same = [Job.c.uid.in_([new.uid for new in new_jobs]), *([Job.c.key.in_(keys)] if keys else [])]
+    wanted = select(Job.c.uid, Job.c.key, Job.c.id).where(or_(*same)).order_by(Job.c.id)
     rows = connection.execute(wanted).all()
     found: dict[str, int] = {}
     for new in new_jobs:
@@ -166,7 +166,7 @@ def _known_ids(connection: Connection, new_jobs: Sequence[NewJob]) -> dict[str, 
 def _require_job(connection: Connection, job_id: int | None) -> None:
     if job_id is None:
         return
-    if connection.scalar(select(Job.id).where(Job.id == job_id)) is None:
+    if connection.scalar(select(Job.c.id).where(Job.c.id == job_id)) is None:
         raise JobNotFound(job_id)
 
 

@@ -48,11 +48,11 @@ def log_places(database: Database, job_id: int) -> list[LogPlace]:
         JobNotFound: no job has this id.
     """
     with database.read() as connection:
-        uid = connection.scalar(select(Job.uid).where(Job.id == job_id))
+        uid = connection.scalar(select(Job.c.uid).where(Job.c.id == job_id))
         if uid is None:
             raise JobNotFound(job_id)
-        wanted = select(Attempt.number, Attempt.host, Attempt.ended_at)
-        ordered = wanted.where(Attempt.job_id == job_id).order_by(Attempt.number)
+        wanted = select(Attempt.c.number, Attempt.c.host, Attempt.c.ended_at)
+        ordered = wanted.where(Attempt.c.job_id == job_id).order_by(Attempt.c.number)
         attempts = connection.execute(ordered).all()
     return [
         LogPlace(
@@ -76,18 +76,20 @@ def log_chunks(
         attempt: the number of the attempt.
         after_number: only chunks with a greater number.
     """
-    wanted = select(Chunk.number, Chunk.start, Chunk.data).where(
-        Chunk.job_id == job_id, Chunk.attempt == attempt, Chunk.number > after_number
+    wanted = select(Chunk.c.number, Chunk.c.start, Chunk.c.data).where(
+        Chunk.c.job_id == job_id, Chunk.c.attempt == attempt, Chunk.c.number > after_number
     )
     with database.read() as connection:
-        rows = connection.execute(wanted.order_by(Chunk.number)).all()
+        rows = connection.execute(wanted.order_by(Chunk.c.number)).all()
     return [LogChunkRow(row.number, row.start, bytes(row.data)) for row in rows]
 
 
 def last_lines(connection: Connection, fence: Fence) -> list[str]:
     """The last lines of an attempt's log in the database; an empty list when it has no chunk."""
-    of_attempt = [Chunk.job_id == fence.job_id, Chunk.attempt == fence.attempt]
-    newest = select(Chunk.data).where(*of_attempt).order_by(Chunk.number.desc()).limit(LAST_CHUNKS)
+    of_attempt = [Chunk.c.job_id == fence.job_id, Chunk.c.attempt == fence.attempt]
+    newest = (
+        select(Chunk.c.data).where(*of_attempt).order_by(Chunk.c.number.desc()).limit(LAST_CHUNKS)
+    )
     data = b"".join(bytes(chunk) for chunk in reversed(connection.scalars(newest).all()))
     return lines_of(data[-LAST_BYTES:])
 
@@ -110,9 +112,9 @@ def forget_logs(database: Database, older_than_s: float) -> int:
 
 def forgettable(older_than_s: float) -> ColumnElement[bool]:
     """Whether a chunk belongs to an attempt that ended more than so many seconds ago."""
-    of_attempt = [Attempt.job_id == Chunk.job_id, Attempt.number == Chunk.attempt]
+    of_attempt = [Attempt.c.job_id == Chunk.c.job_id, Attempt.c.number == Chunk.c.attempt]
     limit = later(now(), -older_than_s)
-    still_needed = or_(Attempt.ended_at.is_(None), Attempt.ended_at >= limit)
-    # Every chunk is older than the end of its attempt. So the condition on `Chunk.at` excludes no
+    still_needed = or_(Attempt.c.ended_at.is_(None), Attempt.c.ended_at >= limit)
+    # Every chunk is older than the end of its attempt. So the condition on `at` excludes no
     # chunk wrongly, and the index on it finds the few old chunks fast.
-    return and_(Chunk.at < limit, ~exists().where(*of_attempt, still_needed))
+    return and_(Chunk.c.at < limit, ~exists().where(*of_attempt, still_needed))

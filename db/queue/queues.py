@@ -26,8 +26,8 @@ from fornada.db.store.upsert import insert_for
 from fornada.db.timestamps import iso
 
 # Built only once: see `fornada.db.queue.fences`.
-_RULES = select(Queue.name, Queue.paused, Queue.max_running).where(
-    Queue.name.in_(bindparam("names", expanding=True))
+_RULES = select(Queue.c.name, Queue.c.paused, Queue.c.max_running).where(
+    Queue.c.name.in_(bindparam("names", expanding=True))
 )
 
 
@@ -70,13 +70,15 @@ def overfull(connection: Connection, name: str) -> bool:
 
     The queue's row is locked until the claim commits, so claims from a limited queue take turns.
     """
-    limit = connection.scalar(select(Queue.max_running).where(Queue.name == name).with_for_update())
+    limit = connection.scalar(
+        select(Queue.c.max_running).where(Queue.c.name == name).with_for_update()
+    )
     return limit is not None and running_in(connection, [name]).get(name, 0) > limit
 
 
 def waiting() -> CompoundSelect[str]:
     """Names of the queues that have queued jobs, each name once."""
-    return union(_names(Job.not_before.is_(None)), _names(Job.not_before.is_not(None)))
+    return union(_names(Job.c.not_before.is_(None)), _names(Job.c.not_before.is_not(None)))
 
 
 def _names(which: ColumnElement[bool]) -> Select[str]:
@@ -84,17 +86,19 @@ def _names(which: ColumnElement[bool]) -> Select[str]:
 
     A recursive query jumps from each name to the next one, with one index look-up for each queue.
     """
-    first = select(Job.queue).where(queued(), which).order_by(Job.queue).limit(1)
+    first = select(Job.c.queue).where(queued(), which).order_by(Job.c.queue).limit(1)
     names = select(first.scalar_subquery().label("name")).cte(recursive=True)
-    following = first.where(Job.queue > names.c.name).scalar_subquery()
+    following = first.where(Job.c.queue > names.c.name).scalar_subquery()
     names = names.union_all(select(following).where(names.c.name.is_not(None)))
     return select(names.c.name).where(names.c.name.is_not(None))
 
 
 def running_in(connection: Connection, names: Sequence[str]) -> dict[str, int]:
     """How many jobs run, by queue, without the queues in which no job runs."""
-    counted = select(Job.queue, func.count()).where(Job.state == RUNNING, Job.queue.in_(names))
-    return dict(connection.execute(counted.group_by(Job.queue)).all())
+    counted = select(Job.c.queue, func.count()).where(
+        Job.c.state == RUNNING, Job.c.queue.in_(names)
+    )
+    return dict(connection.execute(counted.group_by(Job.c.queue)).all())
 
 
 def ls(database: Database, within_s: float) -> list[QueueAnswer]:
@@ -107,7 +111,7 @@ def ls(database: Database, within_s: float) -> list[QueueAnswer]:
         One document for each queue, sorted by name.
     """
     with database.read() as connection:
-        rules = {rule.name: rule for rule in connection.execute(select(*Queue.__table__.c))}
+        rules = {rule.name: rule for rule in connection.execute(select(Queue))}
         counts = _counts(connection)
         workers = heard_of(connection, within_s)
     serving = [name for worker in workers for name in worker.queues]
@@ -157,8 +161,10 @@ def set_max_running(database: Database, name: str, count: int | None, actor: str
 
 
 def _counts(connection: Connection) -> dict[tuple[str, JobState], int]:
-    counted = select(Job.queue, Job.state, func.count()).where(Job.state.in_(sorted(LIVE_STATES)))
-    rows = connection.execute(counted.group_by(Job.queue, Job.state))
+    counted = select(Job.c.queue, Job.c.state, func.count()).where(
+        Job.c.state.in_(sorted(LIVE_STATES))
+    )
+    rows = connection.execute(counted.group_by(Job.c.queue, Job.c.state))
     return {(queue, state): count for queue, state, count in rows}
 
 

@@ -15,7 +15,7 @@ from fornada.db.store.tables import Job
 
 # The columns that `_locked_job` returns.
 _RETURNED = tuple(
-    Job.__table__.c[name]
+    Job.c[name]
     for name in (
         *("id", "state", "queue", "priority", "attempt", "held_by"),
         *("cancel_requested_at", "cancel_grace_s"),
@@ -209,7 +209,7 @@ def _locked_job(connection: Connection, job_id: int) -> Row[Any]:
     Raises:
         JobNotFound: no job has this id.
     """
-    wanted = select(*_RETURNED).where(Job.id == job_id).with_for_update()
+    wanted = select(*_RETURNED).where(Job.c.id == job_id).with_for_update()
     row = connection.execute(wanted).one_or_none()
     if row is None:
         raise JobNotFound(job_id)
@@ -240,8 +240,8 @@ def _ask_to_stop(
 
 def _top_priority(connection: Connection, job_id: int, queue: str) -> int:
     """The lowest priority with which a job comes before all queued jobs of a queue."""
-    others = [Job.state == QUEUED, Job.queue == queue, Job.id != job_id]
-    best = select(Job.priority, Job.id).where(*others).order_by(Job.priority.desc(), Job.id)
+    others = [Job.c.state == QUEUED, Job.c.queue == queue, Job.c.id != job_id]
+    best = select(Job.c.priority, Job.c.id).where(*others).order_by(Job.c.priority.desc(), Job.c.id)
     first = connection.execute(best.limit(1)).one_or_none()
     if first is None:
         return _LOWEST_PRIORITY
@@ -251,4 +251,4 @@ def _top_priority(connection: Connection, job_id: int, queue: str) -> int:
 
 
 def _write(connection: Connection, job_id: int, **values: Any) -> None:
-    connection.execute(update(Job).where(Job.id == job_id).values(values))
+    connection.execute(update(Job).where(Job.c.id == job_id).values(values))

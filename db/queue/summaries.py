@@ -37,8 +37,8 @@ class Summary:
 
 
 # Built only once: see `fornada.db.queue.fences`.
-_COLUMNS = (MetricSummary.__table__.c[name] for name in ("name", *Summary.__dataclass_fields__))
-_SUMMARIES = select(*_COLUMNS).where(MetricSummary.job_id == bindparam("of_job"))
+_COLUMNS = (MetricSummary.c[name] for name in ("name", *Summary.__dataclass_fields__))
+_SUMMARIES = select(*_COLUMNS).where(MetricSummary.c.job_id == bindparam("of_job"))
 
 
 def add(connection: Connection, job_id: int, epochs: Iterable[Recorded]) -> None:
@@ -55,8 +55,12 @@ def add(connection: Connection, job_id: int, epochs: Iterable[Recorded]) -> None
 
 def rebuild(connection: Connection, job_id: int) -> None:
     """Compute a job's summaries again from its epochs, after epochs were deleted."""
-    connection.execute(delete(MetricSummary).where(MetricSummary.job_id == job_id))
-    left = select(Epoch.number, Epoch.metrics).where(Epoch.job_id == job_id).order_by(Epoch.number)
+    connection.execute(delete(MetricSummary).where(MetricSummary.c.job_id == job_id))
+    left = (
+        select(Epoch.c.number, Epoch.c.metrics)
+        .where(Epoch.c.job_id == job_id)
+        .order_by(Epoch.c.number)
+    )
     add(connection, job_id, [(row.number, row.metrics) for row in connection.execute(left)])
 
 

@@ -42,21 +42,21 @@ def take(database: Database, holder: str, ttl_s: float) -> bool:
     """
     with database.begin() as connection:
         first = {"id": _ROW, "holder": holder, "held_until": later(now(), ttl_s), "beat_at": now()}
-        may_take = or_(UpkeepTurn.holder == holder, UpkeepTurn.held_until < now())
-        after_gap = UpkeepTurn.beat_at < later(now(), -ttl_s)
+        may_take = or_(UpkeepTurn.c.holder == holder, UpkeepTurn.c.held_until < now())
+        after_gap = UpkeepTurn.c.beat_at < later(now(), -ttl_s)
         taken = (
             insert_for(connection.dialect.name, UpkeepTurn)
             .values(first)
             .on_conflict_do_update(
                 index_elements=["id"],
                 set_={
-                    "holder": _if(may_take, holder, UpkeepTurn.holder),
-                    "held_until": _if(may_take, later(now(), ttl_s), UpkeepTurn.held_until),
+                    "holder": _if(may_take, holder, UpkeepTurn.c.holder),
+                    "held_until": _if(may_take, later(now(), ttl_s), UpkeepTurn.c.held_until),
                     "beat_at": now(),
-                    "resumed_at": _if(after_gap, now(), UpkeepTurn.resumed_at),
+                    "resumed_at": _if(after_gap, now(), UpkeepTurn.c.resumed_at),
                 },
             )
-            .returning(UpkeepTurn.holder)
+            .returning(UpkeepTurn.c.holder)
         )
         return bool(connection.scalar(taken) == holder)
 
@@ -80,7 +80,7 @@ def ready_in(queue: str, most: int) -> list[Select[int]]:
     The first query is for jobs without `not_before`, the second one for jobs whose `not_before` is
     over.
     """
-    of_queue = select(Job.id).where(Job.queue == queue).limit(most)
+    of_queue = select(Job.c.id).where(Job.c.queue == queue).limit(most)
     return [of_queue.where(AT_ONCE), of_queue.where(TIME_HAS_COME)]
 
 

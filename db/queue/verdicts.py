@@ -64,12 +64,14 @@ _LARGEST_EXPONENT = 20
 
 # Built only once: see `fornada.db.queue.fences`.
 _END_ATTEMPT = UPDATE_ATTEMPT.values(ended_at=now())
-_END_JOB = UPDATE_JOB.values(finished_at=now(), duration_s=seconds_between(Job.started_at, now()))
+_END_JOB = UPDATE_JOB.values(finished_at=now(), duration_s=seconds_between(Job.c.started_at, now()))
 _PAUSE_S = bindparam("pause_s", type_=Float())
 # A null pause makes `not_before` null.
 _REQUEUE_JOB = UPDATE_JOB.values(not_before=later(now(), _PAUSE_S))
-_HAS_STARTED = select(Attempt.number).where(
-    Attempt.job_id == FENCE_JOB, Attempt.number == FENCE_ATTEMPT, Attempt.started_at.is_not(None)
+_HAS_STARTED = select(Attempt.c.number).where(
+    Attempt.c.job_id == FENCE_JOB,
+    Attempt.c.number == FENCE_ATTEMPT,
+    Attempt.c.started_at.is_not(None),
 )
 _FORGET_BEST = update(Job).where(FENCE_HOLDS, _HAS_STARTED.exists()).values(best_columns(None))
 
@@ -232,9 +234,9 @@ def _state_after_same_verdict(
 ) -> JobState | None:
     """The job's state after its attempt ended with this outcome; None when it did not."""
     wanted = (
-        select(Attempt.outcome, Job.state, Job.attempt)
-        .join(Job, Job.id == Attempt.job_id)
-        .where(Attempt.job_id == fence.job_id, Attempt.number == fence.attempt)
+        select(Attempt.c.outcome, Job.c.state, Job.c.attempt)
+        .join(Job, Job.c.id == Attempt.c.job_id)
+        .where(Attempt.c.job_id == fence.job_id, Attempt.c.number == fence.attempt)
     )
     row = connection.execute(wanted).one_or_none()
     if row is None or row.outcome != outcome:

@@ -62,17 +62,17 @@ def register(
     may_replace: ColumnElement[bool] = true()
     if within_s is not None:
         may_replace = or_(
-            Worker.seen_at < later(now(), -within_s), Worker.state == WorkerState.GONE
+            Worker.c.seen_at < later(now(), -within_s), Worker.c.state == WorkerState.GONE
         )
     # The row may already be this worker's own: the answer to an earlier call may have been lost
     # after its commit.
     for host, pid in [(facts.host, facts.pid), *([instead_of] if instead_of else [])]:
-        may_replace = or_(may_replace, and_(Worker.host == host, Worker.pid == pid))
-    keep_drain = Worker.drain_requested_at >= later(now(), -begun_s)
+        may_replace = or_(may_replace, and_(Worker.c.host == host, Worker.c.pid == pid))
+    keep_drain = Worker.c.drain_requested_at >= later(now(), -begun_s)
     changed = {
         "started_at": now(),
-        "drain_requested_at": case((keep_drain, Worker.drain_requested_at)),
-        "drain_requested_by": case((keep_drain, Worker.drain_requested_by)),
+        "drain_requested_at": case((keep_drain, Worker.c.drain_requested_at)),
+        "drain_requested_by": case((keep_drain, Worker.c.drain_requested_by)),
     }
     return _write(database, facts, changed, may_replace) is not None
 
@@ -102,12 +102,12 @@ def request_drain(
             there is none.
     """
     with database.begin() as connection:
-        matches = or_(Worker.name == name_or_host, Worker.host == name_or_host)
+        matches = or_(Worker.c.name == name_or_host, Worker.c.host == name_or_host)
         rows = connection.execute(
-            select(Worker.name).where(matches, *_alive(within_s)).order_by(Worker.name)
+            select(Worker.c.name).where(matches, *_alive(within_s)).order_by(Worker.c.name)
         )
         names = [row.name for row in rows.all()]
-        not_asked = and_(Worker.name.in_(names), Worker.drain_requested_at.is_(None))
+        not_asked = and_(Worker.c.name.in_(names), Worker.c.drain_requested_at.is_(None))
         request = {"drain_requested_at": now(), "drain_requested_by": actor}
         connection.execute(update(Worker).where(not_asked).values(request))
         return names
@@ -116,7 +116,9 @@ def request_drain(
 def gone(database: Database, name: str) -> None:
     """Record that a worker has ended. Its row stays in the table."""
     with database.begin() as connection:
-        connection.execute(update(Worker).where(Worker.name == name).values(state=WorkerState.GONE))
+        connection.execute(
+            update(Worker).where(Worker.c.name == name).values(state=WorkerState.GONE)
+        )
 
 
 def alive(database: Database, within_s: float) -> list[WorkerAnswer]:
@@ -182,16 +184,16 @@ def has_gpu(slot: SlotAnswer) -> bool:
 
 def heard_of(connection: Connection, within_s: float) -> Sequence[Row[Any]]:
     """Rows of the workers that were seen within so many seconds, sorted by name."""
-    wanted = select(*Worker.__table__.c).where(*_alive(within_s))
-    return connection.execute(wanted.order_by(Worker.name)).all()
+    wanted = select(Worker).where(*_alive(within_s))
+    return connection.execute(wanted.order_by(Worker.c.name)).all()
 
 
 def _alive(within_s: float) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return Worker.seen_at >= later(now(), -within_s), Worker.state != WorkerState.GONE
+    return Worker.c.seen_at >= later(now(), -within_s), Worker.c.state != WorkerState.GONE
 
 
 def _running(connection: Connection) -> Sequence[Row[int, str | None]]:
-    return connection.execute(select(Job.id, Job.worker).where(Job.state == RUNNING)).all()
+    return connection.execute(select(Job.c.id, Job.c.worker).where(Job.c.state == RUNNING)).all()
 
 
 def _write(
@@ -223,6 +225,6 @@ def _write(
             insert_for(connection.dialect.name, Worker)
             .values(row)
             .on_conflict_do_update(index_elements=["name"], set_={**values, **changed}, where=where)
-            .returning(Worker.drain_requested_at)
+            .returning(Worker.c.drain_requested_at)
         )
         return connection.execute(written).one_or_none()

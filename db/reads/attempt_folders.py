@@ -15,17 +15,19 @@ LATEST = 20
 
 def hosts(database: Database, job_ids: Iterable[int]) -> dict[int, str]:
     """The host of each job's last attempt, without the jobs that have no attempt."""
-    wanted = select(Attempt.job_id, Attempt.host).where(Attempt.job_id.in_(list(job_ids)))
+    wanted = select(Attempt.c.job_id, Attempt.c.host).where(Attempt.c.job_id.in_(list(job_ids)))
     with database.read() as connection:
-        rows = connection.execute(wanted.order_by(Attempt.job_id, Attempt.number)).all()
+        rows = connection.execute(wanted.order_by(Attempt.c.job_id, Attempt.c.number)).all()
     return {row.job_id: row.host for row in rows}
 
 
 def folders_of(database: Database, host: str) -> list[str]:
     """URIs of the folders of the last `LATEST` attempts that ended on a host, newest first."""
-    ended = (Attempt.host == host, Attempt.ended_at.is_not(None))
-    wanted = select(Job.uid, Attempt.number).join(Job, Job.id == Attempt.job_id).where(*ended)
-    latest = wanted.order_by(Attempt.job_id.desc(), Attempt.number.desc()).limit(LATEST)
+    ended = (Attempt.c.host == host, Attempt.c.ended_at.is_not(None))
+    wanted = (
+        select(Job.c.uid, Attempt.c.number).join(Job, Job.c.id == Attempt.c.job_id).where(*ended)
+    )
+    latest = wanted.order_by(Attempt.c.job_id.desc(), Attempt.c.number.desc()).limit(LATEST)
     with database.read() as connection:
         rows = connection.execute(latest).all()
     return [FOLDER.format(uid=row.uid, attempt=row.number) for row in rows]

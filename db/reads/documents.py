@@ -25,12 +25,12 @@ def job(database: Database, job_id: int) -> JobAnswer:
     with database.read() as connection:
         row = _row(connection, job_id)
         attempts = connection.execute(
-            select(*Attempt.__table__.c).where(Attempt.job_id == job_id).order_by(Attempt.number)
+            select(Attempt).where(Attempt.c.job_id == job_id).order_by(Attempt.c.number)
         ).all()
         after = connection.scalars(
-            select(Dependency.needs_id)
-            .where(Dependency.job_id == job_id)
-            .order_by(Dependency.needs_id)
+            select(Dependency.c.needs_id)
+            .where(Dependency.c.job_id == job_id)
+            .order_by(Dependency.c.needs_id)
         ).all()
         document = {
             **_submitted(row),
@@ -49,8 +49,10 @@ def job(database: Database, job_id: int) -> JobAnswer:
 def tags_of(connection: Connection, job_ids: Sequence[int]) -> dict[int, dict[str, str]]:
     """The tags of each job, by name, without the jobs that have no tag."""
     tags: dict[int, dict[str, str]] = {}
-    wanted = select(JobTag.job_id, JobTag.name, JobTag.value).where(JobTag.job_id.in_(job_ids))
-    for job_id, name, value in connection.execute(wanted.order_by(JobTag.name)):
+    wanted = select(JobTag.c.job_id, JobTag.c.name, JobTag.c.value).where(
+        JobTag.c.job_id.in_(job_ids)
+    )
+    for job_id, name, value in connection.execute(wanted.order_by(JobTag.c.name)):
         tags.setdefault(job_id, {})[name] = value
     return tags
 
@@ -63,8 +65,8 @@ def metrics_of(
     A `last` of NaN is "NaN". When all values are NaN, `min` and `max` are null.
     """
     metrics: dict[int, dict[str, MetricAnswer]] = {}
-    wanted = select(*MetricSummary.__table__.c).where(MetricSummary.job_id.in_(job_ids))
-    for row in connection.execute(wanted.order_by(MetricSummary.name)):
+    wanted = select(MetricSummary).where(MetricSummary.c.job_id.in_(job_ids))
+    for row in connection.execute(wanted.order_by(MetricSummary.c.name)):
         last = float("nan") if row.last is None else row.last
         values: MetricAnswer = {
             "last": plain(last),
@@ -96,7 +98,7 @@ def failure_of(row: Row[Any]) -> FailureAnswer | None:
 
 
 def _row(connection: Connection, job_id: int) -> Row[Any]:
-    row = connection.execute(select(*Job.__table__.c).where(Job.id == job_id)).one_or_none()
+    row = connection.execute(select(Job).where(Job.c.id == job_id)).one_or_none()
     if row is None:
         raise JobNotFound(job_id)
     return row
@@ -190,8 +192,8 @@ def _execution(attempt: Row[Any]) -> dict[str, Any]:
 
 
 def _artifacts(connection: Connection, job_id: int) -> list[ArtifactAnswer]:
-    columns = Artifact.__table__.c
+    columns = Artifact.c
     wanted = select(columns.attempt, columns.kind, columns.uri, columns.bytes, columns.sha256)
-    ordered = wanted.where(Artifact.job_id == job_id).order_by(columns.attempt, columns.uri)
+    ordered = wanted.where(Artifact.c.job_id == job_id).order_by(columns.attempt, columns.uri)
     rows = connection.execute(ordered).mappings()
     return [cast(ArtifactAnswer, dict(row)) for row in rows]

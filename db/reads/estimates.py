@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select
-from sqlalchemy.orm import aliased
 
 from fornada.db.queue.fences import SUCCEEDED
 from fornada.db.queue.fleet import NEEDS_GPU, FleetSlot
@@ -25,7 +24,7 @@ MOST_LIKE_IT = 20
 # How many of the last jobs of a name are searched for jobs that succeeded.
 MOST_OF_A_NAME = 100
 # The waiting job for which similar jobs are looked up.
-_ONE = aliased(Job, name="one")
+_ONE = Job.alias("one")
 # Duration of a job without history. Jobs behind it have no known start either.
 UNKNOWN = math.inf
 
@@ -51,15 +50,15 @@ def durations(connection: Connection, jobs: Sequence[Row[Any]]) -> Durations:
 
 def equal_specs(spec_hash: Any) -> Select[Any]:
     """Durations of the last jobs that succeeded with this spec."""
-    like_it = [Job.spec_hash == spec_hash, Job.state == SUCCEEDED]
-    last = select(Job.duration_s).where(*like_it).order_by(Job.id.desc()).limit(MOST_LIKE_IT)
+    like_it = [Job.c.spec_hash == spec_hash, Job.c.state == SUCCEEDED]
+    last = select(Job.c.duration_s).where(*like_it).order_by(Job.c.id.desc()).limit(MOST_LIKE_IT)
     return last.correlate(_ONE)
 
 
 def same_name(name: Any) -> Select[Any]:
     """Durations of the jobs that succeeded among the last jobs of this name."""
-    last = select(Job.duration_s, Job.state).where(Job.name == name).correlate(_ONE)
-    found = last.order_by(Job.id.desc()).limit(MOST_OF_A_NAME).subquery()
+    last = select(Job.c.duration_s, Job.c.state).where(Job.c.name == name).correlate(_ONE)
+    found = last.order_by(Job.c.id.desc()).limit(MOST_OF_A_NAME).subquery()
     return select(found.c.duration_s).where(found.c.state == JobState.SUCCEEDED)
 
 
@@ -156,8 +155,8 @@ def _averages(
         ids.setdefault(getattr(job, column), job.id)
     if not ids:
         return {}
-    value = getattr(_ONE, column)
+    value = getattr(_ONE.c, column)
     average = select(func.avg(last(value).subquery().c.duration_s)).scalar_subquery()
-    wanted = _ONE.id.in_(list(ids.values())[:MOST_JOBS])
+    wanted = _ONE.c.id.in_(list(ids.values())[:MOST_JOBS])
     rows = connection.execute(select(value, average).where(wanted))
     return {value: float(average) for value, average in rows if average is not None}

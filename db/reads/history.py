@@ -25,17 +25,17 @@ def epochs(database: Database, job_id: int, after: int = 0) -> list[EpochAnswer]
         JobNotFound: no job has this id.
     """
     with database.read() as connection:
-        if connection.scalar(select(Job.id).where(Job.id == job_id)) is None:
+        if connection.scalar(select(Job.c.id).where(Job.c.id == job_id)) is None:
             raise JobNotFound(job_id)
         wanted = select(
-            Epoch.number.label("epoch"),
-            Epoch.attempt,
-            Epoch.seconds,
-            Epoch.images_per_s,
-            Epoch.learning_rate,
-            Epoch.metrics,
-        ).where(Epoch.job_id == job_id, Epoch.number > after)
-        rows = connection.execute(wanted.order_by(Epoch.number)).mappings().all()
+            Epoch.c.number.label("epoch"),
+            Epoch.c.attempt,
+            Epoch.c.seconds,
+            Epoch.c.images_per_s,
+            Epoch.c.learning_rate,
+            Epoch.c.metrics,
+        ).where(Epoch.c.job_id == job_id, Epoch.c.number > after)
+        rows = connection.execute(wanted.order_by(Epoch.c.number)).mappings().all()
     return [cast(EpochAnswer, plain(row)) for row in rows]
 
 
@@ -46,10 +46,10 @@ def events(database: Database, job_id: int) -> list[EventAnswer]:
         JobNotFound: no job has this id.
     """
     with database.read() as connection:
-        if connection.scalar(select(Job.id).where(Job.id == job_id)) is None:
+        if connection.scalar(select(Job.c.id).where(Job.c.id == job_id)) is None:
             raise JobNotFound(job_id)
-        wanted = select(Event.at, Event.kind, Event.actor, Event.detail)
-        ordered = wanted.where(Event.job_id == job_id).order_by(Event.id)
+        wanted = select(Event.c.at, Event.c.kind, Event.c.actor, Event.c.detail)
+        ordered = wanted.where(Event.c.job_id == job_id).order_by(Event.c.id)
         rows = connection.execute(ordered).all()
     return [
         {"at": iso(row.at), "kind": row.kind, "actor": row.actor, "detail": row.detail}
@@ -64,7 +64,7 @@ def state(database: Database, job_id: int) -> JobState:
         JobNotFound: no job has this id.
     """
     with database.read() as connection:
-        found = connection.scalar(select(Job.state).where(Job.id == job_id))
+        found = connection.scalar(select(Job.c.state).where(Job.c.id == job_id))
     if found is None:
         raise JobNotFound(job_id)
     return found
@@ -73,7 +73,7 @@ def state(database: Database, job_id: int) -> JobState:
 def has_key(database: Database, key: str) -> bool:
     """Whether a job has this key."""
     with database.read() as connection:
-        return connection.scalar(select(Job.id).where(Job.key == key)) is not None
+        return connection.scalar(select(Job.c.id).where(Job.c.key == key)) is not None
 
 
 def succeeded_like(
@@ -89,11 +89,11 @@ def succeeded_like(
     """
     wanted = last_equal(spec_hash, fingerprint)
     with database.read() as connection:
-        return connection.scalar(wanted if before is None else wanted.where(Job.id < before))
+        return connection.scalar(wanted if before is None else wanted.where(Job.c.id < before))
 
 
 def last_equal(spec_hash: str, fingerprint: str) -> Select[int]:
     """The query of `succeeded_like`."""
-    equal = [Job.spec_hash == spec_hash, Job.data_fingerprint == fingerprint]
-    succeeded = select(Job.id).where(*equal, Job.state == SUCCEEDED)
-    return succeeded.order_by(Job.id.desc()).limit(1)
+    equal = [Job.c.spec_hash == spec_hash, Job.c.data_fingerprint == fingerprint]
+    succeeded = select(Job.c.id).where(*equal, Job.c.state == SUCCEEDED)
+    return succeeded.order_by(Job.c.id.desc()).limit(1)

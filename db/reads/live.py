@@ -83,7 +83,7 @@ def waits(database: Database, job_id: int, *, within_s: float = WORKER_IS_GONE_S
         JobNotFound: no job has this id.
     """
     with database.read() as connection:
-        job = connection.execute(_chosen().where(Job.id == job_id)).one_or_none()
+        job = connection.execute(_chosen().where(Job.c.id == job_id)).one_or_none()
         if job is None:
             raise JobNotFound(job_id)
         if job.state not in (JobState.QUEUED, JobState.HELD):
@@ -135,38 +135,38 @@ def _jobs(connection: Connection, limit: int) -> list[Row[Any]]:
 
 def walks() -> tuple[Select[Any], Select[Any], Select[Any]]:
     """Queries for running, queued and held jobs. Each reads along an index, however many wait."""
-    by_priority = (Job.priority.desc(), Job.id)
+    by_priority = (Job.c.priority.desc(), Job.c.id)
     return (
-        _chosen().where(Job.state == RUNNING).order_by(*by_priority),
-        _chosen().where(Job.state == QUEUED).order_by(*by_priority),
-        _chosen().where(Job.state == HELD).order_by(Job.id),
+        _chosen().where(Job.c.state == RUNNING).order_by(*by_priority),
+        _chosen().where(Job.c.state == QUEUED).order_by(*by_priority),
+        _chosen().where(Job.c.state == HELD).order_by(Job.c.id),
     )
 
 
 def _chosen() -> Select[Any]:
     return select(
-        *(Job.__table__.c[name] for name in _COLUMNS),
-        Job.spec["fit"]["epochs"].as_integer().label("epochs"),
-        seconds_between(Job.started_at, now()).label("elapsed_s"),
-        func.coalesce(seconds_between(now(), Job.not_before), 0.0).label("due_in_s"),
+        *(Job.c[name] for name in _COLUMNS),
+        Job.c.spec["fit"]["epochs"].as_integer().label("epochs"),
+        seconds_between(Job.c.started_at, now()).label("elapsed_s"),
+        func.coalesce(seconds_between(now(), Job.c.not_before), 0.0).label("due_in_s"),
     )
 
 
 def _ahead_of(job: Row[Any]) -> Select[int]:
     earlier: ColumnElement[bool] = or_(
-        Job.priority > job.priority, and_(Job.priority == job.priority, Job.id < job.id)
+        Job.c.priority > job.priority, and_(Job.c.priority == job.priority, Job.c.id < job.id)
     )
-    return select(func.count()).where(ready(), Job.queue == job.queue, earlier)
+    return select(func.count()).where(ready(), Job.c.queue == job.queue, earlier)
 
 
 def _left(connection: Connection, running: Sequence[Row[Any]]) -> dict[int, float]:
     """Seconds left of each running job if it runs every epoch; early stopping may end it first."""
     # The ids are listed, because SQLite may otherwise read all epochs.
     pace = (
-        select(Epoch.job_id, func.avg(Epoch.seconds))
-        .join(Job, Job.id == Epoch.job_id)
-        .where(Epoch.job_id.in_([job.id for job in running]), Epoch.attempt == Job.attempt)
-        .group_by(Epoch.job_id)
+        select(Epoch.c.job_id, func.avg(Epoch.c.seconds))
+        .join(Job, Job.c.id == Epoch.c.job_id)
+        .where(Epoch.c.job_id.in_([job.id for job in running]), Epoch.c.attempt == Job.c.attempt)
+        .group_by(Epoch.c.job_id)
     )
     paces: dict[int, float] = dict(connection.execute(pace).all())
     return {

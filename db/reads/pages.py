@@ -54,8 +54,8 @@ class Sorting:
         if self.sort == TIME:
             return None
         if self.sort == DURATION:
-            return Job.__table__.c.duration_s
-        columns = MetricSummary.__table__.c
+            return Job.c.duration_s
+        columns = MetricSummary.c
         return columns.max if self.descending else columns.min
 
     @property
@@ -105,7 +105,7 @@ def page(  # noqa: PLR0913 - filters of one command
     cursor = _decoded(after, order) if after else None
     with database.read() as connection:
         few = None if order.sort == TIME and not tags else _few(connection, states, tags, name)
-        wanted += [] if few is None else [Job.id.in_(few)]
+        wanted += [] if few is None else [Job.c.id.in_(few)]
         queries = with_value(order, cursor, few), without_value(order, cursor)
         # One row more than asked for, to know whether there is another page.
         found = _read(connection, queries, wanted, limit + 1)
@@ -126,21 +126,21 @@ def with_value(
     Returns:
         None when the page before has already ended behind these jobs.
     """
-    value, job_id = order.value, Job.__table__.c.id
+    value, job_id = order.value, Job.c.id
     if value is None:
-        query = select(*Job.__table__.c).order_by(_directed(job_id, order.descending))
+        query = select(Job).order_by(_directed(job_id, order.descending))
         return query if cursor is None else query.where(_past(order, (job_id,), cursor[1:]))
     if cursor is not None and cursor[0] is None:
         return None
     if order.metric and few is not None:
         # Look up the value of each job, and do not read along the values of all jobs.
         value = select(value).where(*_of_job(order)).scalar_subquery()
-    chosen = select(*Job.__table__.c, value.label("sorted")).where(value.is_not(None))
+    chosen = select(*Job.c, value.label("sorted")).where(value.is_not(None))
     if order.metric and few is None:
         # Sort by the id in the index of the metric, so that this index gives value and id in order.
-        job_id = MetricSummary.__table__.c.job_id
-        joined = chosen.join(MetricSummary, Job.id == job_id)
-        chosen = joined.where(MetricSummary.name == order.metric)
+        job_id = MetricSummary.c.job_id
+        joined = chosen.join(MetricSummary, Job.c.id == job_id)
+        chosen = joined.where(MetricSummary.c.name == order.metric)
     keys = (value, job_id)
     query = chosen.order_by(*(_directed(key, order.descending) for key in keys))
     return query if cursor is None else query.where(_past(order, keys, cursor))
@@ -160,14 +160,14 @@ def without_value(order: Sorting, cursor: Cursor | None) -> Select[Any] | None:
         lacks = ~exists().where(*_of_job(order), value.is_not(None))
     # The value is null in all these rows. Sorting by it changes nothing, but lets the planner use
     # the index.
-    keys = [Job.id.desc()] if order.metric else [value.desc(), Job.id.desc()]
-    query = select(*Job.__table__.c).where(lacks).order_by(*keys)
+    keys = [Job.c.id.desc()] if order.metric else [value.desc(), Job.c.id.desc()]
+    query = select(Job).where(lacks).order_by(*keys)
     cursor_is_here = cursor is not None and cursor[0] is None
-    return query.where(Job.id < cursor[1]) if cursor and cursor_is_here else query
+    return query.where(Job.c.id < cursor[1]) if cursor and cursor_is_here else query
 
 
 def _of_job(order: Sorting) -> tuple[ColumnElement[bool], ...]:
-    return MetricSummary.job_id == Job.id, MetricSummary.name == order.metric
+    return MetricSummary.c.job_id == Job.c.id, MetricSummary.c.name == order.metric
 
 
 def _read(
@@ -195,11 +195,11 @@ def _few(
 ) -> Sequence[int] | None:
     """Ids of the jobs that match the first filter with at most `FEW` matches; None without one."""
     queries = [
-        select(JobTag.job_id).where(JobTag.name == tag, JobTag.value == value)
+        select(JobTag.c.job_id).where(JobTag.c.name == tag, JobTag.c.value == value)
         for tag, value in (tags or {}).items()
     ]
-    queries += [select(Job.id).where(Job.name == name)] if name and "*" not in name else []
-    queries += [select(Job.id).where(Job.state.in_(states))] if states else []
+    queries += [select(Job.c.id).where(Job.c.name == name)] if name and "*" not in name else []
+    queries += [select(Job.c.id).where(Job.c.state.in_(states))] if states else []
     for query in queries:
         ids = connection.scalars(query.limit(FEW + 1)).all()
         if len(ids) <= FEW:
@@ -228,16 +228,16 @@ def filters(
     """The conditions for the filters of `page`."""
     found: list[ColumnElement[bool]] = []
     if states:
-        found.append(Job.state.in_(states))
+        found.append(Job.c.state.in_(states))
     if name and "*" in name:
         pattern = name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        found.append(Job.name.like(pattern.replace("*", "%"), escape="\\"))
+        found.append(Job.c.name.like(pattern.replace("*", "%"), escape="\\"))
     elif name:
-        found.append(Job.name == name)
+        found.append(Job.c.name == name)
     if since:
-        found.append(Job.submitted_at >= since)
+        found.append(Job.c.submitted_at >= since)
     for tag, value in (tags or {}).items():
-        carries = [JobTag.job_id == Job.id, JobTag.name == tag, JobTag.value == value]
+        carries = [JobTag.c.job_id == Job.c.id, JobTag.c.name == tag, JobTag.c.value == value]
         found.append(exists().where(*carries))
     return found
 

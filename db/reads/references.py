@@ -114,9 +114,9 @@ def refuse_range(reference: str) -> None:
 def _find(connection: Connection, reference: str) -> int:
     text = reference.strip().lower()
     if text == LAST:
-        wanted = select(Job.id).order_by(Job.id.desc()).limit(1)
+        wanted = select(Job.c.id).order_by(Job.c.id.desc()).limit(1)
     elif _ID.fullmatch(text):
-        wanted = select(Job.id).where(Job.id == int(text))
+        wanted = select(Job.c.id).where(Job.c.id == int(text))
     elif _UID_PREFIX.fullmatch(text):
         return _by_uid(connection, text)
     else:
@@ -129,9 +129,9 @@ def _find(connection: Connection, reference: str) -> int:
 
 def _by_uid(connection: Connection, prefix: str) -> int:
     wanted = (
-        select(Job.id, Job.uid)
-        .where(Job.uid >= prefix, Job.uid < prefix + _AFTER_HEX)
-        .order_by(Job.uid)
+        select(Job.c.id, Job.c.uid)
+        .where(Job.c.uid >= prefix, Job.c.uid < prefix + _AFTER_HEX)
+        .order_by(Job.c.uid)
         .limit(_CANDIDATES)
     )
     jobs = connection.execute(wanted).all()
@@ -144,7 +144,7 @@ def _by_uid(connection: Connection, prefix: str) -> int:
 
 
 def _between(connection: Connection, reference: str, first: int, last: int) -> list[int]:
-    wanted = select(Job.id).where(Job.id.between(first, last)).order_by(Job.id)
+    wanted = select(Job.c.id).where(Job.c.id.between(first, last)).order_by(Job.c.id)
     ids = list(connection.scalars(wanted))
     if not ids:
         raise JobNotFound(reference)

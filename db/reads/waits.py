@@ -53,7 +53,7 @@ def circumstances(
 ) -> Circumstances:
     """Read the circumstances of these live jobs and these workers."""
     held = [job.id for job in jobs if job.state is JobState.HELD]
-    rules = connection.execute(select(*Queue.__table__.c))
+    rules = connection.execute(select(Queue))
     return Circumstances(
         Fleet.taking(workers), {rule.name: rule for rule in rules}, unmet_of(connection, held)
     )

@@ -4,20 +4,22 @@ Only migrations import this module. A query does not need it, and SQLAlchemy imp
 dialects for conditions of an index, which would take each command 40 ms.
 """
 
+from typing import Any
+
 from sqlalchemy import ColumnElement, Index, text
 
-from fornada.db.store.tables import Base, Event, Job, JobTag, LogChunk, MetricSummary
+from fornada.db.store.tables import METADATA, Event, Job, JobTag, LogChunk, MetricSummary
 
 # Must be the same expression as `fornada.db.queue.fences.queued`, which says why it is so odd.
 _IS_QUEUED = "coalesce(state, '') = 'queued'"
 
 
-def _partial(name: str, *columns: ColumnElement[object], where: str) -> None:
+def _partial(name: str, *columns: ColumnElement[Any], where: str) -> None:
     """An index of those rows that match a condition."""
     Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
 
 
-_job, _summary = Job.__table__.c, MetricSummary.__table__.c
+_job, _summary = Job.c, MetricSummary.c
 
 # For the claim: it reads the best jobs of each queue and each value of `gpus`, and no other job,
 # however many wait.
@@ -41,12 +43,12 @@ Index("job_key", _job.key, unique=True)
 # Succeeded jobs by spec. It contains the state for the same reason as job_claim.
 _partial("job_spec_hash", _job.spec_hash, _job.state, _job.id, where="state = 'succeeded'")
 
-_tag, _event = JobTag.__table__.c, Event.__table__.c
+_tag, _event = JobTag.c, Event.c
 Index("job_tag_value", _tag.name, _tag.value, _tag.job_id)
 Index("metric_summary_min", _summary.name, _summary.min, _summary.job_id)
 Index("metric_summary_max", _summary.name, _summary.max, _summary.job_id)
 Index("event_job", _event.job_id, _event.id)
-Index("log_chunk_at", LogChunk.__table__.c.at)
+Index("log_chunk_at", LogChunk.c.at)
 
 # Tables and indexes: the whole schema.
-SCHEMA = Base.metadata
+SCHEMA = METADATA

@@ -9,17 +9,21 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
+    Column,
     Enum,
     ForeignKey,
     Integer,
     LargeBinary,
     MetaData,
+    Named,
+    Table,
     Text,
+    TypedColumns,
     false,
     text,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from fornada.db.clock import UtcDateTime
 from fornada.db.json_values import Float, Json, SafeText
@@ -46,297 +50,299 @@ _State = Enum(
 )
 _STATES = ", ".join(f"'{state}'" for state in JobState)
 
-
-class Base(DeclarativeBase):
-    """The base class of all tables."""
-
-    metadata = MetaData(naming_convention=_NAMES)
-    type_annotation_map = {  # noqa: RUF012 - as SQLAlchemy declares it
-        str: SafeText,
-        int: BigInteger,
-        float: Float,
-        datetime: UtcDateTime,
-        dict[str, Any]: Json,
-        list[Any]: Json,
-    }
+METADATA = MetaData(naming_convention=_NAMES)
 
 
-class Job(Base):
+class JobColumns(TypedColumns):
     """One accepted spec, its state and its results."""
 
-    __tablename__ = "job"
-
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
-    uid: Mapped[str] = mapped_column(_Uid, unique=True)
+    id: Named[int] = Column(_Id, primary_key=True)
+    uid: Named[str] = Column(_Uid, unique=True)
     # Chosen by the person who submits; no two jobs have the same key.
-    key: Mapped[str | None]
-    name: Mapped[str]
-    state: Mapped[JobState] = mapped_column(_State)
-    queue: Mapped[str]
+    key: Named[str | None] = Column(SafeText)
+    name: Named[str] = Column(SafeText)
+    state: Named[JobState] = Column(_State)
+    queue: Named[str] = Column(SafeText)
     # Jobs with a higher priority are claimed first.
-    priority: Mapped[int] = mapped_column(Integer)
+    priority: Named[int] = Column(Integer)
     # "auto", "0" or "1", from the spec.
-    gpus: Mapped[str]
-    spec: Mapped[dict[str, Any]]
-    spec_hash: Mapped[str]
-    seed: Mapped[int]
-    user: Mapped[str]
-    time_limit_s: Mapped[float | None]
-    retry_attempts: Mapped[int] = mapped_column(Integer)
+    gpus: Named[str] = Column(SafeText)
+    spec: Named[dict[str, Any]] = Column(Json)
+    spec_hash: Named[str] = Column(SafeText)
+    seed: Named[int] = Column(BigInteger)
+    user: Named[str] = Column(SafeText)
+    time_limit_s: Named[float | None] = Column(Float)
+    retry_attempts: Named[int] = Column(Integer)
     # The job whose last training state this job starts from.
-    continues_id: Mapped[int | None] = mapped_column(ForeignKey("job.id"))
+    continues_id: Named[int | None] = Column(_Id, ForeignKey("job.id"))
     # {classes, train, validation, test}: class names in order, then numbers of images.
-    data: Mapped[dict[str, Any] | None]
-    data_fingerprint: Mapped[str | None]
-    parameters: Mapped[int | None]
+    data: Named[dict[str, Any] | None] = Column(Json)
+    data_fingerprint: Named[str | None] = Column(SafeText)
+    parameters: Named[int | None] = Column(BigInteger)
 
-    submitted_at: Mapped[datetime]
+    submitted_at: Named[datetime] = Column(UtcDateTime)
     # No worker claims the job earlier. Before the first attempt a person set it; later it is the
     # end of the pause before a retry.
-    not_before: Mapped[datetime | None]
+    not_before: Named[datetime | None] = Column(UtcDateTime)
     # The person who held the job. Null in a held job that only waits for its dependencies.
-    held_by: Mapped[str | None]
+    held_by: Named[str | None] = Column(SafeText)
     # When the last attempt was claimed; null again while the job is queued for another one.
-    started_at: Mapped[datetime | None]
-    finished_at: Mapped[datetime | None]
+    started_at: Named[datetime | None] = Column(UtcDateTime)
+    finished_at: Named[datetime | None] = Column(UtcDateTime)
     # From started_at to finished_at.
-    duration_s: Mapped[float | None]
+    duration_s: Named[float | None] = Column(Float)
 
     # Number of the last attempt, 0 before the first claim. It is the fencing token: see
     # `fornada.db.queue.fences`.
-    attempt: Mapped[int] = mapped_column(Integer)
+    attempt: Named[int] = Column(Integer)
     # Attempts that crashed, were lost, or failed because of their host. Counted from 0 again when a
     # person retries the job.
-    tries: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    tries: Named[int] = Column(Integer, server_default=text("0"))
     # Host of the last attempt that `tries` counts.
-    avoid_host: Mapped[str | None]
+    avoid_host: Named[str | None] = Column(SafeText)
     # New attempts do not continue from the training states of attempts up to this number.
-    resume_after: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    worker: Mapped[str | None]
-    slot: Mapped[str | None]
-    lease_until: Mapped[datetime | None]
+    resume_after: Named[int] = Column(Integer, server_default=text("0"))
+    worker: Named[str | None] = Column(SafeText)
+    slot: Named[str | None] = Column(SafeText)
+    lease_until: Named[datetime | None] = Column(UtcDateTime)
     # The length of the lease that the last heartbeat asked for.
-    lease_s: Mapped[float | None]
-    cancel_requested_at: Mapped[datetime | None]
-    cancel_requested_by: Mapped[str | None]
-    cancel_reason: Mapped[str | None]
+    lease_s: Named[float | None] = Column(Float)
+    cancel_requested_at: Named[datetime | None] = Column(UtcDateTime)
+    cancel_requested_by: Named[str | None] = Column(SafeText)
+    cancel_reason: Named[str | None] = Column(SafeText)
     # Seconds that the trainer may take to stop: 0 kills it at once, null is the worker's default.
-    cancel_grace_s: Mapped[float | None]
+    cancel_grace_s: Named[float | None] = Column(Float)
 
-    epochs_run: Mapped[int] = mapped_column(Integer)
-    monitor: Mapped[str]
+    epochs_run: Named[int] = Column(Integer)
+    monitor: Named[str] = Column(SafeText)
     # "min" or "max".
-    monitor_mode: Mapped[str]
-    best_value: Mapped[float | None]
-    best_epoch: Mapped[int | None] = mapped_column(Integer)
-    best_uri: Mapped[str | None]
-    best_bytes: Mapped[int | None]
-    best_sha256: Mapped[str | None]
+    monitor_mode: Named[str] = Column(SafeText)
+    best_value: Named[float | None] = Column(Float)
+    best_epoch: Named[int | None] = Column(Integer)
+    best_uri: Named[str | None] = Column(SafeText)
+    best_bytes: Named[int | None] = Column(BigInteger)
+    best_sha256: Named[str | None] = Column(SafeText)
     # Results of the best model on the test set, as the trainer reports them.
-    test: Mapped[dict[str, Any] | None]
-    stop_reason: Mapped[str | None]
-    failure_code: Mapped[str | None]
-    failure_message: Mapped[str | None]
-
-    __table_args__ = (
-        CheckConstraint(f"state IN ({_STATES})", name="state_check"),
-        # SQLite would otherwise give the id of a deleted job to a new one.
-        {"sqlite_autoincrement": True},
-    )
+    test: Named[dict[str, Any] | None] = Column(Json)
+    stop_reason: Named[str | None] = Column(SafeText)
+    failure_code: Named[str | None] = Column(SafeText)
+    failure_message: Named[str | None] = Column(SafeText)
 
 
-class JobTag(Base):
+Job = Table(
+    "job",
+    METADATA,
+    JobColumns,
+    CheckConstraint(f"state IN ({_STATES})", name="state_check"),
+    # SQLite would otherwise give the id of a deleted job to a new one.
+    sqlite_autoincrement=True,
+)
+
+
+class JobTagColumns(TypedColumns):
     """A tag that a person put on a job."""
 
-    __tablename__ = "job_tag"
-
-    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
-    name: Mapped[str] = mapped_column(primary_key=True)
-    value: Mapped[str]
+    job_id: Named[int] = Column(_Id, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    name: Named[str] = Column(SafeText, primary_key=True)
+    value: Named[str] = Column(SafeText)
 
 
-class Dependency(Base):
+JobTag = Table("job_tag", METADATA, JobTagColumns)
+
+
+class DependencyColumns(TypedColumns):
     """Job `job_id` is held until job `needs_id` has succeeded."""
 
-    __tablename__ = "dependency"
-
-    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
-    needs_id: Mapped[int] = mapped_column(
-        ForeignKey("job.id", ondelete="CASCADE"), primary_key=True, index=True
+    job_id: Named[int] = Column(_Id, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    needs_id: Named[int] = Column(
+        _Id, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True, index=True
     )
     # True: it is enough that job `needs_id` ends, also without success.
-    any_end: Mapped[bool] = mapped_column(server_default=false())
+    any_end: Named[bool] = Column(Boolean, server_default=false())
 
 
-class Attempt(Base):
+Dependency = Table("dependency", METADATA, DependencyColumns)
+
+
+class AttemptColumns(TypedColumns):
     """One execution of a job by one worker."""
 
-    __tablename__ = "attempt"
-
-    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
-    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    worker: Mapped[str]
-    host: Mapped[str]
-    slot: Mapped[str]
-    claimed_at: Mapped[datetime]
+    job_id: Named[int] = Column(_Id, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    number: Named[int] = Column(Integer, primary_key=True, autoincrement=False)
+    worker: Named[str] = Column(SafeText)
+    host: Named[str] = Column(SafeText)
+    slot: Named[str] = Column(SafeText)
+    claimed_at: Named[datetime] = Column(UtcDateTime)
     # When the trainer had read the data and built the model.
-    started_at: Mapped[datetime | None]
-    ended_at: Mapped[datetime | None]
-    trainer_pid: Mapped[int | None]
-    device: Mapped[str | None]
-    backend: Mapped[str | None]
-    versions: Mapped[dict[str, Any] | None]
+    started_at: Named[datetime | None] = Column(UtcDateTime)
+    ended_at: Named[datetime | None] = Column(UtcDateTime)
+    trainer_pid: Named[int | None] = Column(BigInteger)
+    device: Named[str | None] = Column(SafeText)
+    backend: Named[str | None] = Column(SafeText)
+    versions: Named[dict[str, Any] | None] = Column(Json)
     # For an attempt that continued from a training state: its first epoch, and the batches of that
     # epoch that were trained before. Null for an attempt that began at the start.
-    resumed_epoch: Mapped[int | None] = mapped_column(Integer)
-    resumed_batch: Mapped[int | None] = mapped_column(Integer)
+    resumed_epoch: Named[int | None] = Column(Integer)
+    resumed_batch: Named[int | None] = Column(Integer)
     # Why its numbers may differ from those of a run that was never interrupted.
-    inexact: Mapped[str | None]
+    inexact: Named[str | None] = Column(SafeText)
     # "seeded" or "deterministic".
-    reproducibility: Mapped[str | None]
-    outcome: Mapped[str | None]
+    reproducibility: Named[str | None] = Column(SafeText)
+    outcome: Named[str | None] = Column(SafeText)
     # Exit status of the trainer process. A negative value is the signal that ended it.
-    exit_status: Mapped[int | None] = mapped_column(Integer)
-    failure_code: Mapped[str | None]
-    failure_message: Mapped[str | None]
-    traceback: Mapped[str | None]
+    exit_status: Named[int | None] = Column(Integer)
+    failure_code: Named[str | None] = Column(SafeText)
+    failure_message: Named[str | None] = Column(SafeText)
+    traceback: Named[str | None] = Column(SafeText)
 
 
-class Epoch(Base):
+Attempt = Table("attempt", METADATA, AttemptColumns)
+
+
+class EpochColumns(TypedColumns):
     """One epoch of a job, numbered from 1."""
 
-    __tablename__ = "epoch"
-
-    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
-    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    attempt: Mapped[int] = mapped_column(Integer)
+    job_id: Named[int] = Column(_Id, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    number: Named[int] = Column(Integer, primary_key=True, autoincrement=False)
+    attempt: Named[int] = Column(Integer)
     # Wall time, with validation, callbacks and saving.
-    seconds: Mapped[float]
-    images_per_s: Mapped[float]
-    learning_rate: Mapped[float | None]
-    metrics: Mapped[dict[str, Any]]
+    seconds: Named[float] = Column(Float)
+    images_per_s: Named[float] = Column(Float)
+    learning_rate: Named[float | None] = Column(Float)
+    metrics: Named[dict[str, Any]] = Column(Json)
 
 
-class MetricSummary(Base):
+Epoch = Table("epoch", METADATA, EpochColumns)
+
+
+class MetricSummaryColumns(TypedColumns):
     """Last, smallest and largest value of one metric over a job's epochs.
 
     `min` and `max` ignore NaN; they are null when all values were NaN. A `last` of NaN is null.
     """
 
-    __tablename__ = "metric_summary"
-
-    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
-    name: Mapped[str] = mapped_column(primary_key=True)
-    last: Mapped[float | None]
-    last_epoch: Mapped[int] = mapped_column(Integer)
-    min: Mapped[float | None]
-    min_epoch: Mapped[int | None] = mapped_column(Integer)
-    max: Mapped[float | None]
-    max_epoch: Mapped[int | None] = mapped_column(Integer)
+    job_id: Named[int] = Column(_Id, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    name: Named[str] = Column(SafeText, primary_key=True)
+    last: Named[float | None] = Column(Float)
+    last_epoch: Named[int] = Column(Integer)
+    min: Named[float | None] = Column(Float)
+    min_epoch: Named[int | None] = Column(Integer)
+    max: Named[float | None] = Column(Float)
+    max_epoch: Named[int | None] = Column(Integer)
 
 
-class Artifact(Base):
+MetricSummary = Table("metric_summary", METADATA, MetricSummaryColumns)
+
+
+class ArtifactColumns(TypedColumns):
     """A file or folder that an attempt left."""
 
-    __tablename__ = "artifact"
-
-    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
-    attempt: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    uri: Mapped[str] = mapped_column(primary_key=True)
-    kind: Mapped[str]
-    bytes: Mapped[int]
+    job_id: Named[int] = Column(_Id, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Named[int] = Column(Integer, primary_key=True, autoincrement=False)
+    uri: Named[str] = Column(SafeText, primary_key=True)
+    kind: Named[str] = Column(SafeText)
+    bytes: Named[int] = Column(BigInteger)
     # Null for a folder.
-    sha256: Mapped[str | None]
+    sha256: Named[str | None] = Column(SafeText)
 
 
-class Event(Base):
+Artifact = Table("artifact", METADATA, ArtifactColumns)
+
+
+class EventColumns(TypedColumns):
     """Something that happened to a job. The transaction that changes the job writes it."""
 
-    __tablename__ = "event"
-
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
-    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
-    at: Mapped[datetime]
-    kind: Mapped[str]
+    id: Named[int] = Column(_Id, primary_key=True)
+    job_id: Named[int] = Column(_Id, ForeignKey("job.id", ondelete="CASCADE"))
+    at: Named[datetime] = Column(UtcDateTime)
+    kind: Named[str] = Column(SafeText)
     # Who did it: user@host, a worker's name, or "upkeep". "job 41" when the end of job 41 did it.
-    actor: Mapped[str]
-    detail: Mapped[dict[str, Any] | None]
+    actor: Named[str] = Column(SafeText)
+    detail: Named[dict[str, Any] | None] = Column(Json)
 
 
-class LogChunk(Base):
+Event = Table("event", METADATA, EventColumns)
+
+
+class LogChunkColumns(TypedColumns):
     """A piece of a running job's log, for readers on other hosts."""
 
-    __tablename__ = "log_chunk"
-
-    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
-    attempt: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    at: Mapped[datetime]
+    job_id: Named[int] = Column(_Id, ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Named[int] = Column(Integer, primary_key=True, autoincrement=False)
+    number: Named[int] = Column(Integer, primary_key=True, autoincrement=False)
+    at: Named[datetime] = Column(UtcDateTime)
     # Offset of the first byte of `data` in the log, in bytes.
-    start: Mapped[int]
-    data: Mapped[bytes] = mapped_column(LargeBinary)
+    start: Named[int] = Column(BigInteger)
+    data: Named[bytes] = Column(LargeBinary)
 
     # Upkeep looks for old chunks at every beat.
 
 
-class Queue(Base):
+LogChunk = Table("log_chunk", METADATA, LogChunkColumns)
+
+
+class QueueColumns(TypedColumns):
     """A queue that a person paused or limited. A queue without a row is open and has no limit."""
 
-    __tablename__ = "queue"
-
-    name: Mapped[str] = mapped_column(primary_key=True)
-    paused: Mapped[bool]
-    max_running: Mapped[int | None] = mapped_column(Integer)
-    changed_at: Mapped[datetime | None]
-    changed_by: Mapped[str | None]
+    name: Named[str] = Column(SafeText, primary_key=True)
+    paused: Named[bool] = Column(Boolean)
+    max_running: Named[int | None] = Column(Integer)
+    changed_at: Named[datetime | None] = Column(UtcDateTime)
+    changed_by: Named[str | None] = Column(SafeText)
 
 
-class Worker(Base):
+Queue = Table("queue", METADATA, QueueColumns)
+
+
+class WorkerColumns(TypedColumns):
     """A worker as it described itself at its last beat."""
 
-    __tablename__ = "worker"
-
-    name: Mapped[str] = mapped_column(primary_key=True)
-    host: Mapped[str]
-    pid: Mapped[int]
+    name: Named[str] = Column(SafeText, primary_key=True)
+    host: Named[str] = Column(SafeText)
+    pid: Named[int] = Column(BigInteger)
     # [{name, ...}]: see `fornada.db.queue.workers.WorkerFacts`.
-    slots: Mapped[list[Any]]
-    queues: Mapped[list[Any]]
-    devices: Mapped[list[Any]]
-    versions: Mapped[dict[str, Any]]
-    state: Mapped[str]
-    started_at: Mapped[datetime]
-    seen_at: Mapped[datetime]
+    slots: Named[list[Any]] = Column(Json)
+    queues: Named[list[Any]] = Column(Json)
+    devices: Named[list[Any]] = Column(Json)
+    versions: Named[dict[str, Any]] = Column(Json)
+    state: Named[str] = Column(SafeText)
+    started_at: Named[datetime] = Column(UtcDateTime)
+    seen_at: Named[datetime] = Column(UtcDateTime)
     # When a person asked the worker to take no more jobs, save and end. Null again after a restart.
-    drain_requested_at: Mapped[datetime | None]
-    drain_requested_by: Mapped[str | None]
+    drain_requested_at: Named[datetime | None] = Column(UtcDateTime)
+    drain_requested_by: Named[str | None] = Column(SafeText)
 
 
-class Dataset(Base):
+Worker = Table("worker", METADATA, WorkerColumns)
+
+
+class DatasetColumns(TypedColumns):
     """A data set, identified by the fingerprint of its content."""
 
-    __tablename__ = "dataset"
-
-    fingerprint: Mapped[str] = mapped_column(primary_key=True)
-    uri: Mapped[str]
-    classes: Mapped[list[Any]]
+    fingerprint: Named[str] = Column(SafeText, primary_key=True)
+    uri: Named[str] = Column(SafeText)
+    classes: Named[list[Any]] = Column(Json)
     # {train, validation, test}: numbers of images in the split of the first job that read it.
-    counts: Mapped[dict[str, Any]]
-    first_seen_at: Mapped[datetime]
+    counts: Named[dict[str, Any]] = Column(Json)
+    first_seen_at: Named[datetime] = Column(UtcDateTime)
 
 
-class UpkeepTurn(Base):
+Dataset = Table("dataset", METADATA, DatasetColumns)
+
+
+class UpkeepTurnColumns(TypedColumns):
     """Its one row says which worker does the upkeep, and when a worker last asked to do it."""
 
-    __tablename__ = "upkeep"
-
-    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    holder: Mapped[str]
-    held_until: Mapped[datetime]
+    id: Named[int] = Column(Integer, primary_key=True, autoincrement=False)
+    holder: Named[str] = Column(SafeText)
+    held_until: Named[datetime] = Column(UtcDateTime)
     # Last beat of any worker. A long gap means that no worker could reach the database.
-    beat_at: Mapped[datetime]
+    beat_at: Named[datetime] = Column(UtcDateTime)
     # Time of the first beat after the last long gap.
-    resumed_at: Mapped[datetime | None]
+    resumed_at: Named[datetime | None] = Column(UtcDateTime)
     # The last check of held jobs stopped at this id. Null when it reached the end, and before the
     # first check.
-    settled_to: Mapped[int | None]
+    settled_to: Named[int | None] = Column(BigInteger)
+
+
+UpkeepTurn = Table("upkeep", METADATA, UpkeepTurnColumns)

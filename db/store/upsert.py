@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 
 from fornada.db.clock import now
-from fornada.db.store.tables import Base
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     Insert = PostgresqlInsert | SqliteInsert
 
 
-def insert_for(dialect: str, table: type[Base]) -> "Insert":
+def insert_for(dialect: str, table: Table[Any]) -> "Insert":
     """Create an INSERT that has `on_conflict_…` methods.
 
     Args:
@@ -38,7 +37,7 @@ def insert_for(dialect: str, table: type[Base]) -> "Insert":
 
 def upsert(
     connection: Connection,
-    table: type[Base],
+    table: Table[Any],
     rows: Sequence[Mapping[str, Any]],
     *,
     key: Iterable[str],
@@ -61,7 +60,7 @@ def upsert(
 
 
 def insert_new(
-    connection: Connection, table: type[Base], row: Mapping[str, Any], *, at: str
+    connection: Connection, table: Table[Any], row: Mapping[str, Any], *, at: str
 ) -> None:
     """Insert a row, unless a row with its key exists.
 
@@ -76,7 +75,7 @@ def insert_new(
 
 @cache
 def _upsert(
-    dialect: str, table: type[Base], columns: tuple[str, ...], key: tuple[str, ...]
+    dialect: str, table: Table[Any], columns: tuple[str, ...], key: tuple[str, ...]
 ) -> "Insert":
     statement = insert_for(dialect, table)
     values = {name: statement.excluded[name] for name in columns if name not in key}
@@ -84,5 +83,5 @@ def _upsert(
 
 
 @cache
-def _insert_new(dialect: str, table: type[Base], at: str) -> "Insert":
+def _insert_new(dialect: str, table: Table[Any], at: str) -> "Insert":
     return insert_for(dialect, table).values({at: now()}).on_conflict_do_nothing()

@@ -194,14 +194,14 @@ class Audit:
         """No job that nobody submitted, no worker that seems to live, no log kept too long."""
         with self._site.database.read() as connection:
             known = {part.uid for part in self._parts + self._references}
-            for uid in connection.scalars(select(Job.uid)):
+            for uid in connection.scalars(select(Job.c.uid)):
                 if uid not in known:
                     yield f"job {uid} was submitted by nobody"
-            for name, state in connection.execute(select(WorkerRow.name, WorkerRow.state)):
+            for name, state in connection.execute(select(WorkerRow.c.name, WorkerRow.c.state)):
                 if state != "gone":
                     yield f"worker {name} is {state}"
-            doubled = select(LogChunk.job_id).group_by(
-                LogChunk.job_id, LogChunk.attempt, LogChunk.start
+            doubled = select(LogChunk.c.job_id).group_by(
+                LogChunk.c.job_id, LogChunk.c.attempt, LogChunk.c.start
             )
             for job_id in connection.scalars(doubled.having(func.count() > 1)):
                 yield f"job {job_id} has two pieces of a log at one place"

@@ -301,7 +301,7 @@ class Chaos:
 
     def _ids(self, *states: JobState) -> list[int]:
         with self._site.database.read() as connection:
-            wanted = select(Job.id).where(Job.state.in_(states)).order_by(Job.id)
+            wanted = select(Job.c.id).where(Job.c.state.in_(states)).order_by(Job.c.id)
             return list(connection.scalars(wanted))
 
     def _all_ended(self) -> bool:

@@ -102,7 +102,7 @@ def test_a_submit_that_is_answered_for_is_one(
         job = site.wait(job_id)
         assert (job["state"], job["attempts"]) == ("succeeded", 1)
         with site.database.read() as connection:
-            assert list(connection.scalars(select(Job.id).where(Job.name == name))) == [job_id]
+            assert list(connection.scalars(select(Job.c.id).where(Job.c.name == name))) == [job_id]
 
 
 @pytest.mark.usefixtures("proxy")
@@ -120,7 +120,7 @@ def test_a_submit_whose_answer_is_lost_is_never_called_refused(
         told, why = command.communicate(timeout=60)
 
         with site.database.read() as connection:
-            (job_id,) = connection.scalars(select(Job.id).where(Job.name == name))
+            (job_id,) = connection.scalars(select(Job.c.id).where(Job.c.name == name))
         tell("cut AFTER the commit of its submission, and refused connections", site, job_id)
         if back:
             assert (command.returncode, told) == (0, f"{job_id}\n"), why

@@ -50,7 +50,7 @@ def push(site: Site, redis: RedisServer, *elements: str | bytes) -> None:
 def ids(site: Site) -> list[int]:
     """Every job there is."""
     with site.database.read() as connection:
-        return list(connection.scalars(select(Job.id).order_by(Job.id)))
+        return list(connection.scalars(select(Job.c.id).order_by(Job.c.id)))
 
 
 def test_r22_no_hostile_element_runs_code_changes_a_job_or_ends_a_worker(

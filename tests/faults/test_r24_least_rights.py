@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from redis.exceptions import NoPermissionError, ResponseError
 
-from fornada.db.store.tables import Base
+from fornada.db.store.tables import METADATA
 from tests.faults.house import NAME, House
 from tests.servers import RedisServer
 from tests.until import until
@@ -19,7 +19,7 @@ ALLOWED = {
     "worker": {"lpush", "brpop", "llen", "multi", "exec", "ping", "select"},
 }
 ALWAYS = {"auth", "hello", "reset", "quit"}
-TABLES = sorted([*Base.metadata.tables, "alembic_version"])
+TABLES = sorted([*METADATA.tables, "alembic_version"])
 RIGHTS = ("INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 # Beyond SELECT, which each role has on every table; of columns: on some of them.
 TABLE_RIGHTS: dict[str, dict[str, set[str]]] = {

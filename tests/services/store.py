@@ -23,7 +23,7 @@ from fornada.db.records import (
 )
 from fornada.db.states import AttemptOutcome, FailureCode, StopReason
 from fornada.db.store.session import Database
-from fornada.db.store.tables import Base, Job
+from fornada.db.store.tables import METADATA, Job
 
 _numbers = itertools.count(1)
 LEASE_S = 60.0
@@ -63,7 +63,7 @@ def add_many(database: Database, count: int) -> list[int]:
     """Submit jobs of mixed priorities in one transaction, and return their ids."""
     rows = [jobs.row_of(new_job(priority=number % 5)) for number in range(count)]
     with database.begin() as connection:
-        new = insert(Job).values(submitted_at=now()).returning(Job.id)
+        new = insert(Job).values(submitted_at=now()).returning(Job.c.id)
         return list(connection.scalars(new, rows))
 
 
@@ -187,6 +187,6 @@ def keep_autovacuum_out(database: Database) -> None:
     if database.dialect != "postgresql":
         return
     with database.begin() as connection:
-        for table in Base.metadata.tables:
+        for table in METADATA.tables:
             off = f'ALTER TABLE "{table}" SET (autovacuum_enabled = off)'
             connection.execute(text(off))

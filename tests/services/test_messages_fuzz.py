@@ -212,7 +212,7 @@ def test_a_payload_records_a_job_that_any_client_could_submit_or_none(
     payloads.accept(database, payload)
 
     with database.read() as connection:
-        rows = connection.execute(select(*Job.__table__.c).offset(before).order_by(Job.id)).all()
+        rows = connection.execute(select(*Job.c).offset(before).order_by(Job.c.id)).all()
     assert len(rows) <= 1
     for row in rows:
         assert row.uid == payload["uid"]

@@ -156,7 +156,7 @@ def test_a_claim_skips_a_locked_job(postgres_database_url: str) -> None:
     database = Database(postgres_database_url)
     first, second = store.add(database), store.add(database)
     with database.begin() as connection:
-        connection.execute(select(Job.id).where(Job.id == first).with_for_update())
+        connection.execute(select(Job.c.id).where(Job.c.id == first).with_for_update())
         assert claimed(database) == second
     assert claimed(database) == first
     database.dispose()

@@ -194,7 +194,7 @@ def test_upkeep_settles_jobs_that_still_wait_for_ended_jobs(database: Database) 
     with database.begin() as connection:
         # Plain SQL: `finish` would settle the waiting jobs.
         for fence, state in ((good, JobState.SUCCEEDED), (bad, JobState.FAILED)):
-            ended = update(Job).where(Job.id == fence.job_id)
+            ended = update(Job).where(Job.c.id == fence.job_id)
             connection.execute(ended.values(state=state))
     assert upkeep.release_due(database) == [waiting, doomed]
     assert states(database, waiting, doomed, behind, still_waits) == [

@@ -101,7 +101,7 @@ class Machine(RuleBasedStateMachine):
     def begin(self, held: bool, any_end: bool) -> None:
         """Register all workers and submit three jobs, each of which waits for the one before."""
         with self.database.begin() as connection:
-            for table in reversed(tables.Base.metadata.sorted_tables):
+            for table in reversed(tables.METADATA.sorted_tables):
                 connection.execute(delete(table))
         for name, (host, served, gpu) in WORKERS.items():
             slots = [store.GPU if gpu else store.CPU]
@@ -384,7 +384,7 @@ class Machine(RuleBasedStateMachine):
         """All pauses before a retry are over."""
         paused = [job for job in self.model.jobs.values() if job.pausing]
         with self.database.begin() as connection:
-            waiting = update(tables.Job).where(tables.Job.id.in_([job.id for job in paused]))
+            waiting = update(tables.Job).where(tables.Job.c.id.in_([job.id for job in paused]))
             connection.execute(waiting.values(not_before=later(now(), -1.0)))
         for job in paused:
             job.pausing = False
@@ -412,7 +412,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def every_job_is_as_it_should_be(self) -> None:
         """State, attempt, tries, and everything that steering changes, are as in the model."""
-        table = tables.Job
+        table = tables.Job.c
         wanted = select(
             *(table.id, table.state, table.attempt, table.tries, table.queue, table.priority),
             *(table.avoid_host, table.resume_after, table.epochs_run),
@@ -433,8 +433,10 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def attempts_and_epochs_have_no_gaps(self) -> None:
         """Attempts are 1..n, the last one without outcome while the job runs. Epochs are 1..n."""
-        attempts = select(tables.Attempt.job_id, tables.Attempt.number, tables.Attempt.outcome)
-        found = self._rows(attempts.order_by(tables.Attempt.job_id, tables.Attempt.number))
+        attempts = select(
+            tables.Attempt.c.job_id, tables.Attempt.c.number, tables.Attempt.c.outcome
+        )
+        found = self._rows(attempts.order_by(tables.Attempt.c.job_id, tables.Attempt.c.number))
         assert found == [
             (job.id, number, outcome)
             for job in self.model.jobs.values()
@@ -442,8 +444,8 @@ class Machine(RuleBasedStateMachine):
                 [*job.outcomes, *([None] if job.state is JobState.RUNNING else [])], start=1
             )
         ]
-        epochs = select(tables.Epoch.job_id, tables.Epoch.number, tables.Epoch.attempt)
-        assert self._rows(epochs.order_by(tables.Epoch.job_id, tables.Epoch.number)) == [
+        epochs = select(tables.Epoch.c.job_id, tables.Epoch.c.number, tables.Epoch.c.attempt)
+        assert self._rows(epochs.order_by(tables.Epoch.c.job_id, tables.Epoch.c.number)) == [
             (job.id, number, by)
             for job in self.model.jobs.values()
             for number, by in enumerate(job.epochs.values(), start=1)
@@ -452,7 +454,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def the_events_tell_how_each_job_came_to_its_state(self) -> None:
         """The events of a job lead to its state; each has an actor; each claim has an event."""
-        table = tables.Event
+        table = tables.Event.c
         wanted = select(table.job_id, table.kind, table.actor, table.detail).order_by(table.id)
         states: dict[int, JobState] = {}
         claims: Counter[int] = Counter()

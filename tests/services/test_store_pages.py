@@ -40,7 +40,7 @@ def fill(database: Database) -> None:
             )
         verdicts.finish(database, fence, store.FAILED if number == 4 else store.SUCCEEDED)
         with database.begin() as connection:
-            ended = update(Job).where(Job.id == fence.job_id)
+            ended = update(Job).where(Job.c.id == fence.job_id)
             connection.execute(ended.values(duration_s=float(number % 3)))
     for _ in range(4):
         store.add(database, queue="later")
@@ -187,7 +187,7 @@ def test_filter_by_time(database: Database) -> None:
     old, new = store.add(database), store.add(database)
     with database.begin() as connection:
         hours = later(now(), -7200)
-        connection.execute(update(Job).where(Job.id == old).values(submitted_at=hours))
+        connection.execute(update(Job).where(Job.c.id == old).values(submitted_at=hours))
     since = datetime.now(UTC) - timedelta(hours=1)
     assert [row["id"] for row in pages.page(database, since=since).rows] == [new]
     # The same moment in another time zone.

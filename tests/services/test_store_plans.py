@@ -133,11 +133,11 @@ def test_jobs_without_the_sorted_value_are_read_along_an_index(explain: Explain,
 
 
 def test_old_log_chunks_are_found_by_index(explain: Explain) -> None:
-    assert_walks(explain(select(LogChunk.number).where(forgettable(60.0))), "log_chunk_at")
+    assert_walks(explain(select(LogChunk.c.number).where(forgettable(60.0))), "log_chunk_at")
 
 
 def test_assert_walks_fails_for_a_plan_that_sorts(explain: Explain) -> None:
-    unsorted: Executable = select(Job.id).order_by(Job.user).limit(1)
+    unsorted: Executable = select(Job.c.id).order_by(Job.c.user).limit(1)
     with pytest.raises(AssertionError):
         assert_walks(explain(unsorted), "job_claim")
 
@@ -186,7 +186,7 @@ def test_an_index_can_serve_each_filter(
 ) -> None:
     if database.dialect == "postgresql":
         # Without ORDER BY: PostgreSQL would otherwise read along the ids, which are in order.
-        assert index in explain(select(Job.id).where(*filters(**asked)))
+        assert index in explain(select(Job.c.id).where(*filters(**asked)))
     walked = with_value(Sorting("time"), None)
     assert walked is not None
     found = explain(walked.where(*filters(**asked)).limit(50))

@@ -134,8 +134,8 @@ def add_held_jobs(database: Database, count: int) -> None:
     if not queues.ls(database, store.LONG_S):
         store.running(database)
     fill(database, count, state=JobState.HELD)
-    held = select(Job.id, literal(1), literal(False)).where(Job.state == JobState.HELD)
-    new = held.where(~select(Dependency).where(Dependency.job_id == Job.id).exists())
+    held = select(Job.c.id, literal(1), literal(False)).where(Job.c.state == JobState.HELD)
+    new = held.where(~select(Dependency).where(Dependency.c.job_id == Job.c.id).exists())
     with database.begin() as connection:
         columns = ["job_id", "needs_id", "any_end"]
         connection.execute(insert(Dependency).from_select(columns, new))
@@ -171,17 +171,17 @@ def test_upkeep_checks_every_held_job_in_several_beats(database: Database) -> No
     # The first three jobs wait for a job that goes on running.
     forever = store.running(database)
     with database.begin() as connection:
-        first = Dependency.job_id.in_(waiting[:3])
+        first = Dependency.c.job_id.in_(waiting[:3])
         connection.execute(update(Dependency).where(first).values(needs_id=forever.job_id))
         # Plain SQL: `finish` would settle the waiting jobs.
-        ended = update(Job).where(Job.id == good.job_id)
+        ended = update(Job).where(Job.c.id == good.job_id)
         connection.execute(ended.values(state=JobState.SUCCEEDED))
     found = [upkeep.release_due(database, most=2) for _ in range(4)]
     assert found == [[], [waiting[3]], [waiting[4]], []]
     # After the last held job, upkeep begins with the first one again.
     steering.hold(database, waiting[4], "ana")
     with database.begin() as connection:
-        connection.execute(update(Job).where(Job.id == waiting[4]).values(held_by=None))
+        connection.execute(update(Job).where(Job.c.id == waiting[4]).values(held_by=None))
     found = [upkeep.release_due(database, most=2) for _ in range(3)]
     assert [waiting[4]] in found
     assert [history.state(database, job_id) for job_id in waiting] == ["held"] * 3 + ["queued"] * 2

@@ -193,7 +193,7 @@ def took(database: Database, seconds: float, **changes: object) -> None:
     fence = store.running(database, priority=100, **changes)
     verdicts.finish(database, fence, store.SUCCEEDED)
     with database.begin() as connection:
-        ended = update(Job).where(Job.id == fence.job_id)
+        ended = update(Job).where(Job.c.id == fence.job_id)
         connection.execute(ended.values(duration_s=seconds))
 
 

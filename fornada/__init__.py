@@ -12,6 +12,10 @@ __all__ = ["Client", "__version__"]
 __version__ = "0.3.0"
 
 
+def __dir__() -> list[str]:
+    return sorted([*globals(), "Client"])
+
+
 def __getattr__(name: str) -> object:
     # SQLAlchemy and Celery load only when a client is asked for, so that help answers in a blink.
     if name == "Client":

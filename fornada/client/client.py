@@ -7,7 +7,7 @@ job = client.submit("specs/digits.yaml", tags={"owner": "ana"})
 print(client.wait(job.id)["best"]["path"])
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
@@ -37,7 +37,7 @@ from fornada.settings import Settings
 
 if TYPE_CHECKING:
     from fornada.spec import Problem, Spec
-    from fornada.spec.files import Source
+    from fornada.spec.files import Changes, Source
 
 __all__ = ["Client", "Piece", "Sight", "Submitted", "Terms"]
 
@@ -54,7 +54,7 @@ class Client:
     Example:
         >>> from fornada import Client
         >>> with Client() as client:  # doctest: +SKIP
-        ...     job = client.submit("specs/digits.yaml", overrides=["data.batch_size=128"])
+        ...     job = client.submit("specs/digits.yaml", overrides={"data.batch_size": 128})
         ...     client.wait(job.id)["test"]["metrics"]
         {'sparse_categorical_accuracy': 0.964}
     """
@@ -105,12 +105,13 @@ class Client:
 
     # Queueing jobs.
 
-    def load(self, source: "Source", *, overrides: Sequence[str] = ()) -> "Spec":
+    def load(self, source: "Source", *, overrides: "Changes" = ()) -> "Spec":
         """Read and check a spec.
 
         Args:
             source: a file, a document, or a spec that was already read.
-            overrides: changes such as `data.batch_size=128`, checked like the file.
+            overrides: changes such as `data.batch_size=128`, checked like the file; also as
+                `{"data.batch_size": 128}`.
         Raises:
             SpecProblems: the spec is invalid; the error lists all its problems.
         """
@@ -118,7 +119,7 @@ class Client:
         # reads the history does not need it.
         from fornada.spec import files
 
-        return files.load(self.settings, source, overrides=overrides)
+        return files.load(self.settings, source, overrides=files.changes_of(overrides))
 
     def submit(  # noqa: PLR0913 - each is a field of its own
         self,
@@ -129,7 +130,7 @@ class Client:
         queue: str | None = None,
         priority: int | None = None,
         time_limit_s: float | None = None,
-        overrides: Sequence[str] = (),
+        overrides: "Changes" = (),
         key: str | None = None,
         held: bool = False,
         not_before: datetime | None = None,
@@ -147,7 +148,8 @@ class Client:
             queue: the job's queue; default: the spec's queue.
             priority: jobs with a higher priority run first; default: the spec's priority.
             time_limit_s: the job's time limit in seconds; default: the spec's time limit.
-            overrides: more changes, such as `data.batch_size=128`.
+            overrides: more changes, such as `["data.batch_size=128"]` or
+                `{"data.batch_size": 128}`.
             key: any text; if a job already has this key, that job is returned and no new one made.
             held: hold the job until somebody releases it.
             not_before: start no earlier than this; a datetime with a time zone.
@@ -225,7 +227,7 @@ class Client:
         self,
         reference: str | int,
         *,
-        overrides: Sequence[str] = (),
+        overrides: "Changes" = (),
         terms: Terms = AT_ONCE,
         wait_for_worker: bool = False,
     ) -> Submitted:
@@ -271,14 +273,17 @@ class Client:
         (extended,) = self.submit_all([spec], terms=terms, wait_for_worker=wait_for_worker)
         return extended
 
-    def recorded(self, reference: str | int, *, overrides: Sequence[str] = ()) -> "Spec":
+    def recorded(self, reference: str | int, *, overrides: "Changes" = ()) -> "Spec":
         """The spec of a job as it was recorded, with changes.
 
         Raises:
             JobNotFound: there is no such job.
             SpecProblems: the changed spec is invalid.
         """
-        return recorded(self._connection, self.find_one(reference), overrides)
+        from fornada.spec.files import changes_of
+
+        changes = changes_of(overrides)
+        return recorded(self._connection, self.find_one(reference), changes)
 
     # Following jobs.
 

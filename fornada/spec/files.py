@@ -4,6 +4,7 @@ This module must not import the database, so that `fornada check` starts quickly
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from fornada.spec.source.limits import MAX_BYTES
 STDIN = "-"
 
 Source: TypeAlias = Spec | Path | str | Mapping[str, Any]
+# Overrides: texts such as `fit.epochs=3`, or values by their places: `{"fit.epochs": 3}`.
+Changes: TypeAlias = Iterable[str] | Mapping[str, Any]
 
 
 def load(settings: Settings, source: Source, *, overrides: Sequence[str] = ()) -> Spec:
@@ -86,7 +89,7 @@ def load_all(
 
 
 def changes_of(  # noqa: PLR0913 - each is a flag of its own
-    changes: Iterable[str] = (),
+    changes: Changes = (),
     *,
     name: str | None = None,
     tags: Mapping[str, str] | None = None,
@@ -97,8 +100,12 @@ def changes_of(  # noqa: PLR0913 - each is a flag of its own
     """All overrides of a spec: `changes`, then those of the other arguments, which win.
 
     Args:
-        changes: overrides such as `data.batch_size=128`.
+        changes: overrides such as `data.batch_size=128`, or their values by their places.
     """
+    if isinstance(changes, Mapping):
+        changes = [f"{place}={_written(place, value)}" for place, value in changes.items()]
+    elif isinstance(changes, str):
+        changes = [changes]
     # Quoted as JSON, so that YAML reads a name such as `1` as text.
     named = {
         "name": None if name is None else json.dumps(name),
@@ -107,3 +114,13 @@ def changes_of(  # noqa: PLR0913 - each is a flag of its own
         "resources.time_limit": time_limit,
     } | {f"tags.{key}": json.dumps(value) for key, value in (tags or {}).items()}
     return (*changes, *(f"{key}={value}" for key, value in named.items() if value is not None))
+
+
+def _written(place: str, value: Any) -> str:
+    try:
+        return json.dumps(value, default=os.fspath)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"overrides: {place} is {value!r}; expected a text, a number, a bool, None, a path, "
+            f"or a list or dict of these"
+        ) from None

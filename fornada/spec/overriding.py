@@ -167,10 +167,13 @@ def _index(node: Sequence, part: str, where: list[str]) -> int:
     names = [written_name(item) for item in node.items]
     if names.count(part) == 1:
         return names.index(part)
+    if part in names:
+        indices = [index for index, name in enumerate(names) if name == part]
+        places = ", ".join(f"{place}.{index}" for index in indices)
+        raise _Misplaced(f"{len(indices)} items are {clip(part)} in {place}: {places}.")
     listed = ", ".join(f"{index}.{name}" for index, name in enumerate(names))
-    many = f"{names.count(part)} items are" if part in names else "no item is"
     raise _Misplaced(
-        f"{many} {clip(part)} in {place}.\n  Expected one of: {listed}."
+        f"no item is {clip(part)} in {place}.\n  Expected one of: {listed}."
         f"{did_you_mean(part, [name for name in names if name])}"
     )
 

@@ -2,12 +2,44 @@
 
 from collections.abc import Iterable
 
+# Words that people of the field use for a name of ours or of Keras: no spelling leads there.
+_MEANINGS = {
+    # Commands.
+    "abort": "cancel",
+    "delete": "cancel",
+    "history": "ls",
+    "info": "show",
+    "jobs": "ls",
+    "kill": "cancel",
+    "list": "ls",
+    "pause": "hold",
+    "rerun": "retry",
+    "restart": "retry",
+    "resume": "retry",
+    "rm": "cancel",
+    "start": "up",
+    "status": "show",
+    "stop": "cancel",
+    "train": "run",
+    "validate": "check",
+    # Fields of a spec and arguments of Keras.
+    "bs": "batch_size",
+    "channels": "filters",
+    "hidden": "units",
+    "kernel": "kernel_size",
+    "lr": "learning_rate",
+    "neurons": "units",
+    "nodes": "units",
+    "p": "rate",
+}
+
 
 def nearest(name: str, right: Iterable[str]) -> str | None:
     """The name in `right` that `name` probably means, or None.
 
     Case, `_`, `-` and spaces are ignored: `early_stopping` means `EarlyStopping`. The beginning of
-    a name means the shortest name that begins like this: `acc` means `accuracy`.
+    a name means the shortest name that begins like this: `acc` means `accuracy`. Some words of the
+    field mean a name that is spelt in another way: `lr` means `learning_rate`.
 
     Example:
         >>> nearest("unit", ["units", "activation"])
@@ -20,8 +52,9 @@ def nearest(name: str, right: Iterable[str]) -> str | None:
     for candidate in right:
         # If two names differ only in spelling, the first one is suggested.
         bare.setdefault(_bare(candidate), candidate)
-    if _bare(name) in bare:
-        return bare[_bare(name)]
+    for right_name in (_bare(name), _bare(_MEANINGS.get(_bare(name), ""))):
+        if right_name in bare:
+            return bare[right_name]
     begun = [known for known in bare if len(name) > 2 and known.startswith(_bare(name))]
     if begun:
         return bare[min(begun, key=len)]

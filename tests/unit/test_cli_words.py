@@ -8,6 +8,7 @@ import pytest
 
 from fornada.cli import formatting
 from fornada.cli.exit_codes import ExitCode, of_job
+from fornada.cli.main import fornada
 from fornada.cli.options import coming, moment, seconds
 from fornada.client.submission import uuid7
 from fornada.db.states import QUOTE
@@ -110,3 +111,22 @@ def test_a_failure_is_one_line_in_a_list() -> None:
     assert len(formatting.brief("a" * 500)) == formatting.BRIEF
     assert formatting.brief("a" * 500).endswith("a…")
     assert formatting.brief("a" * formatting.BRIEF) == "a" * formatting.BRIEF
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("delete", "cancel"),
+        ("stop", "cancel"),
+        ("jobs", "ls"),
+        ("history", "ls"),
+        ("status", "show"),
+        ("resume", "retry"),
+        ("sumbit", "submit"),
+    ],
+)
+def test_a_command_of_another_name_is_understood(written: str, meant: str) -> None:
+    context = click.Context(fornada)
+    with pytest.raises(click.UsageError) as refused:
+        fornada.resolve_command(context, [written])
+    assert refused.value.message.endswith(f'Did you mean "{meant}"?')

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fornada.spec import Spec, SpecProblems, from_document, loads
+from fornada.spec.files import changes_of
 from tests.budget import examples
 
 ROOT = Path("/srv/data")
@@ -88,6 +89,9 @@ def test_an_override_changes_nothing_else_and_the_last_one_wins() -> None:
     [
         ("data.batch_size=64.0", "data.batch_size", "64.0 is not an integer."),
         ("data.batchsize=64", "data.batchsize", 'Did you mean "batch_size"?'),
+        ("data.image_size=64x48", "data.image_size", "Did you mean [64, 48]?"),
+        ("compile.optimizer.Adam.lr=3", "compile.optimizer.Adam.lr", 'mean "learning_rate"?'),
+        ("model.2.Dense.neurons=3", "model.2.Dense.neurons", 'Did you mean "units"?'),
         ("data.batch_size=", "data.batch_size", "is not PLACE=VALUE."),
         ("data.batch_size", "data.batch_size", "is not PLACE=VALUE."),
         ("=5", "", "is not PLACE=VALUE."),
@@ -96,7 +100,7 @@ def test_an_override_changes_nothing_else_and_the_last_one_wins() -> None:
         ("data.train=../x", "data.train", "is refused."),
         ("data.train.deep=1", "data.train.deep", "data.train is Train, which has no deep."),
         ("model.9.Dense.units=1", "model.9.Dense.units", "model has 4 items."),
-        ("model.Dense.units=1", "model.Dense.units", "2 items are Dense in model."),
+        ("model.Dense.units=1", "model.Dense.units", "Dense in model: model.2, model.3."),
         ("model.2.Dens.units=1", "model.2.Dens.units", "model.2 is Dense, which has no Dens."),
         ("compile.optimizer.SGD.momentum=0", "compile.optimizer.SGD.momentum", "is Adam"),
         ("callbacks.EarlyStop.patience=1", "callbacks.EarlyStop.patience", "EarlyStopping"),
@@ -168,3 +172,16 @@ def test_any_override_is_applied_or_refused(override: str) -> None:
     except SpecProblems:
         return
     assert from_document(spec.document()) == spec
+
+
+def test_overrides_may_be_values_by_their_places() -> None:
+    values = {"fit.epochs": 3, "name": "1", "data.train": Path("a b"), "data.shuffle": False}
+    assert changes_of(values) == (
+        "fit.epochs=3",
+        'name="1"',
+        'data.train="a b"',
+        "data.shuffle=false",
+    )
+    assert changes_of("fit.epochs=3") == ("fit.epochs=3",)
+    with pytest.raises(TypeError, match=r"fit\.epochs is \{3\}"):
+        changes_of({"fit.epochs": {3}})

@@ -1,5 +1,6 @@
 """Kinds that are made of other kinds: a value or null, a list, a pair, or one of several kinds."""
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -92,6 +93,10 @@ class ListOf(Kind):
         return schema
 
 
+# A size as people write it: `64x64`.
+_SIZE = re.compile(r"(\d{1,5}) ?[xX*] ?(\d{1,5})")
+
+
 @dataclass(frozen=True)
 class Pair(Kind):
     """Height and width: one value for both, or a list of two. It is stored as two values."""
@@ -106,6 +111,9 @@ class Pair(Kind):
         return isinstance(node, Sequence) or self.kind.takes(node)
 
     def parse(self, node: Node, at: At) -> tuple[Any, ...]:
+        if isinstance(node, Scalar) and (size := _SIZE.fullmatch(str(node.value))):
+            hint = f"\n  Did you mean [{size[1]}, {size[2]}]?"
+            raise self.refuse(node, at, f'"{node.value}" is not an integer.', hint)
         if not isinstance(node, Sequence):
             value = self.kind.parse(node, at)
             return (value, value)

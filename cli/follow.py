@@ -1,10 +1,10 @@
-"""Watch jobs until they end; Ctrl-C stops watching and leaves the jobs running."""
+"""Watch jobs until they end. Ctrl-C stops watching; only `fornada run` then stops its job too."""
 
 import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,8 @@ from fornada.cli.exit_codes import ExitCode, ExitWith, of_job
 from fornada.cli.output import Output
 from fornada.cli.progress import shown
 from fornada.cli.result import report
+from fornada.db.errors import WrongState
+from fornada.db.states import JobState
 
 if TYPE_CHECKING:
     from fornada.cli.temporary_stack import TemporaryStack
@@ -24,16 +26,14 @@ def watch(
     job_id: int,
     output: Output,
     *,
-    keeper: "TemporaryStack | None" = None,
     timeout_s: float | None = None,
 ) -> "JobAnswer":
-    """Show a job's progress until its end.
+    """Show a job's progress until its end; Ctrl-C stops watching.
 
     Args:
         client: reads the job.
         job_id: the job's id.
         output: how to show the progress.
-        keeper: keeps a stack up for the job; None if the command does not manage a stack.
         timeout_s: how long to watch at most, in seconds; None for no limit.
     Returns:
         The job's last document.
@@ -42,16 +42,60 @@ def watch(
         WaitTimedOut: the job has not ended in time; it continues.
     """
     try:
-        with shown(output) as show:
-            for sight in client.follow(job_id, timeout_s=timeout_s, tell=output.note):
-                show(sight)
-                if keeper is not None and not sight.final:
-                    keeper.check(sight)
+        return follow(client, job_id, output, timeout_s=timeout_s)
     except KeyboardInterrupt:
-        ours = keeper is not None and keeper.ours
-        if ours:
-            output.warn("stopping the worker; press Ctrl-C again to kill it at once")
-        raise ExitWith(ExitCode.INTERRUPTED, _come_back(job_id, ours)) from None
+        raise ExitWith(
+            ExitCode.INTERRUPTED,
+            f"Stopped watching; job {job_id} continues.\n"
+            f"  Watch it again: fornada wait {job_id}    Stop it: fornada cancel {job_id}",
+        ) from None
+
+
+def stop(client: "Client", job_id: int, output: Output, keeper: "TemporaryStack") -> "JobAnswer":
+    """Cancel the job of a command that was interrupted, and show its progress until its end.
+
+    Args:
+        client: cancels and reads the job.
+        job_id: the job that this command has submitted.
+        output: how to show the progress.
+        keeper: keeps a stack up for the job.
+    Returns:
+        The job's last document, if the job has ended by itself.
+    Raises:
+        ExitWith: the job is cancelled, or will be if the person has pressed Ctrl-C again.
+    """
+    output.warn(f"stopping job {job_id}, which saves its training state; Ctrl-C again leaves")
+    try:
+        # An error says that the job has ended by itself meanwhile: then show how.
+        with suppress(WrongState):
+            client.cancel(job_id, reason="Ctrl-C in fornada run")
+        job = follow(client, job_id, output, keeper=keeper)
+    except KeyboardInterrupt:
+        raise ExitWith(ExitCode.INTERRUPTED, f"Job {job_id} will be cancelled.") from None
+    if job["state"] != JobState.CANCELLED:
+        return job
+    raise ExitWith(
+        ExitCode.INTERRUPTED,
+        f"Job {job_id} is cancelled after {job['epochs_run']} epochs.\n"
+        f"  Go on with it: fornada retry {job_id}"
+        + (", and then fornada up" if keeper.ours else ""),
+    )
+
+
+def follow(
+    client: "Client",
+    job_id: int,
+    output: Output,
+    *,
+    keeper: "TemporaryStack | None" = None,
+    timeout_s: float | None = None,
+) -> "JobAnswer":
+    """Show a job's progress until its end, as `watch` does, but let Ctrl-C through."""
+    with shown(output) as show:
+        for sight in client.follow(job_id, timeout_s=timeout_s, tell=output.note):
+            show(sight)
+            if keeper is not None and not sight.final:
+                keeper.check(sight)
     return sight.job
 
 
@@ -106,15 +150,3 @@ def ended_by_sigterm() -> Iterator[None]:
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)
-
-
-def _come_back(job_id: int, stopped: bool) -> str:
-    if stopped:
-        return (
-            f"Job {job_id} is back in the queue: its worker stopped with this command.\n"
-            f"  Continue it: fornada up, and in another terminal: fornada wait {job_id}"
-        )
-    return (
-        f"Stopped watching; job {job_id} continues.\n"
-        f"  Watch it again: fornada wait {job_id}    Stop it: fornada cancel {job_id}"
-    )

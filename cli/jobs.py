@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fornada.cli.accepted import Announcement, conclude, conditions, terms_from_options
-from fornada.cli.follow import answer, end_all, ended_by_sigterm, watch
+from fornada.cli.follow import answer, end_all, ended_by_sigterm, follow, stop
 from fornada.cli.options import (
     job_arguments,
     output_options,
@@ -20,7 +20,7 @@ from fornada.cli.output import Output
 from fornada.cli.temporary_stack import TemporaryStack
 
 if TYPE_CHECKING:
-    from fornada.client.submission import Terms
+    from fornada.client.submission import Submitted, Terms
     from fornada.settings import Settings
     from fornada.spec import Problem, Spec
 
@@ -33,8 +33,8 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
     """Train a spec here and now, and show the result.
 
     Uses the stack that is already up. If no stack is up, it starts the embedded stack and stops it
-    at the end; the history stays readable. Ctrl-C stops watching. If this command started the
-    worker, Ctrl-C stops the worker too, and the job waits in the queue for the next worker.
+    at the end; the history stays readable. Ctrl-C stops the job, which saves its training state:
+    `fornada retry` goes on with it.
 
     \b
     Example:
@@ -51,9 +51,21 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
         with TemporaryStack(client.settings, queues) as keeper:
             # A worker that we started may not have registered its queues yet, so do not refuse
             # the job for lack of a worker. `keeper` refuses it later if no worker can run it.
-            with Announcement(AT_ONCE, output) as announce:
-                (job,) = client.submit_all(read, wait_for_worker=keeper.ours, accepted=announce)
-            answer([watch(client, job.id, output, keeper=keeper)], output)
+            own: list[int] = []
+            try:
+                with Announcement(AT_ONCE, output) as announce:
+
+                    def accepted(spec: "Spec", job: "Submitted") -> None:
+                        own.append(job.id)
+                        announce(spec, job)
+
+                    client.submit_all(read, wait_for_worker=keeper.ours, accepted=accepted)
+                document = follow(client, own[0], output, keeper=keeper)
+            except KeyboardInterrupt:
+                if not own:
+                    raise
+                document = stop(client, own[0], output, keeper)
+            answer([document], output)
 
 
 @click.command()

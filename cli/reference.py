@@ -35,8 +35,8 @@ Commands for jobs are verbs (`fornada submit`); commands for everything else beg
   12 to 20. Commands that steer jobs also take all jobs with a tag: `--tag owner=ana`. It is
   no error to repeat a command: to hold a job that is already held, for example.
 - **Colours** depend on `--color`, `NO_COLOR` and whether the stream is a terminal.
-- **Ctrl-C** stops watching; it never stops a job that runs elsewhere. If the database is down while
-  a command watches, the command tries again until the database is back.
+- **Ctrl-C** stops watching, and not the job; only `fornada run` stops its job. If the database is
+  down while a command watches, the command tries again until the database is back.
 """
 
 WAITS = """\

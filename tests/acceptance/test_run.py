@@ -64,17 +64,37 @@ def test_run_trains_reports_records_and_leaves_nothing(fornada: Fornada, tmp_pat
     assert "epoch 2/2" in fornada("logs", 1).stdout
 
 
-def test_ctrl_c_stops_what_run_started_and_the_job_waits(fornada: Fornada, tmp_path: Path) -> None:
+def test_ctrl_c_stops_the_job_of_run_which_goes_on_later(fornada: Fornada, tmp_path: Path) -> None:
     running = fornada.start("run", small(tmp_path, epochs=ENDLESS))
     assert running.stderr is not None
     assert running.stderr.readline() == "job 1: small, in queue default\n"
     fornada.wait_for_epoch(1, 1)
     ended = end(running, signal.SIGINT)
     assert ended.code == 130
-    assert "Job 1 is back in the queue" in ended.stderr
+    assert "fornada retry 1" in ended.stderr
     assert fornada.processes() == {}
-    assert fornada.show(1)["state"] == "queued"
+    stopped = fornada.show(1)
+    assert (stopped["state"], stopped["cancel_reason"]) == ("cancelled", "Ctrl-C in fornada run")
+    # The next run trains its own job, and the stopped one goes on where it was.
+    assert fornada("run", "-q", small(tmp_path, "other")).stdout == "2\n"
+    assert fornada.show(1)["attempts"] == 1
+    fornada("retry", 1)
+    stack = fornada.up()
+    fornada.wait_for(1, lambda job: job["executions"][-1]["resumed"] is not None)
     fornada("cancel", 1)
+    fornada.wait_for(1, lambda job: job["state"] == "cancelled")
+    assert end(stack, signal.SIGTERM).code == 0
+    resumed = fornada.show(1)["executions"][-1]["resumed"]
+    assert resumed["epoch"] >= stopped["epochs_run"]
+    assert resumed["inexact"] is None
+
+
+def test_ctrl_c_before_the_first_epoch_stops_the_job_too(fornada: Fornada, tmp_path: Path) -> None:
+    running = fornada.start("run", small(tmp_path, epochs=ENDLESS))
+    assert running.stderr is not None
+    assert running.stderr.readline() == "job 1: small, in queue default\n"
+    assert end(running, signal.SIGINT).code == 130
+    assert fornada.processes() == {}
     assert fornada.show(1)["state"] == "cancelled"
 
 

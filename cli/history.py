@@ -78,7 +78,12 @@ def ps(output: Output) -> None:
     metavar="time|duration|metric:NAME",
     help="Sort by time of submission, duration, or the best value of a metric.",
 )
-@click.option("--ascending", is_flag=True, help="Oldest, shortest or lowest first.")
+@click.option(
+    "--ascending/--descending",
+    default=None,
+    help="Oldest, shortest or lowest first; or latest, longest or highest first. Default: latest, "
+    "longest or best first.",
+)
 @click.option(
     "--limit", default=50, show_default=True, type=click.IntRange(1, 1000), help="Rows per page."
 )
@@ -93,7 +98,7 @@ def ls(  # noqa: PLR0913 - one argument per filter
     name: str | None,
     since_: datetime | None,
     sort: str,
-    ascending: bool,
+    ascending: bool | None,
     limit: int,
     cursor: str | None,
     output: Output,
@@ -102,16 +107,19 @@ def ls(  # noqa: PLR0913 - one argument per filter
 
     \b
     Examples:
-      fornada ls --state succeeded --sort metric:val_loss --ascending
+      fornada ls --state succeeded --sort metric:val_loss
       fornada ls --tag owner=ana --since 7d
     """
     from fornada.client import Client
+    from fornada.db.reads.pages import begins_with_greatest
 
     if sort not in {"time", "duration"} and not re.fullmatch("metric:.+", sort):
         raise click.BadParameter(
             f'"{sort}"; expected time, duration or metric:NAME, for example metric:val_loss',
             param_hint="--sort",
         )
+    if ascending is None:
+        ascending = not begins_with_greatest(sort)
     with Client() as client:
         page = client.jobs(
             states=states,

@@ -76,7 +76,7 @@ def page(  # noqa: PLR0913 - filters of one command
     name: str | None = None,
     since: datetime | None = None,
     sort: str = TIME,
-    descending: bool = True,
+    descending: bool | None = None,
     after: str | None = None,
     limit: int = 50,
 ) -> Page:
@@ -91,14 +91,14 @@ def page(  # noqa: PLR0913 - filters of one command
         sort: `time` of submission, `duration`, or `metric:NAME`: each job's greatest value of
             the metric when descending, its smallest when ascending. Jobs without such a value come
             last, the latest first.
-        descending: the latest, longest or greatest first.
+        descending: the latest, longest or greatest first; None: as `begins_with_greatest` says.
         after: the cursor of the page before; None for the first page.
         limit: rows at most, 1 or more.
     Raises:
         ValueError: there is no such sort order.
         BadCursor: `after` is not a cursor, or belongs to another sort order.
     """
-    order = Sorting(sort, descending)
+    order = Sorting(sort, begins_with_greatest(sort) if descending is None else descending)
     if sort not in (TIME, DURATION) and not order.metric:
         raise ValueError(f"sort {sort!r}: expected time, duration or metric:NAME")
     wanted = filters(states, tags, name, since)
@@ -112,6 +112,15 @@ def page(  # noqa: PLR0913 - filters of one command
         rows = _rows(connection, [row for _, row in found[:limit]])
     last = found[limit - 1] if len(found) > limit else None
     return Page(rows, _encoded(order, (last[0], last[1].id)) if last else None)
+
+
+def begins_with_greatest(sort: str) -> bool:
+    """Whether a sort order begins with the greatest value if nobody says how to sort.
+
+    The latest job comes first, the longest, and the best value of a metric: of a loss the lowest,
+    of every other metric that a spec may name the highest.
+    """
+    return sort.removeprefix(METRIC).removeprefix("val_") != "loss"
 
 
 def with_value(

@@ -490,7 +490,7 @@ class Client:
         name: str | None = None,
         since: datetime | None = None,
         sort: str = "time",
-        descending: bool = True,
+        descending: bool | None = None,
         after: str | None = None,
         limit: int = 50,
     ) -> Page:
@@ -502,7 +502,7 @@ class Client:
             name: only jobs with this name; `*` stands for any text.
             since: only jobs submitted at this time or later; a datetime with a time zone.
             sort: `time`, `duration`, or `metric:NAME` for the best value of a metric.
-            descending: latest, longest or greatest first.
+            descending: latest, longest or greatest first; default: latest, longest or best first.
             after: `next` of the page before this one; None for the first page.
             limit: the most rows to return.
         """

@@ -294,7 +294,7 @@ def test_history_is_filtered_sorted_and_paged(stack: Fornada, tmp_path: Path) ->
     losses = [row["metrics"]["val_loss"]["min"] for row in by_loss if "val_loss" in row["metrics"]]
     assert losses == sorted(losses)
     # What sorts is shown, and a misspelt name is told.
-    by_loss = stack("ls", "--sort", "metric:val_loss", "--ascending", "--name", "historic")
+    by_loss = stack("ls", "--sort", "metric:val_loss", "--name", "historic")
     loss = stack.show(trained)["metrics"]["val_loss"]["min"]
     assert by_loss.stdout.split("\t")[4] == f"{loss:.4g}"
     misspelt = stack("ls", "--sort", "metric:val_los")

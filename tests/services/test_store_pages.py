@@ -229,3 +229,15 @@ def test_a_cursor_of_another_sort_order_is_refused(database: Database) -> None:
 def test_an_unknown_sort_order_is_refused(database: Database, sort: str) -> None:
     with pytest.raises(ValueError, match="expected time, duration or metric:NAME"):
         pages.page(database, sort=sort)
+
+
+def test_the_best_value_of_a_metric_comes_first(database: Database) -> None:
+    for loss, accuracy in ((0.5, 0.1), (0.3, 0.9), (0.9, 0.5)):
+        fence = store.running(database)
+        attempts.record_epochs(database, fence, [store.epoch(1, val_loss=loss, accuracy=accuracy)])
+    by_loss = pages.page(database, sort="metric:val_loss").rows
+    assert [row["metrics"]["val_loss"]["min"] for row in by_loss] == [0.3, 0.5, 0.9]
+    by_accuracy = pages.page(database, sort="metric:accuracy").rows
+    assert [row["metrics"]["accuracy"]["max"] for row in by_accuracy] == [0.9, 0.5, 0.1]
+    worst = pages.page(database, sort="metric:val_loss", descending=True).rows
+    assert worst[0]["metrics"]["val_loss"]["max"] == 0.9

@@ -57,11 +57,12 @@ def test_a_job_within_its_limits(root: Path, tmp_path: Path) -> None:
     assert limits["Max core file size"] == "0"
 
 
-def test_images_beyond_its_memory(root: Path, tmp_path: Path) -> None:
-    # 54 images of 20 MB each, in one array; the model is small.
+def test_images_beyond_its_memory(tmp_path: Path) -> None:
+    # A batch of eight images takes 619 MiB as floats, more than once; the model is small.
+    write_images(tmp_path / "Train", {"a": 6, "b": 6})
     model = ["GlobalAveragePooling2D", {"Dense": {"units": "classes"}}]
-    spec = document(data__image_size=[2600, 2600], model=model)
-    last, _ = run_job(root, tmp_path, spec, max_memory_bytes=GIB)
+    spec = document(data__image_size=[2600, 2600], data__test=None, model=model)
+    last, _ = run_job(tmp_path, tmp_path, spec, max_memory_bytes=GIB)
     assert isinstance(last, Failed), last
     assert last.code is FailureCode.RESOURCE_LIMIT
     assert "may allocate 1,073,741,824 bytes (FORNADA_MAX_MEMORY_BYTES)" in last.message
@@ -87,37 +88,42 @@ def test_a_file_beyond_its_size(root: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "attempt-1" / "best.keras").exists()
 
 
-IMPORT = "from fornada.worker.trainer.process import memory"
+# Importing TensorFlow is most of what a process costs, so one answers all of it.
+LOOK = """
+import resource
+from fornada.worker.trainer.data.decode import Decoder, ReaderArguments
+from fornada.worker.trainer.process import memory
+
+def allow(limit):
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+def threads(side, max_pixels):
+    return Decoder(ReaderArguments((side, side), "rgb", "bilinear", False), max_pixels).threads
+
+for limit in resource.RLIM_INFINITY, 2**29:
+    allow(limit)
+    print("share", memory.share(2**27))
+for limit in 2**30, 2**32:
+    allow(limit)
+    print("threads", *(threads(side, 2**30) for side in (64, 1024, 4096)))
+"""
 
 
-def under(limit: int, code: str) -> list[int]:
-    """The numbers that code prints in a process that may allocate so many bytes."""
-    limited = (
-        "import resource\n"
-        "_, hard = resource.getrlimit(resource.RLIMIT_DATA)\n"
-        f"resource.setrlimit(resource.RLIMIT_DATA, ({limit}, hard))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", f"{IMPORT}\n{limited}{code}"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return [int(line) for line in done.stdout.splitlines()]
+@pytest.fixture(scope="module")
+def looks() -> list[list[str]]:
+    """What a process computes that may allocate so many bytes, limit after limit."""
+    command = [sys.executable, "-P", "-c", LOOK]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [line.split() for line in done.stdout.splitlines()]
 
 
-def test_one_set_takes_a_share_of_the_memory_that_a_trainer_may_have() -> None:
-    code = "print(memory.share(2**27))"
-    assert under(resource.RLIM_INFINITY, code) == [2**27]
-    assert under(2**29, code) == [2**26]
+def test_one_set_takes_a_share_of_the_memory_that_a_trainer_may_have(
+    looks: list[list[str]],
+) -> None:
+    assert looks[:2] == [["share", str(2**27)], ["share", str(2**26)]]
 
 
-def test_threads_decode_no_more_than_half_the_memory_holds() -> None:
-    code = (
-        "from fornada.worker.trainer.data.decode import Decoder, ReaderArguments\n"
-        "for side in 64, 1024, 4096:\n"
-        "    print(Decoder(ReaderArguments((side, side), 'rgb', 'bilinear', False), 2**30).threads)"
-    )
+def test_threads_decode_no_more_than_half_the_memory_holds(looks: list[list[str]]) -> None:
     # 128 images of 48 KiB, two of 12 MiB and one of 192 MiB go together, each four times.
-    assert under(2**30, code) == [21, 5, 1]
-    assert under(2**32, code) == [85, 21, 2]
+    assert looks[2:] == [["threads", "21", "5", "1"], ["threads", "85", "21", "2"]]

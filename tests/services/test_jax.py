@@ -16,7 +16,10 @@ pytestmark = pytest.mark.timeout(1800)
 HERE = Path(__file__).parent
 ON_JAX = os.environ | {"KERAS_BACKEND": "jax"}
 # Compiling is most of what these cost, and what they compare was compiled alike.
-QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+QUICKLY = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false"
+)
 AGAIN = [
     "test_parity.py",
     "test_engine_blocks.py",
@@ -31,12 +34,18 @@ AGAIN = [
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[ElementTree.Element]]:
     """All of them in one process, which imports Keras once: how the tests of each ended."""
-    report = tmp_path_factory.mktemp("jax") / "report.xml"
+    folder = tmp_path_factory.mktemp("jax")
+    report = folder / "report.xml"
+    # Equal programs of several tests are compiled once, as in a home; see `keras_import`.
+    keep = {
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "programs"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.02",
+    }
     options = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *AGAIN],
         cwd=HERE,
-        env=ON_JAX | {"XLA_FLAGS": QUICKLY},
+        env=ON_JAX | keep | {"XLA_FLAGS": QUICKLY},
         capture_output=True,
         text=True,
         check=False,

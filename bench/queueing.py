@@ -22,7 +22,7 @@ from fornada.db.queue import jobs
 from fornada.db.states import JobState
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Attempt, Job
-from tests.faults.at_size import IDLE_WORKERS, Pages, fill, idle_workers
+from tests.faults.at_size import IDLE_WORKERS, WAITING, Pages, fill, idle_workers
 from tests.servers import PostgresServer, RedisServer
 from tests.services import store
 from tests.until import until
@@ -33,7 +33,7 @@ SLOTS, WORKERS = 50, 2
 # As a host has them; the tests' own are shorter.
 SETTINGS = {"LEASE_S": "60", "HEARTBEAT_S": "10", "UPKEEP_S": "10", "GRACE_S": "60"}
 PATIENCE_S = 600.0
-# At most as many as wait.
+# Looks at a long history. At most as many claims as jobs wait.
 CLAIMS, PAGES = 2_000, 500
 # The ends of a run, where not every slot is busy, are left out of its rate.
 SETTLED = (0.1, 0.9)
@@ -48,6 +48,9 @@ def main() -> int:
     parser.add_argument("--slots", type=int, default=SLOTS)
     finished = 1_000_000 if report.FULL else 100_000
     parser.add_argument("--history", type=int, default=finished, help="jobs that have ended")
+    parser.add_argument("--waiting", type=int, default=WAITING, help="jobs that wait beside them")
+    parser.add_argument("--claims", type=int, default=CLAIMS, help="claims beside that history")
+    parser.add_argument("--pages", type=int, default=PAGES, help="pages of it that are turned")
     parser.add_argument("--idle-workers", type=int, default=IDLE_WORKERS)
     parser.add_argument("--idle-s", type=float, default=60.0, help="how long an idle host is seen")
     asked = parser.parse_args()
@@ -74,7 +77,7 @@ def main() -> int:
             name = f"{asked.specs:,} specs in one command"
             rows.append(report.row("fornada submit", name, "s", runs["submit"], bound=5.0))
         with Site.on(postgres, redis.url) as site:
-            rows += at_size(site, asked.history, asked.idle_workers)
+            rows += at_size(site, asked)
         with Site.on(postgres, redis.url) as site:
             rows += idle(site, asked.idle_s)
     results.publish(
@@ -167,10 +170,11 @@ def submit(site: Site, count: int) -> float:
     return running.seconds([running.PROGRAM, *words, *files], **site.environment())
 
 
-def at_size(site: Site, finished: int, idle: int) -> list[Row]:
+def at_size(site: Site, asked: Any) -> list[Row]:
     """What a claim and a page take in SQL, with a long history and many workers that look."""
+    finished, idle = asked.history, asked.idle_workers
     report.say(f"{finished:,} jobs of history, {idle} idle workers")
-    fill(site.database, finished)
+    fill(site.database, finished, asked.waiting)
     spent = _in_sql(site.database)
     page = Pages(site.database)
 
@@ -179,7 +183,10 @@ def at_size(site: Site, finished: int, idle: int) -> list[Row]:
             raise RuntimeError("none of the jobs that wait was found")
 
     with idle_workers(site.database_url, idle):
-        taken = {"a claim": _each(spent, CLAIMS, claim), "a page": _each(spent, PAGES, page)}
+        taken = {
+            "a claim": _each(spent, asked.claims, claim),
+            "a page": _each(spent, asked.pages, page),
+        }
     group = f"in SQL, beside {finished:,} jobs of history and {idle} idle workers"
     return [
         report.at_quantile(0.99, group, name, "ms", ms, bound=20.0) for name, ms in taken.items()

@@ -15,6 +15,8 @@ from typing import Any
 
 from bench import processes
 from bench.nets import Training
+from fornada.client import Client
+from fornada.settings import Settings
 from tests.until import until
 
 HERE = Path(__file__).parent
@@ -108,17 +110,22 @@ class Home:
         """What `fornada` with these words prints."""
         return output([PROGRAM, *map(str, words)], **self.environment)
 
-    def json(self, *words: object) -> Any:
-        """What `fornada` with these words and `--json` prints."""
-        return json.loads(self(*words, "--json"))
+    def client(self) -> Client:
+        """A client of it, for looks that are no part of what is measured.
+
+        A command takes most of a second of processor time for each look.
+        """
+        return Client(Settings(home=self.folder))
 
     def epochs(self, job: int | str = "@last") -> list[float]:
         """Seconds of each epoch of a job, validation, callbacks and saved states included."""
-        return [epoch["seconds"] for epoch in self.json("metrics", job)["epochs"]]
+        with self.client() as client:
+            return [epoch["seconds"] for epoch in client.metrics(job)["epochs"]]
 
     def accuracy(self, job: int | str = "@last") -> float:
         """Of a job's best model, on what it validates on."""
-        epochs = [epoch["metrics"] for epoch in self.json("metrics", job)["epochs"]]
+        with self.client() as client:
+            epochs = [epoch["metrics"] for epoch in client.metrics(job)["epochs"]]
         best = min(epochs, key=lambda metrics: float(metrics["val_loss"]))
         return float(best["val_sparse_categorical_accuracy"])
 
@@ -132,18 +139,15 @@ class Home:
             stderr=subprocess.DEVNULL,
         ) as stack:
             try:
-                until(lambda: self._idle(stack), PATIENCE_S)
+                with self.client() as client:
+                    until(lambda: self._idle(stack, client), PATIENCE_S)
                 yield
             finally:
                 stack.terminate()
                 stack.wait(PATIENCE_S)
 
-    def _idle(self, stack: "subprocess.Popen[bytes]") -> bool:
+    def _idle(self, stack: "subprocess.Popen[bytes]", client: Client) -> bool:
         if stack.poll() is not None:
             raise AssertionError(f"the stack ended with {stack.returncode}")
-        try:
-            workers = self.json("worker", "ls")
-        except RuntimeError:
-            return False
-        idle = any(row["state"] == "idle" for row in workers)
+        idle = any(row["state"] == "idle" for row in client.workers())
         return idle and processes.at_rest(self.folder)

@@ -1,6 +1,6 @@
 """What saving the training state costs, as a share of training time.
 
-    python -P -m bench.state [--models convolutional] [--epoch-s 5]
+    python -P -m bench.state [--models convolutional] [--epoch-s 5] [--epochs 20]
 
 Trains models of several sizes over images made up in memory, in epochs of five seconds and more,
 with the settings as they are. The cost is the time that the training waits while its numbers are
@@ -120,7 +120,7 @@ def train(layers: list[Any], count: int, epochs: int, folder: Path) -> Trained:
     return Trained(model.count_params(), size, seconds, training._state_store)
 
 
-def measure(layers: list[Any], least_s: float, scratch: Path) -> Trained:
+def measure(layers: list[Any], least_s: float, epochs: int, scratch: Path) -> Trained:
     """One model, on as many images as make an epoch long enough."""
     count = 64 * BATCH
     for trial in range(8):
@@ -128,7 +128,7 @@ def measure(layers: list[Any], least_s: float, scratch: Path) -> Trained:
         if found.seconds[-1] > least_s:
             break
         count = int(count * min(8.0, 1.3 * least_s / found.seconds[-1]))
-    return train(layers, count, EPOCHS, scratch / "measured" / "attempt-1")
+    return train(layers, count, epochs, scratch / "measured" / "attempt-1")
 
 
 def rows(name: str, trained: Trained) -> list[report.Row]:
@@ -153,9 +153,14 @@ def main() -> int:
     parser = report.parser(__doc__)
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--epoch-s", type=float, default=EPOCH_S, help="the shortest epoch")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="the first is not counted")
     asked = parser.parse_args()
     measured: dict[str, list[Trained]] = report.interleaved(
-        {name: partial(_one, MODELS[name], asked.epoch_s) for name in asked.models.split(",")}, 1
+        {
+            name: partial(_one, MODELS[name], asked.epoch_s, asked.epochs)
+            for name in asked.models.split(",")
+        },
+        1,
     )
     results.publish(
         Report(
@@ -166,16 +171,16 @@ def main() -> int:
             "training waits and all computing beside it. Noise in colour, in memory; epochs as "
             "long as the shortest that the promise is about.",
             rows=[row for name, (one,) in measured.items() for row in rows(name, one)],
-            sizes={"epochs": EPOCHS, "epoch_s": asked.epoch_s},
+            sizes={"epochs": asked.epochs, "epoch_s": asked.epoch_s},
         ),
         asked.out,
     )
     return 0
 
 
-def _one(layers: list[Any], least_s: float) -> Trained:
+def _one(layers: list[Any], least_s: float, epochs: int) -> Trained:
     with tempfile.TemporaryDirectory(prefix="fornada-bench-") as scratch:
-        return measure(layers, least_s, Path(scratch))
+        return measure(layers, least_s, epochs, Path(scratch))
 
 
 if __name__ == "__main__":

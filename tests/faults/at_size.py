@@ -23,7 +23,7 @@ IDLE_WORKERS = 200
 AT_ONCE = 2_000
 
 
-def fill(database: Database, finished: int) -> None:
+def fill(database: Database, finished: int, waiting: int = WAITING) -> None:
     """Jobs that ended, each with a duration of its own, then jobs that wait."""
     past: dict[str, Any] = {"state": JobState.SUCCEEDED, "attempt": 1, "epochs_run": 3}
     past |= {"best_epoch": 3, "best_value": 0.1}
@@ -35,10 +35,10 @@ def fill(database: Database, finished: int) -> None:
                 for number in range(begin, begin + AT_ONCE)
             ]
             connection.execute(insert(Job).values(submitted_at=now(), finished_at=now()), ended)
-        waiting = [
-            row | {"uid": f"next-{number}", "priority": number % 5} for number in range(WAITING)
+        queued = [
+            row | {"uid": f"next-{number}", "priority": number % 5} for number in range(waiting)
         ]
-        connection.execute(insert(Job).values(submitted_at=now()), waiting)
+        connection.execute(insert(Job).values(submitted_at=now()), queued)
         # As autovacuum would have done in the months that such a history takes.
         connection.execute(text("ANALYZE job"))
 

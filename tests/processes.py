@@ -6,12 +6,12 @@ from pathlib import Path
 def of_home(home: Path) -> list[int]:
     """Living processes with this home of Fornada in their environment."""
     mark = f"FORNADA_HOME={home}\0".encode()
-    return [pid for pid in _pids() if mark in read(pid, "environ")]
+    return [pid for pid in living() if mark in read(pid, "environ")]
 
 
 def children(pid: int) -> list[int]:
     """The processes that it started, and that live."""
-    return [child for child in _pids() if _parent(child) == pid]
+    return [child for child in living() if _parent(child) == pid]
 
 
 def command(pid: int) -> list[str]:
@@ -43,8 +43,9 @@ def read(pid: int, what: str) -> bytes:
         return b""
 
 
-def _pids() -> list[int]:
-    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+def living() -> set[int]:
+    """All processes that this one can see."""
+    return {int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdecimal()}
 
 
 def _parent(pid: int) -> int:

@@ -35,10 +35,6 @@ def site(postgres_server: PostgresServer, redis_server: RedisServer) -> Iterator
 
 @pytest.mark.timeout(1200)
 def test_r19_a_drained_job_resumes_exactly(site: Site) -> None:
-    with site.keras_worker("--slots", "1", **LONG):
-        straight = submit(site, "straight", epochs=EPOCHS, text=RICH)
-        assert site.wait(straight, timeout_s=TRAINS_S)["attempts"] == 1
-
     drained = submit(site, "drained", epochs=EPOCHS, text=RICH)
     for attempt in (1, 2):
         worker = site.keras_worker("--slots", "1", **LONG, FORNADA_GRACE_S="60").ready()
@@ -54,6 +50,8 @@ def test_r19_a_drained_job_resumes_exactly(site: Site) -> None:
         assert job["executions"][-1]["outcome"] == "preempted"
     with site.keras_worker("--slots", "1", **LONG):
         job = site.wait(drained, timeout_s=TRAINS_S)
+        straight = submit(site, "straight", epochs=EPOCHS, text=RICH)
+        assert site.wait(straight, timeout_s=TRAINS_S)["attempts"] == 1
 
     print(f"R19: {[each['resumed'] for each in job['executions']]}")
     assert (job["state"], job["attempts"]) == ("succeeded", 3)

@@ -2,10 +2,12 @@
 
 import os
 import shlex
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +27,19 @@ def site(sqlite_database_url: str, redis_server: RedisServer) -> Iterator[Site]:
     """A database, a home and a queue of the test's own."""
     made = Site(sqlite_database_url, redis_server.url)
     yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def serving(
+    _sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer
+) -> Iterator[Site]:
+    """A site with a worker of one slot, which several tests use one after the other."""
+    file = tmp_path_factory.mktemp("warm") / "fornada.db"
+    shutil.copyfile(_sqlite_template, file)
+    made = Site(f"sqlite:///{file}", redis_server.url)
+    with made.worker("--slots", "1"):
+        yield made
     made.close()
 
 
@@ -49,13 +64,12 @@ def test_no_trainer_is_there_without_a_job_that_is_or_was(site: Site) -> None:
 
 
 @pytest.mark.parametrize("bad", ["crash", "garble", "forge", "loop"])
-def test_after_any_failure_the_next_job_has_another_trainer(site: Site, bad: str) -> None:
-    with site.worker("--slots", "1"):
-        before = _trainer(site, "fine")
-        assert site.wait(site.add(bad, retry_attempts=1))["state"] == "failed"
+def test_after_any_failure_the_next_job_has_another_trainer(serving: Site, bad: str) -> None:
+    before = _trainer(serving, "fine")
+    assert serving.wait(serving.add(bad, retry_attempts=1))["state"] == "failed"
 
-        assert _trainer(site, "fine") != before
-        until(lambda: before not in site.trainers(), 10, saw=site.trainers)
+    assert _trainer(serving, "fine") != before
+    until(lambda: before not in serving.trainers(), 10, saw=serving.trainers)
 
 
 def test_a_trainer_that_had_to_be_signalled_serves_no_other_job(site: Site) -> None:
@@ -67,12 +81,11 @@ def test_a_trainer_that_had_to_be_signalled_serves_no_other_job(site: Site) -> N
         assert _trainer(site, "fine") != trainer
 
 
-def test_a_deterministic_job_has_a_trainer_of_its_own(site: Site) -> None:
+def test_a_deterministic_job_has_a_trainer_of_its_own(serving: Site) -> None:
     alone = stub_spec("fine") | {"reproducibility": "deterministic"}
-    with site.worker("--slots", "1"):
-        before = _trainer(site, "fine")
-        own = _trainer(site, "fine", spec=alone)
-        after = _trainer(site, "fine")
+    before = _trainer(serving, "fine")
+    own = _trainer(serving, "fine", spec=alone)
+    after = _trainer(serving, "fine")
 
     assert len({before, own, after}) == 3
 
@@ -145,14 +158,13 @@ def test_a_worker_drains_at_once_with_a_warm_trainer(site: Site) -> None:
     assert site.processes() == []
 
 
-def test_a_stop_of_one_job_leaves_the_next_alone(site: Site) -> None:
-    with site.worker("--slots", "1"):
-        for _ in range(10):
-            stopped = site.in_epoch(1, "wait")
-            site.cancel(stopped)
-            after = site.wait(site.add("fine"))
-            assert after["state"] == "succeeded"
-            assert after["worker"]["trainer_pid"] == site.show(stopped)["worker"]["trainer_pid"]
+def test_a_stop_of_one_job_leaves_the_next_alone(serving: Site) -> None:
+    for _ in range(10):
+        stopped = serving.in_epoch(1, "wait")
+        serving.cancel(stopped)
+        after = serving.wait(serving.add("fine"))
+        assert after["state"] == "succeeded"
+        assert after["worker"]["trainer_pid"] == serving.show(stopped)["worker"]["trainer_pid"]
 
 
 def _trainer(site: Site, name: str, **changes: Any) -> int:

@@ -8,10 +8,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 UV := $(shell command -v uv 2>/dev/null)
 # Kinds of tests to run, for `make test KIND=unit`.
 KIND ?=
-# Each pytest process runs one file of tests at a time, with servers of its own. There is one more
-# process than cores, because most tests wait for other processes. The files run in the order in which
+# Each pytest process runs one file of tests at a time, with servers of its own. There are two more
+# processes than cores, because most tests wait for other processes. The files run in the order in which
 # they are collected: the short ones come last, so that all processes end at nearly the same time.
-parallel := --numprocesses=$$(($$(nproc) + 1)) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+parallel := --numprocesses=$$(($$(nproc) + 2)) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 ifdef UV
 create_venv = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)

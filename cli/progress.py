@@ -57,6 +57,9 @@ class _Lines:
         if began := self._began(job):
             click.echo(began, err=True)
         for epoch in sight.epochs:
+            if epoch["attempt"] == 0:
+                # The job that this job continues has trained it.
+                continue
             # `job` has the current best value. Print it beside the latest epoch only.
             latest = epoch is sight.epochs[-1]
             click.echo(_epoch_line(job if latest else job | {"best": None}, epoch), err=True)

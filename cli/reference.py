@@ -113,7 +113,8 @@ this machine does not see the folder of artifacts.
 | `spec` | the effective spec, with every default |
 
 `fornada metrics JOB --json` is `{id, epochs: [epoch]}`.
-An extended job also lists the epochs of the job that it continues; their attempt is 0.
+`seconds` is the whole epoch, with validation and saving; `images_per_s` counts training only. An
+extended job also lists the epochs of the job that it continues; their attempt is 0.
 `fornada submit --json` is a list of `{id, uid, warning, known_by, warnings}`. `known_by` is null
 for a new job, and `key` or `needed` for an existing job. `warnings` are the warnings of the spec.
 If `--needed` makes a job because the files of an equal job are gone, `warning` says so. `best` of

@@ -14,11 +14,11 @@ from fornada.spec import from_document
 from fornada.spec.catalogue import layers
 from fornada.worker.messages import Stopped
 from fornada.worker.trainer.data.sets import Images, Sets
-from fornada.worker.trainer.engine import rule
+from fornada.worker.trainer.engine import xla_rule
 from fornada.worker.trainer.engine.interface import Block
 from fornada.worker.trainer.engine.philox import philox
-from fornada.worker.trainer.engine.rule import compiles
 from fornada.worker.trainer.engine.tensorflow import TensorFlowProgram
+from fornada.worker.trainer.engine.xla_rule import compiles
 from fornada.worker.trainer.model.build import build
 from tests.services.resuming import attempt, last_state, noisy, outcome, run_job, same, write_noisy
 from tests.services.test_parity import ours, theirs
@@ -75,7 +75,7 @@ def test_layers_that_xla_does_not_know(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_the_rule_knows_its_layers() -> None:
-    assert set(layers.FAMILY.arguments) >= rule._DENSE
+    assert set(layers.FAMILY.arguments) >= xla_rule._DENSE
 
 
 def sets(train_on: int, validate_on: int) -> Sets:
@@ -134,7 +134,7 @@ def test_resuming_with_xla_is_exact(site: Path) -> None:
 
 def test_the_choice_of_a_state_wins(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Twenty steps do not earn a compilation; the forty of the job that continues it would.
-    monkeypatch.setattr(rule, "_EARNS_STEPS", 40)
+    monkeypatch.setattr(xla_rule, "_EARNS_STEPS", 40)
     short, long = (noisy(epochs, model=DENSE, callbacks=[]) for epochs in (4, 8))
     first = run_job(short, site, attempt(site, 1, "short"))
     more = run_job(long, site, attempt(site, 1, "long"), resume_from=[first.folder])

@@ -20,7 +20,7 @@ from fornada.spec.sections import COMPILE, DATA, FIT, RESOURCES, RETRY, TOP, Sec
 from fornada.worker.trainer.callbacks import from_spec
 from fornada.worker.trainer.data.order import epoch_order
 from fornada.worker.trainer.data.sets import Images, read_sets
-from fornada.worker.trainer.engine.rule import compiles
+from fornada.worker.trainer.engine.xla_rule import compiles
 from fornada.worker.trainer.model.build import build
 from fornada.worker.trainer.outputs.environment import maker
 from fornada.worker.trainer.state.contents import Origin

@@ -21,7 +21,7 @@ from fornada.worker.messages import (
 )
 from fornada.worker.trainer.data.sets import Sets, read_sets
 from fornada.worker.trainer.engine import make_deterministic
-from fornada.worker.trainer.engine.rule import compiles
+from fornada.worker.trainer.engine.xla_rule import compiles
 from fornada.worker.trainer.evaluate import evaluate
 from fornada.worker.trainer.failures import EXPECTED, TrainingFailed, failure, printable, trace
 from fornada.worker.trainer.model.build import build, check_shapes

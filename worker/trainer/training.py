@@ -428,5 +428,5 @@ def _inexact(facts: StateHeader, origin: Origin) -> str | None:
     if not differs:
         return facts.inexact
     after = f"epoch {facts.place.epochs}"
-    why = f"not exact after {after}, trained with {'; '.join(differs)}"
+    why = f"after {after}, trained with {'; '.join(differs)}"
     return f"{facts.inexact}; {why}" if facts.inexact else why

@@ -3,13 +3,13 @@
 Every setting is an environment variable `FORNADA_<NAME>` and a key of `config.toml` in the home.
 """
 
+import codecs
 import difflib
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from tomllib import TOMLDecodeError
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -32,6 +32,8 @@ DEFAULT_HOME = Path("~/.fornada")
 _MISSED_HEARTBEATS = 3
 # A lease is at least as long as this many heartbeats, so that a late renewal does no harm.
 _RENEWALS_PER_LEASE = 4
+# The greatest limit that a process can be given (`setrlimit`).
+_GREATEST = 2**63 - 1
 _DATABASES = ("sqlite", "postgresql")
 # URL schemes of Redis that Celery and our own client in `fornada.stack.broker` both support.
 _BROKERS = ("redis", "rediss", "redis+socket")
@@ -112,17 +114,19 @@ class Settings(BaseModel):
         "process replaces it; 1 gives each job its own process.",
     )
     max_file_bytes: int = Field(
-        256 * 2**30, gt=0, description="The largest file a trainer may write."
+        256 * 2**30, gt=0, le=_GREATEST, description="The largest file a trainer may write."
     )
     max_memory_bytes: int | None = Field(
         None,
         gt=0,
+        le=_GREATEST,
         description="The memory that a trainer without a GPU may allocate; default: all memory "
         "of the host.",
     )
     max_processes: int = Field(
         16_384,
         gt=0,
+        le=_GREATEST,
         description="Processes and threads that the trainers' user account may have in total; "
         "the limit does not apply to root.",
     )
@@ -144,23 +148,20 @@ class Settings(BaseModel):
             super().__init__(**_from_file() | _from_environment() | values)
         except ValidationError as error:
             raise SettingsError("\n".join(map(_described, error.errors()))) from None
-        except (TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{_file()} is not TOML: {error}") from error
         except OSError as error:
             raise SettingsError(f"{error.filename} cannot be read: {error.strerror}") from error
 
     @field_validator("broker_url")
     @classmethod
     def _require_redis(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and urlsplit(url.get_secret_value()).scheme not in _BROKERS:
+        if url is not None and _scheme(url) not in _BROKERS:
             raise ValueError("Input should be like redis://:password@host:6379/0")
         return url
 
     @field_validator("database_url")
     @classmethod
     def _require_supported_database(cls, url: SecretStr | None) -> SecretStr | None:
-        scheme = "" if url is None else urlsplit(url.get_secret_value()).scheme
-        if url is not None and scheme.partition("+")[0] not in _DATABASES:
+        if url is not None and _scheme(url).partition("+")[0] not in _DATABASES:
             raise ValueError(
                 "Input should be like postgresql://user:password@host/database or "
                 "sqlite:////folder/file; only sqlite and postgresql are supported"
@@ -178,8 +179,16 @@ class Settings(BaseModel):
                 )
         return self
 
-    def model_post_init(self, context: Any) -> None:
-        object.__setattr__(self, "home", self.home.expanduser().absolute())
+    @field_validator("home", "artifacts", "data_root")
+    @classmethod
+    def _require_known_user(cls, folder: Path | None) -> Path | None:
+        """The folder, absolute, with `~` and `~user` resolved."""
+        if folder is None:
+            return None
+        try:
+            return folder.expanduser().absolute()
+        except RuntimeError:
+            raise ValueError("Input should begin with ~ only for a user of this host") from None
 
     def make_home(self) -> None:
         """Create the home folder if it does not exist.
@@ -211,7 +220,7 @@ class Settings(BaseModel):
     @cached_property
     def artifacts_folder(self) -> Path:
         """Absolute path of the artifacts folder."""
-        return (self.artifacts or self.home / "artifacts").expanduser().absolute()
+        return self.artifacts or self.home / "artifacts"
 
     @property
     def sql_url(self) -> str:
@@ -230,7 +239,7 @@ class Settings(BaseModel):
                 the worker's host.
         """
         if self.data_root is not None:
-            return self.data_root.expanduser().absolute()
+            return self.data_root
         if self.embedded:
             return Path("/")
         raise SettingsError(
@@ -251,20 +260,36 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
 
 
 def _from_environment() -> dict[str, str]:
-    """The settings that variables give. An empty variable gives none."""
-    given = {name.lower(): value for name, value in os.environ.items() if value}
-    return {
-        name: given[f"fornada_{name}"]
-        for name in Settings.model_fields
-        if f"fornada_{name}" in given
-    }
+    """The settings that variables give. An empty variable gives none.
+
+    Raises:
+        SettingsError: the name of a variable is not in upper case.
+    """
+    given = {}
+    for variable, value in os.environ.items():
+        name = variable.upper().removeprefix("FORNADA_").lower()
+        if not value or f"FORNADA_{name.upper()}" != variable.upper():
+            continue
+        if name in Settings.model_fields:
+            if variable != variable.upper():
+                raise SettingsError(f"{variable}: write this variable as {variable.upper()}")
+            given[name] = value
+    return given
 
 
 def _from_file() -> dict[str, Any]:
     """The settings that `config.toml` gives; none if there is no such file."""
-    if not _file().is_file():
+    file = _file()
+    if not os.path.lexists(file):
         return {}
-    given = tomllib.loads(_file().read_text(encoding="utf-8"))
+    if not file.is_file():
+        raise SettingsError(f"{file} is not a file, or a link that leads to none")
+    try:
+        given = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        marked = file.read_bytes().startswith(codecs.BOM_UTF8)
+        why = "it begins with a byte order mark; save it as UTF-8 without one" if marked else error
+        raise SettingsError(f"{file} is not TOML: {why}") from error
     if "home" in given:
         raise SettingsError(
             f"{_file()}: home cannot be set in this file, because the file lies in the home; "
@@ -275,7 +300,20 @@ def _from_file() -> dict[str, Any]:
 
 def _file() -> Path:
     home = Path(os.environ.get("FORNADA_HOME") or DEFAULT_HOME)
-    return home.expanduser() / "config.toml"
+    try:
+        return home.expanduser() / "config.toml"
+    except RuntimeError:
+        raise SettingsError(
+            f"FORNADA_HOME: {home} begins with ~, and this host has no such user or no home for it"
+        ) from None
+
+
+def _scheme(url: SecretStr) -> str:
+    """The scheme of a URL; empty for a text that is no URL."""
+    try:
+        return urlsplit(url.get_secret_value()).scheme
+    except ValueError:
+        return ""
 
 
 def _described(error: Mapping[str, Any]) -> str:

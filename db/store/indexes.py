@@ -48,6 +48,7 @@ Index("job_tag_value", _tag.name, _tag.value, _tag.job_id)
 Index("metric_summary_min", _summary.name, _summary.min, _summary.job_id)
 Index("metric_summary_max", _summary.name, _summary.max, _summary.job_id)
 Index("event_job", _event.job_id, _event.id)
+# Each round of upkeep looks for old chunks.
 Index("log_chunk_at", LogChunk.c.at)
 
 # Tables and indexes: the whole schema.

@@ -275,8 +275,6 @@ class LogChunkColumns(TypedColumns):
     start: Named[int] = Column(BigInteger)
     data: Named[bytes] = Column(LargeBinary)
 
-    # Upkeep looks for old chunks at every beat.
-
 
 LogChunk = Table("log_chunk", METADATA, LogChunkColumns)
 

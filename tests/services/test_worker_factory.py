@@ -52,6 +52,16 @@ def lock() -> Iterator[int]:
     os.close(descriptor)
 
 
+def test_a_factory_that_hangs_before_it_is_ready_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(factory, "IMPORT_S", 0.2)
+    with closing(
+        Factory([sys.executable, "-c", "import signal; signal.pause()"], os.environ)
+    ) as made:
+        with pytest.raises(FactoryEnded, match="SIGKILL"):
+            until(lambda: made.ready(0.05), START_S)
+        assert not made.running
+
+
 def started(command: str) -> Factory:
     """A factory that can fork."""
     made = Factory(shlex.split(command), os.environ)

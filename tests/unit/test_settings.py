@@ -1,5 +1,6 @@
 """Settings: precedence, and what an installation must say before it may read files."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,59 @@ def test_variables_that_are_no_settings_are_known() -> None:
     (sentence,) = unknown_variables(seen)
     assert sentence.startswith("FORNADA_LEASE ")
     assert '"FORNADA_LEASE_S"' in sentence
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"\xef\xbb\xbflease_s = 40\n", "byte order mark"),
+        (b"lease_s = " + b"9" * 5000, "is not TOML"),
+        (b"x = " + b"[" * 3000, "is not TOML"),
+        (b"\xff\xfel", "is not TOML"),
+        (b"max_file_bytes = 99999999999999999999", "max_file_bytes"),
+        (b'data_root = "~nobody-here/x"', "DATA_ROOT"),
+    ],
+)
+def test_a_file_of_odd_content_is_refused(home: Path, content: bytes, why: str) -> None:
+    (home / "config.toml").write_bytes(content)
+    with pytest.raises(SettingsError, match=why):
+        Settings()
+
+
+def test_a_config_that_is_no_file_is_refused(home: Path) -> None:
+    file = home / "config.toml"
+    file.mkdir()
+    with pytest.raises(SettingsError, match="is not a file"):
+        Settings()
+    file.rmdir()
+    for target in ("nowhere", "config.toml"):
+        file.symlink_to(home / target)
+        with pytest.raises(SettingsError, match="is not a file"):
+            Settings()
+        file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(SettingsError, match="is not a file"):
+        Settings()
+
+
+@pytest.mark.parametrize("variable", ["fornada_home", "Fornada_Lease_s"])
+def test_a_variable_in_lower_case_is_refused(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "7")
+    with pytest.raises(SettingsError, match=f"{variable}: .* {variable.upper()}"):
+        Settings()
+
+
+def test_a_home_of_an_unknown_user_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORNADA_HOME", "~nobody-here/x")
+    with pytest.raises(SettingsError, match="no such user"):
+        Settings()
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "BROKER_URL"])
+def test_a_url_that_cannot_be_read_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"FORNADA_{name}", "redis://[s3cret")
+    with pytest.raises(SettingsError, match="expected like") as refused:
+        Settings()
+    assert "s3cret" not in str(refused.value)

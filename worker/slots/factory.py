@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -24,6 +25,9 @@ log = logging.getLogger("fornada.worker")
 
 # A fork takes a tenth of a second. A factory that takes longer than this hangs.
 FORK_S = 30.0
+# Importing Keras takes seconds, and perhaps minutes from a cold disk on a busy host. A factory that
+# takes longer than this hangs.
+IMPORT_S = 300.0
 # `prctl.adopt_orphans` holds for the whole process, so no thread may undo it while another forks.
 _forks = threading.Lock()
 
@@ -60,6 +64,7 @@ class Factory:
             self._socket.close()
             raise
         self.pid = self._process.pid
+        self._started = time.monotonic()
         self._ready = False
         self._lock = threading.Lock()
 
@@ -76,13 +81,16 @@ class Factory:
         Returns:
             Whether it can fork now.
         Raises:
-            FactoryEnded: the process has ended.
+            FactoryEnded: the process has ended, or hung and was killed.
         """
         if not self._ready:
             self._wait(timeout_s)
         with self._lock:
             if not self._ready and self._wait(0.0):
                 self._ready = self._answer() == READY
+            if not self._ready and time.monotonic() - self._started > IMPORT_S:
+                log.error("the factory (%d) hangs while it imports Keras; killing it", self.pid)
+                raise FactoryEnded(self._kill())
             return self._ready
 
     def fork(self, variables: Mapping[str, str], descriptors: Sequence[int]) -> int:

@@ -14,6 +14,7 @@ import pytest
 
 from fornada.worker.slots import factory
 from fornada.worker.slots.factory import Factory, FactoryEnded
+from fornada.worker.slots.trainer_process import Trainer
 from tests import processes
 from tests.servers import RedisServer
 from tests.until import until
@@ -97,17 +98,20 @@ def test_a_trainer_is_a_child_and_leads_a_session(lock: int) -> None:
 def test_a_trainer_has_its_own_pipes_and_no_socket(lock: int) -> None:
     with closing(started(STUB)) as made:
         trainers = [made.trainer({}, lock) for _ in range(3)]
-        opened = [
-            {str(file.readlink()) for file in Path(f"/proc/{each.pid}/fd").iterdir()}
-            for each in trainers
-        ]
+        # Each closes what it inherited from the factory as soon as it runs.
+        until(lambda: not any(_opened(each, "socket") for each in trainers), START_S)
+        own = [_opened(each, "pipe") for each in trainers]
         for each in trainers:
             each.kill()
 
-    inherited = set.intersection(*opened)
-    for files in opened:
-        assert [name.partition(":")[0] for name in files - inherited] == ["pipe", "pipe"]
-    assert not [name for name in inherited if name.startswith("socket:")]
+    inherited = set.intersection(*own)
+    assert [len(pipes - inherited) for pipes in own] == [2, 2, 2]
+
+
+def _opened(trainer: Trainer, kind: str) -> set[str]:
+    """The open files of a trainer that are of a kind, as the kernel names them."""
+    names = (str(file.readlink()) for file in Path(f"/proc/{trainer.pid}/fd").iterdir())
+    return {name for name in names if name.startswith(f"{kind}:")}
 
 
 def test_what_the_host_refuses_is_an_error_of_the_host(lock: int) -> None:

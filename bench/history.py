@@ -161,13 +161,13 @@ def _write(database: Database, table: Table[Any], rows: Sequence[dict[str, Any]]
             with driver.cursor() as cursor:
                 # The generator's rows fit together; to look each one up takes longer than all.
                 cursor.execute("SET LOCAL session_replication_role = replica")
-                into = f"COPY {table.__tablename__} ({names}) FROM STDIN"
+                into = f"COPY {table.name} ({names}) FROM STDIN"
                 with cursor.copy(into) as copy:
                     for row in values:
                         copy.write_row(row)
         else:
             marks = ", ".join("?" * len(columns))
-            into = f"INSERT INTO {table.__tablename__} ({names}) VALUES ({marks})"  # noqa: S608
+            into = f"INSERT INTO {table.name} ({names}) VALUES ({marks})"  # noqa: S608
             driver.executemany(into, values)
 
 

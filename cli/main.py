@@ -1,5 +1,6 @@
 """The `fornada` command: its table of commands, and the only place that prints errors and exits."""
 
+import gc
 import os
 import sys
 
@@ -63,8 +64,15 @@ def fornada() -> None:
     """
 
 
+# After how many new objects Python looks for garbage, and how rarely it looks at older objects. By
+# default it looks 140 times while `ls` imports its modules. That takes `ls` 0.04 s of 0.45 s and
+# `submit` 0.06 s of 0.65 s, and there is hardly any garbage.
+GARBAGE = (200_000, 20, 100)
+
+
 def main() -> None:
     """Run the command line and exit with a code from `fornada.cli.exit_codes`."""
+    gc.set_threshold(*GARBAGE)
     if COMPLETION in os.environ:
         # This call answers the shell and exits.
         fornada.main(prog_name="fornada", complete_var=COMPLETION)

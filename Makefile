@@ -29,6 +29,9 @@ help: ## List the commands.
 .PHONY: demo
 demo: $(VENV)/.demo ## Train the digits of Data/ on an embedded stack and show the result.
 	@$(BIN)/fornada run specs/digits.yaml
+	@echo
+	@echo "Look back: . $(VENV)/bin/activate; fornada ls; fornada show @last; fornada metrics @last"
+	@echo "Go on: change specs/digits.yaml and fornada run it; docs/quickstart.md takes your own images"
 
 .PHONY: test
 test: lint types contracts $(VENV)/.dev ## Run everything CI runs (KIND=unit for one kind).
@@ -87,7 +90,8 @@ docs: $(VENV)/.dev ## Write the reference pages again from their sources.
 
 .PHONY: picture
 picture: $(VENV)/.dev ## Draw the terminal of the README again, by a real `make demo`.
-	$(BIN)/python -P docs/picture.py make demo
+	env -u MAKELEVEL -u MAKEFLAGS FORNADA_HOME=$${FORNADA_HOME:-/tmp/fornada-picture} \
+		$(BIN)/python -P docs/picture.py make demo
 
 .PHONY: compose-test
 compose-test: ## Run docker-compose.yml end to end on a Docker engine.

@@ -61,7 +61,7 @@ chaos: $(VENV)/.dev ## Play faults at random over real jobs, on each database (M
 # Each benchmark makes a table. FULL=1 measures a history of a million jobs, DATA=… uses the images of
 # MNIST, and `make bench-epochs OPTIONS="--rounds 1"` runs one benchmark with its own options.
 OUT ?= build/bench
-BENCHES := epochs job sweep queueing history packs state
+BENCHES := epochs job sweep queueing commands history packs state
 bench_options = --out $(OUT) $(if $(filter epochs job packs,$*),$(if $(DATA),--data $(DATA)))
 .PHONY: bench $(BENCHES:%=bench-%)
 bench: $(BENCHES:%=bench-%) ## Run every benchmark: tables, JSON and plots in build/bench (OUT=…), hours.

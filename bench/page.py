@@ -15,7 +15,17 @@ from bench.plot import svg
 from bench.report import HEADER, Report, Row, cells, groups, number, used_columns
 from bench.results import read
 
-ORDER = ("epochs", "epochs-gpu", "job", "sweep", "queueing", "history", "packs", "state")
+ORDER = (
+    "epochs",
+    "epochs-gpu",
+    "job",
+    "sweep",
+    "queueing",
+    "commands",
+    "history",
+    "packs",
+    "state",
+)
 # What differs by less is no difference here: medians of a few runs vary by more.
 ALIKE = 0.01
 HEAD = """# Performance

@@ -10,13 +10,15 @@ from fornada.db.store.session import Database
 log = logging.getLogger("fornada.worker")
 
 CHUNK_BYTES = 64 * 1024
-# Most bytes of one attempt's log in the database. A usual log has some kilobytes; a longer one is
-# complete in its file.
+# Most bytes of one attempt's log in the database. A usual log has some kilobytes. The file always
+# has the whole log.
 MOST_BYTES = 4 * 2**20
 
 
 class LogShipper:
-    """Ships one log, byte for byte. A chunk without bytes says that the rest is left out.
+    """Ships one log, byte for byte, up to `MOST_BYTES`.
+
+    If the log is longer, the last chunk is empty. It tells readers that only the file has the rest.
 
     Args:
         database: where the job is.
@@ -30,6 +32,7 @@ class LogShipper:
         self._file = file
         self._number = 1
         self._start = 0
+        # Whether the empty chunk was recorded, so that no more chunks follow.
         self._over = False
         self._unreadable = False
         # A chunk that may or may not have been recorded. It is sent again unchanged, although the
@@ -69,4 +72,5 @@ class LogShipper:
             return None
         if not data:
             return None
+        # After `MOST_BYTES` this cuts all bytes off, which makes the empty chunk.
         return LogChunkRow(self._number, self._start, data[: MOST_BYTES - self._start])

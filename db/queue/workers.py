@@ -54,8 +54,8 @@ def register(
         within_s: another worker counts as alive if it was seen within this many seconds; None
             replaces any other worker.
         instead_of: host and process id of a worker with this name that is known to have ended.
-        begun_s: seconds since this worker began. Its parent process may have begun earlier than
-            this process. If a person has asked to drain it since then, the request is kept.
+        begun_s: seconds since the worker's parent process started. The parent may have restarted
+            this process since then. A request to drain is kept if it is not older than this.
     Returns:
         Whether the worker is recorded.
     """

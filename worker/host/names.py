@@ -26,18 +26,18 @@ def take_name(
     before: Beat | None,
     begun: float,
 ) -> None:
-    """Register the name in the database, and end the attempts of an earlier process of the name.
+    """Register the name in the database, and end the attempts of the process that had it before.
 
-    Call it when the slots are locked: then no trainer of that process is alive, and its jobs can
-    be queued again before their leases expire.
+    Call it when the slots are locked: then no trainer of the earlier process is alive, and its jobs
+    can be queued again before their leases expire.
 
     Args:
         database: the database that all workers share.
         settings: how often workers beat.
         facts: this worker, whose name is already reserved in this home.
         before: the last heartbeat of the previous process of this name in this home.
-        begun: when the worker began, by the monotonic clock; the parent may have begun before
-            this process.
+        begun: when the worker's parent process started, by the monotonic clock. The parent may
+            have restarted this process since then.
     Raises:
         NameHeld: a worker elsewhere uses the name, or took it just now.
         DatabaseUnreachable: the database does not answer.
@@ -45,10 +45,10 @@ def take_name(
     name, host = facts.name, facts.host
     ended = (host, before.pid) if before else None
     _refuse_namesake(database, settings, name, (ended, (host, facts.pid)))
-    up = replace(facts, state=WorkerState.STARTING)
+    starting = replace(facts, state=WorkerState.STARTING)
     begun_s = time.monotonic() - begun
     if not workers.register(
-        database, up, within_s=settings.alive_s, instead_of=ended, begun_s=begun_s
+        database, starting, within_s=settings.alive_s, instead_of=ended, begun_s=begun_s
     ):
         raise NameHeld(
             f"another worker took the name {name} just now; give this one another --name"
@@ -64,6 +64,14 @@ def _refuse_namesake(
     name: str,
     known: Container[tuple[str, int] | None],
 ) -> None:
+    """Refuse the name if another living worker has it.
+
+    Args:
+        database: where the workers are recorded.
+        settings: how often workers beat.
+        name: the name to take.
+        known: host and process id of workers with this name that are not another living worker.
+    """
     first = _row(database, settings, name)
     if first is None or (first["host"], first["pid"]) in known:
         return

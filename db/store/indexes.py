@@ -30,15 +30,17 @@ _partial(
 )
 # Also for the claim: queued jobs by the time at which they may start.
 _partial("job_time", _job.queue, _job.not_before, where=f"{_IS_QUEUED} AND not_before IS NOT NULL")
-# For readers: all queued jobs in the order in which they will be claimed. All rows of this index
-# have one state; without that column SQLite would use job_state and sort.
+# For readers: all queued jobs in the order in which they will be claimed. Every row of this index
+# has the same `state`. The column is there because without it SQLite would use job_state, and sort.
 _partial("job_claim", _job.state, _job.priority.desc(), _job.id, where="state = 'queued'")
-# For pages of history: each filter and sort order ends with the id. Running jobs are found by
-# job_state too. No index contains lease_until, so a heartbeat changes no index.
+# For pages of history. Where the index ends with the id, its rows are already in the order of the
+# page. job_state also finds the running jobs. No index contains lease_until, so a heartbeat changes
+# no index.
 Index("job_state", _job.state, _job.id)
 Index("job_name", _job.name, _job.id)
 Index("job_duration", _job.duration_s, _job.id)
 Index("job_submitted", _job.submitted_at)
+# No two jobs have the same key.
 Index("job_key", _job.key, unique=True)
 # Succeeded jobs by spec. It contains the state for the same reason as job_claim.
 _partial("job_spec_hash", _job.spec_hash, _job.state, _job.id, where="state = 'succeeded'")

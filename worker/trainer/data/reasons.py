@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from fornada.worker.trainer.data.headers import NoImage, jpeg_frame
 
+# Most characters of TensorFlow's own reason that are shown.
 _LONGEST = 200
 _CUT = "the file is cut off: its end is missing"
+# Color components of a JPEG file in CMYK.
 _CMYK = 4
 # Offsets in a BMP file: size of the second header, bits of a pixel, kind of compression.
 _BMP_HEADER, _BMP_BITS, _BMP_COMPRESSION = 14, 28, 30
+# Bytes of the second header in a BMP file of the old OS/2 kind.
 _OS2 = 12
 # Kinds of compression that leave the pixels as they are: none, and bit masks.
 _UNCOMPRESSED = (0, 3)

@@ -58,15 +58,16 @@ def stop(client: "Client", job_id: int, output: Output, keeper: "TemporaryStack"
         client: cancels and reads the job.
         job_id: the job that this command has submitted.
         output: how to show the progress.
-        keeper: keeps a stack up for the job.
+        keeper: the stack on which the job runs.
     Returns:
         The job's last document, if the job has ended by itself.
     Raises:
-        ExitWith: the job is cancelled, or will be if the person has pressed Ctrl-C again.
+        ExitWith: the job is cancelled. Or the person pressed Ctrl-C again, and this command does
+            not wait until the job is cancelled.
     """
-    output.warn(f"stopping job {job_id}, which saves its training state; Ctrl-C again leaves")
+    output.warn(f"stopping job {job_id}, which saves its training state; Ctrl-C again ends fornada")
     try:
-        # An error says that the job has ended by itself meanwhile: then show how.
+        # WrongState: the job has ended by itself before it could be cancelled. `follow` shows how.
         with suppress(WrongState):
             client.cancel(job_id, reason="Ctrl-C in fornada run")
         job = follow(client, job_id, output, keeper=keeper)
@@ -90,7 +91,10 @@ def follow(
     keeper: "TemporaryStack | None" = None,
     timeout_s: float | None = None,
 ) -> "JobAnswer":
-    """Show a job's progress until its end, as `watch` does, but let Ctrl-C through."""
+    """Show a job's progress until its end, as `watch` does, but raise KeyboardInterrupt on Ctrl-C.
+
+    If `keeper` is given, its stack is kept up meanwhile.
+    """
     with shown(output) as show:
         for sight in client.follow(job_id, timeout_s=timeout_s, tell=output.note):
             show(sight)

@@ -46,6 +46,7 @@ class UpkeepThread:
         self._context = supervisors.context
         self._app = app
         self._publisher = broker.Publisher(app)
+        # Which of "database" and "broker" did not answer the last time.
         self._away: set[str] = set()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
@@ -117,7 +118,7 @@ class UpkeepThread:
     def _ping_redis(self) -> None:
         """Tell the heartbeat whether Redis answers while Celery's loop is not connected.
 
-        While Redis answers, the loop should connect again soon. A loop that does not then hangs.
+        If Redis answers, the loop should connect again soon; if it does not, it hangs.
         """
         try:
             broker.ping(self._app)

@@ -177,7 +177,9 @@ def _twin_classes(listing: Listing, found: Sequence[str]) -> Iterator[FolderFind
     seen: dict[str, str] = {}
     for name in found:
         other = seen.setdefault(_fold(name), name)
-        if how := _difference(name, other) if other != name else None:
+        if other == name:
+            continue
+        if how := _difference(name, other):
             both = f'"{_spelled(other, how)}" and "{_spelled(name, how)}"'
             yield _warning(listing, f"{both} are two classes, but differ only in {how}.")
 

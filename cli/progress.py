@@ -86,7 +86,7 @@ def standing(sight: "Sight") -> str:
     if sight.waits:
         return f"{job['state']}: {sentence(sight.waits, sight.starts_in_s)}"
     if job["state"] == "running" and not job["epochs_run"]:
-        # This takes seconds, in which there is no other sign of progress.
+        # Nothing else shows progress before the first epoch ends.
         return "running, reads data and builds the model"
     return str(job["state"])
 

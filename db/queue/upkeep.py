@@ -21,19 +21,20 @@ __all__ = ["claimable", "forget_logs", "release_due", "take"]
 
 # The id of the table's only row.
 _ROW = 1
-# Jobs to count in one queue. No site has more slots to wake up, and counting on would take longer
-# the longer the queue is.
+# Most jobs to count in one queue. No site has more slots to wake up, and counting a long queue to
+# its end would be slow.
 MOST = 1000
 
 
 def take(database: Database, holder: str, ttl_s: float) -> bool:
     """Ask to do the upkeep until the next beat. Every worker asks at each of its beats.
 
-    When no worker has asked for `ttl_s`, no worker could reach the database. `expire_leases` then
-    waits for one full lease, so that every attempt can renew its lease first.
+    If no worker has asked for `ttl_s`, then no worker could reach the database, or none was
+    running. `expire_leases` then waits for one full lease, so that every attempt can renew its
+    lease first.
 
     Args:
-        database: of all workers.
+        database: the database that all workers share.
         holder: the worker that asks.
         ttl_s: seconds after which another worker takes over, if the holder does not ask again; two
             or three beats.
@@ -64,8 +65,8 @@ def take(database: Database, holder: str, ttl_s: float) -> bool:
 def claimable(database: Database) -> dict[str, int]:
     """How many jobs could be claimed now, by queue, without the queues that have no such job.
 
-    A paused queue has none. A queue with a limit has at most as many as may still start. No count
-    is greater than `MOST`.
+    No job of a paused queue counts. In a queue with a limit, no more jobs count than the limit
+    still lets start. No count is greater than `MOST`.
     """
     with database.read() as connection:
         names = list(connection.scalars(queues.waiting()))

@@ -95,7 +95,8 @@ def check_shapes(spec: Spec, model: keras.Model, example: tuple[Any, ...]) -> No
             raise found from error
         # No part alone is refused, so the error is between parts.
         raise TrainingFailed(FailureCode.MODEL_INVALID, f"model: {reason(error)}") from error
-    # Keras uses regularizers of outputs and constraints only at the first training step.
+    # Keras first calls constraints, and regularizers of outputs, in a training step. So
+    # `_symbolic_build` does not notice a wrong one.
     if any(_is_late(layer) for layer in model.layers) and (found := refusal(spec, model, example)):
         raise found
 

@@ -202,7 +202,11 @@ def _few(
     tags: Mapping[str, str] | None,
     name: str | None,
 ) -> Sequence[int] | None:
-    """Ids of the jobs that match the first filter with at most `FEW` matches; None without one."""
+    """Ids of the jobs that match the first filter with at most `FEW` matches.
+
+    Returns:
+        None if every filter has more matches, and if there is no filter.
+    """
     queries = [
         select(JobTag.c.job_id).where(JobTag.c.name == tag, JobTag.c.value == value)
         for tag, value in (tags or {}).items()

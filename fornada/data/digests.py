@@ -87,13 +87,21 @@ class Digests:
 
 
 def forget_lost(settings: Settings) -> None:
-    """Delete the digests of folders that no longer exist."""
+    """Delete the digests of folders that no longer exist, and files that cannot be read."""
     for file in (settings.home / "digests").glob("*"):
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            if file.suffix == ".json" and Path(json.loads(file.read_text())["folder"]).is_dir():
-                continue
-        with suppress(OSError):
-            file.unlink()
+        if not _folder_exists(file):
+            with suppress(OSError):
+                file.unlink()
+
+
+def _folder_exists(file: Path) -> bool:
+    """Whether a file has the digests of a folder that exists."""
+    if file.suffix != ".json":
+        return False
+    try:
+        return Path(json.loads(file.read_text())["folder"]).is_dir()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _read(file: Path) -> dict[str, _Entry]:

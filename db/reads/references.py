@@ -67,13 +67,11 @@ def resolve(database: Database, references: Iterable[str]) -> list[int]:
 def refuse_malformed(reference: str) -> None:
     """Refuse a reference that can never name a job.
 
-    Refused are a range that runs backwards, a range without one of its ends, a range of other
-    things than ids, and a list with commas.
-
     Args:
         reference: what a person wrote to name one job or several.
     Raises:
-        BadReference: it is such a range or list.
+        BadReference: it is a range that runs backwards, lacks an end, or has something else than
+            ids; or it is a list with commas.
     """
     text = reference.strip().lower()
     found = _RANGE.fullmatch(text)

@@ -106,7 +106,8 @@ def _insert(
 def _insert_job(dialect: str) -> ReturningInsert[str, int]:
     """The statement that inserts one job.
 
-    SQLAlchemy compiles it only once, because it has one row, and still sends many rows together.
+    The values of the jobs are parameters, so SQLAlchemy compiles the statement once for any number
+    of jobs. It still sends many rows together.
     """
     statement = insert_for(dialect, Job).values(submitted_at=now()).on_conflict_do_nothing()
     return statement.returning(Job.c.uid, Job.c.id)

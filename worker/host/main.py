@@ -169,12 +169,13 @@ class Parent:
         return False
 
     def _sweep(self) -> None:
-        """Wait until every adopted process has ended."""
+        """Wait until every adopted process has ended; after `ORPHANS_S`, kill those that run."""
         end = time.monotonic() + ORPHANS_S
         logged: list[int] = []
         while orphans := _children():
             if time.monotonic() > end:
-                # A process that waits in a driver may take a while to end after the signal.
+                # A killed process that waits in a driver ends late, and this loop kills it again.
+                # It is logged only once.
                 if orphans != logged:
                     log.warning("killing the processes that are left: %s", orphans)
                 logged = orphans

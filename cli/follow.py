@@ -65,7 +65,10 @@ def stop(client: "Client", job_id: int, output: Output, keeper: "TemporaryStack"
         ExitWith: the job is cancelled. Or the person pressed Ctrl-C again, and this command does
             not wait until the job is cancelled.
     """
-    output.warn(f"stopping job {job_id}, which saves its training state; Ctrl-C again ends fornada")
+    output.warn(
+        f"stopping job {job_id}, which saves its training state; "
+        "press Ctrl-C again to stop waiting for it"
+    )
     try:
         # WrongState: the job has ended by itself before it could be cancelled. `follow` shows how.
         with suppress(WrongState):

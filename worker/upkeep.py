@@ -118,7 +118,7 @@ class UpkeepThread:
     def _ping_redis(self) -> None:
         """Tell the heartbeat whether Redis answers while Celery's loop is not connected.
 
-        If Redis answers, the loop should connect again soon; if it does not, it hangs.
+        If Redis answers, the loop should connect again soon. A loop that stays unconnected hangs.
         """
         try:
             broker.ping(self._app)

@@ -45,7 +45,7 @@ def main() -> int:
         Report(
             name="commands",
             title="Commands, seconds",
-            about="From the start of the process to its end, without a worker. The promise is "
+            about="From the start of the process to its end, without a worker. The aim is "
             f"{AIM} times the import.",
             rows=rows,
             sizes={"rounds": asked.rounds},

@@ -10,6 +10,28 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
+# Words that people use for a command of another name.
+_MEANINGS = {
+    "abort": "cancel",
+    "delete": "cancel",
+    "history": "ls",
+    "info": "show",
+    "jobs": "ls",
+    "kill": "cancel",
+    "list": "ls",
+    "pause": "hold",
+    "rerun": "retry",
+    "restart": "retry",
+    "resume": "retry",
+    "rm": "cancel",
+    "start": "up",
+    "status": "show",
+    "stop": "cancel",
+    "train": "run",
+    "validate": "check",
+}
+
+
 class LazyGroup(click.Group):
     """A group that takes its help and completion from a table, without importing its commands.
 
@@ -36,13 +58,14 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; for an unknown name, suggest the most similar one."""
+        """Find the command; for an unknown name, suggest what it means."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             from fornada.spec.wording import did_you_mean
 
-            hint = did_you_mean(args[0], self.lazy)
+            meant = _MEANINGS.get(args[0].lower(), "")
+            hint = did_you_mean(meant if meant in self.lazy else args[0], self.lazy)
             raise click.UsageError(error.message + hint, ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -137,9 +137,8 @@ class LastWorkerAnswer(TypedDict):
     trainer_pid: int | None
 
 
-@final
-class JobAnswer(TypedDict):
-    """Everything that is recorded about one job: `fornada show JOB --json`."""
+class JobHeadAnswer(TypedDict):
+    """What every document about a job has."""
 
     id: int
     uid: str
@@ -148,6 +147,19 @@ class JobAnswer(TypedDict):
     queue: str
     priority: int
     user: str
+    tags: dict[str, str]
+    monitor: str
+    best: BestAnswer | None
+    submitted_at: str
+    started_at: str | None
+    # Attempts so far.
+    attempts: int
+
+
+@final
+class JobAnswer(JobHeadAnswer):
+    """Everything that is recorded about one job: `fornada show JOB --json`."""
+
     gpus: str
     time_limit_s: float | None
     retry_attempts: int
@@ -159,25 +171,19 @@ class JobAnswer(TypedDict):
     held_by: str | None
     # Ids of the jobs that this job waits for.
     after: list[int]
-    tags: dict[str, str]
-    submitted_at: str
-    started_at: str | None
     finished_at: str | None
     duration_s: float | None
     cancel_requested_at: str | None
     cancel_requested_by: str | None
     cancel_reason: str | None
-    # Attempts so far, and those that failed since the last `retry`.
-    attempts: int
+    # Attempts that failed since the last `retry`.
     tries: int
     avoid_host: str | None
     epochs_run: int
     # A `fornada.db.states.StopReason`.
     stop_reason: str | None
-    monitor: str
     # "min" or "max".
     monitor_mode: str
-    best: BestAnswer | None
     test: TestAnswer | None
     seed: int
     # Parameters of the model.
@@ -196,28 +202,15 @@ class JobAnswer(TypedDict):
 
 
 @final
-class HistoryAnswer(TypedDict):
+class HistoryAnswer(JobHeadAnswer):
     """One job in the history: a row of `fornada ls --json`."""
 
-    id: int
-    uid: str
-    name: str
-    state: JobState
-    queue: str
-    priority: int
-    user: str
-    tags: dict[str, str]
-    submitted_at: str
-    started_at: str | None
     finished_at: str | None
     duration_s: float | None
-    attempts: int
     epochs_run: int
     # Epochs that the spec asks for.
     epochs: int | None
     stop_reason: str | None
-    monitor: str
-    best: BestAnswer | None
     metrics: dict[str, MetricAnswer]
     failure: FailureAnswer | None
 
@@ -230,31 +223,18 @@ class WaitsAnswer(TypedDict):
 
 
 @final
-class LiveAnswer(TypedDict):
+class LiveAnswer(JobHeadAnswer):
     """One job that waits or runs: a row of `fornada ps --json`."""
 
-    id: int
-    uid: str
-    name: str
-    state: JobState
-    priority: int
-    queue: str
-    user: str
-    tags: dict[str, str]
     worker: str | None
     slot: str | None
     # Epochs that have ended, and epochs that the spec asks for.
     epoch: int
     epochs: int | None
-    monitor: str
-    best: BestAnswer | None
-    submitted_at: str
-    started_at: str | None
     elapsed_s: float | None
     # Seconds that a running job still needs.
     eta_s: float | None
     cancel_requested: bool
-    attempts: int
     waits: Reason | None
     starts_in_s: float | None
 

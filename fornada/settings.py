@@ -250,12 +250,12 @@ class Settings(BaseModel):
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """One sentence for each `FORNADA_` variable that is not a setting, with the nearest setting."""
-    names = {f"FORNADA_{name.upper()}" for name in Settings.model_fields}
+    names = _variables()
     found = (name for name in environment if name.startswith("FORNADA_"))
     return [
         f"{name} is not a setting{_nearest(name, names)}"
         for name in sorted(found)
-        if name not in names | _NOT_SETTINGS
+        if name not in names.keys() | _NOT_SETTINGS
     ]
 
 
@@ -265,16 +265,20 @@ def _from_environment() -> dict[str, str]:
     Raises:
         SettingsError: the name of a variable is not in upper case.
     """
-    given = {}
+    given, names = {}, _variables()
     for variable, value in os.environ.items():
-        name = variable.upper().removeprefix("FORNADA_").lower()
-        if not value or f"FORNADA_{name.upper()}" != variable.upper():
+        name = names.get(variable.upper())
+        if name is None or not value:
             continue
-        if name in Settings.model_fields:
-            if variable != variable.upper():
-                raise SettingsError(f"{variable}: write this variable as {variable.upper()}")
-            given[name] = value
+        if variable not in names:
+            raise SettingsError(f"{variable}: write this variable as {variable.upper()}")
+        given[name] = value
     return given
+
+
+def _variables() -> dict[str, str]:
+    """The name of each setting, by its variable."""
+    return {f"FORNADA_{name.upper()}": name for name in Settings.model_fields}
 
 
 def _from_file() -> dict[str, Any]:
@@ -292,7 +296,7 @@ def _from_file() -> dict[str, Any]:
         raise SettingsError(f"{file} is not TOML: {why}") from error
     if "home" in given:
         raise SettingsError(
-            f"{_file()}: home cannot be set in this file, because the file lies in the home; "
+            f"{file}: home cannot be set in this file, because the file lies in the home; "
             "set FORNADA_HOME"
         )
     return given

@@ -2,27 +2,8 @@
 
 from collections.abc import Iterable
 
-# Words that people of the field use for a name of ours or of Keras: no spelling leads there.
+# Words that people use for a field of a spec or an argument of Keras that is spelt in another way.
 _MEANINGS = {
-    # Commands.
-    "abort": "cancel",
-    "delete": "cancel",
-    "history": "ls",
-    "info": "show",
-    "jobs": "ls",
-    "kill": "cancel",
-    "list": "ls",
-    "pause": "hold",
-    "rerun": "retry",
-    "restart": "retry",
-    "resume": "retry",
-    "rm": "cancel",
-    "start": "up",
-    "status": "show",
-    "stop": "cancel",
-    "train": "run",
-    "validate": "check",
-    # Fields of a spec and arguments of Keras.
     "bs": "batch_size",
     "channels": "filters",
     "hidden": "units",

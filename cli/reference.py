@@ -3,6 +3,7 @@
 python -P -m fornada.cli.reference docs
 """
 
+import dataclasses
 import inspect
 import re
 import sys
@@ -162,14 +163,16 @@ def cli_page() -> str:
 
 def settings_page() -> str:
     """The text of docs/settings.md."""
-    from fornada.settings import Settings
+    from fornada.settings import Settings, descriptions
 
     rows = []
-    for name, field in Settings.model_fields.items():
+    abouts = descriptions()
+    for field in dataclasses.fields(Settings):
+        name, about = field.name, abouts[field.name]
         default = "" if field.default is None else f"`{field.default}`"
         # config.toml lies in the home, so it cannot say where the home is.
         key = "" if name == "home" else f"`{name}`"
-        rows.append(f"| `FORNADA_{name.upper()}` | {key} | {default} | {field.description} |")
+        rows.append(f"| `FORNADA_{name.upper()}` | {key} | {default} | {about} |")
     preface = inspect.cleandoc(Settings.__doc__ or "")
     return "\n".join(
         [

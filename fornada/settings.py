@@ -8,24 +8,18 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, get_type_hints
 from urllib.parse import urlsplit
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+import msgspec
+from msgspec import Meta
 
 from fornada.errors import SettingsError
 
-__all__ = ["Settings", "SettingsError"]
+__all__ = ["Secret", "Settings", "SettingsError"]
 
 DEFAULT_HOME = Path("~/.fornada")
 # A worker that has missed this many heartbeats in a row counts as dead.
@@ -34,161 +28,187 @@ _MISSED_HEARTBEATS = 3
 _RENEWALS_PER_LEASE = 4
 # The greatest limit that a process can be given (`setrlimit`).
 _GREATEST = 2**63 - 1
+# The longest time in seconds: ten years. Python cannot compute with dates that are too far away.
+_LONGEST_S = 10 * 365 * 86_400
 _DATABASES = ("sqlite", "postgresql")
 # URL schemes of Redis that Celery and our own client in `fornada.stack.broker` both support.
 _BROKERS = ("redis", "rediss", "redis+socket")
 # These variables are not settings: each changes one process, not the service.
 _NOT_SETTINGS = frozenset({"FORNADA_DEBUG", "FORNADA_TRAINER_COMMAND"})
-# Our text for those errors of pydantic whose own text names Python types, by error type.
-_EXPECTED = {"path_type": "expected a folder, as text"}
+# What an error of msgspec calls a kind of value, and what we call it.
+_KINDS = {"`float`": "a number", "`int`": "an integer", "`Path`": "a folder, as text"}
 
 
-class Settings(BaseModel):
+class Secret:
+    """A text with a password in it. Only `reveal` shows it: neither `str` nor `repr` does."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself. Never print it."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+Seconds = Annotated[float, Meta(gt=0, le=_LONGEST_S)]
+Pause = Annotated[float, Meta(ge=0, le=_LONGEST_S)]
+Share = Annotated[float, Meta(gt=0, le=1)]
+Count = Annotated[int, Meta(ge=1, le=_GREATEST)]
+CountOrZero = Annotated[int, Meta(ge=0, le=_GREATEST)]
+
+
+@dataclass(frozen=True, init=False)
+class Settings:
     """All settings of Fornada. Times are in seconds, sizes in bytes.
 
     Without a database URL and without a broker URL, the stack is embedded: it uses SQLite and a
     private Redis in the home, and reads images from any readable folder.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-    home: Path = Field(
-        DEFAULT_HOME,
-        description="Folder of the embedded database, packs, artifacts, locks and config.toml. "
-        "config.toml itself cannot set it.",
-    )
-    database_url: SecretStr | None = Field(
-        None, description="SQLAlchemy URL of the database; default: SQLite in the home."
-    )
-    broker_url: SecretStr | None = Field(
-        None, description="Redis URL of the broker; default: the private Redis of the home."
-    )
-    artifacts: Path | None = Field(
-        None, description="Folder of artifacts, shared by all hosts; default: in the home."
-    )
-    data_root: Path | None = Field(
-        None, description="Folder that holds all data; default: / when embedded."
-    )
-    lease_s: float = Field(
-        60.0,
-        gt=0,
-        description="How long an attempt holds its lease without renewing it; after that the "
-        "attempt counts as lost.",
-    )
-    heartbeat_s: float = Field(
-        10.0,
-        gt=0,
-        description="How often an attempt renews its lease; at most a quarter of lease_s.",
-    )
-    upkeep_s: float = Field(
-        10.0,
-        gt=0,
-        description="How often upkeep looks at the queue; at most a quarter of lease_s, so that "
-        "upkeep can tell an outage of the database from attempts that went silent.",
-    )
-    grace_s: float = Field(
-        60.0, ge=0, description="How long a trainer may take to stop before it is killed."
-    )
-    retry_pause_s: float = Field(
-        10.0,
-        ge=0,
-        description="Pause before a job that crashed or was lost runs again. Each further pause "
-        "is four times as long, up to ten minutes.",
-    )
-    state_every_s: float = Field(
-        60.0, gt=0, description="How often a trainer saves its state within an epoch."
-    )
-    state_share: float = Field(
-        0.015,
-        gt=0,
-        le=1,
-        description="The share of the training time that saving states may take, for epochs of "
-        "five seconds or more. A model whose state takes longer to save is not saved after every "
-        "epoch: a save waits until this share of the time so far covers all earlier saves, this "
-        "save, and the save at the end. With 1 every epoch is saved.",
-    )
-    jobs_per_trainer: int = Field(
-        100,
-        ge=1,
-        description="Jobs that one trainer process runs, one after the other, before a new "
-        "process replaces it; 1 gives each job its own process.",
-    )
-    max_file_bytes: int = Field(
-        256 * 2**30, gt=0, le=_GREATEST, description="The largest file a trainer may write."
-    )
-    max_memory_bytes: int | None = Field(
-        None,
-        gt=0,
-        le=_GREATEST,
-        description="The memory that a trainer without a GPU may allocate; default: all memory "
-        "of the host.",
-    )
-    max_processes: int = Field(
-        16_384,
-        gt=0,
-        le=_GREATEST,
-        description="Processes and threads that the trainers' user account may have in total; "
-        "the limit does not apply to root.",
-    )
-    max_parameters: int = Field(
-        1_000_000_000, gt=0, description="The largest model a worker accepts, in parameters."
-    )
-    max_image_pixels: int = Field(
-        100_000_000, gt=0, description="The largest image a trainer decodes, in pixels."
-    )
-    max_pack_bytes: int | None = Field(
-        None,
-        ge=0,
-        description="Disk space that all packs of a home may take together; default: a quarter "
-        "of the disk.",
-    )
+    home: Annotated[
+        Path,
+        Meta(
+            description="Folder of the embedded database, packs, artifacts, locks and "
+            "config.toml. config.toml itself cannot set it."
+        ),
+    ] = DEFAULT_HOME
+    database_url: Annotated[
+        Secret | None,
+        Meta(description="SQLAlchemy URL of the database; default: SQLite in the home."),
+    ] = None
+    broker_url: Annotated[
+        Secret | None,
+        Meta(description="Redis URL of the broker; default: the private Redis of the home."),
+    ] = None
+    artifacts: Annotated[
+        Path | None,
+        Meta(description="Folder of artifacts, shared by all hosts; default: in the home."),
+    ] = None
+    data_root: Annotated[
+        Path | None,
+        Meta(description="Folder that holds all data; default: / when embedded."),
+    ] = None
+    lease_s: Annotated[
+        Seconds,
+        Meta(
+            description="How long an attempt holds its lease without renewing it; after that "
+            "the attempt counts as lost."
+        ),
+    ] = 60.0
+    heartbeat_s: Annotated[
+        Seconds,
+        Meta(description="How often an attempt renews its lease; at most a quarter of lease_s."),
+    ] = 10.0
+    upkeep_s: Annotated[
+        Seconds,
+        Meta(
+            description="How often upkeep looks at the queue; at most a quarter of lease_s, so "
+            "that upkeep can tell an outage of the database from attempts that went "
+            "silent."
+        ),
+    ] = 10.0
+    grace_s: Annotated[
+        Pause,
+        Meta(description="How long a trainer may take to stop before it is killed."),
+    ] = 60.0
+    retry_pause_s: Annotated[
+        Pause,
+        Meta(
+            description="Pause before a job that crashed or was lost runs again. Each further "
+            "pause is four times as long, up to ten minutes."
+        ),
+    ] = 10.0
+    state_every_s: Annotated[
+        Seconds,
+        Meta(description="How often a trainer saves its state within an epoch."),
+    ] = 60.0
+    state_share: Annotated[
+        Share,
+        Meta(
+            description="The share of the training time that saving states may take, for epochs "
+            "of five seconds or more. A model whose state takes longer to save is "
+            "not saved after every epoch: a save waits until this share of the time "
+            "so far covers all earlier saves, this save, and the save at the end. "
+            "With 1 every epoch is saved."
+        ),
+    ] = 0.015
+    jobs_per_trainer: Annotated[
+        Count,
+        Meta(
+            description="Jobs that one trainer process runs, one after the other, before a new "
+            "process replaces it; 1 gives each job its own process."
+        ),
+    ] = 100
+    max_file_bytes: Annotated[
+        Count,
+        Meta(description="The largest file a trainer may write."),
+    ] = 256 * 2**30
+    max_memory_bytes: Annotated[
+        Count | None,
+        Meta(
+            description="The memory that a trainer without a GPU may allocate; default: all "
+            "memory of the host."
+        ),
+    ] = None
+    max_processes: Annotated[
+        Count,
+        Meta(
+            description="Processes and threads that the trainers' user account may have in "
+            "total; the limit does not apply to root."
+        ),
+    ] = 16_384
+    max_parameters: Annotated[
+        Count,
+        Meta(description="The largest model a worker accepts, in parameters."),
+    ] = 1_000_000_000
+    max_image_pixels: Annotated[
+        Count,
+        Meta(description="The largest image a trainer decodes, in pixels."),
+    ] = 100_000_000
+    max_pack_bytes: Annotated[
+        CountOrZero | None,
+        Meta(
+            description="Disk space that all packs of a home may take together; default: a "
+            "quarter of the disk."
+        ),
+    ] = None
 
     def __init__(self, **values: Any) -> None:
+        """Read the settings.
+
+        Args:
+            values: settings by name. They win over the environment and over `config.toml`.
+        Raises:
+            SettingsError: holds one line for each setting that cannot be accepted.
+        """
         try:
-            super().__init__(**_from_file() | _from_environment() | values)
-        except ValidationError as error:
-            raise SettingsError("\n".join(map(_described, error.errors()))) from None
+            given = _from_file() | _from_environment() | values
         except OSError as error:
             raise SettingsError(f"{error.filename} cannot be read: {error.strerror}") from error
+        accepted, problems = _accepted(given)
+        for setting in fields(self):
+            object.__setattr__(self, setting.name, accepted.get(setting.name, setting.default))
+        problems += self._intervals_beyond_lease()
+        if problems:
+            raise SettingsError("\n".join(problems))
 
-    @field_validator("broker_url")
-    @classmethod
-    def _require_redis(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and _scheme(url) not in _BROKERS:
-            raise ValueError("Input should be like redis://:password@host:6379/0")
-        return url
-
-    @field_validator("database_url")
-    @classmethod
-    def _require_supported_database(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and _scheme(url).partition("+")[0] not in _DATABASES:
-            raise ValueError(
-                "Input should be like postgresql://user:password@host/database or "
-                "sqlite:////folder/file; only sqlite and postgresql are supported"
-            )
-        return url
-
-    @model_validator(mode="after")
-    def _require_intervals_within_lease(self) -> Self:
+    def _intervals_beyond_lease(self) -> list[str]:
         longest = self.lease_s / _RENEWALS_PER_LEASE
-        for name in ("heartbeat_s", "upkeep_s"):
-            if getattr(self, name) > longest:
-                raise SettingsError(
-                    f"FORNADA_{name.upper()} is {getattr(self, name):g}; expected at most "
-                    f"{longest:g}, a quarter of FORNADA_LEASE_S, which is {self.lease_s:g}"
-                )
-        return self
-
-    @field_validator("home", "artifacts", "data_root")
-    @classmethod
-    def _require_known_user(cls, folder: Path | None) -> Path | None:
-        """The folder, absolute, with `~` and `~user` resolved."""
-        if folder is None:
-            return None
-        try:
-            return folder.expanduser().absolute()
-        except RuntimeError:
-            raise ValueError("Input should begin with ~ only for a user of this host") from None
+        return [
+            f"FORNADA_{name.upper()} is {getattr(self, name):g}; expected at most {longest:g}, a "
+            f"quarter of FORNADA_LEASE_S, which is {self.lease_s:g}"
+            for name in ("heartbeat_s", "upkeep_s")
+            if getattr(self, name) > longest
+        ]
 
     def make_home(self) -> None:
         """Create the home folder if it does not exist.
@@ -226,7 +246,7 @@ class Settings(BaseModel):
     def sql_url(self) -> str:
         """SQLAlchemy URL of the database. It contains the password: never print it."""
         if self.database_url is not None:
-            return self.database_url.get_secret_value()
+            return self.database_url.reveal()
         return f"sqlite:///{self.home / 'fornada.db'}"
 
     @property
@@ -246,6 +266,12 @@ class Settings(BaseModel):
             "FORNADA_DATA_ROOT is not set. With a database or broker URL it must name the folder "
             "that holds all data, for example FORNADA_DATA_ROOT=/srv/data."
         )
+
+
+def descriptions() -> dict[str, str]:
+    """What each setting does, by its name: the texts of docs/settings.md."""
+    hints = get_type_hints(Settings, include_extras=True)
+    return {name: hints[name].__metadata__[-1].description for name in _names()}
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
@@ -278,7 +304,7 @@ def _from_environment() -> dict[str, str]:
 
 def _variables() -> dict[str, str]:
     """The name of each setting, by its variable."""
-    return {f"FORNADA_{name.upper()}": name for name in Settings.model_fields}
+    return {f"FORNADA_{name.upper()}": name for name in _names()}
 
 
 def _from_file() -> dict[str, Any]:
@@ -312,22 +338,89 @@ def _file() -> Path:
         ) from None
 
 
-def _scheme(url: SecretStr) -> str:
+def _names() -> list[str]:
+    """The name of each setting, in the order of the documentation."""
+    return [setting.name for setting in fields(Settings)]
+
+
+def _accepted(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The values of the settings that can be accepted, and a line for each of the others."""
+    types: dict[str, Any] = {setting.name: setting.type for setting in fields(Settings)}
+    accepted: dict[str, Any] = {}
+    problems = [
+        f'config.toml: there is no setting "{name}"{_nearest(name, types)}'
+        for name in given.keys() - types.keys()
+    ]
+    for name in types.keys() & given.keys() | {"home"}:
+        value = given.get(name, DEFAULT_HOME)
+        try:
+            # The environment has texts only, so a text is accepted for a number.
+            text = name in _CHECKS
+            read = msgspec.convert(value, types[name], strict=text, dec_hook=_from_text)
+            accepted[name] = _CHECKS[name](read) if text and read is not None else read
+        except (msgspec.ValidationError, ValueError) as error:
+            problems.append(_described(name, error))
+    return accepted, sorted(problems)
+
+
+def _from_text(kind: type, value: object) -> object:
+    """Make a value of a class that msgspec does not know, from a text."""
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, str):
+        raise msgspec.ValidationError(f"Expected `{kind.__name__}`")
+    return kind(value)
+
+
+def _described(name: str, error: Exception) -> str:
+    """The message for one wrong setting. It leaves out the value, which may be a password."""
+    # msgspec says "Expected `float`, got `str`" or "Expected `float` <= 1.0".
+    wanted = str(error).partition(", got ")[0].replace("Expected", "expected", 1)
+    wanted = wanted.replace(" | null`", "`")
+    for kind, ours in _KINDS.items():
+        wanted = wanted.replace(kind, ours)
+    return f"FORNADA_{name.upper()} (or {name} in config.toml): {wanted}"
+
+
+def _absolute(folder: Path) -> Path:
+    """The folder, absolute, with `~` and `~user` resolved."""
+    try:
+        return folder.expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("expected ~ only for a user of this host") from None
+
+
+def _redis(url: Secret) -> Secret:
+    if _scheme(url) not in _BROKERS:
+        raise ValueError("expected like redis://:password@host:6379/0")
+    return url
+
+
+def _supported_database(url: Secret) -> Secret:
+    if _scheme(url).partition("+")[0] not in _DATABASES:
+        raise ValueError(
+            "expected like postgresql://user:password@host/database or "
+            "sqlite:////folder/file; only sqlite and postgresql are supported"
+        )
+    return url
+
+
+def _scheme(url: Secret) -> str:
     """The scheme of a URL; empty for a text that is no URL."""
     try:
-        return urlsplit(url.get_secret_value()).scheme
+        return urlsplit(url.reveal()).scheme
     except ValueError:
         return ""
 
 
-def _described(error: Mapping[str, Any]) -> str:
-    """The message for one wrong setting. It leaves out the value, which may be a password."""
-    name = ".".join(map(str, error["loc"]))
-    if error["type"] == "extra_forbidden":
-        return f'config.toml: there is no setting "{name}"{_nearest(name, Settings.model_fields)}'
-    wanted = str(error["msg"]).partition(", unable to ")[0].removeprefix("Value error, ")
-    wanted = _EXPECTED.get(error["type"]) or wanted.replace("Input should be", "expected", 1)
-    return f"FORNADA_{name.upper()} (or {name} in config.toml): {wanted}"
+# The settings that are texts, with what each must be besides its type.
+_CHECKS: Mapping[str, Any] = {
+    "home": _absolute,
+    "database_url": _supported_database,
+    "broker_url": _redis,
+    "artifacts": _absolute,
+    "data_root": _absolute,
+}
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:

@@ -215,7 +215,7 @@ def broker_url(settings: Settings) -> str:
         SettingsError: a database URL is set but no broker URL.
     """
     if settings.broker_url is not None:
-        return settings.broker_url.get_secret_value()
+        return settings.broker_url.reveal()
     if settings.database_url is not None:
         raise SettingsError(
             "FORNADA_BROKER_URL is not set, but FORNADA_DATABASE_URL is. "

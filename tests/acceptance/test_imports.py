@@ -17,11 +17,8 @@ READING = {
     "click": "the command line",
     "sqlalchemy": "the database",
     "cython_runtime": "compiled parts of SQLAlchemy",
-    "pydantic": "the settings",
-    "pydantic_core": "pydantic",
-    "annotated_types": "pydantic",
-    "typing_inspection": "pydantic",
-    "typing_extensions": "SQLAlchemy and pydantic",
+    "msgspec": "the settings",
+    "typing_extensions": "SQLAlchemy",
 }
 SUBMITTING = READING | {
     "yaml": "the spec",
@@ -40,6 +37,7 @@ NEEDLESS = {
     "sqlalchemy.orm": "no code uses a session or an entity: 60 ms",
     "sqlalchemy.dialects.postgresql": "the home has SQLite: 40 ms",
     "alembic": "the schema is as it should be: 100 ms",
+    "pydantic": "only workers read messages of trainers: 80 ms",
     "rich": "nothing is drawn in a pipe: 50 ms",
     "keras": "only workers train",
     "numpy": "only workers train",

@@ -55,7 +55,7 @@ class House:
         self.fornada = Fornada(
             home, {f"FORNADA_{name.upper()}": ours[name] for name in ours}, forks=False
         )
-        self.client = Client(Settings.model_validate(ours | {"home": home}))
+        self.client = Client(Settings(**ours | {"home": home}))
         return self
 
     def __exit__(

@@ -9,10 +9,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from fornada.errors import BrokerUnreachable, SettingsError
-from fornada.settings import Settings
+from fornada.settings import Secret, Settings
 from fornada.stack import broker
 from tests.servers import RedisServer
 
@@ -23,7 +22,7 @@ TOLD_WITHIN_S = 10
 @pytest.fixture
 def settings(redis_server: RedisServer) -> Settings:
     redis_server.client().flushall()
-    return Settings(broker_url=SecretStr(redis_server.url))
+    return Settings(broker_url=Secret(redis_server.url))
 
 
 def publisher(settings: Settings) -> broker.Publisher:
@@ -52,7 +51,7 @@ def test_redis_away_is_told_at_once(tmp_path: Path) -> None:
     url = f"redis+socket://:s3cret@{tmp_path}/none.sock"
     begin = time.monotonic()
     with pytest.raises(BrokerUnreachable) as told:
-        publisher(Settings(broker_url=SecretStr(url))).publish("default", None, None)
+        publisher(Settings(broker_url=Secret(url))).publish("default", None, None)
     assert time.monotonic() - begin < 1
     assert "s3cret" not in str(told.value)
 
@@ -68,14 +67,14 @@ def test_a_hung_redis_is_told_in_time(settings: Settings) -> None:
 def test_a_wrong_password_is_told_without_it(redis_server: RedisServer) -> None:
     url = f"redis+socket://:wr0ng@{redis_server.socket}"
     with pytest.raises(BrokerUnreachable) as told:
-        broker.ping(broker.make_app(Settings(broker_url=SecretStr(url))))
+        broker.ping(broker.make_app(Settings(broker_url=Secret(url))))
     assert "wr0ng" not in str(told.value)
 
 
 def test_another_database_of_redis_is_another_broker(
     settings: Settings, redis_server: RedisServer
 ) -> None:
-    second = Settings(broker_url=SecretStr(f"{redis_server.url}?virtual_host=2"))
+    second = Settings(broker_url=Secret(f"{redis_server.url}?virtual_host=2"))
     broker.ping(broker.make_app(second))
     with closing(publisher(settings)) as one, closing(publisher(second)) as other:
         other.publish("default", None, None)

@@ -2,11 +2,11 @@
 
 import doctest
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 import fornada
 import fornada.client.client
@@ -32,7 +32,7 @@ from fornada.errors import (
     WaitTimedOut,
     WorkerNotFound,
 )
-from fornada.settings import Settings
+from fornada.settings import Secret, Settings
 from fornada.spec import SpecProblems
 from fornada.spec.files import load_all
 from fornada.stack import broker
@@ -47,8 +47,8 @@ def settings(database_url: str, redis_server: RedisServer, tmp_path: Path) -> Se
     redis_server.client().flushall()
     return Settings(
         home=tmp_path,
-        database_url=SecretStr(database_url),
-        broker_url=SecretStr(redis_server.url),
+        database_url=Secret(database_url),
+        broker_url=Secret(redis_server.url),
         data_root=ROOT,
     )
 
@@ -132,8 +132,8 @@ def test_what_a_spec_most_likely_does_not_mean_comes_with_its_job(client: Client
 
 
 def test_redis_away_is_a_warning(settings: Settings, tmp_path: Path) -> None:
-    away = SecretStr(f"redis+socket://:s3cret@{tmp_path}/none.sock")
-    with Client(settings.model_copy(update={"broker_url": away})) as client:
+    away = Secret(f"redis+socket://:s3cret@{tmp_path}/none.sock")
+    with Client(replace(settings, broker_url=away)) as client:
         job = client.submit(SPEC)
         assert job.warning is not None
         assert "accepted" in job.warning
@@ -142,15 +142,15 @@ def test_redis_away_is_a_warning(settings: Settings, tmp_path: Path) -> None:
 
 
 def test_a_database_without_a_broker_refuses(settings: Settings) -> None:
-    with Client(settings.model_copy(update={"broker_url": None})) as client:
+    with Client(replace(settings, broker_url=None)) as client:
         with pytest.raises(SettingsError, match="FORNADA_BROKER_URL"):
             client.submit(SPEC)
         assert client.jobs().rows == []
 
 
 def test_a_database_away_refuses(settings: Settings) -> None:
-    away = SecretStr("postgresql://ana:s3cret@127.0.0.1:9/fornada")
-    client = Client(settings.model_copy(update={"database_url": away}))
+    away = Secret("postgresql://ana:s3cret@127.0.0.1:9/fornada")
+    client = Client(replace(settings, database_url=away))
     with client, pytest.raises(DatabaseUnreachable) as refused:
         client.submit(SPEC)
     assert "s3cret" not in str(refused.value)
@@ -317,10 +317,10 @@ def test_workers_say_that_they_live_at_beats_of_upkeep(client: Client, settings:
     register(client, settings, "default")
     job = client.submit(SPEC)
     for changed, alive, waits in (
-        ({"heartbeat_s": 1e-6}, 1, None),
-        ({"upkeep_s": 1e-6}, 0, "NoWorker"),
+        (replace(settings, heartbeat_s=1e-6), 1, None),
+        (replace(settings, upkeep_s=1e-6), 0, "NoWorker"),
     ):
-        with Client(settings.model_copy(update=changed)) as other:
+        with Client(changed) as other:
             assert len(other.workers()) == alive
             # A job waits for a worker as long as none of those is there.
             assert [row["waits"] for row in other.alive()] == [waits]

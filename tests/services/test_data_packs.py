@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +219,7 @@ def test_without_room_the_same_pixels_come_from_memory_or_files(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     packed = read(root, settings, pack=pack, **look)
-    none = settings.model_copy(update={"home": root / "other", "max_pack_bytes": 0})
+    none = replace(settings, home=root / "other", max_pack_bytes=0)
     held = read(root, none, pack=pack, **look)
     assert "not packed" in capsys.readouterr().out
     assert isinstance(held.train.pixels, np.ndarray)
@@ -240,7 +241,7 @@ def test_without_room_the_same_pixels_come_from_memory_or_files(
 def test_a_home_that_cannot_be_written_packs_nothing(root: Path, settings: Settings) -> None:
     packed = read(root, settings)
     (root / "file").write_text("no folder")
-    assert_same(read(root, settings.model_copy(update={"home": root / "file"})), packed)
+    assert_same(read(root, replace(settings, home=root / "file")), packed)
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos5"])

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from fornada import Client, artifacts
 from fornada.client.submission import Submitted
@@ -15,7 +14,7 @@ from fornada.db.queue import attempts, verdicts
 from fornada.db.records import TRAINING_STATE, ArtifactRow, BestModelRow
 from fornada.db.store.session import Database
 from fornada.errors import LogElsewhere, NotExtendable
-from fornada.settings import Settings
+from fornada.settings import Secret, Settings
 from tests.servers import RedisServer
 from tests.services import store
 from tests.services.trainer_jobs import document, write_images
@@ -31,8 +30,8 @@ def settings(database_url: str, redis_server: RedisServer, tmp_path: Path) -> Se
     write_images(tmp_path / "Test", {"a": 2, "b": 2})
     return Settings(
         home=tmp_path,
-        database_url=SecretStr(database_url),
-        broker_url=SecretStr(redis_server.url),
+        database_url=Secret(database_url),
+        broker_url=Secret(redis_server.url),
         data_root=tmp_path,
         artifacts=tmp_path / "artifacts",
     )

@@ -1,13 +1,15 @@
-"""Everyday commands: seconds of each, beside the import that the history cannot do without.
+"""Everyday commands: seconds of each, beside the imports that they cannot do without.
 
     python -P -m bench.commands
 
-`ls`, `ps`, `show`, and `submit` of one spec, on SQLite and on PostgreSQL, with a Redis that answers
-and no worker. In turns with a process that imports SQLAlchemy with its ORM and ends.
+`ls`, `ps`, `show`, `wait` for a job that has ended, and `submit` of one spec, on SQLite and on
+PostgreSQL, with a Redis that answers and no worker. In turns with a process that imports SQLAlchemy
+with its ORM and ends, and with one that imports what `submit` needs to send a message of Celery's.
 """
 
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from statistics import median
 
@@ -18,6 +20,7 @@ from bench.report import Report, Row
 from tests.servers import PostgresServer, RedisServer
 
 IMPORT = "import sqlalchemy.orm"
+SENDING = "import sqlalchemy, click, yaml, celery.app.base, celery.app.amqp, kombu.transport.redis"
 # Aim: at most so many times as long as the import.
 AIM = 1.3
 DATABASE = "commands"
@@ -62,23 +65,27 @@ def _rows(name: str, home: running.Home, rounds: int) -> list[Row]:
     submit = ("submit", "--quiet", "--wait-for-worker", spec)
     job = home(*submit).strip()
     home("cancel", job)
-    words: dict[str, tuple[object, ...]] = {
+    history: dict[str, tuple[object, ...]] = {
         "ls": ("ls",),
         "ps": ("ps",),
         "show": ("show", job),
-        "submit of one spec": submit,
+        "wait": ("wait", job),
     }
-    runs = {IMPORT: partial(running.seconds, [sys.executable, "-c", IMPORT])}
-    for command, each in words.items():
-        runs[command] = partial(running.timed, partial(home, *each))
+    groups: dict[str, dict[str, tuple[object, ...]]] = {
+        IMPORT: history,
+        SENDING: {"submit of one spec": submit},
+    }
+    runs: dict[str, Callable[[], float]] = {}
+    for imports, commands in groups.items():
+        runs[imports] = partial(running.seconds, [sys.executable, "-c", imports])
+        runs |= {what: partial(home.timed, words) for what, words in commands.items()}
     measured = report.interleaved(runs, rounds)
-    bound = AIM * median(measured[IMPORT])
-    return report.compared(
-        [
-            report.row(name, what, "s", seconds, bound=None if what == IMPORT else bound)
-            for what, seconds in measured.items()
-        ]
-    )
+    rows = []
+    for imports, commands in groups.items():
+        group, bound = f"{name}, {imports}", AIM * median(measured[imports])
+        rows.append(report.row(group, "the import", "s", measured[imports]))
+        rows += [report.row(group, what, "s", measured[what], bound=bound) for what in commands]
+    return report.compared(rows)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,12 @@ class Home:
     def __call__(self, *words: object) -> str:
         """What `fornada` with these words prints."""
         return output([PROGRAM, *map(str, words)], **self.environment)
+
+    def timed(self, words: Sequence[object]) -> float:
+        """How long `fornada` with these words takes, in seconds, whatever its exit code says."""
+        command = [str(PROGRAM), *map(str, words)]
+        run = partial(subprocess.run, command, capture_output=True, check=False)
+        return timed(lambda: run(env=os.environ | self.environment))
 
     def client(self) -> Client:
         """A client of it, for looks that are no part of what is measured.

@@ -63,7 +63,7 @@ def test_history_asks_every_database_twenty_questions(tmp_path: Path) -> None:
             },
         ),
         ("sweep", "--rates 1 --seeds 1", {"1 jobs of 3 epochs"}),
-        ("commands", "", {"SQLite", "PostgreSQL"}),
+        ("commands", "", None),
         ("packs", "--data {few}", None),
         ("state", "--models convolutional --epoch-s 0.1 --epochs 3", None),
         (

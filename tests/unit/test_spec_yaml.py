@@ -1,15 +1,17 @@
 """YAML in a spec: scalars as in YAML 1.2, and the limits."""
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from yaml.reader import Reader
 
 from fornada.db.states import FailureCode
 from fornada.spec import SpecProblems, from_document, loads
 from fornada.spec.source import yaml_text as source
-from fornada.spec.source.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES
+from fornada.spec.source.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, control
 from fornada.spec.source.nodes import Node
 from fornada.spec.source.scalars import NumberError, resolve
 
@@ -166,3 +168,10 @@ def test_documents_have_the_same_limits(document: dict[str, Any], says: str) -> 
 def test_a_document_that_is_not_a_mapping_or_is_empty_is_refused(document: Any) -> None:
     with pytest.raises(SpecProblems):
         from_document(document)
+
+
+def test_a_spec_may_hold_what_yaml_calls_printable_but_no_odd_line_ends() -> None:
+    odd = {"\x85", "\u2028", "\u2029", "\ufeff"}
+    for character in map(chr, range(sys.maxunicode + 1)):
+        refused = character in odd or Reader.NON_PRINTABLE.match(character) is not None
+        assert (control(character) is not None) is refused, hex(ord(character))

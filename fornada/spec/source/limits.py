@@ -14,12 +14,12 @@ MAX_NODES = 10_000
 MAX_PARAMETERS = 1_000_000_000
 # Characters that YAML calls non-printable, the byte order mark, and the line breaks U+0085, U+2028
 # and U+2029. PyYAML counts these three as line ends and editors do not: line numbers would differ.
-_CONTROL = (
-    "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+# The ranges are those to refuse: Python compiles them ten times as fast as those to accept.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]"
 )
 
 
 def control(text: str) -> re.Match[str] | None:
     """The first character of `text` that a spec may not contain."""
-    # Compiled at the first call, and cached by `re`: compiling takes longer than all other imports.
-    return re.search(_CONTROL, text)
+    return _CONTROL.search(text)

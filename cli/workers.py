@@ -70,6 +70,9 @@ def start(slots: str | None, queues: Sequence[str], name: str | None) -> None:
 def list_workers(output: Output) -> None:
     """List the workers that are alive.
 
+    A warning follows if Redis passes on no wake-ups. The workers then look for jobs only in each
+    round of upkeep (`FORNADA_UPKEEP_S`).
+
     \b
     Examples:
       fornada worker ls
@@ -79,14 +82,17 @@ def list_workers(output: Output) -> None:
 
     with Client() as client:
         found = client.workers()
-    if output.for_programs(found, key="name"):
-        return
+        if output.for_programs(found, key="name"):
+            return
+        problem = client.broker_problem() if found else None
     heads = ("NAME", "HOST", "STATE", "SLOTS", "QUEUES", "JOBS", "SEEN")
     output.table(
         [Column(head, wraps=head in {"NAME", "HOST", "SLOTS", "QUEUES", "JOBS"}) for head in heads],
         map(_row, found),
         empty="no worker is alive; start one: fornada worker start, or fornada up",
     )
+    if problem:
+        output.warn(f"{problem}\n  The workers look for jobs in the database meanwhile.")
 
 
 @worker.command()

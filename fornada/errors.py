@@ -20,9 +20,22 @@ class SettingsError(FornadaError):
 
 
 class BrokerUnreachable(FornadaError):
-    """Redis did not answer in time, or refused the connection."""
+    """Redis did not answer in time, or answered with an error.
+
+    Args:
+        where: the URL of Redis, without its password.
+        answer: the first word of an error that Redis answered, such as `READONLY`; empty if it did
+            not answer.
+        reason: the rest of this answer, or why there was none.
+    """
 
     code = "BROKER_UNREACHABLE"
+
+    def __init__(self, where: str, answer: str, reason: str) -> None:
+        said = f"refused: {answer} {reason}" if answer else f"did not answer: {reason}"
+        super().__init__(f"Redis at {where} {said}")
+        self.where = where
+        self.answer = answer
 
 
 class StackError(FornadaError):

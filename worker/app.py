@@ -171,12 +171,12 @@ def _serve(supervisors: Supervisors, heartbeat: Heartbeat) -> int:
     # weak=False: Celery keeps only weak references by default, and these are local functions.
     signals.worker_shutting_down.connect(drain, weak=False)
     signals.setup_logging.connect(keep_our_logging, weak=False)
-    # Celery gives the first warning at each lost connection, about a setting that we chose. It
-    # gives the second one to root, and names a remedy that does not apply to Fornada.
-    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
+    # Celery gives this warning to root, and names a remedy that does not apply to Fornada.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     # At INFO, Celery writes one line a task. The log lines of the jobs already say the same.
     logging.getLogger("celery").setLevel(logging.WARNING)
+    # It writes a line for each failed attempt to connect. Upkeep says once that Redis is away.
+    logging.getLogger("celery.worker.consumer.consumer").setLevel(logging.CRITICAL)
 
     done = threading.Event()
     threading.Thread(target=_end_if_stuck, args=(context, done), daemon=True).start()
@@ -191,6 +191,9 @@ def _serve(supervisors: Supervisors, heartbeat: Heartbeat) -> int:
         without_heartbeat=True,
         quiet=True,
     )
+    # Celery gives this warning at each lost connection, about a setting that we chose. The worker
+    # itself, when it is made, asks for all such warnings.
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     try:
         worker.start()
     finally:

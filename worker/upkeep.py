@@ -9,12 +9,11 @@ import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from celery import Celery
-
 from fornada.db.errors import DatabaseUnreachable
 from fornada.db.queue import expiry, upkeep, workers
 from fornada.errors import BrokerUnreachable
 from fornada.stack import broker
+from fornada.stack.app import App
 from fornada.worker.attempts.supervisors import Supervisors
 from fornada.worker.host.heartbeat import Heartbeat
 
@@ -40,7 +39,7 @@ class UpkeepThread:
         heartbeat: told of each round.
     """
 
-    def __init__(self, supervisors: Supervisors, app: Celery, heartbeat: Heartbeat) -> None:
+    def __init__(self, supervisors: Supervisors, app: App, heartbeat: Heartbeat) -> None:
         self._supervisors = supervisors
         self._heartbeat = heartbeat
         self._context = supervisors.context
@@ -94,12 +93,11 @@ class UpkeepThread:
             self._report_away("database", exc)
         except BrokerUnreachable as exc:
             self._report_away("broker", exc)
-        if self._heartbeat.connecting:
-            self._ping_redis()
         # A wake-up may be lost, or Redis may not answer: idle slots look for jobs in SQL anyway.
         if self._supervisors.has_room():
             for _ in range(self._supervisors.idle()):
                 self._without_wake_up.submit(self._look_for_jobs)
+        self._check_redis()
 
     def _drain(self) -> None:
         """Drain as `fornada worker drain` asks: send this process the signal that drains it."""
@@ -115,17 +113,24 @@ class UpkeepThread:
             # Nothing reads the future in which the pool keeps the exception.
             log.exception("a slot failed to look for a job; the next round tries again")
 
-    def _ping_redis(self) -> None:
-        """Tell the heartbeat whether Redis answers while Celery's loop is not connected.
+    def _check_redis(self) -> None:
+        """Log when Redis stops or begins to work, and report to the heartbeat whether it works.
 
-        If Redis answers, the loop should connect again soon. A loop that stays unconnected hangs.
+        If Redis works, Celery's loop should connect again soon. A loop that does not hangs.
         """
+        connecting = self._heartbeat.connecting
         try:
-            broker.ping(self._app)
-        except BrokerUnreachable:
+            if connecting:
+                # A connection of its own, because Redis may refuse new ones and serve old ones.
+                broker.check(self._app)
+            else:
+                self._publisher.check()
+        except BrokerUnreachable as exc:
+            self._report_away("broker", exc)
             self._heartbeat.broker(answers=False)
         else:
-            self._heartbeat.broker(answers=True)
+            self._report_back("broker")
+            self._heartbeat.broker(answers=connecting)
 
     def _has_upkeep(self) -> bool:
         """Whether this worker does the upkeep of the whole queue now."""
@@ -151,14 +156,13 @@ class UpkeepThread:
             return
         for _ in range(wanted - self._publisher.queue_length(queue)):
             self._publisher.publish(queue, None, None)
-        self._report_back("broker")
 
     def _report_away(self, what: str, error: Exception) -> None:
         if what not in self._away:
-            log.warning("the %s does not answer: %s", what, error)
+            log.warning("the %s does not work: %s", what, error)
         self._away.add(what)
 
     def _report_back(self, what: str) -> None:
         if what in self._away:
-            log.info("the %s answers again", what)
+            log.info("the %s works again", what)
         self._away.discard(what)

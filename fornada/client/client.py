@@ -535,6 +535,13 @@ class Client:
         """The events of a job, oldest first, each with `at`, `kind`, `actor` and `detail`."""
         return history.events(self._connection.database, self.find_one(reference))
 
+    def broker_problem(self) -> str | None:
+        """Why Redis passes on no wake-ups now; None if it does, or if no stack is up here.
+
+        Workers look for jobs in the database all the same, in each round of upkeep.
+        """
+        return self._connection.wake_ups.problem()
+
     def workers(self) -> list[WorkerAnswer]:
         """The living workers: those that reported within the last three rounds of upkeep.
 

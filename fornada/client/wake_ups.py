@@ -63,6 +63,18 @@ class WakeUps:
             return self._away
         return None
 
+    def problem(self) -> str | None:
+        """Why Redis passes on no wake-ups now; None if it does, or if no stack is up here."""
+        from fornada.stack import local
+
+        if self._settings.embedded and not local.running(self._settings):
+            return None
+        try:
+            self._publisher.check()
+        except (SettingsError, BrokerUnreachable) as error:
+            return str(error)
+        return None
+
     def close(self) -> None:
         """Close the connection to Redis, if it was opened."""
         if "_publisher" in self.__dict__:

@@ -7,28 +7,23 @@ message carries neither.
 """
 
 import hashlib
-import math
 import os
 import secrets
 import stat
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote
 
-import redis
-from celery import Celery
 from kombu import Connection, Queue
 from kombu.exceptions import KombuError
-from kombu.utils.url import maybe_sanitize_url
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
+from redis.exceptions import RedisError, ResponseError
 
 from fornada.errors import BrokerUnreachable, SettingsError
 from fornada.settings import Settings
+from fornada.stack.app import App
+from fornada.urls import canonical, shown
 
 # The only task. The command line publishes it by name, so it need not import the worker.
 TASK = "fornada.wake"
@@ -37,13 +32,19 @@ KEY_PREFIX = "fornada:"
 # Seconds that a publisher waits for one answer. A call needs several answers, and must report a
 # hung Redis within 10 seconds.
 ANSWER_S = 2
-# For this many seconds after an answer, a publisher sends without asking whether Redis is there.
-TRUST_S = 1.0
+# The list of a check, after `KEY_PREFIX`; a random text follows. No queue has such a name.
+CHECK_KEY = ".check:"
+# Seconds that a check waits for an element of an empty list, and for the element that it stored.
+EMPTY_S = 0.01
+GIVEN_S = 1.0
+# With this, Redis repeats the arguments of a command that it does not know. The password is one of
+# them where AUTH has been renamed.
+REPEATED = ", with args beginning"
 # Random bytes in the password of the embedded Redis, before they are encoded as text.
 PASSWORD_BYTES = 32
 
 
-def make_app(settings: Settings) -> Celery:
+def make_app(settings: Settings) -> App:
     """The Celery application. It opens no connection yet.
 
     Args:
@@ -51,7 +52,7 @@ def make_app(settings: Settings) -> Celery:
     Returns:
         The app. A worker must set its `task_queues`, see `queue`.
     """
-    app = Celery("fornada", broker=broker_url(settings), set_as_current=False)
+    app = App(broker_url(settings))
     app.conf.update(
         # Acknowledged before the job runs: with a late acknowledgement, Celery would deliver a
         # long job a second time. The database remembers jobs, so none is lost.
@@ -103,11 +104,9 @@ class Publisher:
         app: from `make_app`.
     """
 
-    def __init__(self, app: Celery) -> None:
+    def __init__(self, app: App) -> None:
         self._app = app
-        self._client: redis.Redis | None = None
         self._connection: Connection | None = None
-        self._answered_at = -math.inf
 
     def publish(self, queue_name: str, uid: str | None, document: Mapping[str, Any] | None) -> None:
         """Wake one worker of a queue.
@@ -140,72 +139,77 @@ class Publisher:
         with self._connected() as connection:
             return int(connection.default_channel.client.llen(queue_name))
 
+    def check(self) -> None:
+        """Check that Redis stores an element and gives it back.
+
+        An answer to a ping says too little: a Redis that is full, is a replica or gives this user
+        too few rights answers it.
+
+        Raises:
+            BrokerUnreachable: Redis does not answer, or answers with an error.
+        """
+        key = f"{CHECK_KEY}{secrets.token_hex(8)}"
+        with self._connected() as connection:
+            client = connection.default_channel.client
+            # First the right to take, so that nothing is left behind where it is missing.
+            client.brpop(key, EMPTY_S)
+            client.lpush(key, "")
+            if client.brpop(key, GIVEN_S) is None:
+                raise BrokerUnreachable(shown(self._app.url), "", "it lost an element")
+
     def close(self) -> None:
         """Close the connection. The next call opens a new one."""
-        for kept in (self._client, self._connection):
-            if kept is not None:
-                kept.close()
-        self._client = self._connection = None
-        self._answered_at = -math.inf
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
         try:
             with _translated(self._app):
-                if self._client is None:
-                    self._client = _client(self._app.conf.broker_url)
-                # A ping comes first, because kombu would retry a refused connection for 6 seconds.
-                # It takes a third of the time of sending, so not every job of many gets one.
-                if time.monotonic() - self._answered_at > TRUST_S:
-                    self._client.ping()
                 if self._connection is None:
                     options = self._app.conf.broker_transport_options | {
                         "socket_timeout": ANSWER_S,
                         "socket_connect_timeout": ANSWER_S,
+                        # Kombu would otherwise try for four seconds.
+                        "max_retries": 0,
                     }
                     self._connection = self._app.connection_for_write(transport_options=options)
                 yield self._connection
-                self._answered_at = time.monotonic()
         except BrokerUnreachable:
             self.close()
             raise
 
 
-def ping(app: Celery) -> None:
-    """Check that Redis answers. A refused connection is reported at once.
+def check(app: App) -> None:
+    """Check that Redis answers, and stores and gives back an element, over a new connection.
 
     Raises:
-        BrokerUnreachable: Redis did not answer within `ANSWER_S` seconds.
+        BrokerUnreachable: it does not, or not in time.
     """
-    url = app.conf.broker_url
-    with _translated(app), closing(_client(url)) as client:
-        client.ping()
-
-
-def _client(url: str) -> redis.Redis:
-    # Not kombu's client: it always retries a refused connection.
-    parts = urlsplit(url)
-    options: dict[str, Any] = {
-        "socket_timeout": ANSWER_S,
-        "socket_connect_timeout": ANSWER_S,
-        "retry": Retry(NoBackoff(), 0),
-    }
-    if parts.scheme == "redis+socket":
-        query = parse_qs(parts.query)
-        database = query.get("virtual_host", ["0"])[0].strip("/")
-        url = parts._replace(scheme="unix", query=f"db={database}").geturl()
-        # The client for Unix sockets does not accept this option.
-        del options["socket_connect_timeout"]
-    return redis.Redis.from_url(url, **options)
+    with closing(Publisher(app)) as publisher:
+        publisher.check()
 
 
 @contextmanager
-def _translated(app: Celery) -> Iterator[None]:
+def _translated(app: App) -> Iterator[None]:
     try:
         yield
     except (RedisError, KombuError, OSError) as exc:
-        shown = maybe_sanitize_url(app.conf.broker_url)
-        raise BrokerUnreachable(f"Redis at {shown} did not answer: {exc}") from exc
+        error = BrokerUnreachable(shown(app.url), *_answer(exc))
+        # A traceback would show the arguments that `_answer` leaves out.
+        raise error from None if REPEATED in str(exc) else exc
+
+
+def _answer(exc: Exception) -> tuple[str, str]:
+    """What Redis or the connection said: the code of an answer, empty without one; and a text."""
+    cause = exc.__cause__ if isinstance(exc, KombuError) and exc.__cause__ else exc
+    text = str(cause).partition(REPEATED)[0]
+    code = getattr(cause, "status_code", None) or ""
+    if not code and isinstance(cause, ResponseError):
+        # The client knows no class for this code, and leaves it in the text.
+        code, _, text = text.partition(" ")
+    return code, text
 
 
 def broker_url(settings: Settings) -> str:
@@ -215,13 +219,14 @@ def broker_url(settings: Settings) -> str:
         SettingsError: a database URL is set but no broker URL.
     """
     if settings.broker_url is not None:
-        return settings.broker_url.reveal()
+        return canonical(settings.broker_url.reveal())
     if settings.database_url is not None:
         raise SettingsError(
             "FORNADA_BROKER_URL is not set, but FORNADA_DATABASE_URL is. "
             "Set both, or neither for the embedded stack."
         )
-    return f"redis+socket://:{quote(password(settings))}@{socket_path(settings)}"
+    place = quote(os.fsencode(socket_path(settings)))
+    return canonical(f"redis+socket://:{quote(password(settings), safe='')}@{place}")
 
 
 def socket_path(settings: Settings) -> Path:

@@ -12,7 +12,7 @@ from fornada.db.errors import DatabaseUnreachable, NotPermitted
 from fornada.db.queue import workers
 from fornada.db.states import WorkerState
 from fornada.db.store import session
-from fornada.errors import FornadaError, StackError
+from fornada.errors import BrokerUnreachable, FornadaError, StackError
 from fornada.patience import why
 from fornada.settings import Settings, unknown_variables
 from fornada.stack import broker, local
@@ -24,6 +24,17 @@ JAX_ON_A_CPU = (
     "without a GPU, JAX takes many times as long as TensorFlow for convolutions; set "
     "KERAS_BACKEND=tensorflow for models with convolutions"
 )
+# What to do about an error that Redis answers, by its first word.
+REFUSED = {
+    "LOADING": "wait until Redis has read its data",
+    "MASTERDOWN": "name the master in FORNADA_BROKER_URL; this Redis is a replica without it",
+    "MISCONF": 'make Redis able to write its snapshot, or switch its snapshots off: save ""',
+    "NOAUTH": "put the password of Redis into FORNADA_BROKER_URL",
+    "NOPERM": "give the user of FORNADA_BROKER_URL its rights: deploy/redis/users.acl",
+    "OOM": "give Redis more memory (maxmemory), or remove what fills it",
+    "READONLY": "name the master in FORNADA_BROKER_URL; this Redis is a replica",
+    "WRONGPASS": "put the right user and password of Redis into FORNADA_BROKER_URL",
+}
 
 
 @dataclass(frozen=True)
@@ -124,10 +135,12 @@ def _broker(settings: Settings) -> list[Check]:
         if not local.running(settings):
             return [Check("broker", False, "the embedded stack does not run", _how_to_start())]
     try:
-        broker.ping(broker.make_app(settings))
+        broker.check(broker.make_app(settings))
+    except BrokerUnreachable as error:
+        return [Check("broker", False, str(error), REFUSED.get(error.answer, todo))]
     except FornadaError as error:
         return [Check("broker", False, str(error), todo)]
-    return [Check("broker", True, "Redis answers")]
+    return [Check("broker", True, "Redis stores wake-ups and gives them back")]
 
 
 def _how_to_start() -> str:

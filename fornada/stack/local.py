@@ -176,7 +176,7 @@ class LocalStack:
         end = time.monotonic() + REDIS_START_S
         while process.poll() is None and time.monotonic() < end:
             with suppress(BrokerUnreachable):
-                broker.ping(app)
+                broker.check(app)
                 return process
             time.sleep(0.01)
         if process.poll() is None:

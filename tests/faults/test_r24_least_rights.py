@@ -15,8 +15,8 @@ from tests.worker_process import WorkerProcess
 
 # What a user may send, and what none can be kept from.
 ALLOWED = {
-    "client": {"lpush", "llen", "multi", "exec", "ping", "select"},
-    "worker": {"lpush", "brpop", "llen", "multi", "exec", "ping", "select"},
+    "client": {"lpush", "brpop", "llen", "ping", "select"},
+    "worker": {"lpush", "brpop", "llen", "ping", "select"},
 }
 ALWAYS = {"auth", "hello", "reset", "quit"}
 TABLES = sorted([*METADATA.tables, "alembic_version"])

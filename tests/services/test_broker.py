@@ -67,15 +67,31 @@ def test_a_hung_redis_is_told_in_time(settings: Settings) -> None:
 def test_a_wrong_password_is_told_without_it(redis_server: RedisServer) -> None:
     url = f"redis+socket://:wr0ng@{redis_server.socket}"
     with pytest.raises(BrokerUnreachable) as told:
-        broker.ping(broker.make_app(Settings(broker_url=Secret(url))))
+        broker.check(broker.make_app(Settings(broker_url=Secret(url))))
     assert "wr0ng" not in str(told.value)
+
+
+def test_a_variable_of_celery_changes_no_broker(
+    settings: Settings, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("URL", "READ_URL", "WRITE_URL"):
+        monkeypatch.setenv(f"CELERY_BROKER_{name}", f"{redis_server.url}?virtual_host=3")
+    app = broker.make_app(settings)
+    with closing(publisher(settings)) as one, app.connection_for_read() as reading:
+        one.publish("default", None, None)
+        assert reading.default_channel.client.llen("default") == 1
+
+
+def test_a_check_leaves_nothing_behind(settings: Settings, redis_server: RedisServer) -> None:
+    broker.check(broker.make_app(settings))
+    assert redis_server.client().keys() == []
 
 
 def test_another_database_of_redis_is_another_broker(
     settings: Settings, redis_server: RedisServer
 ) -> None:
     second = Settings(broker_url=Secret(f"{redis_server.url}?virtual_host=2"))
-    broker.ping(broker.make_app(second))
+    broker.check(broker.make_app(second))
     with closing(publisher(settings)) as one, closing(publisher(second)) as other:
         other.publish("default", None, None)
         assert one.queue_length("default") == 0

@@ -1,10 +1,11 @@
-"""Adds three things that Celery's consumer of a Redis queue lacks.
+"""Adds four things that Celery's consumer of a Redis queue lacks.
 
 - It takes a message only while a slot is free. `worker_disable_prefetch` counts Celery's tasks,
   but a slot may run a job without such a task.
 - It notices at once that a slot has become free.
 - It survives a list element that is not a message. In kombu such an error ends the whole worker,
   with all its jobs.
+- It waits a while after Redis has answered with an error.
 """
 
 import logging
@@ -17,6 +18,7 @@ from celery import bootsteps
 
 from fornada.worker.host.heartbeat import Heartbeat
 from fornada.worker.wakeups.filter import only_wake_ups
+from fornada.worker.wakeups.refusals import Refusals
 
 log = logging.getLogger("fornada.worker")
 
@@ -29,7 +31,7 @@ def intake(
     when_freed: Callable[[Callable[[], None]], None],
     heartbeat: Heartbeat,
 ) -> type[bootsteps.StartStopStep]:
-    """The step of Celery's consumer that adds the three things above; it starts at each reconnect.
+    """The step of Celery's consumer that adds the four things above; it starts at each reconnect.
 
     Args:
         has_room: whether a slot would take a job now.
@@ -47,8 +49,9 @@ def intake(
         def start(self, consumer: Any) -> None:
             consumer.hub.add_reader(never_ready, lambda: None)
             channel = consumer.task_consumer.channel
-            _only_with_room(channel.qos, has_room)
             only_wake_ups(channel)
+            refusals = Refusals(channel)
+            _only_when(channel.qos, lambda: has_room() and refusals.over())
             # Celery's loop calls `can_consume` after each event, or once a second. This call is
             # such an event.
             when_freed(lambda: consumer.hub.call_soon(heartbeat.loop_ran))
@@ -87,10 +90,10 @@ def around_pool(
     return AroundPool
 
 
-def _only_with_room(qos: Any, has_room: Callable[[], bool]) -> None:
+def _only_when(qos: Any, may_take: Callable[[], bool]) -> None:
     allowed = qos.can_consume
 
     def can_consume(_: Any) -> bool:
-        return has_room() and bool(allowed())
+        return may_take() and bool(allowed())
 
     qos.can_consume = MethodType(can_consume, qos)

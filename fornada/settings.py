@@ -7,17 +7,18 @@ import codecs
 import difflib
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta
 
 from fornada.errors import SettingsError
+from fornada.urls import file_problems, problems, redis_problems, scheme
 
 __all__ = ["Secret", "Settings", "SettingsError"]
 
@@ -83,11 +84,17 @@ class Settings:
     ] = DEFAULT_HOME
     database_url: Annotated[
         Secret | None,
-        Meta(description="SQLAlchemy URL of the database; default: SQLite in the home."),
+        Meta(
+            description="SQLAlchemy URL of the database; default: SQLite in the home. User name "
+            "and password are percent-encoded: # is %23."
+        ),
     ] = None
     broker_url: Annotated[
         Secret | None,
-        Meta(description="Redis URL of the broker; default: the private Redis of the home."),
+        Meta(
+            description="Redis URL of the broker; default: the private Redis of the home. User "
+            "name and password are percent-encoded: # is %23."
+        ),
     ] = None
     artifacts: Annotated[
         Path | None,
@@ -247,7 +254,7 @@ class Settings:
         """SQLAlchemy URL of the database. It contains the password: never print it."""
         if self.database_url is not None:
             return self.database_url.reveal()
-        return f"sqlite:///{self.home / 'fornada.db'}"
+        return f"sqlite:///{quote(str(self.home / 'fornada.db'))}"
 
     @property
     def data_root_path(self) -> Path:
@@ -349,10 +356,10 @@ def _accepted(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     accepted: dict[str, Any] = {}
     problems = [
         f'config.toml: there is no setting "{name}"{_nearest(name, types)}'
-        for name in given.keys() - types.keys()
+        for name in sorted(given.keys() - types.keys())
     ]
-    for name in types.keys() & given.keys() | {"home"}:
-        value = given.get(name, DEFAULT_HOME)
+    given = {"home": DEFAULT_HOME, **given}
+    for name, value in ((name, given[name]) for name in types if name in given):
         try:
             # The environment has texts only, so a text is accepted for a number.
             text = name in _CHECKS
@@ -360,7 +367,7 @@ def _accepted(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
             accepted[name] = _CHECKS[name](read) if text and read is not None else read
         except (msgspec.ValidationError, ValueError) as error:
             problems.append(_described(name, error))
-    return accepted, sorted(problems)
+    return accepted, problems
 
 
 def _from_text(kind: type, value: object) -> object:
@@ -385,32 +392,37 @@ def _described(name: str, error: Exception) -> str:
 def _absolute(folder: Path) -> Path:
     """The folder, absolute, with `~` and `~user` resolved."""
     try:
+        str(folder).encode()
         return folder.expanduser().absolute()
+    except UnicodeEncodeError:
+        raise ValueError("expected a folder whose path is UTF-8") from None
     except RuntimeError:
         raise ValueError("expected ~ only for a user of this host") from None
 
 
 def _redis(url: Secret) -> Secret:
-    if _scheme(url) not in _BROKERS:
+    given = url.reveal()
+    if scheme(given) not in _BROKERS:
         raise ValueError("expected like redis://:password@host:6379/0")
-    return url
+    return _readable(url, redis_problems(given))
 
 
 def _supported_database(url: Secret) -> Secret:
-    if _scheme(url).partition("+")[0] not in _DATABASES:
+    given = url.reveal()
+    dialect = scheme(given).partition("+")[0]
+    if dialect not in _DATABASES:
         raise ValueError(
             "expected like postgresql://user:password@host/database or "
             "sqlite:////folder/file; only sqlite and postgresql are supported"
         )
+    return _readable(url, (file_problems if dialect == "sqlite" else problems)(given))
+
+
+def _readable(url: Secret, wrong: Sequence[str]) -> Secret:
+    """The URL, unless something is wrong with it."""
+    if wrong:
+        raise ValueError("expected a URL that can be read: " + "; ".join(wrong))
     return url
-
-
-def _scheme(url: Secret) -> str:
-    """The scheme of a URL; empty for a text that is no URL."""
-    try:
-        return urlsplit(url.reveal()).scheme
-    except ValueError:
-        return ""
 
 
 # The settings that are texts, with what each must be besides its type.

@@ -11,6 +11,7 @@ from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
     OperationalError,
+    ProgrammingError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -22,6 +23,8 @@ from fornada.db.store import interrupts, sqlite
 ANSWER_TIMEOUT_S = 15.0
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 INSUFFICIENT_PRIVILEGE = "42501"
+# Options of a URL that say where a database is.
+_PLACE = frozenset({"host", "port", "dbname"})
 
 
 class Database:
@@ -40,9 +43,8 @@ class Database:
     def __init__(self, url: str, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         parsed = _parse(url)
         # The URL without passwords, safe to print.
-        self.where = _without_passwords(parsed)
+        self.where = _shown(parsed)
         self.dialect = parsed.get_backend_name()
-        self._secrets = _secrets(parsed)
         if self.dialect == "sqlite":
             self._engine = sqlite.connected(parsed)
         else:
@@ -104,22 +106,16 @@ class Database:
         try:
             yield
         except (OperationalError, InterfaceError, PoolTimeout) as error:
-            raise DatabaseUnreachable(self.where, self._reason(error)) from error
+            raise DatabaseUnreachable(self.where, _reason(error)) from error
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) == INSUFFICIENT_PRIVILEGE:
-                raise NotPermitted(self.where, self._reason(error)) from error
+                raise NotPermitted(self.where, _reason(error)) from error
             # Drivers raise DatabaseError itself, and no subclass, for a file that is not a database
             # and for a server that sends nonsense.
-            if not error.connection_invalidated and type(error) is not DatabaseError:
+            unusual = type(error) is DatabaseError or _refuses_option(error)
+            if not error.connection_invalidated and not unusual:
                 raise
-            raise DatabaseUnreachable(self.where, self._reason(error)) from error
-
-    def _reason(self, error: Exception) -> str:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        reason = " ".join(str(cause).split())
-        for secret in self._secrets:
-            reason = reason.replace(secret, "***")
-        return reason
+            raise DatabaseUnreachable(self.where, _reason(error)) from error
 
 
 def _parse(url: str) -> URL:
@@ -130,19 +126,25 @@ def _parse(url: str) -> URL:
         raise DatabaseUnreachable("of FORNADA_DATABASE_URL", "it is not a URL") from None
     backend = parsed.get_backend_name()
     if backend not in ("sqlite", "postgresql"):
-        where = _without_passwords(parsed)
+        where = _shown(parsed)
         raise DatabaseUnreachable(where, "only sqlite and postgresql are supported")
     return parsed.set(drivername="sqlite" if backend == "sqlite" else "postgresql+psycopg")
 
 
-def _without_passwords(url: URL) -> str:
-    hidden = {key: "***" for key in url.query if "password" in key}
-    return url.update_query_dict(hidden).render_as_string(hide_password=True)
+def _shown(url: URL) -> str:
+    """The URL without passwords. Of its options only those that say where the database is."""
+    options = {key: value for key, value in url.query.items() if key in _PLACE}
+    return url.set(query=options).render_as_string(hide_password=True)
 
 
-def _secrets(url: URL) -> list[str]:
-    query = [str(value) for key, value in url.query.items() if "password" in key]
-    return [secret for secret in (url.password, *query) if secret]
+def _refuses_option(error: DBAPIError) -> bool:
+    """Whether the driver does not know an option of the URL. It says so before any statement."""
+    return isinstance(error, ProgrammingError) and error.statement is None
+
+
+def _reason(error: Exception) -> str:
+    """What the driver says, in one line. No driver repeats a password."""
+    return " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
 
 
 def _read_options(dialect: str) -> dict[str, Any]:

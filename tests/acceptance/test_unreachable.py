@@ -90,3 +90,19 @@ def test_a_schema_of_another_age_is_not_used(
     assert server("db", "check").stdout == "the schema is as expected\n"
     assert server("ls").stdout == ""
     postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_a_broker_url_that_cannot_be_read_is_refused_before_a_job_is_queued(
+    fornada: Fornada, postgres_database_url: str, tmp_path: Path
+) -> None:
+    server = fornada.with_settings(
+        FORNADA_DATABASE_URL=postgres_database_url,
+        FORNADA_BROKER_URL=NO_BROKER,
+        FORNADA_DATA_ROOT="/",
+    )
+    odd = server.with_settings(FORNADA_BROKER_URL="redis://:s3#cr/e@t%@127.0.0.1:9/0")
+    for words in (("submit", "-q", small(tmp_path)), ("doctor", "--json"), ("--debug", "ls")):
+        done = odd(*words, code=2)
+        assert "# as %23" in done.stderr
+        assert "s3" not in done.stdout + done.stderr
+    assert server("ls").stdout == ""

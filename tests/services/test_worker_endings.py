@@ -306,6 +306,16 @@ def test_credentials_are_dropped_by_name_and_by_value() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:a@h/d", "postgresql://u@h/d?password=a", "redis+socket://:a@/r.sock"]
+)
+def test_a_short_password_drops_no_ordinary_word(url: str) -> None:
+    ordinary = {"PATH": "/usr/games:/sbin", "LANG": "C", "HOME": "/home/ana"}
+    holding = {"COPY": "a", "OTHER": "postgresql://b:a@h/d", "OPTIONS": "host=h password=a"}
+
+    assert scrubbed(ordinary | holding, [url]) == ordinary
+
+
 def _finished(ending: Ending, path: Path | None = None) -> Finished:
     best = _best(ending, path)
     reason = StopReason.COMPLETED

@@ -3,9 +3,13 @@
 import os
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from kombu.utils.url import url_to_parts
+from redis.connection import parse_url
 
+from fornada import urls
 from fornada.settings import Secret, Settings, SettingsError, unknown_variables
 from fornada.stack import broker
 
@@ -223,7 +227,7 @@ def test_every_wrong_setting_has_its_line(home: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("FORNADA_BROKER_URL", "amqp://mq")
     with pytest.raises(SettingsError) as refused:
         Settings()
-    places = ("ARTIFACTS", "BROKER_URL", "MAX_PARAMETERS", 'setting "lease"', "UPKEEP_S is 30")
+    places = ('setting "lease"', "BROKER_URL", "ARTIFACTS", "MAX_PARAMETERS", "UPKEEP_S is 30")
     lines = str(refused.value).splitlines()
     assert all(place in line for place, line in zip(places, lines, strict=True))
 
@@ -239,6 +243,87 @@ def test_a_setting_that_is_replaced_is_checked_too() -> None:
 @pytest.mark.parametrize("name", ["DATABASE_URL", "BROKER_URL"])
 def test_a_url_that_cannot_be_read_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"FORNADA_{name}", "redis://[s3cret")
-    with pytest.raises(SettingsError, match="expected like") as refused:
+    with pytest.raises(SettingsError, match="expected") as refused:
         Settings()
     assert "s3cret" not in str(refused.value)
+
+
+ODD = "%/?#@[] \té;:+&=a"
+
+
+@pytest.mark.parametrize("character", "%/?#@[] \t")
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("DATABASE_URL", "postgresql://ana:s3{}cret@db.example:5432/fornada"),
+        ("DATABASE_URL", "postgresql+psycopg://s3{}cret:x@/fornada?host=%2Frun"),
+        ("BROKER_URL", "redis://:s3{}cret@redis.example:6379/0"),
+        ("BROKER_URL", "rediss://ana:s3{}cret@redis.example"),
+        ("BROKER_URL", "redis+socket://:s3{}cret@/run/redis.sock"),
+    ],
+)
+def test_a_password_that_libraries_read_differently_is_refused(
+    name: str, url: str, character: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"FORNADA_{name}", url.format(character))
+    with pytest.raises(SettingsError, match=f"FORNADA_{name} .*# as %23") as refused:
+        Settings()
+    assert "s3" not in str(refused.value)
+    assert "cret" not in str(refused.value)
+    monkeypatch.setenv(f"FORNADA_{name}", url.format(quote(character, safe="")))
+    assert Settings()
+
+
+@pytest.mark.parametrize("name", ["HOME", "ARTIFACTS", "DATABASE_URL", "BROKER_URL"])
+def test_a_place_that_is_not_utf_8_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = {"DATABASE_URL": "postgresql://ana:", "BROKER_URL": "redis://:"}.get(name, "/tmp/")
+    monkeypatch.setenv(f"FORNADA_{name}", f"{start}\udcff@host/0")
+    with pytest.raises(SettingsError, match=f"FORNADA_{name} .*UTF-8"):
+        Settings()
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+socket"])
+def test_kombu_and_redis_read_the_password_that_is_meant(scheme: str) -> None:
+    password = quote(ODD, safe="")
+    place = "/run/a@b c.sock?virtual_host=3" if scheme == "redis+socket" else "host:7000/3"
+    given = f"{scheme}://ana:{password}@{place}"
+    url = broker.broker_url(Settings(broker_url=given))
+    parts = url_to_parts(url.partition("+")[2] or url)
+    assert (parts.username, parts.password) == ("ana", ODD)
+    assert urls.passwords(url) == {ODD, password}
+    found = parse_url(url.replace("redis+socket", "unix"))  # type: ignore[no-untyped-call]
+    assert (found["username"], found["password"]) == ("ana", ODD)
+    if scheme == "redis+socket":
+        assert found["path"] == f"/{parts.path}" == "/run/a@b c.sock"
+        assert parts.query == {"virtual_host": "3"}
+    else:
+        assert (parts.hostname, parts.port, parts.path, found["db"]) == ("host", 7000, "3", 3)
+
+
+def test_a_password_may_be_an_option_of_the_url() -> None:
+    url = broker.broker_url(Settings(broker_url="redis://host?password=a%23b&db=2"))
+    assert url == "redis://:a%23b@host:6379/2"
+
+
+def test_every_problem_of_every_url_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORNADA_DATABASE_URL", "postgresql://ana:s3[cret@db:port/name?x")
+    monkeypatch.setenv("FORNADA_BROKER_URL", "redis://:s3cret@host:70000/zero?timeout=3")
+    monkeypatch.setenv("FORNADA_LEASE_S", "s3cret")
+    with pytest.raises(SettingsError) as refused:
+        Settings()
+    database, broker_line, lease = str(refused.value).splitlines()
+    assert "%5B" in database
+    assert "65535" in database
+    assert "%3F" in database
+    assert "65535" in broker_line
+    assert "FORNADA_LEASE_S" in lease
+    assert "cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://host/zero", "redis://host/0?timeout=3", "sqlite:////srv/why?.db"]
+)
+def test_a_url_whose_end_would_be_ignored_is_refused(url: str) -> None:
+    name = "database_url" if url.startswith("sqlite") else "broker_url"
+    with pytest.raises(SettingsError, match=f"FORNADA_{name.upper()}"):
+        Settings(**{name: url})

@@ -20,9 +20,18 @@ _SEPARATES = re.compile(r"[/?#@\[\]\s\x00-\x1f\x7f]|%(?![0-9A-Fa-f]{2})")
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f]")
 _AFTER_AUTHORITY = re.compile(r"[/?#]")
 # Keys of a query that mean the same as another part of the URL.
-_REDIS_KEYS = frozenset({"username", "password", "db", "virtual_host"})
-# Keys of a query that kombu passes on to the TLS connection begin with this.
-_TLS = "ssl_"
+_REDIS_KEYS = ("username", "password", "db", "virtual_host")
+# Further keys for Redis behind TLS, as redis-py knows them.
+_TLS_KEYS = (
+    "ssl_ca_certs",
+    "ssl_ca_path",
+    "ssl_cert_reqs",
+    "ssl_certfile",
+    "ssl_check_hostname",
+    "ssl_keyfile",
+    "ssl_password",
+)
+_CERTIFICATES = ("required", "optional", "none")
 
 
 def scheme(url: str) -> str:
@@ -54,8 +63,10 @@ def file_problems(url: str) -> list[str]:
 def redis_problems(url: str) -> list[str]:
     """What makes a URL of Redis unreadable.
 
-    >>> redis_problems("rediss://host/zero?timeout=3")[1]
-    'its only options are username, password, db, virtual_host and those that begin with ssl_'
+    >>> redis_problems("redis://host/zero?timeout=3")[1]
+    'its only options are username, password, db, virtual_host'
+    >>> redis_problems("rediss://host?ssl_cert_reqs=maybe")
+    ['ssl_cert_reqs is required, optional or none']
     """
     found = problems(url)
     if found:
@@ -67,11 +78,11 @@ def redis_problems(url: str) -> list[str]:
     numbers += [] if on_socket else [unquote(parts.path)]
     if any(number and not number.strip("/").isdecimal() for number in numbers if number != "/"):
         found.append("the path after the host is the number of a database of Redis, such as /0")
-    if any(key not in _REDIS_KEYS and not key.startswith(_TLS) for key in options):
-        found.append(
-            "its only options are username, password, db, virtual_host and those that begin "
-            f"with {_TLS}"
-        )
+    known = _REDIS_KEYS + (_TLS_KEYS if parts.scheme == "rediss" else ())
+    if not options.keys() <= set(known):
+        found.append(f"its only options are {', '.join(known)}")
+    if options.get("ssl_cert_reqs", _CERTIFICATES[0]) not in _CERTIFICATES:
+        found.append("ssl_cert_reqs is required, optional or none")
     return found
 
 
@@ -92,7 +103,9 @@ def canonical(url: str) -> str:
     password = options.get("password") or unquote(parts.password or "")
     login = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user or password else ""
     number = options.get("virtual_host") or options.get("db")
-    tls = {key: value for key, value in options.items() if key.startswith(_TLS)}
+    # Kombu would otherwise accept any certificate.
+    tls = {"ssl_cert_reqs": _CERTIFICATES[0]} if parts.scheme == "rediss" else {}
+    tls |= {key: value for key, value in options.items() if key in _TLS_KEYS}
     if parts.scheme == SOCKET:
         place = quote(unquote(parts.path))
         return f"{SOCKET}://{login}{place}?virtual_host={(number or '0').strip('/')}"

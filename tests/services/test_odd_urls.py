@@ -1,7 +1,12 @@
 """Homes and passwords with characters that mean something in a URL, on real servers."""
 
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
 import traceback
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,6 +25,8 @@ from tests.services import store
 from tests.until import until
 
 SECRET = "s3cr3t-w0rd"
+# It makes a certificate; Python alone cannot.
+OPENSSL = shutil.which("openssl")
 ODD = [*"%/?#@[]:;+&= 'é\\", "a", "%41", "%/?#@[]:;+&= 'é\\a"]
 
 
@@ -107,6 +114,73 @@ def test_an_unknown_option_shows_no_value(postgres_server: PostgresServer) -> No
     with pytest.raises(DatabaseUnreachable, match="pasword") as refused:
         migrations.current(Database(url))
     assert SECRET not in str(refused.value)
+
+
+class TlsServer:
+    """A way to Redis by TLS, with a certificate of its own for `localhost`."""
+
+    def __init__(self, redis: Path, folder: Path) -> None:
+        self.certificate = folder / "certificate.pem"
+        key = folder / "key.pem"
+        subprocess.run(
+            [str(OPENSSL), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj",
+             "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key),
+             "-out", str(self.certificate)],
+            check=True,
+            capture_output=True,
+        )  # fmt: skip
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, key)
+        self._context = context
+        self._redis = redis
+        self._listener = socket.create_server(("localhost", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        # An SSLError, of a client that refuses the certificate, is an OSError.
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as server:
+            server.connect(str(self._redis))
+            with self._context.wrap_socket(client, server_side=True) as secure:
+                # Redis answers once to each of these commands, which come one by one.
+                while asked := secure.recv(2**16):
+                    server.sendall(asked)
+                    secure.sendall(server.recv(2**16))
+
+
+@pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")
+@pytest.mark.parametrize(
+    ("options", "trusted"),
+    [
+        ("", False),
+        ("?ssl_cert_reqs=required", False),
+        ("?ssl_ca_certs=CERTIFICATE", True),
+        ("?ssl_cert_reqs=none", True),
+    ],
+)
+def test_redis_by_tls_must_show_a_certificate_that_is_trusted(
+    redis_server: RedisServer, tmp_path: Path, options: str, trusted: bool
+) -> None:
+    with closing(TlsServer(redis_server.socket, tmp_path)) as way:
+        given = options.replace("CERTIFICATE", quote(str(way.certificate), safe=""))
+        url = f"rediss://:{redis_server.password}@localhost:{way.port}/0{given}"
+        app = broker.make_app(Settings(broker_url=url))
+        if trusted:
+            broker.check(app)
+            return
+        with pytest.raises(BrokerUnreachable, match="certificate") as refused:
+            broker.check(app)
+        assert redis_server.password not in str(refused.value)
 
 
 def test_a_redis_whose_auth_has_another_name_shows_no_password() -> None:

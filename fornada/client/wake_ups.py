@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Seconds before Redis is tried again after a failure. A try costs two seconds if Redis hangs.
 AWAY_S = 30.0
+ACCEPTED = "The job is accepted; a worker takes it in its next round of upkeep."
 NO_STACK = (
     "no stack is up here. The job is accepted and will run when a stack is up: run fornada up in "
     "another terminal."
@@ -58,7 +59,9 @@ class WakeUps:
         except SettingsError as error:
             return str(error)
         except BrokerUnreachable as error:
-            self._away = f"{error}\n  The job is accepted; a worker takes it when Redis is back."
+            self._away = (
+                f"{error}\n  The job is accepted; a worker takes it in its next round of upkeep."
+            )
             self._away_until = time.monotonic() + AWAY_S
             return self._away
         return None

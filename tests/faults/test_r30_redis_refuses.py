@@ -5,8 +5,9 @@ error at each command.
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -14,6 +15,9 @@ from pathlib import Path
 import pytest
 import redis as redis_py
 
+from fornada.errors import BrokerUnreachable
+from fornada.stack import broker
+from fornada.worker.host.hangs import LOOP_S
 from tests.acceptance.installed import Fornada
 from tests.acceptance.specs import small
 from tests.faults.refusing_redis import ERRORS, RefusingRedis
@@ -133,6 +137,22 @@ def test_r30_jobs_go_on_whatever_redis_refuses(
     scene.listens(scene.worker)
 
 
+@pytest.mark.skipif(not FULL, reason="two outages of 80 s")
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "case", [Case("ERR", "HELLO", anew=True), Case("NOPERM", "BRPOP")], ids=str
+)
+def test_r30_a_long_refusal_is_not_taken_for_a_hang(
+    scene: Scene, proxy: RefusingRedis, case: Case
+) -> None:
+    end = time.monotonic() + LOOP_S + 20
+    with proxy.refusing(case.code, case.command, anew=case.anew):
+        while time.monotonic() < end:
+            scene.trains(case)
+    scene.listens(scene.worker)
+    assert "hangs" not in scene.worker.text()
+
+
 @pytest.mark.usefixtures("scene")
 def test_r30_no_other_command_is_sent(proxy: RefusingRedis) -> None:
     until(lambda: proxy.seen >= AT_FIRST | {"BRPOP"}, 20)
@@ -151,6 +171,22 @@ def test_r30_an_outage_is_logged_once_and_so_is_its_end(scene: Scene, proxy: Ref
     # Nor does Celery log its own attempts to connect.
     assert "Traceback" not in scene.worker.text()
     assert "consumer" not in scene.worker.text()
+
+
+@pytest.mark.parametrize("command", ["", *sorted(AT_FIRST), "LPUSH"])
+@pytest.mark.parametrize("code", ERRORS)
+def test_r30_a_publisher_reports_each_refusal_at_once(
+    proxy: RefusingRedis, site: Site, code: str, command: str
+) -> None:
+    begin = time.monotonic()
+    with (
+        closing(broker.Publisher(site.app)) as publisher,
+        proxy.refusing(code, command, anew=False),
+        pytest.raises(BrokerUnreachable) as refused,
+    ):
+        publisher.publish("elsewhere", None, None)
+    assert refused.value.answer == code
+    assert time.monotonic() - begin < broker.ANSWER_S
 
 
 Change = Callable[[redis_py.Redis], object]

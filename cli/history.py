@@ -245,7 +245,7 @@ def _alive_row(row: "LiveAnswer") -> list[object]:
         row["queue"],
         row["slot"] if running else None,
         f"{row['epoch']}/{row['epochs']}" if running else None,
-        number(row["best"]["value"]) if row["best"] else None,
+        _best_so_far(row),
         duration(row["elapsed_s"]) if running else None,
         duration(row["eta_s"]),
         word(row["waits"]),
@@ -259,8 +259,11 @@ def _short_row(row: "LiveAnswer") -> list[object]:
 
 
 def now(row: "LiveAnswer") -> str:
-    """What a job does now: `epoch 7/100, best 0.1, 3:07 left` or `SlotsBusy, starts in ~3:07`."""
-    best = f"best {number(row['best']['value'])}" if row["best"] else None
+    """What a job does now, in few words.
+
+    `epoch 7/100, best val_loss 0.1, 3:07 left`, or `SlotsBusy, starts in ~3:07`.
+    """
+    best = f"best {_best_so_far(row)}" if row["best"] else None
     if row["state"] == JobState.RUNNING:
         left = f"{duration(row['eta_s'])} left" if row["eta_s"] is not None else None
         parts = [f"epoch {row['epoch']}/{row['epochs']}", best, left]
@@ -292,6 +295,11 @@ def _best(row: "HistoryAnswer", metric: str | None, which: Which) -> str | None:
     if metric:
         found = row["metrics"].get(metric)
         return number(found[which]) if found else None
+    return _best_so_far(row)
+
+
+def _best_so_far(row: "HistoryAnswer | LiveAnswer") -> str | None:
+    """The best value of the monitor, with the monitor's name: `val_loss 0.1084`."""
     best = row["best"]
     return f"{row['monitor']} {number(best['value'])}" if best else None
 

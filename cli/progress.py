@@ -1,7 +1,7 @@
 """Show a job's progress on stderr: a bar on a terminal, else one line per epoch."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +11,7 @@ from fornada.cli.formatting import count, duration, number
 from fornada.cli.output import Output
 from fornada.cli.reasons import sentence
 from fornada.db.reasons import Backoff
+from fornada.db.states import JobState
 
 if TYPE_CHECKING:
     from fornada.client import Sight
@@ -51,7 +52,8 @@ class _Lines:
         # The remaining seconds of a backoff change at each look. Compare the attempt instead,
         # so that a new line is printed only when there is news.
         key = sight.waits.attempt if isinstance(sight.waits, Backoff) else sight.waits or state
-        if key != self._last_key and not sight.final:
+        # The lines of the epochs say that a job runs.
+        if key != self._last_key and not sight.final and state != JobState.RUNNING:
             click.echo(f"job {job['id']}: {state}", err=True)
             self._last_key = key
         if began := self._began(job):
@@ -60,9 +62,7 @@ class _Lines:
             if epoch["attempt"] == 0:
                 # The job that this job continues has trained it.
                 continue
-            # `job` has the current best value. Print it beside the latest epoch only.
-            latest = epoch is sight.epochs[-1]
-            click.echo(_epoch_line(job if latest else job | {"best": None}, epoch), err=True)
+            click.echo(_epoch_line(job, epoch), err=True)
 
 
 class Began:
@@ -85,10 +85,22 @@ def standing(sight: "Sight") -> str:
     job = sight.job
     if sight.waits:
         return f"{job['state']}: {sentence(sight.waits, sight.starts_in_s)}"
-    if job["state"] == "running" and not job["epochs_run"]:
-        # Nothing else shows progress before the first epoch ends.
-        return "running, reads data and builds the model"
+    if job["state"] == JobState.RUNNING and (step := _step(job)):
+        return f"running, {step}"
     return str(job["state"])
+
+
+def _step(job: "JobAnswer") -> str | None:
+    """What a running attempt does when no epoch shows it: before the first one, after the last."""
+    if job["cancel_requested_at"]:
+        return "asked to stop"
+    last = job["executions"][-1] if job["executions"] else None
+    if last is None or not last["started_at"]:
+        return "reads data and builds the model"
+    begins_at = last["resumed"]["epoch"] if last["resumed"] else 1
+    if job["epochs_run"] < begins_at:
+        return f"trains epoch {begins_at}"
+    return "evaluates the best model" if job["epochs_run"] >= epochs_wanted(job) else None
 
 
 def beginning(job: "JobAnswer") -> str | None:
@@ -122,15 +134,32 @@ def _epoch_line(job: "JobAnswer", epoch: "EpochAnswer") -> str:
     wanted = epochs_wanted(job)
     width = len(str(wanted))
     seconds = duration(epoch["seconds"])
-    return f"epoch {epoch['epoch']:>{width}}/{wanted}  {seconds:>7}  {numbers(job, epoch)}"
+    values = "  ".join(numbers(job, epoch))
+    return f"epoch {epoch['epoch']:>{width}}/{wanted}  {seconds:>7}  {values}"
 
 
-def numbers(job: "JobAnswer", epoch: "EpochAnswer") -> str:
-    """The numbers of one epoch, in one line: images per second, losses, best value."""
+def numbers(job: "JobAnswer", epoch: "EpochAnswer") -> list[str]:
+    """The numbers of one epoch: images per second, all its metrics, the best value so far.
+
+    The best value is named: `best val_loss 0.41 at 6`. It is left out if it is of a later epoch:
+    which value was the best before is not recorded.
+    """
     metrics = epoch["metrics"]
     parts = [f"{count(epoch['images_per_s'])} images/s"]
-    parts += [f"{name} {number(metrics[name])}" for name in ("loss", "val_loss") if name in metrics]
+    parts += [f"{name} {number(metrics[name])}" for name in in_pairs(metrics)]
     best = job["best"]
-    if best:
-        parts.append(f"best {number(best['value'])} at {best['epoch']}")
-    return "  ".join(parts)
+    if best and best["epoch"] <= epoch["epoch"]:
+        parts.append(f"best {job['monitor']} {number(best['value'])} at {best['epoch']}")
+    return parts
+
+
+def in_pairs(metrics: Collection[str]) -> list[str]:
+    """Names of metrics, the loss first, and each with its validation after it."""
+    partners = {f"val_{name}" for name in metrics}
+    training = sorted((name for name in metrics if name not in partners), key=_after_the_loss)
+    pairs = [[name, f"val_{name}"] for name in training]
+    return [name for pair in pairs for name in pair if name in metrics]
+
+
+def _after_the_loss(name: str) -> bool:
+    return name != "loss"

@@ -42,7 +42,8 @@ def test_a_table_that_does_not_fit_gives_way_to_its_narrow_form(
 
 def alive(**changed: Any) -> LiveAnswer:
     row = {"state": "queued", "best": None, "eta_s": None, "waits": None, "starts_in_s": None}
-    return cast(LiveAnswer, row | {"epoch": 0, "epochs": 100} | changed)
+    epochs = {"epoch": 0, "epochs": 100, "monitor": "val_loss"}
+    return cast(LiveAnswer, row | epochs | changed)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def alive(**changed: Any) -> LiveAnswer:
         (alive(state="running"), "epoch 0/100"),
         (
             alive(state="running", epoch=7, best={"value": 0.10084}, eta_s=187.0),
-            "epoch 7/100, best 0.1008, 3:07 left",
+            "epoch 7/100, best val_loss 0.1008, 3:07 left",
         ),
         (alive(waits="SlotsBusy", starts_in_s=187.0), "SlotsBusy, starts in ~3:07"),
         (alive(waits="Backoff(attempt 2 in 40 s)"), "Backoff(attempt 2 in 40 s)"),

@@ -1,0 +1,109 @@
+"""What the lines and the bar of a running job say."""
+
+from typing import Any, cast
+
+import pytest
+
+from fornada.cli.bars import packed
+from fornada.cli.output import Output
+from fornada.cli.progress import in_pairs, numbers, shown, standing
+from fornada.client import Sight
+from fornada.db.answers import EpochAnswer, JobAnswer
+
+METRICS = {"accuracy": 0.5, "loss": 1.5, "val_accuracy": 0.25, "val_loss": 2.0}
+STARTED = {"attempt": 1, "started_at": "2026-01-01T00:00:01+00:00", "resumed": None}
+
+
+def job(**changed: Any) -> JobAnswer:
+    """A running job whose best model is of epoch 8."""
+    document = {
+        "id": 1,
+        "name": "small",
+        "state": "running",
+        "monitor": "val_accuracy",
+        "best": {"epoch": 8, "value": 0.654},
+        "epochs_run": 9,
+        "cancel_requested_at": None,
+        "executions": [STARTED],
+        "attempts": 1,
+        "spec": {"fit": {"epochs": 20}},
+    }
+    return cast(JobAnswer, document | changed)
+
+
+def epoch(number: int) -> EpochAnswer:
+    return cast(
+        EpochAnswer,
+        {"epoch": number, "attempt": 1, "seconds": 1.0, "images_per_s": 1e4, "metrics": METRICS},
+    )
+
+
+def test_an_epoch_names_all_its_metrics_and_the_monitor() -> None:
+    assert numbers(job(), epoch(9)) == [
+        "10,000 images/s",
+        "loss 1.5",
+        "val_loss 2",
+        "accuracy 0.5",
+        "val_accuracy 0.25",
+        "best val_accuracy 0.654 at 8",
+    ]
+
+
+def test_the_best_value_stands_beside_no_earlier_epoch() -> None:
+    assert not any("best" in part for part in numbers(job(), epoch(7)))
+    assert any("best" in part for part in numbers(job(), epoch(8)))
+
+
+@pytest.mark.parametrize(
+    ("names", "ordered"),
+    [
+        (["accuracy", "loss"], ["loss", "accuracy"]),
+        # A metric that a spec calls val_… and a callback's own value have no partner.
+        (["val_x", "loss", "val_loss"], ["loss", "val_loss", "val_x"]),
+    ],
+)
+def test_a_metric_stands_beside_its_validation(names: list[str], ordered: list[str]) -> None:
+    assert in_pairs(names) == ordered
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"executions": []}, "reads data and builds the model"),
+        ({"executions": [STARTED | {"started_at": None}]}, "reads data and builds the model"),
+        ({"epochs_run": 0}, "trains epoch 1"),
+        (
+            {"epochs_run": 4, "executions": [STARTED | {"resumed": {"epoch": 5}}]},
+            "trains epoch 5",
+        ),
+        ({"epochs_run": 20}, "evaluates the best model"),
+        ({"cancel_requested_at": "2026-01-01T00:00:02+00:00"}, "asked to stop"),
+    ],
+)
+def test_a_running_job_says_which_step_it_is_at(changed: dict[str, Any], said: str) -> None:
+    assert standing(Sight(job(**changed), [], None, final=False)) == f"running, {said}"
+
+
+def test_between_epochs_there_is_no_more_to_say() -> None:
+    assert standing(Sight(job(), [], None, final=False)) == "running"
+
+
+def test_lines_in_a_pipe_are_one_for_each_step_and_epoch(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with shown(Output()) as show:
+        show(Sight(job(epochs_run=0, best=None), [], None, final=False))
+        show(Sight(job(epochs_run=9), [epoch(9)], None, final=False))
+        show(Sight(job(epochs_run=9), [], None, final=False))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("job 1: ")
+    assert lines[1].startswith("epoch  9/20")
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_below_the_bar_no_part_is_broken(width: int) -> None:
+    parts = numbers(job(), epoch(9))
+    lines = packed(parts, width)
+    assert "  ".join(lines) == "  ".join(parts)
+    assert all(len(line) <= width for line in lines)

@@ -11,8 +11,8 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from fornada.cli.output import GAP
 from fornada.cli.progress import Began, epochs_wanted, numbers, standing
+from fornada.cli.tables import GAP
 from fornada.db.states import JobState
 
 if TYPE_CHECKING:

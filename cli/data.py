@@ -14,8 +14,9 @@ from fornada.cli import formatting
 from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.jobs import specs
 from fornada.cli.options import output_options
-from fornada.cli.output import Column, Output
+from fornada.cli.output import Output
 from fornada.cli.specs import files_argument, problem_document
+from fornada.cli.tables import Column
 
 if TYPE_CHECKING:
     from fornada.data.packs import Pack
@@ -239,14 +240,14 @@ def _spec_of(folder: Path) -> dict[str, Any]:
 
 _PACKS = (
     Column("PACK"),
-    Column("IMAGES", right=True),
-    Column("CLASSES", right=True),
-    Column("LOOK"),
-    Column("KIND"),
-    Column("SIZE", right=True),
-    Column("USED"),
-    Column("IN USE"),
-    Column("MADE FROM", wraps=True),
+    Column("IMAGES", right=True, weight=6),
+    Column("CLASSES", right=True, weight=1),
+    Column("LOOK", weight=5),
+    Column("KIND", weight=2),
+    Column("SIZE", right=True, weight=7),
+    Column("USED", weight=4),
+    Column("IN USE", weight=3),
+    Column("MADE FROM", wraps=True, weight=8),
 )
 
 

@@ -1,13 +1,21 @@
 """The doctor command: checks that a job would run."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.options import output_options
-from fornada.cli.output import Column, Output
+from fornada.cli.output import Output
+from fornada.cli.tables import Column
+
+if TYPE_CHECKING:
+    from fornada.stack.health import Check
 
 # The exit code depends on the first part that is wrong: NEVER_SCHEDULED for a part not named here.
 CODES = {"database": ExitCode.UNREACHABLE, "broker": ExitCode.UNREACHABLE}
+
+STATE = (Column("WHAT", wraps=True), Column("STATE"))
 
 
 @click.command()
@@ -31,18 +39,21 @@ def doctor(output: Output) -> None:
         output.document({"well": well, "findings": [one.document() for one in findings]})
     elif not output.quiet:
         output.table(
-            [
-                Column("WHAT"),
-                Column("STATE"),
-                Column("FOUND", wraps=True),
-                Column("TO DO", wraps=True),
-            ],
-            [
-                [one.what, "ok" if one.well else "wrong", one.found, one.todo or None]
-                for one in findings
-            ],
+            [*STATE, Column("FOUND", wraps=True), Column("TO DO", wraps=True)],
+            [[*_state(one), one.found, one.todo or None] for one in findings],
             empty="",
+            narrow=(
+                [*STATE, Column("FOUND, AND TO DO", wraps=True)],
+                [
+                    [*_state(one), "; ".join(filter(None, [one.found, one.todo]))]
+                    for one in findings
+                ],
+            ),
         )
     for one in findings:
         if not one.well:
             raise ExitWith(CODES.get(one.what, ExitCode.NEVER_SCHEDULED), "A job would not run.")
+
+
+def _state(finding: "Check") -> list[str]:
+    return [finding.what, "ok" if finding.well else "wrong"]

@@ -2,8 +2,12 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from fornada.db.states import QUOTE
+
+if TYPE_CHECKING:
+    from fornada.db.answers import FailureAnswer
 
 
 def duration(seconds: float | None) -> str | None:
@@ -48,8 +52,27 @@ BRIEF = 120
 
 def brief(text: str) -> str:
     """The first line of a failure, without the log lines that it quotes, cut if it is long."""
-    line = next(iter(text.strip().splitlines()), "").partition(QUOTE)[0]
+    line = one_line(text)
     return line if len(line) <= BRIEF else line[: BRIEF - 1].rstrip() + "…"
+
+
+def one_line(text: str) -> str:
+    """The first line of a failure, without the log lines that it quotes."""
+    return next(iter(text.strip().splitlines()), "").partition(QUOTE)[0]
+
+
+def failed(failure: "FailureAnswer | None", longest: int | None) -> str | None:
+    """Why a job failed, in one line: its code, and the beginning of the message.
+
+    Args:
+        failure: None if the job has not failed.
+        longest: most characters; None for the whole line.
+    """
+    if failure is None:
+        return None
+    message = one_line(failure["message"] or "")
+    text = f"{failure['code']}: {message}" if message else failure["code"]
+    return text if longest is None or len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 
 def jobs(ids: Iterable[object]) -> str:

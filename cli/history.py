@@ -1,25 +1,46 @@
 """Commands that read the record of jobs: ps, ls, show, metrics."""
 
 import re
+import sys
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
-from fornada.cli.formatting import count, duration, local, minute, number
+from fornada.cli.formatting import count, duration, failed, local, minute, number
 from fornada.cli.options import job_argument, moment, output_options, tag_option
-from fornada.cli.output import EMPTY, Column, Output
+from fornada.cli.output import Output
+from fornada.cli.progress import in_pairs
 from fornada.cli.reasons import about_when, sentence, word
 from fornada.cli.result import attempts, report
+from fornada.cli.tables import EMPTY, Column
 from fornada.cli.timeline import timeline
 from fornada.db.states import JobState
 
 if TYPE_CHECKING:
-    from fornada.db.answers import DataAnswer, HistoryAnswer, JobAnswer, LiveAnswer
+    from fornada.db.answers import DataAnswer, EpochAnswer, HistoryAnswer, JobAnswer, LiveAnswer
 
 # How many of a job's latest events `show` prints at its end.
 LATEST = 12
+
+# Most characters of a failure in the table of `ls` on a terminal.
+FEW_WORDS = 60
+
+_ALIVE = (
+    Column("ID", right=True),
+    Column("NAME", wraps=True),
+    Column("STATE"),
+    Column("PRIORITY", right=True, weight=1),
+    Column("QUEUE", wraps=True, weight=3),
+    Column("SLOT", weight=2),
+    Column("EPOCH", weight=8),
+    Column("BEST", wraps=True, weight=7),
+    Column("ELAPSED", weight=4),
+    Column("ETA", weight=6),
+    Column("WAITS FOR", wraps=True, weight=9),
+    Column("STARTS", weight=5),
+)
 
 # Which value of a metric sorts the list.
 Which = Literal["min", "max"]
@@ -41,16 +62,11 @@ def ps(output: Output) -> None:
         rows = client.alive()
     if output.for_programs(rows):
         return
-    heads = ("ID", "NAME", "STATE", "PRIORITY", "QUEUE", "SLOT", "EPOCH", "BEST", "ELAPSED", "ETA")
-    columns = [
-        Column(head, right=head in {"ID", "PRIORITY"}, wraps=head in {"NAME", "QUEUE"})
-        for head in heads
-    ]
     output.table(
-        [*columns, Column("WAITS FOR", wraps=True), Column("STARTS")],
+        _ALIVE,
         map(_alive_row, rows),
         empty="no job waits or runs; history: fornada ls",
-        narrow=([*columns[:5], Column("NOW", wraps=True)], map(_short_row, rows)),
+        narrow=([*_ALIVE[:5], Column("NOW", wraps=True)], map(_short_row, rows)),
     )
 
 
@@ -136,16 +152,19 @@ def ls(  # noqa: PLR0913 - one argument per filter
         return
     if not output.for_programs(page.rows):
         metric = sort.removeprefix("metric:") if sort.startswith("metric:") else None
-        # When a metric decides the order, the column shows that metric.
-        best = metric or "BEST"
         which: Which = "min" if ascending else "max"
-        heads = ("ID", "NAME", "STATE", "EPOCHS", best, "DURATION", "SUBMITTED", "TAGS")
-        numbers = {"ID", "EPOCHS", "DURATION", metric}
-        columns = [
-            Column(head, right=head in numbers, wraps=head in {"NAME", "TAGS"}) for head in heads
+        drawn = output.rich(sys.stdout)
+        # A pipe gets the whole reason of a failure, a terminal its first words.
+        longest = FEW_WORDS if drawn else None
+        monitors = {row["monitor"] for row in page.rows if row["best"]}
+        # On a terminal the head names a monitor that all rows share.
+        monitor = monitors.pop() if drawn and len(monitors) == 1 and not metric else None
+        rows = [
+            _past_row(row, _best(row, metric, which, named=monitor is None), longest)
+            for row in page.rows
         ]
-        rows = [_past_row(row, metric, which) for row in page.rows]
-        output.table(columns, rows, empty="no recorded job matches")
+        several = len({row["user"] for row in page.rows}) > 1
+        output.table(_past(metric, monitor, several), rows, empty="no recorded job matches")
         _note_unknown_metric(metric, page.rows, output)
     if page.next:
         output.note(f"next page: --cursor {page.next}")
@@ -197,9 +216,14 @@ def show(reference: str, whole: bool, output: Output) -> None:
 def metrics(reference: str, output: Output) -> None:
     """Print a job's metrics, one row per epoch.
 
+    In a pipe the rows are separated by tabs and begin with the names of the columns, as
+    pandas.read_table("m.tsv") and spreadsheets expect. Numbers have all their digits there, and a
+    cell without a value is empty.
+
     \b
     Examples:
       fornada metrics 12
+      fornada metrics 12 > m.tsv
       fornada metrics 12 --json | jq '.epochs[-1].metrics'
     """
     from fornada.client import Client
@@ -210,10 +234,18 @@ def metrics(reference: str, output: Output) -> None:
         output.document(document)
         return
     epochs = document["epochs"]
-    names = list(dict.fromkeys(name for epoch in epochs for name in epoch["metrics"]))
-    heads = ["EPOCH", "SECONDS", "IMAGES/S", "LEARNING RATE", *names]
+    names = in_pairs({name: None for epoch in epochs for name in epoch["metrics"]})
+    if epochs and not output.rich(sys.stdout):
+        output.separated([*EPOCH, *names], [_whole(epoch, names) for epoch in epochs])
+        return
     output.table(
-        [Column(head, right=True) for head in heads],
+        [
+            Column("EPOCH", right=True),
+            Column("SECONDS", right=True, weight=1),
+            Column("IMAGES/S", right=True, weight=0),
+            Column("LEARNING RATE", right=True, weight=2),
+            *(Column(name, right=True, weight=-place) for place, name in enumerate(names, -1000)),
+        ],
         [
             [
                 epoch["epoch"],
@@ -226,6 +258,16 @@ def metrics(reference: str, output: Output) -> None:
         ],
         empty="no epoch has ended yet",
     )
+
+
+# Columns of every epoch in a pipe, named as in the JSON document.
+EPOCH = ("epoch", "seconds", "images_per_s", "learning_rate")
+
+
+def _whole(epoch: "EpochAnswer", names: Sequence[str]) -> list[object]:
+    """An epoch with all digits of its numbers."""
+    row = cast("dict[str, object]", epoch)
+    return [*(row[name] for name in EPOCH), *(epoch["metrics"].get(name) for name in names)]
 
 
 def _failures(job: "JobAnswer") -> set[str]:
@@ -273,29 +315,58 @@ def now(row: "LiveAnswer") -> str:
     return ", ".join(part for part in parts if part) or EMPTY
 
 
-def _past_row(row: "HistoryAnswer", metric: str | None, which: Which) -> list[object]:
+def _past(metric: str | None, monitor: str | None, several_users: bool) -> list[Column]:
+    """The columns of `ls`.
+
+    Args:
+        metric: the metric that decides the order, and is shown; None without one.
+        monitor: the monitor of all best values; None if each cell names its own.
+        several_users: whether the jobs are of several users.
+    """
+    best = Column("BEST", wraps=True, weight=7)
+    if metric or monitor:
+        best = Column(metric or f"BEST {monitor}", right=True, weight=None if metric else 7)
+    return [
+        Column("ID", right=True),
+        Column("NAME", wraps=True),
+        Column("STATE"),
+        Column("EPOCHS", right=True, weight=6),
+        best,
+        Column("DURATION", right=True, weight=4),
+        Column("SUBMITTED", weight=2),
+        Column("TAGS", wraps=True, weight=3, rare=True),
+        Column("USER", wraps=True, weight=5 if several_users else 1),
+        Column("FAILURE", wraps=True, weight=8, rare=True),
+    ]
+
+
+def _past_row(row: "HistoryAnswer", best: str | None, longest: int | None) -> list[object]:
     tags = row["tags"]
     return [
         row["id"],
         row["name"],
         row["state"],
         row["epochs_run"],
-        _best(row, metric, which),
+        best,
         duration(row["duration_s"]),
         minute(row["submitted_at"]),
         " ".join(f"{key}={value}" for key, value in tags.items()) or None,
+        row["user"],
+        failed(row["failure"], longest),
     ]
 
 
-def _best(row: "HistoryAnswer", metric: str | None, which: Which) -> str | None:
+def _best(row: "HistoryAnswer", metric: str | None, which: Which, *, named: bool) -> str | None:
     """The value of the metric that sorts the list: its lowest or its highest value.
 
-    If no metric sorts the list, the best value of the monitor, with the monitor's name.
+    If no metric sorts the list, the best value of the monitor, with the monitor's name if `named`.
     """
     if metric:
         found = row["metrics"].get(metric)
         return number(found[which]) if found else None
-    return _best_so_far(row)
+    if named:
+        return _best_so_far(row)
+    return number(row["best"]["value"]) if row["best"] else None
 
 
 def _best_so_far(row: "HistoryAnswer | LiveAnswer") -> str | None:

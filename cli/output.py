@@ -3,37 +3,24 @@
 import json
 import os
 import re
+import shutil
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from fornada.cli.tables import EMPTY, GAP, Column, drawn, fits, heads, layout, padded, width_of
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from fornada.spec import Problem
 
-# The text of a cell without a value. It keeps the number of columns the same in plain rows.
-EMPTY = "-"
-# The gap between two columns if the terminal is wide enough.
-GAP = "  "
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table.
-
-    Args:
-        head: the name above the column.
-        right: whether to align the cells right, as numbers.
-        wraps: whether long cells wrap when the terminal is too narrow; for free text.
-    """
-
-    head: str
-    right: bool = False
-    wraps: bool = False
+# Signs that turn the direction of the text after them, also beyond their cell.
+_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 @dataclass(frozen=True)
@@ -111,51 +98,44 @@ class Output:
         if not cells:
             self.note(empty)
         elif self.rich(sys.stdout):
-            if narrow is not None and not self._fit(columns, cells):
+            width = terminal_width()
+            if narrow is not None and not fits(columns, cells, width):
                 columns, cells = narrow[0], _cells(narrow[1])
-            self._rich_table(columns, cells)
+            self._draw(columns, cells, width)
         else:
             for row in cells:
-                click.echo("\t".join(row))
+                click.echo("\t".join(map(_in_one_cell, row)))
 
-    def _rich_table(self, columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
-        from rich.table import Table
-        from rich.text import Text
+    def separated(self, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Write rows separated by tabs for a program, with the names of the columns above them.
 
-        fits = self._fit(columns, cells)
-        filled = _without_empty_last_columns(cells)
-        widest = _widest(filled)
-        columns = columns[: len(widest)]
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        table.padding = (0, len(GAP) if fits else 1, 0, 0)
-        for column, wide in zip(columns, widest, strict=True):
-            table.add_column(
-                Text(column.head if fits or len(column.head) <= wide else _broken(column.head)),
-                justify="right" if column.right else "left",
-                no_wrap=not column.wraps,
-                overflow="fold" if column.wraps else "ellipsis",
-            )
-        for row in filled:
-            table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-        self.console(sys.stdout).print(table)
+        Args:
+            head: the names.
+            rows: one cell for each name; None is an empty cell.
+        """
+        for row in [head, *rows]:
+            click.echo("\t".join("" if cell is None else _in_one_cell(str(cell)) for cell in row))
 
-    def _fit(self, columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> bool:
-        """Whether the terminal is wide enough for the columns without wrapping."""
-        widest = _widest(_without_empty_last_columns(cells))
-        widths = [
-            max(len(column.head), wide) for column, wide in zip(columns, widest, strict=False)
-        ]
-        return sum(widths) + len(GAP) * (len(widths) - 1) <= self.console(sys.stdout).width
+    def _draw(self, columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int) -> None:
+        clean = [[_printable(cell) for cell in row] for row in cells]
+        made = layout(columns, clean, width)
+        for line in heads(columns, made):
+            self.line(click.style(GAP.join(line).rstrip(), bold=True))
+        for row in clean:
+            for line in drawn(columns, row, made):
+                self.line(GAP.join(map(self.styled, line)).rstrip())
+        if made.left_out:
+            self.note(f"no room for {', '.join(made.left_out)}: a wider terminal or --json has all")
 
     def facts(self, facts: Mapping[str, object], *, title: str = "") -> None:
         """Write names and values, one pair per line; leave out values that are None."""
         shown = {name: value for name, value in facts.items() if value is not None}
-        width = max(map(len, shown), default=0)
+        width = max(map(width_of, shown), default=0)
         if title:
             self.heading(title)
         for name, value in shown.items():
             text = str(value).replace("\n", "\n" + " " * (width + len(GAP)))
-            self.line(f"{name:<{width}}{GAP}{self.styled(text)}")
+            self.line(f"{padded(name, width)}{GAP}{self.styled(text)}")
 
     def heading(self, text: str) -> None:
         """Write the heading of a part of the answer."""
@@ -174,17 +154,25 @@ class Output:
             rows: the cells of each row.
             paint: returns the style of a number, given its row and its column from 0.
         """
-        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+        widths = [max(map(width_of, column)) for column in zip(head, *rows, strict=True)]
         for place, line in enumerate([head, *rows], start=-1):
-            cells = [f"{line[0]:<{widths[0]}}"]
+            cells = [padded(line[0], widths[0])]
             for column, (cell, width) in enumerate(zip(line[1:], widths[1:], strict=True)):
                 style = paint(place, column) if place >= 0 else {}
-                cells.append(click.style(f"{cell:>{width}}", **style, reset=bool(style)))
+                cells.append(
+                    click.style(padded(cell, width, right=True), **style, reset=bool(style))
+                )
             self.line("  ".join(cells))
+
+    def has_room(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+        """Whether the lines of `grid` are no longer than the terminal is wide; a pipe has room."""
+        widths = [max(map(width_of, column)) for column in zip(head, *rows, strict=True)]
+        wide = sum(widths) + len(GAP) * (len(widths) - 1)
+        return not self.rich(sys.stdout) or wide <= terminal_width()
 
     def styled(self, text: str) -> str:
         """The text, coloured if it is a state; `line` removes the colour if colours are off."""
-        style = STYLES.get(text)
+        style = STYLES.get(text.strip())
         return click.style(text, fg=style) if style else text
 
     def colored(self, stream: IO[str]) -> bool:
@@ -215,22 +203,24 @@ def _cells(rows: Iterable[Sequence[object]]) -> list[Sequence[str]]:
     return [[EMPTY if cell is None else str(cell) for cell in row] for row in rows]
 
 
-def _widest(cells: Sequence[Sequence[str]]) -> list[int]:
-    """The length of the longest cell of each column."""
-    return [max(map(len, below)) for below in zip(*cells, strict=True)]
+def terminal_width() -> int:
+    """Columns of the terminal: those of COLUMNS, else of stdout, else 80."""
+    return shutil.get_terminal_size().columns
 
 
-def _without_empty_last_columns(cells: Sequence[Sequence[str]]) -> list[Sequence[str]]:
-    """The rows without empty columns at their right end, which would only take up space."""
-    end = max(
-        (place + 1 for row in cells for place, cell in enumerate(row) if cell != EMPTY), default=0
-    )
-    return [row[:end] for row in cells]
+def _in_one_cell(text: str) -> str:
+    """The whole text, without the tabs and ends of lines that would begin another cell or row."""
+    return re.sub(r"[\t\n\r]", " ", text)
 
 
-def _broken(head: str) -> str:
-    """A long head broken into lines: `val_`, and below it `loss`."""
-    return re.sub(r"(?<=_)|\s", "\n", head)
+def _printable(text: str) -> str:
+    """The text without signs that control a terminal, such as those that a tag may have."""
+    return "".join(letter if letter.isprintable() or _shapes(letter) else " " for letter in text)
+
+
+def _shapes(letter: str) -> bool:
+    """Whether a sign only shapes its neighbours: it joins emoji, for example."""
+    return unicodedata.category(letter) == "Cf" and letter not in _DIRECTIONS
 
 
 # Colours of states, the same everywhere.

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from fornada.cli.options import output_options
-from fornada.cli.output import Column, Output
+from fornada.cli.output import Output
+from fornada.cli.tables import Column
 
 if TYPE_CHECKING:
     from fornada.client import Client
@@ -34,6 +35,16 @@ def _labels(ctx: click.Context, parameter: click.Parameter, names: Names) -> Nam
     return names
 
 
+_QUEUES = (
+    Column("NAME", wraps=True),
+    Column("STATE"),
+    Column("RUNNING", right=True, weight=5),
+    Column("MAX", right=True, weight=1),
+    Column("QUEUED", right=True, weight=4),
+    Column("HELD", right=True, weight=2),
+    Column("WORKERS", right=True, weight=3),
+)
+
 names_argument = click.argument(
     "names", nargs=-1, required=True, metavar="QUEUE…", callback=_labels
 )
@@ -55,9 +66,8 @@ def list_queues(output: Output) -> None:
         found = client.queues()
     if output.for_programs(found, key="name"):
         return
-    heads = ("NAME", "STATE", "RUNNING", "MAX", "QUEUED", "HELD", "WORKERS")
     output.table(
-        [Column(head, right=head not in {"NAME", "STATE"}, wraps=head == "NAME") for head in heads],
+        _QUEUES,
         map(_row, found),
         empty="no queue has a job or a worker",
     )

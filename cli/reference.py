@@ -27,10 +27,12 @@ PREFACE = """\
 Commands for jobs are verbs (`fornada submit`); commands for everything else begin with a noun
 (`fornada worker ls`). A flag means the same in every command.
 
-- **stdout has the answer; stderr has progress and errors.** On a terminal an answer is a table. In
-  a pipe it is one row per line: no header row, tabs between the columns, and `-` for an empty
-  cell. `--json` prints a document instead, and `-q` only the ids:
-  `id=$(fornada submit -q a.yaml)`.
+- **stdout has the answer; stderr has progress and errors.** On a terminal an answer is a table; if
+  it is too narrow, long texts are folded, then columns are left out, and a note on stderr names
+  them. In a pipe it is one row per line, nothing is cut, and tabs are between the columns. Lists
+  have no header row there, and `-` in an empty cell; `fornada metrics`, whose columns depend on
+  the job, has a header row, and empty cells. `--json` prints a document instead, and `-q` only the
+  ids: `id=$(fornada submit -q a.yaml)`.
 - **A job** is named by its id (`12`), by the beginning of its uid (at least four characters), or by
   `@last`. Commands that take several jobs also take ranges: `12-20` means every existing job from
   12 to 20. Commands that steer jobs also take all jobs with a tag: `--tag owner=ana`. It is

@@ -34,7 +34,7 @@ def report(job: "JobAnswer", output: Output) -> None:
     )
     if test:
         _per_class(test, output)
-        _confusion(test, output)
+        _confusion(job["id"], test, output)
     if best:
         output.line("")
         output.line(_best_model(best))
@@ -122,18 +122,26 @@ def _per_class(test: "TestAnswer", output: Output) -> None:
     output.grid(["class", "precision", "recall", "f1", "support"], rows)
 
 
-def _confusion(test: "TestAnswer", output: Output) -> None:
+def _confusion(job_id: int, test: "TestAnswer", output: Output) -> None:
     matrix, classes = test["confusion_matrix"], test["classes"]
     output.line("")
     output.heading("Confusion matrix: a row is what an image shows, a column what was predicted")
-    if len(classes) > WIDEST_MATRIX:
-        output.line(f"too large to show ({len(classes)} classes); see fornada show ID --json")
-        return
     rows = [[name, *map(str, row)] for name, row in zip(classes, matrix, strict=True)]
+    head = ["", *classes]
+    if not output.has_room(head, rows):
+        # Numbers of classes as heads are narrower than long names.
+        head = ["", *map(str, range(len(classes)))]
+        rows = [[f"{place} {row[0]}", *row[1:]] for place, row in enumerate(rows)]
+    if len(classes) > WIDEST_MATRIX or not output.has_room(head, rows):
+        output.line(
+            f"too large to show ({len(classes)} classes); "
+            f"see fornada show {job_id} --json | jq -c .test.confusion_matrix[]"
+        )
+        return
 
     def paint(row: int, column: int) -> Mapping[str, Any]:
         if row == column:
             return {"fg": "green"}
         return {"fg": "red"} if matrix[row][column] else {"dim": True}
 
-    output.grid(["", *classes], rows, paint)
+    output.grid(head, rows, paint)

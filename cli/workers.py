@@ -10,7 +10,8 @@ import click
 from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.formatting import duration, since
 from fornada.cli.options import output_options, queues_option, seconds, slots_option
-from fornada.cli.output import Column, Output
+from fornada.cli.output import Output
+from fornada.cli.tables import Column
 from fornada.db.states import WorkerState
 
 if TYPE_CHECKING:
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 
 # Seconds between two checks whether drained workers have ended.
 LOOK_S = 0.5
+_WORKERS = (
+    Column("NAME", wraps=True),
+    Column("HOST", wraps=True, weight=2),
+    Column("STATE"),
+    Column("SLOTS", wraps=True, weight=4),
+    Column("QUEUES", wraps=True, weight=3),
+    Column("JOBS", wraps=True, weight=5),
+    Column("SEEN", weight=1),
+)
 
 
 @click.group()
@@ -85,9 +95,8 @@ def list_workers(output: Output) -> None:
         if output.for_programs(found, key="name"):
             return
         problem = client.broker_problem() if found else None
-    heads = ("NAME", "HOST", "STATE", "SLOTS", "QUEUES", "JOBS", "SEEN")
     output.table(
-        [Column(head, wraps=head in {"NAME", "HOST", "SLOTS", "QUEUES", "JOBS"}) for head in heads],
+        _WORKERS,
         map(_row, found),
         empty="no worker is alive; start one: fornada worker start, or fornada up",
     )

@@ -1,5 +1,6 @@
 """What answers look like: plain in a pipe, tables on a terminal, colours when asked."""
 
+import getpass
 import os
 import subprocess
 import sys
@@ -30,6 +31,8 @@ def test_rows_in_a_pipe_are_plain(queued: Fornada) -> None:
         ["2", "second", "cancelled", "0", "-", "-"],
         ["1", "first", "queued", "0", "-", "-"],
     ]
+    # At the end: tags, who submitted the job, and why it failed.
+    assert [row[7:] for row in rows] == [["-", getpass.getuser(), "-"]] * 2
     assert queued("ls", "-q").stdout == "2\n1\n"
     assert "waits" in queued("show", 1).stdout
     assert "no worker serves its queue yet" in queued("show", 1).stdout

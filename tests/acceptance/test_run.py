@@ -1,5 +1,6 @@
 """`fornada run`: one command from a spec to a trained model, and what it leaves."""
 
+import csv
 import hashlib
 import signal
 from datetime import datetime
@@ -58,6 +59,12 @@ def test_run_trains_reports_records_and_leaves_nothing(fornada: Fornada, tmp_pat
     metrics = fornada("metrics", 1, "--json").document
     assert wrong(metrics, MetricsAnswer) == []
     assert [epoch["epoch"] for epoch in metrics["epochs"]] == [1, 2]
+    # In a pipe they are a table with a header and all digits.
+    table = [*csv.DictReader(fornada("metrics", 1).stdout.splitlines(), delimiter="\t")]
+    assert [float(row["val_loss"]) for row in table] == [
+        epoch["metrics"]["val_loss"] for epoch in metrics["epochs"]
+    ]
+    assert [int(row["epoch"]) for row in table] == [1, 2]
     assert document["metrics"]["val_loss"]["min"] == min(
         epoch["metrics"]["val_loss"] for epoch in metrics["epochs"]
     )

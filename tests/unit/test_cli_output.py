@@ -8,8 +8,9 @@ import pytest
 from fornada.cli.clone import extend
 from fornada.cli.history import now
 from fornada.cli.jobs import submit
-from fornada.cli.output import Column, Output
+from fornada.cli.output import Output
 from fornada.cli.queues import _line
+from fornada.cli.tables import Column
 from fornada.cli.targets import chosen
 from fornada.db.answers import LiveAnswer, QueueAnswer
 

@@ -1,12 +1,15 @@
-"""Where the best model is, as a person reads it."""
+"""The report on a job, as a person reads it."""
 
+import re
 from pathlib import Path
 from typing import Any, cast
 
+import click
 import pytest
 
 from fornada.cli.output import Output
 from fornada.cli.result import report
+from fornada.cli.tables import width_of
 from fornada.db.answers import JobAnswer
 
 
@@ -43,3 +46,47 @@ def test_the_best_model_is_named_as_it_is(
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith(f"{begin}{path}")
     assert (last == f"{begin}{path}") == (exists is True or begin == "Best model gone: ")
+
+
+NAMES = {
+    "short": ["cat", "dog", "猫と犬"],
+    "long": [f"a class with a long name, number {number}" for number in range(3)],
+    "many": [f"a class with a long name, number {number}" for number in range(19)],
+}
+
+
+@pytest.mark.parametrize(
+    ("classes", "colour", "heads"),
+    [
+        ("short", "always", NAMES["short"]),
+        ("long", "always", ["0", "1", "2"]),
+        ("long", "never", NAMES["long"]),
+        ("many", "always", None),
+    ],
+)
+def test_a_confusion_matrix_fits_the_terminal(
+    classes: str,
+    colour: str,
+    heads: list[str] | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    names = NAMES[classes]
+    figures = {"precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 1}
+    test = {
+        "loss": 0.5,
+        "metrics": {},
+        "classes": names,
+        "confusion_matrix": [[1] * len(names) for _ in names],
+        "per_class": dict.fromkeys(names, figures),
+    }
+    report(cast(JobAnswer, {**job(path="", exists=True), "test": test}), Output(color=colour))
+    lines = [click.unstyle(line) for line in capsys.readouterr().out.splitlines()]
+    matrix = lines[next(i for i, line in enumerate(lines) if "Confusion" in line) + 1 :]
+    if heads is None:
+        assert "fornada show 1 --json" in matrix[0]
+        return
+    assert re.split(" {2,}", matrix[0].strip()) == heads
+    # Each row ends where the head ends, however wide the letters are.
+    assert len({width_of(line) for line in matrix[: len(names) + 1]}) == 1

@@ -130,3 +130,17 @@ def test_a_command_of_another_name_is_understood(written: str, meant: str) -> No
     with pytest.raises(click.UsageError) as refused:
         fornada.resolve_command(context, [written])
     assert refused.value.message.endswith(f'Did you mean "{meant}"?')
+
+
+@pytest.mark.parametrize(
+    ("failure", "longest", "said"),
+    [
+        (None, 60, None),
+        ({"code": "CRASHED", "message": None}, 60, "CRASHED"),
+        ({"code": "DATA_MISSING", "message": f"no x\nmore{QUOTE}log"}, 60, "DATA_MISSING: no x"),
+        ({"code": "CRASHED", "message": "a" * 99}, 12, "CRASHED: aa…"),
+        ({"code": "CRASHED", "message": "a" * 99}, None, "CRASHED: " + "a" * 99),
+    ],
+)
+def test_a_failure_is_said_in_few_words(failure: Any, longest: int | None, said: str) -> None:
+    assert formatting.failed(failure, longest) == said

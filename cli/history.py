@@ -19,6 +19,7 @@ from fornada.cli.timeline import timeline
 from fornada.db.states import JobState
 
 if TYPE_CHECKING:
+    from fornada.client import Sight
     from fornada.db.answers import DataAnswer, EpochAnswer, HistoryAnswer, JobAnswer, LiveAnswer
 
 # How many of a job's latest events `show` prints at its end.
@@ -200,7 +201,8 @@ def show(reference: str, whole: bool, output: Output) -> None:
     report(sight.job, output)
     output.line("")
     waits = sentence(sight.waits, sight.starts_in_s)
-    output.facts({"waits": waits, **_details(sight.job)})
+    output.facts({"waits": waits, **_details(sight.job), **_model(sight.job)})
+    _training_and_validation(sight, output)
     attempts(sight.job, output)
     if events:
         output.line("")
@@ -406,6 +408,34 @@ def _details(job: "JobAnswer") -> dict[str, object]:
         "images": _images(data) if data else None,
         "classes": len(data["classes"]) if data else None,
     }
+
+
+def _model(job: "JobAnswer") -> dict[str, object]:
+    """What `show` prints about the model and how it is trained."""
+    from fornada.cli.hyperparameters import hyperparameters
+
+    parameters = job["parameters"]
+    size = None if parameters is None else count(parameters)
+    return {**hyperparameters(job["spec"]), "parameters": size}
+
+
+def _training_and_validation(sight: "Sight", output: Output) -> None:
+    """Metrics of the best epoch, else of the last one, on the images of each set."""
+    best = sight.job["best"]
+    chosen = [epoch for epoch in sight.epochs if best is None or epoch["epoch"] == best["epoch"]]
+    if not chosen:
+        return
+    values = chosen[-1]["metrics"]
+    partners = {f"val_{name}" for name in values}
+    names = [name for name in in_pairs(values) if name not in partners]
+    rows = [
+        [name, number(values.get(name)) or EMPTY, number(values.get(f"val_{name}")) or EMPTY]
+        for name in names
+    ]
+    which = "last" if best is None else "best"
+    output.line("")
+    output.heading(f"Metrics of epoch {chosen[-1]['epoch']}, the {which} one")
+    output.grid(["metric", "train", "validation"], rows)
 
 
 def _images(data: "DataAnswer") -> str:

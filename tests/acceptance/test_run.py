@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import re
 import signal
 from datetime import datetime
 from pathlib import Path
@@ -65,6 +66,13 @@ def test_run_trains_reports_records_and_leaves_nothing(fornada: Fornada, tmp_pat
         epoch["metrics"]["val_loss"] for epoch in metrics["epochs"]
     ]
     assert [int(row["epoch"]) for row in table] == [1, 2]
+    # What decided the numbers, and those of training beside those of validation.
+    said = fornada("show", 1).stdout
+    assert "Adam(learning_rate=0.005)" in said
+    assert f"{document['parameters']:,}" == "12,730" in said
+    values = metrics["epochs"][best["epoch"] - 1]["metrics"]
+    (loss,) = re.findall(r"^loss +(\S+) +(\S+)$", said, re.MULTILINE)
+    assert loss == (f"{values['loss']:.4g}", f"{values['val_loss']:.4g}")
     assert document["metrics"]["val_loss"]["min"] == min(
         epoch["metrics"]["val_loss"] for epoch in metrics["epochs"]
     )

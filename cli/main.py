@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from io import TextIOWrapper
 
 import click
 
@@ -73,6 +74,10 @@ GARBAGE = (200_000, 20, 100)
 def main() -> None:
     """Run the command line and exit with a code from `fornada.cli.exit_codes`."""
     gc.set_threshold(*GARBAGE)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that is not UTF-8 shows ? for what it lacks; that is no error.
+        if isinstance(stream, TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
+            stream.reconfigure(errors="replace")
     if COMPLETION in os.environ:
         # This call answers the shell and exits.
         fornada.main(prog_name="fornada", complete_var=COMPLETION)

@@ -35,7 +35,9 @@ class Output:
 
     def document(self, value: Any) -> None:
         """Write a JSON document to stdout; its keys keep the order that they have in `value`."""
-        click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+        # Where stdout has no Unicode, JSON has escapes for what it lacks.
+        ascii_only = not sys.stdout.encoding.lower().startswith("utf")
+        click.echo(json.dumps(value, indent=2, ensure_ascii=ascii_only, allow_nan=False))
 
     def for_programs(self, rows: Sequence[Mapping[str, Any]], *, key: str = "id") -> bool:
         """Write rows for a program: as JSON (`--json`), or one key per row (`-q`).

@@ -17,6 +17,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Meta
 
+from fornada.encodings import not_utf8
 from fornada.errors import SettingsError
 from fornada.urls import file_problems, problems, redis_problems, scheme
 
@@ -324,8 +325,10 @@ def _from_file() -> dict[str, Any]:
     try:
         given = tomllib.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        marked = file.read_bytes().startswith(codecs.BOM_UTF8)
+        content = file.read_bytes()
+        marked = content.startswith(codecs.BOM_UTF8)
         why = "it begins with a byte order mark; save it as UTF-8 without one" if marked else error
+        why = not_utf8(content, str(file)) or why
         raise SettingsError(f"{file} is not TOML: {why}") from error
     if "home" in given:
         raise SettingsError(

@@ -16,7 +16,9 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, exists, select, t
 
 from fornada.db.answers import HistoryAnswer
 from fornada.db.errors import BadCursor
+from fornada.db.names import composed
 from fornada.db.reads.documents import best_of, failure_of, metrics_of, tags_of
+from fornada.db.reads.matching import like
 from fornada.db.states import JobState
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Job, JobTag, MetricSummary
@@ -208,10 +210,10 @@ def _few(
         None if every filter has more matches, and if there is no filter.
     """
     queries = [
-        select(JobTag.c.job_id).where(JobTag.c.name == tag, JobTag.c.value == value)
-        for tag, value in (tags or {}).items()
+        select(JobTag.c.job_id).where(*_is(tag, value)) for tag, value in (tags or {}).items()
     ]
-    queries += [select(Job.c.id).where(Job.c.name == name)] if name and "*" not in name else []
+    whole = composed(name) if name and "*" not in name else None
+    queries += [select(Job.c.id).where(Job.c.name == whole)] if whole else []
     queries += [select(Job.c.id).where(Job.c.state.in_(states))] if states else []
     for query in queries:
         ids = connection.scalars(query.limit(FEW + 1)).all()
@@ -240,19 +242,24 @@ def filters(
 ) -> list[ColumnElement[bool]]:
     """The conditions for the filters of `page`."""
     found: list[ColumnElement[bool]] = []
+    name = name and composed(name)
     if states:
         found.append(Job.c.state.in_(states))
     if name and "*" in name:
-        pattern = name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        found.append(Job.c.name.like(pattern.replace("*", "%"), escape="\\"))
+        found.append(like(Job.c.name, name))
     elif name:
         found.append(Job.c.name == name)
     if since:
         found.append(Job.c.submitted_at >= since)
     for tag, value in (tags or {}).items():
-        carries = [JobTag.c.job_id == Job.c.id, JobTag.c.name == tag, JobTag.c.value == value]
-        found.append(exists().where(*carries))
+        found.append(exists().where(JobTag.c.job_id == Job.c.id, *_is(tag, value)))
     return found
+
+
+def _is(tag: str, value: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """The conditions for a tag. Earlier versions stored values as they were written."""
+    values = list(dict.fromkeys((composed(value), value)))
+    return JobTag.c.name == composed(tag), JobTag.c.value.in_(values)
 
 
 def _rows(connection: Connection, found: Sequence[Row[Any]]) -> list[HistoryAnswer]:

@@ -108,17 +108,22 @@ def changes_of(  # noqa: PLR0913 - each is a flag of its own
         changes = [changes]
     # Quoted as JSON, so that YAML reads a name such as `1` as text.
     named = {
-        "name": None if name is None else json.dumps(name),
-        "resources.queue": None if queue is None else json.dumps(queue),
+        "name": None if name is None else _quoted(name),
+        "resources.queue": None if queue is None else _quoted(queue),
         "resources.priority": priority,
         "resources.time_limit": time_limit,
-    } | {f"tags.{key}": json.dumps(value) for key, value in (tags or {}).items()}
+    } | {f"tags.{key}": _quoted(value) for key, value in (tags or {}).items()}
     return (*changes, *(f"{key}={value}" for key, value in named.items() if value is not None))
+
+
+def _quoted(text: str) -> str:
+    # Not in ASCII: JSON would write an emoji as two escapes, each of which is no character in YAML.
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _written(place: str, value: Any) -> str:
     try:
-        return json.dumps(value, default=os.fspath)
+        return json.dumps(value, default=os.fspath, ensure_ascii=False)
     except (TypeError, ValueError):
         raise TypeError(
             f"overrides: {place} is {value!r}; expected a text, a number, a bool, None, a path, "

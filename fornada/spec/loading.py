@@ -5,17 +5,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fornada.db.names import composed
 from fornada.db.states import FailureCode
 from fornada.spec import changes, overriding
 from fornada.spec.checks import across_fields
 from fornada.spec.kinds.reading import At, Reading
-from fornada.spec.kinds.text import is_label
+from fornada.spec.kinds.text import Name, is_name, nearest_name
 from fornada.spec.problems import Problem, SpecProblems
 from fornada.spec.sections import TOP
 from fornada.spec.source import json_document, nodes
 from fornada.spec.source.limits import MAX_BYTES
 from fornada.spec.source.nodes import Node
 from fornada.spec.spec import Spec, build
+from fornada.spec.wording import clip
 
 _NO_NAME = "spec"
 
@@ -49,7 +51,7 @@ def load(
         raise SpecProblems([problem]) from error
     root = _nodes(content, file)
     reading = Reading(file, data_root, base or Path.cwd())
-    return _read(root, reading, overrides, _name_of(path))
+    return _read(root, reading, overrides, path.stem)
 
 
 def loads(
@@ -74,7 +76,8 @@ def loads(
     """
     root = _nodes(content, file)
     reading = Reading(file, data_root, base or Path.cwd())
-    return _read(root, reading, overrides, _name_of(Path(file)))
+    stem = _NO_NAME if file.startswith("<") else Path(file).stem
+    return _read(root, reading, overrides, stem)
 
 
 def from_python(
@@ -146,6 +149,7 @@ def _flatten_weights(root: Node) -> None:
 
 
 def _read(root: Node, reading: Reading, overrides: Sequence[str], name: str) -> Spec:
+    """Read the nodes of a spec; `name` is its name if it gives none, as far as that can be one."""
     at = At(reading)
     at.record_mark(root.mark)
     root = overriding.apply(root, overrides, reading)
@@ -153,11 +157,14 @@ def _read(root: Node, reading: Reading, overrides: Sequence[str], name: str) -> 
     across_fields.check(values, at)
     if reading.problems:
         raise SpecProblems(reading.problems)
-    return build(values, name, at)
-
-
-def _name_of(path: Path) -> str:
-    return path.stem if is_label(path.stem) else _NO_NAME
+    name = composed(name)
+    kept = name if is_name(name) else nearest_name(name) or _NO_NAME
+    if not values["name"] and kept != name:
+        at.key("name").warn(
+            f'the file\'s name "{clip(name)}" cannot be the name of the job, which is "{kept}" now.'
+            f"\n  A name has {Name().words.removeprefix('a name of ')}."
+        )
+    return build(values, kept, at)
 
 
 def _nodes(content: bytes | str, file: str) -> Node:

@@ -7,6 +7,7 @@ class if only one item has this class: `model.3.Dense.units`, `callbacks.EarlySt
 import re
 from collections.abc import Sequence as SequenceOf
 
+from fornada.db.names import composed
 from fornada.spec.kinds.reading import Reading
 from fornada.spec.problems import Problem, SpecProblems
 from fornada.spec.source.nodes import Mapping, Mark, Node, Scalar, Sequence, written_name
@@ -66,7 +67,8 @@ def _apply_one(root: Node, path: str, value: str, mark: Mark) -> None:
 def _split(path: str) -> list[str]:
     for prefix in _NAMES_WITH_DOTS:
         if path.startswith(prefix):
-            return [*prefix.rstrip(".").split("."), path[len(prefix) :]]
+            name = path[len(prefix) :]
+            return [*prefix.rstrip(".").split("."), composed(name) if prefix == "tags." else name]
     return path.split(".")
 
 

@@ -13,7 +13,7 @@ from fornada.spec.kinds.kind import Kind, or_null
 from fornada.spec.kinds.named import Tags, Weights
 from fornada.spec.kinds.plain import AutoOrBoolean, Choice, Integer
 from fornada.spec.kinds.reading import At
-from fornada.spec.kinds.text import ClassName, Duration, Label
+from fornada.spec.kinds.text import ClassName, Duration, Label, Name
 from fornada.spec.source.nodes import Json, Node
 from fornada.spec.values import Value
 
@@ -243,7 +243,7 @@ TOP = Fields(
     "a spec",
     "section",
     {
-        "name": Field(Nullable(Label()), None, "Name of the job; default: the name of the file."),
+        "name": Field(Nullable(Name()), None, "Name of the job; default: the name of the file."),
         "tags": Field(Tags(), {}, "Names and texts by which you find the job."),
         "data": _section(DATA, "The images. They are read as by image_dataset_from_directory."),
         "model": Field(

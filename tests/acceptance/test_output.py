@@ -195,3 +195,32 @@ def test_a_home_that_cannot_be_is_a_mistake(tmp_path: Path) -> None:
     for words in (("ls",), ("db", "current"), ("up",), ("submit", "specs/digits.yaml")):
         done = Fornada(tmp_path / "home")(*words, code=2)
         assert done.stderr.startswith(f"the home {tmp_path / 'home'} cannot be created: ")
+
+
+def test_names_and_tags_in_any_language_are_found_again(fornada: Fornada, tmp_path: Path) -> None:
+    text = small(tmp_path, "small").read_text().partition("\n")[2]
+    for name in ("été", "my run (final)"):
+        (tmp_path / f"{name}.yaml").write_text(text)
+    fornada("submit", "-q", tmp_path / "été.yaml", "--tag", "note=🐱", "--tag", "größe=3")
+    told = fornada("submit", tmp_path / "my run (final).yaml", "--tag", "note=🐱")
+    assert '"my-run-final"' in told.stderr
+    rows = fornada("ls", "--json").document["jobs"]
+    assert [(row["name"], row["tags"]["note"]) for row in rows] == [
+        ("my-run-final", "🐱"),
+        ("été", "🐱"),
+    ]
+    # As macOS writes it, too.
+    for filters in (("--name", "été"), ("--name", "e\u0301t*"), ("--tag", "größe=3")):
+        assert fornada("ls", "-q", *filters).stdout == "1\n"
+    assert fornada("cancel", "-q", "--tag", "note=🐱").stdout == "1\n2\n"
+    # What cannot be shown is no error.
+    narrow = fornada.with_settings(PYTHONIOENCODING="latin-1")
+    assert [row["name"] for row in narrow("ls", "--json").document["jobs"]][1] == "été"
+    assert "note=?" in narrow("show", 2).stdout
+
+
+def test_a_name_of_a_file_is_completed(fornada: Fornada) -> None:
+    completing = fornada.with_settings(
+        _FORNADA_COMPLETE="bash_complete", COMP_WORDS="fornada submit é", COMP_CWORD="2"
+    )
+    assert "file,é" in completing().stdout.splitlines()

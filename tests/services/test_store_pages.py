@@ -161,7 +161,7 @@ def test_filters(database: Database) -> None:
 
 
 def test_filter_by_name(database: Database) -> None:
-    names = ["digits", "digits-2", "100%", "a_b", "axb"]
+    names = ["digits", "digits-2", "100%", "a_b", "axb", "[ab]", "a?b", "a\\b"]
     ids = {name: store.add(database, name=name) for name in names}
 
     def named(name: str) -> list[str]:
@@ -174,8 +174,29 @@ def test_filter_by_name(database: Database) -> None:
     assert named("*2") == ["digits-2"]
     assert named("a_*") == ["a_b"]
     assert named("100%*") == ["100%"]
+    assert named("[ab*") == ["[ab]"]
+    assert named("a?*") == ["a?b"]
+    assert named("a\\*") == ["a\\b"]
     assert named("*") == names
     assert named("nobody") == []
+    # On both databases case counts, with and without a star.
+    assert named("Digits") == named("Digits*") == []
+
+
+def test_names_and_tags_are_compared_in_one_form(database: Database) -> None:
+    composed, decomposed = "été 🐱", "e\u0301te\u0301 🐱"
+    job_id = store.add(database, name="été", tags={"café": composed})
+    # As an earlier version stored it.
+    earlier = store.add(database, name="earlier", tags={"note": decomposed})
+
+    def found(**asked: Any) -> list[int]:
+        return [row["id"] for row in pages.page(database, **asked).rows]
+
+    for name in ("été", "e\u0301te\u0301", "e\u0301t*", "*té"):
+        assert found(name=name) == [job_id]
+    for tags in ({"café": composed}, {"cafe\u0301": decomposed}):
+        assert found(tags=tags) == found(tags=tags, sort="duration") == [job_id]
+    assert found(tags={"note": decomposed}) == [earlier]
 
 
 def test_filter_by_time(database: Database) -> None:

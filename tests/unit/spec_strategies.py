@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from fornada.db.names import composed
 from fornada.spec.catalogue import FAMILIES, losses, metrics
 from fornada.spec.catalogue.activations import Activation
 from fornada.spec.catalogue.arguments import ChannelsLast
@@ -23,7 +24,7 @@ from fornada.spec.kinds.fields import Fields
 from fornada.spec.kinds.kind import Kind
 from fornada.spec.kinds.named import Tags, Weights
 from fornada.spec.kinds.plain import Boolean, Choice, Integer, Number, OnlyTrue, Verbosity
-from fornada.spec.kinds.text import ClassName, Duration, Label
+from fornada.spec.kinds.text import ClassName, Duration, Label, Name, is_name
 from fornada.spec.paths import DataPath
 from fornada.spec.sections import DATA, NEVER_CROPPED, RESOURCES, RETRY
 
@@ -34,6 +35,11 @@ _TRAPS = st.sampled_from(["null", "true", "False", "1e3", "012", "12", "no", "-"
 _LABELS = _TRAPS | st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,12}", fullmatch=True).filter(
     lambda text: ".." not in text
 )
+_NAMES = _LABELS | st.text(
+    st.characters(categories=["L", "M", "N"], include_characters="_-.", max_codepoint=0x2FFF),
+    min_size=1,
+    max_size=20,
+).filter(lambda text: is_name(composed(text)))
 _LINES = st.text(
     st.characters(
         min_codepoint=32, max_codepoint=0x2FFF, exclude_categories=["Cc", "Cs", "Cn"]
@@ -193,6 +199,7 @@ _SIMPLE: Mapping[type[Kind], Any] = {
     Choice: lambda kind: st.sampled_from(kind.choices),
     Verbosity: lambda _: st.sampled_from([0, 1, False, True]),
     Label: lambda _: _LABELS,
+    Name: lambda _: _NAMES,
     Duration: lambda _: _DURATIONS,
     Nullable: lambda kind: st.none() | written(kind.kind),
     ListOf: _lists,

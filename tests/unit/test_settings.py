@@ -158,6 +158,8 @@ def test_variables_that_are_no_settings_are_known() -> None:
         (b"lease_s = " + b"9" * 5000, "is not TOML"),
         (b"x = " + b"[" * 3000, "is not TOML"),
         (b"\xff\xfel", "is not TOML"),
+        ("lease_s = 40\n".encode("utf-16"), "iconv -f UTF-16 -t UTF-8 "),
+        ("lease_s = 40\n".encode("utf-16-le"), "iconv -f UTF-16LE -t UTF-8 "),
         (b"max_file_bytes = 99999999999999999999", "max_file_bytes"),
         (b'data_root = "~nobody-here/x"', "DATA_ROOT"),
     ],

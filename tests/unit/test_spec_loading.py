@@ -18,6 +18,7 @@ from fornada.spec import (
     load,
     loads,
 )
+from fornada.spec.files import changes_of
 from fornada.spec.render import to_yaml
 
 REPOSITORY = Path(__file__).parents[2]
@@ -284,7 +285,95 @@ def test_the_default_name_is_that_of_the_file() -> None:
     text = SMALL.format(data="", compile="", callbacks="")
 
     assert loads(text, file="specs/mine.yaml", data_root=ROOT, base=ROOT).name == "mine"
-    assert loads(text, file="a name.yaml", data_root=ROOT, base=ROOT).name == "spec"
+    assert loads(text, file="<stdin>", data_root=ROOT, base=ROOT).name == "spec"
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [
+        ("été", "été"),
+        # As macOS writes it.
+        ("e\u0301te\u0301", "été"),
+        ("日本語", "日本語"),
+        ("हिन्दी", "हिन्दी"),
+        ("v1.2", "v1.2"),
+    ],
+)
+def test_a_name_has_letters_of_any_language(stem: str, name: str) -> None:
+    text = SMALL.format(data="", compile="", callbacks="")
+
+    of_file = loads(text, file=f"{stem}.yaml", data_root=ROOT, base=ROOT)
+    in_text = loads(f"name: {stem}\n{text}", data_root=ROOT, base=ROOT)
+    by_set = loads(text, overrides=[f"name={stem}"], data_root=ROOT, base=ROOT)
+    by_flag = loads(text, overrides=changes_of(name=stem), data_root=ROOT, base=ROOT)
+
+    assert [spec.name for spec in (of_file, in_text, by_set, by_flag)] == [name] * 4
+    assert "name" not in {warning.path for warning in of_file.warnings}
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [
+        ("my run (final)", "my-run-final"),
+        ("a - b", "a-b"),
+        ("fold #3_", "fold-3_"),
+        ("a..b", "a.b"),
+        ("x" * 80, "x" * 64),
+        ("🐱", "spec"),
+        ("🐱 cats", "cats"),
+    ],
+)
+def test_what_can_be_kept_of_the_name_of_a_file_is_kept_with_a_note(stem: str, name: str) -> None:
+    text = SMALL.format(data="", compile="", callbacks="")
+
+    spec = loads(text, file=f"{stem}.yaml", data_root=ROOT, base=ROOT)
+
+    assert spec.name == name
+    (warning,) = [warning for warning in spec.warnings if warning.path == "name"]
+    assert f'"{name}"' in warning.message
+    named = loads(f"name: mine\n{text}", file=f"{stem}.yaml", data_root=ROOT, base=ROOT)
+    assert named.name == "mine"
+    assert "name" not in {warning.path for warning in named.warnings}
+
+
+def test_a_wrong_name_in_the_text_is_refused_with_what_can_be_kept_of_it() -> None:
+    text = SMALL.format(data="", compile="", callbacks="")
+
+    for wrong in ("name: my run", "tags: {my run: x}"):
+        with pytest.raises(SpecProblems, match='Did you mean "my-run"'):
+            loads(f"{wrong}\n{text}", data_root=ROOT, base=ROOT)
+
+
+def test_tags_hold_any_sign_however_they_are_given() -> None:
+    text = SMALL.format(data="", compile="", callbacks="")
+    decomposed = {"cafe\u0301": "re\u0301sume\u0301 🐱"}
+
+    in_text = loads(f"tags: {{café: résumé 🐱}}\n{text}", data_root=ROOT, base=ROOT)
+    by_flag = loads(text, overrides=changes_of(tags=decomposed), data_root=ROOT, base=ROOT)
+    both = loads(
+        f"tags: {{café: x}}\n{text}",
+        overrides=changes_of({f"tags.{name}": tag for name, tag in decomposed.items()}),
+        data_root=ROOT,
+        base=ROOT,
+    )
+
+    for spec in (in_text, by_flag, both):
+        assert spec.tags == {"café": "résumé 🐱"}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "command"),
+    [
+        ("utf-16", "iconv -f UTF-16 -t UTF-8 'a b.yaml' > 'a b-utf8.yaml'"),
+        ("utf-16-le", "iconv -f UTF-16LE -t UTF-8"),
+        ("utf-16-be", "iconv -f UTF-16BE -t UTF-8"),
+        ("cp1252", "iconv -f WINDOWS-1252 -t UTF-8"),
+    ],
+)
+def test_a_spec_in_another_encoding_is_told_how_to_convert(encoding: str, command: str) -> None:
+    with pytest.raises(SpecProblems) as refused:
+        loads("name: été\n".encode(encoding), file="a b.yaml", data_root=ROOT, base=ROOT)
+    assert command in str(refused.value)
 
 
 def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from fornada.db.names import composed
 from fornada.spec.kinds.kind import Kind, any_of, found, or_null
 from fornada.spec.kinds.plain import Number
 from fornada.spec.kinds.reading import At, Refused
-from fornada.spec.kinds.text import Label, is_class_name, is_label
+from fornada.spec.kinds.text import Name, is_class_name, is_name, nearest_name
 from fornada.spec.source import nodes
 from fornada.spec.source.nodes import Json, Node, Scalar
 from fornada.spec.source.scalars import NumberError, resolve
@@ -146,13 +147,16 @@ class Tags(Kind):
         tags: dict[str, str] = {}
         for name, item in node.items.items():
             here = at.key(name)
-            if not is_label(name):
-                here.refuse(node.keys[name], f"cannot be a name.\n  Expected {Label().words}.")
+            if not is_name(composed(name)):
+                near = nearest_name(name)
+                hint = f'\n  Did you mean "{near}"?' if near else ""
+                message = f"cannot be a name.\n  Expected {Name().words}.{hint}"
+                here.refuse(node.keys[name], message)
             # The text of a tag is kept as written, so `fold: 3` and `late: no` need no quotes.
             elif not isinstance(item, Scalar) or item.value is None or not _is_line(item.text):
                 here.refuse(item.mark, f"{found(item)} is not accepted.\n  Expected {self.words}.")
             else:
-                tags[name] = item.text
+                tags[composed(name)] = composed(item.text)
         return tags
 
     def schema(self) -> dict[str, Json]:

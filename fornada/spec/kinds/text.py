@@ -1,17 +1,24 @@
 """Kinds that are written as text: names and durations."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
+from fornada.db.names import composed
 from fornada.spec.kinds.kind import Kind, any_of, found
 from fornada.spec.kinds.reading import At
 from fornada.spec.source.nodes import Json, Node, Scalar
 from fornada.spec.wording import clip
 
-# Names of jobs, layers, queues, tags and files.
+# Names of layers, queues and files, which other programs know too.
 _LABEL = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?", re.ASCII)
 _DURATION_SCHEMA = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+(\.[0-9]+)?s)?$"
+# Most characters of a name.
+_LONGEST_NAME = 64
+# Refuses the ASCII characters that no name may have. JSON Schema knows no letters of Unicode, so
+# the others are left to `is_name`.
+_NAME_SCHEMA = "^[^\\u0000-,/:-@\\[-\\^`{-\\u009f]+$"
 # A year, in seconds: longer than any training, and added to a date it is still a valid date.
 _LONGEST_S = 366 * 86400
 # Longest name of one folder in a file system, in characters.
@@ -19,8 +26,61 @@ _LONGEST_FOLDER = 255
 
 
 @dataclass(frozen=True)
+class Name(Kind):
+    """The name of a job or a tag: for people, so in letters of any language."""
+
+    words = 'a name of 1 to 64 letters of any language, digits, "_", "-" and ".", without ".."'
+
+    def parse(self, node: Node, at: At) -> str:
+        value = node.value if isinstance(node, Scalar) else None
+        if isinstance(node, Scalar) and not isinstance(value, str) and is_name(node.text):
+            hint = f'\n  Did you mean "{node.text}", in quotes?'
+            raise self.refuse(node, at, f"{found(node)} is not text.", hint)
+        if not isinstance(value, str):
+            raise self.wrong(node, at)
+        if not is_name(composed(value)):
+            near = nearest_name(value)
+            hint = f'\n  Did you mean "{near}"?' if near else ""
+            raise self.refuse(node, at, f"{found(node)} is not accepted.", hint)
+        return composed(value)
+
+    def schema(self) -> dict[str, Json]:
+        return {"type": "string", "pattern": _NAME_SCHEMA}
+
+
+def is_name(text: str) -> bool:
+    """Whether `text`, in Unicode's form NFC, may name a job or a tag."""
+    return (
+        0 < len(text) <= _LONGEST_NAME
+        and all(map(_in_name, text))
+        # An accent at the beginning would be drawn on the character before the name.
+        and unicodedata.category(text[0])[0] != "M"
+        and ".." not in text
+        and text != "."
+    )
+
+
+def nearest_name(text: str) -> str:
+    """What can be kept of `text` as a name; empty if nothing can.
+
+    >>> nearest_name("my run (final)")
+    'my-run-final'
+    """
+    kept = "".join(letter if _in_name(letter) else " " for letter in composed(text))
+    name = re.sub(r"\.{2,}", ".", "-".join(kept.split()))
+    # A dash beside one that was there says nothing, and one at an end neither.
+    name = re.sub(r"-*([-_.])-+", r"\1", name).strip("-")
+    return name[:_LONGEST_NAME] if is_name(name[:_LONGEST_NAME]) else ""
+
+
+def _in_name(letter: str) -> bool:
+    # L: letters. M: accents on them. N: digits.
+    return letter in "_-." or unicodedata.category(letter)[0] in "LMN"
+
+
+@dataclass(frozen=True)
 class Label(Kind):
-    """A name: of a job, a layer, a queue, a file."""
+    """A name of a layer, a queue or a file, in ASCII: other programs know it too."""
 
     words = 'a name of 1 to 64 letters, digits, "_", "-" and ".", without ".."'
 
@@ -38,7 +98,7 @@ class Label(Kind):
 
 
 def is_label(text: str) -> bool:
-    """Whether `text` may name a job, a layer, a queue or a file."""
+    """Whether `text` may name a layer, a queue or a file."""
     return bool(_LABEL.fullmatch(text)) and ".." not in text and text != "."
 
 

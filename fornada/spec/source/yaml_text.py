@@ -20,6 +20,7 @@ from yaml.events import (
 )
 
 from fornada.db.states import FailureCode
+from fornada.encodings import not_utf8
 from fornada.spec.problems import Problem, SpecProblems
 from fornada.spec.source.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, control
 from fornada.spec.source.nodes import Mapping, Mark, Node, Scalar, Sequence
@@ -46,7 +47,7 @@ def read(data: bytes | str, file: str) -> Node:
         SpecProblems: one problem with SPEC_SYNTAX, at the line where reading stopped.
     """
     try:
-        text = _decode(data)
+        text = _decode(data, file)
         if _FAST is not None:
             with suppress(yaml.YAMLError, ValueError):
                 return _YamlBuilder().take_all(_FAST(text))
@@ -56,7 +57,7 @@ def read(data: bytes | str, file: str) -> Node:
         raise SpecProblems([problem]) from None
 
 
-def _decode(data: bytes | str) -> str:
+def _decode(data: bytes | str, file: str) -> str:
     if isinstance(data, str):
         data = data.encode("utf-8", "surrogatepass")
     if len(data) > MAX_BYTES:
@@ -67,7 +68,10 @@ def _decode(data: bytes | str) -> str:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise _BrokenYaml(line, f"byte 0x{data[error.start]:02x} is not UTF-8 text.") from None
+        raise _BrokenYaml(line, not_utf8(data, file) or "not UTF-8 text.") from None
+    if "\0" in text[:2] and (encoded := not_utf8(data, file)):
+        # Every second byte of UTF-16 is zero in a text of ASCII letters, which is UTF-8, too.
+        raise _BrokenYaml(1, encoded)
     if bad := control(text):
         line = text.count("\n", 0, bad.start()) + 1
         raise _BrokenYaml(line, f"character U+{ord(bad[0]):04X} is not allowed in a spec.")

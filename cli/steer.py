@@ -45,7 +45,7 @@ def hold(references: Sequence[str], tags: Tags, output: Output) -> None:
 def release(references: Sequence[str], tags: Tags, output: Output) -> None:
     """Let held jobs start.
 
-    A job that waits for other jobs (`submit --after`) stays held until they have ended; the
+    A job that waits for other jobs (`fornada submit --after`) stays held until they have ended; the
     command names them.
 
     \b

@@ -42,6 +42,7 @@ def check(files: Sequence[str], look_at_data: bool, build: bool, output: Output)
     """
     from fornada.settings import Settings
     from fornada.spec import SpecProblems
+    from fornada.spec.problems import told
 
     settings = Settings()
     problems: list[Problem] = []
@@ -64,7 +65,7 @@ def check(files: Sequence[str], look_at_data: bool, build: bool, output: Output)
             _print(result, output)
     failures = [failure for result in results for failure in result.failures]
     if problems or failures:
-        raise ExitWith(ExitCode.SPEC_INVALID, "\n".join([*map(str, problems), *failures]))
+        raise ExitWith(ExitCode.SPEC_INVALID, "\n".join(filter(None, [told(problems), *failures])))
 
 
 @click.command()

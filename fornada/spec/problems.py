@@ -46,12 +46,35 @@ class Problem:
         return f"{where}  {self.what}"
 
 
+# Characters of the longest line that each problem repeats.
+_REPEATED = 100
+
+
+def told(problems: Iterable[Problem]) -> str:
+    """All problems for a person. A long list that several problems expect is written only once."""
+    # The problem at which each long line was written.
+    written: dict[str, Problem] = {}
+    lines = []
+    for problem in problems:
+        for line in str(problem).split("\n"):
+            first = written.setdefault(line, problem) if len(line) > _REPEATED else problem
+            lines.append(line if first is problem else _as_above(line, first, problem))
+    return "\n".join(lines)
+
+
+def _as_above(line: str, first: Problem, problem: Problem) -> str:
+    """`  Expected one of: as for model.0.`"""
+    head, colon, _ = line.partition(": ")
+    where = first.path if first.file == problem.file else f"{first.file}:{first.line} {first.path}"
+    return f"{head}{colon}as for {where}." if colon else line
+
+
 class SpecProblems(Exception):  # named after what it carries: all problems at once
     """A spec is refused. Carries every problem that was found."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = sorted(problems, key=lambda problem: problem.line or 0)
-        super().__init__("\n".join(map(str, self.problems)))
+        super().__init__(told(self.problems))
 
     @property
     def code(self) -> FailureCode:

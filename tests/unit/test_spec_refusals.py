@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from fornada.db.states import FailureCode
-from fornada.spec import SpecProblems, load, loads
+from fornada.spec import Problem, SpecProblems, load, loads
+from fornada.spec.problems import told
 
 ROOT = Path("/srv/data")
 CASES = sorted((Path(__file__).parent / "spec_cases").glob("*.yaml"))
@@ -106,3 +107,26 @@ def test_the_whole_text_of_a_problem() -> None:
         "val_sparse_categorical_accuracy.\n"
         '  Did you mean "val_sparse_categorical_accuracy"?'
     )
+
+
+def test_a_long_list_that_several_problems_expect_is_written_once() -> None:
+    layers = "".join(f"  - {name}\n" for name in ("Flaten", "Denze", "Foo", "Bar"))
+    text = f"data: {{train: Data/Train}}\nmodel:\n{layers}compile: {{optimizer: Adum, loss: Foo}}\n"
+
+    with pytest.raises(SpecProblems) as refused:
+        loads(text, data_root=ROOT, base=ROOT)
+
+    said = str(refused.value)
+    assert said.count("SpatialDropout2D") == 1
+    assert said.count("as for model.0") == 3
+    # Each problem by itself has the whole list, as in JSON.
+    unknown = [problem for problem in refused.value.problems if problem.path.startswith("model")]
+    assert len(unknown) == 4
+    assert all("SpatialDropout2D" in str(problem) for problem in unknown)
+
+
+def test_a_list_is_written_again_for_another_file_or_names_the_first_one() -> None:
+    expected = "x\n  Expected one of: " + "a" * 100 + "."
+    problems = [Problem(file, 3, "model.0", expected) for file in ("a.yaml", "b.yaml")]
+
+    assert told(problems).splitlines()[-1] == "  Expected one of: as for a.yaml:3 model.0."

@@ -263,7 +263,8 @@ def ls(output: Output) -> None:
     from fornada.data.packs import Packs
     from fornada.settings import Settings
 
-    rows = [_row(pack) for pack in Packs.of(Settings()).all()]
+    settings = Settings()
+    rows = [_row(pack) for pack in Packs.of(settings).all()]
     if output.for_programs(rows, key="name"):
         return
     cells = [
@@ -284,7 +285,9 @@ def ls(output: Output) -> None:
     # command takes the name of a pack, so nobody needs to copy the whole name.
     short = [(name[:8], *rest[:1], *rest[2:6], *rest[7:]) for name, *rest in cells]
     narrow = [*_PACKS[:2], *_PACKS[3:7], *_PACKS[8:]]
-    output.table(_PACKS, cells, empty="No packs on this host.", narrow=(narrow, short))
+    output.table(
+        _PACKS, cells, empty=f"no pack in the home {settings.home}", narrow=(narrow, short)
+    )
 
 
 def _row(pack: "Pack") -> dict[str, Any]:

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from shlex import quote
 from typing import TYPE_CHECKING, Literal, cast
 
 import click
@@ -61,12 +62,13 @@ def ps(output: Output) -> None:
 
     with Client() as client:
         rows = client.alive()
+        store = client.settings.store
     if output.for_programs(rows):
         return
     output.table(
         _ALIVE,
         map(_alive_row, rows),
-        empty="no job waits or runs; history: fornada ls",
+        empty=f"no job waits or runs in {store}; history: fornada ls",
         narrow=([*_ALIVE[:5], Column("NOW", wraps=True)], map(_short_row, rows)),
     )
 
@@ -148,6 +150,7 @@ def ls(  # noqa: PLR0913 - one argument per filter
             after=cursor,
             limit=limit,
         )
+        store = client.settings.store
     if output.json:
         output.document({"jobs": page.rows, "next": page.next})
         return
@@ -165,7 +168,9 @@ def ls(  # noqa: PLR0913 - one argument per filter
             for row in page.rows
         ]
         several = len({row["user"] for row in page.rows}) > 1
-        output.table(_past(metric, monitor, several), rows, empty="no recorded job matches")
+        asked = _asked(states, tags, name, since_)
+        empty = f"no recorded job matches {asked} in {store}" if asked else f"no job in {store} yet"
+        output.table(_past(metric, monitor, several), rows, empty=empty)
         _note_unknown_metric(metric, page.rows, output)
     if page.next:
         output.note(f"next page: --cursor {page.next}")
@@ -315,6 +320,20 @@ def now(row: "LiveAnswer") -> str:
         about = about_when(row["starts_in_s"])
         parts = [word(row["waits"]), f"starts in {about}" if about else None]
     return ", ".join(part for part in parts if part) or EMPTY
+
+
+def _asked(
+    states: Sequence[str],
+    tags: Sequence[tuple[str, str]],
+    name: str | None,
+    since: datetime | None,
+) -> str:
+    """The filters of `ls`, as a person writes them; empty without any."""
+    parts = [f"--state {state}" for state in states]
+    parts += [f"--tag {quote(f'{key}={value}')}" for key, value in tags]
+    parts += [f"--name {quote(name)}"] if name else []
+    parts += [f"--since {since.astimezone():%Y-%m-%dT%H:%M}"] if since else []
+    return " ".join(parts)
 
 
 def _past(metric: str | None, monitor: str | None, several_users: bool) -> list[Column]:

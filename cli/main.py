@@ -129,9 +129,13 @@ def _report(error: Exception, debug: bool) -> int:
 
 def _message(error: Exception) -> str:
     # These two modules are cheap to import: they load no library.
-    from fornada.db.errors import DatabaseUnreachable
+    from fornada.db.errors import DatabaseUnreachable, JobNotFound
     from fornada.patience import outage
 
+    if isinstance(error, JobNotFound):
+        from fornada.settings import Settings
+
+        return f"{error}\n  Asked {Settings().store}."
     return outage(error) if isinstance(error, DatabaseUnreachable) else str(error)
 
 

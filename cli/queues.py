@@ -64,12 +64,13 @@ def list_queues(output: Output) -> None:
 
     with Client() as client:
         found = client.queues()
+        store = client.settings.store
     if output.for_programs(found, key="name"):
         return
     output.table(
         _QUEUES,
         map(_row, found),
-        empty="no queue has a job or a worker",
+        empty=f"no queue has a job or a worker in {store}",
     )
 
 

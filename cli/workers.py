@@ -95,10 +95,11 @@ def list_workers(output: Output) -> None:
         if output.for_programs(found, key="name"):
             return
         problem = client.broker_problem() if found else None
+        store = client.settings.store
     output.table(
         _WORKERS,
         map(_row, found),
-        empty="no worker is alive; start one: fornada worker start, or fornada up",
+        empty=f"no worker of {store} is alive; start one: fornada worker start, or fornada up",
     )
     if problem:
         output.warn(f"{problem}\n  The workers look for jobs in the database meanwhile.")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -256,6 +256,15 @@ class Settings:
         if self.database_url is not None:
             return self.database_url.reveal()
         return f"sqlite:///{quote(str(self.home / 'fornada.db'))}"
+
+    @property
+    def store(self) -> str:
+        """Where the jobs are recorded, for people: the home, or the database without its user."""
+        if self.database_url is None:
+            return f"the home {self.home}"
+        parts = urlsplit(self.database_url.reveal())
+        # Everything before the @ and all of the query may hold a password.
+        return f"the database {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     @property
     def data_root_path(self) -> Path:

@@ -224,3 +224,18 @@ def test_a_name_of_a_file_is_completed(fornada: Fornada) -> None:
         _FORNADA_COMPLETE="bash_complete", COMP_WORDS="fornada submit é", COMP_CWORD="2"
     )
     assert "file,é" in completing().stdout.splitlines()
+
+
+def test_an_empty_answer_says_what_was_asked(fornada: Fornada) -> None:
+    home = str(fornada.home)
+    for words in (("ls",), ("ps",), ("worker", "ls"), ("queue", "ls"), ("data", "ls")):
+        done = fornada(*words)
+        assert (done.stdout, home in done.stderr) == ("", True), words
+    asked = ("--state", "failed", "--name", "my run*", "--tag", "note=🐱", "--since", "2026-01-02")
+    said = fornada("ls", *asked).stderr
+    for part in ("--state failed", "--name 'my run*'", "note=🐱", "--since 2026-01-02T00:00", home):
+        assert part in said
+    assert home in fornada("show", 12, code=4).stderr
+    # Programs get an empty list, and no words with -q.
+    assert fornada("ls", "-q", *asked).stderr == ""
+    assert fornada("ps", "--json").document == []

@@ -329,3 +329,18 @@ def test_a_url_whose_end_would_be_ignored_is_refused(url: str) -> None:
     name = "database_url" if url.startswith("sqlite") else "broker_url"
     with pytest.raises(SettingsError, match=f"FORNADA_{name.upper()}"):
         Settings(**{name: url})
+
+
+@pytest.mark.parametrize(
+    ("url", "store"),
+    [
+        (None, "the home {home}"),
+        (
+            "postgresql://ana:secret@db.example:5432/fornada?sslpassword=secret",
+            "the database postgresql://db.example:5432/fornada",
+        ),
+        ("sqlite:////srv/f.db", "the database sqlite:///srv/f.db"),
+    ],
+)
+def test_the_store_is_named_without_a_password(home: Path, url: str | None, store: str) -> None:
+    assert Settings(database_url=url).store.replace("////", "///") == store.format(home=home)

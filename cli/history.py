@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
-from fornada.cli.formatting import count, duration, failed, local, minute, number
+from fornada.cli.formatting import count, duration, failed, local, minute, number, since
 from fornada.cli.options import job_argument, moment, output_options, tag_option
 from fornada.cli.output import Output
 from fornada.cli.progress import in_pairs
 from fornada.cli.reasons import about_when, sentence, word
-from fornada.cli.result import attempts, report
+from fornada.cli.result import attempts, ran_s, report
 from fornada.cli.tables import EMPTY, Column
 from fornada.cli.timeline import timeline
 from fornada.db.states import JobState
@@ -419,6 +419,7 @@ def _details(job: "JobAnswer") -> dict[str, object]:
         "submitted": local(job["submitted_at"]),
         "started": local(job["started_at"]),
         "finished": local(job["finished_at"]),
+        **_times(job),
         "attempts": job["attempts"],
         "worker": worker and worker["host"],
         "device": job["device"],
@@ -427,6 +428,14 @@ def _details(job: "JobAnswer") -> dict[str, object]:
         "images": _images(data) if data else None,
         "classes": len(data["classes"]) if data else None,
     }
+
+
+def _times(job: "JobAnswer") -> dict[str, object]:
+    """How long a job waited, before and between its attempts, and how long it took in all."""
+    total_s, ran = since(job["submitted_at"], job["finished_at"]), ran_s(job)
+    if total_s is None or ran is None:
+        return {}
+    return {"waited": duration(max(0.0, total_s - ran)), "in all": duration(total_s)}
 
 
 def _model(job: "JobAnswer") -> dict[str, object]:

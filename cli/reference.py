@@ -102,7 +102,7 @@ this machine does not see the folder of artifacts.
 | `worker`, `device`, `backend` | `worker` has `host` and `trainer_pid` |
 | `data` | `fingerprint`, `classes`, and the numbers of images in `train`, `validation`, `test` |
 | `gpus`, `time_limit_s`, `retry_attempts`, `spec_hash` | what the spec asks for, and its hash |
-| `duration_s` | from start to end, in seconds |
+| `duration_s` | seconds that all its attempts ran, each from its claim to its end |
 | `cancel_requested_at`, `cancel_requested_by`, `cancel_reason` | when, who and why, if cancelled |
 | `monitor_mode` | `min` or `max` |
 | `parameters` | number of parameters of the model |
@@ -116,6 +116,8 @@ this machine does not see the folder of artifacts.
 | `spec` | the effective spec, with every default |
 
 `fornada metrics JOB --json` is `{id, epochs: [epoch]}`.
+`duration_s` counts every attempt, also those before a `retry`, but not the time in the queue;
+`elapsed_s` of `ps` is the same for a job that runs. `started_at` is the start of the last attempt.
 `seconds` is the whole epoch, with validation and saving; `images_per_s` counts training only. An
 extended job also lists the epochs of the job that it continues; their attempt is 0.
 `fornada submit --json` is a list of `{id, uid, warning, known_by, warnings}`. `known_by` is null

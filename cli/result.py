@@ -23,7 +23,7 @@ def report(job: "JobAnswer", output: Output) -> None:
         {
             "state": job["state"],
             "epochs": _epochs(job),
-            "time": duration(_seconds(job)),
+            "time": _time(job),
             "best epoch": best and best["epoch"],
             f"best {job['monitor']}": number(best and best["value"]),
             "test loss": number(test and test["loss"]),
@@ -88,9 +88,19 @@ def _attempt(execution: "ExecutionAnswer") -> Iterator[str]:
         yield f"     {failure['code']}: {brief(failure['message'] or '')}"
 
 
-def _seconds(job: "JobAnswer") -> float | None:
-    running = job["state"] == "running"
-    return since(job["started_at"]) if running else job["duration_s"]
+def _time(job: "JobAnswer") -> str | None:
+    """How long all its attempts have run: `3:07 in 2 attempts`."""
+    seconds = ran_s(job)
+    several = f" in {job['attempts']} attempts" if job["attempts"] > 1 else ""
+    return None if seconds is None else f"{duration(seconds)}{several}"
+
+
+def ran_s(job: "JobAnswer") -> float | None:
+    """Seconds that all attempts of a job have run so far; None before the first one."""
+    if job["duration_s"] is not None:
+        return job["duration_s"]
+    each = [since(attempt["claimed_at"], attempt["ended_at"]) for attempt in job["executions"]]
+    return sum(seconds for seconds in each if seconds is not None) if each else None
 
 
 def _epochs(job: "JobAnswer") -> str:

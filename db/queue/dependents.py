@@ -30,6 +30,7 @@ from fornada.db.errors import JobNotFound
 from fornada.db.queue.fences import HELD, unindexed
 from fornada.db.queue.moves import UPKEEP, record_move
 from fornada.db.states import FINAL_STATES, LIVE_STATES, JobState, StopReason
+from fornada.db.store.run_time import run_s
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Dependency, Job, UpkeepTurn
 
@@ -122,6 +123,8 @@ def cancel_waiting(
     values = {
         "state": JobState.CANCELLED,
         "finished_at": now(),
+        # It may have run before, and waited again.
+        "duration_s": run_s(),
         "stop_reason": StopReason.CANCELLED,
         "cancel_requested_at": now(),
         "cancel_requested_by": actor,

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Float, Row, bindparam, select, update
 
-from fornada.db.clock import later, now, seconds_between
+from fornada.db.clock import later, now
 from fornada.db.errors import Fenced
 from fornada.db.queue import dependents
 from fornada.db.queue.fences import (
@@ -24,6 +24,7 @@ from fornada.db.queue.fences import (
 from fornada.db.queue.moves import record_move
 from fornada.db.records import ArtifactRow, Failure, Fence, Verdict
 from fornada.db.states import AttemptOutcome, FailureCode, JobState, StopReason
+from fornada.db.store.run_time import run_s
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Artifact, Attempt, Job
 from fornada.db.store.upsert import upsert
@@ -64,7 +65,7 @@ _LARGEST_EXPONENT = 20
 
 # Built only once: see `fornada.db.queue.fences`.
 _END_ATTEMPT = UPDATE_ATTEMPT.values(ended_at=now())
-_END_JOB = UPDATE_JOB.values(finished_at=now(), duration_s=seconds_between(Job.c.started_at, now()))
+_END_JOB = UPDATE_JOB.values(finished_at=now(), duration_s=run_s())
 _PAUSE_S = bindparam("pause_s", type_=Float())
 # A null pause makes `not_before` null.
 _REQUEUE_JOB = UPDATE_JOB.values(not_before=later(now(), _PAUSE_S))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, case, func, or_, select
 
 from fornada.db.answers import LiveAnswer, WaitsAnswer
 from fornada.db.clock import now, seconds_between
@@ -17,6 +17,7 @@ from fornada.db.reads.estimates import MOST_JOBS, Starts, durations
 from fornada.db.reads.waits import Waits, circumstances
 from fornada.db.reasons import Reason
 from fornada.db.states import JobState
+from fornada.db.store.run_time import run_s
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Epoch, Job
 from fornada.db.timestamps import iso
@@ -147,7 +148,7 @@ def _chosen() -> Select[Any]:
     return select(
         *(Job.c[name] for name in _COLUMNS),
         Job.c.spec["fit"]["epochs"].as_integer().label("epochs"),
-        seconds_between(Job.c.started_at, now()).label("elapsed_s"),
+        case((Job.c.state == RUNNING, run_s())).label("elapsed_s"),
         func.coalesce(seconds_between(now(), Job.c.not_before), 0.0).label("due_in_s"),
     )
 

@@ -89,7 +89,7 @@ class JobColumns(TypedColumns):
     # When the last attempt was claimed; null again while the job is queued for another one.
     started_at: Named[datetime | None] = Column(UtcDateTime)
     finished_at: Named[datetime | None] = Column(UtcDateTime)
-    # From started_at to finished_at.
+    # Of all its attempts: see `fornada.db.store.run_time`.
     duration_s: Named[float | None] = Column(Float)
 
     # Number of the last attempt, 0 before the first claim. It is the fencing token: see

@@ -4,10 +4,10 @@ import itertools
 import uuid
 from typing import Any
 
-from sqlalchemy import insert, text
+from sqlalchemy import insert, text, update
 
 from fornada.db.answers import SlotAnswer
-from fornada.db.clock import now
+from fornada.db.clock import later, now
 from fornada.db.queue import attempts, claims, jobs, verdicts, workers
 from fornada.db.queue.workers import WorkerFacts
 from fornada.db.records import (
@@ -23,7 +23,7 @@ from fornada.db.records import (
 )
 from fornada.db.states import AttemptOutcome, FailureCode, StopReason
 from fornada.db.store.session import Database
-from fornada.db.store.tables import METADATA, Job
+from fornada.db.store.tables import METADATA, Attempt, Job
 
 _numbers = itertools.count(1)
 LEASE_S = 60.0
@@ -77,6 +77,18 @@ def claim(database: Database, **changes: Any) -> Claim | None:
         "lease_s": LEASE_S,
     }
     return claims.claim(database, **(asked | changes))
+
+
+def age_attempt(
+    database: Database, fence: Fence, *, claimed_s: float, ended_s: float | None = None
+) -> None:
+    """Write that an attempt was claimed, and has ended, so many seconds ago."""
+    values: dict[str, Any] = {"claimed_at": later(now(), -claimed_s)}
+    if ended_s is not None:
+        values["ended_at"] = later(now(), -ended_s)
+    of_fence = [Attempt.c.job_id == fence.job_id, Attempt.c.number == fence.attempt]
+    with database.begin() as connection:
+        connection.execute(update(Attempt).where(*of_fence).values(values))
 
 
 def running(database: Database, **changes: Any) -> Fence:

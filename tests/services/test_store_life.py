@@ -10,8 +10,8 @@ import pytest
 
 from fornada.db.errors import Fenced, JobNotFound, WrongState
 from fornada.db.queue import attempts, jobs, steering, verdicts
-from fornada.db.reads import documents, history
-from fornada.db.records import Claim, Failure, Verdict
+from fornada.db.reads import documents, history, live, pages
+from fornada.db.records import Claim, Failure, Fence, Verdict
 from fornada.db.states import AttemptOutcome, FailureCode, JobState, StopReason
 from fornada.db.store.session import Database
 from tests.services import store
@@ -98,6 +98,36 @@ def test_times_are_utc_and_in_order(database: Database) -> None:
     submitted, started, finished = (datetime.fromisoformat(time) for time in times)
     assert before <= submitted <= started <= finished <= datetime.now(UTC)
     assert shown["duration_s"] == pytest.approx((finished - started).total_seconds(), abs=0.002)
+
+
+def test_a_duration_counts_all_attempts_and_not_the_time_between(database: Database) -> None:
+    fence = store.running(database)
+    store.age_attempt(database, fence, claimed_s=100.0)
+    verdicts.finish(database, fence, store.PREEMPTED)
+    store.age_attempt(database, fence, claimed_s=500.0, ended_s=440.0)
+    waiting = documents.job(database, fence.job_id)
+    assert waiting["duration_s"] is None
+    claimed = store.claim(database)
+    assert claimed is not None
+    again = Fence(claimed.job_id, claimed.attempt)
+    store.age_attempt(database, again, claimed_s=30.0)
+    (row,) = live.alive(database)
+    assert row["elapsed_s"] == pytest.approx(90.0, abs=2.0)
+    verdicts.finish(database, again, store.SUCCEEDED)
+    assert documents.job(database, fence.job_id)["duration_s"] == pytest.approx(90.0, abs=2.0)
+    (ended,) = pages.page(database, sort="duration").rows
+    assert ended["duration_s"] == pytest.approx(90.0, abs=2.0)
+
+
+def test_a_job_that_is_cancelled_while_it_waits_again_has_run(database: Database) -> None:
+    fence = store.running(database)
+    verdicts.finish(database, fence, store.PREEMPTED)
+    store.age_attempt(database, fence, claimed_s=500.0, ended_s=440.0)
+    never = store.add(database)
+    for job_id in (fence.job_id, never):
+        steering.cancel(database, job_id, "ana@laptop")
+    assert documents.job(database, fence.job_id)["duration_s"] == pytest.approx(60.0, abs=0.1)
+    assert documents.job(database, never)["duration_s"] is None
 
 
 def test_every_change_of_state_has_its_event(database: Database) -> None:

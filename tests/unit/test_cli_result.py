@@ -16,7 +16,7 @@ from fornada.db.answers import JobAnswer
 def job(**best: Any) -> JobAnswer:
     """A job's document, as far as its report needs it."""
     document = {"id": 1, "name": "small", "state": "succeeded", "monitor": "loss", "epochs_run": 1}
-    times = {"started_at": None, "duration_s": 1.0}
+    times = {"started_at": None, "duration_s": 1.0, "attempts": 1}
     spec = {"spec": {"fit": {"epochs": 1}}}
     ended = {"stop_reason": None, "failure": None, "test": None}
     found = {"epoch": 1, "value": 0.5, "bytes": 7} | best

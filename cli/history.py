@@ -156,7 +156,7 @@ def ls(  # noqa: PLR0913 - one argument per filter
         return
     if not output.for_programs(page.rows):
         metric = sort.removeprefix("metric:") if sort.startswith("metric:") else None
-        which: Which = "min" if ascending else "max"
+        which: Which = "max" if begins_with_greatest(sort) else "min"
         drawn = output.rich(sys.stdout)
         # A pipe gets the whole reason of a failure, a terminal its first words.
         longest = FEW_WORDS if drawn else None
@@ -378,7 +378,7 @@ def _past_row(row: "HistoryAnswer", best: str | None, longest: int | None) -> li
 
 
 def _best(row: "HistoryAnswer", metric: str | None, which: Which, *, named: bool) -> str | None:
-    """The value of the metric that sorts the list: its lowest or its highest value.
+    """The value of the metric that sorts the list: the best of the job's epochs.
 
     If no metric sorts the list, the best value of the monitor, with the monitor's name if `named`.
     """

@@ -51,14 +51,14 @@ class Sorting:
     def value(self) -> ColumnElement[Any] | None:
         """The column to sort by before the id; None for `time`, because ids are in that order.
 
-        For a metric: each job's greatest value when descending, its smallest when ascending.
+        For a metric: each job's best value, whichever job comes first.
         """
         if self.sort == TIME:
             return None
         if self.sort == DURATION:
             return Job.c.duration_s
         columns = MetricSummary.c
-        return columns.max if self.descending else columns.min
+        return columns.max if begins_with_greatest(self.sort) else columns.min
 
     @property
     def metric(self) -> str | None:
@@ -90,9 +90,8 @@ def page(  # noqa: PLR0913 - filters of one command
         tags: only jobs that have all these tags.
         name: only jobs with this name; `*` stands for any text.
         since: only jobs submitted at or after this time, which has a time zone.
-        sort: `time` of submission, `duration`, or `metric:NAME`: each job's greatest value of
-            the metric when descending, its smallest when ascending. Jobs without such a value come
-            last, the latest first.
+        sort: `time` of submission, `duration`, or `metric:NAME`: each job's best value of the
+            metric. Jobs without such a value come last, the latest first.
         descending: the latest, longest or greatest first; None: as `begins_with_greatest` says.
         after: the cursor of the page before; None for the first page.
         limit: rows at most, 1 or more.

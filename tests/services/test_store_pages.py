@@ -75,7 +75,8 @@ def key(row: HistoryAnswer, sort: str, descending: bool) -> tuple[bool, float, i
         value = row["duration_s"]
     else:
         found = dict(row["metrics"].get("val_loss", {}))
-        value = found.get("max" if descending else "min")
+        # A job's best value sorts it, also when the worst job comes first.
+        value = found.get("min")
     if value is None:
         return (True, 0, -row["id"])
     return (False, sign * value, sign * row["id"])
@@ -262,3 +263,26 @@ def test_the_best_value_of_a_metric_comes_first(database: Database) -> None:
     assert [row["metrics"]["accuracy"]["max"] for row in by_accuracy] == [0.9, 0.5, 0.1]
     worst = pages.page(database, sort="metric:val_loss", descending=True).rows
     assert worst[0]["metrics"]["val_loss"]["max"] == 0.9
+
+
+@pytest.mark.parametrize(("metric", "best"), [("val_loss", "min"), ("accuracy", "max")])
+@pytest.mark.parametrize("few", [0, 1000])
+def test_either_way_a_job_counts_by_its_best_value(
+    database: Database, metric: str, best: str, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "FEW", few)
+    # The first epoch, the worst of each job, sorts the jobs in another way than the best.
+    for first, last in ((5.0, 0.1), (3.0, 0.2), (4.0, 0.3)):
+        fence = store.running(database, name="one")
+        epochs = [
+            store.epoch(1, val_loss=first, accuracy=1 / first),
+            store.epoch(2, val_loss=last, accuracy=1 / last),
+        ]
+        attempts.record_epochs(database, fence, epochs)
+        verdicts.finish(database, fence, store.SUCCEEDED)
+    asked: dict[str, Any] = {"sort": f"metric:{metric}", "name": "one"}
+    for descending in (None, best == "max"):
+        rows = walk(database, 2, descending=descending, **asked)
+        assert [row["id"] for row in rows] == [1, 2, 3]
+    rows = walk(database, 2, descending=best == "min", **asked)
+    assert [row["id"] for row in rows] == [3, 2, 1]

@@ -8,11 +8,14 @@ import click
 
 from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.follow import ended_by_sigterm
-from fornada.cli.formatting import size
+from fornada.cli.formatting import BRIEF, failed, size
 from fornada.cli.options import job_argument
+from fornada.cli.progress import best_value, epochs_wanted
+from fornada.db.states import FINAL_STATES
 
 if TYPE_CHECKING:
     from fornada.client.logs import Piece
+    from fornada.db.answers import JobAnswer
 
 
 @click.command()
@@ -28,10 +31,11 @@ def logs(reference: str, follow: bool, attempt: int | None) -> None:
     """Print a job's training log, from any host.
 
     Prints the logs of all attempts in order, byte for byte. A line on stderr announces each
-    attempt. If the folder of artifacts is mounted here, the logs are read from it; otherwise they
-    come from the database, which keeps the first 4 MiB of each attempt until an hour after the
-    attempt has ended. With --follow the command continues through retries and lost connections.
-    Ctrl-C stops the command, not the job.
+    attempt, and the last line there says how the job ended, or that it has not ended. If the folder
+    of artifacts is mounted here, the logs are read from it; otherwise they come from the database,
+    which keeps the first 4 MiB of each attempt until an hour after the attempt has ended. With
+    --follow the command continues through retries and lost connections. Ctrl-C stops the command,
+    not the job.
 
     \b
     Examples:
@@ -46,6 +50,7 @@ def logs(reference: str, follow: bool, attempt: int | None) -> None:
         read = client.follow_log if follow else client.log
         try:
             _write(job_id, read(job_id, attempt=attempt, tell=_say))
+            _say(ending(client.show(job_id), attempt))
         except KeyboardInterrupt:
             raise ExitWith(
                 ExitCode.INTERRUPTED,
@@ -67,6 +72,30 @@ def _write(job_id: int, pieces: Iterable["Piece"]) -> None:
         stdout.write(piece.data)
         # Show each piece at once to a person who follows the log.
         stdout.flush()
+
+
+def ending(job: "JobAnswer", number: int | None) -> str:
+    """How a job or one of its attempts ended, in one line; or that it has not ended.
+
+    Args:
+        job: the document of the job.
+        number: of the attempt whose log was read; None for all attempts.
+    """
+    of_number = [one for one in job["executions"] if one["attempt"] == number]
+    if number is not None and of_number and of_number[0]["outcome"]:
+        attempt = of_number[0]
+        reason = failed(attempt["failure"], BRIEF)
+        text = f"attempt {number} {attempt['outcome']}"
+        return f"{text}: {reason}" if reason else text
+    if job["state"] not in FINAL_STATES:
+        return f"job {job['id']} is {job['state']}; read on: fornada logs -f {job['id']}"
+    text = (
+        f"job {job['id']} {job['state']} after {job['epochs_run']} of {epochs_wanted(job)} epochs"
+    )
+    if reason := failed(job["failure"], BRIEF):
+        return f"{text}: {reason}"
+    best = job["best"]
+    return f"{text}, best {best_value(job, best)}" if best else text
 
 
 def _whole(piece: "Piece") -> str:

@@ -15,7 +15,7 @@ from fornada.db.states import JobState
 
 if TYPE_CHECKING:
     from fornada.client import Sight
-    from fornada.db.answers import EpochAnswer, JobAnswer, ResumedAnswer
+    from fornada.db.answers import BestAnswer, EpochAnswer, JobAnswer, ResumedAnswer
 
 
 class Show(Protocol):
@@ -149,8 +149,13 @@ def numbers(job: "JobAnswer", epoch: "EpochAnswer") -> list[str]:
     parts += [f"{name} {number(metrics[name])}" for name in in_pairs(metrics)]
     best = job["best"]
     if best and best["epoch"] <= epoch["epoch"]:
-        parts.append(f"best {job['monitor']} {number(best['value'])} at {best['epoch']}")
+        parts.append(f"best {best_value(job, best)}")
     return parts
+
+
+def best_value(job: "JobAnswer", best: "BestAnswer") -> str:
+    """The best value with the name of the monitor and its epoch: `val_loss 0.41 at 6`."""
+    return f"{job['monitor']} {number(best['value'])} at {best['epoch']}"
 
 
 def in_pairs(metrics: Collection[str]) -> list[str]:

@@ -88,7 +88,7 @@ def _resumed(facts: Detail) -> str:
 
 
 def _ended(facts: Detail) -> str:
-    """`attempt 2 crashed on oven-1: the trainer ended in epoch 7 without a verdict: SIGKILL`."""
+    """`attempt 2 crashed on oven-1: the trainer ended after epoch 7 without a verdict: …`."""
     outcome = _plain(facts.pop("outcome", "ended"))
     text = f"attempt {facts.pop('attempt')} {outcome}"
     host = facts.pop("host", None)

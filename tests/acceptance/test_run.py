@@ -76,7 +76,9 @@ def test_run_trains_reports_records_and_leaves_nothing(fornada: Fornada, tmp_pat
     assert document["metrics"]["val_loss"]["min"] == min(
         epoch["metrics"]["val_loss"] for epoch in metrics["epochs"]
     )
-    assert "epoch 2/2" in fornada("logs", 1).stdout
+    read = fornada("logs", 1)
+    assert "epoch 2/2" in read.stdout
+    assert read.stderr.splitlines()[-1].startswith("-- job 1 succeeded after 2 of 2 epochs")
 
 
 def test_ctrl_c_stops_the_job_of_run_which_goes_on_later(fornada: Fornada, tmp_path: Path) -> None:

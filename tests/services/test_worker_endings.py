@@ -49,7 +49,7 @@ def test_a_kill_for_memory_is_told_from_any_other(ending: Ending, settings: Sett
     assert memory.failure.code is FailureCode.HOST_OOM
     assert other.failure.code is FailureCode.CRASHED
     assert "SIGKILL" in other.failure.message
-    assert "in epoch 3" in other.failure.message
+    assert "after epoch 2" in other.failure.message
     assert other.failure.traceback == "epoch 1\nepoch 2"
     assert other.exit_status == -9
 

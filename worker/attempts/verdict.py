@@ -71,6 +71,11 @@ class Ending:
     exit: ExitStatus | None = None
 
     @property
+    def where(self) -> str:
+        """How far the training was. After its last epoch a trainer still evaluates and saves."""
+        return f"after epoch {self.epoch}" if self.epoch else "before the end of its first epoch"
+
+    @property
     def again(self) -> bool:
         """Whether the trainer's last message says that it waits for another job."""
         return isinstance(self.last_message, Finished | Stopped) and self.last_message.again
@@ -129,7 +134,7 @@ def _asked(ending: Ending, why: WhyStop, settings: Settings) -> Verdict:
     if why is WhyStop.TIME_LIMIT:
         limit_s = ending.time_limit_s or 0.0
         message = (
-            f"stopped in epoch {ending.epoch + 1} at its time limit of {limit_s:g} s; "
+            f"stopped {ending.where} at its time limit of {limit_s:g} s; "
             f"submit it with a longer resources.time_limit"
         )
         failure = Failure(FailureCode.TIME_LIMIT, message, "")
@@ -146,7 +151,7 @@ def _failed(ending: Ending, message: Failed, settings: Settings) -> Verdict:
 
 def _crashed(ending: Ending, settings: Settings) -> Verdict:
     tail = _last_lines(ending.folder / LOG)
-    where = f"in epoch {ending.epoch + 1}" if ending.epoch else "before the end of its first epoch"
+    where = ending.where
     outcome = AttemptOutcome.CRASHED
     if ending.exit is not None and ending.exit.killed_for_memory:
         code = FailureCode.HOST_OOM

@@ -8,11 +8,12 @@ print(client.wait(job.id)["best"]["path"])
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 from fornada.client import follow, logs, steering
-from fornada.client.clone import recorded, refuse_to_extend
+from fornada.client.clone import patience_warnings, recorded, refuse_to_extend
 from fornada.client.connection import Connection
 from fornada.client.follow import Sight
 from fornada.client.logs import Piece
@@ -271,7 +272,8 @@ class Client:
         spec = self.recorded(job["id"], overrides=[f"fit.epochs={wanted}"])
         terms = Terms(continues=job["id"])
         (extended,) = self.submit_all([spec], terms=terms, wait_for_worker=wait_for_worker)
-        return extended
+        patience = patience_warnings(job, self.metrics(job["id"])["epochs"], epochs)
+        return replace(extended, warnings=(*extended.warnings, *patience))
 
     def recorded(self, reference: str | int, *, overrides: "Changes" = ()) -> "Spec":
         """The spec of a job as it was recorded, with changes.

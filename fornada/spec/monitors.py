@@ -58,9 +58,13 @@ def deciding(callbacks: Iterable[KerasObject], *, validates: bool) -> Monitor:
 def of(callback: KerasObject) -> Monitor:
     """The monitor of a callback, with the mode that Keras chooses for `auto`."""
     name = str(callback.arguments["monitor"])
-    mode = callback.arguments["mode"]
-    if mode == "min" or (mode == "auto" and name.removeprefix("val_") == "loss"):
-        return Monitor(name, "min")
+    return Monitor(name, mode_of(name, str(callback.arguments["mode"])))
+
+
+def mode_of(monitor: str, mode: str) -> Literal["min", "max"]:
+    """Whether a lower or a higher value is better, for the argument `mode` of a callback."""
+    if mode == "min" or (mode == "auto" and monitor.removeprefix("val_") == "loss"):
+        return "min"
     # Every metric of the catalogue is better when it is higher. A test compares each with its
     # `_direction` in Keras.
-    return Monitor(name, "max")
+    return "max"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from fornada.client.clone import waited_epochs
 from fornada.spec import Monitor, from_document
 from fornada.worker.attempt_files import verify
 from fornada.worker.messages import EpochReport
@@ -173,3 +174,33 @@ def test_event_files_are_tensorboards(tmp_path: Path) -> None:
         "train/epoch_learning_rate": (0, 0.5),
         "validation/epoch_loss": (0, 3.0),
     }
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"monitor": "val_loss"},
+        {"monitor": "val_loss", "min_delta": 0.15},
+        {"monitor": "accuracy", "mode": "max", "min_delta": 0.15},
+        {"monitor": "accuracy", "mode": "min"},
+        {"monitor": "val_loss", "baseline": 0.45},
+        {"monitor": "val_loss", "start_from_epoch": 2},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    "values", [[0.5, 0.4, 0.45, 0.45], [0.3, 0.5, 0.6], [0.9, 0.8, 0.7], [math.nan, 0.5, 0.5], [1]]
+)
+def test_the_epochs_that_early_stopping_has_waited_are_counted_as_by_keras(
+    arguments: dict[str, Any], values: list[float]
+) -> None:
+    stopping = keras.callbacks.EarlyStopping(patience=100, **arguments)
+    stopping.set_model(model())
+    stopping.on_train_begin()
+    for number, value in enumerate(values):
+        stopping.on_epoch_end(number, {arguments["monitor"]: value})
+
+    defaults = {"mode": "auto", "min_delta": 0, "baseline": None, "start_from_epoch": 0}
+    metrics = [{arguments["monitor"]: "NaN" if math.isnan(v) else v} for v in values]
+    epochs: Any = [{"metrics": each} for each in metrics]
+    assert waited_epochs(defaults | arguments, epochs) == stopping.wait

@@ -12,14 +12,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from fornada.cli.progress import Began, epochs_wanted, numbers, standing
-from fornada.cli.tables import GAP
+from fornada.cli.tables import GAP, clipped
 from fornada.db.states import JobState
 
 if TYPE_CHECKING:
     from fornada.client import Sight
+    from fornada.db.answers import JobAnswer
 
 # How often the bar is drawn. Small models finish several epochs per second.
 DRAWS_PER_S = 5
+# Columns of the narrowest terminal with a bar, and of the shortest bar.
+WITH_BAR = 60
+LEAST_BAR = 11
 # Before each line below the bar.
 INDENT = "  "
 
@@ -32,12 +36,14 @@ class Bars(Progress):
     """
 
     def __init__(self, console: Console) -> None:
-        # Set before the base class starts, because it draws at once and reads both.
+        # Set before the base class starts, because it draws at once and reads all of them.
         self._below: list[str] = []
+        self._terminal = console
         self._began = Began()
+        bar = [BarColumn(bar_width=None)] if self._has_bar else []
         super().__init__(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),
+            *bar,
             MofNCompleteColumn(),
             TextColumn("epochs, eta"),
             TimeRemainingColumn(compact=True),
@@ -49,8 +55,21 @@ class Bars(Progress):
     def get_renderables(self) -> Iterable[RenderableType]:
         """The bar, and below it the numbers, which would not fit beside it, in as many lines."""
         yield self.make_tasks_table(self.tasks)
-        for line in packed(self._below, self.console.width - len(INDENT)):
+        for line in packed(self._below, self._terminal.width - len(INDENT)):
             yield Text(INDENT + line, style="dim", no_wrap=True, overflow="ellipsis")
+
+    @property
+    def _has_bar(self) -> bool:
+        """Whether the terminal has room for a bar beside the numbers."""
+        return self._terminal.width >= WITH_BAR
+
+    def _title(self, job: "JobAnswer") -> str:
+        """`job 12 digits`, cut if it would take the room of the numbers."""
+        title = f"job {job['id']}"
+        digits = 2 * len(str(epochs_wanted(job)))
+        taken = len(title) + digits + len(" /  epochs, eta 0:00:00 ")
+        room = self._terminal.width - taken - (LEAST_BAR if self._has_bar else 0)
+        return f"{title} {clipped(job['name'], room)}" if room > 1 else title
 
     def __call__(self, sight: "Sight") -> None:
         """Show the job as it was seen."""
@@ -64,7 +83,7 @@ class Bars(Progress):
         self.update(
             self._bar,
             total=epochs_wanted(job),
-            description=f"job {job['id']} {job['name']}",
+            description=self._title(job),
             completed=job["epochs_run"] or 0,
         )
 

@@ -57,8 +57,10 @@ def brief(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The first line of a failure, without the log lines that it quotes."""
-    return next(iter(text.strip().splitlines()), "").partition(QUOTE)[0]
+    """The first line of a failure, or the first two; without the log lines that it quotes."""
+    lines = [line.strip() for line in text.strip().partition(QUOTE)[0].splitlines()]
+    # A line that ends with a colon says what is wrong, and the next line where.
+    return " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
 
 
 def failed(failure: "FailureAnswer | None", longest: int | None) -> str | None:

@@ -344,9 +344,9 @@ def _past(metric: str | None, monitor: str | None, several_users: bool) -> list[
         monitor: the monitor of all best values; None if each cell names its own.
         several_users: whether the jobs are of several users.
     """
-    best = Column("BEST", wraps=True, weight=7)
+    best = Column("BEST", wraps=True, weight=8)
     if metric or monitor:
-        best = Column(metric or f"BEST {monitor}", right=True, weight=None if metric else 7)
+        best = Column(metric or f"BEST {monitor}", right=True, weight=None if metric else 8)
     return [
         Column("ID", right=True),
         Column("NAME", wraps=True),
@@ -357,7 +357,7 @@ def _past(metric: str | None, monitor: str | None, several_users: bool) -> list[
         Column("SUBMITTED", weight=2),
         Column("TAGS", wraps=True, weight=3, rare=True),
         Column("USER", wraps=True, weight=5 if several_users else 1),
-        Column("FAILURE", wraps=True, weight=8, rare=True),
+        Column("FAILURE", wraps=True, weight=7, rare=True),
     ]
 
 

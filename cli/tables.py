@@ -73,6 +73,18 @@ def padded(text: str, width: int, *, right: bool = False) -> str:
     return spaces + text if right else text + spaces
 
 
+def clipped(text: str, width: int) -> str:
+    """The text if it fits, else as much of its beginning as fits before an ellipsis."""
+    if width_of(text) <= width:
+        return text
+    kept = ""
+    for cluster in _clusters(text):
+        if width_of(kept + cluster) > width - 1:
+            break
+        kept += cluster
+    return f"{kept.rstrip()}…"
+
+
 def layout(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int) -> Layout:
     """Fit columns into a terminal: fold free text first, then leave out columns by weight.
 
@@ -154,10 +166,11 @@ def _shared(
     while _sum(list(widths.values())) > width and any(widths[p] > NARROWEST for p in wrapping):
         widths[max(wrapping, key=lambda place: widths[place])] -= 1
     for _ in range(width - _sum(list(widths.values()))):
-        poorest = min(places, key=lambda place: (widths[place] >= wanted[place], widths[place]))
-        if widths[poorest] >= wanted[poorest]:
+        wanting = [place for place in places if widths[place] < wanted[place]]
+        if not wanting:
             break
-        widths[poorest] += 1
+        # Whole heads first, then free text, the narrowest column first.
+        widths[min(wanting, key=lambda place: (columns[place].wraps, widths[place]))] += 1
     return list(widths.values())
 
 
@@ -171,7 +184,10 @@ def _widest(column: Column, cells: Sequence[str]) -> int:
 
 def _least(column: Column, cells: Sequence[str]) -> int:
     """The least width of a column: of its longest cell, or of its longest word up to `LEAST`."""
-    words = [word.rstrip() for word in _BREAKS.split(column.head)]
+    words = column.head.split()
+    if max(map(width_of, words)) > LEAST:
+        # The name of a metric: `val_sparse_categorical_accuracy`.
+        words = [part.rstrip() for part in _BREAKS.split(column.head)]
     head = max(map(width_of, words))
     if not column.wraps:
         return max(head, *map(width_of, cells))

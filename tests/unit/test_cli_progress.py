@@ -1,12 +1,16 @@
 """What the lines and the bar of a running job say."""
 
+import re
+from io import StringIO
 from typing import Any, cast
 
 import pytest
+from rich.console import Console
 
-from fornada.cli.bars import packed
+from fornada.cli.bars import Bars, packed
 from fornada.cli.output import Output
 from fornada.cli.progress import in_pairs, numbers, shown, standing
+from fornada.cli.tables import width_of
 from fornada.client import Sight
 from fornada.db.answers import EpochAnswer, JobAnswer
 
@@ -107,3 +111,20 @@ def test_below_the_bar_no_part_is_broken(width: int) -> None:
     lines = packed(parts, width)
     assert "  ".join(lines) == "  ".join(parts)
     assert all(len(line) <= width for line in lines)
+
+
+@pytest.mark.parametrize("name", ["small", "日本語" * 20])
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_the_bar_of_a_terminal_breaks_no_number_and_names_the_monitor(
+    width: int, name: str
+) -> None:
+    screen = StringIO()
+    seen = job(name=name, epochs_run=1234, spec={"fit": {"epochs": 12345}})
+    with Bars(Console(file=screen, width=width, force_terminal=True, color_system=None)) as bars:
+        bars(Sight(seen, [epoch(9)], None, final=True))
+    # Without the signs that move the cursor.
+    lines = [line for line in re.split(r"[\r\n]+|\x1b\[[?\d]*\w", screen.getvalue()) if line]
+    assert lines[-1].strip().endswith("best val_accuracy 0.654 at 8")
+    assert all(width_of(line) <= width for line in lines)
+    (bar,) = {line for line in lines if "1234/12345 epochs, eta" in re.sub(" +", " ", line)}
+    assert bar.startswith("job 1 ")

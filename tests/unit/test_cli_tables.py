@@ -117,6 +117,14 @@ def test_an_empty_column_goes_before_any_other_and_without_a_word(
     assert (lines[0].split(), note) == (["ID", "LIGHT", "LAST"], "")
 
 
+def test_a_head_is_not_broken_while_free_text_has_room(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = [Column("BEST val_auc", right=True), Column("TEXT", wraps=True)]
+    lines, _ = on_terminal(columns, [["1", "word " * 20]], 40, monkeypatch, capsys)
+    assert lines[0].split("  ") == ["BEST val_auc", "TEXT"]
+
+
 def test_a_pipe_gets_everything(capsys: pytest.CaptureFixture[str]) -> None:
     tags = {"note": "a\tb"}
     rows = [_past_row(cast(Any, past(name) | {"tags": tags}), None, None) for name in NAMES]

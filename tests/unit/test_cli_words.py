@@ -138,6 +138,11 @@ def test_a_command_of_another_name_is_understood(written: str, meant: str) -> No
         (None, 60, None),
         ({"code": "CRASHED", "message": None}, 60, "CRASHED"),
         ({"code": "DATA_MISSING", "message": f"no x\nmore{QUOTE}log"}, 60, "DATA_MISSING: no x"),
+        (
+            {"code": "DATA_INVALID", "message": "1 file:\n  a.png\n  b"},
+            60,
+            "DATA_INVALID: 1 file: a.png",
+        ),
         ({"code": "CRASHED", "message": "a" * 99}, 12, "CRASHED: aa…"),
         ({"code": "CRASHED", "message": "a" * 99}, None, "CRASHED: " + "a" * 99),
     ],

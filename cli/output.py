@@ -12,7 +12,19 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from fornada.cli.tables import EMPTY, GAP, Column, drawn, fits, heads, layout, padded, width_of
+from fornada.cli.tables import (
+    EMPTY,
+    GAP,
+    NARROWEST,
+    Column,
+    clipped,
+    drawn,
+    fits,
+    heads,
+    layout,
+    padded,
+    width_of,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -149,7 +161,7 @@ class Output:
         rows: Sequence[Sequence[str]],
         paint: Callable[[int, int], Mapping[str, Any]] = lambda row, column: {},
     ) -> None:
-        """Write a small aligned table, the same on a terminal and in a pipe.
+        """Write a small aligned table. Only a terminal that is too narrow cuts names.
 
         Args:
             head: the name of each column; the first column holds names, the others numbers.
@@ -157,8 +169,12 @@ class Output:
             paint: returns the style of a number, given its row and its column from 0.
         """
         widths = [max(map(width_of, column)) for column in zip(head, *rows, strict=True)]
+        if self.rich(sys.stdout):
+            # A long name is cut before a number would be broken.
+            room = terminal_width() - sum(widths[1:]) - len(GAP) * (len(widths) - 1)
+            widths[0] = min(widths[0], max(room, NARROWEST))
         for place, line in enumerate([head, *rows], start=-1):
-            cells = [padded(line[0], widths[0])]
+            cells = [padded(clipped(line[0], widths[0]), widths[0])]
             for column, (cell, width) in enumerate(zip(line[1:], widths[1:], strict=True)):
                 style = paint(place, column) if place >= 0 else {}
                 cells.append(

@@ -52,8 +52,9 @@ class _Lines:
         # The remaining seconds of a backoff change at each look. Compare the attempt instead,
         # so that a new line is printed only when there is news.
         key = sight.waits.attempt if isinstance(sight.waits, Backoff) else sight.waits or state
-        # The lines of the epochs say that a job runs.
-        if key != self._last_key and not sight.final and state != JobState.RUNNING:
+        # The lines of the epochs say that a job runs, and an earlier line that it is queued.
+        known = state == JobState.RUNNING or (state == JobState.QUEUED and self._last_key)
+        if key != self._last_key and not sight.final and not known:
             click.echo(f"job {job['id']}: {state}", err=True)
             self._last_key = key
         if began := self._began(job):

@@ -64,6 +64,9 @@ class Layout:
 
 def width_of(text: str) -> int:
     """How many columns of a terminal a text takes."""
+    if text.isascii():
+        # Most texts are, and need no look at each letter.
+        return len(text)
     return sum(map(_width, _clusters(text)))
 
 

@@ -13,6 +13,7 @@ from fornada.cli.progress import in_pairs, numbers, shown, standing
 from fornada.cli.tables import width_of
 from fornada.client import Sight
 from fornada.db.answers import EpochAnswer, JobAnswer
+from fornada.db.reasons import NoWorker
 
 METRICS = {"accuracy": 0.5, "loss": 1.5, "val_accuracy": 0.25, "val_loss": 2.0}
 STARTED = {"attempt": 1, "started_at": "2026-01-01T00:00:01+00:00", "resumed": None}
@@ -96,13 +97,15 @@ def test_lines_in_a_pipe_are_one_for_each_step_and_epoch(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with shown(Output()) as show:
+        show(Sight(job(state="queued"), [], NoWorker(), final=False))
+        show(Sight(job(state="queued"), [], None, final=False))
         show(Sight(job(epochs_run=0, best=None), [], None, final=False))
         show(Sight(job(epochs_run=9), [epoch(9)], None, final=False))
         show(Sight(job(epochs_run=9), [], None, final=False))
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2
-    assert lines[0].startswith("job 1: ")
-    assert lines[1].startswith("epoch  9/20")
+    assert len(lines) == 3
+    assert [line.startswith("job 1: ") for line in lines] == [True, True, False]
+    assert lines[2].startswith("epoch  9/20")
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])

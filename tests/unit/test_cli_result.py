@@ -90,3 +90,16 @@ def test_a_confusion_matrix_fits_the_terminal(
     assert re.split(" {2,}", matrix[0].strip()) == heads
     # Each row ends where the head ends, however wide the letters are.
     assert len({width_of(line) for line in matrix[: len(names) + 1]}) == 1
+
+
+def test_a_long_class_name_is_cut_on_a_narrow_terminal_and_no_number(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    head, rows = ["class", "support"], [["日本語" * 30, "1234567"]]
+    Output(color="always").grid(head, rows)
+    Output(color="never").grid(head, rows)
+    lines = [click.unstyle(line) for line in capsys.readouterr().out.splitlines()]
+    assert [width_of(line) for line in lines[:2]] == [40, 40]
+    assert lines[1].endswith("…  1234567")
+    assert lines[3].startswith("日本語" * 30)

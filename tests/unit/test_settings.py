@@ -161,6 +161,10 @@ def test_variables_that_are_no_settings_are_known() -> None:
         ("lease_s = 40\n".encode("utf-16"), "iconv -f UTF-16 -t UTF-8 "),
         ("lease_s = 40\n".encode("utf-16-le"), "iconv -f UTF-16LE -t UTF-8 "),
         (b"max_file_bytes = 99999999999999999999", "max_file_bytes"),
+        (b"lease_s = true", "LEASE_S .*a number"),
+        (b"grace_s = false", "GRACE_S .*a number"),
+        (b"jobs_per_trainer = true", "JOBS_PER_TRAINER"),
+        (b"data_root = true", "DATA_ROOT"),
         (b'data_root = "~nobody-here/x"', "DATA_ROOT"),
     ],
 )

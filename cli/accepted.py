@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from fornada.cli.follow import end_all
 from fornada.cli.output import Output
 from fornada.cli.reasons import dated, sentence
+from fornada.cli.streams import current
 from fornada.db.errors import DatabaseUnreachable, StoreError
 from fornada.db.reasons import Unfit
 from fornada.errors import FornadaError
@@ -63,10 +64,18 @@ class Announcement:
             also: text to add to the line; empty for nothing.
         """
         self.jobs.append(job)
-        if self._output.quiet and not self._output.json:
-            self._output.line(str(job.id))
-        elif not self._output.json:
-            self._output.note(_accepted(spec, job, also, self._terms))
+        about = _accepted(spec, job, also, self._terms)
+        streams = current()
+        if self._output.json or self._output.quiet:
+            if streams is not None:
+                # A job whose id nobody reads is a lost job.
+                streams.unsaid.append(about)
+            if not self._output.json:
+                self._output.line(str(job.id))
+        else:
+            if streams is not None:
+                streams.answer_on_stderr()
+            self._output.note(about)
         # When Redis is down, every job carries the same warning: print it once.
         for warning in (*map(str, job.warnings), job.warning):
             if warning and warning not in self._warned:

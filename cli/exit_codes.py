@@ -15,6 +15,7 @@ class ExitCode(IntEnum):
     NOT_FOUND = 4
     WRONG_STATE = 5
     UNREACHABLE = 6
+    OUTPUT_LOST = 7
     JOB_FAILED = 10
     CANCELLED = 11
     TIME_LIMIT = 12
@@ -37,6 +38,8 @@ MEANINGS: Mapping[ExitCode, str] = {
     "a folder exists already or cannot be written, or there is too little room for a pack.",
     ExitCode.UNREACHABLE: "The database (or the broker, if the command needs it) cannot be "
     "reached, has another schema, or does not permit this user to do that.",
+    ExitCode.OUTPUT_LOST: "The command has done its work, but its answer could not be written: "
+    "the disk is full, or the stream is closed.",
     ExitCode.JOB_FAILED: "The job failed.",
     ExitCode.CANCELLED: "The job was cancelled.",
     ExitCode.TIME_LIMIT: "The job reached its time limit.",

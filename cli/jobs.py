@@ -1,6 +1,7 @@
 """Commands that make jobs, and wait for jobs: run, submit, wait."""
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -171,8 +172,10 @@ def specs(settings: "Settings", files: Sequence[str], overrides: Sequence[str]) 
     Raises:
         SpecProblems: holds all problems, and each file that cannot be read.
     """
-    from fornada.spec.files import load_all
+    from fornada.spec.files import STDIN, load_all
 
+    if STDIN in files and sys.stdin.isatty():
+        click.echo("Reading a spec from this terminal; Ctrl-D ends it.", err=True)
     return load_all(settings, files, overrides=overrides)
 
 

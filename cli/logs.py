@@ -11,6 +11,7 @@ from fornada.cli.follow import ended_by_sigterm
 from fornada.cli.formatting import BRIEF, failed, size
 from fornada.cli.options import job_argument
 from fornada.cli.progress import best_value, epochs_wanted
+from fornada.cli.streams import current
 from fornada.db.states import FINAL_STATES
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def logs(reference: str, follow: bool, attempt: int | None) -> None:
 
 
 def _write(job_id: int, pieces: Iterable["Piece"]) -> None:
-    stdout = sys.stdout.buffer
+    stdout, streams = sys.stdout.buffer, current()
     attempt = 0
     for piece in pieces:
         if piece.attempt != attempt:
@@ -72,6 +73,9 @@ def _write(job_id: int, pieces: Iterable["Piece"]) -> None:
         stdout.write(piece.data)
         # Show each piece at once to a person who follows the log.
         stdout.flush()
+        if streams is not None and streams.stdout_failed():
+            # Nobody reads on, and a log may go on for days.
+            return
 
 
 def ending(job: "JobAnswer", number: int | None) -> str:

@@ -3,13 +3,13 @@
 import gc
 import os
 import sys
-from io import TextIOWrapper
 
 import click
 
 from fornada import __version__
 from fornada.cli.exit_codes import ExitCode, ExitWith, of_error
 from fornada.cli.lazy import LazyGroup
+from fornada.cli.streams import Streams
 
 # The environment variable by which a shell asks for completions; see `fornada completion`.
 COMPLETION = "_FORNADA_COMPLETE"
@@ -74,30 +74,19 @@ GARBAGE = (200_000, 20, 100)
 def main() -> None:
     """Run the command line and exit with a code from `fornada.cli.exit_codes`."""
     gc.set_threshold(*GARBAGE)
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that is not UTF-8 shows ? for what it lacks; that is no error.
-        if isinstance(stream, TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
-            stream.reconfigure(errors="replace")
+    streams = Streams()
     if COMPLETION in os.environ:
         # This call answers the shell and exits.
         fornada.main(prog_name="fornada", complete_var=COMPLETION)
-    code = _run(sys.argv[1:])
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _silence_stdout()
-    sys.exit(code)
+    sys.exit(_told(streams, _run(sys.argv[1:], streams)))
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], streams: Streams) -> int:
     # Not click's main(), which exits with 1 when the reader of a pipe stops reading.
     # make_context() empties the list that it is given, so it gets a copy.
     try:
-        with fornada.make_context("fornada", [*arguments]) as context:
+        with fornada.make_context("fornada", [*arguments], obj=streams) as context:
             fornada.invoke(context)
-    except BrokenPipeError:
-        # The reader closed the pipe, as `head` does when it has enough lines.
-        _silence_stdout()
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.ClickException as error:
@@ -145,6 +134,11 @@ def _say(message: str, code: ExitCode) -> int:
     return code
 
 
-def _silence_stdout() -> None:
-    # The interpreter flushes stdout again when it exits, and would print an error.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _told(streams: Streams, code: int) -> int:
+    """The exit code, after a look whether the answer was written."""
+    lost = streams.lost()
+    if lost is None:
+        return code
+    lines = [*streams.unsaid, f"The answer is lost: {lost}.", "  What the command did stays done."]
+    _say("\n".join(lines), ExitCode.OUTPUT_LOST)
+    return code or ExitCode.OUTPUT_LOST

@@ -47,8 +47,8 @@ class Output:
 
     def document(self, value: Any) -> None:
         """Write a JSON document to stdout; its keys keep the order that they have in `value`."""
-        # Where stdout has no Unicode, JSON has escapes for what it lacks.
-        ascii_only = not sys.stdout.encoding.lower().startswith("utf")
+        # Another encoding may lack a character, and JSON has escape sequences of its own.
+        ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
         click.echo(json.dumps(value, indent=2, ensure_ascii=ascii_only, allow_nan=False))
 
     def for_programs(self, rows: Sequence[Mapping[str, Any]], *, key: str = "id") -> bool:

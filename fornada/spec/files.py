@@ -3,6 +3,7 @@
 This module must not import the database, so that `fornada check` starts quickly.
 """
 
+import errno
 import json
 import os
 import sys
@@ -10,14 +11,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from fornada.db.states import FailureCode
 from fornada.settings import Settings
-from fornada.spec import Spec, SpecProblems, loads
+from fornada.spec import Problem, Spec, SpecProblems, loads
 from fornada.spec import load as load_file
 from fornada.spec.loading import from_document, from_python
 from fornada.spec.source.limits import MAX_BYTES
 
 # The file name that means: read the spec from standard input.
 STDIN = "-"
+# The name of that file in problems.
+STDIN_NAME = "<stdin>"
 
 Source: TypeAlias = Spec | Path | str | Mapping[str, Any]
 # Overrides: texts such as `fit.epochs=3`, or values by their places: `{"fit.epochs": 3}`.
@@ -42,10 +46,24 @@ def load(settings: Settings, source: Source, *, overrides: Sequence[str] = ()) -
     if isinstance(source, Mapping):
         return from_python(source, overrides=overrides, data_root=root)
     if str(source) == STDIN:
-        # One byte more than allowed: enough to see that a text is too long.
-        text = sys.stdin.buffer.read(MAX_BYTES + 1)
-        return loads(text, file="<stdin>", overrides=overrides, data_root=root)
+        return loads(_standard_input(), file=STDIN_NAME, overrides=overrides, data_root=root)
     return load_file(Path(source), overrides=overrides, data_root=root)
+
+
+def _standard_input() -> bytes:
+    """What stands in standard input.
+
+    Raises:
+        SpecProblems: it is closed, or cannot be read.
+    """
+    try:
+        # One byte more than allowed: enough to see that a text is too long.
+        return sys.stdin.buffer.read(MAX_BYTES + 1)
+    except OSError as error:
+        what = "is closed" if error.errno == errno.EBADF else f"cannot be read: {error.strerror}"
+        message = f"{what}.\n  Expected a spec there, because its file is given as {STDIN}."
+        problem = Problem(STDIN_NAME, None, "", message, FailureCode.SPEC_SYNTAX)
+        raise SpecProblems([problem]) from error
 
 
 def recorded(

@@ -15,7 +15,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,9 +32,32 @@ LATER = (
     "celery",
     "rich.table",
     "redis",
+    # For another account, which may not read the files of the interpreter.
+    *("alembic.autogenerate", "alembic.command", "alembic.runtime.migration", "mako.template"),
+    *("argparse", "configparser", "encodings.utf_8_sig", "gzip", "logging.handlers", "unicodedata"),
+    *("fornada.data.idx", "fornada.data.inspection"),
+    *("fornada.data.packs", "fornada.stack.health", "fornada.preview"),
 )
 # A request: its arguments and its environment.
 MOST_BYTES = 200_000
+
+
+@dataclass(frozen=True)
+class Streams:
+    """What the command has for its standard streams; a `full` one takes no byte.
+
+    Args:
+        stdin: `text`, `closed`, or `full`, which cannot be read.
+        stdout: `text`, `closed`, `full`, or `broken`: a pipe that nobody reads.
+        stderr: as `stdout`.
+    """
+
+    stdin: str = "text"
+    stdout: str = "text"
+    stderr: str = "text"
+
+
+USUAL = Streams()
 
 
 @dataclass(frozen=True)
@@ -60,22 +84,40 @@ class Forks:
         folder: Path,
         stdin: str | None,
         timeout_s: float,
+        streams: Streams = USUAL,
+        account: int | None = None,
     ) -> Ended:
         """Run `fornada` with these words to its end.
 
+        Args:
+            words: the command line.
+            environment: all variables that the command sees.
+            folder: the working directory. If it is empty, the command finds it removed.
+            stdin: what the command reads.
+            timeout_s: seconds after which the command is killed.
+            streams: what its standard streams are.
+            account: the number of the user that runs the command; only root can give another one.
         Raises:
             subprocess.TimeoutExpired: it was killed after `timeout_s`.
         """
         server = self._started(timeout_s)
-        request = json.dumps([list(words), dict(environment), str(folder)]).encode()
+        kinds = [streams.stdin, streams.stdout, streams.stderr]
+        closed = [number for number, kind in enumerate(kinds) if kind == "closed"]
+        words, variables = list(words), dict(environment)
+        request = json.dumps([words, variables, str(folder), closed, account]).encode()
         with (
             tempfile.TemporaryFile() as given,
             tempfile.TemporaryFile() as out,
             tempfile.TemporaryFile() as err,
+            ExitStack() as opened,
         ):
             given.write((stdin or "").encode())
             given.seek(0)
-            socket.send_fds(server, [request], [each.fileno() for each in (given, out, err)])
+            files = [
+                file.fileno() if kind in {"text", "closed"} else opened.enter_context(_end_of(kind))
+                for file, kind in zip((given, out, err), kinds, strict=True)
+            ]
+            socket.send_fds(server, [request], files)
             pid = int(server.recv(100))
             try:
                 code = int(server.recv(100))
@@ -111,6 +153,20 @@ class Forks:
 FORKS = Forks()
 
 
+@contextmanager
+def _end_of(kind: str) -> Iterator[int]:
+    """A descriptor to which nothing can be written."""
+    if kind == "full":
+        descriptor = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, descriptor = os.pipe()
+        os.close(reader)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def _serve(server: socket.socket) -> bool:
     """Fork a process for each request.
 
@@ -131,8 +187,13 @@ def _serve(server: socket.socket) -> bool:
         pid = os.fork()
         if pid == 0:
             server.close()
-            words, environment, folder = json.loads(request)
+            words, environment, folder, closed, account = json.loads(request)
             _become(words, environment, folder, streams)
+            _close(closed)
+            if account is not None:
+                os.setgroups([])
+                os.setgid(account)
+                os.setuid(account)
             return True
         for each in streams:
             os.close(each)
@@ -145,13 +206,27 @@ def _become(words: list[str], environment: dict[str, str], folder: str, streams:
     for number, each in enumerate(streams):
         os.dup2(each, number)
         os.close(each)
-    sys.stdin = open(0, encoding=sys.stdin.encoding, closefd=False)  # noqa: SIM115
-    sys.stdout = open(1, "w", encoding=sys.stdout.encoding, closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", encoding=sys.stderr.encoding, closefd=False)  # noqa: SIM115
+    # As the interpreter does when it starts.
+    encoding = environment.get("PYTHONIOENCODING") or sys.stdout.encoding
+    sys.stdin = open(0, encoding=encoding, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding=encoding, closefd=False)  # noqa: SIM115
+    sys.stderr = open(  # noqa: SIM115
+        2, "w", encoding=encoding, errors="backslashreplace", closefd=False
+    )
     os.chdir(folder)
+    with suppress(OSError):
+        # Only an empty folder can be removed.
+        Path(folder).rmdir()
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = [str(Path(sys.executable).with_name("fornada")), *words]
+
+
+def _close(numbers: list[int]) -> None:
+    """Close standard streams; the interpreter has none for a descriptor that is closed."""
+    for number in numbers:
+        os.close(number)
+        setattr(sys, ("stdin", "stdout", "stderr")[number], None)
 
 
 if __name__ == "__main__":

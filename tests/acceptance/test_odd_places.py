@@ -1,0 +1,213 @@
+"""Every command where its output is lost: it says so, and its code too.
+
+The commands come from Click's tree. Each is forked, which takes a tenth of the time of a process.
+"""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from fornada.client import Client
+from fornada.settings import Settings
+from tests.acceptance.forked import FORKS, USUAL, Ended, Streams
+from tests.acceptance.installed import PROGRAM, REPOSITORY
+from tests.acceptance.prepared import HELD_JOB, PATIENT, Prepared, leaves, prepare
+
+PATIENCE_S = 60.0
+LEAVES = {" ".join(path): (path, command) for path, command in leaves()}
+# Start a stack, or a process with Keras: seconds each. They write as the others do.
+SLOW = {"run", "up", "data check", "data pack"}
+# Announce the job that they make on stderr.
+ANNOUNCE = {"submit", "clone", "extend"}
+# Change the home: they cannot work where it cannot be written.
+WRITE = ANNOUNCE | {"run", "up", "cancel", "hold", "release", "move", "retry", "worker drain"}
+WRITE |= {"queue pause", "queue resume", "queue set"}
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    ended: Ended
+
+    @property
+    def code(self) -> int:
+        return self.ended.code
+
+    @property
+    def said(self) -> str:
+        """What it wrote to stderr; never that something inside Fornada is wrong."""
+        said = self.ended.stderr.decode()
+        assert "Traceback" not in said
+        assert "Internal error" not in said
+        return said
+
+
+class House:
+    """Makes a fresh copy of one prepared home for each command."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        (folder / "prepared").mkdir()
+        self._prepared = prepare(folder / "prepared")
+
+    def fresh(self, place: Path | None = None) -> Prepared:
+        """A copy; at `place`, or where the copy before was."""
+        folder = place or self._folder / "copy"
+        if folder.exists():
+            (folder / "home").chmod(0o755)
+            shutil.rmtree(folder)
+        shutil.copytree(self._prepared.folder, folder)
+        return Prepared(folder)
+
+    def run(
+        self,
+        name: str,
+        home: Prepared,
+        *more: str,
+        streams: Streams = USUAL,
+        account: int | None = None,
+        folder: Path = REPOSITORY,
+        **variables: str | None,
+    ) -> Ran:
+        """Run a command in a home; `variables` set to None are not there."""
+        path, command = LEAVES[name]
+        out = self._folder / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        usual = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": "/nonexistent"}
+        ours: dict[str, str | None] = {"FORNADA_HOME": str(home.home), "TERM": "dumb"}
+        environment = {**usual, **ours, **PATIENT, **variables}
+        ended = FORKS.run(
+            [*home.line(path, command, out), *more],
+            environment={key: value for key, value in environment.items() if value is not None},
+            folder=folder,
+            stdin="",
+            timeout_s=PATIENCE_S,
+            streams=streams,
+            account=account if os.geteuid() == 0 else None,
+        )
+        return Ran(ended)
+
+
+def states(home: Prepared) -> dict[int, str]:
+    """The state of each job of a home, read without Fornada."""
+    connection = sqlite3.connect(f"file:{home.home / 'fornada.db'}?mode=ro", uri=True)
+    with closing(connection):
+        return dict(connection.execute("SELECT id, state FROM job"))
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    # Not a folder of pytest's, which other accounts cannot enter.
+    folder = Path(tempfile.mkdtemp(prefix="fornada-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield House(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def usual(house: House) -> dict[str, Ran]:
+    """How each command ends where nothing is odd."""
+    return {name: house.run(name, house.fresh()) for name in sorted(LEAVES.keys() - SLOW)}
+
+
+@pytest.fixture(scope="module")
+def left(house: House) -> dict[str, dict[int, str]]:
+    """The states of jobs that a command leaves, for those that change any."""
+    found = {}
+    for name in sorted(WRITE - SLOW):
+        home = house.fresh()
+        house.run(name, home)
+        found[name] = states(home)
+    return found
+
+
+def test_each_command_works_in_the_prepared_home(usual: dict[str, Ran]) -> None:
+    # No stack is up there.
+    codes = {name: ran.code for name, ran in usual.items() if ran.code}
+    assert codes == {"doctor": 6, "worker start": 5}
+    assert [name for name, ran in usual.items() if not (ran.ended.stdout or ran.said)] == []
+
+
+@pytest.mark.parametrize(
+    "streams", [Streams(stdout="full"), Streams("closed", "closed"), Streams(stdout="broken")]
+)
+def test_an_answer_that_is_lost_is_no_success(
+    house: House, usual: dict[str, Ran], left: dict[str, dict[int, str]], streams: Streams
+) -> None:
+    for name, whole in usual.items():
+        home = house.fresh()
+        ran = house.run(name, home, streams=streams)
+        # Who closes a pipe has read enough.
+        lost = whole.ended.stdout and streams.stdout != "broken"
+        assert ran.code == (whole.code or (7 if lost else 0)), (name, ran)
+        assert ran.said.startswith(whole.said), name
+        assert ("answer is lost" in ran.said) == bool(lost), name
+        assert name not in left or states(home) == left[name], name
+
+
+@pytest.mark.parametrize("streams", [Streams(stderr="full"), Streams("closed", stderr="closed")])
+def test_progress_that_is_lost_changes_nothing_but_a_job_that_is_not_announced(
+    house: House, usual: dict[str, Ran], left: dict[str, dict[int, str]], streams: Streams
+) -> None:
+    for name, whole in usual.items():
+        home = house.fresh()
+        ran = house.run(name, home, streams=streams)
+        assert ran.code == (whole.code or (7 if name in ANNOUNCE else 0)), (name, ran)
+        assert bool(ran.ended.stdout) == bool(whole.ended.stdout), name
+        assert name not in left or states(home) == left[name], name
+
+
+@pytest.mark.parametrize("form", ["-q", "--json"])
+def test_the_id_of_a_job_is_on_stderr_if_stdout_is_lost(house: House, form: str) -> None:
+    ran = house.run("submit", house.fresh(), form, streams=Streams(stdout="full"))
+    assert ran.code == 7
+    assert f"job {HELD_JOB + 1}: first" in ran.said
+
+
+def test_all_jobs_are_changed_although_nobody_reads_on(house: House) -> None:
+    home = house.fresh()
+    ran = house.run("cancel", home, "4", streams=Streams(stdout="broken"))
+    assert (ran.code, states(home)[2], states(home)[4]) == (0, "cancelled", "cancelled")
+
+
+def test_the_interpreter_itself_without_streams(house: House) -> None:
+    home = house.fresh()
+    script = """
+        fornada=$1; spec=$2
+        $fornada submit -q $spec >&-; echo $?
+        $fornada check - <&-; echo $?
+        $fornada submit -q $spec <&- 2>&-; echo $?
+    """
+    done = subprocess.run(
+        ["/bin/bash", "-c", script, "bash", PROGRAM, home.spec],
+        cwd=REPOSITORY,
+        env=os.environ | PATIENT | {"FORNADA_HOME": str(home.home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["7", "3", "6", "0"]
+    assert "job 5: first" in done.stderr
+    assert "<stdin>" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(states(home)) == 6
+
+
+def test_texts_that_the_terminal_cannot_write_are_escaped(house: House) -> None:
+    home = house.fresh()
+    with Client(Settings(home=home.home)) as client:
+        client.submit(home.spec, tags={"owner": "łódź"})
+    listed = house.run("ls", home, PYTHONIOENCODING="latin-1")
+    assert (listed.code, b"owner=\\u0142" in listed.ended.stdout) == (0, True), listed
+    listed = house.run("ls", home, "--json", PYTHONIOENCODING="latin-1")
+    assert json.loads(listed.ended.stdout)["jobs"][0]["tags"]["owner"] == "łódź"

@@ -344,7 +344,7 @@ def gc(everything: bool, output: Output) -> None:
 @contextmanager
 def _counting(output: Output) -> Iterator[Callable[[int, int], None]]:
     """Yield a function that shows how many images are done: a bar on a terminal, else nothing."""
-    if output.quiet or not output.rich(sys.stderr):
+    if output.quiet or not output.redraws(sys.stderr):
         yield lambda done, total: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn

@@ -135,7 +135,7 @@ def answer(documents: Sequence["JobAnswer"], output: Output) -> None:
         for place, document in enumerate(documents):
             if place:
                 output.line("")
-            elif output.rich(sys.stderr):
+            elif output.redraws(sys.stderr):
                 # An empty line between the progress bar and the report.
                 output.note("")
             report(document, output)

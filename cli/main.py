@@ -101,6 +101,12 @@ def _run(arguments: list[str], streams: Streams) -> int:
 
 def _report(error: Exception, debug: bool) -> int:
     code = of_error(error)
+    if code is None:
+        from fornada.cli.system_errors import explained
+
+        # What the operating system refuses is a fault of this machine, which its owner can mend.
+        error = explained(error) or error
+        code = of_error(error)
     if (debug or os.environ.get("FORNADA_DEBUG")) and not isinstance(error, ExitWith):
         import traceback
 

@@ -197,11 +197,16 @@ class Output:
         """Whether text on this stream has colours."""
         if self.color != "auto":
             return self.color == "always"
-        return not os.environ.get("NO_COLOR") and stream.isatty()
+        return not os.environ.get("NO_COLOR") and self.redraws(stream)
 
     def rich(self, stream: IO[str]) -> bool:
-        """Whether this stream gets tables and progress bars instead of plain lines."""
+        """Whether this stream gets tables instead of plain lines."""
         return stream.isatty() or self.color == "always"
+
+    def redraws(self, stream: IO[str]) -> bool:
+        """Whether this stream can show a progress bar: a terminal that knows escape sequences."""
+        dumb = os.environ.get("TERM") == "dumb"
+        return self.color == "always" or (stream.isatty() and not dumb)
 
     def console(self, stream: IO[str]) -> "Console":
         """A Rich console for this stream that follows `--color` and NO_COLOR too."""

@@ -30,7 +30,7 @@ def shown(output: Output) -> Iterator[Show]:
     """Yield a function that shows one job's progress. What it draws stays on the screen."""
     if output.quiet:
         yield lambda sight: None
-    elif output.rich(sys.stderr):
+    elif output.redraws(sys.stderr):
         from fornada.cli.bars import Bars
 
         with Bars(output.console(sys.stderr)) as bars:

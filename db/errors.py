@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from fornada.db.file_problems import FileProblem
 from fornada.db.states import JobState
 
 
@@ -17,19 +18,23 @@ class DatabaseUnreachable(StoreError):
     Attributes:
         where: the database's URL without passwords, safe to print and to log.
         reason: the driver's error message.
+        file: what is wrong with the file of an SQLite database; None for another reason.
         in_doubt: whether the connection broke during a commit. The server may or may not have
             committed then; otherwise nothing was written.
     """
 
     code = "DATABASE_UNREACHABLE"
 
-    def __init__(self, where: str, reason: str) -> None:
+    def __init__(self, where: str, reason: str, file: FileProblem | None = None) -> None:
         super().__init__(
-            f"the database {where} does not answer: {reason}. "
+            f"{file.sentence} {file.todo}"
+            if file is not None
+            else f"the database {where} does not answer: {reason}. "
             "Check that it runs and that FORNADA_DATABASE_URL names it."
         )
         self.where = where
         self.reason = reason
+        self.file = file
         self.in_doubt = False
 
 

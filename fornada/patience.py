@@ -37,6 +37,8 @@ def why(error: DatabaseUnreachable) -> str:
 
 def outage(error: DatabaseUnreachable) -> str:
     """The message for a person: one line says what failed and why, a second what to do."""
+    if error.file is not None:
+        return f"{error.file.sentence}\n  {error.file.todo}"
     if error.where.startswith("sqlite"):
         todo = (
             "Check that the file is a database of Fornada, that you may write to it, and that its "

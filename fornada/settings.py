@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 from msgspec import Meta
 
+from fornada.db.accounts import owner_of, this_account
 from fornada.encodings import not_utf8
 from fornada.errors import SettingsError
 from fornada.urls import file_problems, problems, redis_problems, scheme
@@ -327,8 +328,12 @@ def _variables() -> dict[str, str]:
 def _from_file() -> dict[str, Any]:
     """The settings that `config.toml` gives; none if there is no such file."""
     file = _file()
-    if not os.path.lexists(file):
+    try:
+        file.lstat()
+    except (FileNotFoundError, NotADirectoryError):
         return {}
+    except PermissionError as error:
+        raise SettingsError(_closed_home(file.parent)) from error
     if not file.is_file():
         raise SettingsError(f"{file} is not a file, or a link that leads to none")
     try:
@@ -347,6 +352,13 @@ def _from_file() -> dict[str, Any]:
     return given
 
 
+def _closed_home(home: Path) -> str:
+    return (
+        f"the home {home} cannot be read: it belongs to {owner_of(home)}, and this command runs "
+        f"as {this_account()}. Set FORNADA_HOME to a folder of your own."
+    )
+
+
 def _file() -> Path:
     home = Path(os.environ.get("FORNADA_HOME") or DEFAULT_HOME)
     try:
@@ -354,6 +366,7 @@ def _file() -> Path:
     except RuntimeError:
         raise SettingsError(
             f"FORNADA_HOME: {home} begins with ~, and this host has no such user or no home for it"
+            ". Set FORNADA_HOME to a folder."
         ) from None
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from fornada.db.errors import DatabaseUnreachable, NotPermitted
+from fornada.db.file_problems import FileProblem
 from fornada.db.store import interrupts, sqlite
 
 # Seconds that a server may take to answer one statement. Our slowest statement takes well under a
@@ -92,6 +93,13 @@ class Database:
         with self._delayed_signals(), self._translated(), self._engine.connect() as connection:
             yield connection.execution_options(**_read_options(self.dialect))
 
+    def not_writable(self) -> FileProblem | None:
+        """Why nothing can be written to the file of the database.
+
+        None if it can be written, and for a database that is not a file here.
+        """
+        return sqlite.not_writable(self._engine.url) if self.dialect == "sqlite" else None
+
     def dispose(self) -> None:
         """Close all connections."""
         self._engine.dispose()
@@ -106,7 +114,7 @@ class Database:
         try:
             yield
         except (OperationalError, InterfaceError, PoolTimeout) as error:
-            raise DatabaseUnreachable(self.where, _reason(error)) from error
+            raise DatabaseUnreachable(self.where, _reason(error), self._file(error)) from error
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) == INSUFFICIENT_PRIVILEGE:
                 raise NotPermitted(self.where, _reason(error)) from error
@@ -116,6 +124,11 @@ class Database:
             if not error.connection_invalidated and not unusual:
                 raise
             raise DatabaseUnreachable(self.where, _reason(error)) from error
+
+    def _file(self, error: Exception) -> FileProblem | None:
+        if self.dialect != "sqlite" or not isinstance(error, DBAPIError):
+            return None
+        return sqlite.file_problem(self._engine.url, error.orig)
 
 
 def _parse(url: str) -> URL:

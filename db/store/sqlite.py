@@ -3,9 +3,15 @@
 One writer writes at a time, and the others wait. A commit returns when its data is on disk.
 """
 
+import os
 import sqlite3
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
+
+from fornada.db.file_problems import FileProblem, FileTrouble
 
 # Seconds that a writer waits for the other writers. Each one writes for milliseconds, but SQLite
 # does not serve them in order: eight busy writers kept another one waiting for 15 s in a test.
@@ -30,21 +36,108 @@ def journal_mode(version: tuple[int, int, int]) -> str:
 
 
 def connected(url: URL) -> Engine:
-    """Create the engine for a file, with `BEGIN IMMEDIATE` and `synchronous=FULL`."""
+    """Create the engine for a file, with `BEGIN IMMEDIATE` and `synchronous=FULL`.
+
+    A file that this process may not write is opened to be read.
+    """
     engine = create_engine(
         url,
         hide_parameters=True,
         connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None},
     )
-    event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "do_connect", _connect)
     event.listen(engine, "begin", _begin)
     return engine
 
 
-def _set_pragmas(connection: sqlite3.Connection, record: object) -> None:
+def file_problem(url: URL, error: BaseException | None) -> FileProblem | None:
+    """What is wrong with the file of a database, from the error of the driver; None if nothing is.
+
+    Args:
+        url: the database.
+        error: the error of the driver.
+    """
+    code = getattr(error, "sqlite_errorcode", None)
+    file = _file(url)
+    if code is None or file is None:
+        return None
+    # The lowest byte is the kind of the error: https://www.sqlite.org/rescode.html
+    trouble = {
+        sqlite3.SQLITE_FULL: FileTrouble.DISK_FULL,
+        sqlite3.SQLITE_READONLY: FileTrouble.READ_ONLY,
+    }.get(code & 0xFF)
+    if code & 0xFF == sqlite3.SQLITE_CANTOPEN:
+        if _is_hidden(file):
+            trouble = FileTrouble.UNREADABLE
+        elif file.exists() and not _may_write(file):
+            trouble = FileTrouble.READ_ONLY
+    return None if trouble is None else FileProblem(trouble, file)
+
+
+def not_writable(url: URL) -> FileProblem | None:
+    """The problem of a file that this process may not write; None if it may."""
+    file = _file(url)
+    if file is None or not file.exists() or _may_write(file):
+        return None
+    return FileProblem(FileTrouble.READ_ONLY, file)
+
+
+def _connect(
+    dialect: Dialect, record: object, arguments: list[Any], keywords: dict[str, Any]
+) -> sqlite3.Connection:
+    file = Path(arguments[0])
+    connection: sqlite3.Connection
+    if file.exists() and not _may_write(file):
+        connection = sqlite3.connect(_read_only_uri(file), uri=True, **keywords)
+    else:
+        connection = sqlite3.connect(*arguments, **keywords)
+        mode = journal_mode(sqlite3.sqlite_version_info)
+        connection.execute(f"PRAGMA journal_mode = {mode}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"PRAGMA journal_mode = {journal_mode(sqlite3.sqlite_version_info)}")
+    return connection
+
+
+def _read_only_uri(file: Path) -> str:
+    """The file as a URI with which SQLite opens it to be read.
+
+    A reader of a database with a write-ahead log writes, too: into an index of the log beside the
+    database. Without a log nobody writes, and `immutable` tells SQLite to need no index.
+    """
+    log = file.with_name(f"{file.name}-wal")
+    with suppress(OSError):
+        if _has_log_mode(file) and not (log.exists() and log.stat().st_size):
+            return f"{file.absolute().as_uri()}?mode=ro&immutable=1"
+    return f"{file.absolute().as_uri()}?mode=ro"
+
+
+def _has_log_mode(file: Path) -> bool:
+    """Whether the header of a database says that it has a write-ahead log."""
+    with file.open("rb") as stream:
+        # Bytes 18 and 19 are the versions of the format for writing and for reading; 2 means a
+        # write-ahead log: https://www.sqlite.org/fileformat.html
+        return stream.read(20)[18:20] == b"\x02\x02"
+
+
+def _may_write(file: Path) -> bool:
+    """Whether this process may write the file and, for the journal, into its folder."""
+    return os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
+
+
+def _is_hidden(file: Path) -> bool:
+    """Whether this process may not read the file, or not even see it."""
+    try:
+        file.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return not os.access(file, os.R_OK)
+
+
+def _file(url: URL) -> Path | None:
+    """The file of a database; None for one in memory."""
+    return Path(url.database) if url.database and url.database != ":memory:" else None
 
 
 def _begin(connection: Connection) -> None:

@@ -81,6 +81,8 @@ def _database(settings: Settings) -> list[Check]:
         if found != needed:
             said = f"schema {found or 'missing'}, this version needs {needed}"
             return [Check("database", False, said, "fornada db upgrade")]
+        if problem := database.not_writable():
+            return [Check("database", False, problem.sentence, problem.todo)]
         schema = Check("database", True, f"{database.dialect}, schema {found}")
         return [schema, *_workers(settings, database)]
     except DatabaseUnreachable as error:

@@ -93,6 +93,14 @@ class LocalStack:
             StackError: no Redis is installed, or it does not answer.
             NoKeras: Keras is not installed, so no worker can run.
         """
+        try:
+            self._start()
+        except OSError as error:
+            # The error of a write names no file.
+            error.filename = error.filename or str(self.settings.home)
+            raise
+
+    def _start(self) -> None:
         self._lock = _take_lock(self.settings)
         try:
             self.logs.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ LATER = (
     # For another account, which may not read the files of the interpreter.
     *("alembic.autogenerate", "alembic.command", "alembic.runtime.migration", "mako.template"),
     *("argparse", "configparser", "encodings.utf_8_sig", "gzip", "logging.handlers", "unicodedata"),
-    *("fornada.data.idx", "fornada.data.inspection"),
+    *("fornada.cli.system_errors", "fornada.data.idx", "fornada.data.inspection"),
     *("fornada.data.packs", "fornada.stack.health", "fornada.preview"),
 )
 # A request: its arguments and its environment.

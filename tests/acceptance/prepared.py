@@ -13,6 +13,7 @@ import click
 
 from fornada.cli.main import fornada
 from fornada.client import Client
+from fornada.data.packs import MAKING
 from fornada.db.queue import attempts, verdicts, workers
 from fornada.db.records import ArtifactRow, BestModelRow
 from fornada.settings import Settings
@@ -121,6 +122,9 @@ def prepare(folder: Path) -> Prepared:
         client.cancel(CANCELLED_JOB)
         client.hold(HELD_JOB)
         client.move(QUEUED_JOB, priority=1)
+    # What a process left that was killed while it made a pack.
+    (one.home / "packs" / f"{MAKING}0").mkdir(parents=True)
+    (one.home / "packs" / f"{MAKING}0" / "pixels").write_bytes(bytes(100))
     return one
 
 

@@ -1,4 +1,4 @@
-"""Every command where its output is lost: it says so, and its code too.
+"""Every command where its output is lost, or its home is not its own: it says so, and its code too.
 
 The commands come from Click's tree. Each is forked, which takes a tenth of the time of a process.
 """
@@ -19,9 +19,12 @@ import pytest
 from fornada.client import Client
 from fornada.settings import Settings
 from tests.acceptance.forked import FORKS, USUAL, Ended, Streams
-from tests.acceptance.installed import PROGRAM, REPOSITORY
+from tests.acceptance.installed import PROGRAM, REPOSITORY, Fornada
 from tests.acceptance.prepared import HELD_JOB, PATIENT, Prepared, leaves, prepare
+from tests.faults.disk import SmallDisk, as_root
 
+# An account without a right to anything, and one that has no name and no home.
+NOBODY, NAMELESS = 65534, 54321
 PATIENCE_S = 60.0
 LEAVES = {" ".join(path): (path, command) for path, command in leaves()}
 # Start a stack, or a process with Keras: seconds each. They write as the others do.
@@ -31,6 +34,10 @@ ANNOUNCE = {"submit", "clone", "extend"}
 # Change the home: they cannot work where it cannot be written.
 WRITE = ANNOUNCE | {"run", "up", "cancel", "hold", "release", "move", "retry", "worker drain"}
 WRITE |= {"queue pause", "queue resume", "queue set"}
+# Use the current folder: paths begin there.
+READ_FOLDER = {"run", "check", "render", "submit", "data check", "data pack"}
+# Need no home.
+HOMELESS = {"completion", "data import"}
 
 
 @dataclass(frozen=True)
@@ -64,8 +71,7 @@ class House:
         """A copy; at `place`, or where the copy before was."""
         folder = place or self._folder / "copy"
         if folder.exists():
-            (folder / "home").chmod(0o755)
-            shutil.rmtree(folder)
+            remove(folder)
         shutil.copytree(self._prepared.folder, folder)
         return Prepared(folder)
 
@@ -98,6 +104,14 @@ class House:
         return Ran(ended)
 
 
+def remove(folder: Path) -> None:
+    """Remove a folder, although a test may have protected its home."""
+    for inside, folders, _ in os.walk(folder):
+        for each in folders:
+            (Path(inside) / each).chmod(0o755)
+    shutil.rmtree(folder)
+
+
 def states(home: Prepared) -> dict[int, str]:
     """The state of each job of a home, read without Fornada."""
     connection = sqlite3.connect(f"file:{home.home / 'fornada.db'}?mode=ro", uri=True)
@@ -111,7 +125,7 @@ def house() -> Iterator[House]:
     folder = Path(tempfile.mkdtemp(prefix="fornada-", dir="/tmp"))
     folder.chmod(0o755)
     yield House(folder)
-    shutil.rmtree(folder)
+    remove(folder)
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +225,96 @@ def test_texts_that_the_terminal_cannot_write_are_escaped(house: House) -> None:
     assert (listed.code, b"owner=\\u0142" in listed.ended.stdout) == (0, True), listed
     listed = house.run("ls", home, "--json", PYTHONIOENCODING="latin-1")
     assert json.loads(listed.ended.stdout)["jobs"][0]["tags"]["owner"] == "łódź"
+
+
+def test_a_terminal_that_knows_no_escapes_gets_none(house: House) -> None:
+    home = house.fresh()
+    dumb = Fornada(home.home, {**PATIENT, "TERM": "dumb"})
+    said = dumb.on_terminal("wait", 1)
+    assert "Confusion matrix" in said
+    assert "\x1b" not in said
+
+
+def protect(home: Prepared, mode: int) -> None:
+    """Take the rights of others from a home; for root, others are another account."""
+    if os.geteuid() != 0:
+        for each in home.home.rglob("*"):
+            each.chmod((0o555 if each.is_dir() else 0o444) & (mode | 0o555))
+    home.home.chmod(mode)
+
+
+def test_a_home_of_another_account_can_be_read_but_not_changed(
+    house: House, usual: dict[str, Ran]
+) -> None:
+    for name in sorted(LEAVES.keys() - {"data check", "data pack"}):
+        home = house.fresh()
+        protect(home, 0o755 if os.geteuid() == 0 else 0o555)
+        ran = house.run(name, home, account=NOBODY)
+        if name in WRITE:
+            assert ran.code == (5 if name in {"run", "up"} else 6), (name, ran)
+            assert str(home.home) in ran.said, name
+        elif name == "data gc":
+            assert (ran.code, str(home.home) in ran.said) == (5, True), ran
+        elif name != "data import":
+            assert ran.code == usual[name].code, (name, ran)
+
+
+def test_a_log_of_writes_does_not_keep_readers_out(house: House, usual: dict[str, Ran]) -> None:
+    home = house.fresh()
+    with closing(sqlite3.connect(home.home / "fornada.db")) as connection:
+        assert connection.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
+    protect(home, 0o755 if os.geteuid() == 0 else 0o555)
+    for name in ("ps", "show"):
+        ran = house.run(name, home, account=NOBODY)
+        assert (ran.code, len(ran.ended.stdout)) == (0, len(usual[name].ended.stdout))
+    assert house.run("cancel", home, account=NOBODY).code == 6
+
+
+def test_a_home_that_is_closed_is_told_by_every_command(house: House) -> None:
+    home = house.fresh()
+    before = states(home)
+    protect(home, 0o700 if os.geteuid() == 0 else 0o000)
+    for name in sorted(LEAVES.keys() - HOMELESS):
+        ran = house.run(name, home, account=NOBODY)
+        assert (ran.code, str(home.home) in ran.said) == (2, True), (name, ran)
+    home.home.chmod(0o755)
+    assert states(home) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be an account without a name")
+def test_an_account_without_a_home_is_told_what_to_set(house: House) -> None:
+    home = house.fresh()
+    for name in sorted(LEAVES.keys() - HOMELESS):
+        ran = house.run(name, home, account=NAMELESS, HOME=None, FORNADA_HOME=None)
+        assert (ran.code, "Set FORNADA_HOME" in ran.said) == (2, True), (name, ran)
+
+
+def test_a_current_folder_that_is_gone_matters_only_to_who_reads_it(
+    house: House, usual: dict[str, Ran], tmp_path: Path
+) -> None:
+    for name in sorted(LEAVES.keys() - {"up"}):
+        (tmp_path / "gone").mkdir()
+        ran = house.run(name, house.fresh(), folder=tmp_path / "gone")
+        expected = 2 if name in READ_FOLDER else usual[name].code
+        assert ran.code == expected, (name, ran)
+        assert ("current folder" in ran.said) == (name in READ_FOLDER), name
+
+
+def test_a_full_disk_is_told_by_what_must_write(
+    house: House, usual: dict[str, Ran], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if not as_root(request):
+        return
+    with SmallDisk(tmp_path / "disk", size_bytes=8 * 2**20) as disk:
+        for name in sorted(LEAVES.keys() - {"data check", "data pack"}):
+            disk.free()
+            home = house.fresh(disk.folder / "copy")
+            before = states(home)
+            disk.fill()
+            ran = house.run(name, home)
+            if name in WRITE:
+                assert ran.code == (5 if name in {"run", "up"} else 6), (name, ran)
+                assert str(home.home) in ran.said, name
+                assert states(home) == before, name
+            else:
+                assert ran.code == usual[name].code, (name, ran)

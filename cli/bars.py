@@ -7,8 +7,9 @@ stderr is a terminal.
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import rich.progress
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from fornada.cli.progress import Began, epochs_wanted, numbers, standing
@@ -16,7 +17,7 @@ from fornada.cli.tables import GAP, clipped
 from fornada.db.states import JobState
 
 if TYPE_CHECKING:
-    from fornada.client import Sight
+    from fornada.client import Progress
     from fornada.db.answers import JobAnswer
 
 # How often the bar is drawn. Small models finish several epochs per second.
@@ -28,8 +29,8 @@ LEAST_BAR = 11
 INDENT = "  "
 
 
-class Bars(Progress):
-    """The progress bar of one job. Call it with each `Sight` of the job.
+class Bars(rich.progress.Progress):
+    """The progress bar of one job. Call it with each `Progress` of the job.
 
     Args:
         console: where to draw.
@@ -71,14 +72,14 @@ class Bars(Progress):
         room = self._terminal.width - taken - (LEAST_BAR if self._has_bar else 0)
         return f"{title} {clipped(job['name'], room)}" if room > 1 else title
 
-    def __call__(self, sight: "Sight") -> None:
+    def __call__(self, progress: "Progress") -> None:
         """Show the job as it was seen."""
-        job = sight.job
+        job = progress.job
         if line := self._began(job):
             self.console.print(line, markup=False, highlight=False)
-        if sight.epochs:
-            self._below = numbers(job, sight.epochs[-1])
-        elif (state := standing(sight)) != JobState.RUNNING:
+        if progress.epochs:
+            self._below = numbers(job, progress.epochs[-1])
+        elif (state := standing(progress)) != JobState.RUNNING:
             self._below = [state]
         self.update(
             self._bar,

@@ -99,11 +99,11 @@ def follow(
     If `keeper` is given, its stack is kept up meanwhile.
     """
     with shown(output) as show:
-        for sight in client.follow(job_id, timeout_s=timeout_s, tell=output.note):
-            show(sight)
-            if keeper is not None and not sight.final:
-                keeper.check(sight)
-    return sight.job
+        for progress in client.follow(job_id, timeout_s=timeout_s, tell=output.note):
+            show(progress)
+            if keeper is not None and not progress.final:
+                keeper.check(progress)
+    return progress.job
 
 
 def end_all(

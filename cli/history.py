@@ -20,7 +20,7 @@ from fornada.cli.timeline import timeline
 from fornada.db.states import JobState
 
 if TYPE_CHECKING:
-    from fornada.client import Sight
+    from fornada.client import Progress
     from fornada.db.answers import DataAnswer, EpochAnswer, HistoryAnswer, JobAnswer, LiveAnswer
 
 # How many of a job's latest events `show` prints at its end.
@@ -201,20 +201,20 @@ def show(reference: str, whole: bool, output: Output) -> None:
         if whole:
             timeline(client.events(reference), output)
             return
-        sight = next(client.follow(reference))
-        events = client.events(sight.job["id"])
-    report(sight.job, output)
+        progress = next(client.follow(reference))
+        events = client.events(progress.job["id"])
+    report(progress.job, output)
     output.line("")
-    waits = sentence(sight.waits, sight.starts_in_s)
-    output.facts({"waits": waits, **_details(sight.job), **_model(sight.job)})
-    _training_and_validation(sight, output)
-    attempts(sight.job, output)
+    waits = sentence(progress.waits, progress.starts_in_s)
+    output.facts({"waits": waits, **_details(progress.job), **_model(progress.job)})
+    _training_and_validation(progress, output)
+    attempts(progress.job, output)
     if events:
         output.line("")
         output.heading("What happened")
-        timeline(events[-LATEST:], output, known=_failures(sight.job))
+        timeline(events[-LATEST:], output, known=_failures(progress.job))
         if len(events) > LATEST:
-            output.line(f"all {len(events)} events: fornada show {sight.job['id']} --events")
+            output.line(f"all {len(events)} events: fornada show {progress.job['id']} --events")
 
 
 @click.command()
@@ -447,10 +447,10 @@ def _model(job: "JobAnswer") -> dict[str, object]:
     return {**hyperparameters(job["spec"]), "parameters": size}
 
 
-def _training_and_validation(sight: "Sight", output: Output) -> None:
+def _training_and_validation(progress: "Progress", output: Output) -> None:
     """Metrics of the best epoch, else of the last one, on the images of each set."""
-    best = sight.job["best"]
-    chosen = [epoch for epoch in sight.epochs if best is None or epoch["epoch"] == best["epoch"]]
+    best = progress.job["best"]
+    chosen = [epoch for epoch in progress.epochs if best is None or epoch["epoch"] == best["epoch"]]
     if not chosen:
         return
     values = chosen[-1]["metrics"]

@@ -14,14 +14,14 @@ from fornada.db.reasons import Backoff
 from fornada.db.states import JobState
 
 if TYPE_CHECKING:
-    from fornada.client import Sight
+    from fornada.client import Progress
     from fornada.db.answers import BestAnswer, EpochAnswer, JobAnswer, ResumedAnswer
 
 
 class Show(Protocol):
     """A callable that shows a job as it was seen at one moment."""
 
-    def __call__(self, sight: "Sight") -> None:
+    def __call__(self, progress: "Progress") -> None:
         """Show the job."""
 
 
@@ -29,7 +29,7 @@ class Show(Protocol):
 def shown(output: Output) -> Iterator[Show]:
     """Yield a function that shows one job's progress. What it draws stays on the screen."""
     if output.quiet:
-        yield lambda sight: None
+        yield lambda progress: None
     elif output.redraws(sys.stderr):
         from fornada.cli.bars import Bars
 
@@ -46,20 +46,21 @@ class _Lines:
         self._last_key: object = None
         self._began = Began()
 
-    def __call__(self, sight: "Sight") -> None:
-        job = sight.job
-        state = standing(sight)
+    def __call__(self, progress: "Progress") -> None:
+        job = progress.job
+        state = standing(progress)
         # The remaining seconds of a backoff change at each look. Compare the attempt instead,
         # so that a new line is printed only when there is news.
-        key = sight.waits.attempt if isinstance(sight.waits, Backoff) else sight.waits or state
+        waits = progress.waits
+        key = waits.attempt if isinstance(waits, Backoff) else waits or state
         # The lines of the epochs say that a job runs, and an earlier line that it is queued.
         known = state == JobState.RUNNING or (state == JobState.QUEUED and self._last_key)
-        if key != self._last_key and not sight.final and not known:
+        if key != self._last_key and not progress.final and not known:
             click.echo(f"job {job['id']}: {state}", err=True)
             self._last_key = key
         if began := self._began(job):
             click.echo(began, err=True)
-        for epoch in sight.epochs:
+        for epoch in progress.epochs:
             if epoch["attempt"] == 0:
                 # The job that this job continues has trained it.
                 continue
@@ -81,11 +82,11 @@ class Began:
         return f"job {job['id']}: {began}"
 
 
-def standing(sight: "Sight") -> str:
+def standing(progress: "Progress") -> str:
     """The job's state, with the reason if it waits and its current step if it runs."""
-    job = sight.job
-    if sight.waits:
-        return f"{job['state']}: {sentence(sight.waits, sight.starts_in_s)}"
+    job = progress.job
+    if progress.waits:
+        return f"{job['state']}: {sentence(progress.waits, progress.starts_in_s)}"
     if job["state"] == JobState.RUNNING and (step := _step(job)):
         return f"running, {step}"
     return str(job["state"])

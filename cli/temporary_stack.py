@@ -8,7 +8,7 @@ from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.db.reasons import NeedsGpu
 
 if TYPE_CHECKING:
-    from fornada.client import Sight
+    from fornada.client import Progress
     from fornada.settings import Settings
     from fornada.stack.local import LocalStack
 
@@ -34,16 +34,16 @@ class TemporaryStack:
         """Whether this command started the stack, and so stops it."""
         return self._stack is not None
 
-    def check(self, sight: "Sight") -> None:
-        """Keep the stack up, and check that it can run the job. Call it with each sight.
+    def check(self, progress: "Progress") -> None:
+        """Keep the stack up, and check that it can run the job. Call it with each `Progress`.
 
         Raises:
             StackError: a part of our stack has ended.
             ExitWith: our worker can never run the job.
         """
         self._keep_up()
-        if self._stack is not None and isinstance(sight.waits, NeedsGpu):
-            job_id = sight.job["id"]
+        if self._stack is not None and isinstance(progress.waits, NeedsGpu):
+            job_id = progress.job["id"]
             raise ExitWith(
                 ExitCode.NEVER_SCHEDULED,
                 f"job {job_id} asks for a GPU, but this machine has no GPU. The job stays in the "

@@ -5,8 +5,8 @@ and writes the rows of jobs.
 """
 
 from fornada.client.client import Client
-from fornada.client.follow import Sight
+from fornada.client.follow import Progress
 from fornada.client.logs import Piece
 from fornada.client.submission import Submitted, Terms
 
-__all__ = ["Client", "Piece", "Sight", "Submitted", "Terms"]
+__all__ = ["Client", "Piece", "Progress", "Submitted", "Terms"]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 from fornada.client import follow, logs, steering
 from fornada.client.clone import patience_warnings, recorded, refuse_to_extend
 from fornada.client.connection import Connection
-from fornada.client.follow import Sight
+from fornada.client.follow import Progress
 from fornada.client.logs import Piece
 from fornada.client.submission import AT_ONCE, Submitted, Terms
 from fornada.client.submit import Submission
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from fornada.spec import Problem, Spec
     from fornada.spec.files import Changes, Source
 
-__all__ = ["Client", "Piece", "Sight", "Submitted", "Terms"]
+__all__ = ["Client", "Piece", "Progress", "Submitted", "Terms"]
 
 
 class Client:
@@ -296,7 +296,7 @@ class Client:
         timeout_s: float | None = None,
         look_s: float = follow.LOOK_S,
         tell: Tell = say_nothing,
-    ) -> Iterator[Sight]:
+    ) -> Iterator[Progress]:
         """Look at a job again and again until it has ended.
 
         If the database goes down meanwhile, this asks again until the database is back.

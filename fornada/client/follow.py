@@ -20,15 +20,15 @@ WAITING = (JobState.QUEUED, JobState.HELD)
 
 
 @dataclass(frozen=True)
-class Sight:
+class Progress:
     """A job as it was seen at one moment.
 
     Args:
         job: the document of `fornada show --json`.
-        epochs: the epochs that are new since the last sight. An epoch comes again if a new attempt
+        epochs: the epochs that are new since the last look. An epoch comes again if a new attempt
             resumes from a training state before it.
         waits: why the job waits; None if it does not wait.
-        final: whether this is the last sight: the job has ended, and no epoch is missing.
+        final: whether this is the last one: the job has ended, and no epoch is missing.
         starts_in_s: estimated seconds until a waiting job starts; None without an estimate.
     """
 
@@ -46,7 +46,7 @@ def follow(
     timeout_s: float | None = None,
     look_s: float = LOOK_S,
     tell: Tell = say_nothing,
-) -> Iterator[Sight]:
+) -> Iterator[Progress]:
     """Look at a job again and again until it has ended; see `Client.follow`.
 
     Raises:
@@ -58,13 +58,13 @@ def follow(
     state = "not seen"
     while True:
         try:
-            sight = ask(lambda: _sight(connection, job_id, shown))
+            progress = ask(lambda: _look(connection, job_id, shown))
         except DatabaseUnreachable as error:
             raise WaitTimedOut(f"job {job_id} was last {state}; {outage(error)}") from error
-        state = sight.job["state"]
-        shown.seen(sight)
-        yield sight
-        if sight.final:
+        state = progress.job["state"]
+        shown.seen(progress)
+        yield progress
+        if progress.final:
             return
         if state in FINAL_STATES:
             # The job ended during this look. Look once more, for epochs written meanwhile.
@@ -76,7 +76,7 @@ def follow(
         time.sleep(look_s)
 
 
-def _sight(connection: Connection, job_id: int, shown: "_Shown") -> Sight:
+def _look(connection: Connection, job_id: int, shown: "_Shown") -> Progress:
     database = connection.database
     # The order matters. The state is read before the epochs, so that no epoch of an ended job is
     # missing. The document is read after the epochs, so that its best model is not older than they.
@@ -89,7 +89,7 @@ def _sight(connection: Connection, job_id: int, shown: "_Shown") -> Sight:
     waits: WaitsAnswer = {"waits": None, "starts_in_s": None}
     if job["state"] in WAITING:
         waits = live.waits(database, job_id, within_s=connection.settings.alive_s)
-    return Sight(job, epochs, waits["waits"], ended, waits["starts_in_s"])
+    return Progress(job, epochs, waits["waits"], ended, waits["starts_in_s"])
 
 
 class _Shown:
@@ -99,9 +99,9 @@ class _Shown:
         self.after = 0
         self._attempt = 0
 
-    def seen(self, sight: Sight) -> None:
-        if sight.epochs:
-            self.after = sight.epochs[-1]["epoch"]
+    def seen(self, progress: Progress) -> None:
+        if progress.epochs:
+            self.after = progress.epochs[-1]["epoch"]
 
     def went_back(self, job: JobAnswer) -> bool:
         """Whether a new attempt resumed at an epoch that was already shown.

@@ -183,8 +183,8 @@ def test_waiting_ends_by_the_job_or_by_the_clock(client: Client) -> None:
 
 def test_a_queued_job_says_why_it_waits(client: Client) -> None:
     job = client.submit(SPEC)
-    sight = next(client.follow(job.id))
-    assert (sight.final, sight.waits) == (False, "NoWorker")
+    progress = next(client.follow(job.id))
+    assert (progress.final, progress.waits) == (False, "NoWorker")
     assert [row["id"] for row in client.alive()] == [job.id]
 
 

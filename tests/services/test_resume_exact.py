@@ -15,7 +15,7 @@ from fornada.worker.attempt_files import verify
 from fornada.worker.messages import EpochReport, Failed, Finished, Started, Stopped
 from fornada.worker.trainer.process.pipes import StopRequest
 from fornada.worker.trainer.run import JobRun
-from fornada.worker.trainer.state.contents import Progress, State, StateHeader
+from fornada.worker.trainer.state.contents import Place, State, StateHeader
 from fornada.worker.trainer.state.finding import states
 from fornada.worker.trainer.state.tensors import Arrays
 from tests.services.resuming import (
@@ -220,7 +220,7 @@ def _metrics(facts: StateHeader, arrays: Arrays) -> StateHeader:
 
 
 def _batch(facts: StateHeader, arrays: Arrays) -> StateHeader:
-    return facts.model_copy(update={"place": Progress(epochs=facts.place.epochs)})
+    return facts.model_copy(update={"place": Place(epochs=facts.place.epochs)})
 
 
 PARTS: dict[str, Callable[[StateHeader, Arrays], StateHeader]] = {

@@ -24,7 +24,7 @@ from fornada.worker.trainer.failures import TrainingFailed
 from fornada.worker.trainer.outputs.atomic_files import link
 from fornada.worker.trainer.outputs.history_csv import History
 from fornada.worker.trainer.state import tensors
-from fornada.worker.trainer.state.contents import Maker, Origin, Progress, State, StateHeader, parse
+from fornada.worker.trainer.state.contents import Maker, Origin, Place, State, StateHeader, parse
 from fornada.worker.trainer.state.finding import find, states
 from fornada.worker.trainer.state.live import CALLBACKS, Live
 from fornada.worker.trainer.state.store import StateStore, remove_earlier
@@ -52,7 +52,7 @@ def state(epochs: int, batch: int = 0, *, arrays: Arrays | None = None, **facts:
     origin = Origin(uid="job", attempt=1, spec="s", data="d", maker=maker, reproducibility="seeded")
     values: dict[str, Any] = {
         "origin": origin,
-        "place": Progress(epochs=epochs, batch=batch),
+        "place": Place(epochs=epochs, batch=batch),
         "stop": False,
         "callbacks": [],
         "best": None,
@@ -135,7 +135,7 @@ def test_a_state_of_another_format_is_not_used() -> None:
 
 
 def test_facts_hold_what_is_no_number() -> None:
-    place = Progress(epochs=1, batch=2, logs={"loss": float("inf"), "x": float("nan")})
+    place = Place(epochs=1, batch=2, logs={"loss": float("inf"), "x": float("nan")})
     facts = state(1).facts.model_copy(update={"place": place})
     found = parse(facts.model_dump_json(), {}).facts.place.logs
     assert found is not None
@@ -147,7 +147,7 @@ def test_the_newest_two_are_kept(tmp_path: Path) -> None:
     keeper = StateStore(tmp_path, 60, 1)
     for epochs, batch in ((1, 0), (1, 700), (2, 0), (10, 0)):
         saved(keeper, state(epochs, batch))
-        assert keeper.has(Progress(epochs=epochs, batch=batch))
+        assert keeper.has(Place(epochs=epochs, batch=batch))
     assert names(tmp_path) == ["0000002-0000000", "0000010-0000000"]
     kept = states(tmp_path)
     assert [each.order for each in kept] == [(2, 0), (10, 0)]
@@ -347,7 +347,7 @@ def test_a_save_that_fails_leaves_the_ones_before(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         keeper.settle()
     assert names(tmp_path) == ["0000001-0000000"]
-    assert not keeper.has(Progress(epochs=2))
+    assert not keeper.has(Place(epochs=2))
 
 
 def test_no_room_is_said_three_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from fornada.cli.bars import Bars, packed
 from fornada.cli.output import Output
 from fornada.cli.progress import in_pairs, numbers, shown, standing
 from fornada.cli.tables import width_of
-from fornada.client import Sight
+from fornada.client import Progress
 from fornada.db.answers import EpochAnswer, JobAnswer
 from fornada.db.reasons import NoWorker
 
@@ -86,22 +86,22 @@ def test_a_metric_stands_beside_its_validation(names: list[str], ordered: list[s
     ],
 )
 def test_a_running_job_says_which_step_it_is_at(changed: dict[str, Any], said: str) -> None:
-    assert standing(Sight(job(**changed), [], None, final=False)) == f"running, {said}"
+    assert standing(Progress(job(**changed), [], None, final=False)) == f"running, {said}"
 
 
 def test_between_epochs_there_is_no_more_to_say() -> None:
-    assert standing(Sight(job(), [], None, final=False)) == "running"
+    assert standing(Progress(job(), [], None, final=False)) == "running"
 
 
 def test_lines_in_a_pipe_are_one_for_each_step_and_epoch(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with shown(Output()) as show:
-        show(Sight(job(state="queued"), [], NoWorker(), final=False))
-        show(Sight(job(state="queued"), [], None, final=False))
-        show(Sight(job(epochs_run=0, best=None), [], None, final=False))
-        show(Sight(job(epochs_run=9), [epoch(9)], None, final=False))
-        show(Sight(job(epochs_run=9), [], None, final=False))
+        show(Progress(job(state="queued"), [], NoWorker(), final=False))
+        show(Progress(job(state="queued"), [], None, final=False))
+        show(Progress(job(epochs_run=0, best=None), [], None, final=False))
+        show(Progress(job(epochs_run=9), [epoch(9)], None, final=False))
+        show(Progress(job(epochs_run=9), [], None, final=False))
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
     assert [line.startswith("job 1: ") for line in lines] == [True, True, False]
@@ -124,7 +124,7 @@ def test_the_bar_of_a_terminal_breaks_no_number_and_names_the_monitor(
     screen = StringIO()
     seen = job(name=name, epochs_run=1234, spec={"fit": {"epochs": 12345}})
     with Bars(Console(file=screen, width=width, force_terminal=True, color_system=None)) as bars:
-        bars(Sight(seen, [epoch(9)], None, final=True))
+        bars(Progress(seen, [epoch(9)], None, final=True))
     # Without the signs that move the cursor.
     lines = [line for line in re.split(r"[\r\n]+|\x1b\[[?\d]*\w", screen.getvalue()) if line]
     assert lines[-1].strip().endswith("best val_accuracy 0.654 at 8")

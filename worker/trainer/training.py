@@ -22,7 +22,7 @@ from fornada.worker.trainer.model.keras_objects import reason
 from fornada.worker.trainer.model.trial import REFUSALS
 from fornada.worker.trainer.outputs import atomic_files
 from fornada.worker.trainer.outputs.history_csv import History, HistoryFile
-from fornada.worker.trainer.state.contents import Maker, Origin, Progress, State, StateHeader
+from fornada.worker.trainer.state.contents import Maker, Origin, Place, State, StateHeader
 from fornada.worker.trainer.state.finding import find
 from fornada.worker.trainer.state.live import Live
 from fornada.worker.trainer.state.store import StateStore, earlier_attempts, remove_earlier
@@ -105,7 +105,7 @@ class Training:
         self._events = callbacks.EventFiles(folder)
         self._inexact: str | None = None
         # What the model has been trained on so far.
-        self._place = Progress()
+        self._place = Place()
         # When this process began the present epoch or resumed inside it; None between two epochs.
         self._since: float | None = None
         # Whether `finish` has begun. After that the model must not be saved as a state.
@@ -287,7 +287,7 @@ class Training:
             metrics=self._records.logs,
             best=None if self.best is before else self._best_model.lasting,
         )
-        self._place, self._since = Progress(epochs=epoch + 1), None
+        self._place, self._since = Place(epochs=epoch + 1), None
         return message
 
     def _train(self, epoch: int) -> Logs:

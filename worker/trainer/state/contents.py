@@ -67,7 +67,7 @@ class Origin(BaseModel):
     reproducibility: str
 
 
-class Progress(BaseModel):
+class Place(BaseModel):
     """How far a training has come."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
@@ -102,7 +102,7 @@ class StateHeader(BaseModel):
 
     format: int = FORMAT
     origin: Origin
-    place: Progress
+    place: Place
     # Whether a callback has ended the training.
     stop: bool
     callbacks: list[CallbackFacts]
@@ -120,7 +120,7 @@ class State:
     Attributes:
         facts: the state's facts.
         arrays: `model/<i>`, `optimizer/<i>`, `callbacks/<i>/<name>/<j>` and `history/<column>`;
-            also `metrics/<i>` if `Progress.with_metrics`.
+            also `metrics/<i>` if `Place.with_metrics`.
     """
 
     facts: StateHeader

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fornada.worker.attempt_files import sha256
 from fornada.worker.trainer.state import tensors
-from fornada.worker.trainer.state.contents import Progress, State, parse
+from fornada.worker.trainer.state.contents import Place, State, parse
 from fornada.worker.trainer.state.tensors import Broken
 
 # Folder of the states in an attempt's folder.
@@ -62,7 +62,7 @@ class SavedState:
         return state
 
 
-def name_of(place: Progress) -> str:
+def name_of(place: Place) -> str:
     """Name of a state's folder. Names sort in the order of the states."""
     return f"{place.epochs:07}-{place.batch:07}"
 

@@ -63,7 +63,7 @@ class Live:
         """Copies of all present values.
 
         Args:
-            with_metrics: whether to include the metrics' variables; see `Progress.with_metrics`.
+            with_metrics: whether to include the metrics' variables; see `Place.with_metrics`.
         """
         found = grouped("model", _values(self.model.variables))
         found |= grouped("optimizer", _values(self.model.optimizer.variables))

@@ -26,7 +26,7 @@ from fornada.worker.messages import FileRecord
 from fornada.worker.trainer.failures import TrainingFailed
 from fornada.worker.trainer.outputs import atomic_files
 from fornada.worker.trainer.state import tensors
-from fornada.worker.trainer.state.contents import Progress, State
+from fornada.worker.trainer.state.contents import Place, State
 from fornada.worker.trainer.state.finding import FOLDER, SUFFIX, name_of, states
 
 _WRITING, _REMOVING = "writing", "removing"
@@ -85,7 +85,7 @@ class StateStore:
         """Whether a state at the end of this epoch keeps saving within its share of the time."""
         return self._cost_s <= _EPOCH_S * self._share or self._earned
 
-    def has(self, place: Progress) -> bool:
+    def has(self, place: Place) -> bool:
         """Whether the newest saved state is of this place. A running save does not count."""
         return self._place == place.order
 

@@ -32,10 +32,14 @@ FEW = 1000
 
 @dataclass(frozen=True)
 class Page:
-    """One page of jobs."""
+    """One page of jobs.
+
+    Args:
+        rows: the jobs, each a dict.
+        next: the cursor of the next page; None on the last page.
+    """
 
     rows: list[HistoryAnswer]
-    # The cursor of the next page; None on the last page.
     next: str | None
 
 

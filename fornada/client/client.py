@@ -47,6 +47,8 @@ class Client:
     """Submits jobs, follows them, steers them and reads their history.
 
     A job is named by its id, by the beginning of its uid (at least four characters), or by `@last`.
+    Beside the errors that it names, each method raises DatabaseUnreachable if the database does not
+    answer, and SchemaMismatch if it has another schema than this version needs.
 
     Args:
         settings: where the database, the broker and the artifacts are; default: the settings of
@@ -79,6 +81,8 @@ class Client:
     def find(self, references: Iterable[str | int]) -> list[int]:
         """The ids of the jobs that ids, uid prefixes, ranges such as `12-20`, or `@last` name.
 
+        Args:
+            references: ids, the beginnings of uids, ranges such as `12-20`, or `@last`.
         Raises:
             BadReference: a reference is a malformed range, or a list with commas.
             JobNotFound: a reference names no job.
@@ -89,6 +93,8 @@ class Client:
     def find_one(self, reference: str | int) -> int:
         """The id of the one job that an id, a uid prefix or `@last` names.
 
+        Args:
+            reference: the job: its id, the beginning of its uid, or `@last`.
         Raises:
             BadReference: the reference is a range, or a list with commas.
             JobNotFound: the reference names no job.
@@ -99,6 +105,8 @@ class Client:
     def show(self, reference: str | int) -> JobAnswer:
         """Everything that is recorded about a job: the document of `fornada show --json`.
 
+        Args:
+            reference: the job: its id, the beginning of its uid, or `@last`.
         Raises:
             JobNotFound: there is no such job.
         """
@@ -278,6 +286,10 @@ class Client:
     def recorded(self, reference: str | int, *, overrides: "Changes" = ()) -> "Spec":
         """The spec of a job as it was recorded, with changes.
 
+        Args:
+            reference: the job: its id, the beginning of its uid, or `@last`.
+            overrides: changes such as `["data.batch_size=128"]` or `{"data.batch_size": 128}`,
+                checked as in a file.
         Raises:
             JobNotFound: there is no such job.
             SpecProblems: the changed spec is invalid.
@@ -307,6 +319,7 @@ class Client:
             look_s: pause between two looks, in seconds.
             tell: called once when the database is down and once when it is back.
         Raises:
+            JobNotFound: there is no such job.
             WaitTimedOut: the job did not end in time.
         """
         job_id = self.find_one(reference)
@@ -317,9 +330,13 @@ class Client:
     def wait(self, reference: str | int, *, timeout_s: float | None = None) -> JobAnswer:
         """Wait until a job has ended.
 
+        Args:
+            reference: the job: its id, the beginning of its uid, or `@last`.
+            timeout_s: how long to wait at most, in seconds; None for no limit.
         Returns:
             Its document; `state` says how the job ended.
         Raises:
+            JobNotFound: there is no such job.
             WaitTimedOut: the job did not end in time; it continues.
         """
         *_, last = self.follow(reference, timeout_s=timeout_s)
@@ -335,6 +352,7 @@ class Client:
             attempt: number of the attempt; default: all attempts.
             tell: called once when the database is down and once when it is back.
         Raises:
+            JobNotFound: there is no such job.
             NotStarted: no such attempt has begun to write a log.
             LogElsewhere: nothing of the log can be read here: its file is on a worker's host or
                 gone, and the database has no copy.
@@ -361,6 +379,7 @@ class Client:
             tell: called once when the database is down and once when it is back.
             look_s: pause between two looks, in seconds.
         Raises:
+            JobNotFound: there is no such job.
             NotStarted: the job has ended, and no attempt had begun to write a log.
             LogElsewhere: see `log`.
         """
@@ -390,6 +409,7 @@ class Client:
         Returns:
             The job's state now: `running` until its trainer has stopped.
         Raises:
+            JobNotFound: there is no such job.
             WrongState: the job has already ended, and was not cancelled.
         """
         job_id, actor = self.find_one(reference), self._connection.actor
@@ -399,7 +419,10 @@ class Client:
     def hold(self, reference: str | int) -> JobState:
         """Keep a waiting job from starting until it is released.
 
+        Args:
+            reference: the job: its id, the beginning of its uid, or `@last`.
         Raises:
+            JobNotFound: there is no such job.
             WrongState: the job runs or has ended.
         """
         job_id, actor = self.find_one(reference), self._connection.actor
@@ -408,9 +431,12 @@ class Client:
     def release(self, reference: str | int) -> JobState:
         """Let a held job start.
 
+        Args:
+            reference: the job: its id, the beginning of its uid, or `@last`.
         Returns:
             `queued`, or `held` while the job waits for other jobs.
         Raises:
+            JobNotFound: there is no such job.
             WrongState: the job runs or has ended.
         """
         return steering.release(self._connection, self.find_one(reference))
@@ -433,6 +459,7 @@ class Client:
         Returns:
             The job's state: `queued` or `held`.
         Raises:
+            JobNotFound: there is no such job.
             WrongState: the job runs or has ended.
         """
         job_id = self.find_one(reference)
@@ -445,6 +472,7 @@ class Client:
             reference: the job.
             fresh: start again at the first epoch instead.
         Raises:
+            JobNotFound: there is no such job.
             WrongState: the job waits, runs or has succeeded.
         """
         return steering.retry(self._connection, self.find_one(reference), fresh=fresh)
@@ -454,11 +482,19 @@ class Client:
         return queues.ls(self._connection.database, self.settings.alive_s)
 
     def pause_queue(self, name: str) -> None:
-        """Start no more jobs from a queue; running jobs continue."""
+        """Start no more jobs from a queue; running jobs continue.
+
+        Args:
+            name: the queue's name; it need not have any jobs yet.
+        """
         queues.pause(self._connection.database, name, self._connection.actor)
 
     def resume_queue(self, name: str) -> None:
-        """Start jobs from a queue again."""
+        """Start jobs from a queue again.
+
+        Args:
+            name: the queue's name.
+        """
         steering.resume_queue(self._connection, name)
 
     def set_max_running(self, name: str, count: int | None) -> None:
@@ -507,6 +543,10 @@ class Client:
             descending: latest, longest or greatest first; default: latest, longest or best first.
             after: `next` of the page before this one; None for the first page.
             limit: the most rows to return.
+        Returns:
+            `rows`, each a dict, and `next`: the `after` of the next page, None on the last one.
+        Raises:
+            BadCursor: `after` does not come from a page with this order.
         """
         page = pages.page(
             self._connection.database,
@@ -529,12 +569,27 @@ class Client:
         return rows
 
     def metrics(self, reference: str | int) -> MetricsAnswer:
-        """All epochs of a job: the document of `fornada metrics --json`."""
+        """All epochs of a job: the document of `fornada metrics --json`.
+
+        Args:
+            reference: the job: its id, the beginning of its uid, or `@last`.
+        Returns:
+            `id` and `epochs`: each with `epoch` from 1, `seconds`, `images_per_s`,
+            `learning_rate`, and `metrics` by name.
+        Raises:
+            JobNotFound: there is no such job.
+        """
         job_id = self.find_one(reference)
         return {"id": job_id, "epochs": history.epochs(self._connection.database, job_id)}
 
     def events(self, reference: str | int) -> list[EventAnswer]:
-        """The events of a job, oldest first, each with `at`, `kind`, `actor` and `detail`."""
+        """The events of a job, oldest first, each with `at`, `kind`, `actor` and `detail`.
+
+        Args:
+            reference: the job: its id, the beginning of its uid, or `@last`.
+        Raises:
+            JobNotFound: there is no such job.
+        """
         return history.events(self._connection.database, self.find_one(reference))
 
     def broker_problem(self) -> str | None:

@@ -104,6 +104,19 @@ class Spec:
     """What one job trains, with every default filled in.
 
     Only `load`, `loads`, `from_python` and `from_document` create it, and they check everything.
+
+    Attributes:
+        name: the job's name.
+        tags: names and texts by which the job is found.
+        data: the folders of images, and how they are read.
+        model: the layers, in order.
+        compile: optimizer, loss and metrics.
+        fit: epochs and weights of classes.
+        callbacks: Keras's callbacks.
+        resources: GPUs, queue, priority and time limit.
+        retry: how often the job may be attempted.
+        reproducibility: `seeded` or `deterministic`.
+        at: where the spec was read, for problems that are found later.
     """
 
     name: str
@@ -116,7 +129,6 @@ class Spec:
     resources: Resources
     retry: Retry
     reproducibility: Literal["seeded", "deterministic"]
-    # The root of its reading. Problems that are found later use it for file and line.
     at: At = field(compare=False, repr=False)
 
     def document(self) -> dict[str, Any]:

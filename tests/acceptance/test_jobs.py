@@ -5,12 +5,13 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.installed import PATIENCE_S, PROGRAM, Fornada, end
+from tests.acceptance.installed import PATIENCE_S, PROGRAM, REPOSITORY, Fornada, end
 from tests.acceptance.specs import ENDLESS, small
 
 
@@ -21,6 +22,27 @@ def trained(stack: Fornada, tmp_path_factory: pytest.TempPathFactory) -> str:
     job = stack("submit", "-q", file, "--tag", "owner=ana", "--tag", "run=1").stdout.strip()
     stack("wait", "-q", job)
     return job
+
+
+def test_the_program_of_the_python_page_runs(stack: Fornada) -> None:
+    page = (REPOSITORY / "docs" / "python.md").read_text()
+    program = "".join(re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        cwd=REPOSITORY,
+        env=stack.environment,
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    # What the comments beside the lines promise.
+    lines = done.stdout.splitlines()
+    for promised in ("cancelled", "queued", "3", "JOB_NOT_FOUND 10000000", "WAIT_TIMED_OUT"):
+        assert promised in lines
+    wrong = [line.split()[0] for line in lines if " SPEC_INVALID " in line]
+    assert sorted(wrong) == ["data.batch_sise", "fit.epochs"]
 
 
 def test_ids_alone_can_be_waited_for(stack: Fornada, trained: str) -> None:

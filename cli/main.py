@@ -17,6 +17,10 @@ COMMANDS = {
     "run": ("fornada.cli.jobs:run", "Train a spec here and now, and show the result."),
     "check": ("fornada.cli.specs:check", "Report every problem of every spec at once."),
     "render": ("fornada.cli.specs:render", "Print a spec with every default filled in."),
+    "schema": (
+        "fornada.cli.specs:schema",
+        "Print the JSON Schema of a spec, for an editor that completes and checks while you type.",
+    ),
     "submit": ("fornada.cli.jobs:submit", "Queue one job for each spec."),
     "ps": ("fornada.cli.history:ps", "List the jobs that wait or run, and why each one waits."),
     "ls": ("fornada.cli.history:ls", "List past and present jobs, one page at a time."),

@@ -37,7 +37,7 @@ WRITE |= {"queue pause", "queue resume", "queue set"}
 # Use the current folder: paths begin there.
 READ_FOLDER = {"run", "check", "render", "submit", "data check", "data pack"}
 # Need no home.
-HOMELESS = {"completion", "data import"}
+HOMELESS = {"completion", "data import", "schema"}
 
 
 @dataclass(frozen=True)

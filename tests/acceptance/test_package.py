@@ -10,7 +10,9 @@ import zipfile
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
@@ -33,12 +35,24 @@ def test_the_wheel_holds_one_package_and_nothing_else(wheel: Path) -> None:
     for needed in (
         "fornada/py.typed",
         "fornada/spec/catalogue/keras_signatures.json",
+        "fornada/spec/spec.schema.json",
         "fornada/cli/main.py",
         "fornada/db/migrations/env.py",
         "fornada/worker/trainer/run.py",
     ):
         assert needed in names
     assert not [name for name in names if "__pycache__" in name or "/tests" in name]
+
+
+def test_the_schema_in_the_wheel_accepts_the_specs_of_the_project(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        schema = json.loads(archive.read("fornada/spec/spec.schema.json"))
+    validator = jsonschema.Draft202012Validator(schema)
+    files = sorted((PROJECT / "specs").glob("*.yaml"))
+    assert files
+    for file in files:
+        validator.validate(yaml.safe_load(file.read_text()))
+    assert not validator.is_valid({"name": "empty"})
 
 
 def test_the_wheel_made_from_the_source_distribution_is_the_same(

@@ -9,7 +9,7 @@ import pytest
 from fornada.spec import load
 from fornada.spec.catalogue import FAMILIES
 from fornada.spec.catalogue.signatures import BORROWED, keras_names, signature
-from fornada.spec.docs import pages
+from fornada.spec.docs import SCHEMA, pages, schema_text
 from fornada.spec.docs.schema import json_schema
 from fornada.spec.source.nodes import Json, Mapping, Node, Scalar
 from fornada.spec.source.yaml_text import read
@@ -55,6 +55,10 @@ def test_every_name_exists_in_keras() -> None:
 @pytest.mark.parametrize("name", sorted(pages()))
 def test_the_committed_pages_are_up_to_date(name: str) -> None:
     assert (REPOSITORY / "docs" / name).read_text() == pages()[name]
+
+
+def test_the_schema_of_the_package_is_up_to_date() -> None:
+    assert SCHEMA.read_text() == schema_text()
 
 
 def test_the_schema_is_valid_and_accepts_every_example() -> None:

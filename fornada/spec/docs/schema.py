@@ -12,34 +12,41 @@ from fornada.spec.catalogue.family import Family
 from fornada.spec.datafolder import SPLIT, Folder
 from fornada.spec.kinds.compound import Nullable
 from fornada.spec.kinds.fields import Fields
-from fornada.spec.kinds.kind import any_of, or_null
+from fornada.spec.kinds.kind import Kind, any_of, or_null
 from fornada.spec.paths import DataPath
 from fornada.spec.sections import TOP
 from fornada.spec.source.nodes import Json
 
+# Keywords that say something for people and editors, and accept everything.
+_ANNOTATIONS = ("title", "description", "default")
+_KINDS: dict[str, Kind] = {
+    "number": arguments.ANY_NUMBER,
+    "numbers": arguments.NUMBERS,
+    "not_negative": arguments.NOT_NEGATIVE,
+    "not_negative_or_null": Nullable(arguments.NOT_NEGATIVE),
+    "positive": arguments.POSITIVE,
+    "positive_or_null": Nullable(arguments.POSITIVE),
+    "share": arguments.SHARE,
+    "decay": arguments.DECAY,
+    "split_or_null": Nullable(SPLIT),
+    "count": arguments.COUNT,
+    "count_or_null": Nullable(arguments.COUNT),
+    "size": arguments.SIZE,
+    "size_or_null": Nullable(arguments.SIZE),
+    "seed": arguments.SEED,
+    "axis": arguments.AXIS,
+    "axes": arguments.AXES,
+    "weight_axes": arguments.WEIGHT_AXES,
+    "name": arguments.NAME,
+    "path": DataPath(),
+}
 _VALUES: dict[str, dict[str, Json]] = {
-    "number": arguments.ANY_NUMBER.schema(),
-    "numbers": arguments.NUMBERS.schema(),
-    "not_negative": arguments.NOT_NEGATIVE.schema(),
-    "not_negative_or_null": Nullable(arguments.NOT_NEGATIVE).schema(),
-    "positive": arguments.POSITIVE.schema(),
-    "positive_or_null": Nullable(arguments.POSITIVE).schema(),
-    "share": arguments.SHARE.schema(),
-    "decay": arguments.DECAY.schema(),
-    "split_or_null": Nullable(SPLIT).schema(),
-    "count": arguments.COUNT.schema(),
-    "count_or_null": Nullable(arguments.COUNT).schema(),
-    "size": arguments.SIZE.schema(),
-    "size_or_null": Nullable(arguments.SIZE).schema(),
-    "seed": arguments.SEED.schema(),
-    "axis": arguments.AXIS.schema(),
-    "axes": arguments.AXES.schema(),
-    "weight_axes": arguments.WEIGHT_AXES.schema(),
-    "name": arguments.NAME.schema(),
-    "path": DataPath().schema(),
+    **{name: kind.schema() for name, kind in _KINDS.items()},
     "folder": Folder.fields.schema(),
     "no_arguments": or_null(Fields("", "argument", {}).schema()),
 }
+# What a definition says of itself; a place that says the same only refers to it.
+_DESCRIPTIONS: dict[str, str] = {name: f"{kind.words}." for name, kind in _KINDS.items()}
 
 
 def json_schema() -> dict[str, Json]:
@@ -55,9 +62,16 @@ def json_schema() -> dict[str, Json]:
         "$defs": {
             **_refer(families, names),
             # Their own parts, since each as a whole would refer to itself.
-            **{name: _refer(schema, names) for name, schema in shared.items()},
+            **{name: _defined(name, schema, names) for name, schema in shared.items()},
         },
     }
+
+
+def _defined(name: str, schema: dict[str, Json], names: Mapping[str, str]) -> dict[str, Json]:
+    described: dict[str, Json] = {}
+    if name in _DESCRIPTIONS:
+        described["description"] = _DESCRIPTIONS[name]
+    return described | _refer(schema, names)
 
 
 def _family(family: Family) -> dict[str, Json]:
@@ -67,7 +81,11 @@ def _family(family: Family) -> dict[str, Json]:
         if family.entries[name].with_arguments or not family.arguments[name].required()
     ]
     properties: dict[str, Json] = {
-        written: {"description": family.entries[name].about, **_arguments(family, name)}
+        written: {
+            "title": name,
+            "description": family.entries[name].about,
+            **_arguments(family, name),
+        }
         for written, name in _spellings(family).items()
     }
     item: dict[str, Json] = {
@@ -77,7 +95,11 @@ def _family(family: Family) -> dict[str, Json]:
         "minProperties": 1,
         "maxProperties": 1,
     }
-    return {"description": family.noun, **any_of({"enum": [*bare]}, item)} if bare else item
+    return (
+        {"title": family.name, "description": family.noun, **any_of({"enum": [*bare]}, item)}
+        if bare
+        else item
+    )
 
 
 def _spellings(family: Family) -> dict[str, str]:
@@ -113,9 +135,13 @@ def _part(value: Json, names: Mapping[str, str]) -> Json:
         return [_part(item, names) for item in value]
     if not isinstance(value, dict):
         return value
-    about = {key: text for key, text in value.items() if key == "description"}
+    about = {key: text for key, text in value.items() if key in _ANNOTATIONS}
     name = names.get(_text({key: item for key, item in value.items() if key not in about}))
-    return {**about, "$ref": f"#/$defs/{name}"} if name else _refer(value, names)
+    if name is None:
+        return _refer(value, names)
+    if about.get("description") == _DESCRIPTIONS.get(name):
+        about.pop("description", None)
+    return {**about, "$ref": f"#/$defs/{name}"}
 
 
 def _text(schema: Json) -> str:

@@ -1,5 +1,6 @@
 """Mappings with known names: the sections of a spec, and the arguments of a Keras class."""
 
+import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,6 +35,16 @@ class Field:
     def required(self) -> bool:
         """Whether a spec must give this name."""
         return self.default is REQUIRED
+
+    def annotations(self) -> dict[str, Json]:
+        """What a JSON Schema says about the field for people and editors."""
+        described: dict[str, Json] = {"description": self.about or f"{self.kind.words}."}
+        return described if self.required else described | {"default": self.written_default()}
+
+    def written_default(self) -> Json:
+        """The default as JSON."""
+        written: Json = json.loads(json.dumps(self.default))
+        return written
 
     @cached_property
     def parsed_default(self) -> Any:
@@ -113,11 +124,9 @@ class Fields:
 
     def schema(self) -> dict[str, Json]:
         """A JSON Schema that accepts everything that `parse` accepts."""
-        properties: dict[str, Json] = {}
-        for name, one in self.fields.items():
-            properties[name] = one.kind.schema()
-            if one.about:
-                properties[name] = {"description": one.about, **one.kind.schema()}
+        properties: dict[str, Json] = {
+            name: one.annotations() | one.kind.schema() for name, one in self.fields.items()
+        }
         schema: dict[str, Json] = {
             "type": "object",
             "properties": properties,

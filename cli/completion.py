@@ -1,4 +1,4 @@
-"""The completion command: scripts that complete commands and options in bash, zsh and fish."""
+"""The completion command: scripts that complete commands and their values in bash, zsh, fish."""
 
 import click
 
@@ -10,18 +10,17 @@ SHELLS = ("bash", "zsh", "fish")
 def completion(shell: str) -> None:
     """Print the completion script of a shell.
 
+    It completes commands, options, job ids, tags, queues, workers, and the paths of --set.
+
     \b
     Examples:
       eval "$(fornada completion bash)"        # in ~/.bashrc
       eval "$(fornada completion zsh)"         # in ~/.zshrc
       fornada completion fish > ~/.config/fish/completions/fornada.fish
     """
-    from click.shell_completion import get_completion_class
-
     from fornada.cli.main import COMPLETION, fornada
+    from fornada.cli.shells import SHELLS as SCRIPTS
 
-    found = get_completion_class(shell)
-    assert found is not None  # noqa: S101 - click.Choice accepts only these three shells
-    script = found(fornada, {}, "fornada", COMPLETION)
+    script = SCRIPTS[shell](fornada, {}, "fornada", COMPLETION)
     # Not script.source(): for bash it would run bash to check its version.
     click.echo(script.source_template % script.source_vars())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fornada.cli import formatting
+from fornada.cli import formatting, suggestions
 from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.jobs import specs
 from fornada.cli.options import output_options
@@ -165,6 +165,7 @@ def import_(  # noqa: PLR0913 - one argument per option
     "changes",
     multiple=True,
     metavar="PATH=VALUE",
+    shell_complete=suggestions.spec_paths,
     help="Change a field of the spec, or one of Keras's defaults, with which a DIR is read.",
 )
 @output_options(quiet="Print only the names of the packs.")

@@ -3,6 +3,8 @@
 import gc
 import os
 import sys
+from contextlib import redirect_stderr
+from pathlib import Path
 
 import click
 
@@ -80,9 +82,22 @@ def main() -> None:
     gc.set_threshold(*GARBAGE)
     streams = Streams()
     if COMPLETION in os.environ:
-        # This call answers the shell and exits.
-        fornada.main(prog_name="fornada", complete_var=COMPLETION)
+        sys.exit(_complete())
     sys.exit(_told(streams, _run(sys.argv[1:], streams)))
+
+
+def _complete() -> int:
+    """Answer a shell. What goes wrong must not end on the line that somebody types."""
+    from fornada.cli.shells import register
+
+    register()
+    with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
+        try:
+            # This call answers and exits.
+            fornada.main(prog_name="fornada", complete_var=COMPLETION)
+        except Exception:  # noqa: BLE001 - a wrong setting, a file that cannot be read, …
+            return ExitCode.DONE
+    return ExitCode.DONE
 
 
 def _run(arguments: list[str], streams: Streams) -> int:

@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
+from fornada.cli import suggestions
 from fornada.cli.output import Output
 
 P = ParamSpec("P")
@@ -70,10 +71,12 @@ def spec_options(command: Command) -> Command:
 
     options = (
         click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", callback=_changes,
+                     shell_complete=suggestions.spec_paths,
                      help="Change a field of the spec; checked like the file."),
         click.option("--name", help="Name of the job."),
         tag_option,
-        click.option("--queue", metavar="QUEUE", help="Queue of the job."),
+        click.option("--queue", metavar="QUEUE", shell_complete=suggestions.queues,
+                     help="Queue of the job."),
         click.option("--priority", type=int, help="Jobs with a higher priority run first."),
         click.option("--time-limit", metavar="TIME",
                      help="How long the job may run at most: 90s, 30m, 2h."),
@@ -109,7 +112,13 @@ def tag_option(
 ) -> Command:
     """Add `--tag`; the command gets `tags`, a list of (key, value) pairs."""
     return click.option(
-        "--tag", "tags", multiple=True, metavar="KEY=VALUE", callback=_tags, help=help
+        "--tag",
+        "tags",
+        multiple=True,
+        metavar="KEY=VALUE",
+        callback=_tags,
+        help=help,
+        shell_complete=suggestions.tags,
     )(command)
 
 
@@ -130,6 +139,7 @@ def term_options(command: Command) -> Command:
 
     options = (
         click.option("--after", multiple=True, metavar="JOB[,JOB]", callback=_listed,
+                     shell_complete=suggestions.jobs,
                      help="Hold the job until these jobs have succeeded; cancel it if one of them "
                      "does not succeed."),
         click.option("--after-any", is_flag=True,
@@ -211,6 +221,7 @@ def queues_option(command: Command) -> Command:
         show_default=True,
         metavar="A,B",
         callback=_queues,
+        shell_complete=suggestions.queues,
         help="Queues to serve.",
     )(command)
 
@@ -266,9 +277,11 @@ def coming(text: str) -> datetime:
 
 def job_arguments(command: Command) -> Command:
     """Add an argument that names one or more jobs; the command gets `references`."""
-    return click.argument("references", nargs=-1, required=True, metavar="JOB…")(command)
+    return click.argument(
+        "references", nargs=-1, required=True, metavar="JOB…", shell_complete=suggestions.jobs
+    )(command)
 
 
 def job_argument(command: Command) -> Command:
     """Add an argument that names one job; the command gets `reference`."""
-    return click.argument("reference", metavar="JOB")(command)
+    return click.argument("reference", metavar="JOB", shell_complete=suggestions.jobs)(command)

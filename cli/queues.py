@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fornada.cli import suggestions
 from fornada.cli.options import output_options
 from fornada.cli.output import Output
 from fornada.cli.tables import Column
@@ -46,7 +47,12 @@ _QUEUES = (
 )
 
 names_argument = click.argument(
-    "names", nargs=-1, required=True, metavar="QUEUE…", callback=_labels
+    "names",
+    nargs=-1,
+    required=True,
+    metavar="QUEUE…",
+    callback=_labels,
+    shell_complete=suggestions.queues,
 )
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fornada.cli import suggestions
 from fornada.cli.options import output_options, seconds
 from fornada.cli.output import Output
 from fornada.cli.reasons import sentence
@@ -82,7 +83,7 @@ def _still_held(client: "Client", job_id: int, state: "JobState") -> str | None:
     type=click.IntRange(PRIORITIES[0], PRIORITIES[-1]),
     help="New priority; jobs with a higher priority run first.",
 )
-@click.option("--queue", metavar="QUEUE", help="New queue.")
+@click.option("--queue", metavar="QUEUE", help="New queue.", shell_complete=suggestions.queues)
 @click.option("--top", is_flag=True, help="Put the jobs before all other jobs of the queue.")
 @output_options(quiet="Print only the ids.")
 def move(  # noqa: PLR0913 - one argument per option

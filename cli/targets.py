@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fornada.cli import suggestions
 from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.options import tag_option
 from fornada.cli.output import Output
@@ -20,7 +21,9 @@ Command = Callable[..., Any]
 
 def targets(command: Command) -> Command:
     """Add the jobs that a command acts on: the command gets `references` and `tags`."""
-    named = click.argument("references", nargs=-1, metavar="[JOB…]")(command)
+    named = click.argument(
+        "references", nargs=-1, metavar="[JOB…]", shell_complete=suggestions.jobs
+    )(command)
     return tag_option(named, help="All jobs with this tag that the command can act on.")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fornada.cli import suggestions
 from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.formatting import duration, since
 from fornada.cli.options import output_options, queues_option, seconds, slots_option
@@ -106,7 +107,7 @@ def list_workers(output: Output) -> None:
 
 
 @worker.command()
-@click.argument("name_or_host", metavar="WORKER|HOST")
+@click.argument("name_or_host", metavar="WORKER|HOST", shell_complete=suggestions.workers)
 @click.option("--wait", "waits", is_flag=True, help="Wait until the workers have ended.")
 @click.option(
     "--timeout", type=seconds, metavar="TIME", help="With --wait: give up after this time."

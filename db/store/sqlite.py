@@ -3,15 +3,14 @@
 One writer writes at a time, and the others wait. A commit returns when its data is on disk.
 """
 
-import os
 import sqlite3
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 
 from fornada.db.file_problems import FileProblem, FileTrouble
+from fornada.db.sqlite_files import is_hidden, may_write, read_only_uri
 
 # Seconds that a writer waits for the other writers. Each one writes for milliseconds, but SQLite
 # does not serve them in order: eight busy writers kept another one waiting for 15 s in a test.
@@ -67,9 +66,9 @@ def file_problem(url: URL, error: BaseException | None) -> FileProblem | None:
         sqlite3.SQLITE_READONLY: FileTrouble.READ_ONLY,
     }.get(code & 0xFF)
     if code & 0xFF == sqlite3.SQLITE_CANTOPEN:
-        if _is_hidden(file):
+        if is_hidden(file):
             trouble = FileTrouble.UNREADABLE
-        elif file.exists() and not _may_write(file):
+        elif file.exists() and not may_write(file):
             trouble = FileTrouble.READ_ONLY
     return None if trouble is None else FileProblem(trouble, file)
 
@@ -77,7 +76,7 @@ def file_problem(url: URL, error: BaseException | None) -> FileProblem | None:
 def not_writable(url: URL) -> FileProblem | None:
     """The problem of a file that this process may not write; None if it may."""
     file = _file(url)
-    if file is None or not file.exists() or _may_write(file):
+    if file is None or not file.exists() or may_write(file):
         return None
     return FileProblem(FileTrouble.READ_ONLY, file)
 
@@ -87,8 +86,8 @@ def _connect(
 ) -> sqlite3.Connection:
     file = Path(arguments[0])
     connection: sqlite3.Connection
-    if file.exists() and not _may_write(file):
-        connection = sqlite3.connect(_read_only_uri(file), uri=True, **keywords)
+    if file.exists() and not may_write(file):
+        connection = sqlite3.connect(read_only_uri(file), uri=True, **keywords)
     else:
         connection = sqlite3.connect(*arguments, **keywords)
         mode = journal_mode(sqlite3.sqlite_version_info)
@@ -96,43 +95,6 @@ def _connect(
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
     return connection
-
-
-def _read_only_uri(file: Path) -> str:
-    """The file as a URI with which SQLite opens it to be read.
-
-    A reader of a database with a write-ahead log writes, too: into an index of the log beside the
-    database. Without a log nobody writes, and `immutable` tells SQLite to need no index.
-    """
-    log = file.with_name(f"{file.name}-wal")
-    with suppress(OSError):
-        if _has_log_mode(file) and not (log.exists() and log.stat().st_size):
-            return f"{file.absolute().as_uri()}?mode=ro&immutable=1"
-    return f"{file.absolute().as_uri()}?mode=ro"
-
-
-def _has_log_mode(file: Path) -> bool:
-    """Whether the header of a database says that it has a write-ahead log."""
-    with file.open("rb") as stream:
-        # Bytes 18 and 19 are the versions of the format for writing and for reading; 2 means a
-        # write-ahead log: https://www.sqlite.org/fileformat.html
-        return stream.read(20)[18:20] == b"\x02\x02"
-
-
-def _may_write(file: Path) -> bool:
-    """Whether this process may write the file and, for the journal, into its folder."""
-    return os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
-
-
-def _is_hidden(file: Path) -> bool:
-    """Whether this process may not read the file, or not even see it."""
-    try:
-        file.stat()
-    except PermissionError:
-        return True
-    except OSError:
-        return False
-    return not os.access(file, os.R_OK)
 
 
 def _file(url: URL) -> Path | None:

@@ -37,6 +37,11 @@ Commands for jobs are verbs (`fornada submit`); commands for everything else beg
   `@last`. Commands that take several jobs also take ranges: `12-20` means every existing job from
   12 to 20. Commands that steer jobs also take all jobs with a tag: `--tag owner=ana`. It is
   no error to repeat a command: to hold a job that is already held, for example.
+- **An answer that cannot be written**, because a disk is full or the stream is closed, ends the
+  command with 7, after the command has done its work; the ids of new jobs are then on stderr. It is
+  no error when a reader such as `head` closes the pipe.
+- **A home that you may only read** serves every command that changes nothing: `ps`, `ls`, `show`,
+  `logs`, `metrics`, `wait`, `queue ls`, `worker ls`. The others end with 6 and name its owner.
 - **Colours** depend on `--color`, `NO_COLOR` and whether the stream is a terminal.
 - **Ctrl-C** stops watching, and not the job; only `fornada run` stops its job. If the database is
   down while a command watches, the command tries again until the database is back.

@@ -45,7 +45,8 @@ def _best_model(best: "BestAnswer") -> str:
     if best["exists"]:
         return f"Best model: {path}"
     if best["exists"] is None:
-        return f"Best model: {path} (not visible: the folder of artifacts is not on this machine)"
+        why = "the folder of artifacts is not on this machine, or closed to this account"
+        return f"Best model: {path} (not visible: {why})"
     if Path(path).exists():
         return (
             f"Best model replaced: {path} no longer has its recorded size, {best['bytes']:,} bytes"

@@ -5,6 +5,7 @@ The commands come from Click's tree. Each is forked, which takes a tenth of the 
 
 import json
 import os
+import pty
 import shutil
 import sqlite3
 import subprocess
@@ -215,6 +216,28 @@ def test_the_interpreter_itself_without_streams(house: House) -> None:
     assert "<stdin>" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(states(home)) == 6
+
+
+def test_a_person_who_types_a_spec_is_told_how_to_end_it(house: House) -> None:
+    home = house.fresh()
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [PROGRAM, "check", "-"],
+        cwd=REPOSITORY,
+        env=os.environ | {"FORNADA_HOME": str(home.home)},
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
+        os.close(theirs)
+        assert command.stderr is not None
+        assert "Ctrl-D" in command.stderr.readline()
+        os.write(ours, b"name: typed\n\x04")
+        said = command.stderr.read()
+    os.close(ours)
+    assert command.returncode == 3
+    assert "<stdin>" in said
 
 
 def test_texts_that_the_terminal_cannot_write_are_escaped(house: House) -> None:

@@ -30,8 +30,11 @@ def _has_log_mode(file: Path) -> bool:
 
 
 def may_write(file: Path) -> bool:
-    """Whether this process may write the file and, for the journal, into its folder."""
-    return os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
+    """Whether this process may write the file, and make a journal or use one that is there."""
+    journals = (file.with_name(f"{file.name}-{kind}") for kind in ("journal", "wal"))
+    return os.access(file, os.W_OK) and (
+        os.access(file.parent, os.W_OK) or any(os.access(each, os.W_OK) for each in journals)
+    )
 
 
 def is_hidden(file: Path) -> bool:

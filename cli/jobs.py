@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -41,15 +42,16 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
     Example:
       fornada run specs/digits.yaml --set fit.epochs=5
     """
-    from fornada.client import Client
-    from fornada.client.submission import AT_ONCE
+    from fornada.settings import Settings
 
-    with Client() as client, ended_by_sigterm():
-        read = specs(client.settings, [spec], overrides)
-        queues = sorted({"default", *(spec.resources.queue for spec in read)})
-        # Check the data before the stack starts, which takes seconds.
-        _inspect(client.settings, read, output)
-        with TemporaryStack(client.settings, queues) as keeper:
+    settings = Settings()
+    read = specs(settings, [spec], overrides)
+    with ended_by_sigterm(), _stack_for(settings, read, output) as keeper:
+        # Imported while the worker starts.
+        from fornada.client import Client
+        from fornada.client.submission import AT_ONCE
+
+        with Client(settings) as client:
             # A worker that we started may not have registered its queues yet, so do not refuse
             # the job for lack of a worker. `keeper` refuses it later if no worker can run it.
             own: list[int] = []
@@ -60,7 +62,12 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
                         own.append(job.id)
                         announce(spec, job)
 
-                    client.submit_all(read, wait_for_worker=keeper.ours, accepted=accepted)
+                    client.submit_all(
+                        read,
+                        wait_for_worker=keeper.ours,
+                        warn=output.warn_of,
+                        accepted=accepted,
+                    )
                 document = follow(client, own[0], output, keeper=keeper)
             except KeyboardInterrupt:
                 if not own:
@@ -164,6 +171,28 @@ def wait(references: Sequence[str], timeout: float | None, output: Output) -> No
 
     with Client() as client, ended_by_sigterm():
         end_all(client, client.find(references), output, output, timeout_s=timeout)
+
+
+@contextmanager
+def _stack_for(
+    settings: "Settings", read: Sequence["Spec"], output: Output
+) -> Iterator[TemporaryStack]:
+    """Keep a stack up for the job of `run`. The worker starts while the data is checked.
+
+    Raises:
+        SpecProblems: a job would fail on its data. This is said even if no stack can start.
+        StackError, NoKeras: the stack cannot start.
+    """
+    from fornada.errors import NoKeras, StackError
+
+    queues = sorted({"default", *(spec.resources.queue for spec in read)})
+    with ExitStack() as entered:
+        try:
+            keeper = entered.enter_context(TemporaryStack(settings, queues, output))
+        except (StackError, NoKeras):
+            _inspect(settings, read, output)
+            raise
+        yield keeper
 
 
 def specs(settings: "Settings", files: Sequence[str], overrides: Sequence[str]) -> list["Spec"]:

@@ -5,12 +5,17 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 from fornada.cli.exit_codes import ExitCode, ExitWith
+from fornada.cli.output import Output
 from fornada.db.reasons import NeedsGpu
 
 if TYPE_CHECKING:
     from fornada.client import Progress
     from fornada.settings import Settings
     from fornada.stack.local import LocalStack
+
+
+# Seconds pass before a worker can report anything about a job, so this is said before.
+IMPORTS = "the worker imports Keras, which takes several seconds; then it trains the job"
 
 
 class TemporaryStack:
@@ -21,11 +26,13 @@ class TemporaryStack:
     Args:
         settings: if they name a server, no stack is started.
         queues: the queues that the worker of the started stack serves.
+        output: gets a note when a stack is started.
     """
 
-    def __init__(self, settings: "Settings", queues: Sequence[str]) -> None:
+    def __init__(self, settings: "Settings", queues: Sequence[str], output: Output) -> None:
         self._settings = settings
         self._queues = queues
+        self._output = output
         self._exit_stack = ExitStack()
         self._stack: LocalStack | None = None
 
@@ -60,13 +67,17 @@ class TemporaryStack:
 
     def _keep_up(self) -> None:
         from fornada.errors import StackRunning
-        from fornada.stack import local
+        from fornada.stack import local, stack_lock
 
         if self._stack is not None:
             self._stack.check()
-        elif self._settings.embedded and not local.running(self._settings):
+        elif self._settings.embedded and not stack_lock.running(self._settings):
             # No stack is up: at the start, or because the command whose stack we used has ended.
-            stack = local.LocalStack(self._settings, queues=self._queues)
+            stack = local.LocalStack(self._settings, queues=self._queues, command="run")
+            if not self._output.json:
+                home = self._settings.home
+                self._output.note(f"starting the embedded stack in {home}: Redis, SQLite, a worker")
+                self._output.note(IMPORTS)
             try:
                 self._stack = self._exit_stack.enter_context(stack)
             except StackRunning:

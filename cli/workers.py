@@ -57,7 +57,8 @@ def start(slots: str | None, queues: Sequence[str], name: str | None) -> None:
       fornada worker start --slots gpu:0,gpu:1 --queues default,urgent
     """
     from fornada.settings import Settings
-    from fornada.stack.local import running, worker_program
+    from fornada.stack.local import worker_program
+    from fornada.stack.stack_lock import running
 
     settings = Settings()
     if settings.embedded and not running(settings):

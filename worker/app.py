@@ -15,12 +15,10 @@ from fornada.db import migrations
 from fornada.db.errors import DatabaseUnreachable, NotPermitted, SchemaMismatch
 from fornada.db.store.session import Database
 from fornada.errors import SettingsError
-from fornada.settings import Settings
 from fornada.stack import broker
-from fornada.worker import prctl
 from fornada.worker.attempts.supervisors import Supervisors
 from fornada.worker.context import WorkerContext
-from fornada.worker.host import heartbeat_file, names
+from fornada.worker.host import names
 from fornada.worker.host.heartbeat import Heartbeat
 from fornada.worker.host.heartbeat_file import NameHeld
 from fornada.worker.host.options import (
@@ -28,14 +26,8 @@ from fornada.worker.host.options import (
     EXIT_HELD,
     EXIT_SCHEMA,
     EXIT_USAGE,
-    Options,
-    log_to_stderr,
-    parse,
 )
-from fornada.worker.slots import slots
-from fornada.worker.slots.environment import scrubbed
-from fornada.worker.slots.slots import Slot, SlotHeld
-from fornada.worker.slots.trainers import Trainers
+from fornada.worker.preparation import Prepared
 from fornada.worker.upkeep import UpkeepThread
 from fornada.worker.wakeups import consumer, payloads
 
@@ -51,80 +43,46 @@ EXIT_STUCK = 70
 PACKAGES = ("fornada", "keras", "tensorflow")
 
 
-def main() -> int:
-    """Run the Celery process until it is drained. The parent process passes `--parent`.
+def run(prepared: Prepared) -> int:
+    """Take the worker's name, then run jobs until the worker is drained.
 
     Returns:
-        The exit code.
+        The exit code: EXIT_DRAIN_REQUESTED if a person drained the worker, a refusal of
+        `fornada.worker.host.options`, else Celery's.
     """
-    options = parse(sys.argv[1:])
-    if options.parent is not None:
-        prctl.die_with(options.parent)
-    log_to_stderr()
     try:
-        code = run(options)
+        return _run(prepared)
     except (SettingsError, DatabaseUnreachable, NotPermitted) as exc:
-        # `run` waits for a database that does not answer. DatabaseUnreachable here means that the
+        # `_run` waits for a database that does not answer. DatabaseUnreachable here means that the
         # URL itself is wrong.
         log.error("%s", exc)  # noqa: TRY400 - for an operator
-        code = EXIT_USAGE
-    except (SlotHeld, NameHeld) as exc:
+        return EXIT_USAGE
+    except NameHeld as exc:
         log.error("%s", exc)  # noqa: TRY400
-        code = EXIT_HELD
+        return EXIT_HELD
     except SchemaMismatch as exc:
         log.error("%s", exc)  # noqa: TRY400
-        code = EXIT_SCHEMA
-    return code
-
-
-def run(options: Options) -> int:
-    """Take the slots and the name, then run jobs until the worker is drained.
-
-    Returns:
-        EXIT_DRAIN_REQUESTED if a person drained the worker, else Celery's exit code.
-    Raises:
-        SettingsError: a setting is missing or invalid.
-        SlotHeld: another worker of this home holds a GPU that `--slots` names.
-        NameHeld: another worker has the name.
-        SchemaMismatch: the database has another schema revision.
-    """
-    settings = Settings()
-    # Without a data root, a worker of a server would read any file for anybody who may submit.
-    # So this fails at once where the setting is missing.
-    root = settings.data_root_path
-    urls = (settings.sql_url, broker.broker_url(settings))
-    descriptor = options.heartbeat
-    if descriptor is None:
-        descriptor = heartbeat_file.take(options.home, options.name)
-    heartbeat = Heartbeat(
-        descriptor,
-        grace_s=settings.grace_s,
-        upkeep_s=settings.upkeep_s,
-    )
-    heartbeat.start()
-    holder = f"worker {options.name} (process {options.parent or os.getpid()})"
-    taken = slots.take(slots.devices(options.slots), settings.home, holder)
-    log.info("worker %s: slots %s, data in %s", options.name, _names(taken), root)
-    environment = scrubbed(os.environ, urls) | {"FORNADA_HOME": str(settings.home)}
-    most_jobs = options.jobs_per_trainer or settings.jobs_per_trainer
-    trainers = Trainers(taken, environment, most_jobs=most_jobs)
-    try:
-        # The factory imports Keras while this process connects to the database.
-        trainers.prepare()
-        context = WorkerContext(
-            name=options.name,
-            host=socket.gethostname(),
-            settings=settings,
-            database=Database(settings.sql_url),
-            queues=options.queues,
-            trainers=trainers,
-            versions=_versions(),
-        )
-        supervisors = Supervisors(taken, context)
-        _take_name(supervisors, heartbeat, options.begun)
-        return _serve(supervisors, heartbeat)
+        return EXIT_SCHEMA
     finally:
-        trainers.close()
+        prepared.trainers.close()
+
+
+def _run(prepared: Prepared) -> int:
+    options, settings = prepared.options, prepared.settings
+    # Fails at once where the setting is missing.
+    broker.broker_url(settings)
+    context = WorkerContext(
+        name=options.name,
+        host=socket.gethostname(),
+        settings=settings,
+        database=Database(settings.sql_url),
+        queues=options.queues,
+        trainers=prepared.trainers,
+        versions=_versions(),
+    )
+    supervisors = Supervisors(list(prepared.slots), context)
+    _take_name(supervisors, prepared.heartbeat, options.begun)
+    return _serve(supervisors, prepared.heartbeat)
 
 
 def _take_name(supervisors: Supervisors, heartbeat: Heartbeat, begun: float) -> None:
@@ -210,10 +168,6 @@ def _end_if_stuck(context: WorkerContext, done: threading.Event) -> None:
     if not done.wait(context.settings.grace_s + DRAIN_EXTRA_S):
         log.error("the drain takes too long; ending at once")
         os._exit(EXIT_DRAIN_REQUESTED if context.drain_requested.is_set() else EXIT_STUCK)
-
-
-def _names(taken: list[Slot]) -> str:
-    return ", ".join(slot.name for slot in taken)
 
 
 def _versions() -> dict[str, str]:

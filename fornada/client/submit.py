@@ -159,9 +159,9 @@ class Submission:
         Raises:
             NeverScheduled: names all of them.
         """
-        from fornada.stack import local
+        from fornada.stack import stack_lock
 
-        if self._settings.embedded and not local.running(self._settings):
+        if self._settings.embedded and not stack_lock.running(self._settings):
             # No stack is up, so we do not know which workers the next stack will have.
             return
         wants: dict[tuple[str, str], list[str]] = defaultdict(list)

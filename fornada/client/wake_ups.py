@@ -48,9 +48,9 @@ class WakeUps:
         Returns:
             Why no wake-up was published; None if it was.
         """
-        from fornada.stack import local
+        from fornada.stack import stack_lock
 
-        if self._settings.embedded and not local.running(self._settings):
+        if self._settings.embedded and not stack_lock.running(self._settings):
             return NO_STACK
         if time.monotonic() < self._away_until:
             return self._away
@@ -68,9 +68,9 @@ class WakeUps:
 
     def problem(self) -> str | None:
         """Why Redis passes on no wake-ups now; None if it does, or if no stack is up here."""
-        from fornada.stack import local
+        from fornada.stack import stack_lock
 
-        if self._settings.embedded and not local.running(self._settings):
+        if self._settings.embedded and not stack_lock.running(self._settings):
             return None
         try:
             self._publisher.check()

@@ -15,7 +15,7 @@ from fornada.db.store import session
 from fornada.errors import BrokerUnreachable, FornadaError, StackError
 from fornada.patience import why
 from fornada.settings import Settings, unknown_variables
-from fornada.stack import broker, local
+from fornada.stack import broker, local, stack_lock
 
 # Free bytes on the disk of the artifacts. With less, a job may fail with DISK_FULL.
 ENOUGH_FREE_BYTES = 1 << 30
@@ -134,7 +134,7 @@ def _broker(settings: Settings) -> list[Check]:
     todo = "check that Redis runs, and that FORNADA_BROKER_URL is right"
     if settings.embedded:
         todo = "stop the stack that runs in this home, then: fornada up"
-        if not local.running(settings):
+        if not stack_lock.running(settings):
             return [Check("broker", False, "the embedded stack does not run", _how_to_start())]
     try:
         broker.check(broker.make_app(settings))

@@ -2,11 +2,13 @@
 
 One process at a time runs the stack of a home; it holds a lock. Its child processes end with it,
 even if it is killed, because the kernel then sends each child a signal.
+
+The libraries of the database and the broker are imported where they are used, so that the worker is
+started before them.
 """
 
 import ctypes
 import importlib.util
-import json
 import os
 import re
 import shutil
@@ -15,17 +17,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from fornada.db import migrations
-from fornada.db.store import session
-from fornada.errors import BrokerUnreachable, NoKeras, SettingsError, StackError, StackRunning
-from fornada.locks import try_lock
+from fornada.errors import BrokerUnreachable, NoKeras, SettingsError, StackError
 from fornada.settings import Settings
-from fornada.stack import broker
+from fornada.stack import stack_lock
 
 # The oldest version of Redis that kombu supports.
 OLDEST_REDIS = (6, 2)
@@ -35,9 +34,6 @@ REDIS_START_S = 20.0
 REDIS_STOP_S = 5.0
 # Seconds that a draining worker may take in addition to the `grace_s` of its trainers.
 DRAIN_EXTRA_S = 15.0
-# Seconds that a start waits for the lock. `running` holds it for a moment in other processes.
-LOCK_S = 0.5
-RETRY_S = 0.02
 # From <sys/prctl.h>: asks the kernel to send a signal to this process when its parent ends.
 PR_SET_PDEATHSIG = 1
 
@@ -51,6 +47,7 @@ class LocalStack:
         settings: must be embedded.
         queues: the queues that the worker serves.
         worker_options: further options for `fornada-worker`, such as `--slots 2`.
+        command: the command that starts the stack: `up` or `run`.
     Raises:
         SettingsError: a database or broker URL is set, so these settings name another stack.
 
@@ -65,6 +62,7 @@ class LocalStack:
         *,
         queues: Sequence[str] = ("default",),
         worker_options: Sequence[str] = (),
+        command: str = "up",
     ) -> None:
         if not settings.embedded:
             raise SettingsError(
@@ -78,12 +76,16 @@ class LocalStack:
         self.worker_name = f"{socket.gethostname()}-{os.getpid()}"
         self._queues = tuple(queues)
         self._worker_options = tuple(worker_options)
+        self._command = command
         self._lock: int | None = None
         self._redis: subprocess.Popen[bytes] | None = None
         self._worker: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start the stack. Returns when Redis answers; the worker may still be starting.
+
+        The worker comes first, because its import of Keras takes the longest. It connects to Redis
+        only after it has imported its own modules.
 
         Call it from the main thread: the child processes end when the thread that started them
         ends.
@@ -101,12 +103,13 @@ class LocalStack:
             raise
 
     def _start(self) -> None:
-        self._lock = _take_lock(self.settings)
+        program, server = worker_program(), find_redis()
+        self._lock = stack_lock.take(self.settings, self._command)
         try:
             self.logs.mkdir(parents=True, exist_ok=True)
+            self._worker = self._start_worker(program)
+            self._redis = self._start_redis(server)
             self._upgrade()
-            self._redis = self._start_redis()
-            self._worker = self._start_worker()
         except BaseException:
             self.kill()
             raise
@@ -168,18 +171,23 @@ class LocalStack:
             self._lock = None
 
     def _upgrade(self) -> None:
+        from fornada.db import migrations
+        from fornada.db.store import session
+
         database = session.Database(self.settings.sql_url)
         try:
             migrations.prepare(database, may_upgrade=True)
         finally:
             database.dispose()
 
-    def _start_redis(self) -> subprocess.Popen[bytes]:
+    def _start_redis(self, server: Path) -> subprocess.Popen[bytes]:
+        from fornada.stack import broker
+
         path = broker.socket_path(self.settings)
         # A Redis that was killed leaves its socket behind.
         path.unlink(missing_ok=True)
         config = _redis_config(self.settings, path)
-        process = self._spawn("redis", [str(find_redis()), "-"], stdin_text=config)
+        process = self._spawn("redis", [str(server), "-"], stdin_text=config)
         app = broker.make_app(self.settings)
         end = time.monotonic() + REDIS_START_S
         while process.poll() is None and time.monotonic() < end:
@@ -193,8 +201,7 @@ class LocalStack:
         said = _last_line(self.logs / "redis.log")
         raise StackError(f"the private Redis did not start. The last line of its log: {said}")
 
-    def _start_worker(self) -> subprocess.Popen[bytes]:
-        program = worker_program()
+    def _start_worker(self, program: Path) -> subprocess.Popen[bytes]:
         words = ["--name", self.worker_name, "--queues", ",".join(self._queues)]
         return self._spawn("worker", [str(program), *words, *self._worker_options])
 
@@ -225,18 +232,6 @@ class LocalStack:
         with suppress(BrokenPipeError), process.stdin as stdin:
             stdin.write(stdin_text.encode())
         return process
-
-
-def running(settings: Settings) -> bool:
-    """Whether a process runs the embedded stack of this home."""
-    file = _lock_file(settings)
-    if not file.exists():
-        return False
-    handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return not try_lock(handle, shared=True)
-    finally:
-        os.close(handle)
 
 
 def find_redis() -> Path:
@@ -282,6 +277,8 @@ def _version(server: str) -> tuple[int, ...]:
 
 
 def _redis_config(settings: Settings, path: Path) -> str:
+    from fornada.stack import broker
+
     # Redis saves nothing to disk: the database has all jobs, and upkeep publishes missing wake-ups.
     return "\n".join(
         [
@@ -296,37 +293,6 @@ def _redis_config(settings: Settings, path: Path) -> str:
             "",
         ]
     )
-
-
-def _lock_file(settings: Settings) -> Path:
-    return settings.home / "stack.lock"
-
-
-def _take_lock(settings: Settings) -> int:
-    settings.make_home()
-    handle = os.open(_lock_file(settings), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    end = time.monotonic() + LOCK_S
-    while not try_lock(handle):
-        if time.monotonic() < end:
-            time.sleep(RETRY_S)
-            continue
-        holder = _holder(handle)
-        os.close(handle)
-        raise StackRunning(
-            f"a stack already runs in {settings.home}{holder}. Use it: fornada submit SPEC. "
-            "For a second one, set another FORNADA_HOME."
-        )
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, json.dumps({"pid": os.getpid()}).encode(), 0)
-    return handle
-
-
-def _holder(handle: int) -> str:
-    """The process that holds the lock, for a message; empty if its id cannot be read."""
-    with suppress(ValueError, KeyError):
-        held: Mapping[str, Any] = json.loads(os.pread(handle, 1024, 0))
-        return f" (process {held['pid']})"
-    return ""
 
 
 def _dies_with(parent: int) -> Any:

@@ -4,13 +4,14 @@ import csv
 import hashlib
 import re
 import signal
+import subprocess
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from fornada.db.answers import JobAnswer, MetricsAnswer
-from tests.acceptance.installed import REPOSITORY, Fornada, end
+from tests.acceptance.installed import PATIENCE_S, REPOSITORY, Fornada, end
 from tests.acceptance.specs import ENDLESS, small
 from tests.answers import wrong
 
@@ -81,10 +82,29 @@ def test_run_trains_reports_records_and_leaves_nothing(fornada: Fornada, tmp_pat
     assert read.stderr.splitlines()[-1].startswith("-- job 1 succeeded after 2 of 2 epochs")
 
 
+def test_run_says_at_once_that_it_starts_a_stack(fornada: Fornada, tmp_path: Path) -> None:
+    spec = small(tmp_path, epochs=1)
+    running = fornada.start("run", spec)
+    assert running.stderr is not None
+    assert str(fornada.home) in running.stderr.readline()
+    # Said before the job exists, and so before the seconds in which the worker imports Keras.
+    assert "job 1" not in running.stderr.readline()
+    assert running.wait(PATIENCE_S) == 0
+    for option in ("-q", "--json"):
+        assert str(fornada.home) not in fornada("run", option, spec).stderr
+
+
+def test_bad_data_is_refused_and_nothing_is_left(fornada: Fornada, tmp_path: Path) -> None:
+    fornada("run", small(tmp_path, train="no-such-folder"), code=3)
+    assert fornada.processes() == {}
+    assert fornada("ls", "-q").stdout == ""
+    # Nobody holds the stack, so another one can start.
+    assert end(fornada.up(), signal.SIGTERM).code == 0
+
+
 def test_ctrl_c_stops_the_job_of_run_which_goes_on_later(fornada: Fornada, tmp_path: Path) -> None:
     running = fornada.start("run", small(tmp_path, epochs=ENDLESS))
-    assert running.stderr is not None
-    assert running.stderr.readline() == "job 1: small, in queue default\n"
+    _until_queued(running)
     fornada.wait_for_epoch(1, 1)
     ended = end(running, signal.SIGINT)
     assert ended.code == 130
@@ -108,8 +128,7 @@ def test_ctrl_c_stops_the_job_of_run_which_goes_on_later(fornada: Fornada, tmp_p
 
 def test_ctrl_c_before_the_first_epoch_stops_the_job_too(fornada: Fornada, tmp_path: Path) -> None:
     running = fornada.start("run", small(tmp_path, epochs=ENDLESS))
-    assert running.stderr is not None
-    assert running.stderr.readline() == "job 1: small, in queue default\n"
+    _until_queued(running)
     assert end(running, signal.SIGINT).code == 130
     assert fornada.processes() == {}
     assert fornada.show(1)["state"] == "cancelled"
@@ -119,3 +138,9 @@ def test_a_job_that_needs_a_gpu_never_starts_here(fornada: Fornada, tmp_path: Pa
     done = fornada("run", small(tmp_path, gpus="1"), code=14)
     assert "asks for a GPU" in done.stderr
     assert fornada.show(1)["state"] == "queued"
+
+
+def _until_queued(running: "subprocess.Popen[str]") -> None:
+    """Wait until `run` has queued its job."""
+    assert running.stderr is not None
+    assert "job 1: small, in queue default\n" in running.stderr

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from fornada.client import Progress
     from fornada.db.answers import DataAnswer, EpochAnswer, HistoryAnswer, JobAnswer, LiveAnswer
 
+# What a job waits for whose worker was killed.
+LOST_WAITS = "a worker, to resume"
 # How many of a job's latest events `show` prints at its end.
 LATEST = 12
 
@@ -285,7 +287,7 @@ def _failures(job: "JobAnswer") -> set[str]:
 
 def _alive_row(row: "LiveAnswer") -> list[object]:
     running = row["state"] == JobState.RUNNING
-    state = "cancelling" if running and row["cancel_requested"] else row["state"]
+    state = "cancelling" if running and row["cancel_requested"] else _state(row)
     return [
         row["id"],
         row["name"],
@@ -297,7 +299,7 @@ def _alive_row(row: "LiveAnswer") -> list[object]:
         _best_so_far(row),
         duration(row["elapsed_s"]) if running else None,
         duration(row["eta_s"]),
-        word(row["waits"]),
+        LOST_WAITS if row.get("lost") else word(row["waits"]),
         about_when(row["starts_in_s"]),
     ]
 
@@ -313,6 +315,8 @@ def now(row: "LiveAnswer") -> str:
     `epoch 7/100, best val_loss 0.1, 3:07 left`, or `SlotsBusy, starts in ~3:07`.
     """
     best = f"best {_best_so_far(row)}" if row["best"] else None
+    if row.get("lost"):
+        return f"waits for {LOST_WAITS}"
     if row["state"] == JobState.RUNNING:
         left = f"{duration(row['eta_s'])} left" if row["eta_s"] is not None else None
         parts = [f"epoch {row['epoch']}/{row['epochs']}", best, left]
@@ -320,6 +324,10 @@ def now(row: "LiveAnswer") -> str:
         about = about_when(row["starts_in_s"])
         parts = [word(row["waits"]), f"starts in {about}" if about else None]
     return ", ".join(part for part in parts if part) or EMPTY
+
+
+def _state(row: "LiveAnswer | HistoryAnswer") -> str:
+    return "lost" if row.get("lost") else row["state"]
 
 
 def _asked(
@@ -366,7 +374,7 @@ def _past_row(row: "HistoryAnswer", best: str | None, longest: int | None) -> li
     return [
         row["id"],
         row["name"],
-        row["state"],
+        _state(row),
         row["epochs_run"],
         best,
         duration(row["duration_s"]),

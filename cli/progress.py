@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from fornada.db.answers import BestAnswer, EpochAnswer, JobAnswer, ResumedAnswer
 
 
+# The state of a running job whose worker was killed.
+LOST = "lost, resumes when a worker starts"
+
+
 class Show(Protocol):
     """A callable that shows a job as it was seen at one moment."""
 
@@ -85,6 +89,8 @@ class Began:
 def standing(progress: "Progress") -> str:
     """The job's state, with the reason if it waits and its current step if it runs."""
     job = progress.job
+    if job.get("lost"):
+        return LOST
     if progress.waits:
         return f"{job['state']}: {sentence(progress.waits, progress.starts_in_s)}"
     if job["state"] == JobState.RUNNING and (step := _step(job)):

@@ -92,6 +92,7 @@ this machine does not see the folder of artifacts.
 | `id`, `uid` | the number that people type; a name that is unique across all databases |
 | `name`, `tags`, `queue`, `priority`, `user`, `seed` | as submitted |
 | `state` | `held`, `queued`, `running`, `succeeded`, `failed` or `cancelled` |
+| `lost` | true for a running job whose worker of the embedded stack was killed; also in `ps` |
 | `submitted_at`, `started_at`, `finished_at` | null until it happens |
 | `attempts` | number of attempts so far |
 | `key`, `after`, `not_before`, `continues` | as submitted: `after` and `continues` are ids |

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fornada.cli.formatting import brief, duration, number, since
 from fornada.cli.output import Output
-from fornada.cli.progress import began_at, epochs_wanted
+from fornada.cli.progress import LOST, began_at, epochs_wanted
 
 if TYPE_CHECKING:
     from fornada.db.answers import BestAnswer, ExecutionAnswer, JobAnswer, TestAnswer
@@ -21,7 +21,7 @@ def report(job: "JobAnswer", output: Output) -> None:
     tested = test["metrics"] if test else {}
     output.facts(
         {
-            "state": job["state"],
+            "state": LOST if job.get("lost") else job["state"],
             "epochs": _epochs(job),
             "time": _time(job),
             "best epoch": best and best["epoch"],

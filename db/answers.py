@@ -154,6 +154,9 @@ class JobHeadAnswer(TypedDict):
     started_at: str | None
     # Attempts so far.
     attempts: int
+    # Whether the job runs on a worker of the embedded stack that was killed: it continues when the
+    # next worker starts. The client adds it.
+    lost: NotRequired[bool]
 
 
 @final

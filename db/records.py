@@ -54,6 +54,15 @@ class Fence:
 
 
 @dataclass(frozen=True)
+class WorkerProcess:
+    """The Celery process of a worker. No two processes of one name have the same host and id."""
+
+    name: str
+    host: str
+    pid: int
+
+
+@dataclass(frozen=True)
 class Claim:
     """A job that a worker has just claimed and must now run, as attempt number `attempt`."""
 

@@ -1,16 +1,17 @@
-"""Ends attempts that lost their worker: the lease ran out, or the worker was started again."""
+"""Ends attempts that lost their worker: the lease ran out, or the worker is known to have ended."""
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select
 
 from fornada.db.clock import later, now
+from fornada.db.queue import workers
 from fornada.db.queue.fences import RUNNING
 from fornada.db.queue.logs import last_lines
 from fornada.db.queue.moves import UPKEEP
 from fornada.db.queue.verdicts import PAUSE_S, end
-from fornada.db.records import Failure, Fence, Verdict
+from fornada.db.records import Failure, Fence, Verdict, WorkerProcess
 from fornada.db.states import QUOTE, AttemptOutcome, FailureCode
 from fornada.db.store.session import Database
-from fornada.db.store.tables import Attempt, Job, UpkeepTurn
+from fornada.db.store.tables import Attempt, Job, UpkeepTurn, Worker
 
 
 def expire_leases(database: Database, *, pause_s: float = PAUSE_S) -> list[int]:
@@ -42,6 +43,26 @@ def abandon(database: Database, *, worker: str, host: str, pause_s: float = PAUS
     own = and_(Job.c.state == RUNNING, Job.c.worker == worker, _last_attempt_on(host))
     message = "worker {} was started again"
     return _lose(database, own, message, actor=worker, pause_s=pause_s)
+
+
+def bury(database: Database, ended: WorkerProcess, *, pause_s: float = PAUSE_S) -> list[int]:
+    """End the attempts of a worker that was killed, and record that the worker has ended.
+
+    Nothing changes if another process has the worker's name by now.
+
+    Args:
+        database: where the jobs are.
+        ended: the worker's last process, which is known to have ended.
+        pause_s: seconds of pause before the second attempt; see `finish`.
+    Returns:
+        Ids of the jobs whose attempt was lost.
+    """
+    is_recorded = select(Worker.c.name).where(workers.is_process(ended)).exists()
+    own = and_(Job.c.state == RUNNING, Job.c.worker == ended.name, _last_attempt_on(ended.host))
+    message = "worker {} was killed"
+    jobs = _lose(database, and_(own, is_recorded), message, actor=UPKEEP, pause_s=pause_s)
+    workers.gone(database, ended.name, process=ended)
+    return jobs
 
 
 def expired() -> ColumnElement[bool]:

@@ -1,6 +1,6 @@
 """Queues: people can pause a queue, and limit how many of its jobs run at once."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from fornada.db.answers import QueueAnswer
 from fornada.db.clock import now
 from fornada.db.queue.fences import RUNNING, queued
 from fornada.db.queue.workers import heard_of
+from fornada.db.records import WorkerProcess
 from fornada.db.states import LIVE_STATES, JobState
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Job, Queue
@@ -101,19 +102,22 @@ def running_in(connection: Connection, names: Sequence[str]) -> dict[str, int]:
     return dict(connection.execute(counted.group_by(Job.c.queue)).all())
 
 
-def ls(database: Database, within_s: float) -> list[QueueAnswer]:
+def ls(
+    database: Database, within_s: float, dead: Collection[WorkerProcess] = ()
+) -> list[QueueAnswer]:
     """Every queue that has a row, live jobs, or a worker that serves it.
 
     Args:
         database: where to look.
         within_s: workers count as alive if they were seen within this many seconds.
+        dead: workers that are known to have ended.
     Returns:
         One document for each queue, sorted by name.
     """
     with database.read() as connection:
         rules = {rule.name: rule for rule in connection.execute(select(Queue))}
         counts = _counts(connection)
-        workers = heard_of(connection, within_s)
+        workers = heard_of(connection, within_s, dead)
     serving = [name for worker in workers for name in worker.queues]
     names = {*rules, *serving, *(queue for queue, _ in counts)}
     return [

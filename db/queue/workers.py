@@ -1,15 +1,27 @@
 """Workers: what they report about themselves, which are alive, and requests to drain them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    case,
+    false,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from fornada.db.answers import SlotAnswer, WorkerAnswer
 from fornada.db.clock import later, now
 from fornada.db.queue.fences import RUNNING
+from fornada.db.records import WorkerProcess
 from fornada.db.states import WorkerState
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Job, Worker
@@ -113,23 +125,51 @@ def request_drain(
         return names
 
 
-def gone(database: Database, name: str) -> None:
-    """Record that a worker has ended. Its row stays in the table."""
+def gone(database: Database, name: str, *, process: WorkerProcess | None = None) -> None:
+    """Record that a worker has ended. Its row stays in the table.
+
+    Args:
+        database: where the worker is recorded.
+        name: its name.
+        process: record it only if the worker's row is still that of this process.
+    """
+    which = Worker.c.name == name if process is None else is_process(process)
     with database.begin() as connection:
-        connection.execute(
-            update(Worker).where(Worker.c.name == name).values(state=WorkerState.GONE)
-        )
+        connection.execute(update(Worker).where(which).values(state=WorkerState.GONE))
 
 
-def alive(database: Database, within_s: float) -> list[WorkerAnswer]:
+def is_process(process: WorkerProcess) -> ColumnElement[bool]:
+    """Whether a worker's row is that of this process."""
+    return and_(
+        Worker.c.name == process.name,
+        Worker.c.host == process.host,
+        Worker.c.pid == process.pid,
+    )
+
+
+def lost_jobs(database: Database, dead: Collection[WorkerProcess]) -> set[int]:
+    """Ids of the running jobs whose worker is one of the dead ones."""
+    names = select(Worker.c.name).where(or_(false(), *map(is_process, dead)))
+    running = select(Job.c.id).where(Job.c.state == RUNNING, Job.c.worker.in_(names))
+    with database.read() as connection:
+        return set(connection.scalars(running))
+
+
+def alive(
+    database: Database, within_s: float, dead: Collection[WorkerProcess] = ()
+) -> list[WorkerAnswer]:
     """The workers that were seen within so many seconds, sorted by name.
 
+    Args:
+        database: where the workers are recorded.
+        within_s: how many seconds.
+        dead: workers that are known to have ended, although their rows do not say so yet.
     Returns:
         One document for each worker. Its `state` is `starting`, `draining`, `idle`, or `busy` when
         no slot is free.
     """
     with database.read() as connection:
-        workers = heard_of(connection, within_s)
+        workers = heard_of(connection, within_s, dead)
         running = _running(connection)
     jobs: dict[str | None, list[int]] = defaultdict(list)
     for job in running:
@@ -182,10 +222,13 @@ def has_gpu(slot: SlotAnswer) -> bool:
     return str(slot["name"]).startswith("gpu")
 
 
-def heard_of(connection: Connection, within_s: float) -> Sequence[Row[Any]]:
-    """Rows of the workers that were seen within so many seconds, sorted by name."""
+def heard_of(
+    connection: Connection, within_s: float, dead: Collection[WorkerProcess] = ()
+) -> Sequence[Row[Any]]:
+    """Rows of the workers that were seen within so many seconds, sorted by name, without `dead`."""
     wanted = select(Worker).where(*_alive(within_s))
-    return connection.execute(wanted.order_by(Worker.c.name)).all()
+    rows = connection.execute(wanted.order_by(Worker.c.name)).all()
+    return [row for row in rows if WorkerProcess(row.name, row.host, row.pid) not in dead]
 
 
 def _alive(within_s: float) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

@@ -1,6 +1,6 @@
 """Jobs that run or wait now, why they wait, and when they will start."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from fornada.db.reads.documents import best_of, tags_of
 from fornada.db.reads.estimates import MOST_JOBS, Starts, durations
 from fornada.db.reads.waits import Waits, circumstances
 from fornada.db.reasons import Reason
+from fornada.db.records import WorkerProcess
 from fornada.db.states import JobState
 from fornada.db.store.run_time import run_s
 from fornada.db.store.session import Database
@@ -34,20 +35,25 @@ _COLUMNS = (
 
 
 def alive(
-    database: Database, *, within_s: float = WORKER_IS_GONE_S, limit: int = MOST
+    database: Database,
+    *,
+    within_s: float = WORKER_IS_GONE_S,
+    limit: int = MOST,
+    dead: Collection[WorkerProcess] = (),
 ) -> list[LiveAnswer]:
     """Running jobs, then queued jobs in the order in which they are claimed, then held jobs.
 
     Args:
         within_s: seconds since its last heartbeat within which a worker counts as alive.
         limit: most rows.
+        dead: workers that are known to have ended.
     Returns:
         One document for each job. `waits` is None for a job that runs or is about to start.
     """
     with database.read() as connection:
         jobs = _jobs(connection, limit)
         tags = tags_of(connection, [job.id for job in jobs])
-        seen = _see(connection, jobs, within_s)
+        seen = _see(connection, jobs, within_s, dead)
     return [
         {
             "id": job.id,
@@ -77,7 +83,13 @@ def alive(
     ]
 
 
-def waits(database: Database, job_id: int, *, within_s: float = WORKER_IS_GONE_S) -> WaitsAnswer:
+def waits(
+    database: Database,
+    job_id: int,
+    *,
+    within_s: float = WORKER_IS_GONE_S,
+    dead: Collection[WorkerProcess] = (),
+) -> WaitsAnswer:
     """Why one job waits, and when it will start.
 
     Raises:
@@ -91,10 +103,10 @@ def waits(database: Database, job_id: int, *, within_s: float = WORKER_IS_GONE_S
             return {"waits": None, "starts_in_s": None}
         jobs = _jobs(connection, MOST)
         if any(other.id == job_id for other in jobs):
-            seen = _see(connection, jobs, within_s)
+            seen = _see(connection, jobs, within_s, dead)
             return {"waits": seen.waits[job_id], "starts_in_s": seen.starts.get(job_id)}
         # More than MOST jobs are before it.
-        known = circumstances(connection, heard_of(connection, within_s), [*jobs, job])
+        known = circumstances(connection, heard_of(connection, within_s, dead), [*jobs, job])
         ahead = connection.scalar(_ahead_of(job))
     why = Waits(known, jobs)
     for other in jobs:
@@ -112,8 +124,13 @@ class _Seen:
     left: dict[int, float]
 
 
-def _see(connection: Connection, jobs: Sequence[Row[Any]], within_s: float) -> _Seen:
-    known = circumstances(connection, heard_of(connection, within_s), jobs)
+def _see(
+    connection: Connection,
+    jobs: Sequence[Row[Any]],
+    within_s: float,
+    dead: Collection[WorkerProcess],
+) -> _Seen:
+    known = circumstances(connection, heard_of(connection, within_s, dead), jobs)
     left = _left(connection, [job for job in jobs if job.state is JobState.RUNNING])
     why = Waits(known, jobs)
     waits = {job.id: why.of(job) for job in jobs}

@@ -479,7 +479,7 @@ class Client:
 
     def queues(self) -> list[QueueAnswer]:
         """Every queue that has jobs, workers, a pause or a limit: the rows of `queue ls --json`."""
-        return queues.ls(self._connection.database, self.settings.alive_s)
+        return queues.ls(self._connection.database, self.settings.alive_s, self._connection.dead)
 
     def pause_queue(self, name: str) -> None:
         """Start no more jobs from a queue; running jobs continue.
@@ -564,7 +564,9 @@ class Client:
 
     def alive(self) -> list[LiveAnswer]:
         """The jobs that wait or run, and why each one waits."""
-        rows = live.alive(self._connection.database, within_s=self.settings.alive_s)
+        rows = live.alive(
+            self._connection.database, within_s=self.settings.alive_s, dead=self._connection.dead
+        )
         self._connection.mark(rows)
         return rows
 
@@ -602,6 +604,10 @@ class Client:
     def workers(self) -> list[WorkerAnswer]:
         """The living workers: those that reported within the last three rounds of upkeep.
 
+        Workers of the embedded stack that were killed are left out at once.
+
         `state` is `starting`, `draining`, `busy` (no slot is free) or `idle`.
         """
-        return workers.alive(self._connection.database, self.settings.alive_s)
+        return workers.alive(
+            self._connection.database, self.settings.alive_s, self._connection.dead
+        )

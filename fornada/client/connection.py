@@ -1,7 +1,7 @@
 """The settings, database connection and wake-ups that all parts of the client share."""
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import cached_property
 
 from fornada import artifacts
@@ -10,9 +10,12 @@ from fornada.client.submission import user
 from fornada.client.wake_ups import WakeUps
 from fornada.db import migrations
 from fornada.db.answers import JobAnswer
+from fornada.db.queue import workers
 from fornada.db.reads import documents
+from fornada.db.records import WorkerProcess
 from fornada.db.store.session import Database
 from fornada.settings import Settings
+from fornada.stack import dead_workers
 
 
 class Connection:
@@ -40,6 +43,14 @@ class Connection:
         """Who makes a change, as it is recorded in events: user@host."""
         return f"{user()}@{socket.gethostname()}"
 
+    @property
+    def dead(self) -> frozenset[WorkerProcess]:
+        """The workers that this host knows to have been killed.
+
+        Only those of an embedded stack: where workers of other hosts live, upkeep takes over.
+        """
+        return dead_workers.found(self.settings.home) if self.settings.embedded else frozenset()
+
     def document(self, job_id: int) -> JobAnswer:
         """The document of `fornada show --json`.
 
@@ -53,9 +64,15 @@ class Connection:
         self.mark([document])
         return document
 
-    def mark(self, jobs: Iterable[Recorded]) -> None:
-        """Add `exists` to each file that these documents name."""
+    def mark(self, jobs: Sequence[Recorded]) -> None:
+        """Add `exists` to each file that these documents name, and `lost` to each document."""
         Presence(self.settings, self.database).mark(jobs)
+        dead = self.dead
+        lost = workers.lost_jobs(self.database, dead) if dead else set()
+        for job in jobs:
+            job["lost"] = job["id"] in lost
+            if job["lost"] and "eta_s" in job:
+                job["eta_s"] = None
 
     def close(self) -> None:
         """Close the connections to the database and to Redis."""

@@ -88,7 +88,9 @@ def _look(connection: Connection, job_id: int, shown: "_Shown") -> Progress:
         epochs = history.epochs(database, job_id, shown.after)
     waits: WaitsAnswer = {"waits": None, "starts_in_s": None}
     if job["state"] in WAITING:
-        waits = live.waits(database, job_id, within_s=connection.settings.alive_s)
+        waits = live.waits(
+            database, job_id, within_s=connection.settings.alive_s, dead=connection.dead
+        )
     return Progress(job, epochs, waits["waits"], ended, waits["starts_in_s"])
 
 

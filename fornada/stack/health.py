@@ -15,7 +15,7 @@ from fornada.db.store import session
 from fornada.errors import BrokerUnreachable, FornadaError, StackError
 from fornada.patience import why
 from fornada.settings import Settings, unknown_variables
-from fornada.stack import broker, local, stack_lock
+from fornada.stack import broker, dead_workers, local, stack_lock
 
 # Free bytes on the disk of the artifacts. With less, a job may fail with DISK_FULL.
 ENOUGH_FREE_BYTES = 1 << 30
@@ -97,7 +97,8 @@ def _database(settings: Settings) -> list[Check]:
 
 
 def _workers(settings: Settings, database: session.Database) -> list[Check]:
-    known = workers.alive(database, settings.alive_s)
+    dead = dead_workers.found(settings.home) if settings.embedded else ()
+    known = workers.alive(database, settings.alive_s, dead)
     rows = [row for row in known if row["state"] != WorkerState.DRAINING]
     names = ", ".join(f"{row['name']} ({row['state']})" for row in known)
     if not rows:

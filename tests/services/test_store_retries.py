@@ -10,7 +10,7 @@ from fornada.db.answers import EventAnswer, JobAnswer
 from fornada.db.errors import Fenced
 from fornada.db.queue import attempts, claims, expiry, logs, steering, upkeep, verdicts, workers
 from fornada.db.reads import documents, history
-from fornada.db.records import Claim, Failure, LogChunkRow, Verdict
+from fornada.db.records import Claim, Failure, LogChunkRow, Verdict, WorkerProcess
 from fornada.db.states import AttemptOutcome, FailureCode, JobState
 from fornada.db.store.session import Database
 from tests.services import store
@@ -178,6 +178,33 @@ def test_the_attempts_of_a_worker_that_starts_again_are_lost(database: Database)
     last = history.events(database, mine.job_id)[-1]
     assert (last["kind"], last["actor"]) == ("requeued", "w1")
     assert "worker w1 on w1" in last["detail"]["message"]
+    with pytest.raises(Fenced):
+        attempts.renew(database, mine, store.LEASE_S)
+
+
+def test_the_attempts_of_a_killed_worker_are_lost_unless_its_name_is_taken(
+    database: Database,
+) -> None:
+    facts = store.worker(host="w1")
+    workers.register(database, facts)
+    mine = store.running(database, priority=1)
+    others = store.add(database)
+    claimed(database, worker="w2")
+    dead = WorkerProcess("w1", facts.host, facts.pid)
+    for other in (replace(dead, pid=facts.pid + 1), replace(dead, host="other")):
+        assert expiry.bury(database, other) == []
+        assert workers.lost_jobs(database, [other]) == set()
+    assert [row["name"] for row in workers.alive(database, store.LONG_S)] == ["w1"]
+    # Before anything is written, readers know it.
+    assert workers.lost_jobs(database, [dead]) == {mine.job_id}
+    assert workers.alive(database, store.LONG_S, [dead]) == []
+
+    assert expiry.bury(database, dead, pause_s=0.0) == [mine.job_id]
+    assert expiry.bury(database, dead) == []
+    assert workers.alive(database, store.LONG_S) == []
+    assert history.state(database, others) is JobState.RUNNING
+    assert documents.job(database, mine.job_id)["executions"][0]["outcome"] == "lost"
+    assert claimed(database, worker="w3").job_id == mine.job_id
     with pytest.raises(Fenced):
         attempts.renew(database, mine, store.LEASE_S)
 

@@ -1,6 +1,7 @@
 """When a worker's parent calls its Celery process hung, and when it does not."""
 
 import os
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fornada.db.records import WorkerProcess
+from fornada.stack import dead_workers
 from fornada.worker.host import heartbeat_file
 from fornada.worker.host.hangs import LOOP_S, ROUND_S, SILENT_S, STARTING_S, HangDetector, check
 from fornada.worker.host.heartbeat import Heartbeat
@@ -100,11 +103,26 @@ def test_a_name_belongs_to_one_living_worker_of_a_home(tmp_path: Path) -> None:
     os.close(held)
     again = heartbeat_file.take(tmp_path, "w")
     assert [name for name, _ in heartbeat_file.living(tmp_path)] == ["other", "w"]
-    # What was killed leaves its file, until another worker comes.
     os.close(other)
     os.close(again)
-    os.close(heartbeat_file.take(tmp_path, "w"))
+
+
+def test_a_killed_worker_leaves_its_file_until_its_end_is_recorded(tmp_path: Path) -> None:
+    living, killed, young = [heartbeat_file.take(tmp_path, name) for name in ("w", "x", "y")]
+    for descriptor in (living, killed):
+        heartbeat_file.write(descriptor, WELL)
+    assert dead_workers.found(tmp_path) == set()
+    os.close(killed)
+    # Killed before its first heartbeat: it had no job.
+    os.close(young)
+    dead = WorkerProcess("x", socket.gethostname(), WELL.pid)
+    assert dead_workers.found(tmp_path) == {dead}
+    # A caller that fails between the two leaves the file for the next one.
+    assert next(iter(dead_workers.removed(tmp_path))) == dead
+    assert dead_workers.found(tmp_path) == {dead}
+    assert list(dead_workers.removed(tmp_path)) == [dead]
     assert [file.name for file in heartbeat_file.folder(tmp_path).iterdir()] == ["w"]
+    os.close(living)
 
 
 @pytest.fixture

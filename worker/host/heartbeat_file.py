@@ -8,12 +8,12 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from fornada.locks import try_lock
+from fornada.stack import dead_workers
 
 # The file is overwritten in place at one size, so that a full disk stops no heartbeat. A reader
 # that reads during a write finds no valid JSON.
@@ -65,7 +65,7 @@ class Beat:
 
 def folder(home: Path) -> Path:
     """Folder of the heartbeat files of a home's workers."""
-    return home / "workers"
+    return dead_workers.folder(home)
 
 
 def take(home: Path, name: str) -> int:
@@ -85,7 +85,6 @@ def take(home: Path, name: str) -> int:
                 f"a worker named {name} already runs in {home}; give this one another --name"
             )
         time.sleep(RETRY_S)
-    _sweep(home, name)
     return descriptor
 
 
@@ -103,7 +102,7 @@ def living(home: Path) -> Iterator[tuple[str, Beat | None]]:
             # Its worker has just ended.
             continue
         try:
-            held = not try_lock(descriptor)
+            held = not try_lock(descriptor, shared=True)
             beat = read(descriptor)
         finally:
             os.close(descriptor)
@@ -128,23 +127,9 @@ def read(descriptor: int) -> Beat | None:
 
 def _lock(file: Path) -> int | None:
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    # `_sweep` of another worker may have removed the file between `open` and the lock. Such a
-    # file has no links, and its lock reserves nothing.
+    # `dead_workers.removed` of another worker may have removed the file between `open` and the
+    # lock. Such a file has no links, and its lock reserves nothing.
     if try_lock(descriptor) and os.fstat(descriptor).st_nlink:
         return descriptor
     os.close(descriptor)
     return None
-
-
-def _sweep(home: Path, own: str) -> None:
-    """Remove the files that killed workers left behind."""
-    for file in folder(home).glob("*"):
-        if file.name == own:
-            continue
-        with suppress(FileNotFoundError):
-            descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                if try_lock(descriptor):
-                    file.unlink()
-            finally:
-                os.close(descriptor)

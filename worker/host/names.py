@@ -11,6 +11,7 @@ from fornada.db.queue.workers import WorkerFacts
 from fornada.db.states import WorkerState
 from fornada.db.store.session import Database
 from fornada.settings import Settings
+from fornada.stack import dead_workers
 from fornada.worker.host.heartbeat_file import Beat, NameHeld
 
 log = logging.getLogger("fornada.worker")
@@ -56,6 +57,19 @@ def take_name(
     pause_s = settings.retry_pause_s
     for job_id in expiry.abandon(database, worker=name, host=host, pause_s=pause_s):
         log.warning("job %d: its attempt ended with the process before this one", job_id)
+    _bury(database, settings)
+
+
+def _bury(database: Database, settings: Settings) -> None:
+    """End the attempts of the workers of this home that were killed, without a pause.
+
+    Their leases would last for up to a minute more. The start of this worker is pause enough, and
+    each attempt counts as one of the job's tries. A trainer of such a worker may still be in its
+    last moment: it knows no database, and writes only into the folder of its own attempt.
+    """
+    for ended in dead_workers.removed(settings.home):
+        for job_id in expiry.bury(database, ended, pause_s=0.0):
+            log.warning("job %d: its worker %s was killed", job_id, ended.name)
 
 
 def _refuse_namesake(

@@ -146,12 +146,23 @@ def answer(documents: Sequence["JobAnswer"], output: Output) -> None:
 
 @contextmanager
 def ended_by_sigterm() -> Iterator[None]:
-    """Make SIGTERM and a closed terminal (SIGHUP) end a command as cleanly as Ctrl-C does."""
+    """Make SIGTERM and a closed terminal (SIGHUP) end a command as cleanly as Ctrl-C does.
+
+    They interrupt a command only once, and not after Ctrl-C: a terminal that closes sends SIGHUP
+    twice, and `fornada down` may ask a stack that is already stopping. Only Ctrl-C again means that
+    a person will not wait. A signal that is ignored, such as SIGHUP under nohup, stays ignored.
+    """
+    interrupted = False
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        nonlocal interrupted
+        if number == signal.SIGINT or not interrupted:
+            interrupted = True
+            raise KeyboardInterrupt
 
-    before = {kind: signal.signal(kind, interrupt) for kind in (signal.SIGTERM, signal.SIGHUP)}
+    kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    heard = [kind for kind in kinds if signal.getsignal(kind) is not signal.SIG_IGN]
+    before = {kind: signal.signal(kind, interrupt) for kind in heard}
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The up command: runs the embedded stack in the foreground."""
+"""The commands up and down: start and stop the embedded stack."""
 
 import os
 import shlex
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.follow import ended_by_sigterm
-from fornada.cli.options import output_options, queues_option, slots_option
+from fornada.cli.options import output_options, queues_option, seconds, slots_option
 from fornada.cli.output import Output
 
 if TYPE_CHECKING:
     from fornada.client import Client
+    from fornada.db.answers import WorkerAnswer
     from fornada.stack.local import LocalStack
 
 # Seconds between two checks that all parts of the stack run.
@@ -23,16 +25,22 @@ LOOK_S = 0.5
 @click.command()
 @slots_option
 @queues_option
+@click.option(
+    "--detach",
+    is_flag=True,
+    help="Return when the worker has started; the stack runs on without the terminal.",
+)
 @output_options(json=False, quiet="Print nothing.")
-def up(slots: str | None, queues: Sequence[str], output: Output) -> None:
+def up(slots: str | None, queues: Sequence[str], detach: bool, output: Output) -> None:
     """Start the embedded stack: a private Redis, SQLite and one worker.
 
-    Runs until Ctrl-C, SIGTERM or `fornada worker drain`. Running jobs are then saved and queued
-    again.
+    Runs until Ctrl-C, SIGTERM, `fornada down` or `fornada worker drain`. Running jobs are then
+    saved and queued again. docs/service.md shows how to run it as a service.
 
     \b
-    Example:
+    Examples:
       fornada up --slots 2
+      fornada up --detach
     """
     from fornada.client import Client
     from fornada.stack.local import LocalStack
@@ -40,6 +48,10 @@ def up(slots: str | None, queues: Sequence[str], output: Output) -> None:
     with Client() as client, ended_by_sigterm():
         options = ["--slots", slots] if slots else []
         stack = LocalStack(client.settings, queues=queues, worker_options=options)
+        if detach:
+            _detach(client, [*options, "--queues", ",".join(queues)], output)
+            return
+        _say_that_it_starts(client, output)
         try:
             with stack:
                 _watch(client, stack, output)
@@ -47,6 +59,71 @@ def up(slots: str | None, queues: Sequence[str], output: Output) -> None:
             # Ctrl-C came while the stack was starting. The `with` block has stopped it.
             pass
     output.note("Fornada is down.")
+
+
+@click.command()
+@click.option(
+    "--timeout", type=seconds, metavar="TIME", help="Wait no longer; the stack still stops."
+)
+@output_options(json=False, quiet="Print nothing.")
+def down(timeout: float | None, output: Output) -> None:
+    """Stop the embedded stack of this home, wherever it was started, and wait for its end.
+
+    Running jobs are saved and queued again: the next `fornada up` continues them. This takes at
+    most `FORNADA_GRACE_S` and a few seconds. For a server: `fornada worker drain`.
+
+    \b
+    Examples:
+      fornada down
+      fornada down --timeout 30s
+    """
+    from fornada.errors import SettingsError
+    from fornada.settings import Settings
+    from fornada.stack.stopping import running_stack
+
+    settings = Settings()
+    if not settings.embedded:
+        raise SettingsError(
+            "fornada down stops an embedded stack, but FORNADA_DATABASE_URL or FORNADA_BROKER_URL "
+            "names a server. Stop its workers: fornada worker drain NAME"
+        )
+    with running_stack(settings) as stack:
+        if stack is None:
+            raise ExitWith(ExitCode.WRONG_STATE, f"no stack is up in {settings.home}")
+        if stack.holder.command == "run":
+            raise ExitWith(
+                ExitCode.WRONG_STATE,
+                f"the stack in {settings.home} belongs to a fornada run (process "
+                f"{stack.holder.pid}), which stops it when its job has ended. "
+                "Press Ctrl-C there, or cancel its job: fornada cancel JOB",
+            )
+        stack.ask_to_stop()
+        output.note(
+            f"Stopping the stack in {settings.home} (process {stack.holder.pid}); "
+            "running jobs are saved and queued again."
+        )
+        if not stack.ended_within(timeout):
+            raise ExitWith(ExitCode.WAIT_TIMED_OUT, f"not down after {timeout:g} s; it still stops")
+    output.note("Fornada is down.")
+
+
+def _detach(client: "Client", options: Sequence[str], output: Output) -> None:
+    from fornada.cli import detached
+
+    home = client.settings.home
+    _say_that_it_starts(client, output)
+    pid, worker = detached.start(client, options)
+    output.note(f"Fornada is up in {home} (process {pid}), slots: {_slots(worker)}.")
+    output.note(f"  Stop it: {_home(client)}fornada down")
+    output.note(f"  Logs: {home / 'logs'}")
+
+
+def _say_that_it_starts(client: "Client", output: Output) -> None:
+    from fornada.stack import stack_lock
+
+    client.settings.make_home()
+    if not stack_lock.running(client.settings):
+        output.note(f"Starting the embedded stack in {client.settings.home}.")
 
 
 def _watch(client: "Client", stack: "LocalStack", output: Output) -> None:
@@ -68,9 +145,17 @@ def _explain(client: "Client", stack: "LocalStack", output: Output) -> bool:
     if not ours:
         return False
     home = client.settings.home
-    prefix = f"FORNADA_HOME={shlex.quote(str(home))} " if os.environ.get("FORNADA_HOME") else ""
-    slots = ", ".join(slot["name"] for slot in ours[0]["slots"])
-    output.note(f"Fornada is up in {home}, slots: {slots}. Ctrl-C stops it.")
-    output.note(f"  In another terminal: {prefix}fornada submit SPEC")
+    output.note(f"Fornada is up in {home}, slots: {_slots(ours[0])}. Ctrl-C stops it.")
+    output.note(f"  In another terminal: {_home(client)}fornada submit SPEC")
     output.note(f"  Logs: {home / 'logs'}")
     return True
+
+
+def _home(client: "Client") -> str:
+    """What to write before a command so that it uses this home too."""
+    given = os.environ.get("FORNADA_HOME")
+    return f"FORNADA_HOME={shlex.quote(str(client.settings.home))} " if given else ""
+
+
+def _slots(worker: "WorkerAnswer") -> str:
+    return ", ".join(slot["name"] for slot in worker["slots"])

@@ -74,6 +74,7 @@ class TemporaryStack:
         elif self._settings.embedded and not stack_lock.running(self._settings):
             # No stack is up: at the start, or because the command whose stack we used has ended.
             stack = local.LocalStack(self._settings, queues=self._queues, command="run")
+            self._settings.make_home()
             if not self._output.json:
                 home = self._settings.home
                 self._output.note(f"starting the embedded stack in {home}: Redis, SQLite, a worker")

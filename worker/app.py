@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -113,7 +114,16 @@ def _serve(supervisors: Supervisors, heartbeat: Heartbeat) -> int:
         heartbeat.draining()
         context.draining.set()
 
-    app.steps["worker"].add(consumer.around_pool(upkeep.start, drain))
+    hangup = signal.getsignal(signal.SIGHUP)
+
+    def begin() -> None:
+        # Celery has set its handlers. At SIGHUP it would start its command again, without ours;
+        # here SIGHUP drains, as SIGTERM does, and stays ignored if it was ignored.
+        drains = hangup is not signal.SIG_IGN
+        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM) if drains else hangup)
+        upkeep.start()
+
+    app.steps["worker"].add(consumer.around_pool(begin, drain))
     app.steps["consumer"].add(
         consumer.intake(supervisors.has_room, supervisors.when_freed, heartbeat)
     )

@@ -71,9 +71,7 @@ class LocalStack:
             )
         self.settings = settings
         self.logs = settings.home / "logs"
-        # The name contains our process id. So the stack can tell its own worker from that of an
-        # earlier stack that was killed a moment ago.
-        self.worker_name = f"{socket.gethostname()}-{os.getpid()}"
+        self.worker_name = worker_name(os.getpid())
         self._queues = tuple(queues)
         self._worker_options = tuple(worker_options)
         self._command = command
@@ -232,6 +230,15 @@ class LocalStack:
         with suppress(BrokenPipeError), process.stdin as stdin:
             stdin.write(stdin_text.encode())
         return process
+
+
+def worker_name(pid: int) -> str:
+    """The name of the worker of the stack that this process runs.
+
+    It contains the process id, so that nobody takes the worker of an earlier stack, which was
+    killed a moment ago, for this one.
+    """
+    return f"{socket.gethostname()}-{pid}"
 
 
 def find_redis() -> Path:

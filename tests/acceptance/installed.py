@@ -142,9 +142,12 @@ class Fornada:
         """Start the embedded stack, and wait until a worker is there."""
         stack = self.start("up", *words)
         assert stack.stderr is not None
-        said = stack.stderr.readline()
-        assert said.startswith("Fornada is up"), said + stack.stderr.read()
-        return stack
+        said = []
+        for line in stack.stderr:
+            said.append(line)
+            if line.startswith("Fornada is up"):
+                return stack
+        raise AssertionError(f"the stack ended: {said}")
 
     def show(self, job: object) -> JobAnswer:
         """The document of a job, as `show --json` prints it."""

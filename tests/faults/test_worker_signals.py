@@ -1,5 +1,6 @@
 """Signals to the processes of a worker beside the promises R7, R18, R19 and R23."""
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -69,6 +70,54 @@ def test_ctrl_c_and_a_closed_terminal_drain_too(
 
     assert worker.process.wait(15) == 0, worker.text()
     assert site.processes() == []
+
+
+def test_a_terminal_that_closes_sends_sighup_twice_and_drains_once(
+    site: Site, worker: WorkerProcess
+) -> None:
+    """From the shell and, when the shell has ended, from the kernel."""
+    job_id = _running(site, "wait")
+    tell("SIGHUP twice to a worker with a job", site, job_id)
+    worker.process.send_signal(signal.SIGHUP)
+    until(lambda: "draining" in worker.text(), 10, saw=worker.text)
+    worker.process.send_signal(signal.SIGHUP)
+
+    assert worker.process.wait(15) == 0, worker.text()
+    job = site.show(job_id)
+    assert (job["state"], job["executions"][-1]["outcome"]) == ("queued", "preempted")
+
+
+def test_sighup_of_the_celery_process_drains_it_and_the_next_goes_on(
+    site: Site, worker: WorkerProcess
+) -> None:
+    job_id = _running(site, "wait")
+    before = worker.celery
+    tell("SIGHUP to the Celery process", site, job_id)
+    os.kill(before, signal.SIGHUP)
+
+    until(lambda: worker.celery not in (0, before), 30, saw=worker.text)
+    until(lambda: site.training(job_id, 2), 30, saw=lambda: site.show(job_id))
+    assert site.show(job_id)["executions"][0]["outcome"] == "preempted"
+    site.cancel(job_id)
+
+
+def test_sighup_that_nohup_ignores_is_ignored_by_every_process(site: Site) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        worker = site.worker("--slots", "1")
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    with worker:
+        job_id = _running(site, "wait")
+        trainer = site.show(job_id)["worker"]["trainer_pid"]
+        tell("SIGHUP to all processes of a worker under nohup", site, job_id)
+        for pid in (worker.process.pid, worker.celery, trainer, site.live_factory()):
+            os.kill(pid, signal.SIGHUP)
+
+        seen = site.show(job_id)["epochs_run"]
+        until(lambda: site.show(job_id)["epochs_run"] > seen, 20, saw=worker.text)
+        assert site.show(job_id)["attempts"] == 1
+        site.cancel(job_id)
 
 
 def test_a_celery_process_that_cannot_start_is_not_started_for_ever(site: Site) -> None:

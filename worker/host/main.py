@@ -145,6 +145,10 @@ class Parent:
             guard.look()
 
     def _pass_on(self, caught: signal.Signals, child: int) -> None:
+        if caught is signal.SIGHUP and self._asked:
+            # A terminal that closes sends SIGHUP twice: the shell does, and the kernel when the
+            # shell ends. Together they mean one drain.
+            return
         self._asked.append(caught)
         if len(self._asked) == 1:
             log.info("%s: draining; a second signal ends everything at once", caught.name)

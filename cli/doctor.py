@@ -24,7 +24,8 @@ def doctor(output: Output) -> None:
     """Check that a job would run, and say what to fix.
 
     Looks at the database and its schema, the broker, the workers, their devices, and free disk
-    space. Ends with 0 only when a job would run.
+    space. Ends with 0 only when a job would run. If no embedded stack is up, it looks whether
+    `fornada run` could start one.
 
     \b
     Example:

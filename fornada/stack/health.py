@@ -12,7 +12,7 @@ from fornada.db.errors import DatabaseUnreachable, NotPermitted
 from fornada.db.queue import workers
 from fornada.db.states import WorkerState
 from fornada.db.store import session
-from fornada.errors import BrokerUnreachable, FornadaError, StackError
+from fornada.errors import BrokerUnreachable, FornadaError
 from fornada.patience import why
 from fornada.settings import Settings, unknown_variables
 from fornada.stack import broker, dead_workers, local, stack_lock
@@ -37,12 +37,18 @@ REFUSED = {
 }
 
 
+# What happens to a part of the embedded stack that is not up.
+STARTS = "fornada run and fornada up start it"
+CREATES = "fornada run and fornada up create it"
+UPGRADES = "fornada run and fornada up upgrade it"
+
+
 @dataclass(frozen=True)
 class Check:
     """The result of one check.
 
     Attributes:
-        what: `settings`, `broker`, `database`, `worker`, `devices` or `disk`.
+        what: `settings`, `home`, `broker`, `database`, `worker`, `devices` or `disk`.
         well: whether it is good enough for a job.
         found: what was found.
         todo: what to do about a problem; empty if there is nothing to do.
@@ -59,8 +65,13 @@ class Check:
 
 
 def examine(settings: Settings) -> list[Check]:
-    """Check everything, in the order in which a job needs it."""
+    """Check everything, in the order in which a job needs it.
+
+    If no embedded stack is up, the checks say whether `fornada run` could start one.
+    """
     checks: tuple[Callable[[Settings], list[Check]], ...] = (_settings, _broker, _database, _disk)
+    if settings.embedded and not stack_lock.running(settings):
+        checks = (_settings, _home, _redis_to_start, _database_at_rest, _worker_to_start, _disk)
     return [result for check in checks for result in check(settings)]
 
 
@@ -71,10 +82,51 @@ def _settings(settings: Settings) -> list[Check]:
     return [Check("settings", True, "; ".join([f"{place} {settings.home}", *unknown]))]
 
 
+def _home(settings: Settings) -> list[Check]:
+    """Whether the stack can write its files. `access` also knows read-only file systems."""
+    folder = _existing(settings.home)
+    if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+        return [Check("home", True, f"{settings.home} can be written")]
+    todo = "set FORNADA_HOME to a folder that you may write to"
+    return [Check("home", False, f"{folder} cannot be written", todo)]
+
+
+def _redis_to_start(settings: Settings) -> list[Check]:
+    return [_startable("broker", local.find_redis, f"no stack is up in {settings.home}")]
+
+
+def _worker_to_start(settings: Settings) -> list[Check]:
+    return [_startable("worker", local.worker_program, "no stack is up")]
+
+
+def _startable(what: str, find: Callable[[], Path], found: str) -> Check:
+    """Check that the program exists that a stack starts."""
+    try:
+        find()
+    except FornadaError as error:
+        return Check(what, False, found, str(error))
+    return Check(what, True, f"{found}; {STARTS}")
+
+
+def _database_at_rest(settings: Settings) -> list[Check]:
+    """The embedded database while no stack is up. `fornada run` creates or upgrades it."""
+    if not (settings.home / "fornada.db").exists():
+        return [Check("database", True, f"there is none yet; {CREATES}")]
+    database = session.Database(settings.sql_url)
+    try:
+        found = migrations.current(database)
+    except DatabaseUnreachable as error:
+        todo = "check that the file is a database of Fornada, and that you may write to it"
+        return [Check("database", False, f"{error.where} cannot be read: {why(error)}", todo)]
+    finally:
+        database.dispose()
+    if found is not None and found not in migrations.REVISIONS:
+        return [Check("database", False, str(migrations.mismatch(found)), "upgrade Fornada")]
+    upgrade = "" if found == migrations.head() else f"; {UPGRADES}"
+    return [Check("database", True, f"sqlite, schema {found or 'missing'}{upgrade}")]
+
+
 def _database(settings: Settings) -> list[Check]:
-    if settings.embedded and not (settings.home / "fornada.db").exists():
-        todo = "fornada up, or just: fornada run SPEC"
-        return [Check("database", False, f"there is none yet in {settings.home}", todo)]
     database = session.Database(settings.sql_url)
     try:
         found, needed = migrations.current(database), migrations.head()
@@ -121,22 +173,16 @@ def _about_devices(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _how_to_work(settings: Settings) -> str:
-    """How to get a worker: the command, or what must be installed first."""
+    """How to get a worker, where a stack is up."""
     if not settings.embedded:
         return "fornada worker start, on a host with Keras"
-    try:
-        local.worker_program()
-    except FornadaError as error:
-        return str(error)
-    return "fornada up"
+    return f"wait until it has started; its log: {settings.home / 'logs' / 'worker.log'}"
 
 
 def _broker(settings: Settings) -> list[Check]:
     todo = "check that Redis runs, and that FORNADA_BROKER_URL is right"
     if settings.embedded:
-        todo = "stop the stack that runs in this home, then: fornada up"
-        if not stack_lock.running(settings):
-            return [Check("broker", False, "the embedded stack does not run", _how_to_start())]
+        todo = "stop the stack that runs in this home, then start another: fornada down, fornada up"
     try:
         broker.check(broker.make_app(settings))
     except BrokerUnreachable as error:
@@ -144,14 +190,6 @@ def _broker(settings: Settings) -> list[Check]:
     except FornadaError as error:
         return [Check("broker", False, str(error), todo)]
     return [Check("broker", True, "Redis stores wake-ups and gives them back")]
-
-
-def _how_to_start() -> str:
-    try:
-        local.find_redis()
-    except StackError as error:
-        return str(error)
-    return "fornada up"
 
 
 def _disk(settings: Settings) -> list[Check]:

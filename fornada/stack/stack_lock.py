@@ -44,7 +44,7 @@ def running(settings: Settings) -> bool:
     """Whether a process runs the embedded stack of this home."""
     try:
         handle = os.open(file(settings), os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     with closing(os.fdopen(handle, "rb")) as opened:
         return not try_lock(opened.fileno(), shared=True)

@@ -28,7 +28,7 @@ def test_a_unit_drains_before_it_is_killed(unit: Path) -> None:
     service = read(unit)["Service"]
     # To the main process only: trainers that get SIGTERM crash.
     assert (service["KillMode"], service["KillSignal"]) == ("mixed", "SIGTERM")
-    drain_s = Settings.model_fields["grace_s"].default + local.DRAIN_EXTRA_S + local.REDIS_STOP_S
+    drain_s = Settings.grace_s + local.DRAIN_EXTRA_S + local.REDIS_STOP_S
     assert float(service["TimeoutStopSec"]) >= drain_s
     # A drain ends with 0, and must not be undone.
     assert service["Restart"] == "on-failure"

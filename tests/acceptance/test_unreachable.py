@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from fornada.db import migrations
+from fornada.db.store.session import Database
+from fornada.settings import Settings
 from tests.acceptance.installed import Fornada
 from tests.acceptance.specs import small
 from tests.servers import PostgresServer
@@ -59,12 +62,37 @@ def test_the_doctor_names_what_is_away(server: Fornada) -> None:
 
 
 def test_the_doctor_knows_an_empty_home(fornada: Fornada) -> None:
-    done = fornada("doctor", code=6)
-    assert "fornada up" in done.stdout
+    # A stack that is not up, and a database that does not exist yet, keep no job from running.
+    done = fornada("doctor", "--json")
+    assert done.document["well"]
+    found = {one["what"]: one for one in done.document["findings"]}
+    assert found.keys() == {"settings", "home", "broker", "database", "worker", "disk"}
+    assert not any(one["todo"] for one in found.values())
     assert "FORNADA_LEASE" not in done.stdout
-    typed = fornada.with_settings(FORNADA_LEASE="5")("doctor", code=6)
+    typed = fornada.with_settings(FORNADA_LEASE="5")("doctor")
     assert "FORNADA_LEASE is not a setting" in typed.stdout
-    assert not (fornada.home / "fornada.db").exists()
+    assert not fornada.home.exists()
+
+
+def test_the_doctor_knows_what_keeps_a_stack_from_starting(
+    fornada: Fornada, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    blocked = Fornada(tmp_path / "file" / "home")("doctor", "--json", code=14).document
+    assert [one["what"] for one in blocked["findings"] if not one["well"]] == ["home"]
+    fornada.home.mkdir()
+    (fornada.home / "fornada.db").write_bytes(b"no database" * 100)
+    broken = fornada("doctor", "--json", code=6).document
+    assert [one["what"] for one in broken["findings"] if not one["well"]] == ["database"]
+
+
+def test_the_doctor_says_that_run_upgrades_an_old_database(fornada: Fornada) -> None:
+    fornada.home.mkdir()
+    database = Database(Settings(home=fornada.home).sql_url)
+    migrations.upgrade(database, "0002")
+    database.dispose()
+    found = fornada("doctor", "--json").document["findings"]
+    assert "0002" in next(one["found"] for one in found if one["what"] == "database")
 
 
 def test_half_a_server_is_a_mistake(fornada: Fornada, postgres_database_url: str) -> None:

@@ -1,9 +1,9 @@
 """Workers of a home that were killed.
 
-A living worker holds the lock of its heartbeat file, and a worker that ends removes the file. So a
-file that nobody locks was left by a worker of this home that was killed, and whose Celery process
-has ended too: both hold the lock. A worker of another home or host has its file elsewhere, so it is
-never found here, whatever its name is.
+A living worker holds the lock of its heartbeat file, and a worker that has drained removes the
+file. So a file that nobody locks was left by a worker of this home that was killed, or that a
+second signal ended at once. Its Celery process has ended too: both hold the lock. A worker of
+another home or host has its file elsewhere, so it is never found here, whatever its name is.
 
 The parent of a worker imports this module, and must stay small.
 """

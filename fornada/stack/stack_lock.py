@@ -86,7 +86,7 @@ def take(settings: Settings, command: str) -> int:
         by = f" (process {found.pid})" if found else ""
         raise StackRunning(
             f"a stack already runs in {settings.home}{by}. Use it: fornada submit SPEC. "
-            "For a second one, set another FORNADA_HOME."
+            "Stop it: fornada down. For a second one, set another FORNADA_HOME."
         )
     os.ftruncate(handle, 0)
     os.pwrite(handle, json.dumps(asdict(Holder(os.getpid(), command))).encode(), 0)

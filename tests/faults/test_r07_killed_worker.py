@@ -8,6 +8,7 @@ from hashlib import sha256
 import pytest
 
 from fornada import artifacts
+from fornada.db.queue import steering
 from fornada.db.reads import history
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
@@ -69,6 +70,37 @@ def test_r07_a_killed_celery_process_goes_on_with_its_job_at_once(
         print(f"R7: {job['state']} {time.monotonic() - killed:.1f} s after")
         assert worker.celery != before
         assert "its attempt ended with the process before this one" in worker.text()
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGKILL], [signal.SIGTERM, signal.SIGTERM]], ids=len)
+def test_r07_the_next_worker_of_the_home_takes_the_job_of_a_killed_one_at_once(
+    postgres_server: PostgresServer, redis_server: RedisServer, signals: list[signal.Signals]
+) -> None:
+    # A lease that nobody would wait for.
+    long = {"FORNADA_LEASE_S": "3600", "FORNADA_HEARTBEAT_S": "10", "FORNADA_GRACE_S": "60"}
+    with Site.on(postgres_server, redis_server.url) as site:
+        worker = site.worker("--slots", "1", **long).ready()
+        # A job that does not stop when it is asked to, so that the second signal finds it.
+        hung = site.add("hang")
+        site.wait(hung, "running")
+        for each in signals:
+            worker.process.send_signal(each)
+            if each is signal.SIGTERM:
+                until(lambda: "SIGTERM" in worker.text(), 10, saw=worker.text)
+        worker.process.wait(20)
+        until(lambda: not site.processes(), TRAINER_GONE_S, saw=site.processes)
+        with site.neighbour() as elsewhere, elsewhere.worker("--slots", "1", **long) as other:
+            # A worker of another home knows nothing of it, and must not take the job.
+            elsewhere.wait(elsewhere.add("fine"))
+            assert site.show(hung)["attempts"] == 1
+            assert other.name not in str(site.show(hung)["worker"])
+        with site.worker("--slots", "1", **long) as second:
+            until(lambda: site.show(hung)["attempts"] == 2, 20, saw=second.text)
+            job = site.show(hung)
+            assert job["executions"][0]["outcome"] == "lost"
+            assert job["worker"]["name"] == second.name != worker.name
+            steering.cancel(site.database, hung, "test", grace_s=0.0)
+            site.wait(hung)
 
 
 def test_r07_a_job_that_is_lost_for_good_has_the_best_model_that_its_record_names(

@@ -89,7 +89,7 @@ def take(home: Path, name: str) -> int:
 
 
 def give_up(home: Path, name: str) -> None:
-    """Remove the heartbeat file of a worker that ends."""
+    """Remove the heartbeat file of a worker that ends and leaves no job behind."""
     (folder(home) / name).unlink(missing_ok=True)
 
 

@@ -61,10 +61,12 @@ def _run(options: Options, arguments: Sequence[str]) -> int:
     except OSError as exc:
         log.error("the home %s cannot be used: %s", options.home, exc)  # noqa: TRY400
         return EXIT_USAGE
-    try:
-        return Parent(arguments, descriptor).run()
-    finally:
+    code = Parent(arguments, descriptor).run()
+    if code == 0 or code in REFUSALS:
         heartbeat_file.give_up(options.home, options.name)
+    # Else its jobs may not know that they have lost their worker: the file that nobody locks any
+    # more tells it to the next worker of this home.
+    return code
 
 
 class Parent:

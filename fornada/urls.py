@@ -158,7 +158,7 @@ def _problems(url: str) -> Iterator[str]:
         yield "its port is not a number up to 65535"
     else:
         try:
-            urlsplit(url)
+            (urlsplit(url).hostname or "").encode("idna")
         except ValueError:
             yield "its host is not a name or an address"
     yield from _no_options(after)

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from kombu.utils.url import url_to_parts
 
 from fornada.errors import BrokerUnreachable, SettingsError
 from fornada.settings import Secret, Settings
@@ -139,6 +140,20 @@ def test_embedded_socket_is_short_and_private(
     assert len(password) >= 40
     assert broker.password(settings) == password
     assert (deep / "redis.password").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_embedded_socket_may_be_in_a_folder_with_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("BROKER_URL", "DATABASE_URL"):
+        monkeypatch.delenv(f"FORNADA_{name}", raising=False)
+    runtime = tmp_path / "why? #1 @50%41;é"
+    runtime.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    settings = Settings(home=tmp_path / "home")
+    parts = url_to_parts(broker.broker_url(settings).partition("+")[2])
+    assert f"/{parts.path}" == str(broker.socket_path(settings))
+    assert parts.password == broker.password(settings)
 
 
 def test_a_runtime_folder_of_somebody_else_is_refused(

@@ -327,10 +327,22 @@ def test_every_problem_of_every_url_is_told_at_once(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://host/zero", "redis://host/0?timeout=3", "sqlite:////srv/why?.db"]
+    "url",
+    [
+        "redis://host/zero",
+        "redis://host/0?timeout=3",
+        "redis://host/0?ssl_cert_reqs=none",
+        "redis+socket:///run/redis.sock?db=one",
+        "rediss://host/0?ssl_cert_reqs=maybe",
+        "redis://host..example/0",
+        "redis://[::1/0",
+        "postgresql://host:port/fornada",
+        "postgresql://host/fornada#x",
+        "sqlite:////srv/why?.db",
+    ],
 )
-def test_a_url_whose_end_would_be_ignored_is_refused(url: str) -> None:
-    name = "database_url" if url.startswith("sqlite") else "broker_url"
+def test_a_url_that_a_library_would_not_understand_is_refused(url: str) -> None:
+    name = "broker_url" if url.startswith("redis") else "database_url"
     with pytest.raises(SettingsError, match=f"FORNADA_{name.upper()}"):
         Settings(**{name: url})
 

@@ -57,8 +57,9 @@ class _Lines:
         # so that a new line is printed only when there is news.
         waits = progress.waits
         key = waits.attempt if isinstance(waits, Backoff) else waits or state
-        # The lines of the epochs say that a job runs, and an earlier line that it is queued.
-        known = state == JobState.RUNNING or (state == JobState.QUEUED and self._last_key)
+        # The lines of the epochs say that a job runs, and an earlier line that it is queued. Only
+        # the first line says it, to name the job.
+        known = self._last_key and state in (JobState.RUNNING, JobState.QUEUED)
         if key != self._last_key and not progress.final and not known:
             click.echo(f"job {job['id']}: {state}", err=True)
             self._last_key = key

@@ -108,6 +108,14 @@ def test_lines_in_a_pipe_are_one_for_each_step_and_epoch(
     assert lines[2].startswith("epoch  9/20")
 
 
+def test_the_first_line_names_a_job_that_already_runs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with shown(Output()) as show:
+        show(Sight(job(), [epoch(9)], None, final=False))
+    assert capsys.readouterr().err.splitlines()[0] == "job 1: running"
+
+
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_below_the_bar_no_part_is_broken(width: int) -> None:
     parts = numbers(job(), epoch(9))

@@ -16,6 +16,7 @@ from fornada.settings import Settings
 from fornada.spec import Problem, Spec, SpecProblems, loads
 from fornada.spec import load as load_file
 from fornada.spec.loading import from_document, from_python
+from fornada.spec.overriding import Given
 from fornada.spec.source.limits import MAX_BYTES
 
 # The file name that means: read the spec from standard input.
@@ -125,13 +126,17 @@ def changes_of(  # noqa: PLR0913 - each is a flag of its own
     elif isinstance(changes, str):
         changes = [changes]
     # Quoted as JSON, so that YAML reads a name such as `1` as text.
-    named = {
-        "name": None if name is None else _quoted(name),
-        "resources.queue": None if queue is None else _quoted(queue),
-        "resources.priority": priority,
-        "resources.time_limit": time_limit,
-    } | {f"tags.{key}": _quoted(value) for key, value in (tags or {}).items()}
-    return (*changes, *(f"{key}={value}" for key, value in named.items() if value is not None))
+    named = [
+        ("name", None if name is None else _quoted(name), f"--name {name}"),
+        ("resources.queue", None if queue is None else _quoted(queue), f"--queue {queue}"),
+        ("resources.priority", priority, f"--priority {priority}"),
+        ("resources.time_limit", time_limit, f"--time-limit {time_limit}"),
+    ]
+    named += [
+        (f"tags.{key}", _quoted(tag), f"--tag {key}={tag}") for key, tag in (tags or {}).items()
+    ]
+    given = [Given(f"{place}={value}", shown) for place, value, shown in named if value is not None]
+    return (*changes, *given)
 
 
 def _quoted(text: str) -> str:

@@ -6,6 +6,7 @@ class if only one item has this class: `model.3.Dense.units`, `callbacks.EarlySt
 
 import re
 from collections.abc import Sequence as SequenceOf
+from typing import Self
 
 from fornada.db.names import composed
 from fornada.spec.kinds.reading import Reading
@@ -17,6 +18,22 @@ from fornada.spec.wording import clip, did_you_mean
 _NAMES_WITH_DOTS = ("tags.", "fit.class_weight.")
 # A name in quotes.
 _QUOTED = re.compile(r"\"[^\"]+\"|'[^']+'")
+
+
+class Given(str):
+    """An override that was given in another way than `--set`: `tags.owner=ana` by `--tag`.
+
+    Attributes:
+        shown: what the person gave, for messages.
+    """
+
+    shown: str
+
+    def __new__(cls, override: str, shown: str) -> Self:
+        """See the class."""
+        made = super().__new__(cls, override)
+        made.shown = shown
+        return made
 
 
 class _Misplaced(Exception):  # carries a message to `apply`, which always catches it
@@ -34,7 +51,7 @@ def apply(root: Node, overrides: SequenceOf[str], reading: Reading) -> Node:
         reading: gets the problems.
     """
     for override in overrides:
-        shown = f"--set {clip(override)}"
+        shown = clip(override.shown if isinstance(override, Given) else f"--set {override}")
         mark = Mark(override=shown)
         path, _, value = override.partition("=")
         try:

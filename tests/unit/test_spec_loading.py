@@ -344,6 +344,25 @@ def test_a_wrong_name_in_the_text_is_refused_with_what_can_be_kept_of_it() -> No
             loads(f"{wrong}\n{text}", data_root=ROOT, base=ROOT)
 
 
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (changes_of(name="my run"), "--name my run  name: "),
+        (changes_of(tags={"my tag": "x"}), "--tag my tag=x  tags.my tag: "),
+        (changes_of(queue="a b"), "--queue a b  resources.queue: "),
+        (changes_of(priority=1000), "--priority 1000  resources.priority: "),
+        (changes_of(time_limit="soon"), "--time-limit soon  resources.time_limit: "),
+        (changes_of(["name=my run"]), "--set name=my run  name: "),
+    ],
+)
+def test_a_refusal_names_what_the_person_gave(given: tuple[str, ...], shown: str) -> None:
+    text = SMALL.format(data="", compile="", callbacks="")
+
+    with pytest.raises(SpecProblems) as refused:
+        loads(text, overrides=given, data_root=ROOT, base=ROOT)
+    assert str(refused.value).startswith(shown)
+
+
 def test_tags_hold_any_sign_however_they_are_given() -> None:
     text = SMALL.format(data="", compile="", callbacks="")
     decomposed = {"cafe\u0301": "re\u0301sume\u0301 🐱"}

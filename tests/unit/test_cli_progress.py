@@ -112,7 +112,7 @@ def test_the_first_line_names_a_job_that_already_runs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with shown(Output()) as show:
-        show(Sight(job(), [epoch(9)], None, final=False))
+        show(Progress(job(), [epoch(9)], None, final=False))
     assert capsys.readouterr().err.splitlines()[0] == "job 1: running"
 
 

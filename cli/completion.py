@@ -10,7 +10,8 @@ SHELLS = ("bash", "zsh", "fish")
 def completion(shell: str) -> None:
     """Print the completion script of a shell.
 
-    It completes commands, options, job ids, tags, queues, workers, and the paths of --set.
+    It completes commands, options, job ids, tags, queues, workers, and the paths in a spec that
+    `fornada submit --set` takes.
 
     \b
     Examples:

@@ -51,7 +51,10 @@ COMMANDS = {
         "fornada.cli.stack:up",
         "Start the embedded stack: a private Redis, SQLite and one worker.",
     ),
-    "down": ("fornada.cli.stack:down", "Stop the embedded stack; its jobs are queued again."),
+    "down": (
+        "fornada.cli.stack:down",
+        "Stop the embedded stack of this home, wherever it was started, and wait for its end.",
+    ),
     "worker": ("fornada.cli.workers:worker", "Start, list and drain workers."),
     "data": ("fornada.cli.data:data", "Check, import and pack folders of images."),
     "db": ("fornada.cli.database:db", "Upgrade and check the database's schema."),

@@ -37,7 +37,7 @@ class Transport(kombu_redis.Transport):  # type: ignore[misc]
     connection_errors = (*kombu_redis.Transport.connection_errors, RedisError)
 
 
-class Connection(kombu.Connection):  # type: ignore[misc]
+class RedisConnection(kombu.Connection):  # type: ignore[misc]
     """A connection over this transport, whatever the scheme of its URL."""
 
     def get_transport_cls(self) -> type[Transport]:
@@ -48,4 +48,4 @@ class Connection(kombu.Connection):  # type: ignore[misc]
 class Amqp(AMQP):  # type: ignore[misc]
     """The part of a Celery app that opens connections."""
 
-    Connection = Connection
+    Connection = RedisConnection

@@ -22,6 +22,8 @@ OTHERS = {
     *("--rm", "--scale", "--aclfile", "--now", "--require-hashes", "--no-deps", "--no-isolation"),
     *("--compile-bytecode", "--cost-by-file", "--nets", "--seed"),
     *("--per-class-train", "--per-class-test"),
+    # Of useradd, systemctl, and of fish, whose script names them.
+    *("--home-dir", "--system", "--user", "--arguments", "--command", "--max", "--no-files"),
     # Of processes that the commands start.
     *("--parent", "--begun", "--heartbeat", "--data-root", "--xla", "--factory-fd"),
 }

@@ -134,13 +134,15 @@ def began_at(resumed: "ResumedAnswer | None") -> str:
     return f"continues at epoch {resumed['epoch']}{batch}"
 
 
-def epochs_wanted(job: "JobAnswer") -> int:
-    """The number of epochs that the spec asks for."""
-    return int(job["spec"]["fit"]["epochs"])
+def epochs_wanted(job: "JobAnswer") -> int | None:
+    """The number of epochs that the spec asks for; None if the spec cannot be read."""
+    from fornada.db.reads import recorded_specs
+
+    return recorded_specs.epochs(job["spec"])
 
 
 def _epoch_line(job: "JobAnswer", epoch: "EpochAnswer") -> str:
-    wanted = epochs_wanted(job)
+    wanted = epochs_wanted(job) or "?"
     width = len(str(wanted))
     seconds = duration(epoch["seconds"])
     values = "  ".join(numbers(job, epoch))

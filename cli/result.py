@@ -107,7 +107,7 @@ def ran_s(job: "JobAnswer") -> float | None:
 def _epochs(job: "JobAnswer") -> str:
     reason = job["stop_reason"]
     ended = f", {reason}" if reason else ""
-    return f"{job['epochs_run']} of {epochs_wanted(job)}{ended}"
+    return f"{job['epochs_run']} of {epochs_wanted(job) or '?'}{ended}"
 
 
 def _failure(job: "JobAnswer") -> str | None:

@@ -5,6 +5,7 @@ JSON has no NaN and no infinity. In a JSON column they are the strings "NaN", "I
 column of numbers NaN is null, because SQLite stores it so, and infinity is stored as infinity.
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,6 +27,19 @@ def plain(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [plain(item) for item in value]
     return value
+
+
+def read_json(text: str | bytes) -> Any:
+    """Read the text of a JSON column.
+
+    A text that Python cannot read gives a sentence in its place, and no error: one bad row must not
+    break the query that returns it among others. Nothing that we write is such a text, but whoever
+    may write to the database could write lists that are nested thousands deep.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return f"(this value cannot be read: {type(error).__name__})"
 
 
 class Json(TypeDecorator[Any]):

@@ -42,6 +42,11 @@ class NewJob:
     continues: int | None = None
 
 
+# What a job's uid may be: a UUID as `uuid.UUID` prints it, or without its dashes. Folders are named
+# by it, so it may not hold a path.
+UID_PATTERN = "^[0-9a-f-]{32,36}$"
+
+
 @dataclass(frozen=True)
 class Fence:
     """Identifies the attempt that writes.

@@ -4,8 +4,10 @@ A URI is relative to the artifacts folder. So it is valid on every host that mou
 any mount point.
 """
 
+import re
 from pathlib import Path, PurePosixPath
 
+from fornada.db.records import UID_PATTERN
 from fornada.errors import SettingsError
 from fornada.settings import Settings
 
@@ -19,7 +21,11 @@ def attempt_folder(settings: Settings, uid: str, attempt: int) -> Path:
         settings: give the artifacts folder.
         uid: the job's id.
         attempt: number of the attempt, from 1.
+    Raises:
+        ValueError: the uid is not one, so the folder could lie anywhere.
     """
+    if re.fullmatch(UID_PATTERN, uid) is None:
+        raise ValueError(f"{uid!r} is not the uid of a job")
     return settings.artifacts_folder / uid / f"attempt-{attempt}"
 
 

@@ -1,5 +1,6 @@
 """Claims: a slot takes the best job that it can run, and no two slots take the same job."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -24,13 +25,13 @@ from sqlalchemy import (
 )
 
 from fornada.db.clock import later, now
-from fornada.db.queue import queues
+from fornada.db.queue import queues, verdicts
 from fornada.db.queue.fences import QUEUED, RUNNING, queued
 from fornada.db.queue.fleet import GPUS, NEEDS_GPU, Fleet
 from fornada.db.queue.moves import record_move
 from fornada.db.queue.workers import WORKER_IS_GONE_S, heard_of
-from fornada.db.records import Claim
-from fornada.db.states import JobState
+from fornada.db.records import UID_PATTERN, Claim, Failure, Fence, Verdict
+from fornada.db.states import AttemptOutcome, FailureCode, JobState
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Attempt, Job, Worker
 
@@ -122,22 +123,38 @@ def claim(  # noqa: PLR0913
     Returns:
         The job, which now runs; None when there is no job to run.
     """
-    with database.begin() as connection:
-        facts = SlotFacts(worker, slot, host or _host(connection, worker), has_gpu, lease_s)
-        row = _take(connection, facts, queues, within_s)
-        if row is None:
-            return None
-        attempt = {
-            "job_id": row.id,
-            "number": row.attempt,
-            "worker": worker,
-            "host": facts.host,
-            "slot": slot,
-        }
-        connection.execute(_INSERT_ATTEMPT, attempt)
-        detail = {"attempt": row.attempt, "worker": worker, "host": facts.host, "slot": slot}
-        record_move(connection, row.id, (JobState.QUEUED, JobState.RUNNING), worker, detail)
-        return _claim_of(connection, row)
+    while True:
+        with database.begin() as connection:
+            facts = SlotFacts(worker, slot, host or _host(connection, worker), has_gpu, lease_s)
+            row = _take(connection, facts, queues, within_s)
+            if row is None:
+                return None
+            _record(connection, row, facts)
+            refused = _refused(row)
+            if refused is None:
+                return _claim_of(connection, row)
+            # Fail the job, so that the queue goes on behind it.
+            verdict = Verdict(AttemptOutcome.FAILED, failure=refused)
+            verdicts.end(connection, Fence(row.id, row.attempt), verdict, pause_s=0.0)
+
+
+def _record(connection: Connection, row: Row[Any], slot: SlotFacts) -> None:
+    """Record the attempt of a claimed job, and its event."""
+    facts = {"worker": slot.worker, "host": slot.host, "slot": slot.slot}
+    connection.execute(_INSERT_ATTEMPT, {"job_id": row.id, "number": row.attempt, **facts})
+    change = (JobState.QUEUED, JobState.RUNNING)
+    record_move(connection, row.id, change, slot.worker, {"attempt": row.attempt, **facts})
+
+
+def _refused(row: Row[Any]) -> Failure | None:
+    """Why a worker cannot run a job at all, whatever its spec says; None if it can.
+
+    Our own code writes no such row, but whoever may write to the database can.
+    """
+    if re.fullmatch(UID_PATTERN, row.uid) is None:
+        # The folder of its files would lie somewhere else.
+        return Failure(FailureCode.SPEC_INVALID, "uid: the uid of this job is not a UUID")
+    return None
 
 
 def unanswered(database: Database, *, worker: str, slot: str, lease_s: float) -> Claim | None:
@@ -301,12 +318,17 @@ def _fits_no_other_host(
 
 def _resume_from(connection: Connection, row: Row[Any]) -> tuple[tuple[str, int], ...]:
     """The attempts that may have left a training state: this job's, then the continued job's."""
-    own = [(row.uid, number) for number in range(row.attempt - 1, row.resume_after, -1)]
-    if row.continues_id is None:
-        return tuple(own)
-    wanted = select(Job.c.uid, Job.c.attempt, Job.c.resume_after).where(
-        Job.c.id == row.continues_id
-    )
-    continued = connection.execute(wanted).one()
-    numbers = range(continued.attempt, continued.resume_after, -1)
-    return (*own, *((continued.uid, number) for number in numbers))
+    own = _attempts(connection, row.id, row.resume_after)
+    found = [(row.uid, number) for number in own if number < row.attempt]
+    if row.continues_id is not None:
+        wanted = select(Job.c.uid, Job.c.resume_after).where(Job.c.id == row.continues_id)
+        continued = connection.execute(wanted).one()
+        numbers = _attempts(connection, row.continues_id, continued.resume_after)
+        found += [(continued.uid, number) for number in numbers]
+    return tuple((uid, number) for uid, number in found if re.fullmatch(UID_PATTERN, uid))
+
+
+def _attempts(connection: Connection, job_id: int, after: int) -> Sequence[int]:
+    """The numbers of a job's attempts later than `after`, newest first."""
+    numbers = select(Attempt.c.number).where(Attempt.c.job_id == job_id, Attempt.c.number > after)
+    return connection.scalars(numbers.order_by(Attempt.c.number.desc())).all()

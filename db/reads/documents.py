@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, select
 from fornada.db.answers import ArtifactAnswer, BestAnswer, FailureAnswer, JobAnswer, MetricAnswer
 from fornada.db.errors import JobNotFound
 from fornada.db.json_values import plain
+from fornada.db.reads import recorded_specs
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Artifact, Attempt, Dependency, Job, JobTag, MetricSummary
 from fornada.db.timestamps import iso
@@ -41,7 +42,7 @@ def job(database: Database, job_id: int) -> JobAnswer:
             **_last_attempt(row, attempts[-1] if attempts else None),
             "executions": [_execution(attempt) for attempt in attempts],
             "artifacts": _artifacts(connection, job_id),
-            "spec": row.spec,
+            "spec": recorded_specs.mapping(row.spec),
         }
     return cast(JobAnswer, plain(document))
 

@@ -14,6 +14,7 @@ from fornada.db.queue.fences import HELD, QUEUED, RUNNING
 from fornada.db.queue.workers import WORKER_IS_GONE_S, heard_of
 from fornada.db.reads.documents import best_of, tags_of
 from fornada.db.reads.estimates import MOST_JOBS, Starts, durations
+from fornada.db.reads.recorded_specs import epochs_text, number_of
 from fornada.db.reads.waits import Waits, circumstances
 from fornada.db.reasons import Reason
 from fornada.db.records import WorkerProcess
@@ -67,7 +68,7 @@ def alive(
             "worker": job.worker,
             "slot": job.slot,
             "epoch": job.epochs_run,
-            "epochs": job.epochs,
+            "epochs": number_of(job.epochs),
             "monitor": job.monitor,
             "best": best_of(job),
             "submitted_at": iso(job.submitted_at),
@@ -164,7 +165,7 @@ def walks() -> tuple[Select[Any], Select[Any], Select[Any]]:
 def _chosen() -> Select[Any]:
     return select(
         *(Job.c[name] for name in _COLUMNS),
-        Job.c.spec["fit"]["epochs"].as_integer().label("epochs"),
+        epochs_text(Job.c.spec).label("epochs"),
         case((Job.c.state == RUNNING, run_s())).label("elapsed_s"),
         func.coalesce(seconds_between(now(), Job.c.not_before), 0.0).label("due_in_s"),
     )
@@ -188,7 +189,7 @@ def _left(connection: Connection, running: Sequence[Row[Any]]) -> dict[int, floa
     )
     paces: dict[int, float] = dict(connection.execute(pace).all())
     return {
-        job.id: max(0, job.epochs - job.epochs_run) * paces[job.id]
+        job.id: max(0, epochs - job.epochs_run) * paces[job.id]
         for job in running
-        if job.id in paces and job.epochs is not None
+        if job.id in paces and (epochs := number_of(job.epochs)) is not None
     }

@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, exists, select, t
 from fornada.db.answers import HistoryAnswer
 from fornada.db.errors import BadCursor
 from fornada.db.names import composed
+from fornada.db.reads import recorded_specs
 from fornada.db.reads.documents import best_of, failure_of, metrics_of, tags_of
 from fornada.db.reads.matching import like
 from fornada.db.states import JobState
@@ -284,7 +285,7 @@ def _rows(connection: Connection, found: Sequence[Row[Any]]) -> list[HistoryAnsw
             "duration_s": row.duration_s,
             "attempts": row.attempt,
             "epochs_run": row.epochs_run,
-            "epochs": row.spec.get("fit", {}).get("epochs"),
+            "epochs": recorded_specs.epochs(row.spec),
             "stop_reason": row.stop_reason,
             "monitor": row.monitor,
             "best": best_of(row),

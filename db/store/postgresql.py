@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 import psycopg
 from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 
+from fornada.db.json_values import read_json
+
 # Seconds to wait for a new connection. A server that takes longer counts as unreachable.
 CONNECT_TIMEOUT_S = 5
 # Seconds that a transaction may send no statement before the server ends it. A client that stops in
@@ -37,6 +39,7 @@ def connected(url: URL, answer_timeout_s: float) -> Engine:
     engine = create_engine(
         url,
         hide_parameters=True,
+        json_deserializer=read_json,
         # A server that restarts leaves dead connections in the pool.
         pool_pre_ping=True,
         pool_timeout=CONNECT_TIMEOUT_S,

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 
 from fornada.db.file_problems import FileProblem, FileTrouble
+from fornada.db.json_values import read_json
 from fornada.db.sqlite_files import is_hidden, may_write, read_only_uri
 
 # Seconds that a writer waits for the other writers. Each one writes for milliseconds, but SQLite
@@ -42,6 +43,7 @@ def connected(url: URL) -> Engine:
     engine = create_engine(
         url,
         hide_parameters=True,
+        json_deserializer=read_json,
         connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None},
     )
     event.listen(engine, "do_connect", _connect)

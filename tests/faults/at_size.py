@@ -31,12 +31,13 @@ def fill(database: Database, finished: int, waiting: int = WAITING) -> None:
     with database.begin() as connection:
         for begin in range(0, finished, AT_ONCE):
             ended = [
-                row | past | {"uid": f"past-{number}", "duration_s": float(number)}
+                row | past | {"uid": f"{number:032x}", "duration_s": float(number)}
                 for number in range(begin, begin + AT_ONCE)
             ]
             connection.execute(insert(Job).values(submitted_at=now(), finished_at=now()), ended)
         queued = [
-            row | {"uid": f"next-{number}", "priority": number % 5} for number in range(waiting)
+            row | {"uid": f"{2**64 + number:032x}", "priority": number % 5}
+            for number in range(waiting)
         ]
         connection.execute(insert(Job).values(submitted_at=now()), queued)
         # As autovacuum would have done in the months that such a history takes.

@@ -10,7 +10,7 @@ from fornada.client.submission import new_job
 from fornada.db.errors import DatabaseUnreachable, JobNotFound
 from fornada.db.queue import jobs
 from fornada.db.reads import references
-from fornada.db.records import NewJob
+from fornada.db.records import UID_PATTERN, NewJob
 from fornada.db.store.session import Database
 from fornada.spec import SpecProblems, from_document
 
@@ -27,8 +27,7 @@ class WakeUp(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    # As `uuid.UUID` prints it, or without dashes.
-    uid: Annotated[str, Field(pattern=r"^[0-9a-f-]{32,36}$")] | None = None
+    uid: Annotated[str, Field(pattern=UID_PATTERN)] | None = None
     # The fields of `fornada.db.queue.jobs.NewJob`.
     document: dict[str, Any] | None = None
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 # Oldest first. The file of a released revision never changes.
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 HEAD = REVISIONS[-1]
 # Key of the PostgreSQL advisory lock that an upgrade holds, so that upgrades of one database take
 # turns. Any number would do.

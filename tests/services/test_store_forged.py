@@ -22,9 +22,17 @@ FORGE = {
 }
 
 
+# What lets a row pass that the database refuses: as in a row of an earlier version.
+UNGUARDED = {
+    "sqlite": "DROP TRIGGER IF EXISTS job_uid_update",
+    "postgresql": "SET LOCAL session_replication_role = replica",
+}
+
+
 def forge(database: Database, job_id: int, column: str, value: object) -> None:
     """Write a column of a job, as a statement in `psql` would."""
     with database.begin() as connection:
+        connection.exec_driver_sql(UNGUARDED[database.dialect])
         connection.execute(FORGE[column], {"value": value, "id": job_id})
 
 

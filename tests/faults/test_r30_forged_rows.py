@@ -1,0 +1,185 @@
+"""R30: with a client's password, statements by hand change nothing that is not a client's."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.types.json import Json
+
+from fornada.db.reads import history
+from tests.faults.house import NAME, House
+from tests.until import until
+from tests.worker_process import WorkerProcess
+
+PERSON = "ana"
+REFUSAL = (psycopg.errors.InsufficientPrivilege, psycopg.errors.CheckViolation)
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    with House() as made:
+        # A login of a person's own, as docs/operations.md says.
+        made.postgres.execute(f"CREATE ROLE {PERSON} LOGIN PASSWORD 'x' IN ROLE fornada_client")
+        yield made
+
+
+@pytest.fixture(scope="module")
+def worker(house: House) -> Iterator[WorkerProcess]:
+    with house.site.worker("--slots", "1") as running:
+        yield running
+
+
+def row(house: House, **changes: Any) -> dict[str, Any]:
+    """A job as a client would insert it by hand, into a queue that nobody serves."""
+    values: dict[str, Any] = {
+        "uid": str(uuid.uuid4()),
+        "name": "by-hand",
+        "state": "held",
+        "queue": "nobody",
+        "priority": 0,
+        "gpus": "auto",
+        "spec": Json({"name": "x"}),
+        "spec_hash": "5a" * 32,
+        "seed": 1,
+        "user": "somebody",
+        "retry_attempts": 3,
+        "submitted_at": "2020-01-01",
+        "attempt": 0,
+        "tries": 0,
+        "resume_after": 0,
+        "epochs_run": 0,
+        "monitor": "val_loss",
+        "monitor_mode": "min",
+    }
+    return values | changes
+
+
+def insert(connection: "psycopg.Connection[Any]", values: dict[str, Any]) -> int:
+    """Insert a job and the event that says so; return its id."""
+    names = ", ".join(f'"{name}"' for name in values)
+    places = ", ".join(f"%({name})s" for name in values)
+    with connection.transaction():
+        statement = f"INSERT INTO job ({names}) VALUES ({places}) RETURNING id"  # noqa: S608
+        found = connection.execute(statement.encode(), values).fetchone()
+        assert found is not None
+        connection.execute(
+            "INSERT INTO event (job_id, at, kind, actor) VALUES (%s, now(), 'submitted', 'x@y')",
+            found,
+        )
+    return int(found[0])
+
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "another job's folder": {"uid": "0199a9e0-7b1c-7cc2-9d0e-2f6b4f1c8a11/."},
+    "outside the artifacts": {"uid": "../../x"},
+    "an absolute path": {"uid": "/tmp/x"},
+    "has ended well": {"state": "succeeded"},
+    "runs without a worker": {"state": "running"},
+    "a list as spec": {"spec": Json([1, 2])},
+    "a spec of 2 MiB": {"spec": Json({"name": "x" * 2**21})},
+    "retries for ever": {"retry_attempts": 2_000_000_000},
+    "no end of time": {"time_limit_s": float("inf")},
+    "not a number of seconds": {"time_limit_s": float("nan")},
+    "a time that Python cannot read": {"not_before": "infinity"},
+    "a time before all others": {"not_before": "-infinity"},
+    "an unknown kind of slot": {"gpus": "all"},
+    "a key of 12,000 letters": {"key": "k" * 12_000},
+    "a name of 12,000 letters": {"name": "n" * 12_000},
+}
+
+
+@pytest.mark.parametrize("changes", REFUSED.values(), ids=REFUSED)
+def test_r30_a_row_that_misleads_workers_is_refused(house: House, changes: dict[str, Any]) -> None:
+    with (
+        house.connect("client") as connection,
+        pytest.raises(REFUSAL),
+    ):
+        insert(connection, row(house, **changes))
+
+
+def test_r30_what_a_client_may_not_choose_begins_at_nothing(house: House) -> None:
+    chosen = {"attempt": 2_147_483_646, "tries": 9, "resume_after": 5, "epochs_run": 7}
+    with house.connect("client") as connection:
+        job_id = insert(connection, row(house, **chosen))
+        found = connection.execute(
+            "SELECT attempt, tries, resume_after, epochs_run, submitted_at > now() - interval '1h' "
+            "FROM job WHERE id = %s",
+            [job_id],
+        ).fetchone()
+    assert found == (0, 0, 0, 0, True)
+
+
+MOVES = (
+    "UPDATE job SET state = 'succeeded' WHERE id = %s",
+    "UPDATE job SET state = 'failed' WHERE id = %s",
+    "UPDATE job SET state = 'running' WHERE id = %s",
+    "UPDATE job SET tries = 9 WHERE id = %s",
+    "UPDATE job SET resume_after = 9 WHERE id = %s",
+    "UPDATE job SET avoid_host = 'h' WHERE id = %s",
+    "UPDATE job SET failure_code = 'CRASHED' WHERE id = %s",
+    "UPDATE job SET started_at = now() WHERE id = %s",
+    "UPDATE job SET worker = 'w' WHERE id = %s",
+    # Without an event.
+    "UPDATE job SET state = 'cancelled' WHERE id = %s",
+)
+
+
+def test_r30_a_job_moves_only_as_a_client_may_move_it(house: House, worker: WorkerProcess) -> None:
+    succeeded = house.submit("fine")
+    assert house.site.wait(succeeded)["state"] == "succeeded"
+    running = house.submit("wait")
+    until(lambda: house.site.show(running)["epochs_run"] > 0, 30)
+    waiting = house.submit("fine", held=True)
+    with house.connect("client") as connection:
+        for job_id in (succeeded, running, waiting):
+            before = house.site.show(job_id)
+            for statement in (*MOVES, "UPDATE job SET state = 'queued' WHERE id = %s"):
+                if job_id == waiting and "'queued'" in statement:
+                    continue
+                with pytest.raises(REFUSAL):
+                    connection.execute(statement.encode(), [job_id])
+            after = house.site.show(job_id)
+            assert after["state"] == before["state"]
+            assert after["failure"] == before["failure"]
+        for kind in ("claimed", "succeeded", "epoch"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(
+                    "INSERT INTO event (job_id, at, kind, actor) VALUES (%s, now(), %s, 'w')",
+                    [running, kind],
+                )
+        for statement in (
+            "INSERT INTO job_tag VALUES (%s, 'owner', 'me')",
+            "INSERT INTO dependency VALUES (%s, 1, false)",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement.encode(), [running])
+    house.client.cancel(running)
+    assert house.site.wait(running)["state"] == "cancelled"
+
+
+def test_r30_an_event_has_the_databases_time_and_a_persons_login(house: House) -> None:
+    with psycopg.connect(
+        host=str(house.postgres.folder), user=PERSON, password="x", dbname=NAME, autocommit=True
+    ) as connection:
+        connection.execute("SET ROLE fornada_client")
+        job_id = insert(connection, row(house, user="victim"))
+        connection.execute(
+            "INSERT INTO event (job_id, at, kind, actor) "
+            "VALUES (%s, '2020-01-01', 'moved', 'victim@desk')",
+            [job_id],
+        )
+    assert house.site.show(job_id)["user"] == PERSON
+    first, second = history.events(house.site.database, job_id)
+    assert (first["actor"], second["actor"]) == (f"{PERSON}@y", f"{PERSON}@desk")
+    assert second["at"] > "2021"
+
+
+def test_r30_an_invalid_row_stops_no_worker(house: House, worker: WorkerProcess) -> None:
+    with house.connect("client") as connection:
+        bad = insert(connection, row(house, state="queued", queue=house.site.queue, priority=9))
+    good = house.submit("fine")
+    assert house.site.wait(good)["state"] == "succeeded"
+    assert house.site.wait(bad)["state"] == "failed"
+    assert worker.process.poll() is None

@@ -167,6 +167,8 @@ def _is_confined(pid: int) -> None:
     limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
     core = next(line for line in limits if line.startswith("Max core file size"))
     assert core.split()[4:6] == ["0", "0"]
+    # The kernel kills it before the database, the worker or a person's session.
+    assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n"
 
 
 def test_the_end_of_the_pipe_ends_it(root: Path, tmp_path: Path, trainer: TrainerProcess) -> None:

@@ -84,8 +84,8 @@ def _build(spec: Spec, data_root: Path) -> None:
     check_shapes(spec, model, blank_batch(spec, shape, len(names)))
     print(f"parameters: {size.parameters:,}")
     print(
-        f"memory while training: {size.training_bytes:,} bytes of parameters, gradients and "
-        f"optimizer state"
+        f"memory while training: {size.training_bytes:,} bytes of parameters, gradients, "
+        f"optimizer state and what is saved of them"
     )
     print(
         f"largest output of a layer: {size.largest_output_bytes:,} bytes a batch of "

@@ -17,9 +17,10 @@ from fornada.worker.trainer.model.ranks import unfit
 from fornada.worker.trainer.model.trial import REFUSALS, WRAPPED, refused_layer, refused_measure
 from fornada.worker.trainer.process import reset
 
-# During training each parameter has three more numbers: its gradient and two moments of Adam.
-_COPIES_IN_TRAINING = 4
 _FLOAT_BYTES = 4
+# Length of the variable with which `_copies` asks an optimizer what it keeps. No optimizer keeps a
+# variable of this length for itself.
+_PROBE = 7
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,9 @@ class ModelSize:
 
     Attributes:
         parameters: number of parameters of all layers, trainable or not.
-        training_bytes: bytes of the parameters with their gradients and optimizer state.
+        training_bytes: bytes of the parameters with their gradients, the optimizer's state, the
+            copy of both that is saved, and the copy that is the best model. Less than training
+            takes at its height: an optimizer's step needs some more for a moment.
         largest_output_bytes: bytes of the largest output of a layer for one batch.
         output_shape: shape of the model's output without the batch.
     """
@@ -145,6 +148,7 @@ def compute_size(spec: Spec, input_shape: tuple[int, int, int], settings: Settin
         TrainingFailed: MODEL_INVALID when the shapes do not fit; RESOURCE_LIMIT.
     """
     parameters, largest = 0, 0
+    copies = _copies(spec)
     with keras.StatelessScope(initialize_variables=False):
         flow = keras.KerasTensor((None, *input_shape))
         for where, layer in _layers(spec):
@@ -158,12 +162,12 @@ def compute_size(spec: Spec, input_shape: tuple[int, int, int], settings: Settin
                 raise TrainingFailed(FailureCode.MODEL_INVALID, message) from error
             parameters += int(layer.count_params())
             largest = max(largest, spec.data.batch_size * math.prod(flow.shape[1:]))
-            _check_size(where, parameters, largest, settings)
+            _check_size(where, parameters, copies, largest, settings)
     # Drop the trial's variables, which must never be allocated, and free the names of its layers.
     reset.forget()
     return ModelSize(
         parameters=parameters,
-        training_bytes=parameters * _FLOAT_BYTES * _COPIES_IN_TRAINING,
+        training_bytes=parameters * _FLOAT_BYTES * copies,
         largest_output_bytes=largest * _FLOAT_BYTES,
         output_shape=tuple(flow.shape[1:]),
     )
@@ -193,7 +197,18 @@ def _advice(output_shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
     return f"Let the model end with Dense: {{units: {'1' if expected == (1,) else 'classes'}}}."
 
 
-def _check_size(where: str, parameters: int, largest: int, settings: Settings) -> None:
+def _copies(spec: Spec) -> int:
+    """How many numbers training holds for each parameter, as `ModelSize.training_bytes` counts."""
+    where = f"compile.{spec.compile.optimizer.class_name}"
+    optimizer = make(spec.compile.optimizer, where)
+    optimizer.build([keras.Variable("zeros", shape=(_PROBE,))])
+    of_optimizer = sum(tuple(each.shape) == (_PROBE,) for each in optimizer.variables)
+    parameter_and_gradient, best_model = 2, 1
+    saved = 1 + of_optimizer
+    return parameter_and_gradient + of_optimizer + saved + best_model
+
+
+def _check_size(where: str, parameters: int, copies: int, largest: int, settings: Settings) -> None:
     memory, whose = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), "this host has"
     # When TensorFlow reaches this limit, it ends the process without a message.
     if (most := memory_limit()) is not None and most < memory:
@@ -204,7 +219,7 @@ def _check_size(where: str, parameters: int, largest: int, settings: Settings) -
             f"{where}: the model reaches {parameters:,} parameters here; "
             f"this worker accepts {settings.max_parameters:,} (FORNADA_MAX_PARAMETERS).",
         )
-    needed = max(parameters * _COPIES_IN_TRAINING, largest) * _FLOAT_BYTES
+    needed = (parameters * copies + largest) * _FLOAT_BYTES
     if needed > memory:
         raise TrainingFailed(
             FailureCode.RESOURCE_LIMIT,

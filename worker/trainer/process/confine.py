@@ -21,6 +21,8 @@ _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
+# Highest value of `oom_score_adj`: see proc(5).
+_KILL_FIRST = "1000"
 # linux/capability.h: version 3 has two words of 32 bits for each set.
 _CAPABILITY_VERSION_3 = 0x20080522
 # The bounding set is dropped by number; the kernel refuses the first one it does not know.
@@ -56,6 +58,9 @@ def confine() -> None:
     _call(libc.prctl, _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _drop_capabilities(libc)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # When the host has no memory left, the kernel kills a trainer first, and not the database, the
+    # worker or a person's session. The job is then tried again, from its last state.
+    Path("/proc/self/oom_score_adj").write_text(_KILL_FIRST)
 
 
 def limit(settings: "Settings") -> None:

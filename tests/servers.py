@@ -229,6 +229,38 @@ class PostgresServer(_Server):
             autocommit=True,
         )
 
+    def copy_to(self, other: "PostgresServer") -> None:
+        """Give another server, which has not been started, this stopped server's whole cluster."""
+        shutil.rmtree(other.folder / "data")
+        # As root with the owners, who are not root.
+        data = [str(server.folder / "data") for server in (self, other)]
+        subprocess.run(["/bin/cp", "-a", *data], check=True)
+        other.password = self.password
+
+    def stand_by(self, primary: "PostgresServer | None" = None) -> None:
+        """Make the next start one in recovery: of a standby of a primary, or of one without."""
+        data = self.folder / "data"
+        signal_file = data / "standby.signal"
+        signal_file.touch()
+        if self._account:
+            shutil.chown(signal_file, self._account)
+        source = ""
+        if primary is not None:
+            source = f"host={primary.folder} user=fornada password={primary.password}"
+        with (data / "postgresql.auto.conf").open("a") as settings:
+            # A standby that becomes the primary has no standby of its own to wait for.
+            settings.write(f"primary_conninfo = '{source}'\nsynchronous_standby_names = ''\n")
+
+    def promote(self) -> None:
+        """Make a standby the primary, and wait until it is."""
+        self.execute("SELECT pg_promote(wait => false)")
+
+        def takes_writes() -> bool:
+            with self.connect() as connection:
+                return connection.execute("SELECT NOT pg_is_in_recovery()").fetchone() == (True,)
+
+        until(takes_writes, START_TIMEOUT_S, saw=self._log)
+
     def _init(self) -> None:
         secret = self.folder / "secret"
         secret.touch(mode=0o600)

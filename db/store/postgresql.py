@@ -11,7 +11,15 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import psycopg
-from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
+from sqlalchemy import (
+    URL,
+    Connection,
+    Dialect,
+    Engine,
+    ExceptionContext,
+    create_engine,
+    event,
+)
 
 from fornada.db.json_values import read_json
 
@@ -25,6 +33,10 @@ LOCK_TIMEOUT_S = 10
 # Connections that one process may open. The pool opens them when they are needed and keeps them,
 # because to open one takes longer than all statements of a short job.
 MAX_CONNECTIONS = 15
+
+# What a server says that takes no writes now: a standby, or a primary that recovers.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_IN_RECOVERY = frozenset({"25006", "0A000"})
 
 T = TypeVar("T")
 
@@ -58,7 +70,18 @@ def connected(url: URL, answer_timeout_s: float) -> Engine:
         return connection
 
     event.listen(engine, "do_connect", connect)
+    event.listen(engine, "handle_error", _leave_a_standby)
     return engine
+
+
+def _leave_a_standby(context: ExceptionContext) -> None:
+    """Take a server that refuses writes for one that is away, and close the connections to it.
+
+    After a failover, the pool may hold connections to the server that was the primary. The next
+    connection looks for the primary again.
+    """
+    if getattr(context.original_exception, "sqlstate", None) in _IN_RECOVERY:
+        context.is_disconnect = True
 
 
 @contextmanager
@@ -86,6 +109,9 @@ def _connect_arguments(url: URL) -> dict[str, Any]:
         "application_name": "fornada",
         "options": " ".join(f"-c {key}={value}" for key, value in limits.items()),
     }
+    if isinstance(url.query.get("host"), tuple):
+        # Several hosts: one primary and its standbys, in any order.
+        defaults["target_session_attrs"] = "read-write"
     return {key: value for key, value in defaults.items() if key not in url.query}
 
 

@@ -1,4 +1,4 @@
-"""R30: with a client's password, statements by hand change nothing that is not a client's."""
+"""R31: with a client's password, statements by hand change nothing that is not a client's."""
 
 import uuid
 from collections.abc import Iterator
@@ -91,7 +91,7 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("changes", REFUSED.values(), ids=REFUSED)
-def test_r30_a_row_that_misleads_workers_is_refused(house: House, changes: dict[str, Any]) -> None:
+def test_r31_a_row_that_misleads_workers_is_refused(house: House, changes: dict[str, Any]) -> None:
     with (
         house.connect("client") as connection,
         pytest.raises(REFUSAL),
@@ -99,7 +99,7 @@ def test_r30_a_row_that_misleads_workers_is_refused(house: House, changes: dict[
         insert(connection, row(house, **changes))
 
 
-def test_r30_what_a_client_may_not_choose_begins_at_nothing(house: House) -> None:
+def test_r31_what_a_client_may_not_choose_begins_at_nothing(house: House) -> None:
     chosen = {"attempt": 2_147_483_646, "tries": 9, "resume_after": 5, "epochs_run": 7}
     with house.connect("client") as connection:
         job_id = insert(connection, row(house, **chosen))
@@ -126,7 +126,7 @@ MOVES = (
 )
 
 
-def test_r30_a_job_moves_only_as_a_client_may_move_it(house: House, worker: WorkerProcess) -> None:
+def test_r31_a_job_moves_only_as_a_client_may_move_it(house: House, worker: WorkerProcess) -> None:
     succeeded = house.submit("fine")
     assert house.site.wait(succeeded)["state"] == "succeeded"
     running = house.submit("wait")
@@ -159,7 +159,7 @@ def test_r30_a_job_moves_only_as_a_client_may_move_it(house: House, worker: Work
     assert house.site.wait(running)["state"] == "cancelled"
 
 
-def test_r30_an_event_has_the_databases_time_and_a_persons_login(house: House) -> None:
+def test_r31_an_event_has_the_databases_time_and_a_persons_login(house: House) -> None:
     with psycopg.connect(
         host=str(house.postgres.folder), user=PERSON, password="x", dbname=NAME, autocommit=True
     ) as connection:
@@ -176,7 +176,7 @@ def test_r30_an_event_has_the_databases_time_and_a_persons_login(house: House) -
     assert second["at"] > "2021"
 
 
-def test_r30_an_invalid_row_stops_no_worker(house: House, worker: WorkerProcess) -> None:
+def test_r31_an_invalid_row_stops_no_worker(house: House, worker: WorkerProcess) -> None:
     with house.connect("client") as connection:
         bad = insert(connection, row(house, state="queued", queue=house.site.queue, priority=9))
     good = house.submit("fine")

@@ -109,7 +109,8 @@ def _step(job: "JobAnswer") -> str | None:
     begins_at = last["resumed"]["epoch"] if last["resumed"] else 1
     if job["epochs_run"] < begins_at:
         return f"trains epoch {begins_at}"
-    return "evaluates the best model" if job["epochs_run"] >= epochs_wanted(job) else None
+    wanted = epochs_wanted(job)
+    return "evaluates the best model" if wanted and job["epochs_run"] >= wanted else None
 
 
 def beginning(job: "JobAnswer") -> str | None:

@@ -93,9 +93,8 @@ def ending(job: "JobAnswer", number: int | None) -> str:
         return f"{text}: {reason}" if reason else text
     if job["state"] not in FINAL_STATES:
         return f"job {job['id']} is {job['state']}; read on: fornada logs -f {job['id']}"
-    text = (
-        f"job {job['id']} {job['state']} after {job['epochs_run']} of {epochs_wanted(job)} epochs"
-    )
+    wanted = epochs_wanted(job) or "?"
+    text = f"job {job['id']} {job['state']} after {job['epochs_run']} of {wanted} epochs"
     if reason := failed(job["failure"], BRIEF):
         return f"{text}: {reason}"
     best = job["best"]

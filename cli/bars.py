@@ -38,6 +38,7 @@ class Bars(rich.progress.Progress):
 
     def __init__(self, console: Console) -> None:
         # Set before the base class starts, because it draws at once and reads all of them.
+        self._numbers: list[str] = []
         self._below: list[str] = []
         self._terminal = console
         self._began = Began()
@@ -78,9 +79,11 @@ class Bars(rich.progress.Progress):
         if line := self._began(job):
             self.console.print(line, markup=False, highlight=False)
         if progress.epochs:
-            self._below = numbers(job, progress.epochs[-1])
-        elif (state := standing(progress)) != JobState.RUNNING:
-            self._below = [state]
+            self._numbers = numbers(job, progress.epochs[-1])
+        state = standing(progress)
+        # The numbers of the last epoch stay below a job that has ended.
+        told = state != JobState.RUNNING and not progress.final
+        self._below = [*self._numbers, *([state] if told else [])]
         self.update(
             self._bar,
             total=epochs_wanted(job),

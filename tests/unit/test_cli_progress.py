@@ -132,7 +132,9 @@ def test_the_bar_of_a_terminal_breaks_no_number_and_names_the_monitor(
     screen = StringIO()
     seen = job(name=name, epochs_run=1234, spec={"fit": {"epochs": 12345}})
     with Bars(Console(file=screen, width=width, force_terminal=True, color_system=None)) as bars:
-        bars(Progress(seen, [epoch(9)], None, final=True))
+        bars(Progress(seen, [epoch(9)], None, final=False))
+        # The numbers stay when it has ended.
+        bars(Progress(cast(JobAnswer, seen | {"state": "succeeded"}), [], None, final=True))
     # Without the signs that move the cursor.
     lines = [line for line in re.split(r"[\r\n]+|\x1b\[[?\d]*\w", screen.getvalue()) if line]
     assert lines[-1].strip().endswith("best val_accuracy 0.654 at 8")

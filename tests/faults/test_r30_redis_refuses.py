@@ -173,6 +173,20 @@ def test_r30_an_outage_is_logged_once_and_so_is_its_end(scene: Scene, proxy: Ref
     assert "consumer" not in scene.worker.text()
 
 
+def test_r30_a_queue_that_is_no_list_is_logged_once(scene: Scene, redis: RedisServer) -> None:
+    until(lambda: scene.away == scene.back, 20, saw=scene.worker.text)
+    before = scene.away
+    with redis.client() as client:
+        client.set(f"{broker.KEY_PREFIX}{scene.site.queue}", "no list")
+        for _ in range(3):
+            scene.trains("WRONGTYPE")
+        assert (scene.away, scene.back) == (before + 1, before)
+        client.delete(f"{broker.KEY_PREFIX}{scene.site.queue}")
+    scene.listens(scene.worker)
+    until(lambda: scene.back > before, 20, saw=scene.worker.text)
+    assert (scene.away, scene.back) == (before + 1, before + 1)
+
+
 @pytest.mark.parametrize("command", ["", *sorted(AT_FIRST), "LPUSH"])
 @pytest.mark.parametrize("code", ERRORS)
 def test_r30_a_publisher_reports_each_refusal_at_once(

@@ -1,5 +1,6 @@
 """The logs command: prints a job's training log."""
 
+import codecs
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from fornada.cli.formatting import BRIEF, failed, size
 from fornada.cli.options import job_argument
 from fornada.cli.progress import best_value, epochs_wanted
 from fornada.cli.streams import current
+from fornada.db import printable
 from fornada.db.states import FINAL_STATES
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ def logs(reference: str, follow: bool, attempt: int | None) -> None:
 
 def _write(job_id: int, pieces: Iterable["Piece"]) -> None:
     stdout, streams = sys.stdout.buffer, current()
+    terminal = _Terminal()
     attempt = 0
     for piece in pieces:
         if piece.attempt != attempt:
@@ -70,12 +73,23 @@ def _write(job_id: int, pieces: Iterable["Piece"]) -> None:
         if piece.missing != 0:
             gap = "the rest, if any" if piece.missing is None else size(piece.missing)
             _say(f"missing in the database: {gap}; {_whole(piece)}")
-        stdout.write(piece.data)
+        stdout.write(terminal.shown(piece.data) if sys.stdout.isatty() else piece.data)
         # Show each piece at once to a person who follows the log.
         stdout.flush()
         if streams is not None and streams.stdout_failed():
             # Nobody reads on, and a log may go on for days.
             return
+
+
+class _Terminal:
+    """Makes a log harmless for a terminal: a library may print anything, names of files too."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    def shown(self, data: bytes) -> bytes:
+        """What to write for the next bytes of the log, which may end within a character."""
+        return printable.lines(self._decoder.decode(data)).encode()
 
 
 def ending(job: "JobAnswer", number: int | None) -> str:

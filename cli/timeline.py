@@ -1,12 +1,14 @@
 """The history of a job, one line per event: when, what and why, and who did it."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from fornada.cli.formatting import brief, duration, jobs, local
 from fornada.cli.output import Output
 from fornada.cli.progress import began_at
 from fornada.cli.reasons import clock
+from fornada.db.printable import line
 
 if TYPE_CHECKING:
     from fornada.db.answers import EventAnswer, ResumedAnswer
@@ -27,7 +29,7 @@ def timeline(
         known: failure messages that were printed above; they are not repeated.
     """
     for event in events:
-        detail = event["detail"] or {}
+        detail = event["detail"] if isinstance(event["detail"], dict) else {}
         if detail.get("message") in known:
             detail = {key: value for key, value in detail.items() if key not in FAILURE}
         text = in_words(event["kind"], detail)
@@ -37,10 +39,12 @@ def timeline(
 def in_words(kind: str, detail: Mapping[str, Any]) -> str:
     """An event in words. A fact without words of its own is appended as its name and value."""
     left = {key: value for key, value in detail.items() if value is not None}
-    words = WORDS.get(kind)
-    text = words(left) if words else kind.replace("_", " ")
+    text = kind.replace("_", " ")
+    # Whoever may write to the database may write an event whose facts are of another kind.
+    with suppress(LookupError, TypeError, ValueError):
+        text = WORDS[kind](left)
     rest = [f"{key.replace('_', ' ')} {_plain(value)}" for key, value in left.items()]
-    return "; ".join([text, *rest])
+    return line("; ".join([text, *rest]))
 
 
 # Each function below returns the words of one kind of event. It removes from `facts` what its words

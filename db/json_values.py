@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy import JSON, Dialect, Double, Text
 from sqlalchemy.types import TypeDecorator
 
+from fornada.db import printable
+
 
 def plain(value: Any) -> Any:
     """Convert a value to what JSON can hold: NaN and infinity become strings, tuples become lists.
@@ -35,9 +37,14 @@ def read_json(text: str | bytes) -> Any:
     A text that Python cannot read gives a sentence in its place, and no error: one bad row must not
     break the query that returns it among others. Nothing that we write is such a text, but whoever
     may write to the database could write lists that are nested thousands deep.
+
+    In the texts of the document, characters that control a terminal become escapes.
     """
     try:
-        return json.loads(text)
+        read = text.decode() if isinstance(text, bytes) else text
+        value = json.loads(read)
+        # Most documents have no escape, and need no second look.
+        return value if "\\u" not in read and read.isprintable() else printable.document(value)
     except (ValueError, RecursionError) as error:
         return f"(this value cannot be read: {type(error).__name__})"
 
@@ -65,7 +72,8 @@ class Float(TypeDecorator[float]):
 class SafeText(TypeDecorator[str]):
     """A text. Characters that PostgreSQL or UTF-8 cannot store are written as escapes.
 
-    File names and tracebacks come from outside, so they may contain NUL and undecoded bytes.
+    File names and tracebacks come from outside, so they may contain NUL and undecoded bytes. What
+    is read is one line without characters that control a terminal.
     """
 
     impl = Text
@@ -75,3 +83,15 @@ class SafeText(TypeDecorator[str]):
         if value is None:
             return None
         return value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else printable.line(value)
+
+
+class SafeLines(SafeText):
+    """A text of several lines, such as a traceback."""
+
+    cache_ok = True
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else printable.lines(value)

@@ -80,7 +80,11 @@ def _leave_a_standby(context: ExceptionContext) -> None:
     After a failover, the pool may hold connections to the server that was the primary. The next
     connection looks for the primary again.
     """
-    if getattr(context.original_exception, "sqlstate", None) in _IN_RECOVERY:
+    refused = getattr(context.original_exception, "sqlstate", None) in _IN_RECOVERY
+    connection = context.connection
+    # A transaction of ours that only reads may not write on a primary either: that is a fault.
+    reads = connection and connection.get_execution_options().get("postgresql_readonly")
+    if refused and not reads:
         context.is_disconnect = True
 
 

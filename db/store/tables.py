@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from fornada.db.clock import UtcDateTime
-from fornada.db.json_values import Float, Json, SafeText
+from fornada.db.json_values import Float, Json, SafeLines, SafeText
 from fornada.db.states import JobState
 
 # Names for constraints and indexes, so that a later revision can change them by name.
@@ -126,7 +126,7 @@ class JobColumns(TypedColumns):
     test: Named[dict[str, Any] | None] = Column(Json)
     stop_reason: Named[str | None] = Column(SafeText)
     failure_code: Named[str | None] = Column(SafeText)
-    failure_message: Named[str | None] = Column(SafeText)
+    failure_message: Named[str | None] = Column(SafeLines)
 
 
 Job = Table(
@@ -192,8 +192,8 @@ class AttemptColumns(TypedColumns):
     # Exit status of the trainer process. A negative value is the signal that ended it.
     exit_status: Named[int | None] = Column(Integer)
     failure_code: Named[str | None] = Column(SafeText)
-    failure_message: Named[str | None] = Column(SafeText)
-    traceback: Named[str | None] = Column(SafeText)
+    failure_message: Named[str | None] = Column(SafeLines)
+    traceback: Named[str | None] = Column(SafeLines)
 
 
 Attempt = Table("attempt", METADATA, AttemptColumns)

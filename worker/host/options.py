@@ -13,6 +13,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from fornada.db import printable
 
 # A restart does not help after these exit codes, so the parent passes them on.
 EXIT_USAGE = 2
@@ -121,10 +124,23 @@ def parse(arguments: Sequence[str]) -> Options:
     )
 
 
+class _OneLine(logging.Formatter):
+    """Writes each message on one line: a text from outside cannot forge another one."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - as logging names it
+        """The line, without the traceback."""
+        record.message = printable.line(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        """The traceback, without characters that control a terminal."""
+        return printable.lines(super().formatException(ei))
+
+
 def log_to_stderr() -> None:
     """Write plain lines: time in UTC, level, message."""
     handler = logging.StreamHandler(sys.stderr)
-    formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter = _OneLine("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     root = logging.getLogger()

@@ -88,8 +88,13 @@ def take(settings: Settings, command: str) -> int:
             f"a stack already runs in {settings.home}{by}. Use it: fornada submit SPEC. "
             "Stop it: fornada down. For a second one, set another FORNADA_HOME."
         )
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, json.dumps(asdict(Holder(os.getpid(), command))).encode(), 0)
+    try:
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps(asdict(Holder(os.getpid(), command))).encode(), 0)
+    except OSError:
+        # The disk is full. Without its holder, `fornada down` could not find the stack.
+        os.close(handle)
+        raise
     return handle
 
 

@@ -53,7 +53,7 @@ COMMANDS = {
     ),
     "down": (
         "fornada.cli.stack:down",
-        "Stop the embedded stack of this home, wherever it was started, and wait for its end.",
+        "Stop the embedded stack of this home, and wait for its end.",
     ),
     "worker": ("fornada.cli.workers:worker", "Start, list and drain workers."),
     "data": ("fornada.cli.data:data", "Check, import and pack folders of images."),

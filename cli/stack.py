@@ -67,10 +67,11 @@ def up(slots: str | None, queues: Sequence[str], detach: bool, output: Output) -
 )
 @output_options(json=False, quiet="Print nothing.")
 def down(timeout: float | None, output: Output) -> None:
-    """Stop the embedded stack of this home, wherever it was started, and wait for its end.
+    """Stop the embedded stack of this home, and wait for its end.
 
-    Running jobs are saved and queued again: the next `fornada up` continues them. This takes at
-    most `FORNADA_GRACE_S` and a few seconds. For a server: `fornada worker drain`.
+    It does not matter where the stack was started. Running jobs are saved and queued again: the
+    next `fornada up` continues them. This takes at most `FORNADA_GRACE_S` and a few seconds. For a
+    server: `fornada worker drain`.
 
     \b
     Examples:

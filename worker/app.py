@@ -31,6 +31,7 @@ from fornada.worker.host.options import (
 from fornada.worker.preparation import Prepared
 from fornada.worker.upkeep import UpkeepThread
 from fornada.worker.wakeups import consumer, payloads
+from fornada.worker.wakeups.outage import Outage
 
 log = logging.getLogger("fornada.worker")
 
@@ -108,7 +109,8 @@ def _serve(supervisors: Supervisors, heartbeat: Heartbeat) -> int:
     context = supervisors.context
     app = broker.make_app(context.settings)
     app.conf.task_queues = [broker.queue(name) for name in context.queues]
-    upkeep = UpkeepThread(supervisors, app, heartbeat)
+    outage = Outage()
+    upkeep = UpkeepThread(supervisors, app, heartbeat, outage)
 
     def drain(**_: object) -> None:
         heartbeat.draining()
@@ -125,7 +127,7 @@ def _serve(supervisors: Supervisors, heartbeat: Heartbeat) -> int:
 
     app.steps["worker"].add(consumer.around_pool(begin, drain))
     app.steps["consumer"].add(
-        consumer.intake(supervisors.has_room, supervisors.when_freed, heartbeat)
+        consumer.intake(supervisors.has_room, supervisors.when_freed, heartbeat, outage)
     )
 
     @app.task(name=broker.TASK)  # type: ignore[untyped-decorator]

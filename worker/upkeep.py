@@ -16,6 +16,7 @@ from fornada.stack import broker
 from fornada.stack.app import App
 from fornada.worker.attempts.supervisors import Supervisors
 from fornada.worker.host.heartbeat import Heartbeat
+from fornada.worker.wakeups.outage import Outage
 
 log = logging.getLogger("fornada.worker")
 
@@ -37,16 +38,20 @@ class UpkeepThread:
         supervisors: the worker's supervisors.
         app: the Celery app through which it publishes wake-ups.
         heartbeat: told of each round.
+        outage: told whether Redis works.
     """
 
-    def __init__(self, supervisors: Supervisors, app: App, heartbeat: Heartbeat) -> None:
+    def __init__(
+        self, supervisors: Supervisors, app: App, heartbeat: Heartbeat, outage: Outage
+    ) -> None:
         self._supervisors = supervisors
         self._heartbeat = heartbeat
         self._context = supervisors.context
         self._app = app
         self._publisher = broker.Publisher(app)
-        # Which of "database" and "broker" did not answer the last time.
-        self._away: set[str] = set()
+        self._outage = outage
+        # Whether the database did not answer the last time.
+        self._database_away = False
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
         # A slot that finds a job without a wake-up runs it in this pool, so that upkeep goes on.
@@ -88,11 +93,14 @@ class UpkeepThread:
                 self._drain()
             if self._has_upkeep():
                 self._keep_queue()
-            self._report_back("database")
+            self._report_database(None)
+            # Also when there was nothing to publish.
+            self._outage.worked("publish")
         except DatabaseUnreachable as exc:
-            self._report_away("database", exc)
+            self._report_database(exc)
         except BrokerUnreachable as exc:
-            self._report_away("broker", exc)
+            self._report_database(None)
+            self._outage.failed("publish", str(exc))
         # A wake-up may be lost, or Redis may not answer: idle slots look for jobs in SQL anyway.
         if self._supervisors.has_room():
             for _ in range(self._supervisors.idle()):
@@ -126,10 +134,10 @@ class UpkeepThread:
             else:
                 self._publisher.check()
         except BrokerUnreachable as exc:
-            self._report_away("broker", exc)
+            self._outage.failed("check", str(exc))
             self._heartbeat.broker(answers=False)
         else:
-            self._report_back("broker")
+            self._outage.worked("check")
             self._heartbeat.broker(answers=connecting)
 
     def _has_upkeep(self) -> bool:
@@ -157,12 +165,10 @@ class UpkeepThread:
         for _ in range(wanted - self._publisher.queue_length(queue)):
             self._publisher.publish(queue, None, None)
 
-    def _report_away(self, what: str, error: Exception) -> None:
-        if what not in self._away:
-            log.warning("the %s does not work: %s", what, error)
-        self._away.add(what)
-
-    def _report_back(self, what: str) -> None:
-        if what in self._away:
-            log.info("the %s works again", what)
-        self._away.discard(what)
+    def _report_database(self, error: DatabaseUnreachable | None) -> None:
+        """Log when the database stops and begins to answer."""
+        if error is not None and not self._database_away:
+            log.warning("the database does not answer: %s", error)
+        if error is None and self._database_away:
+            log.info("the database answers again")
+        self._database_away = error is not None

@@ -140,7 +140,7 @@ class Publisher:
             return int(connection.default_channel.client.llen(queue_name))
 
     def check(self) -> None:
-        """Check that Redis stores an element and gives it back.
+        """Check that Redis stores an element, counts it and gives it back.
 
         An answer to a ping says too little: a Redis that is full, is a replica or gives this user
         too few rights answers it.
@@ -154,6 +154,7 @@ class Publisher:
             # First the right to take, so that nothing is left behind where it is missing.
             client.brpop(key, EMPTY_S)
             client.lpush(key, "")
+            client.llen(key)
             if client.brpop(key, GIVEN_S) is None:
                 raise BrokerUnreachable(shown(self._app.url), "", "it lost an element")
 
@@ -199,6 +200,11 @@ def _translated(app: App) -> Iterator[None]:
         error = BrokerUnreachable(shown(app.url), *_answer(exc))
         # A traceback would show the arguments that `_answer` leaves out.
         raise error from None if REPEATED in str(exc) else exc
+
+
+def reason(error: Exception) -> str:
+    """What Redis or the connection said, in one line and without a password."""
+    return " ".join(_answer(error)).strip()
 
 
 def _answer(exc: Exception) -> tuple[str, str]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from fornada.stack import broker
 from tests.faults.telling import tell
 from tests.servers import RedisServer
 from tests.until import until
@@ -42,19 +41,14 @@ def test_sigterm_drains_from_the_first_moment_on(site: Site) -> None:
     assert site.state(job_id) == "queued", worker.text()
 
 
-def test_an_error_that_celery_cannot_cure_drains_and_it_starts_again(
-    site: Site, redis_server: RedisServer
-) -> None:
-    with site.worker("--slots", "2") as worker, redis_server.client() as client:
+def test_a_celery_process_that_stops_by_itself_drains_and_starts_again(site: Site) -> None:
+    with site.worker("--slots", "2") as worker:
         job_id = _running(site, "wait")
         before = worker.celery
-        key = f"{broker.KEY_PREFIX}{site.queue}"
-        tell("the queue's key is no list any more", site, job_id)
-        client.set(key, "no list")
+        tell("SIGQUIT to Celery, which then stops as after an error", site, job_id)
+        os.kill(before, signal.SIGQUIT)
 
         until(lambda: site.state(job_id) == "queued", 20, saw=worker.text)
-        client.delete(key)
-
         job = site.wait(job_id, "running", timeout_s=40)
         assert job["failure"] is None
         assert job["attempts"] > 1

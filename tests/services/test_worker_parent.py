@@ -1,5 +1,6 @@
 """The parent of a worker: light, refuses what no restart cures, and restarts the rest."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -8,7 +9,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from fornada.stack import broker
 from tests.servers import RedisServer
 from tests.until import until
 from tests.worker_process import PROGRAM, Site
@@ -134,20 +134,16 @@ def test_what_a_restart_cannot_cure_ends_the_worker(
     assert "hushhush" not in done.stderr
 
 
-def test_what_ends_is_started_again_after_growing_pauses(
-    site: Site, redis_server: RedisServer
-) -> None:
-    key = f"{broker.KEY_PREFIX}{site.queue}"
-    with redis_server.client() as client:
-        # Celery cannot cure a queue that is no list.
-        client.set(key, "no list")
-        worker = site.worker("--slots", "1")
-        try:
-            until(lambda: "again in 2 s" in worker.text(), 40, saw=worker.text)
-            worker.process.send_signal(signal.SIGTERM)
-            assert worker.process.wait(10) == 0
-        finally:
-            worker.kill()
-            client.delete(key)
+def test_what_ends_is_started_again_after_growing_pauses(site: Site) -> None:
+    worker = site.worker("--slots", "1")
+    try:
+        for pause_s in (1, 2):
+            celery = until(lambda: worker.celery, 40, saw=worker.text)
+            os.kill(celery, signal.SIGKILL)
+            until(lambda: f"again in {pause_s} s" in worker.text(), 40, saw=worker.text)  # noqa: B023
+        worker.process.send_signal(signal.SIGTERM)
+        assert worker.process.wait(10) == 0
+    finally:
+        worker.kill()
     assert "again in 1 s" in worker.text()
     until(lambda: not site.processes(), 10, saw=site.processes)

@@ -18,6 +18,7 @@ from celery import bootsteps
 
 from fornada.worker.host.heartbeat import Heartbeat
 from fornada.worker.wakeups.filter import only_wake_ups
+from fornada.worker.wakeups.outage import Outage
 from fornada.worker.wakeups.refusals import Refusals
 
 log = logging.getLogger("fornada.worker")
@@ -30,6 +31,7 @@ def intake(
     has_room: Callable[[], bool],
     when_freed: Callable[[Callable[[], None]], None],
     heartbeat: Heartbeat,
+    outage: Outage,
 ) -> type[bootsteps.StartStopStep]:
     """The step of Celery's consumer that adds the four things above; it starts at each reconnect.
 
@@ -37,6 +39,7 @@ def intake(
         has_room: whether a slot would take a job now.
         when_freed: registers a function to be called, from any thread, when a slot becomes free.
         heartbeat: told that the loop runs, and that it has lost Redis.
+        outage: told whether Redis answers without an error.
     """
 
     # While no slot is free the loop listens to no descriptor. Then it would sleep a tenth of a
@@ -50,7 +53,7 @@ def intake(
             consumer.hub.add_reader(never_ready, lambda: None)
             channel = consumer.task_consumer.channel
             only_wake_ups(channel)
-            refusals = Refusals(channel)
+            refusals = Refusals(channel, outage)
             _only_when(channel.qos, lambda: has_room() and refusals.over())
             # Celery's loop calls `can_consume` after each event, or once a second. This call is
             # such an event.

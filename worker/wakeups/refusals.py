@@ -5,12 +5,18 @@ connect again helps nothing, and Celery would do it several times a second.
 """
 
 import time
+from queue import Empty
 from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
 
+from fornada.stack import broker
+from fornada.worker.wakeups.outage import Outage
+
 # Seconds until Redis is asked again. Meanwhile idle slots look for jobs in SQL, as always.
 PAUSE_S = 5.0
+# The part of an outage that is reported here.
+PART = "take"
 
 
 class Refusals:
@@ -18,10 +24,12 @@ class Refusals:
 
     Args:
         channel: the channel of the consumer. Its answers are read through this object from now on.
+        outage: told whether Redis answers without an error.
     """
 
-    def __init__(self, channel: Any) -> None:
+    def __init__(self, channel: Any, outage: Outage) -> None:
         self._until = 0.0
+        self._outage = outage
         self._read = channel.handlers["BRPOP"]
         # Celery's loop calls the handler. A channel that is closed while it waits for an answer
         # calls `_brpop_read`.
@@ -33,12 +41,18 @@ class Refusals:
 
     def _patient_read(self, **options: Any) -> Any:
         try:
-            return self._read(**options)
+            found = self._read(**options)
+        except Empty:
+            self._outage.worked(PART)
+            raise
         except RedisError as exc:
             if not answered(exc):
                 raise
+            self._outage.failed(PART, broker.reason(exc))
             self._until = time.monotonic() + PAUSE_S
             return None
+        self._outage.worked(PART)
+        return found
 
 
 def answered(error: RedisError) -> bool:

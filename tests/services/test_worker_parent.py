@@ -21,7 +21,7 @@ HEAVY = [
     "keras",
     "tensorflow",
     "fornada.settings",
-    "fornada.db",
+    "fornada.db.store",
 ]
 
 

@@ -16,6 +16,7 @@ from fornada.stack import broker
 from fornada.stack.app import App
 from fornada.worker.attempts.supervisors import Supervisors
 from fornada.worker.host.heartbeat import Heartbeat
+from fornada.worker.wakeups.limited_log import BAD_WAKE_UPS
 from fornada.worker.wakeups.outage import Outage
 
 log = logging.getLogger("fornada.worker")
@@ -106,6 +107,7 @@ class UpkeepThread:
             for _ in range(self._supervisors.idle()):
                 self._without_wake_up.submit(self._look_for_jobs)
         self._check_redis()
+        BAD_WAKE_UPS.report()
 
     def _drain(self) -> None:
         """Drain as `fornada worker drain` asks: send this process the signal that drains it."""

@@ -17,6 +17,8 @@ from tests.worker_process import Site, WorkerProcess
 
 # Elements for later: far more than any slot, few enough to push at once.
 LATER = 200
+# One line for each would be 600 KB.
+FLOOD = 5_000
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +121,20 @@ def test_r22_the_log_of_a_worker_cannot_be_written_by_others(
     assert "\x1b" not in text
     assert not [line for line in text.splitlines() if line.startswith("2026-01-01")]
     assert max(map(len, text.splitlines())) < 2000
+
+
+def test_r22_a_flood_of_garbage_does_not_fill_the_log(
+    site: Site, worker: WorkerProcess, running: int, redis_server: RedisServer
+) -> None:
+    before = len(worker.text())
+    push(site, redis_server, *["garbage"] * FLOOD)
+
+    until(lambda: site.publisher.queue_length(site.queue) == 0, 60)
+    site.wait(site.add("fine"), timeout_s=10)
+
+    written = len(worker.text()) - before
+    print(f"R22: {FLOOD} elements of garbage; {written} characters of log")
+    assert written < 10_000
 
 
 def test_r22_garbage_that_comes_while_a_worker_ends_does_not_end_it_badly(

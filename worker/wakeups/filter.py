@@ -8,7 +8,6 @@ Celery gets a new message that is built around it.
 
 import base64
 import json
-import logging
 import uuid
 from collections.abc import Mapping
 from queue import Empty
@@ -21,8 +20,7 @@ from redis.exceptions import RedisError
 from fornada.spec.source.limits import MAX_DEPTH
 from fornada.spec.wording import clip
 from fornada.stack.broker import TASK
-
-log = logging.getLogger("fornada.worker")
+from fornada.worker.wakeups.limited_log import BAD_WAKE_UPS
 
 # Longest body in characters: a spec of 256 KiB with every character escaped, as base64, and more.
 LONGEST_BODY = 4 * 2**20
@@ -55,7 +53,7 @@ def only_wake_ups(channel: Any) -> None:
             raise
         except Exception as exc:  # noqa: BLE001 - an element can be wrong in many ways
             # Redis has already removed the element.
-            log.warning("dropped an element of a queue that is not a wake-up: %s", _reason(exc))
+            BAD_WAKE_UPS.warning("dropped an element that is not a wake-up: %s", _reason(exc))
             return None
 
     transport._deliver = MethodType(careful_deliver, transport)

@@ -13,6 +13,7 @@ from fornada.db.reads import references
 from fornada.db.records import UID_PATTERN, NewJob
 from fornada.db.store.session import Database
 from fornada.spec import SpecProblems, from_document
+from fornada.worker.wakeups.limited_log import BAD_WAKE_UPS
 
 log = logging.getLogger("fornada.worker")
 
@@ -43,11 +44,11 @@ def accept(database: Database, payload: dict[str, Any]) -> None:
             _record_unknown(database, wake_up.uid, wake_up.document)
     except ValidationError as exc:
         # The input is left out of the log, because it may be anything.
-        log.warning(
+        BAD_WAKE_UPS.warning(
             "a wake-up has an invalid payload: %s", exc.errors(include_input=False)[0]["msg"]
         )
     except SpecProblems as exc:
-        log.warning("a wake-up brought an invalid spec: %s", exc.problems[0])
+        BAD_WAKE_UPS.warning("a wake-up brought an invalid spec: %s", exc.problems[0])
     except DatabaseUnreachable as exc:
         log.warning("cannot check whether the job of a wake-up is recorded: %s", exc)
 
@@ -60,10 +61,12 @@ def _record_unknown(database: Database, uid: str, document: dict[str, Any]) -> N
         spec = from_document(sent.spec)
         # A client of another version may give the same spec another meaning, and another hash.
         if sent.spec_hash not in (spec.hash, spec.earlier_hash):
-            log.warning("a wake-up brought job %s with the hash of another spec; dropped", uid)
+            BAD_WAKE_UPS.warning(
+                "a wake-up brought job %s with the hash of another spec; dropped", uid
+            )
             return
         if not sent.user.isprintable():
-            log.warning(
+            BAD_WAKE_UPS.warning(
                 "a wake-up brought job %s with a user name that cannot be printed; dropped", uid
             )
             return

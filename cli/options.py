@@ -162,9 +162,11 @@ def _listed(
 
 
 def _key(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    from fornada.client.submission import LONGEST_KEY, problem_of
+
     # `--key "$EMPTY"` in a script would make a new job each time, which --key should prevent.
-    if value is not None and not value.strip():
-        raise click.BadParameter("a key cannot be empty; for example --key nightly-7")
+    if value is not None and (why := problem_of(value, LONGEST_KEY)):
+        raise click.BadParameter(f"a key is one line, for example --key nightly-7: {why}")
     return value
 
 

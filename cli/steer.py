@@ -161,9 +161,17 @@ def retry(references: Sequence[str], tags: Tags, fresh: bool, output: Output) ->
         )
 
 
+def _reason(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    from fornada.client.submission import LONGEST_REASON, problem_of
+
+    if value is not None and (why := problem_of(value, LONGEST_REASON)):
+        raise click.BadParameter(f"a reason is one line: {why}")
+    return value
+
+
 @click.command()
 @targets
-@click.option("--reason", help="Recorded in the job's history.")
+@click.option("--reason", callback=_reason, help="Recorded in the job's history: one line.")
 @click.option(
     "--grace", type=seconds, metavar="TIME", help="How long a running job may take to stop."
 )

@@ -17,7 +17,13 @@ from fornada.client.clone import patience_warnings, recorded, refuse_to_extend
 from fornada.client.connection import Connection
 from fornada.client.follow import Progress
 from fornada.client.logs import Piece
-from fornada.client.submission import AT_ONCE, Submitted, Terms
+from fornada.client.submission import (
+    AT_ONCE,
+    LONGEST_REASON,
+    Submitted,
+    Terms,
+    problem_of,
+)
 from fornada.client.submit import Submission
 from fornada.db.answers import (
     EventAnswer,
@@ -402,7 +408,7 @@ class Client:
 
         Args:
             reference: the job; a job that is already cancelled stays cancelled.
-            reason: recorded in the job's history.
+            reason: recorded in the job's history; one line of at most 1,000 characters.
             grace_s: how many seconds its trainer may take to stop; None for the worker's default
                 of 10 s.
             force: kill the trainer at once; its work since the last training state is lost.
@@ -411,7 +417,10 @@ class Client:
         Raises:
             JobNotFound: there is no such job.
             WrongState: the job has already ended, and was not cancelled.
+            ValueError: the reason is empty, too long, or cannot be printed.
         """
+        if reason is not None and (why := problem_of(reason, LONGEST_REASON)):
+            raise ValueError(f"reason: {why}")
         job_id, actor = self.find_one(reference), self._connection.actor
         grace_s = 0.0 if force else grace_s
         return db_steering.cancel(self._connection.database, job_id, actor, reason, grace_s=grace_s)

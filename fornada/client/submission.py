@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
+from fornada.db import printable
 from fornada.db.records import NewJob
 
 if TYPE_CHECKING:
@@ -38,17 +39,42 @@ class Submitted:
     warnings: tuple["Problem", ...] = ()
 
 
+# Most characters of a key and of a reason. A longer key would not fit into the database's index.
+LONGEST_KEY = 255
+LONGEST_REASON = 1000
+# Characters of a user's name that are recorded. Linux allows 32.
+_LONGEST_USER = 64
+
+
+def problem_of(text: str, longest: int) -> str | None:
+    """Why a text cannot be recorded as one line that people read; None if it can.
+
+    >>> problem_of("nightly 7", 255), problem_of("a\\nb", 255), problem_of(" ", 255)
+    (None, 'it holds a line break or another character that cannot be printed', 'it is empty')
+    """
+    if not text.strip():
+        return "it is empty"
+    if not text.isprintable():
+        return "it holds a line break or another character that cannot be printed"
+    if len(text) > longest:
+        return f"it has {len(text):,} characters; expected at most {longest}"
+    return None
+
+
 @dataclass(frozen=True)
 class Terms:
     """When a job may start, besides what its spec says.
 
     Args:
-        key: any text; a second submission with the same key returns the first job.
+        key: one line of at most 255 characters; a second submission with the same key returns the
+            first job.
         held: hold the job until a person releases it.
         not_before: start no earlier than this; a datetime with a time zone.
         after: ids of jobs that must succeed first.
         after_any: the jobs of `after` only have to end, and need not succeed.
         continues: id of the job from whose last training state this job continues.
+    Raises:
+        ValueError: the key is empty, too long, or cannot be printed.
     """
 
     key: str | None = None
@@ -57,6 +83,10 @@ class Terms:
     after: tuple[int, ...] = ()
     after_any: bool = False
     continues: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.key is not None and (why := problem_of(self.key, LONGEST_KEY)):
+            raise ValueError(f"key: {why}")
 
     @property
     def waits(self) -> bool:
@@ -70,7 +100,8 @@ AT_ONCE = Terms()
 def user() -> str:
     """The name of the user of this process, or the user's number if it has no name."""
     try:
-        return getpass.getuser()
+        # It may come from the environment, so it may be anything.
+        return printable.line(getpass.getuser()[:_LONGEST_USER])
     except (KeyError, OSError):
         return str(os.getuid())
 

@@ -1,19 +1,26 @@
 """Tables on a terminal, and what the options of several commands refuse."""
 
+from pathlib import Path
 from typing import Any, cast
 
 import click
 import pytest
+import yaml
 
 from fornada.cli.clone import extend
 from fornada.cli.history import now
 from fornada.cli.jobs import submit
 from fornada.cli.output import Output
 from fornada.cli.queues import _line
+from fornada.cli.steer import cancel
 from fornada.cli.tables import Column
 from fornada.cli.targets import chosen
+from fornada.client import Client
+from fornada.client.submission import Terms, user
 from fornada.db.answers import LiveAnswer, QueueAnswer
+from fornada.spec import SpecProblems, loads
 
+PROJECT = Path(__file__).parents[2]
 TERMINAL = Output(color="always")
 WIDE = [Column("ID"), Column("REASON", wraps=True), Column("STARTS")]
 
@@ -64,10 +71,38 @@ def test_one_cell_says_how_far_a_job_is_or_why_it_waits(row: LiveAnswer, said: s
     assert now(row) == said
 
 
-@pytest.mark.parametrize("key", ["", " "])
-def test_an_empty_key_is_refused(key: str) -> None:
+@pytest.mark.parametrize("key", ["", " ", "k" * 256, "a\nb", "\x1b[2J"])
+def test_a_key_that_is_no_line_is_refused(key: str) -> None:
     with pytest.raises(click.BadParameter, match="--key nightly-7"):
         submit.make_context("submit", ["a.yaml", "--key", key])
+    with pytest.raises(ValueError, match="key: "):
+        Terms(key=key)
+
+
+@pytest.mark.parametrize("reason", ["", "r" * 1001, "a\nb", "\x1b[2J"])
+def test_a_reason_that_is_no_line_is_refused(reason: str) -> None:
+    with pytest.raises(click.BadParameter, match="one line"):
+        cancel.make_context("cancel", ["1", "--reason", reason])
+    with pytest.raises(ValueError, match="reason: "):
+        Client().cancel(1, reason=reason)
+
+
+def test_the_name_of_a_user_is_one_line_however_it_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LOGNAME", "ana\n\x1b[2J" + "a" * 100)
+    assert user().startswith("ana\\n\\x1b[2J")
+    assert user().isprintable()
+    assert len(user()) < 80
+
+
+def test_more_than_a_hundred_tags_are_refused() -> None:
+    spec = yaml.safe_load((PROJECT / "specs" / "digits.yaml").read_text())
+    spec["tags"] = {f"t{number}": "x" for number in range(100)}
+    assert len(loads(yaml.safe_dump(spec)).tags) == 100
+    spec["tags"]["one-more"] = "x"
+    with pytest.raises(SpecProblems, match="at most 100 tags"):
+        loads(yaml.safe_dump(spec))
 
 
 def test_epochs_without_a_plus_are_refused() -> None:

@@ -19,7 +19,8 @@ from fornada.spec.wording import clip
 
 # The two groups of class weights in a document, and the Python type of the keys in each.
 _KEY_TYPES: dict[str, Callable[[str], Any]] = {"index": int, "name": str}
-# Longest text of a tag, in characters.
+# Most tags of a job, and longest text of a tag in characters.
+_MOST_TAGS = 100
 _LONGEST_TAG = 255
 
 
@@ -137,13 +138,15 @@ def _is_float32(number: float) -> bool:
 class Tags(Kind):
     """Names and texts by which a person finds the job."""
 
-    words = "{name: text}, each text one line of at most 255 characters"
+    words = "{name: text} of at most 100 tags, each text one line of at most 255 characters"
 
     def parse(self, node: Node, at: At) -> Mapping[str, str]:
         if isinstance(node, Scalar) and node.value is None:
             return {}
         if not isinstance(node, nodes.Mapping):
             raise self.wrong(node, at)
+        if len(node.items) > _MOST_TAGS:
+            raise self.refuse(node, at, f"{len(node.items):,} tags are too many.")
         tags: dict[str, str] = {}
         for name, item in node.items.items():
             here = at.key(name)

@@ -124,6 +124,8 @@ def beginning(job: "JobAnswer") -> str | None:
     line = f"attempt {last['attempt']} on {last['host']} {began_at(resumed)}"
     if resumed and resumed["inexact"]:
         line += f"; no longer exact: {resumed['inexact']}"
+    if last["anew"]:
+        line += f", because no training state fits: {last['anew']}"
     return line
 
 

@@ -84,6 +84,8 @@ def _attempt(execution: "ExecutionAnswer") -> Iterator[str]:
     yield f"{execution['attempt']:>3}  {outcome}  on {place}, {seconds}: {began}"
     if resumed and resumed["inexact"]:
         yield f"     no longer exact: {resumed['inexact']}"
+    if execution["anew"]:
+        yield f"     no training state fits: {execution['anew']}"
     failure = execution["failure"]
     if failure:
         yield f"     {failure['code']}: {brief(failure['message'] or '')}"

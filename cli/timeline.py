@@ -77,7 +77,10 @@ def _claimed(facts: Detail) -> str:
 
 
 def _started(facts: Detail) -> str:
-    return f"attempt {facts.pop('attempt', '?')} has read its data and trains"
+    text = f"attempt {facts.pop('attempt', '?')} has read its data and trains"
+    if anew := facts.pop("anew", None):
+        text += f" from the first epoch, because no training state fits: {anew}"
+    return text
 
 
 def _resumed(facts: Detail) -> str:

@@ -119,6 +119,8 @@ class ExecutionAnswer(TypedDict):
     # "seeded" or "deterministic".
     reproducibility: str | None
     resumed: ResumedAnswer | None
+    # Why it began at the first epoch although there were training states.
+    anew: str | None
     claimed_at: str
     started_at: str | None
     ended_at: str | None

@@ -162,6 +162,8 @@ class StartedFacts:
     best: BestModelRow | None = None
     # Why this attempt's numbers may differ from those of a run that was never interrupted.
     inexact: str | None = None
+    # Why it begins at the first epoch although earlier attempts have left training states.
+    anew: str | None = None
     # "seeded" or "deterministic".
     reproducibility: str = "seeded"
 

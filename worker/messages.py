@@ -142,6 +142,8 @@ class Started(_Message):
     best: Best | None = None
     # Why the numbers may differ from those of a run that was never stopped; None when they do not.
     inexact: str | None = None
+    # Why it begins at the first epoch although earlier attempts have left training states.
+    anew: str | None = None
     reproducibility: str = "seeded"
 
 

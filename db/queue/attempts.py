@@ -113,14 +113,14 @@ def started(database: Database, fence: Fence, facts: StartedFacts) -> None:
             resumed_epoch=facts.first_epoch if facts.resumed else None,
             resumed_batch=facts.first_batch if facts.resumed else None,
             inexact=facts.inexact,
+            anew=facts.anew,
             reproducibility=facts.reproducibility,
         )
         if fence.attempt > 1 or facts.resumed:
             _replace_history(connection, fence, facts)
         _record_dataset(connection, facts, data)
-        record_event(
-            connection, fence.job_id, "started", attempt.worker, {"attempt": fence.attempt}
-        )
+        detail = {"attempt": fence.attempt} | ({"anew": facts.anew} if facts.anew else {})
+        record_event(connection, fence.job_id, "started", attempt.worker, detail)
         if facts.resumed:
             detail = _resumed_detail(fence, facts)
             record_event(connection, fence.job_id, "resumed", attempt.worker, detail)

@@ -183,6 +183,7 @@ def _execution(attempt: Row[Any]) -> dict[str, Any]:
         "versions": attempt.versions,
         "reproducibility": attempt.reproducibility,
         "resumed": None if attempt.resumed_epoch is None else resumed,
+        "anew": attempt.anew,
         "claimed_at": iso(attempt.claimed_at),
         "started_at": iso(attempt.started_at),
         "ended_at": iso(attempt.ended_at),

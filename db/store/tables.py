@@ -186,6 +186,8 @@ class AttemptColumns(TypedColumns):
     resumed_batch: Named[int | None] = Column(Integer)
     # Why its numbers may differ from those of a run that was never interrupted.
     inexact: Named[str | None] = Column(SafeText)
+    # Why it began at the first epoch although earlier attempts had left training states.
+    anew: Named[str | None] = Column(SafeText)
     # "seeded" or "deterministic".
     reproducibility: Named[str | None] = Column(SafeText)
     outcome: Named[str | None] = Column(SafeText)

@@ -409,9 +409,13 @@ def test_other_images_are_another_training(site: Path, tmp_path: Path, stopped: 
     (tmp_path / "Train" / "a" / "000.png").unlink()
     copy = attempt(tmp_path, 1)
     shutil.copytree(stopped.folder, copy)
-    run = run_job(noisy(), tmp_path, attempt(tmp_path, 2), resume_from=[copy], stop=(0, 0))
+    run = run_job(noisy(), tmp_path, attempt(tmp_path, 2), resume_from=[copy], stop=(4, 0))
     assert run.started.first_epoch == 1
     assert "the images have changed since" in run.log
+    assert run.started.anew == "the images have changed since"
+    # Its own states are complete by now, and those of the other images are still there.
+    assert len(states(attempt(tmp_path, 2))) == 2
+    assert states(copy)
 
 
 def test_another_maker_is_said(site: Path, stopped: Run) -> None:

@@ -261,12 +261,15 @@ def test_the_furthest_state_is_found(tmp_path: Path) -> None:
             saved(StateStore(folder, 60, 1), state(*place))
     said: list[str] = []
 
+    def refuse(folder: Path, why: str) -> None:
+        said.append(why)
+
     def look(*unfit: tuple[int, int]) -> str | None:
         def fits(found: State) -> None:
             if found.facts.place.order in unfit:
                 raise Broken("unfit")
 
-        found = find(folders, own, fits, said.append)
+        found = find(folders, own, fits, refuse)
         return found and found[1].relative_to(tmp_path).as_posix().replace("/state/00000", " ")
 
     assert look() == "job/attempt-2 05-0000001"
@@ -279,7 +282,7 @@ def test_the_furthest_state_is_found(tmp_path: Path) -> None:
     assert look((5, 1), (5, 0), (4, 7)) == "other/attempt-9 09-0000000"
     assert look((5, 1), (5, 0), (4, 7), (9, 0)) is None
     # A folder that is not there holds none.
-    assert find([tmp_path / "nowhere"], own, print, said.append) is None
+    assert find([tmp_path / "nowhere"], own, print, refuse) is None
 
 
 @pytest.mark.parametrize("spoilt", ["the file", "the state", "all states"])
@@ -325,7 +328,7 @@ def test_what_is_not_there_is_passed_over(missing: str, tmp_path: Path) -> None:
     else:
         (newest.file if missing == "the file" else newest.folder / "best.keras").unlink()
     said: list[str] = []
-    found = find([tmp_path], tmp_path, lambda _: None, said.append)
+    found = find([tmp_path], tmp_path, lambda _: None, lambda _, why: said.append(why))
     assert found is not None
     assert found[0].facts.place.epochs == 1
     assert len(said) == 1

@@ -16,7 +16,7 @@ from fornada.db.answers import EpochAnswer, JobAnswer
 from fornada.db.reasons import NoWorker
 
 METRICS = {"accuracy": 0.5, "loss": 1.5, "val_accuracy": 0.25, "val_loss": 2.0}
-STARTED = {"attempt": 1, "started_at": "2026-01-01T00:00:01+00:00", "resumed": None}
+STARTED = {"attempt": 1, "started_at": "2026-01-01T00:00:01+00:00", "resumed": None, "anew": None}
 
 
 def job(**changed: Any) -> JobAnswer:

@@ -29,6 +29,7 @@ def started(message: Started, claim: Claim, settings: Settings) -> StartedFacts:
         restored=[epoch(each, settings) for each in message.restored],
         best=best_model(message.best, settings),
         inexact=message.inexact,
+        anew=message.anew,
         reproducibility=message.reproducibility,
     )
 

@@ -163,6 +163,7 @@ class JobRun:
             restored=begun.restored,
             best=begun.best,
             inexact=begun.inexact,
+            anew=begun.anew,
             reproducibility=spec.reproducibility,
         )
 

@@ -44,6 +44,8 @@ class Begun:
         restored: the epochs before it.
         best: the best model of the restored epochs.
         inexact: why the numbers may differ from those of a run that was never stopped.
+        anew: why it begins at the first epoch although earlier attempts have left states; None if
+            it resumes, or if there are none.
     """
 
     first_epoch: int
@@ -51,6 +53,7 @@ class Begun:
     restored: list[RestoredEpoch]
     best: Best | None
     inexact: str | None
+    anew: str | None
 
 
 class Training:
@@ -104,6 +107,9 @@ class Training:
         self._file = HistoryFile(folder)
         self._events = callbacks.EventFiles(folder)
         self._inexact: str | None = None
+        # Why each state of earlier attempts that was looked at is not used.
+        self._refused: list[str] = []
+        self._anew: str | None = None
         # What the model has been trained on so far.
         self._place = Place()
         # When this process began the present epoch or resumed inside it; None between two epochs.
@@ -151,6 +157,8 @@ class Training:
         restored: list[RestoredEpoch] = []
         if found := self._find(attempts):
             restored = self._restore(*found)
+        elif self._refused and not any(folder.parent != own_attempts for folder in attempts):
+            self._anew = "; ".join(dict.fromkeys(self._refused))
         elif others := [folder for folder in attempts if folder.parent != own_attempts]:
             raise TrainingFailed(
                 FailureCode.DATA_MISSING,
@@ -164,6 +172,7 @@ class Training:
             restored=restored[-_MOST_RESTORED:],
             best=self._best_model.lasting,
             inexact=self._inexact,
+            anew=self._anew,
         )
 
     def run(self, tell: Callable[[EpochReport], object]) -> None:
@@ -266,7 +275,9 @@ class Training:
 
     def _remove_earlier(self) -> None:
         # Earlier attempts' states are needed until this attempt has two: a state may be damaged.
-        if self._state_store.has_all:
+        # States that do not fit stay until the job has succeeded: if their images come back, the
+        # next attempt goes on from them.
+        if self._state_store.has_all and self._anew is None:
             remove_earlier(self._folder, self._origin.attempt)
 
     def _run(self, epoch: int) -> EpochReport:
@@ -333,7 +344,7 @@ class Training:
 
     def _find(self, attempts: Sequence[Path]) -> tuple[State, Path] | None:
         try:
-            return find(attempts, self._folder.parent, self._fits, print)
+            return find(attempts, self._folder.parent, self._fits, self._refuse)
         except OSError as error:
             # Do not start from the beginning instead: that would throw away the trained epochs.
             raise TrainingFailed(
@@ -341,6 +352,10 @@ class Training:
                 f"a training state could not be read: {first_line(error)}. It is kept: retry when "
                 "its disk works again, or use --fresh to train from the start.",
             ) from error
+
+    def _refuse(self, folder: Path, why: str) -> None:
+        print(f"state: {folder} is not used: {why}")
+        self._refused.append(why)
 
     def _fits(self, state: State) -> None:
         """Compare a state with this training.

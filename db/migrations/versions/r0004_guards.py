@@ -1,10 +1,13 @@
-"""Guards: the database itself refuses what only a worker may say, and what no row may be.
+"""Guards, and why an attempt began anew.
+
+The database itself refuses what only a worker may say, and what no row may be.
 
 On PostgreSQL, triggers check the statements of logins that are neither the owner's nor a worker's.
 Clients of earlier versions pass them. On SQLite everybody who can write owns the file, so only
 values that would mislead a worker are refused.
 """
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0004"
@@ -267,6 +270,7 @@ _SQLITE = {
 
 
 def upgrade() -> None:
+    op.add_column("attempt", sa.Column("anew", sa.Text(), nullable=True))
     if op.get_bind().dialect.name == "sqlite":
         for name, (columns, wrong) in _SQLITE.items():
             for kind, change in (("insert", "INSERT"), ("update", f"UPDATE OF {columns}")):
@@ -280,6 +284,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_column("attempt", "anew")
     if op.get_bind().dialect.name == "sqlite":
         for name in _SQLITE:
             op.execute(f"DROP TRIGGER {name}_insert")

@@ -88,7 +88,10 @@ def states(attempt: Path) -> list[SavedState]:
 
 
 def find(
-    attempts: Sequence[Path], own: Path, fits: Callable[[State], None], say: Callable[[str], None]
+    attempts: Sequence[Path],
+    own: Path,
+    fits: Callable[[State], None],
+    refuse: Callable[[Path, str], object],
 ) -> tuple[State, Path] | None:
     """The most advanced state that is complete and fits. States of this job come first.
 
@@ -96,7 +99,7 @@ def find(
         attempts: folders of attempts. When two states are equally advanced, the first folder wins.
         own: the folder that holds all attempts of this job.
         fits: raises `Broken` for a state of another training.
-        say: called with the reason why a state is not used.
+        refuse: called with the folder of a state that is not used, and the reason.
     Returns:
         The state, and the folder that holds it and its models.
 
@@ -111,7 +114,7 @@ def find(
                 state = saved.read()
                 fits(state)
             except (Broken, *MISSING) as error:
-                say(f"state: {saved.folder} is not used: {error}")
+                refuse(saved.folder, str(error))
                 # A lost attempt that still trains may have replaced this state. Then look again.
                 removed = removed or not os.path.lexists(saved.folder)
             else:

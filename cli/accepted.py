@@ -66,10 +66,11 @@ class Announcement:
         self.jobs.append(job)
         about = _accepted(spec, job, also, self._terms)
         streams = current()
-        if self._output.json or self._output.quiet:
-            if streams is not None:
-                # A job whose id nobody reads is a lost job.
-                streams.unsaid.append(about)
+        told_on_stdout = self._output.json or self._output.quiet
+        if streams is not None:
+            # A job whose id nobody reads is a lost job.
+            (streams.of_stdout if told_on_stdout else streams.of_stderr).append(about)
+        if told_on_stdout:
             if not self._output.json:
                 self._output.line(str(job.id))
         else:

@@ -168,6 +168,13 @@ def _told(streams: Streams, code: int) -> int:
     lost = streams.lost()
     if lost is None:
         return code
-    lines = [*streams.unsaid, f"The answer is lost: {lost}.", "  What the command did stays done."]
+    if streams.stderr_failed():
+        click.echo("\n".join(streams.of_stderr))
+        return code or ExitCode.OUTPUT_LOST
+    lines = [
+        *streams.of_stdout,
+        f"The answer is lost: {lost}.",
+        "  What the command did stays done.",
+    ]
     _say("\n".join(lines), ExitCode.OUTPUT_LOST)
     return code or ExitCode.OUTPUT_LOST

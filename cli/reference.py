@@ -115,7 +115,7 @@ this machine does not see the folder of artifacts.
 | `versions` | versions of Python, Keras and other packages on the worker |
 | `executions` | every attempt: worker, slot, device, times, `outcome`, `failure`, `resumed` |
 | `executions[].resumed` | null, or `epoch`, `batch`, `inexact` (why its numbers may be different) |
-| `executions[].anew` | null, or why it began at the first epoch although there were training states |
+| `executions[].anew` | null, or why it began at the first epoch although there were states |
 | `executions[].reproducibility` | `seeded` or `deterministic` |
 | `artifacts` | every file that was kept: `attempt`, `kind`, `uri`, `bytes`, `sha256`, `exists` |
 | `best.exists` | whether the file exists with the recorded size; null: not visible from here |

@@ -45,14 +45,16 @@ class Streams:
     """stdout and stderr of this process, and what was lost because they could not be written.
 
     Attributes:
-        unsaid: what to print on stderr if stdout could not be written: the ids of new jobs.
+        of_stdout: what to print on stderr if stdout could not be written: the new jobs.
+        of_stderr: what to print on stdout if stderr could not be written.
     """
 
     def __init__(self) -> None:
         _open_closed_descriptors()
         self._out = _Descriptor(STDOUT, "w", closefd=False)
         self._err = _Descriptor(STDERR, "w", closefd=False)
-        self.unsaid: list[str] = []
+        self.of_stdout: list[str] = []
+        self.of_stderr: list[str] = []
         self._answers = [self._out]
         # stderr is written line by line, stdout only on a terminal.
         sys.stdout = _text(self._out, sys.stdout, lines=self._out.isatty())
@@ -67,6 +69,11 @@ class Streams:
         """Whether nobody gets what is written to stdout: a write has failed."""
         sys.stdout.flush()
         return self._out.failure is not None
+
+    def stderr_failed(self) -> bool:
+        """Whether nobody gets what is written to stderr."""
+        sys.stderr.flush()
+        return self._err.failure is not None
 
     def lost(self) -> str | None:
         """Why an answer was lost; None if none was, or if its reader closed the pipe.

@@ -21,8 +21,8 @@ _RETURNED = tuple(
         *("cancel_requested_at", "cancel_grace_s"),
     )
 )
-# The smallest value of the priority column, a 32-bit integer.
-_LOWEST_PRIORITY = -(2**31)
+# The smallest value of the priority column, a 32-bit integer, and its greatest.
+_LOWEST_PRIORITY, _HIGHEST_PRIORITY = -(2**31), 2**31 - 1
 # The columns that a retry sets to null, so that the job looks as if it had never ended.
 _RETRY_CLEARS = (
     *("cancel_requested_at", "cancel_requested_by", "cancel_reason", "cancel_grace_s"),
@@ -247,7 +247,7 @@ def _top_priority(connection: Connection, job_id: int, queue: str) -> int:
         return _LOWEST_PRIORITY
     # Among jobs with the same priority, the one with the smaller id comes first.
     is_older: bool = job_id < first.id
-    return int(first.priority) + (0 if is_older else 1)
+    return min(int(first.priority) + (0 if is_older else 1), _HIGHEST_PRIORITY)
 
 
 def _write(connection: Connection, job_id: int, **values: Any) -> None:

@@ -43,3 +43,8 @@ $$;
 -- The roles can read new tables of later revisions at once. grants.sql gives the rights to write.
 ALTER DEFAULT PRIVILEGES FOR ROLE fornada_owner IN SCHEMA public
     GRANT SELECT ON TABLES TO fornada_worker, fornada_client, fornada_reader;
+
+-- Large objects are files of the database, which nobody here needs.
+REVOKE EXECUTE ON FUNCTION
+    lo_create(oid), lo_creat(integer), lo_from_bytea(oid, bytea), lo_import(text), lo_import(text, oid)
+    FROM PUBLIC;

@@ -61,14 +61,29 @@ def _unlocked(home: Path, *, shared: bool) -> "Iterator[tuple[Path, WorkerProces
             descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
             with closing(os.fdopen(descriptor, "rb")) as opened:
                 # A file without links was removed by a worker that ended just now.
-                if try_lock(descriptor, shared=shared) and os.fstat(descriptor).st_nlink:
-                    yield file, _process(file.name, opened.read(_LONGEST))
+                found = os.fstat(descriptor)
+                if try_lock(descriptor, shared=shared) and found.st_nlink:
+                    yield file, _process(file.name, opened.read(_LONGEST), found.st_ino)
 
 
-def _process(name: str, heartbeat: bytes) -> "WorkerProcess | None":
+def _process(name: str, heartbeat: bytes, inode: int) -> "WorkerProcess | None":
+    """The process that wrote a heartbeat; None if it wrote another file, or may live."""
     from fornada.db.records import WorkerProcess
 
     try:
-        return WorkerProcess(name, socket.gethostname(), int(json.loads(heartbeat)["pid"]))
-    except (ValueError, TypeError, KeyError):
+        fields = json.loads(heartbeat)
+        pid = int(fields["pid"])
+        # In a copied home lies the file of a worker that may live: nobody locks the copy.
+        copied = int(fields.get("inode", inode)) != inode
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
+    return None if copied or _lives(pid) else WorkerProcess(name, socket.gethostname(), pid)
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process of this host has the id. One that was killed may wait for its parent."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state not in "ZX"

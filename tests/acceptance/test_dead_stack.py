@@ -88,17 +88,16 @@ def test_a_worker_that_a_person_started_keeps_its_job_when_the_stack_is_killed(
         assert end(process, signal.SIGTERM).code == 0
 
 
-def test_the_file_of_a_killed_worker_says_nothing_of_its_namesake(fornada: Fornada) -> None:
-    """Another process has the name by now: a new heartbeat would say so, the old one does not."""
+def test_the_file_of_another_worker_says_nothing_of_a_living_one(fornada: Fornada) -> None:
+    """A file that nobody locks: a copy, as in a copied home, or that of an earlier namesake."""
     stack = fornada.up()
     (row,) = fornada("worker", "ls", "--json").document
     left = fornada.home / "workers" / row["name"]
     written = left.read_bytes()
-    # A process id that was this worker's before its restart.
-    stale = fornada.home / "workers" / "before"
-    stale.write_bytes(written)
-    stale.rename(left)
-    assert fornada("worker", "ls", "--json").document == []
+    copy = fornada.home / "workers" / "copy"
+    copy.write_bytes(written)
+    copy.rename(left)
+    assert [one["name"] for one in fornada("worker", "ls", "--json").document] == [row["name"]]
     left.write_bytes(written.replace(str(row["pid"]).encode(), b"1"))
     assert [one["name"] for one in fornada("worker", "ls", "--json").document] == [row["name"]]
     assert end(stack, signal.SIGTERM).code == 0

@@ -87,6 +87,7 @@ BEYOND = (
     "DELETE FROM event",
     "UPDATE event SET actor = 'x'",
     "CREATE TEMPORARY TABLE x (y text)",
+    "SELECT lo_create(0)",
 )
 
 

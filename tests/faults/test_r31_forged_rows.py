@@ -87,6 +87,11 @@ REFUSED: dict[str, dict[str, Any]] = {
     "an unknown kind of slot": {"gpus": "all"},
     "a key of 12,000 letters": {"key": "k" * 12_000},
     "a name of 12,000 letters": {"name": "n" * 12_000},
+    "before all others for ever": {"priority": 2_147_483_647},
+    "a NUL that breaks functions of JSON": {"spec": Json({"name": "\0"})},
+    "lists of lists of lists": {"spec": '{"a": ' + "[" * 3000 + "]" * 3000 + "}"},
+    "a number that Python does not read": {"spec": '{"a": ' + "9" * 6000 + "}"},
+    "a hold in several lines": {"held_by": "bob\x1b]0;x\x07\nforged"},
 }
 
 
@@ -121,8 +126,20 @@ MOVES = (
     "UPDATE job SET failure_code = 'CRASHED' WHERE id = %s",
     "UPDATE job SET started_at = now() WHERE id = %s",
     "UPDATE job SET worker = 'w' WHERE id = %s",
+    "UPDATE job SET finished_at = 'infinity' WHERE id = %s",
+    "UPDATE job SET finished_at = '0044-01-01 BC' WHERE id = %s",
+    "UPDATE job SET cancel_requested_at = 'infinity' WHERE id = %s",
+    "UPDATE job SET not_before = 'infinity' WHERE id = %s",
+    "UPDATE job SET duration_s = 'NaN' WHERE id = %s",
+    "UPDATE job SET cancel_grace_s = 'NaN' WHERE id = %s",
+    "UPDATE job SET stop_reason = 'completed', failure_message = 'x' WHERE id = %s",
+    "UPDATE job SET held_by = E'bob\\x1b]0;x\\x07' WHERE id = %s",
     # Without an event.
     "UPDATE job SET state = 'cancelled' WHERE id = %s",
+    "UPDATE job SET priority = -2147483648 WHERE id = %s",
+    "UPDATE job SET priority = 7 WHERE id = %s",
+    "UPDATE job SET queue = 'nobody' WHERE id = %s",
+    "UPDATE job SET cancel_requested_at = now() WHERE id = %s",
 )
 
 
@@ -174,6 +191,35 @@ def test_r31_an_event_has_the_databases_time_and_a_persons_login(house: House) -
     first, second = history.events(house.site.database, job_id)
     assert (first["actor"], second["actor"]) == (f"{PERSON}@y", f"{PERSON}@desk")
     assert second["at"] > "2021"
+
+
+def test_r31_a_request_to_stop_stays_and_a_queue_has_sound_limits(
+    house: House, worker: WorkerProcess
+) -> None:
+    running = house.submit("hang")
+    until(lambda: house.site.show(running)["state"] == "running", 30)
+    house.client.cancel(running, grace_s=60)
+    with house.connect("client") as connection:
+        for statement in (
+            f"UPDATE job SET cancel_requested_at = NULL WHERE id = {running}",  # noqa: S608
+            "INSERT INTO queue VALUES ('x', false, -5, now(), 'x')",
+            "INSERT INTO queue VALUES (E'x\\ny', false, 5, now(), 'x')",
+            f"INSERT INTO event (job_id, at, kind, actor, detail) VALUES ({running}, now(), "  # noqa: S608
+            "'moved', 'x', '[1]')",
+        ):
+            with pytest.raises(REFUSAL):
+                connection.execute(statement.encode())
+        connection.execute("INSERT INTO queue VALUES ('y', true, 5, 'infinity', 'bob@desk')")
+        connection.execute(
+            "UPDATE worker SET drain_requested_at = 'infinity' WHERE name = 'nobody'"
+        )
+        found = connection.execute(
+            "SELECT changed_at > now() - interval '1h' AND changed_at <= now() FROM queue "
+            "WHERE name = 'y'"
+        ).fetchone()
+    assert found == (True,)
+    house.client.cancel(running, force=True)
+    assert house.site.wait(running, timeout_s=60)["state"] == "cancelled"
 
 
 def test_r31_an_invalid_row_stops_no_worker(house: House, worker: WorkerProcess) -> None:

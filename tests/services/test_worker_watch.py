@@ -1,7 +1,9 @@
 """When a worker's parent calls its Celery process hung, and when it does not."""
 
 import os
+import shutil
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -109,13 +111,15 @@ def test_a_name_belongs_to_one_living_worker_of_a_home(tmp_path: Path) -> None:
 
 def test_a_killed_worker_leaves_its_file_until_its_end_is_recorded(tmp_path: Path) -> None:
     living, killed, young = [heartbeat_file.take(tmp_path, name) for name in ("w", "x", "y")]
+    with subprocess.Popen(["true"]) as ended:  # noqa: S607
+        pid = ended.pid
     for descriptor in (living, killed):
-        heartbeat_file.write(descriptor, WELL)
+        heartbeat_file.write(descriptor, replace(WELL, pid=pid))
     assert dead_workers.found(tmp_path) == set()
     os.close(killed)
     # Killed before its first heartbeat: it had no job.
     os.close(young)
-    dead = WorkerProcess("x", socket.gethostname(), WELL.pid)
+    dead = WorkerProcess("x", socket.gethostname(), pid)
     assert dead_workers.found(tmp_path) == {dead}
     # A caller that fails between the two leaves the file for the next one.
     assert next(iter(dead_workers.removed(tmp_path))) == dead
@@ -123,6 +127,21 @@ def test_a_killed_worker_leaves_its_file_until_its_end_is_recorded(tmp_path: Pat
     assert list(dead_workers.removed(tmp_path)) == [dead]
     assert [file.name for file in heartbeat_file.folder(tmp_path).iterdir()] == ["w"]
     os.close(living)
+
+
+def test_the_file_of_a_copied_home_tells_of_no_killed_worker(tmp_path: Path) -> None:
+    home, copy = tmp_path / "home", tmp_path / "copy"
+    with subprocess.Popen(["true"]) as ended:  # noqa: S607
+        pid = ended.pid
+    held = heartbeat_file.take(home, "w")
+    heartbeat_file.write(held, replace(WELL, pid=pid))
+    shutil.copytree(home, copy)
+    assert dead_workers.found(copy) == set()
+    assert list(dead_workers.removed(copy)) == []
+    # Nor does a file whose process lives, whoever has lost its lock.
+    heartbeat_file.write(held, replace(WELL, pid=os.getpid()))
+    os.close(held)
+    assert dead_workers.found(home) == set()
 
 
 @pytest.fixture

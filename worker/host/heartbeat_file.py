@@ -112,7 +112,8 @@ def living(home: Path) -> Iterator[tuple[str, Beat | None]]:
 
 def write(descriptor: int, beat: Beat) -> None:
     """Write a heartbeat."""
-    text = json.dumps(asdict(beat)).encode()
+    # A copy of the file is another file, and says nothing about a worker: see `dead_workers`.
+    text = json.dumps(asdict(beat) | {"inode": os.fstat(descriptor).st_ino}).encode()
     os.pwrite(descriptor, text.ljust(SIZE_BYTES), 0)
 
 
@@ -120,6 +121,7 @@ def read(descriptor: int) -> Beat | None:
     """The last heartbeat; None before the first, or while one is being written."""
     try:
         fields = json.loads(os.pread(descriptor, SIZE_BYTES, 0))
+        fields.pop("inode", None)
         return Beat(**fields | {"doing": Doing(fields["doing"])})
     except (ValueError, TypeError, KeyError):
         return None

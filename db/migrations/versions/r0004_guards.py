@@ -3,8 +3,8 @@
 The database itself refuses what only a worker may say, and what no row may be.
 
 On PostgreSQL, triggers check the statements of logins that are neither the owner's nor a worker's.
-Clients of earlier versions pass them. On SQLite everybody who can write owns the file, so only
-values that would mislead a worker are refused.
+What clients of earlier versions do passes them. On SQLite everybody who can write owns the file, so
+only values that would mislead a worker are refused.
 """
 
 import sqlalchemy as sa
@@ -33,6 +33,44 @@ _SHARED = """
 CREATE FUNCTION fornada_shared_login() RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT session_user IN ('fornada_client', 'fornada_worker', 'fornada_owner')
+$$
+"""
+
+# Who does something, as it is recorded: the login of a person and the host that the client states.
+# "job 41" says that the end of job 41 in this transaction did it.
+_ACTOR = """
+CREATE FUNCTION fornada_actor(stated text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    ended text := substring(stated from '^job ([0-9]{1,18})$');
+BEGIN
+    IF octet_length(stated) > 2000 OR stated ~ '[[:cntrl:]]' THEN
+        RAISE check_violation USING MESSAGE = 'who does something is one line of 2,000 bytes';
+    END IF;
+    IF ended IS NOT NULL AND EXISTS (
+        SELECT FROM job WHERE id = ended::bigint AND finished_at = now()
+    ) THEN
+        RETURN stated;
+    END IF;
+    IF stated IS NULL OR (fornada_shared_login() AND ended IS NULL) THEN
+        RETURN stated;
+    END IF;
+    RETURN session_user || coalesce(substring(stated from '@[^@]*$'), '');
+END
+$$
+"""
+
+# Whether a JSON document can be read by every function of PostgreSQL and by Python.
+_READABLE = """
+CREATE FUNCTION fornada_readable(document json, longest integer) RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT document IS NULL OR (
+        json_typeof(document) = 'object'
+        AND octet_length(document::text) <= longest
+        AND position('\\u0000' IN document::text) = 0
+        AND document::text !~ '[0-9]{200}'
+        AND document::text !~ '(\\[[^]]*){64}'
+    )
 $$
 """
 
@@ -73,10 +111,13 @@ BEGIN
     IF NEW.state NOT IN ('queued', 'held') THEN
         RAISE insufficient_privilege USING MESSAGE = 'a new job is queued or held';
     END IF;
-    IF json_typeof(NEW.spec) IS DISTINCT FROM 'object' OR octet_length(NEW.spec::text) > 1048576
-    THEN
-        RAISE check_violation USING MESSAGE = 'spec is a JSON object of at most 1 MiB';
+    IF NOT fornada_readable(NEW.spec, 1048576) THEN
+        RAISE check_violation USING MESSAGE = 'spec is a plain JSON object of at most 1 MiB';
     END IF;
+    IF NEW.priority NOT BETWEEN -1000000 AND 1000000 THEN
+        RAISE check_violation USING MESSAGE = 'priority is from -1,000,000 to 1,000,000';
+    END IF;
+    NEW.held_by := fornada_actor(NEW.held_by);
     IF NEW.gpus NOT IN ('auto', '0', '1') OR NEW.monitor_mode NOT IN ('min', 'max') THEN
         RAISE check_violation USING MESSAGE = 'gpus or monitor_mode has an unknown value';
     END IF;
@@ -145,16 +186,43 @@ BEGIN
             'only a worker may make this change of a job that is %s', OLD.state
         );
     END IF;
-    IF OLD.state IN ('failed', 'cancelled')
-        AND (NEW.tries <> 0 OR NEW.resume_after NOT IN (OLD.resume_after, OLD.attempt))
-    THEN
-        RAISE insufficient_privilege USING MESSAGE = 'a retry begins with no try counted';
+    IF OLD.state IN ('failed', 'cancelled') AND (
+        NEW.tries <> 0
+        OR NEW.resume_after NOT IN (OLD.resume_after, OLD.attempt)
+        -- A retried job looks as if it had never ended.
+        OR num_nonnulls(
+            NEW.failure_code, NEW.failure_message, NEW.stop_reason, NEW.not_before,
+            NEW.avoid_host, NEW.started_at, NEW.finished_at, NEW.duration_s, NEW.worker, NEW.slot,
+            NEW.cancel_requested_at, NEW.cancel_requested_by, NEW.cancel_reason, NEW.cancel_grace_s
+        ) > 0
+    ) THEN
+        RAISE insufficient_privilege USING MESSAGE = 'a retry clears what the last attempt left';
     END IF;
-    IF greatest(
-        octet_length(NEW.queue), octet_length(NEW.held_by), octet_length(NEW.cancel_requested_by),
-        octet_length(NEW.cancel_reason)
-    ) > 2000 THEN
-        RAISE check_violation USING MESSAGE = 'a text of the job is longer than 2,000 bytes';
+    -- What happens now has the time of now, and a request to stop cannot be taken back.
+    IF coalesce(NEW.finished_at, now()) NOT IN (now(), coalesce(OLD.finished_at, now()))
+        OR coalesce(NEW.cancel_requested_at, now())
+            NOT IN (now(), coalesce(OLD.cancel_requested_at, now()))
+        OR (OLD.state = 'running' AND OLD.cancel_requested_at IS NOT NULL
+            AND NEW.cancel_requested_at IS DISTINCT FROM OLD.cancel_requested_at)
+    THEN
+        RAISE insufficient_privilege USING MESSAGE = 'a job is stopped once, now';
+    END IF;
+    IF coalesce(NEW.stop_reason, 'cancelled') <> 'cancelled'
+        AND NEW.stop_reason IS DISTINCT FROM OLD.stop_reason
+    THEN
+        RAISE insufficient_privilege USING MESSAGE = 'only a worker says why training stopped';
+    END IF;
+    IF NEW.priority NOT BETWEEN -1000000 AND 1000000 AND NEW.priority <> OLD.priority THEN
+        RAISE check_violation USING MESSAGE = 'priority is from -1,000,000 to 1,000,000';
+    END IF;
+    IF octet_length(NEW.queue) > 2000 OR octet_length(NEW.cancel_reason) > 4000 THEN
+        RAISE check_violation USING MESSAGE = 'a text of the job is too long';
+    END IF;
+    IF NEW.held_by IS DISTINCT FROM OLD.held_by THEN
+        NEW.held_by := fornada_actor(NEW.held_by);
+    END IF;
+    IF NEW.cancel_requested_by IS DISTINCT FROM OLD.cancel_requested_by THEN
+        NEW.cancel_requested_by := fornada_actor(NEW.cancel_requested_by);
     END IF;
     IF NOT coalesce(NEW.cancel_grace_s >= 0 AND NEW.cancel_grace_s < 'infinity', true) THEN
         RAISE check_violation USING MESSAGE = 'cancel_grace_s is 0 or more, and finite';
@@ -173,7 +241,7 @@ BEGIN
         AND NOT EXISTS (SELECT FROM event WHERE job_id = NEW.id AND at = now())
     THEN
         RAISE insufficient_privilege USING MESSAGE =
-            'a job changes its state only together with an event in the same transaction';
+            'a job changes its state or its place only with an event in the same transaction';
     END IF;
     RETURN NULL;
 END
@@ -192,13 +260,11 @@ BEGIN
     ) THEN
         RAISE insufficient_privilege USING MESSAGE = format('only a worker may say: %s', NEW.kind);
     END IF;
-    IF octet_length(NEW.actor) > 2000 OR octet_length(NEW.detail::text) > 65536 THEN
-        RAISE check_violation USING MESSAGE = 'an event holds at most 64 KiB';
+    IF NOT fornada_readable(NEW.detail, 65536) THEN
+        RAISE check_violation USING MESSAGE = 'detail is a plain JSON object of at most 64 KiB';
     END IF;
     NEW.at := now();
-    IF NOT fornada_shared_login() AND NEW.actor !~ '^job [0-9]+$' THEN
-        NEW.actor := session_user || coalesce(substring(NEW.actor from '@[^@]*$'), '');
-    END IF;
+    NEW.actor := fornada_actor(NEW.actor);
     RETURN NEW;
 END
 $$
@@ -235,6 +301,38 @@ END
 $$
 """
 
+_QUEUE = """
+CREATE FUNCTION fornada_check_queue() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF fornada_trusted(TG_RELID) THEN
+        RETURN NEW;
+    END IF;
+    IF octet_length(NEW.name) > 2000 OR NEW.name ~ '[[:cntrl:]]' OR NEW.max_running < 0 THEN
+        RAISE check_violation USING MESSAGE = 'a queue has a name of one line, and a limit from 0';
+    END IF;
+    NEW.changed_at := now();
+    NEW.changed_by := fornada_actor(NEW.changed_by);
+    RETURN NEW;
+END
+$$
+"""
+
+# Clients may only ask a worker to drain.
+_WORKER = """
+CREATE FUNCTION fornada_check_worker() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF fornada_trusted(TG_RELID) THEN
+        RETURN NEW;
+    END IF;
+    NEW.drain_requested_at := now();
+    NEW.drain_requested_by := fornada_actor(NEW.drain_requested_by);
+    RETURN NEW;
+END
+$$
+"""
+
 _TRIGGERS = (
     # PostgreSQL runs the triggers of a table in the order of their names.
     "CREATE TRIGGER any_job BEFORE INSERT OR UPDATE OF uid, state, lease_until ON job "
@@ -243,7 +341,8 @@ _TRIGGERS = (
     "FOR EACH ROW EXECUTE FUNCTION fornada_check_new_job()",
     "CREATE TRIGGER changed_job BEFORE UPDATE ON job "
     "FOR EACH ROW EXECUTE FUNCTION fornada_check_changed_job()",
-    "CREATE CONSTRAINT TRIGGER move_has_event AFTER INSERT OR UPDATE OF state ON job "
+    "CREATE CONSTRAINT TRIGGER move_has_event "
+    "AFTER INSERT OR UPDATE OF state, queue, priority, cancel_requested_at ON job "
     "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fornada_require_event()",
     "CREATE TRIGGER new_event BEFORE INSERT ON event "
     "FOR EACH ROW EXECUTE FUNCTION fornada_check_event()",
@@ -251,10 +350,18 @@ _TRIGGERS = (
     "FOR EACH ROW EXECUTE FUNCTION fornada_check_part_of_job()",
     "CREATE TRIGGER part_of_job BEFORE INSERT OR DELETE ON dependency "
     "FOR EACH ROW EXECUTE FUNCTION fornada_check_part_of_job()",
+    "CREATE TRIGGER changed_queue BEFORE INSERT OR UPDATE ON queue "
+    "FOR EACH ROW EXECUTE FUNCTION fornada_check_queue()",
+    "CREATE TRIGGER changed_worker BEFORE UPDATE ON worker "
+    "FOR EACH ROW EXECUTE FUNCTION fornada_check_worker()",
 )
 _FUNCTIONS = {
     "fornada_trusted": _TRUSTED,
     "fornada_shared_login": _SHARED,
+    "fornada_actor": _ACTOR,
+    "fornada_readable": _READABLE,
+    "fornada_check_queue": _QUEUE,
+    "fornada_check_worker": _WORKER,
     "fornada_check_any_job": _ANY_JOB,
     "fornada_check_new_job": _INSERT_JOB,
     "fornada_check_changed_job": _UPDATE_JOB,

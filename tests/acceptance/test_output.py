@@ -216,7 +216,7 @@ def test_names_and_tags_in_any_language_are_found_again(fornada: Fornada, tmp_pa
     # What cannot be shown is no error.
     narrow = fornada.with_settings(PYTHONIOENCODING="latin-1")
     assert [row["name"] for row in narrow("ls", "--json").document["jobs"]][1] == "été"
-    assert "note=?" in narrow("show", 2).stdout
+    assert r"note=\U0001f431" in narrow("show", 2).stdout
 
 
 def test_a_name_of_a_file_is_completed(fornada: Fornada) -> None:

@@ -9,7 +9,7 @@ LOOK = ("--set", "data.image_size=[28, 28]", "--set", "data.color_mode=grayscale
 
 
 def test_a_folder_is_packed_listed_and_removed(fornada: Fornada, tmp_path: Path) -> None:
-    assert fornada("data", "ls").stderr.startswith("No pack")
+    assert fornada("data", "ls").stderr.startswith("no pack")
     folder = REPOSITORY / "Data" / "Test"
     (packed,) = fornada("data", "pack", "--json", "Data/Test", *LOOK).document
     assert packed["folder"] == str(folder)

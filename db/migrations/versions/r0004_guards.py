@@ -15,16 +15,25 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-# Whether a login may say what a worker says. `session_user` stays the same after SET ROLE.
+# Whether a login may say what a worker says. `session_user` stays the same after SET ROLE. It is in
+# plpgsql and with full names, because it is asked for each row that anybody writes.
 _TRUSTED = """
-CREATE FUNCTION fornada_trusted(relation oid) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT pg_has_role(session_user, relowner, 'MEMBER')
-        OR EXISTS (
-            SELECT FROM pg_roles
-            WHERE rolname = 'fornada_worker' AND pg_has_role(session_user, oid, 'MEMBER')
-        )
-    FROM pg_class WHERE oid = relation
+CREATE FUNCTION fornada_trusted() RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN pg_catalog.pg_has_role(
+        session_user,
+        (
+            SELECT relowner FROM pg_catalog.pg_class
+            WHERE oid OPERATOR(pg_catalog.=) '{schema}.job'::pg_catalog.regclass
+        ),
+        'MEMBER'
+    ) OR EXISTS (
+        SELECT FROM pg_catalog.pg_roles
+        WHERE rolname OPERATOR(pg_catalog.=) 'fornada_worker'
+            AND pg_catalog.pg_has_role(session_user, oid, 'MEMBER')
+    );
+END
 $$
 """
 
@@ -74,20 +83,12 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 $$
 """
 
-# A uid names a folder, so it is a UUID, with or without dashes. A running job without a lease would
-# run forever. Written as a trigger, because a CHECK would have to read all rows, or make SQLAlchemy
-# 2.1 fail when it reflects a constraint that is NOT VALID.
-_ANY_JOB = """
-CREATE FUNCTION fornada_check_any_job() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+# Refuses a row, with the trigger's argument as the reason.
+_REFUSE = """
+CREATE FUNCTION fornada_refuse() RETURNS trigger
+LANGUAGE plpgsql AS $$
 BEGIN
-    IF (TG_OP = 'INSERT' OR NEW.uid <> OLD.uid) AND NEW.uid !~ '^[0-9a-f-]{32,36}$' THEN
-        RAISE check_violation USING MESSAGE = 'the uid of a job is a UUID';
-    END IF;
-    IF NEW.state = 'running' AND NEW.lease_until IS NULL THEN
-        RAISE check_violation USING MESSAGE = 'a running job has a lease';
-    END IF;
-    RETURN NEW;
+    RAISE check_violation USING MESSAGE = TG_ARGV[0];
 END
 $$
 """
@@ -96,9 +97,6 @@ _INSERT_JOB = """
 CREATE FUNCTION fornada_check_new_job() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    IF fornada_trusted(TG_RELID) THEN
-        RETURN NEW;
-    END IF;
     -- Nothing has happened to a new job.
     NEW.attempt := 0;
     NEW.tries := 0;
@@ -162,7 +160,7 @@ DECLARE
     changeable text[];
     next_states text[];
 BEGIN
-    IF fornada_trusted(TG_RELID) OR OLD *= NEW THEN
+    IF OLD *= NEW THEN
         RETURN NEW;
     END IF;
     CASE OLD.state
@@ -237,9 +235,7 @@ _MOVE_HAS_EVENT = """
 CREATE FUNCTION fornada_require_event() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    IF NOT fornada_trusted(TG_RELID)
-        AND NOT EXISTS (SELECT FROM event WHERE job_id = NEW.id AND at = now())
-    THEN
+    IF NOT EXISTS (SELECT FROM event WHERE job_id = NEW.id AND at = now()) THEN
         RAISE insufficient_privilege USING MESSAGE =
             'a job changes its state or its place only with an event in the same transaction';
     END IF;
@@ -252,9 +248,6 @@ _INSERT_EVENT = """
 CREATE FUNCTION fornada_check_event() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    IF fornada_trusted(TG_RELID) THEN
-        RETURN NEW;
-    END IF;
     IF NEW.kind NOT IN (
         'submitted', 'held', 'released', 'moved', 'retried', 'cancel_requested', 'cancelled'
     ) THEN
@@ -277,9 +270,6 @@ LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     found record;
 BEGIN
-    IF fornada_trusted(TG_RELID) THEN
-        RETURN coalesce(NEW, OLD);
-    END IF;
     IF TG_OP = 'DELETE' THEN
         SELECT state INTO found FROM job WHERE id = OLD.job_id;
         IF found.state NOT IN ('failed', 'cancelled') THEN
@@ -305,9 +295,6 @@ _QUEUE = """
 CREATE FUNCTION fornada_check_queue() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    IF fornada_trusted(TG_RELID) THEN
-        RETURN NEW;
-    END IF;
     IF octet_length(NEW.name) > 2000 OR NEW.name ~ '[[:cntrl:]]' OR NEW.max_running < 0 THEN
         RAISE check_violation USING MESSAGE = 'a queue has a name of one line, and a limit from 0';
     END IF;
@@ -323,9 +310,6 @@ _WORKER = """
 CREATE FUNCTION fornada_check_worker() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    IF fornada_trusted(TG_RELID) THEN
-        RETURN NEW;
-    END IF;
     NEW.drain_requested_at := now();
     NEW.drain_requested_by := fornada_actor(NEW.drain_requested_by);
     RETURN NEW;
@@ -333,27 +317,33 @@ END
 $$
 """
 
+# Triggers for every login, then those for logins that are not trusted. A uid names a folder, so it is
+# a UUID, with or without dashes. A running job without a lease would run for ever. Not CHECKs, which
+# would have to read all rows, or make SQLAlchemy 2.1 fail when it reflects one that is NOT VALID.
 _TRIGGERS = (
-    # PostgreSQL runs the triggers of a table in the order of their names.
-    "CREATE TRIGGER any_job BEFORE INSERT OR UPDATE OF uid, state, lease_until ON job "
-    "FOR EACH ROW EXECUTE FUNCTION fornada_check_any_job()",
-    "CREATE TRIGGER new_job BEFORE INSERT ON job "
-    "FOR EACH ROW EXECUTE FUNCTION fornada_check_new_job()",
-    "CREATE TRIGGER changed_job BEFORE UPDATE ON job "
-    "FOR EACH ROW EXECUTE FUNCTION fornada_check_changed_job()",
+    "CREATE TRIGGER job_uid BEFORE INSERT OR UPDATE OF uid ON job FOR EACH ROW "
+    "WHEN (NEW.uid !~ '^[0-9a-f-]{32,36}$') "
+    "EXECUTE FUNCTION fornada_refuse('the uid of a job is a UUID')",
+    "CREATE TRIGGER job_lease BEFORE INSERT OR UPDATE OF state, lease_until ON job FOR EACH ROW "
+    "WHEN (NEW.state = 'running' AND NEW.lease_until IS NULL) "
+    "EXECUTE FUNCTION fornada_refuse('a running job has a lease')",
     "CREATE CONSTRAINT TRIGGER move_has_event "
     "AFTER INSERT OR UPDATE OF state, queue, priority, cancel_requested_at ON job "
-    "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fornada_require_event()",
-    "CREATE TRIGGER new_event BEFORE INSERT ON event "
-    "FOR EACH ROW EXECUTE FUNCTION fornada_check_event()",
-    "CREATE TRIGGER part_of_job BEFORE INSERT ON job_tag "
-    "FOR EACH ROW EXECUTE FUNCTION fornada_check_part_of_job()",
-    "CREATE TRIGGER part_of_job BEFORE INSERT OR DELETE ON dependency "
-    "FOR EACH ROW EXECUTE FUNCTION fornada_check_part_of_job()",
-    "CREATE TRIGGER changed_queue BEFORE INSERT OR UPDATE ON queue "
-    "FOR EACH ROW EXECUTE FUNCTION fornada_check_queue()",
-    "CREATE TRIGGER changed_worker BEFORE UPDATE ON worker "
-    "FOR EACH ROW EXECUTE FUNCTION fornada_check_worker()",
+    "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NOT fornada_trusted()) "
+    "EXECUTE FUNCTION fornada_require_event()",
+    *(
+        f"CREATE TRIGGER {name} BEFORE {when} FOR EACH ROW WHEN (NOT fornada_trusted()) "
+        f"EXECUTE FUNCTION {function}()"
+        for name, when, function in (
+            ("new_job", "INSERT ON job", "fornada_check_new_job"),
+            ("changed_job", "UPDATE ON job", "fornada_check_changed_job"),
+            ("new_event", "INSERT ON event", "fornada_check_event"),
+            ("part_of_job", "INSERT ON job_tag", "fornada_check_part_of_job"),
+            ("part_of_job", "INSERT OR DELETE ON dependency", "fornada_check_part_of_job"),
+            ("changed_queue", "INSERT OR UPDATE ON queue", "fornada_check_queue"),
+            ("changed_worker", "UPDATE ON worker", "fornada_check_worker"),
+        )
+    ),
 )
 _FUNCTIONS = {
     "fornada_trusted": _TRUSTED,
@@ -362,7 +352,7 @@ _FUNCTIONS = {
     "fornada_readable": _READABLE,
     "fornada_check_queue": _QUEUE,
     "fornada_check_worker": _WORKER,
-    "fornada_check_any_job": _ANY_JOB,
+    "fornada_refuse": _REFUSE,
     "fornada_check_new_job": _INSERT_JOB,
     "fornada_check_changed_job": _UPDATE_JOB,
     "fornada_require_event": _MOVE_HAS_EVENT,
@@ -386,8 +376,9 @@ def upgrade() -> None:
                     f"BEGIN SELECT RAISE(ABORT, 'CHECK constraint {name}'); END"
                 )
         return
+    schema = op.get_bind().scalar(sa.text("SELECT quote_ident(current_schema())"))
     for statement in (*_FUNCTIONS.values(), *_TRIGGERS):
-        op.execute(statement)
+        op.execute(statement.replace("{schema}", str(schema)))
 
 
 def downgrade() -> None:

@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from fornada.cli.best_so_far import BestSoFar
 from fornada.cli.progress import Began, epochs_wanted, numbers, standing
 from fornada.cli.tables import GAP, clipped
 from fornada.db.states import JobState
@@ -42,6 +43,7 @@ class Bars(rich.progress.Progress):
         self._below: list[str] = []
         self._terminal = console
         self._began = Began()
+        self._best = BestSoFar()
         bar = [BarColumn(bar_width=None)] if self._has_bar else []
         super().__init__(
             TextColumn("{task.description}", markup=False),
@@ -79,7 +81,8 @@ class Bars(rich.progress.Progress):
         if line := self._began(job):
             self.console.print(line, markup=False, highlight=False)
         if progress.epochs:
-            self._numbers = numbers(job, progress.epochs[-1])
+            *_, (epoch, best) = self._best(job, progress.epochs)
+            self._numbers = numbers(job, epoch, best)
         state = standing(progress)
         # The numbers of the last epoch stay below a job that has ended.
         told = state != JobState.RUNNING and not progress.final

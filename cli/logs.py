@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fornada.cli.best_so_far import Best
 from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.follow import ended_by_sigterm
 from fornada.cli.formatting import BRIEF, failed, size
@@ -112,7 +113,9 @@ def ending(job: "JobAnswer", number: int | None) -> str:
     if reason := failed(job["failure"], BRIEF):
         return f"{text}: {reason}"
     best = job["best"]
-    return f"{text}, best {best_value(job, best)}" if best else text
+    if best is None:
+        return text
+    return f"{text}, best {best_value(job, Best(best['epoch'], best['value']))}"
 
 
 def _whole(piece: "Piece") -> str:

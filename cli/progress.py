@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
+from fornada.cli.best_so_far import Best, BestSoFar
 from fornada.cli.formatting import count, duration, number
 from fornada.cli.output import Output
 from fornada.cli.reasons import sentence
@@ -15,7 +16,7 @@ from fornada.db.states import JobState
 
 if TYPE_CHECKING:
     from fornada.client import Progress
-    from fornada.db.answers import BestAnswer, EpochAnswer, JobAnswer, ResumedAnswer
+    from fornada.db.answers import EpochAnswer, JobAnswer, ResumedAnswer
 
 
 # The state of a running job whose worker was killed.
@@ -49,9 +50,26 @@ class _Lines:
     def __init__(self) -> None:
         self._last_key: object = None
         self._began = Began()
+        self._best = BestSoFar()
 
     def __call__(self, progress: "Progress") -> None:
         job = progress.job
+        # This line names the job, and says no more than the lines of the epochs after it do.
+        names = self._last_key is None and standing(progress) == JobState.RUNNING
+        if names:
+            self._say_state(progress)
+        if began := self._began(job):
+            click.echo(began, err=True)
+        for epoch, best in self._best(job, progress.epochs):
+            if epoch["attempt"] == 0:
+                # The job that this job continues has trained it.
+                continue
+            click.echo(_epoch_line(job, epoch, best), err=True)
+        if not names:
+            # The job is in this state after these epochs.
+            self._say_state(progress)
+
+    def _say_state(self, progress: "Progress") -> None:
         state = standing(progress)
         # The remaining seconds of a backoff change at each look. Compare the attempt instead,
         # so that a new line is printed only when there is news.
@@ -61,15 +79,8 @@ class _Lines:
         # the first line says it, to name the job.
         known = self._last_key and state in (JobState.RUNNING, JobState.QUEUED)
         if key != self._last_key and not progress.final and not known:
-            click.echo(f"job {job['id']}: {state}", err=True)
+            click.echo(f"job {progress.job['id']}: {state}", err=True)
             self._last_key = key
-        if began := self._began(job):
-            click.echo(began, err=True)
-        for epoch in progress.epochs:
-            if epoch["attempt"] == 0:
-                # The job that this job continues has trained it.
-                continue
-            click.echo(_epoch_line(job, epoch), err=True)
 
 
 class Began:
@@ -144,32 +155,35 @@ def epochs_wanted(job: "JobAnswer") -> int | None:
     return recorded_specs.epochs(job["spec"])
 
 
-def _epoch_line(job: "JobAnswer", epoch: "EpochAnswer") -> str:
+def _epoch_line(job: "JobAnswer", epoch: "EpochAnswer", best: Best | None) -> str:
     wanted = epochs_wanted(job) or "?"
     width = len(str(wanted))
     seconds = duration(epoch["seconds"])
-    values = "  ".join(numbers(job, epoch))
+    values = "  ".join(numbers(job, epoch, best))
     return f"epoch {epoch['epoch']:>{width}}/{wanted}  {seconds:>7}  {values}"
 
 
-def numbers(job: "JobAnswer", epoch: "EpochAnswer") -> list[str]:
+def numbers(job: "JobAnswer", epoch: "EpochAnswer", best: Best | None) -> list[str]:
     """The numbers of one epoch: images per second, all its metrics, the best value so far.
 
-    The best value is named: `best val_loss 0.41 at 6`. It is left out if it is of a later epoch:
-    which value was the best before is not recorded.
+    The best value is named: `best val_loss 0.41 at 6`.
+
+    Args:
+        job: names the monitor.
+        epoch: the epoch.
+        best: the best epoch up to this one; None without one.
     """
     metrics = epoch["metrics"]
     parts = [f"{count(epoch['images_per_s'])} images/s"]
     parts += [f"{name} {number(metrics[name])}" for name in in_pairs(metrics)]
-    best = job["best"]
-    if best and best["epoch"] <= epoch["epoch"]:
+    if best is not None:
         parts.append(f"best {best_value(job, best)}")
     return parts
 
 
-def best_value(job: "JobAnswer", best: "BestAnswer") -> str:
+def best_value(job: "JobAnswer", best: Best) -> str:
     """The best value with the name of the monitor and its epoch: `val_loss 0.41 at 6`."""
-    return f"{job['monitor']} {number(best['value'])} at {best['epoch']}"
+    return f"{job['monitor']} {number(best.value)} at {best.epoch}"
 
 
 def in_pairs(metrics: Collection[str]) -> list[str]:

@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from fornada.cli.bars import Bars, packed
+from fornada.cli.best_so_far import Best, BestSoFar
 from fornada.cli.output import Output
-from fornada.cli.progress import in_pairs, numbers, shown, standing
+from fornada.cli.progress import LOST, in_pairs, numbers, shown, standing
 from fornada.cli.tables import width_of
 from fornada.client import Progress
 from fornada.db.answers import EpochAnswer, JobAnswer
@@ -26,6 +27,7 @@ def job(**changed: Any) -> JobAnswer:
         "name": "small",
         "state": "running",
         "monitor": "val_accuracy",
+        "monitor_mode": "max",
         "best": {"epoch": 8, "value": 0.654},
         "epochs_run": 9,
         "cancel_requested_at": None,
@@ -36,15 +38,16 @@ def job(**changed: Any) -> JobAnswer:
     return cast(JobAnswer, document | changed)
 
 
-def epoch(number: int) -> EpochAnswer:
+def epoch(number: int, **metrics: object) -> EpochAnswer:
+    values = METRICS | metrics
     return cast(
         EpochAnswer,
-        {"epoch": number, "attempt": 1, "seconds": 1.0, "images_per_s": 1e4, "metrics": METRICS},
+        {"epoch": number, "attempt": 1, "seconds": 1.0, "images_per_s": 1e4, "metrics": values},
     )
 
 
 def test_an_epoch_names_all_its_metrics_and_the_monitor() -> None:
-    assert numbers(job(), epoch(9)) == [
+    assert numbers(job(), epoch(9), Best(8, 0.654)) == [
         "10,000 images/s",
         "loss 1.5",
         "val_loss 2",
@@ -54,9 +57,32 @@ def test_an_epoch_names_all_its_metrics_and_the_monitor() -> None:
     ]
 
 
-def test_the_best_value_stands_beside_no_earlier_epoch() -> None:
-    assert not any("best" in part for part in numbers(job(), epoch(7)))
-    assert any("best" in part for part in numbers(job(), epoch(8)))
+@pytest.mark.parametrize(
+    ("mode", "bests"), [("max", [1, 1, 3, 3, 3, 6]), ("min", [1, 2, 2, 2, 5, 5])]
+)
+def test_every_epoch_has_the_best_one_up_to_it(mode: str, bests: list[int]) -> None:
+    values = [0.5, 0.4, 0.6, "NaN", 0.3, 0.7]
+    epochs = [epoch(number, val_accuracy=value) for number, value in enumerate(values, 1)]
+    seen = job(best={"epoch": bests[-1], "value": values[bests[-1] - 1]}, monitor_mode=mode)
+    for size in (1, 2, 6):
+        # However many epochs come together.
+        so_far = BestSoFar()
+        looks = [epochs[first : first + size] for first in range(0, 6, size)]
+        found = [best for look in looks for _, best in so_far(seen, look)]
+        assert found == [Best(number, values[number - 1]) for number in bests]
+
+
+def test_an_epoch_that_is_trained_again_replaces_those_after_it() -> None:
+    so_far, seen = BestSoFar(), job(best=None)
+    first = [epoch(1, val_accuracy=0.5), epoch(2, val_accuracy=0.9)]
+    assert [best for _, best in so_far(seen, first)] == [Best(1, 0.5), Best(2, 0.9)]
+    assert [best for _, best in so_far(seen, [epoch(2, val_accuracy=0.1)])] == [Best(1, 0.5)]
+
+
+def test_an_epoch_without_finite_weights_is_not_the_best() -> None:
+    seen = job(best={"epoch": 1, "value": 0.5})
+    epochs = [epoch(1, val_accuracy=0.5), epoch(2, val_accuracy=0.9)]
+    assert [best for _, best in BestSoFar()(seen, epochs)] == [Best(1, 0.5)] * 2
 
 
 @pytest.mark.parametrize(
@@ -116,9 +142,22 @@ def test_the_first_line_names_a_job_that_already_runs(
     assert capsys.readouterr().err.splitlines()[0] == "job 1: running"
 
 
+@pytest.mark.parametrize(
+    ("changed", "state"),
+    [({"epochs_run": 20}, "running, evaluates the best model"), ({"lost": True}, LOST)],
+)
+def test_the_epochs_come_before_the_state_after_them(
+    capsys: pytest.CaptureFixture[str], changed: dict[str, Any], state: str
+) -> None:
+    with shown(Output()) as show:
+        show(Progress(job(**changed), [epoch(8), epoch(9)], None, final=False))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("/")[0] for line in lines] == ["epoch  8", "epoch  9", f"job 1: {state}"]
+
+
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_below_the_bar_no_part_is_broken(width: int) -> None:
-    parts = numbers(job(), epoch(9))
+    parts = numbers(job(), epoch(9), Best(8, 0.654))
     lines = packed(parts, width)
     assert "  ".join(lines) == "  ".join(parts)
     assert all(len(line) <= width for line in lines)

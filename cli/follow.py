@@ -3,7 +3,7 @@
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from fornada.db.states import JobState
 
 if TYPE_CHECKING:
     from fornada.cli.temporary_stack import TemporaryStack
-    from fornada.client import Client
+    from fornada.client import Client, Progress
     from fornada.db.answers import JobAnswer
 
 
@@ -41,12 +41,18 @@ def watch(
         ExitWith: the person pressed Ctrl-C; the job continues.
         WaitTimedOut: the job has not ended in time; it continues.
     """
+    outlook = "continues"
+
+    def remember(progress: "Progress") -> None:
+        nonlocal outlook
+        outlook = progress.outlook
+
     try:
-        return follow(client, job_id, output, timeout_s=timeout_s)
+        return follow(client, job_id, output, timeout_s=timeout_s, seen=remember)
     except KeyboardInterrupt:
         raise ExitWith(
             ExitCode.INTERRUPTED,
-            f"Stopped watching; job {job_id} continues.\n"
+            f"Stopped watching; job {job_id} {outlook}.\n"
             f"  Watch it again: fornada wait {job_id}    Stop it: fornada cancel {job_id}",
         ) from None
 
@@ -86,20 +92,30 @@ def stop(client: "Client", job_id: int, output: Output, keeper: "TemporaryStack"
     )
 
 
-def follow(
+def follow(  # noqa: PLR0913 - what is done at each look
     client: "Client",
     job_id: int,
     output: Output,
     *,
     keeper: "TemporaryStack | None" = None,
     timeout_s: float | None = None,
+    seen: "Callable[[Progress], None]" = lambda progress: None,
 ) -> "JobAnswer":
     """Show a job's progress until its end, as `watch` does, but raise KeyboardInterrupt on Ctrl-C.
 
-    If `keeper` is given, its stack is kept up meanwhile.
+    Args:
+        client: reads the job.
+        job_id: the job's id.
+        output: how to show the progress.
+        keeper: its stack is kept up meanwhile; None: there is none to keep.
+        timeout_s: how long to watch at most, in seconds; None for no limit.
+        seen: called with the job as it is seen at each look.
+    Returns:
+        The job's last document.
     """
     with shown(output) as show:
         for progress in client.follow(job_id, timeout_s=timeout_s, tell=output.note):
+            seen(progress)
             show(progress)
             if keeper is not None and not progress.final:
                 keeper.check(progress)

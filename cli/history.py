@@ -13,7 +13,7 @@ from fornada.cli.formatting import count, duration, failed, local, minute, numbe
 from fornada.cli.options import job_argument, moment, output_options, tag_option
 from fornada.cli.output import Output
 from fornada.cli.progress import in_pairs
-from fornada.cli.reasons import about_when, sentence, word
+from fornada.cli.reasons import about_when, why_it_waits, word
 from fornada.cli.result import attempts, ran_s, report
 from fornada.cli.tables import EMPTY, Column
 from fornada.cli.timeline import timeline
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from fornada.client import Progress
     from fornada.db.answers import DataAnswer, EpochAnswer, HistoryAnswer, JobAnswer, LiveAnswer
 
-# What a job waits for whose worker was killed.
-LOST_WAITS = "a worker, to resume"
 # How many of a job's latest events `show` prints at its end.
 LATEST = 12
 
@@ -45,6 +43,22 @@ _ALIVE = (
     Column("WAITS FOR", wraps=True, weight=9),
     Column("STARTS", weight=5),
 )
+
+
+class _State(click.Choice[str]):
+    """The states of the record; `lost`, which answers print too, is none of them."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The state; a hint if somebody asks for lost jobs."""
+        if value == "lost":
+            self.fail(
+                "a lost job is recorded as running until the next worker continues it: "
+                "write --state running",
+                param,
+                ctx,
+            )
+        return super().convert(value, param, ctx)
+
 
 # Which value of a metric sorts the list.
 Which = Literal["min", "max"]
@@ -80,7 +94,7 @@ def ps(output: Output) -> None:
     "--state",
     "states",
     multiple=True,
-    type=click.Choice([s.value for s in JobState]),
+    type=_State([s.value for s in JobState]),
     help="Only jobs in this state; may be given several times.",
 )
 @tag_option
@@ -207,8 +221,9 @@ def show(reference: str, whole: bool, output: Output) -> None:
         events = client.events(progress.job["id"])
     report(progress.job, output)
     output.line("")
-    waits = sentence(progress.waits, progress.starts_in_s)
-    output.facts({"waits": waits, **_details(progress.job), **_model(progress.job)})
+    output.facts(
+        {"waits": why_it_waits(progress), **_details(progress.job), **_model(progress.job)}
+    )
     _training_and_validation(progress, output)
     attempts(progress.job, output)
     if events:
@@ -299,7 +314,7 @@ def _alive_row(row: "LiveAnswer") -> list[object]:
         _best_so_far(row),
         duration(row["elapsed_s"]) if running else None,
         duration(row["eta_s"]),
-        LOST_WAITS if row.get("lost") else word(row["waits"]),
+        word(row["waits"]),
         about_when(row["starts_in_s"]),
     ]
 
@@ -315,9 +330,7 @@ def now(row: "LiveAnswer") -> str:
     `epoch 7/100, best val_loss 0.1, 3:07 left`, or `SlotsBusy, starts in ~3:07`.
     """
     best = f"best {_best_so_far(row)}" if row["best"] else None
-    if row.get("lost"):
-        return f"waits for {LOST_WAITS}"
-    if row["state"] == JobState.RUNNING:
+    if row["state"] == JobState.RUNNING and not row.get("lost"):
         left = f"{duration(row['eta_s'])} left" if row["eta_s"] is not None else None
         parts = [f"epoch {row['epoch']}/{row['epochs']}", best, left]
     else:

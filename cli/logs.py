@@ -12,7 +12,7 @@ from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.follow import ended_by_sigterm
 from fornada.cli.formatting import BRIEF, failed, size
 from fornada.cli.options import job_argument
-from fornada.cli.progress import best_value, epochs_wanted
+from fornada.cli.progress import LOST, best_value, epochs_wanted
 from fornada.cli.streams import current
 from fornada.db import printable
 from fornada.db.states import FINAL_STATES
@@ -107,7 +107,8 @@ def ending(job: "JobAnswer", number: int | None) -> str:
         text = f"attempt {number} {attempt['outcome']}"
         return f"{text}: {reason}" if reason else text
     if job["state"] not in FINAL_STATES:
-        return f"job {job['id']} is {job['state']}; read on: fornada logs -f {job['id']}"
+        state = LOST if job.get("lost") else job["state"]
+        return f"job {job['id']} is {state}; read on: fornada logs -f {job['id']}"
     wanted = epochs_wanted(job) or "?"
     text = f"job {job['id']} {job['state']} after {job['epochs_run']} of {wanted} epochs"
     if reason := failed(job["failure"], BRIEF):

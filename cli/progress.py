@@ -10,7 +10,7 @@ import click
 from fornada.cli.best_so_far import Best, BestSoFar
 from fornada.cli.formatting import count, duration, number
 from fornada.cli.output import Output
-from fornada.cli.reasons import sentence
+from fornada.cli.reasons import why_it_waits
 from fornada.db.reasons import Backoff
 from fornada.db.states import JobState
 
@@ -102,9 +102,10 @@ def standing(progress: "Progress") -> str:
     """The job's state, with the reason if it waits and its current step if it runs."""
     job = progress.job
     if job.get("lost"):
-        return LOST
+        start = progress.start_worker
+        return f"{LOST}; start one: {start}" if start else LOST
     if progress.waits:
-        return f"{job['state']}: {sentence(progress.waits, progress.starts_in_s)}"
+        return f"{job['state']}: {why_it_waits(progress)}"
     if job["state"] == JobState.RUNNING and (step := _step(job)):
         return f"running, {step}"
     return str(job["state"])

@@ -1,6 +1,7 @@
 """Why a job waits: as one word for `fornada ps`, as a sentence for all other commands."""
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from fornada.cli.formatting import duration, jobs
 from fornada.db.reasons import (
@@ -18,6 +19,9 @@ from fornada.db.reasons import (
     SlotsBusy,
 )
 
+if TYPE_CHECKING:
+    from fornada.client import Progress
+
 
 def word(reason: Reason | None) -> str | None:
     """The reason as the JSON document has it, but with its time in this machine's time zone.
@@ -27,18 +31,27 @@ def word(reason: Reason | None) -> str | None:
     return f"NotBefore({clock(reason.at)})" if isinstance(reason, NotBefore) else reason
 
 
-def sentence(reason: Reason | None, starts_in_s: float | None = None) -> str | None:
+def sentence(
+    reason: Reason | None, starts_in_s: float | None = None, start_worker: str | None = None
+) -> str | None:
     """Explain a reason to a person who looks at one job.
 
     Args:
         reason: why the job waits; None when it does not wait, or is about to start.
         starts_in_s: estimated seconds until the job starts; None without an estimate.
+        start_worker: the command that starts a worker for the job; None if none would help.
     """
     if reason is None:
         return None
     about = about_when(starts_in_s)
-    meaning = _meaning(reason)
-    return f"{meaning}; starts in {about}" if about else meaning
+    starts = f"starts in {about}" if about else None
+    start = f"start one: {start_worker}" if start_worker else None
+    return "; ".join(filter(None, [_meaning(reason), starts, start]))
+
+
+def why_it_waits(progress: "Progress") -> str | None:
+    """Why a job waits, and what to do about it, in a sentence; None if it does not wait."""
+    return sentence(progress.waits, progress.starts_in_s, progress.start_worker)
 
 
 def _meaning(reason: Reason) -> str:  # noqa: PLR0911 - one line for each reason

@@ -61,11 +61,15 @@ print when the job may start.
 | `Backoff(attempt 2 in 40 s)` | until the pause after an attempt that failed is over |
 | `QueuePaused` | until `fornada queue resume` |
 | `QueueFull(max 2)` | until fewer jobs of its queue run: `fornada queue set --max-running` |
-| `NoWorker` | for a worker that serves its queue |
+| `NoWorker` | for a worker that serves its queue; a `lost` job continues on it |
 | `NeedsGpu` | for a worker with a GPU |
 | `HostAvoided` | for another host: slots are free only on the host where its last attempt failed |
 | `Priority(3 ahead)` | for jobs with a higher priority, and for older jobs with the same priority |
 | `SlotsBusy` | for the next free slot |
+
+A job is `lost` if its worker of the embedded stack was killed. In the record it is `running`
+(`ls --state running` lists it) until the next worker of this home starts and continues it:
+`fornada up`. How long it has run is not known until then, so `elapsed_s` is null.
 """
 
 COMPLETION = """\

@@ -69,19 +69,21 @@ def attempts(job: "JobAnswer", output: Output) -> None:
     output.line("")
     output.heading("Attempts")
     for execution in executions:
-        for line in _attempt(execution):
+        for line in _attempt(execution, lost=bool(job.get("lost"))):
             output.line(line)
 
 
-def _attempt(execution: "ExecutionAnswer") -> Iterator[str]:
+def _attempt(execution: "ExecutionAnswer", *, lost: bool) -> Iterator[str]:
     resumed = execution["resumed"]
-    outcome = execution["outcome"] or "running"
+    outcome = execution["outcome"] or ("lost" if lost else "running")
     seconds = duration(since(execution["claimed_at"], execution["ended_at"]))
+    # Nobody has seen when the worker of a lost attempt was killed.
+    ran = f", {seconds}" if execution["outcome"] or not lost else ""
     began = began_at(resumed) if execution["started_at"] else "ended before its first epoch"
     if not execution["outcome"] and not execution["started_at"]:
         began = "reads data and builds the model"
     place = f"{execution['host']}, {execution['slot']}"
-    yield f"{execution['attempt']:>3}  {outcome}  on {place}, {seconds}: {began}"
+    yield f"{execution['attempt']:>3}  {outcome}  on {place}{ran}: {began}"
     if resumed and resumed["inexact"]:
         yield f"     no longer exact: {resumed['inexact']}"
     if execution["anew"]:
@@ -99,8 +101,11 @@ def _time(job: "JobAnswer") -> str | None:
 
 
 def ran_s(job: "JobAnswer") -> float | None:
-    """Seconds that all attempts of a job have run so far; None before the first one."""
-    if job["duration_s"] is not None:
+    """Seconds that all attempts of a job have run so far; None before the first one.
+
+    None for a lost job too: nobody has seen when its worker was killed.
+    """
+    if job["duration_s"] is not None or job.get("lost"):
         return job["duration_s"]
     each = [since(attempt["claimed_at"], attempt["ended_at"]) for attempt in job["executions"]]
     return sum(seconds for seconds in each if seconds is not None) if each else None

@@ -8,7 +8,7 @@ import click
 from fornada.cli import suggestions
 from fornada.cli.options import output_options, seconds
 from fornada.cli.output import Output
-from fornada.cli.reasons import sentence
+from fornada.cli.reasons import why_it_waits
 from fornada.cli.targets import chosen, each, targets
 from fornada.db.states import PRIORITIES
 
@@ -72,7 +72,7 @@ def _still_held(client: "Client", job_id: int, state: "JobState") -> str | None:
     """Why a released job is still held: other jobs have to end first. None if it is not held."""
     if state != "held":
         return None
-    why = sentence(next(client.follow(job_id)).waits)
+    why = why_it_waits(next(client.follow(job_id)))
     return None if why is None else f"held, waits {why}"
 
 

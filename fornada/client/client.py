@@ -382,7 +382,8 @@ class Client:
         Args:
             reference: the job.
             attempt: follow only the attempt with this number; default: all attempts.
-            tell: called once when the database is down and once when it is back.
+            tell: called once when the database is down, once when it is back, and once when the job
+                is lost: when its worker was killed and no other one has started.
             look_s: pause between two looks, in seconds.
         Raises:
             JobNotFound: there is no such job.

@@ -12,6 +12,7 @@ from fornada.db import migrations
 from fornada.db.answers import JobAnswer
 from fornada.db.queue import workers
 from fornada.db.reads import documents
+from fornada.db.reasons import NoWorker
 from fornada.db.records import WorkerProcess
 from fornada.db.store.session import Database
 from fornada.settings import Settings
@@ -65,14 +66,23 @@ class Connection:
         return document
 
     def mark(self, jobs: Sequence[Recorded]) -> None:
-        """Add `exists` to each file that these documents name, and `lost` to each document."""
+        """Add `exists` to each file that these documents name, and `lost` to each document.
+
+        A lost job in a row of `ps` waits for a worker; for how long it has run is not known.
+        """
         Presence(self.settings, self.database).mark(jobs)
         dead = self.dead
         lost = workers.lost_jobs(self.database, dead) if dead else set()
         for job in jobs:
             job["lost"] = job["id"] in lost
             if job["lost"] and "eta_s" in job:
-                job["eta_s"] = None
+                job["waits"] = NoWorker()
+                job["eta_s"] = job["elapsed_s"] = None
+
+    def is_lost(self, job_id: int) -> bool:
+        """Whether a job runs on a worker of the embedded stack that was killed."""
+        dead = self.dead
+        return bool(dead) and job_id in workers.lost_jobs(self.database, dead)
 
     def close(self) -> None:
         """Close the connections to the database and to Redis."""

@@ -4,11 +4,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from fornada.client import starting
 from fornada.client.connection import Connection
 from fornada.db.answers import EpochAnswer, JobAnswer, WaitsAnswer
 from fornada.db.errors import DatabaseUnreachable
 from fornada.db.reads import history, live
-from fornada.db.reasons import Reason
+from fornada.db.reasons import NoWorker, Reason
 from fornada.db.states import FINAL_STATES, JobState
 from fornada.errors import WaitTimedOut
 from fornada.patience import Patience, Tell, outage, say_nothing
@@ -30,6 +31,8 @@ class Progress:
         waits: why the job waits; None if it does not wait.
         final: whether this is the last one: the job has ended, and no epoch is missing.
         starts_in_s: estimated seconds until a waiting job starts; None without an estimate.
+        start_worker: the command that starts a worker for a job that waits for one: `fornada up`;
+            None if no command here would help.
     """
 
     job: JobAnswer
@@ -37,6 +40,18 @@ class Progress:
     waits: Reason | None
     final: bool
     starts_in_s: float | None = None
+    start_worker: str | None = None
+
+    @property
+    def outlook(self) -> str:
+        """What a job that has not ended does while nobody watches it: `continues`, for example."""
+        lost = self.job.get("lost")
+        if lost or isinstance(self.waits, NoWorker):
+            start = f"; start one: {self.start_worker}" if self.start_worker else ""
+            return f"{'is lost and ' if lost else ''}waits for a worker{start}"
+        if self.job["state"] == JobState.HELD:
+            return "stays held"
+        return "stays queued" if self.job["state"] == JobState.QUEUED else "continues"
 
 
 def follow(
@@ -71,7 +86,8 @@ def follow(
             continue
         if timeout_s is not None and end is not None and time.monotonic() >= end:
             raise WaitTimedOut(
-                f"job {job_id} is still {state} after {round(timeout_s, 1):g} s; it continues"
+                f"job {job_id} is still {state} after {round(timeout_s, 1):g} s; "
+                f"it {progress.outlook}"
             )
         time.sleep(look_s)
 
@@ -91,7 +107,8 @@ def _look(connection: Connection, job_id: int, shown: "_Shown") -> Progress:
         waits = live.waits(
             database, job_id, within_s=connection.settings.alive_s, dead=connection.dead
         )
-    return Progress(job, epochs, waits["waits"], ended, waits["starts_in_s"])
+    start = starting.command(connection.settings, job, waits["waits"])
+    return Progress(job, epochs, waits["waits"], ended, waits["starts_in_s"], start)
 
 
 class _Shown:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fornada import artifacts
+from fornada.client import starting
 from fornada.client.connection import Connection
 from fornada.db.queue.logs import log_chunks, log_places
 from fornada.db.reads import documents, history
@@ -66,7 +67,8 @@ def pieces(  # noqa: PLR0913 - the arguments of two methods
         job_id: the job's id.
         attempt: number of the attempt; None for all attempts.
         follow: continue until the job, or the attempt, has ended.
-        tell: called once when the database is down and once when it is back.
+        tell: called once when the database is down and once when it is back; with `follow` also
+            when the job is lost.
         look_s: pause between two looks, in seconds.
     Raises:
         NotStarted: no such attempt has begun to write a log.
@@ -75,12 +77,17 @@ def pieces(  # noqa: PLR0913 - the arguments of two methods
     """
     ask = Patience(tell)
     readers: dict[int, _Reader] = {}
+    lost = False
     while True:
         # Read the state before the log: if the job has ended, the log read below is complete.
         final = ask(lambda: history.state(connection.database, job_id) in FINAL_STATES)
         for place in ask(lambda: _places(connection, job_id, attempt)):
             reader = readers.setdefault(place.attempt, _Reader(connection, job_id, place))
             yield from reader.rest(ask, ended=place.ended or final)
+        if follow and not final:
+            before, lost = lost, ask(lambda: connection.is_lost(job_id))
+            if lost and not before:
+                tell(_lost(connection, job_id))
         done = final or (attempt is not None and readers and readers[attempt].ended)
         if done or not follow:
             break
@@ -95,6 +102,12 @@ def pieces(  # noqa: PLR0913 - the arguments of two methods
 def _places(connection: Connection, job_id: int, attempt: int | None) -> list[LogPlace]:
     places: list[LogPlace] = log_places(connection.database, job_id)
     return [one for one in places if attempt in (None, one.attempt)]
+
+
+def _lost(connection: Connection, job_id: int) -> str:
+    start = starting.command(connection.settings, connection.document(job_id), None)
+    hint = f"; start one: {start}" if start else ""
+    return f"job {job_id} is lost, resumes when a worker starts{hint}"
 
 
 def _not_started(connection: Connection, job_id: int, attempt: int | None) -> NotStarted:

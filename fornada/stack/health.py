@@ -96,7 +96,26 @@ def _redis_to_start(settings: Settings) -> list[Check]:
 
 
 def _worker_to_start(settings: Settings) -> list[Check]:
-    return [_startable("worker", local.worker_program, "no stack is up")]
+    lost = _lost(settings)
+    said = f"; jobs that lost their worker and continue on the next: {lost}" if lost else ""
+    return [_startable("worker", local.worker_program, f"no stack is up{said}")]
+
+
+def _lost(settings: Settings) -> str:
+    """The ids of the jobs whose worker was killed, as far as the database can be read."""
+    dead = dead_workers.found(settings.home)
+    if not dead:
+        return ""
+    database = session.Database(settings.sql_url)
+    try:
+        if migrations.current(database) != migrations.head():
+            return ""
+        return ", ".join(map(str, sorted(workers.lost_jobs(database, dead))))
+    except DatabaseUnreachable:
+        # The check of the database says so.
+        return ""
+    finally:
+        database.dispose()
 
 
 def _startable(what: str, find: Callable[[], Path], found: str) -> Check:

@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from tests.acceptance.installed import Fornada, end
+from tests.acceptance.installed import PATIENCE_S, Fornada, end
 from tests.acceptance.specs import ENDLESS, small
 from tests.until import until
 
@@ -39,7 +39,24 @@ def test_a_killed_stack_is_known_to_be_dead_and_the_next_takes_its_job(
     assert fornada("ls").stdout.split("\t")[2] == "lost"
     assert "lost, resumes when a worker starts" in fornada("show", job).stdout
     waited = fornada("wait", job, "--timeout", "0s", code=124)
-    assert "lost, resumes when a worker starts" in waited.stderr
+    assert "lost, resumes when a worker starts; start one: fornada up" in waited.stderr
+    assert "waits for a worker; start one: fornada up" in waited.stderr
+    assert (row["elapsed_s"], row["waits"]) == (None, "NoWorker")
+    assert "lost" in fornada("logs", job).stderr.splitlines()[-1]
+    refused = fornada("ls", "--state", "lost", code=2)
+    assert "--state running" in refused.stderr
+    (worker,) = (
+        found
+        for found in fornada("doctor", "--json").document["findings"]
+        if found["what"] == "worker"
+    )
+    assert (worker["well"], f"next: {job}" in worker["found"]) == (True, True)
+    # Who follows its log is told once.
+    reading = fornada.start("logs", "-f", job)
+    assert reading.stderr is not None
+    assert "attempt 1" in reading.stderr.readline()
+    said = reading.stderr.readline()
+    assert ("lost" in said, "fornada up" in said) == (True, True)
     assert fornada("worker", "ls", "--json").document == []
     (queue,) = fornada("queue", "ls", "--json").document
     assert (queue["running"], queue["workers"]) == (1, 0)
@@ -61,6 +78,8 @@ def test_a_killed_stack_is_known_to_be_dead_and_the_next_takes_its_job(
     assert [row["state"] for row in fornada("worker", "ls", "--json").document] == ["busy"]
     fornada("cancel", job)
     fornada("wait", "-q", job, code=11)
+    _, told = reading.communicate(timeout=PATIENCE_S)
+    assert (reading.returncode, "lost" in told, "job 1 cancelled" in told) == (0, False, True)
     assert end(second, signal.SIGTERM).code == 0
 
 

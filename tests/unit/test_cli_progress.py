@@ -13,8 +13,8 @@ from fornada.cli.output import Output
 from fornada.cli.progress import LOST, in_pairs, numbers, shown, standing
 from fornada.cli.tables import width_of
 from fornada.client import Progress
-from fornada.db.answers import EpochAnswer, JobAnswer
-from fornada.db.reasons import NoWorker
+from fornada.db.answers import EpochAnswer, JobAnswer, Number
+from fornada.db.reasons import Held, NoWorker, Reason, SlotsBusy
 
 METRICS = {"accuracy": 0.5, "loss": 1.5, "val_accuracy": 0.25, "val_loss": 2.0}
 STARTED = {"attempt": 1, "started_at": "2026-01-01T00:00:01+00:00", "resumed": None, "anew": None}
@@ -61,7 +61,7 @@ def test_an_epoch_names_all_its_metrics_and_the_monitor() -> None:
     ("mode", "bests"), [("max", [1, 1, 3, 3, 3, 6]), ("min", [1, 2, 2, 2, 5, 5])]
 )
 def test_every_epoch_has_the_best_one_up_to_it(mode: str, bests: list[int]) -> None:
-    values = [0.5, 0.4, 0.6, "NaN", 0.3, 0.7]
+    values: list[Number] = [0.5, 0.4, 0.6, "NaN", 0.3, 0.7]
     epochs = [epoch(number, val_accuracy=value) for number, value in enumerate(values, 1)]
     seen = job(best={"epoch": bests[-1], "value": values[bests[-1] - 1]}, monitor_mode=mode)
     for size in (1, 2, 6):
@@ -113,6 +113,31 @@ def test_a_metric_stands_beside_its_validation(names: list[str], ordered: list[s
 )
 def test_a_running_job_says_which_step_it_is_at(changed: dict[str, Any], said: str) -> None:
     assert standing(Progress(job(**changed), [], None, final=False)) == f"running, {said}"
+
+
+@pytest.mark.parametrize(
+    ("changed", "waits", "start", "said"),
+    [
+        ({}, None, None, "continues"),
+        ({"lost": True}, None, None, "is lost and waits for a worker"),
+        ({"state": "queued"}, SlotsBusy(), None, "stays queued"),
+        ({"state": "held"}, Held("ana"), None, "stays held"),
+        ({"state": "queued"}, NoWorker(), None, "waits for a worker"),
+        (
+            {"state": "queued"},
+            NoWorker(),
+            "fornada up",
+            "waits for a worker; start one: fornada up",
+        ),
+    ],
+)
+def test_what_a_job_does_while_nobody_watches_it(
+    changed: dict[str, Any], waits: Reason | None, start: str | None, said: str
+) -> None:
+    seen = Progress(job(**changed), [], waits, final=False, start_worker=start)
+    assert seen.outlook == said
+    if start:
+        assert standing(seen).endswith(f"start one: {start}")
 
 
 def test_between_epochs_there_is_no_more_to_say() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
+from fornada.cli import suggestions
 from fornada.cli.formatting import count, duration, failed, local, minute, number, since
 from fornada.cli.options import job_argument, moment, output_options, tag_option
 from fornada.cli.output import Output
@@ -111,6 +112,7 @@ def ps(output: Output) -> None:
     default="time",
     show_default=True,
     metavar="time|duration|metric:NAME",
+    shell_complete=suggestions.orders,
     help="Sort by time of submission, duration, or the best value of a metric.",
 )
 @click.option(

@@ -14,25 +14,28 @@ from click.shell_completion import (
     ShellComplete,
     ZshComplete,
     add_completion_class,
-    split_arg_string,
 )
 
 _BASH = """\
 %(complete_func)s() {
-    local IFS=$'\\n' type value completion
+    local type value completion
     COMPREPLY=()
-    for completion in $(env COMP_WORDS="${COMP_LINE:0:$COMP_POINT}" COMP_CWORD=line \\
-            COMP_WORDBREAKS="$COMP_WORDBREAKS" %(complete_var)s=bash_complete "$1"); do
-        IFS=',' read -r type value <<< "$completion"
+    while IFS= read -r completion; do
+        # With nothing to complete, one empty line comes.
+        [[ $completion ]] || continue
+        type=${completion%%%%,*} value=${completion#*,}
         if [[ $type == 'dir' ]]; then
             compopt -o dirnames
         elif [[ $type == 'file' ]]; then
             compopt -o default
         else
             [[ $value == *[=.] ]] && compopt -o nospace
+            # Only the values of this option are quoted, as names of files need it.
+            [[ $value == *[^[:alnum:]_.,:=@/+-]* ]] && compopt -o filenames
             COMPREPLY+=("$value")
         fi
-    done
+    done < <(env COMP_WORDS="${COMP_LINE:0:$COMP_POINT}" COMP_CWORD=line \\
+        COMP_WORDBREAKS="$COMP_WORDBREAKS" %(complete_var)s=bash_complete "$1")
     return 0
 }
 
@@ -92,6 +95,49 @@ complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
 """
 
 
+def _bash_words(line: str, breaks: str) -> tuple[list[str], str]:
+    """Split a line as bash does, up to the cursor at its end.
+
+    >>> _bash_words("ls --tag 'a b'=c", "=")
+    (['ls', '--tag', 'a b=c'], 'c')
+    >>> _bash_words("ls --tag a=b\\\\ c", "= ")
+    (['ls', '--tag', 'a=b c'], 'b c')
+    >>> _bash_words('ls --tag "a=b ', "= ")
+    (['ls', '--tag', 'a=b '], 'a=b ')
+
+    Args:
+        line: the line; its last word may be unfinished, or empty behind a space.
+        breaks: the signs that end a word for readline, unless they are quoted.
+    Returns:
+        The words without their quotes, and the part of the last one that readline replaces by a
+        completion.
+    """
+    words, own, before = [""], "", ""
+    quote = ""
+    letters = iter(line)
+    for letter in letters:
+        escapes = letter == "\\" and quote != "'"
+        if letter == quote:
+            # What was quoted belongs to the word around it.
+            quote, own = "", before + own
+            continue
+        if not quote and letter in "'\"":
+            # Readline begins its word behind a quote that is still open.
+            quote, before, own = letter, own, ""
+            continue
+        if not quote and letter.isspace():
+            if words[-1]:
+                words.append("")
+            own = ""
+            continue
+        sign = next(letters, "") if escapes else letter
+        if escapes and quote and sign not in '$`"\\':
+            sign = letter + sign
+        words[-1] += sign
+        own = "" if not (quote or escapes) and letter in breaks else own + sign
+    return words, own
+
+
 class _Words(ShellComplete):
     """Hands the words of the line to the functions of `fornada.cli.suggestions`."""
 
@@ -109,19 +155,17 @@ class _Bash(_Words, BashComplete):
         if os.environ["COMP_CWORD"].isdecimal():
             # A script that an earlier version printed.
             return super().get_completion_args()
-        line = os.environ["COMP_WORDS"]
-        words = split_arg_string(line)[1:]
-        if not words or line[-1:].isspace():
-            return words, ""
-        return words[:-1], words[-1]
+        words, _ = _bash_words(os.environ["COMP_WORDS"], "")
+        return words[1:-1], words[-1] if len(words) > 1 else ""
 
     def complete(self) -> str:
         """The completions, each without the part that bash takes for a word of its own."""
         args, incomplete = self.get_completion_args()
-        breaks = os.environ.get("COMP_WORDBREAKS", "")
         # `--tag=owner=a` is completed like `--tag owner=a`.
         typed = incomplete.partition("=")[2] if incomplete.startswith("--") else incomplete
-        before = typed[: max((typed.rfind(each) for each in breaks), default=-1) + 1]
+        line, breaks = os.environ["COMP_WORDS"], os.environ.get("COMP_WORDBREAKS", "")
+        own = _bash_words(line, breaks)[1] if os.environ["COMP_CWORD"] == "line" else typed
+        before = typed.removesuffix(own)
         return "\n".join(
             f"{item.type},{str(item.value).removeprefix(before)}"
             for item in self.get_completions(args, incomplete)

@@ -3,7 +3,7 @@
 Click calls these functions when somebody presses the Tab key. They print nothing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,14 +25,15 @@ def jobs(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Ite
     before, comma, last = incomplete.rpartition(",")
     found = suggestions.jobs(_url(), _states(ctx.info_name))
     items = [*found, suggestions.Suggestion("@last", "the job that was submitted last")]
-    return _items(items, last, prefix=before + comma)
+    known = {*_named(ctx, parameter), *before.split(",")}
+    return _items(items, last, prefix=before + comma, known=known)
 
 
 def tags(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
     """Tags that jobs have, as `key=value`."""
     from fornada.db.reads import suggestions
 
-    return _items(suggestions.tags(_url()), incomplete)
+    return _items(suggestions.tags(_url()), incomplete, known=_named(ctx, parameter))
 
 
 def queues(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
@@ -40,7 +41,19 @@ def queues(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> I
     from fornada.db.reads import suggestions
 
     before, comma, last = incomplete.rpartition(",")
-    return _items(suggestions.queues(_url()), last, prefix=before + comma)
+    known = {*_named(ctx, parameter), *before.split(",")}
+    return _items(suggestions.queues(_url()), last, prefix=before + comma, known=known)
+
+
+def orders(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """What `ls --sort` sorts by: time, duration, and the metrics of the latest jobs."""
+    from fornada.db.reads import suggestions
+
+    fixed = [
+        suggestions.Suggestion("time", "of submission"),
+        suggestions.Suggestion("duration", "of all attempts"),
+    ]
+    return _items([*fixed, *suggestions.metrics(_url())], incomplete)
 
 
 def workers(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
@@ -86,14 +99,35 @@ def _url() -> str:
     return Settings().sql_url
 
 
-def _items(found: "Iterable[Suggestion]", incomplete: str, prefix: str = "") -> Items:
+def _items(
+    found: "Iterable[Suggestion]",
+    incomplete: str,
+    prefix: str = "",
+    known: Collection[str] = frozenset(),
+) -> Items:
+    """Completions of a word.
+
+    Args:
+        found: the values that there are.
+        incomplete: what is typed of the value.
+        prefix: what stands before the value in the same word.
+        known: values that the line has already; they are not offered again.
+    """
     from click.shell_completion import CompletionItem
 
     return [
         CompletionItem(prefix + one.value, help=one.about)
         for one in found
-        if one.value.startswith(incomplete)
+        if one.value.startswith(incomplete) and one.value not in known
     ]
+
+
+def _named(ctx: click.Context, parameter: click.Parameter) -> set[str]:
+    """The values that the line already has of a parameter that takes several."""
+    if parameter.nargs != -1 and not getattr(parameter, "multiple", False):
+        return set()
+    values = _given(ctx).get(parameter.name or "") or ()
+    return {value if isinstance(value, str) else "=".join(value) for value in values}
 
 
 def _given(ctx: click.Context) -> Mapping[str, Any]:

@@ -81,6 +81,17 @@ def queues(url: str) -> list[Suggestion]:
     return [Suggestion(name, about) for name, about in sorted(found.items())]
 
 
+def metrics(url: str) -> list[Suggestion]:
+    """The metrics of the jobs that were submitted last, each as `metric:name`."""
+    found = _rows(
+        url,
+        "SELECT name, count(*) FROM metric_summary "  # noqa: S608 - our own numbers
+        f"WHERE job_id > (SELECT max(id) FROM job) - {LATEST} "
+        f"GROUP BY name ORDER BY name LIMIT {MOST}",
+    )
+    return [Suggestion(f"metric:{name}", _jobs(count)) for name, count in found]
+
+
 def workers(url: str) -> list[Suggestion]:
     """The workers that reported last, the latest first, and their hosts."""
     found = list(

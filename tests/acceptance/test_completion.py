@@ -1,6 +1,7 @@
 """What the Tab key completes, in each shell, and that it disturbs nobody."""
 
 import os
+import pty
 import re
 import shutil
 import sqlite3
@@ -28,10 +29,15 @@ COMPLETERS = {
     "PATH=VALUE": suggestions.spec_paths,
     "QUEUE": suggestions.queues,
     "A,B": suggestions.queues,
+    "time|duration|metric:NAME": suggestions.orders,
     "WORKER|HOST": suggestions.workers,
 }
 # As bash itself sets it.
 WORDBREAKS = " \t\n\"'><=;|&(:"
+
+
+# A tag that bash has to quote.
+SPACED = "nota=não sei"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +45,10 @@ def prepared() -> Iterator[Prepared]:
     # Not a folder of pytest's, which other accounts cannot enter.
     folder = Path(tempfile.mkdtemp(prefix="fornada-", dir="/tmp"))
     folder.chmod(0o755)
-    yield prepare(folder)
+    one = prepare(folder)
+    with closing(sqlite3.connect(one.home / "fornada.db")) as connection, connection:
+        connection.execute("INSERT INTO job_tag VALUES (1, ?, ?)", SPACED.split("="))
+    yield one
     shutil.rmtree(folder)
 
 
@@ -67,7 +76,7 @@ def completed(line: str, home: Path) -> list[str]:
     """The words that bash would offer."""
     ended = press_tab(line, home)
     assert (ended.code, ended.stderr) == (0, b"")
-    return [each.partition(",")[2] for each in ended.stdout.decode().splitlines()]
+    return [each.partition(",")[2] for each in ended.stdout.decode().splitlines() if each]
 
 
 def test_every_parameter_of_a_kind_has_its_completer() -> None:
@@ -93,12 +102,21 @@ def test_every_parameter_of_a_kind_has_its_completer() -> None:
         ("extend ", ["1", "@last"]),
         ("show @", ["@last"]),
         (f"submit {SPEC} --after 1,3", ["1,3"]),
-        ("ls --tag ", ["owner=ana"]),
+        ("ls --tag ", [SPACED, "owner=ana"]),
         # Bash takes what stands behind = for a word of its own.
         ("ls --tag owner=a", ["ana"]),
         ("ls --tag=ow", ["owner=ana"]),
         ("ls --tag=owner=", ["ana"]),
         ("queue pause d", ["default"]),
+        # What is named already is not offered again.
+        ("queue pause default ", []),
+        ("cancel 4 ", ["2", "@last"]),
+        (f"ls --tag '{SPACED}' --tag ", ["owner=ana"]),
+        (f"submit {SPEC} --after 1,3,", ["1,3,4", "1,3,2", "1,3,@last"]),
+        ("up --queues default,", []),
+        ("ls --sort ", ["time", "duration", "metric:loss"]),
+        # Bash takes what stands behind : for a word of its own.
+        ("ls --sort metric:l", ["loss"]),
         ("move 2 --queue ", ["default"]),
         ("up --queues night,d", ["night,default"]),
         ("worker drain ", [WORKER, f"host-of-{WORKER}"]),
@@ -128,11 +146,13 @@ def test_bash_itself_completes(prepared: Prepared) -> None:
             COMP_LINE=$1 COMP_POINT=${#1}
             compopt() { space=$2; }
             space= ; _fornada_completion fornada
-            echo "${COMPREPLY[*]}|$space"
+            echo "${#COMPREPLY[@]} ${COMPREPLY[*]}|$space"
         }
         press "fornada retry "
         press "fornada ls --tag owner=a"
         press "fornada submit specs/digits.yaml --set fit.ep"
+        press "fornada ls --tag no"
+        press "fornada queue pause default "
     """
     done = subprocess.run(
         ["/bin/bash", "-c", script, "bash", PROGRAM],
@@ -143,8 +163,51 @@ def test_bash_itself_completes(prepared: Prepared) -> None:
         text=True,
         check=False,
     )
-    assert done.stdout.splitlines() == ["3 @last|", "ana|", "fit.epochs=|nospace"]
+    assert done.stdout.splitlines() == [
+        "2 3 @last|",
+        "1 ana|",
+        "1 fit.epochs=|nospace",
+        f"1 {SPACED}|filenames",
+        "0 |",
+    ]
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "typed", ["no", "nota=", "nota=n", r"nota=não\ s", '"nota=não ', "nota='não s", "--tag=nota=n"]
+)
+def test_bash_quotes_what_needs_it(prepared: Prepared, tmp_path: Path, typed: str) -> None:
+    """A real bash on a terminal: the command gets the value that the job has."""
+    line = f"ls {typed}" if typed.startswith("--") else f"ls --tag {typed}"
+    got = tmp_path / "got"
+    ours, theirs = pty.openpty()
+    script = f"""
+        eval "$(fornada completion bash)"
+        fornada() {{ printf '%s\\n' "$@" > {got}; exit; }}
+        bind 'set bell-style none'
+        PS1=READY
+    """
+    rc = tmp_path / "rc"
+    rc.write_text(script)
+    with subprocess.Popen(
+        ["/bin/bash", "--rcfile", rc, "-i"],
+        cwd=tmp_path,
+        env=os.environ
+        | {"FORNADA_HOME": str(prepared.home), "PATH": f"{PROGRAM.parent}:{os.environ['PATH']}"}
+        | {"TERM": "dumb", "LC_ALL": "C.UTF-8"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as bash:
+        os.close(theirs)
+        said = b""
+        while b"READY" not in said:
+            said += os.read(ours, 4096)
+        os.write(ours, f"fornada {line}\t\n".encode())
+        assert bash.wait(PATIENCE_S) == 0
+    os.close(ours)
+    assert "=".join(got.read_text().splitlines()[1:]).removeprefix("--tag=") == SPACED
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,8 @@ MEANINGS: Mapping[ExitCode, str] = {
     ExitCode.LOST: "The job was lost with its worker.",
     ExitCode.NEVER_SCHEDULED: "No existing worker can run the job.",
     ExitCode.WAIT_TIMED_OUT: "The wait timed out; the job continues.",
-    ExitCode.INTERRUPTED: "Ctrl-C or SIGTERM; the job continues, but `run` stops its job.",
+    ExitCode.INTERRUPTED: "Ctrl-C, SIGTERM or a closed terminal; the job continues, "
+    "but `run` stops its job.",
 }
 
 

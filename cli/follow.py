@@ -57,7 +57,27 @@ def watch(
         ) from None
 
 
-def stop(client: "Client", job_id: int, output: Output, keeper: "TemporaryStack") -> "JobAnswer":
+class Interrupted(KeyboardInterrupt):
+    """A signal that ends a command in order.
+
+    Args:
+        number: the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def by(self) -> str:
+        """What a person calls it: `Ctrl-C`, `a closed terminal`, `SIGTERM`."""
+        names = {signal.SIGINT: "Ctrl-C", signal.SIGHUP: "a closed terminal (SIGHUP)"}
+        return names.get(signal.Signals(self.number)) or signal.Signals(self.number).name
+
+
+def stop(
+    client: "Client", job_id: int, output: Output, keeper: "TemporaryStack", *, by: str
+) -> "JobAnswer":
     """Cancel the job of a command that was interrupted, and show its progress until its end.
 
     Args:
@@ -65,6 +85,7 @@ def stop(client: "Client", job_id: int, output: Output, keeper: "TemporaryStack"
         job_id: the job that this command has submitted.
         output: how to show the progress.
         keeper: the stack on which the job runs.
+        by: what interrupted the command, for the history of the job: `Ctrl-C`.
     Returns:
         The job's last document, if the job has ended by itself.
     Raises:
@@ -75,20 +96,21 @@ def stop(client: "Client", job_id: int, output: Output, keeper: "TemporaryStack"
         f"stopping job {job_id}, which saves its training state; "
         "press Ctrl-C again to stop waiting for it"
     )
+    hint = f"  Go on with it: fornada retry {job_id}" + (
+        ", and then fornada up" if keeper.ours else ""
+    )
     try:
         # WrongState: the job has ended by itself before it could be cancelled. `follow` shows how.
         with suppress(WrongState):
-            client.cancel(job_id, reason="Ctrl-C in fornada run")
+            client.cancel(job_id, reason=f"{by} in fornada run")
         job = follow(client, job_id, output, keeper=keeper)
     except KeyboardInterrupt:
-        raise ExitWith(ExitCode.INTERRUPTED, f"Job {job_id} will be cancelled.") from None
+        raise ExitWith(ExitCode.INTERRUPTED, f"Job {job_id} will be cancelled.\n{hint}") from None
     if job["state"] != JobState.CANCELLED:
         return job
     raise ExitWith(
         ExitCode.INTERRUPTED,
-        f"Job {job_id} is cancelled after {job['epochs_run']} epochs.\n"
-        f"  Go on with it: fornada retry {job_id}"
-        + (", and then fornada up" if keeper.ours else ""),
+        f"Job {job_id} is cancelled after {job['epochs_run']} epochs.\n{hint}",
     )
 
 
@@ -174,7 +196,7 @@ def ended_by_sigterm() -> Iterator[None]:
         nonlocal interrupted
         if number == signal.SIGINT or not interrupted:
             interrupted = True
-            raise KeyboardInterrupt
+            raise Interrupted(number)
 
     kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     heard = [kind for kind in kinds if signal.getsignal(kind) is not signal.SIG_IGN]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fornada.cli.accepted import Announcement, conclude, conditions, terms_from_options
-from fornada.cli.follow import answer, end_all, ended_by_sigterm, follow, stop
+from fornada.cli.follow import Interrupted, answer, end_all, ended_by_sigterm, follow, stop
 from fornada.cli.options import (
     job_arguments,
     output_options,
@@ -35,8 +35,8 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
     """Train a spec here and now, and show the result.
 
     Uses the stack that is already up. If no stack is up, it starts the embedded stack and stops it
-    at the end; the history stays readable. Ctrl-C stops the job, which saves its training state:
-    `fornada retry` goes on with it.
+    at the end; the history stays readable. Ctrl-C, SIGTERM and a closed terminal stop the job,
+    which saves its training state: `fornada retry` goes on with it.
 
     \b
     Example:
@@ -69,10 +69,10 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
                         accepted=accepted,
                     )
                 document = follow(client, own[0], output, keeper=keeper)
-            except KeyboardInterrupt:
+            except Interrupted as interrupted:
                 if not own:
                     raise
-                document = stop(client, own[0], output, keeper)
+                document = stop(client, own[0], output, keeper, by=interrupted.by)
             answer([document], output)
 
 

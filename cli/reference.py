@@ -43,8 +43,9 @@ Commands for jobs are verbs (`fornada submit`); commands for everything else beg
 - **A home that you may only read** serves every command that changes nothing: `ps`, `ls`, `show`,
   `logs`, `metrics`, `wait`, `queue ls`, `worker ls`. The others end with 6 and name its owner.
 - **Colours** depend on `--color`, `NO_COLOR` and whether the stream is a terminal.
-- **Ctrl-C** stops watching, and not the job; only `fornada run` stops its job. If the database is
-  down while a command watches, the command tries again until the database is back.
+- **Ctrl-C**, SIGTERM and a closed terminal stop watching, and not the job; only `fornada run` stops
+  its job. `nohup fornada run` goes on when the terminal is closed. If the database is down while a
+  command watches, the command tries again until the database is back.
 """
 
 WAITS = """\

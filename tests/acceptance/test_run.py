@@ -126,12 +126,23 @@ def test_ctrl_c_stops_the_job_of_run_which_goes_on_later(fornada: Fornada, tmp_p
     assert resumed["inexact"] is None
 
 
-def test_ctrl_c_before_the_first_epoch_stops_the_job_too(fornada: Fornada, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("how", "by"),
+    [
+        (signal.SIGINT, "Ctrl-C"),
+        (signal.SIGHUP, "a closed terminal (SIGHUP)"),
+        (signal.SIGTERM, "SIGTERM"),
+    ],
+)
+def test_a_signal_before_the_first_epoch_stops_the_job_too(
+    fornada: Fornada, tmp_path: Path, how: signal.Signals, by: str
+) -> None:
     running = fornada.start("run", small(tmp_path, epochs=ENDLESS))
     _until_queued(running)
-    assert end(running, signal.SIGINT).code == 130
+    assert end(running, how).code == 130
     assert fornada.processes() == {}
-    assert fornada.show(1)["state"] == "cancelled"
+    stopped = fornada.show(1)
+    assert (stopped["state"], stopped["cancel_reason"]) == ("cancelled", f"{by} in fornada run")
 
 
 def test_a_job_that_needs_a_gpu_never_starts_here(fornada: Fornada, tmp_path: Path) -> None:

@@ -6,8 +6,16 @@ from contextlib import closing
 
 import pytest
 
+from fornada.cli.exit_codes import ExitCode, ExitWith
+from fornada.cli.follow import ended_by_sigterm, stop
+from fornada.cli.output import Output
+from fornada.cli.temporary_stack import TemporaryStack
+from fornada.client import Client, Progress
+from fornada.db.queue import workers
+from fornada.settings import Settings
 from tests.acceptance.installed import Fornada, end
-from tests.acceptance.prepared import HELD_JOB, PATIENT, QUEUED_JOB, prepare
+from tests.acceptance.prepared import HELD_JOB, PATIENT, QUEUED_JOB, WORKER, prepare
+from tests.services.store import claim, worker
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +48,25 @@ def test_who_waits_is_told_what_starts_a_worker(without: Fornada, queue: str, st
 def test_a_held_job_is_not_said_to_continue(without: Fornada) -> None:
     said = without("wait", HELD_JOB, "--timeout", "0s", code=124).stderr
     assert ("stays held" in said, "continues" in said) == (True, False)
+
+
+class _Impatient(TemporaryStack):
+    """Presses Ctrl-C at the first look at the job."""
+
+    def check(self, progress: Progress) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_second_ctrl_c_says_too_how_to_go_on(without: Fornada) -> None:
+    settings, output = Settings(home=without.home), Output()
+    with Client(settings) as client, ended_by_sigterm():
+        workers.register(client._connection.database, worker(WORKER))
+        claimed = claim(client._connection.database)
+        assert claimed is not None
+        job_id = claimed.fence.job_id
+        keeper = _Impatient(settings, ["default"], output)
+        with pytest.raises(ExitWith) as ended:
+            stop(client, job_id, output, keeper, by="Ctrl-C")
+        assert client.show(job_id)["cancel_reason"] == "Ctrl-C in fornada run"
+    assert ended.value.code == ExitCode.INTERRUPTED
+    assert f"fornada retry {job_id}" in str(ended.value)

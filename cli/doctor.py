@@ -34,7 +34,8 @@ def doctor(output: Output) -> None:
     from fornada.settings import Settings
     from fornada.stack.health import examine
 
-    findings = examine(Settings())
+    settings = Settings()
+    findings = examine(settings)
     well = all(finding.well for finding in findings)
     if output.json:
         output.document({"well": well, "findings": [one.document() for one in findings]})
@@ -53,7 +54,11 @@ def doctor(output: Output) -> None:
         )
     for one in findings:
         if not one.well:
-            raise ExitWith(CODES.get(one.what, ExitCode.NEVER_SCHEDULED), "A job would not run.")
+            code = CODES.get(one.what, ExitCode.NEVER_SCHEDULED)
+            if one.what == "home" and settings.home.is_dir():
+                # It exists, and its owner does not let this account write there.
+                code = ExitCode.UNREACHABLE
+            raise ExitWith(code, "A job would not run.")
 
 
 def _state(finding: "Check") -> list[str]:

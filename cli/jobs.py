@@ -10,6 +10,7 @@ import click
 
 from fornada.cli.accepted import Announcement, conclude, conditions, terms_from_options
 from fornada.cli.follow import Interrupted, answer, end_all, ended_by_sigterm, follow, stop
+from fornada.cli.homes import require_writable
 from fornada.cli.options import (
     job_arguments,
     output_options,
@@ -45,6 +46,7 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
     from fornada.settings import Settings
 
     settings = Settings()
+    require_writable(settings)
     read = specs(settings, [spec], overrides)
     with ended_by_sigterm(), _stack_for(settings, read, output) as keeper:
         # Imported while the worker starts.

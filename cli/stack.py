@@ -10,6 +10,7 @@ import click
 
 from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.follow import ended_by_sigterm
+from fornada.cli.homes import require_writable
 from fornada.cli.options import output_options, queues_option, seconds, slots_option
 from fornada.cli.output import Output
 
@@ -46,6 +47,7 @@ def up(slots: str | None, queues: Sequence[str], detach: bool, output: Output) -
     from fornada.stack.local import LocalStack
 
     with Client() as client, ended_by_sigterm():
+        require_writable(client.settings)
         options = ["--slots", slots] if slots else []
         stack = LocalStack(client.settings, queues=queues, worker_options=options)
         if detach:

@@ -24,17 +24,30 @@ def explained(error: Exception) -> ExitWith | None:
             ExitCode.WRONG_STATE, f"The disk{where} is full: {error.strerror}. Free some space."
         )
     if error.errno in _FORBIDDEN and error.filename is not None:
-        return ExitWith(ExitCode.WRONG_STATE, _forbidden(error))
+        path = Path(os.fsdecode(error.filename))
+        code = ExitCode.UNREACHABLE if _in_the_home(path) else ExitCode.WRONG_STATE
+        return ExitWith(code, _forbidden(error, path))
     return None
 
 
-def _forbidden(error: OSError) -> str:
-    from fornada.db.accounts import owner_of, this_account
+def _in_the_home(path: Path) -> bool:
+    """Whether a path belongs to the home, which holds the database."""
+    from fornada.errors import SettingsError
+    from fornada.settings import Settings
 
-    path = Path(os.fsdecode(error.filename))
-    owner = owner_of(path)
-    whose = f" It belongs to {owner}; this command runs as {this_account()}." if owner else ""
-    return f"{path}: {error.strerror}.{whose} Use an account that may, or another folder."
+    try:
+        return path.is_relative_to(Settings().home)
+    except SettingsError:
+        # The command that failed needs no settings.
+        return False
+
+
+def _forbidden(error: OSError, path: Path) -> str:
+    from fornada.db.accounts import ownership
+
+    return (
+        f"{path}: {error.strerror}. {ownership(path)} Use an account that may, or another folder."
+    )
 
 
 def _current_folder_is_gone() -> bool:

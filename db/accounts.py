@@ -24,6 +24,11 @@ def owner_of(path: Path) -> str | None:
     return None
 
 
+def ownership(path: Path) -> str:
+    """A sentence that says whose a file is, and who runs this process."""
+    return f"It belongs to {owner_of(path)}; this command runs as {this_account()}."
+
+
 def _name(number: int) -> str:
     try:
         return pwd.getpwuid(number).pw_name

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fornada.db import migrations
+from fornada.db.accounts import ownership
 from fornada.db.errors import DatabaseUnreachable, NotPermitted
 from fornada.db.queue import workers
 from fornada.db.states import WorkerState
@@ -88,7 +89,7 @@ def _home(settings: Settings) -> list[Check]:
     if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
         return [Check("home", True, f"{settings.home} can be written")]
     todo = "set FORNADA_HOME to a folder that you may write to"
-    return [Check("home", False, f"{folder} cannot be written", todo)]
+    return [Check("home", False, f"{folder} cannot be written. {ownership(folder)}", todo)]
 
 
 def _redis_to_start(settings: Settings) -> list[Check]:

@@ -1,6 +1,8 @@
 """The errors of the database functions, each with a stable code."""
 
+import re
 from collections.abc import Sequence
+from shlex import quote
 
 from fornada.db.file_problems import FileProblem
 from fornada.db.states import JobState
@@ -69,6 +71,23 @@ class SchemaMismatch(StoreError):
         self.needed = needed
 
 
+_LIKE_A_UID = re.compile(r"[0-9a-f]{4,}[0-9a-f-]*")
+
+
+def by_name_hint(reference: str) -> str | None:
+    """How to find a job by its name; None for what is no name.
+
+    >>> by_name_hint("my run")
+    "Find it by its name: fornada ls --name 'my run'."
+    >>> by_name_hint("01930a2b-7c4d"), by_name_hint("1-@last")
+    (None, None)
+    """
+    name = reference.strip()
+    if "@" in name or not re.search(r"[^\W\d_]", name) or _LIKE_A_UID.fullmatch(name):
+        return None
+    return f"Find it by its name: fornada ls --name {quote(name)}."
+
+
 class JobNotFound(StoreError):
     """No job matches this reference."""
 
@@ -78,6 +97,7 @@ class JobNotFound(StoreError):
         super().__init__(
             f"no job {reference}. Name a job by its id (12), by the first four or more "
             "characters of its uid, or by @last. Name several jobs by a range (12-20)."
+            + (f" {hint}" if (hint := by_name_hint(str(reference))) else "")
         )
         self.reference = reference
 

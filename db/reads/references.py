@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, select
 
-from fornada.db.errors import AmbiguousReference, BadReference, JobNotFound
+from fornada.db.errors import AmbiguousReference, BadReference, JobNotFound, by_name_hint
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Job
 
@@ -87,6 +87,11 @@ def refuse_malformed(reference: str) -> None:
             f'"{reference}" names no job: write spaces between jobs and no commas, "{spaced}".'
         )
     elif "-" in text and not _UID_BEGINS.match(text):
+        if hint := by_name_hint(reference):
+            raise BadReference(
+                f'"{reference}" names no job: write its id or uid. {hint}\n'
+                "  A range has the ids of its first and its last job, for example 4-20."
+            )
         raise BadReference(
             f'"{reference}" names no jobs: write a range with the ids of its first and its '
             "last job, for example 4-20."

@@ -1,8 +1,10 @@
 """Ranges that name no job are told as such, and how to write them."""
 
+from shlex import quote
+
 import pytest
 
-from fornada.db.errors import BadReference
+from fornada.db.errors import BadReference, JobNotFound
 from fornada.db.reads.references import refuse_malformed, refuse_range
 
 UID = "01930a2b-7c4d-7e5f-8a6b-0123456789ab"
@@ -26,6 +28,18 @@ def test_a_bad_range_is_told_with_what_to_write(reference: str, said: str) -> No
             refuse(reference)
         assert said in str(refused.value)
         assert f'"{reference}"' in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["my-run", "été-2", "resnet-50-b"])
+def test_the_name_of_a_job_is_told_with_how_to_find_it(name: str) -> None:
+    with pytest.raises(BadReference, match=f"fornada ls --name {quote(name)}"):
+        refuse_range(name)
+    assert f"fornada ls --name {name}zz." in str(JobNotFound(f"{name}zz").args[0]).replace("'", "")
+
+
+@pytest.mark.parametrize("reference", [12, "12", "@last", UID, "1-5"])
+def test_what_is_no_name_has_no_such_hint(reference: int | str) -> None:
+    assert "--name" not in str(JobNotFound(reference))
 
 
 @pytest.mark.parametrize("reference", ["4-20", "7-7", "12345678-12345690"])

@@ -61,6 +61,14 @@ COMMANDS = {
     "doctor": ("fornada.cli.doctor:doctor", "Check that a job would run, and say what to fix."),
     "completion": ("fornada.cli.completion:completion", "Print the completion script of a shell."),
 }
+# The commands that change something: jobs, queues, workers, files, the database.
+CHANGE = frozenset(
+    {
+        *("run", "submit", "cancel", "hold", "release", "move", "retry", "clone", "extend"),
+        *("queue pause", "queue resume", "queue set", "worker start", "worker drain"),
+        *("data import", "data pack", "data gc", "db upgrade", "up", "down"),
+    }
+)
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
@@ -171,10 +179,15 @@ def _told(streams: Streams, code: int) -> int:
     if streams.stderr_failed():
         click.echo("\n".join(streams.of_stderr))
         return code or ExitCode.OUTPUT_LOST
-    lines = [
-        *streams.of_stdout,
-        f"The answer is lost: {lost}.",
-        "  What the command did stays done.",
-    ]
+    lines = [*streams.of_stdout, f"The answer is lost: {lost}."]
+    if _changes(sys.argv[1:]):
+        lines.append("  What the command did stays done.")
     _say("\n".join(lines), ExitCode.OUTPUT_LOST)
     return code or ExitCode.OUTPUT_LOST
+
+
+def _changes(arguments: list[str]) -> bool:
+    """Whether a command line is one of a command that changes something."""
+    words = [word for word in arguments if not word.startswith("-")]
+    changes = bool(words) and not CHANGE.isdisjoint({words[0], " ".join(words[:2])})
+    return changes and not {"--dry-run", "--help", "-h"} & set(arguments)

@@ -168,6 +168,8 @@ def test_an_answer_that_is_lost_is_no_success(
         assert ran.code == (whole.code or (7 if lost else 0)), (name, ran)
         assert ran.said.startswith(whole.said), name
         assert ("answer is lost" in ran.said) == bool(lost), name
+        changes = name in WRITE | {"worker start", "data import", "data gc", "db upgrade"}
+        assert ("stays done" in ran.said) == bool(lost and changes), name
         assert name not in left or states(home) == left[name], name
 
 

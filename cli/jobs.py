@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("spec", metavar="SPEC", type=click.Path(dir_okay=False, allow_dash=True))
+@click.argument("spec", metavar="SPEC", type=click.Path(allow_dash=True))
 @spec_options
 @output_options(quiet="Print only the job's id.")
 def run(spec: str, overrides: Sequence[str], output: Output) -> None:
@@ -84,7 +84,7 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
     nargs=-1,
     required=True,
     metavar="SPEC…",
-    type=click.Path(dir_okay=False, allow_dash=True),
+    type=click.Path(allow_dash=True),
 )
 @spec_options
 @term_options

@@ -23,7 +23,7 @@ files_argument = click.argument(
     nargs=-1,
     required=True,
     metavar="SPEC…",
-    type=click.Path(dir_okay=False, allow_dash=True),
+    type=click.Path(allow_dash=True),
 )
 
 
@@ -71,7 +71,7 @@ def check(files: Sequence[str], look_at_data: bool, build: bool, output: Output)
 
 
 @click.command()
-@click.argument("file", metavar="SPEC", type=click.Path(dir_okay=False, allow_dash=True))
+@click.argument("file", metavar="SPEC", type=click.Path(allow_dash=True))
 @spec_options
 @output_options()
 def render(file: str, overrides: Sequence[str], output: Output) -> None:

@@ -148,3 +148,12 @@ def test_data_import_writes_folders_that_train(fornada: Fornada, tmp_path: Path)
 @pytest.mark.parametrize("words", [("check",), ("render",), ("data", "check"), ("submit",)])
 def test_a_spec_is_needed(fornada: Fornada, words: tuple[str, ...]) -> None:
     assert "Missing argument" in fornada(*words, code=2).stderr
+
+
+@pytest.mark.parametrize("name", ["check", "render", "submit", "run"])
+def test_a_folder_is_no_spec_as_a_missing_file_is_none(
+    fornada: Fornada, tmp_path: Path, name: str
+) -> None:
+    for place in (tmp_path, tmp_path / "missing.yaml"):
+        assert str(place) in fornada(name, place, code=3).stderr
+    assert fornada.processes() == {}

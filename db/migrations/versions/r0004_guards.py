@@ -317,9 +317,9 @@ END
 $$
 """
 
-# Triggers for every login, then those for logins that are not trusted. A uid names a folder, so it is
-# a UUID, with or without dashes. A running job without a lease would run for ever. Not CHECKs, which
-# would have to read all rows, or make SQLAlchemy 2.1 fail when it reflects one that is NOT VALID.
+# Triggers for every login, then those for logins that are not trusted. A uid names a folder, so it
+# is a UUID, with or without dashes. A running job without a lease would run for ever. Not CHECKs,
+# which would have to read all rows, or make SQLAlchemy 2.1 fail when it reflects a NOT VALID one.
 _TRIGGERS = (
     "CREATE TRIGGER job_uid BEFORE INSERT OR UPDATE OF uid ON job FOR EACH ROW "
     "WHEN (NEW.uid !~ '^[0-9a-f-]{32,36}$') "

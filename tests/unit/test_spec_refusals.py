@@ -109,6 +109,24 @@ def test_the_whole_text_of_a_problem() -> None:
     )
 
 
+def test_a_misspelled_metric_of_a_validation_that_is_missing() -> None:
+    case = Path(__file__).parent / "spec_cases" / "monitor-without-validation.yaml"
+    text = case.read_text().replace("monitor: val_loss, patience", "monitor: val_acc, patience")
+
+    with pytest.raises(SpecProblems) as refused:
+        loads(text, data_root=ROOT, base=ROOT)
+
+    assert "data.validation_split: 0.1" in refused.value.problems[0].message
+    assert _suggestion(refused.value.problems[0].message) == "val_sparse_categorical_accuracy"
+    # A subset of train and validation_split do not go together.
+    subset = "{folder: Data/Train, validation_split: 0.1, subset: training}"
+    with pytest.raises(SpecProblems) as refused:
+        loads(text.replace("Data/Train", subset), data_root=ROOT, base=ROOT)
+
+    assert "data.validation_split: 0.1" not in str(refused.value)
+    assert "data.validation" in str(refused.value)
+
+
 def test_a_long_list_that_several_problems_expect_is_written_once() -> None:
     layers = "".join(f"  - {name}\n" for name in ("Flaten", "Denze", "Foo", "Bar"))
     text = f"data: {{train: Data/Train}}\nmodel:\n{layers}compile: {{optimizer: Adum, loss: Foo}}\n"

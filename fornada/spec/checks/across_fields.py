@@ -13,6 +13,7 @@ from fornada.spec.catalogue.combinations import CHECKS
 from fornada.spec.catalogue.family import Family
 from fornada.spec.checks import checkpoints, classes, heads, sizes
 from fornada.spec.checks.draft import Draft
+from fornada.spec.checks.validation import unvalidated
 from fornada.spec.kinds.checkpoint_file import CHECKPOINT
 from fornada.spec.kinds.reading import At
 from fornada.spec.sections import NEVER_CROPPED
@@ -198,10 +199,12 @@ def _check_monitors(draft: Draft, at: At) -> None:
         name = callback.arguments["monitor"]
         if not isinstance(name, str) or name in produced:
             continue
+        known = monitors.produces(draft.metrics, (), validates=True)
         here.key("monitor").refuse(
             None,
-            f'"{name}" is never produced.\n  This spec produces: {listed(produced)}.'
-            f"{_suggested_monitor(name, produced)}",
+            f'"{name}" is never produced.{unvalidated(name, draft)}\n'
+            f"  This spec produces: {listed(produced)}."
+            f"{_suggested_monitor(name, known if unvalidated(name, draft) else produced)}",
         )
 
 
@@ -220,6 +223,8 @@ def _monitoring(draft: Draft, at: At) -> Iterator[tuple[KerasObject, At]]:
 
 def _suggested_monitor(name: str, produced: tuple[str, ...]) -> str:
     """The "Did you mean" line. For any name with `acc`, it suggests the spec's accuracy metric."""
+    if name in produced:
+        return ""
     prefix = "val_" if name.startswith("val_") else ""
     if "acc" in name:
         accuracies = [one for one in produced if "accuracy" in one]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from fornada.spec import monitors
 from fornada.spec.checks.draft import Draft
+from fornada.spec.checks.validation import unvalidated
 from fornada.spec.kinds.checkpoint_file import BEST, CHECKPOINT, example, is_reserved, placeholders
 from fornada.spec.kinds.reading import At
 from fornada.spec.values import KerasObject
@@ -81,11 +82,12 @@ def _check_placeholders(item: KerasObject, name: str, draft: Draft, here: At) ->
     names = placeholders(name)
     known = ("epoch", *_logged_before(item, draft))
     for wrong in (one for one in names if one not in known):
+        how = unvalidated(wrong, draft)
         here.refuse(
             None,
             f"{{{wrong}}} is never produced"
-            f"{' before this callback' if wrong == monitors.LEARNING_RATE else ''}.\n"
-            f"  Expected one of: {listed(known)}.{did_you_mean(wrong, known)}",
+            f"{' before this callback' if wrong == monitors.LEARNING_RATE else ''}.{how}\n"
+            f"  Expected one of: {listed(known)}.{'' if how else did_you_mean(wrong, known)}",
         )
     epochs = draft.fit.get("epochs")
     if names and isinstance(epochs, int) and epochs > MOST_FILES:

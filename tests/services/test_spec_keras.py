@@ -232,3 +232,33 @@ def test_sizes_worked_out_from_the_spec_are_those_of_keras(stack: list[Any]) -> 
     found = sizes.too_large(items, (12, 16, 3), limit=exact - 1)
     assert found is not None
     assert f"{exact:,} parameters" in found[1]
+
+
+_IMPOSSIBLE: dict[str, list[Any]] = {
+    "window": [{"Conv2D": {"filters": 4, "kernel_size": [13, 1]}}],
+    "dilated": [{"Conv2D": {"filters": 4, "kernel_size": 7, "dilation_rate": 2}}],
+    "separable": [{"SeparableConv2D": {"filters": 4, "kernel_size": 13}}],
+    "pooled": [{"MaxPooling2D": {"pool_size": 4}}, {"AveragePooling2D": {"pool_size": 4}}],
+    "flat, then a convolution": ["Flatten", {"Conv2D": {"filters": 4, "kernel_size": 1}}],
+    "flat, then padding": ["Flatten", "ZeroPadding2D"],
+    "flat, then dropout": ["Flatten", {"SpatialDropout2D": {"rate": 0.5}}],
+    "global twice": ["GlobalMaxPooling2D", "GlobalAveragePooling2D"],
+    "groups": [{"Conv2D": {"filters": 4, "kernel_size": 1, "groups": 2}}],
+    "reshaped": [{"Reshape": {"target_shape": [5, -1]}}],
+}
+
+
+@pytest.mark.parametrize("stack", _IMPOSSIBLE.values(), ids=_IMPOSSIBLE.keys())
+def test_what_is_refused_from_the_spec_alone_keras_refuses_too(stack: list[Any]) -> None:
+    items = [read("layers", one) for one in stack]
+    assert sizes.impossible(items[:-1], (12, 16, 3)) is None
+    assert sizes.impossible(items, (12, 16, 3)) is not None
+    before = [make(item, "test") for item in items[:-1]]
+    keras.Sequential([keras.Input((12, 16, 3)), *before])
+    with pytest.raises(ValueError, match=r"size|shape|ndim|groups"):
+        keras.Sequential([keras.Input((12, 16, 3)), *before, make(items[-1], "test")])
+
+
+@pytest.mark.parametrize("stack", _STACKS.values(), ids=_STACKS.keys())
+def test_what_keras_accepts_is_not_refused_from_the_spec(stack: list[Any]) -> None:
+    assert sizes.impossible([read("layers", one) for one in stack], (12, 16, 3)) is None

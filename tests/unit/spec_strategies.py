@@ -4,6 +4,7 @@ The value of a kind is generated in every form that a person may write. Rules th
 fields are followed when the spec is put together.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from fornada.spec.catalogue.arguments import ChannelsLast
 from fornada.spec.catalogue.conditional import CONDITIONAL
 from fornada.spec.catalogue.layers import Factor, Margins
 from fornada.spec.catalogue.objects import Object
+from fornada.spec.checks import sizes
 from fornada.spec.datafolder import SPLIT, Folder, Validation
 from fornada.spec.kinds.checkpoint_file import CheckpointFile
 from fornada.spec.kinds.compound import Either, ListOf, Nullable, Pair
@@ -24,9 +26,12 @@ from fornada.spec.kinds.fields import Fields
 from fornada.spec.kinds.kind import Kind
 from fornada.spec.kinds.named import Tags, Weights
 from fornada.spec.kinds.plain import Boolean, Choice, Integer, Number, OnlyTrue, Verbosity
+from fornada.spec.kinds.reading import At, Reading
 from fornada.spec.kinds.text import ClassName, Duration, Label, Name, is_name
 from fornada.spec.paths import DataPath
 from fornada.spec.sections import DATA, NEVER_CROPPED, RESOURCES, RETRY
+from fornada.spec.source import yaml_text
+from fornada.spec.values import KerasObject
 
 # Small, so that no generated model passes the limit of parameters.
 _LARGEST = 6
@@ -239,7 +244,7 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
     measured = _metrics(draw, mode, bounded=bool(data.get("class_names")))
     spec: dict[str, Any] = {
         "data": data,
-        "model": _model(draw, mode),
+        "model": _model(draw, mode, data),
         "compile": {
             "optimizer": draw(objects("optimizers")),
             "loss": _of_two(draw(one_object("losses", _loss(mode)))),
@@ -307,7 +312,7 @@ def _metrics(draw: st.DrawFn, mode: str, *, bounded: bool) -> list[tuple[str, An
     return named
 
 
-def _model(draw: st.DrawFn, mode: str) -> list[Any]:
+def _model(draw: st.DrawFn, mode: str, data: Mapping[str, Any]) -> list[Any]:
     known = sorted(set(FAMILIES["layers"].entries) - {"Input"})
     layers = draw(st.lists(objects("layers", known), max_size=4))
     for index, layer in enumerate(layers):
@@ -315,7 +320,23 @@ def _model(draw: st.DrawFn, mode: str) -> list[Any]:
         if given and given.get("name"):
             given["name"] = f"layer-{index}"
     units = 1 if mode == "binary" else "classes"
-    return [*layers, {"Dense": {"units": units}}]
+    return [*_possible(layers, data), {"Dense": {"units": units}}]
+
+
+def _possible(layers: list[Any], data: Mapping[str, Any]) -> list[Any]:
+    """The layers without those that cannot take the output of the layer before."""
+    size = data["image_size"]
+    channels = {"rgba": 4, "grayscale": 1}.get(data.get("color_mode", "rgb"), 3)
+    shape = (*(size if isinstance(size, list) else (size, size)), channels)
+    kept: list[Any] = []
+    read: list[KerasObject] = []
+    for layer in layers:
+        node = yaml_text.read(json.dumps(layer), "<layer>")
+        item = Object(FAMILIES["layers"]).parse(node, At(Reading()))
+        if sizes.impossible([*read, item], shape) is None:
+            kept.append(layer)
+            read.append(item)
+    return kept
 
 
 def _callbacks(draw: st.DrawFn, reported: list[str], data: dict[str, Any]) -> list[Any]:

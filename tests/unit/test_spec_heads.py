@@ -137,7 +137,7 @@ CONVOLVED = {"Conv2D": {"filters": "classes", "kernel_size": 1, "activation": "s
         ([one(), {"Activation": {"activation": "sigmoid"}}], BINARY, False),
         ([one()], BINARY, True),
         (
-            [{"Reshape": {"target_shape": [16, 16, 3]}}, CONVOLVED, "GlobalAveragePooling2D"],
+            [{"Reshape": {"target_shape": [256, 256, 3]}}, CONVOLVED, "GlobalAveragePooling2D"],
             SPARSE,
             False,
         ),

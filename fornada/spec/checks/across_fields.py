@@ -142,7 +142,10 @@ def _check_size(draft: Draft, at: At) -> None:
     shape = (*size, channels) if size and channels else None
     if too_large := sizes.too_large(draft.model, shape):
         layer, message = too_large
-        at.place_of(layer).refuse(None, message, sizes.CODE)
+        at.place_of(layer).refuse(None, message, sizes.TOO_LARGE)
+    elif shape and (impossible := sizes.impossible(draft.model, shape)):
+        layer, message = impossible
+        at.place_of(layer).refuse(None, message, sizes.IMPOSSIBLE)
 
 
 def _check_layer_names(draft: Draft, at: At) -> None:

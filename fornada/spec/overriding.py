@@ -9,13 +9,16 @@ from collections.abc import Sequence as SequenceOf
 from typing import Self
 
 from fornada.db.names import composed
+from fornada.spec.checks import full_paths
 from fornada.spec.kinds.reading import Reading
 from fornada.spec.problems import Problem, SpecProblems
 from fornada.spec.source.nodes import Mapping, Mark, Node, Scalar, Sequence, written_name
-from fornada.spec.wording import clip, did_you_mean
+from fornada.spec.wording import clip, did_you_mean, listed
 
 # Names in these sections may contain dots, so everything after the prefix is one name.
 _NAMES_WITH_DOTS = ("tags.", "fit.class_weight.")
+# A message names at most this many full paths.
+_SUGGESTED = 8
 # A name in quotes.
 _QUOTED = re.compile(r"\"[^\"]+\"|'[^']+'")
 
@@ -78,7 +81,13 @@ def _apply_one(root: Node, path: str, value: str, mark: Mark) -> None:
     node = _marked(yaml_text.read(value, str(mark.override)), mark)
     # If the spec is not a mapping, that is reported when it is read.
     if isinstance(root, Mapping):
-        _put(root, _split(path), node, mark)
+        parts = _split(path)
+        if meant := full_paths.ending_in(root, parts):
+            raise _Misplaced(
+                f"a spec has no section {clip(parts[0])}.\n"
+                f"  Expected the full path: {listed(meant, _SUGGESTED)}."
+            )
+        _put(root, parts, node, mark)
 
 
 def _split(path: str) -> list[str]:

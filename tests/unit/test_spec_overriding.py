@@ -120,6 +120,45 @@ def test_a_problem_names_its_override(override: str, path: str, says: str) -> No
     assert str(problem).startswith(f"--set {override}  ")
 
 
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("optimizer.Adam.learning_rate", ["compile.optimizer.Adam.learning_rate"]),
+        ("Adam.learning_rate", ["compile.optimizer.Adam.learning_rate"]),
+        ("optimizer.learning_rate", ["compile.optimizer.Adam.learning_rate"]),
+        ("learning_rate", ["compile.optimizer.Adam.learning_rate"]),
+        ("Dense.units", ["model.2.Dense.units", "model.3.Dense.units"]),
+        ("2.Dense.units", ["model.2.Dense.units"]),
+        ("rescaling.scale", ["model.0.Rescaling.scale"]),
+        ("Flatten.name", ["model.1.Flatten.name"]),
+        ("EarlyStopping.patience", ["callbacks.0.EarlyStopping.patience"]),
+        ("epochs", ["fit.epochs"]),
+        ("batch_size", ["data.batch_size"]),
+    ],
+)
+def test_a_path_without_its_beginning_is_completed(path: str, meant: list[str]) -> None:
+    with pytest.raises(SpecProblems) as refused:
+        over(f"{path}=0.25")
+
+    (problem,) = refused.value.problems
+    assert (problem.path, problem.line) == (path, None)
+    assert problem.message.endswith(f": {', '.join(meant)}.")
+    # Each of them is a path that can be set.
+    for full in meant:
+        with pytest.raises(SpecProblems) as refused:
+            over(f"{full}=[[]]")
+        (problem,) = refused.value.problems
+        assert problem.path.replace(".0.", ".").startswith(full.replace(".0.", "."))
+
+
+def test_a_section_that_does_not_exist_is_no_beginning_of_a_path() -> None:
+    with pytest.raises(SpecProblems) as refused:
+        over("dat.batch_sizes=8")
+
+    (problem,) = refused.value.problems
+    assert problem.message.endswith('Did you mean "data"?')
+
+
 def test_problems_of_file_and_overrides_are_reported_together() -> None:
     with pytest.raises(SpecProblems) as refused:
         loads(

@@ -400,8 +400,37 @@ def test_other_states_are_not_used(site: Path, stopped: Run) -> None:
         assert words in run.log
         run = run_job(spec, site, attempt(site, 1, f"{uid}c"), resume_from=[stopped.folder])
         assert not isinstance(run.verdict, Finished | Stopped)
-        assert run.verdict.code == "DATA_MISSING"
+        assert run.verdict.code == "SPEC_INVALID"
         assert "no training state of the job that this one continues" in run.verdict.message
+        # Each state, with the reason.
+        for saved in states(stopped.folder):
+            (line,) = (
+                line for line in run.verdict.message.splitlines() if str(saved.folder) in line
+            )
+            assert words.rstrip("\n") in line
+
+
+def test_a_job_that_continues_says_why_it_cannot(site: Path, tmp_path: Path, stopped: Run) -> None:
+    write_noisy(tmp_path)
+    (tmp_path / "Train" / "a" / "000.png").unlink()
+    run = run_job(noisy(), tmp_path, attempt(tmp_path, 1), resume_from=[stopped.folder])
+    assert isinstance(run.verdict, Failed)
+    assert run.verdict.code == "DATA_INVALID"
+    assert "the images have changed since" in run.verdict.message
+    # Damaged states, and none at all.
+    copy = attempt(site, 1, "damaged")
+    shutil.copytree(stopped.folder, copy)
+    for saved in states(copy):
+        saved.file.unlink()
+    run = run_job(noisy(), site, attempt(site, 1, "after damage"), resume_from=[copy])
+    assert isinstance(run.verdict, Failed)
+    assert run.verdict.code == "DATA_MISSING"
+    assert "0 .safetensors files" in run.verdict.message
+    none = attempt(site, 1, "nothing")
+    run = run_job(noisy(), site, attempt(site, 1, "after nothing"), resume_from=[none])
+    assert isinstance(run.verdict, Failed)
+    assert run.verdict.code == "DATA_MISSING"
+    assert str(none) in run.verdict.message
 
 
 def test_other_images_are_another_training(site: Path, tmp_path: Path, stopped: Run) -> None:

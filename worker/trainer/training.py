@@ -26,7 +26,7 @@ from fornada.worker.trainer.state.contents import Maker, Origin, Place, State, S
 from fornada.worker.trainer.state.finding import find
 from fornada.worker.trainer.state.live import Live
 from fornada.worker.trainer.state.store import StateStore, earlier_attempts, remove_earlier
-from fornada.worker.trainer.state.tensors import Broken
+from fornada.worker.trainer.state.unusable import Misfit, explained, refused
 
 # Most epochs in the message of a resumed training. Each takes about 300 bytes, and a supervisor
 # reads lines of up to 64 MiB. Earlier epochs are already in the database, unless it has not
@@ -147,8 +147,9 @@ class Training:
             attempts: folders of earlier attempts of this job, or of the job that it continues.
 
         Raises:
-            TrainingFailed: DATA_MISSING when this job continues another and no state of that job
-                can be used; ARTIFACT_WRITE when a state cannot be read but may be good.
+            TrainingFailed: when this job continues another and no state of that job can be used:
+                DATA_INVALID if the images have changed, SPEC_INVALID if the spec has, else
+                DATA_MISSING. ARTIFACT_WRITE when a state cannot be read but may be good.
         """
         self._model.stop_training = False
         # This must come before the state is restored, because it resets the callbacks.
@@ -160,12 +161,7 @@ class Training:
         elif self._refused and not any(folder.parent != own_attempts for folder in attempts):
             self._anew = "; ".join(dict.fromkeys(self._refused))
         elif others := [folder for folder in attempts if folder.parent != own_attempts]:
-            raise TrainingFailed(
-                FailureCode.DATA_MISSING,
-                f"no training state of the job that this one continues can be used; looked in "
-                f"{', '.join(str(folder) for folder in others)}. The log says why. "
-                "Submit the spec as a job of its own to train it from the start.",
-            )
+            raise TrainingFailed(*explained(others, refused(others, self._fits)))
         return Begun(
             first_epoch=self._place.epochs + 1,
             first_batch=self._place.batch,
@@ -361,15 +357,18 @@ class Training:
         """Compare a state with this training.
 
         Raises:
-            Broken: the state belongs to another training.
+            Misfit: the state belongs to another training.
+            Broken: its variables or callbacks are not those of this model.
         """
         origin, place = state.facts.origin, state.facts.place
         if origin.spec != self._origin.spec:
-            raise Broken(f"its spec differs in more than fit.epochs{_or_meaning(self._spec)}")
+            why = f"its spec differs in more than fit.epochs{_or_meaning(self._spec)}"
+            raise Misfit(why, FailureCode.SPEC_INVALID)
         if origin.data != self._origin.data:
-            raise Broken("the images have changed since")
+            raise Misfit("the images have changed since", FailureCode.DATA_INVALID)
         if place.order > (self._spec.fit.epochs, 0):
-            raise Broken(f"it has {place.epochs} epochs; the spec {self._spec.fit.epochs}")
+            why = f"it has {place.epochs} epochs; the spec {self._spec.fit.epochs}"
+            raise Misfit(why, FailureCode.SPEC_INVALID)
         self._live.build()
         self._live.check(state)
 

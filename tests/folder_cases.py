@@ -321,6 +321,13 @@ CASES = (
         says=[".tiff, .webp"],
     ),
     Case(
+        "images-of-kinds-that-are-not-read",
+        _touched("Train/a/1.webp", "Train/b/2.TIFF", "Train/b/3.webp", "Test/c/4.heic", "5.tif"),
+        warnings=["data.train", "data.test"],
+        says=["3 images ignored (1 .tiff, 2 .webp), such as a/1.webp", "1 image ignored (1 .heic)"],
+    ),
+    Case("files-that-are-no-images", _touched("Train/a/1.txt", "Train/a/Thumbs.db", "Train/x.csv")),
+    Case(
         "links-out-of-the-root",
         _link_away,
         [("PATH_REFUSED", "data.train"), ("PATH_REFUSED", "data.test")],

@@ -5,6 +5,7 @@ The commands, the client and the job all use these messages, so they say the sam
 
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,24 @@ _RELATIVE_PATHS = (
 )
 # A message names at most this many files or classes.
 _NAMED = 100
+# Endings of images that Keras does not list. Nobody expects a text file to be read, but these.
+_OTHER_IMAGES = (
+    ".avif",
+    ".heic",
+    ".heif",
+    ".jfif",
+    ".jp2",
+    ".jxl",
+    ".pbm",
+    ".pgm",
+    ".pnm",
+    ".ppm",
+    ".svg",
+    ".tga",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
 _NOT_NAMED = "data.class_names does not name"
 
 
@@ -103,6 +122,8 @@ def _in_any_folder(listing: Listing, root: Path) -> Iterator[FolderFinding]:
     if loose := _loose(listing):
         what = f"{_images(len(loose))} directly in it, such as {printable(loose[0])}"
         yield _warning(listing, f"{what}: ignored, because they are not in the folder of a class.")
+    if others := _other_images(listing):
+        yield _warning(listing, _not_read(others))
     if listing.missing:
         yield _problem(listing, _no_folders(listing))
     if listing.unreadable:
@@ -130,6 +151,24 @@ def _loose(listing: Listing) -> list[str]:
     return [
         name for name in listing.ignored if "/" not in name and name.lower().endswith(EXTENSIONS)
     ]
+
+
+def _other_images(listing: Listing) -> list[str]:
+    """Images of kinds that Keras does not list, except those of classes that have no other."""
+    return [
+        name
+        for name in listing.ignored
+        if name.lower().endswith(_OTHER_IMAGES) and name.split("/", 1)[0] not in listing.empty
+    ]
+
+
+def _not_read(others: Sequence[str]) -> str:
+    kinds = Counter(PurePosixPath(name).suffix.lower() for name in others)
+    counted = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+    return (
+        f"{_images(len(others))} ignored ({counted}), such as {printable(others[0])}: only files "
+        f"with names that end in {sentence(EXTENSIONS)} are read."
+    )
 
 
 def _empty(listing: Listing) -> list[str]:

@@ -78,7 +78,7 @@ def test_all_bad_files_are_named_at_once(root: Path) -> None:
     )
     reasons = dict(line.split(": ", 1) for line in lines)
     assert reasons["Train/a/empty.png"] == "the file is empty"
-    assert reasons["Train/b/text.png"].startswith("not a PNG, JPEG, GIF, BMP")
+    assert reasons["Train/b/text.png"].startswith("not a PNG, JPEG, GIF or BMP file")
     assert reasons["Train/b/giant.png"].startswith("3,600,000,000 pixels; at most 1,000,000")
 
 

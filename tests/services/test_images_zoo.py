@@ -67,7 +67,7 @@ def test_the_zoo_has_readable_files_of_every_format() -> None:
 
 NEEDS_RGB = "files are read as rgb only, not as {} (data.color_mode); convert it to PNG"
 CUT = "cannot be decoded: the file is cut off: its end is missing"
-STRANGE = "not a PNG, JPEG, GIF, BMP, WebP or JPEG XL file"
+STRANGE = "not a PNG, JPEG, GIF or BMP file"
 DEPTH = "cannot be decoded: a BMP file with a depth of {}; 8, 24 and 32 bits are read; {}"
 CONVERT = "convert it to PNG"
 OWN = (

@@ -95,7 +95,7 @@ def _reader(content: bytes) -> Callable[[bytes], int]:
     for at, signature, name in _UNSUPPORTED:
         if content.startswith(signature, at):
             raise NoImage(f"{name} files are not read; convert it to PNG or JPEG")
-    raise NoImage("not a PNG, JPEG, GIF, BMP, WebP or JPEG XL file")
+    raise NoImage("not a PNG, JPEG, GIF or BMP file")
 
 
 def _png(content: bytes) -> int:

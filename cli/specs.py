@@ -14,9 +14,9 @@ from fornada.cli.options import output_options, spec_options
 from fornada.cli.output import Output
 
 if TYPE_CHECKING:
-    from fornada.data.inspection import Inspected
+    from fornada.data.inspection import Inspected, Inspection
     from fornada.settings import Settings
-    from fornada.spec import Problem, Spec
+    from fornada.spec import Problem, Spec, SpecProblems
 
 files_argument = click.argument(
     "files",
@@ -48,16 +48,23 @@ def check(files: Sequence[str], look_at_data: bool, build: bool, output: Output)
 
     settings = Settings()
     problems: list[Problem] = []
+    warnings: list[Problem] = []
     good: list[tuple[str, Spec]] = []
     for file in files:
         try:
             good += [(file, spec) for spec in specs(settings, [file], ())]
         except SpecProblems as error:
-            problems.extend(error.problems)
+            of_file = list(error.problems)
+            if look_at_data:
+                of_folders = _of_folders(settings, error)
+                of_file += of_folders.problems
+                warnings += of_folders.warnings
+            problems += sorted(of_file, key=lambda problem: problem.line or 0)
     results = [_check(settings, file, spec, look_at_data, build) for file, spec in good]
     problems += [problem for result in results for problem in result.problems]
     if not output.quiet:
-        output.warn_each(warning for result in results for warning in result.warnings)
+        warnings += [warning for result in results for warning in result.warnings]
+        output.warn_each(warnings)
     if output.json:
         documents = [problem_document(problem) for problem in problems]
         specs_documents = [result.document() for result in results]
@@ -138,6 +145,17 @@ class _Checked:
             "problems": [*map(str, self.problems), *self.failures],
             "warnings": [warning.place for warning in self.warnings],
         }
+
+
+def _of_folders(settings: "Settings", error: "SpecProblems") -> "Inspection":
+    """What can be said of the folders of a spec that is refused."""
+    from fornada.data.inspection import Inspection, Inspector
+    from fornada.spec.loading import PartlyRead
+
+    if not isinstance(error, PartlyRead):
+        # It is not even YAML.
+        return Inspection({}, (), ())
+    return Inspector(settings.data_root_path).inspect_folders(error.folders)
 
 
 def _check(

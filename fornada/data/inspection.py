@@ -18,6 +18,7 @@ from fornada.spec import PathRefused, Problem, Role, Spec, SpecProblems
 from fornada.spec.checks import classes
 from fornada.spec.kinds.reading import At
 from fornada.spec.paths import resolve
+from fornada.spec.spec import GivenFolders
 from fornada.spec.wording import printable
 
 
@@ -86,23 +87,46 @@ class Inspector:
 
     def inspect(self, spec: Spec) -> Inspection:
         """List and check the folders of a spec."""
-        data, at = spec.data, spec.at.without_problems()
-        named = data.class_names is not None
-        train = self._folder(_Request(data.train.folder, data.class_names, named, training=True))
-        names = data.class_names or _classes(train.listing)
-        folders: dict[Role, Inspected] = {"train": train}
-        for role, given in data.folders.items():
-            if role != "train":
-                folders[role] = self._folder(_Request(given.folder, names, named))
-        for role, one in folders.items():
-            _record(one.findings, at.key("data").key(role))
-        _splits(spec, folders, at)
-        if train.listing and names:
-            _label_mode(spec, train.listing, at)
+        found, at, names = self._look_at(spec.folders)
+        train = found["train"].listing
+        if train and names:
+            _label_mode(spec, train, at)
             at.reading.problems += classes.problems(spec, names)
             # If the spec names its classes, these warnings were given when it was read.
+            named = spec.data.class_names is not None
             at.reading.warnings += [] if named else classes.warnings(spec, names)
-        return Inspection(folders, _sorted(at.reading.problems), _sorted(at.reading.warnings))
+        return Inspection(found, _sorted(at.reading.problems), _sorted(at.reading.warnings))
+
+    def inspect_folders(self, folders: GivenFolders) -> Inspection:
+        """List and check the folders of a spec that has problems elsewhere.
+
+        If a field could not be read on which the findings depend, only folders that cannot be
+        listed are reported.
+        """
+        found, at, _ = self._look_at(folders)
+        if not folders.complete:
+            found = {role: one for role, one in found.items() if one.listing is None}
+            at = folders.at.without_problems()
+            for role, one in found.items():
+                _record(one.findings, at.key("data").key(role))
+        return Inspection(found, _sorted(at.reading.problems), _sorted(at.reading.warnings))
+
+    def _look_at(
+        self, given: GivenFolders
+    ) -> tuple[dict[Role, Inspected], At, tuple[str, ...] | None]:
+        """What was found in each folder, the place that holds all findings, and the classes."""
+        at, names = given.at.without_problems(), given.class_names
+        named = names is not None
+        found: dict[Role, Inspected] = {}
+        for role, folder in given.by_role.items():
+            training = role == "train"
+            found[role] = one = self._folder(_Request(folder.folder, names, named, training))
+            if training:
+                names = names or _classes(one.listing)
+        for role, one in found.items():
+            _record(one.findings, at.key("data").key(role))
+        _splits(given, found, at)
+        return found, at, names
 
     def _folder(self, request: _Request) -> Inspected:
         if request not in self._known:
@@ -198,16 +222,16 @@ def _record(found: Iterable[FolderFinding], here: At) -> None:
             here.refuse(None, one.message, one.code)
 
 
-def _splits(spec: Spec, folders: Mapping[Role, Inspected], at: At) -> None:
+def _splits(given: GivenFolders, found: Mapping[Role, Inspected], at: At) -> None:
     """Refuse a split that gives no image to validation.
 
     Keras would then train on no image and validate on all images.
     """
-    places = {"train": (spec.data.validation_split, at.key("data").key("validation_split"))}
-    for role, given in spec.data.folders.items():
-        if given.validation_split is not None:
-            places[role] = (given.validation_split, at.key("data").key(role))
-    for role, one in folders.items():
+    places = {"train": (given.validation_split, at.key("data").key("validation_split"))}
+    for role, folder in given.by_role.items():
+        if folder.validation_split is not None:
+            places[role] = (folder.validation_split, at.key("data").key(role))
+    for role, one in found.items():
         split, here = places.get(role, (None, at))
         count = len(one.listing.files) if one.listing else 0
         if split and count and validation_count(count, split) == 0:

@@ -96,14 +96,18 @@ def load_all(
     Raises:
         SpecProblems: with all problems of all specs.
     """
-    specs, problems = [], []
+    specs: list[Spec] = []
+    refused: list[SpecProblems] = []
     for source in sources:
         try:
             specs.append(load(settings, source, overrides=overrides))
         except SpecProblems as error:
-            problems.extend(error.problems)
-    if problems:
-        raise SpecProblems(problems)
+            refused.append(error)
+    if len(refused) == 1:
+        # It also knows the folders of the spec; see `PartlyRead`.
+        raise refused[0]
+    if refused:
+        raise SpecProblems(problem for error in refused for problem in error.problems)
     return specs
 
 

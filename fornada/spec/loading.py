@@ -1,7 +1,7 @@
 """Reads a spec from a file, a text or a document, and reports all problems at once."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,22 @@ from fornada.spec.sections import TOP
 from fornada.spec.source import json_document, nodes
 from fornada.spec.source.limits import MAX_BYTES
 from fornada.spec.source.nodes import Node
-from fornada.spec.spec import Spec, build
+from fornada.spec.spec import GivenFolders, Spec, build
 from fornada.spec.wording import clip
 
 _NO_NAME = "spec"
+
+
+class PartlyRead(SpecProblems):
+    """A spec is refused, but its folders could be read, so their problems can be found too.
+
+    Attributes:
+        folders: those that could be read.
+    """
+
+    def __init__(self, problems: Iterable[Problem], folders: GivenFolders) -> None:
+        super().__init__(problems)
+        self.folders = folders
 
 
 def load(
@@ -156,7 +168,7 @@ def _read(root: Node, reading: Reading, overrides: Sequence[str], name: str) -> 
     values = TOP.parse(root, at)
     across_fields.check(values, at)
     if reading.problems:
-        raise SpecProblems(reading.problems)
+        raise PartlyRead(reading.problems, GivenFolders.of(values.get("data", {}), at))
     name = composed(name)
     kept = name if is_name(name) else nearest_name(name) or _NO_NAME
     if not values["name"] and kept != name:

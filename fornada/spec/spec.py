@@ -64,6 +64,42 @@ class Data:
 
 
 @dataclass(frozen=True)
+class GivenFolders:
+    """The folders of a spec, and the other fields that decide which of their files are used.
+
+    Attributes:
+        by_role: the folders, by the set that each is for; train comes first.
+        class_names: the classes; None if the training folder decides them.
+        validation_split: share of the training folder that is validated on.
+        complete: whether all these fields could be read.
+        at: where the spec was read.
+    """
+
+    by_role: Mapping[Role, DataFolder]
+    class_names: tuple[str, ...] | None
+    validation_split: float | None
+    complete: bool
+    at: At
+
+    @staticmethod
+    def of(data: Mapping[str, Any], at: At) -> "GivenFolders":
+        """The folders from the values of `data`.
+
+        Args:
+            data: by field; values that could not be read are missing.
+            at: the root of the reading.
+        """
+        roles: tuple[Role, ...] = ("train", "validation", "test")
+        return GivenFolders(
+            {role: data[role] for role in roles if data.get(role)},
+            data.get("class_names"),
+            data.get("validation_split"),
+            all(name in data for name in (*roles, "class_names", "validation_split")),
+            at,
+        )
+
+
+@dataclass(frozen=True)
 class Compile:
     """Optimizer, loss and metrics."""
 
@@ -153,6 +189,11 @@ class Spec:
             "retry": {"attempts": self.retry.attempts},
             "reproducibility": self.reproducibility,
         }
+
+    @property
+    def folders(self) -> GivenFolders:
+        """The folders of images."""
+        return GivenFolders.of(vars(self.data), self.at)
 
     @property
     def warnings(self) -> list[Problem]:

@@ -56,6 +56,19 @@ def test_check_looks_at_the_folders(fornada: Fornada, tmp_path: Path) -> None:
     assert "train:" not in done.stdout
 
 
+def test_check_looks_at_the_folders_of_a_spec_with_mistakes(
+    fornada: Fornada, tmp_path: Path
+) -> None:
+    wrong = small(tmp_path, "wrong", train="Data/None")
+    wrong.write_text(wrong.read_text().replace("batch_size: 64", "batch_size: 0"))
+    document = fornada("check", "--data", "--json", wrong, code=3).document
+    # In the order of the lines.
+    paths = [problem["path"] for problem in document["problems"]]
+    assert paths == ["data.train", "data.batch_size"]
+    document = fornada("check", "--json", wrong, code=3).document
+    assert [problem["path"] for problem in document["problems"]] == ["data.batch_size"]
+
+
 def test_check_builds_the_model(fornada: Fornada, tmp_path: Path) -> None:
     # 784 * 16 + 16 and 16 * 10 + 10.
     done = fornada("check", "--build", small(tmp_path))

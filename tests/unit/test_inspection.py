@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from fornada.data.inspection import Inspector, all_warnings, inspect
-from fornada.spec import from_document
-from tests.folder_cases import CASES, LINES, Case, good
+from fornada.spec import from_document, loads
+from fornada.spec.loading import PartlyRead
+from tests.folder_cases import CASES, LINES, Case, good, touch
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -94,3 +95,30 @@ def test_a_subset_without_a_class_is_a_warning(tmp_path: Path) -> None:
     (warning,) = all_warnings(spec, inspect(spec, tmp_path))
     assert (warning.path, warning.line) == ("data.train", 3)
     assert "classes c" in warning.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "problems"),
+    [
+        # A mistake elsewhere hides nothing.
+        ({"train": "None"}, ["data.train"]),
+        ({"train": "None", "test": "Nowhere"}, ["data.train", "data.test"]),
+        ({"test": "OneClass"}, ["data.test"]),
+        # Which classes there are is not known, so only a folder that is not there is certain.
+        ({"test": "OneClass", "class_names": "7"}, []),
+        ({"test": "Nowhere", "class_names": "7"}, ["data.test"]),
+        ({"train": "7", "test": "Nowhere"}, ["data.test"]),
+    ],
+)
+def test_folders_of_a_spec_with_mistakes_are_looked_at(
+    changes: dict[str, str], problems: list[str], tmp_path: Path
+) -> None:
+    good(tmp_path)
+    touch(tmp_path, "OneClass/a/1.png")
+    text = Case("wrong", good, changes=changes).text().replace("Flatten", "Flaten")
+    with pytest.raises(PartlyRead) as refused:
+        loads(text, file="small.yaml", data_root=tmp_path, base=tmp_path)
+    assert "Flatten" in str(refused.value)
+    found = Inspector(tmp_path).inspect_folders(refused.value.folders)
+    assert [one.path for one in found.problems] == problems
+    assert all(one.line == LINES[one.path] for one in found.problems)

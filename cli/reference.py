@@ -144,8 +144,8 @@ interpolation, crop_to_aspect_ratio, kind, dtype, bytes, used_at, in_use, source
 `fornada data gc --json` is a list of `{name, bytes}`.
 `fornada doctor --json` is `{well, findings: [{what, well, found, todo}]}`.
 `fornada check --json` is `{problems: [{file, line, path, message, code}], specs: [{file, name,
-hash, problems, warnings}]}`. `--data` adds `data` and the warnings of the folders; `--build` adds
-`model`. Each warning is `{file, line, path, message}`.
+hash, problems, warnings}]}`. `--data` and `--build` add `data` and the warnings of the folders;
+`--build` adds `model`. Each warning is `{file, line, path, message}`.
 `fornada data check --json` is a list of `{file, said, failure, problems, warnings}`; problems and
 warnings are those of the folders, as in `check`.
 """

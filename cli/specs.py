@@ -35,7 +35,8 @@ files_argument = click.argument(
 def check(files: Sequence[str], look_at_data: bool, build: bool, output: Output) -> None:
     """Report every problem of every spec at once.
 
-    Ends with exit code 3 when there is a problem.
+    Ends with exit code 3 when there is a problem. No image is decoded: `fornada data check` does
+    that.
 
     \b
     Examples:
@@ -72,6 +73,10 @@ def check(files: Sequence[str], look_at_data: bool, build: bool, output: Output)
     elif not output.quiet:
         for result in results:
             _print(result, output)
+        good_files = [str(result.found["file"]) for result in results if result.well]
+        if look_at_data and good_files:
+            names = " ".join(dict.fromkeys(good_files))
+            output.note(f"The images were not decoded: `fornada data check {names}` does that.")
     failures = [failure for result in results for failure in result.failures]
     if problems or failures:
         raise ExitWith(ExitCode.SPEC_INVALID, "\n".join(filter(None, [told(problems), *failures])))
@@ -139,6 +144,11 @@ class _Checked:
     failures: Sequence[str] = ()
     warnings: "Sequence[Problem]" = ()
 
+    @property
+    def well(self) -> bool:
+        """Whether nothing was found for which a job would fail."""
+        return not (self.problems or self.failures)
+
     def document(self) -> dict[str, Any]:
         """The document that `--json` prints."""
         return self.found | {
@@ -169,9 +179,8 @@ def _check(
     if not (look_at_data or build):
         return _Checked(found, warnings=warnings)
     folders = inspect(spec, settings.data_root_path)
-    if look_at_data:
-        found["data"] = [_folder(role, folder) for role, folder in folders.folders.items()]
-        warnings += all_warnings(spec, folders)
+    found["data"] = [_folder(role, folder) for role, folder in folders.folders.items()]
+    warnings += all_warnings(spec, folders)
     # The model's output depends on the classes, so it is built only if the folders are good.
     if build and not folders.problems:
         built = preview.build(settings, spec)
@@ -195,7 +204,7 @@ def _folder(role: str, inspected: "Inspected") -> dict[str, Any]:
 
 
 def _print(result: _Checked, output: Output) -> None:
-    if not (result.problems or result.failures):
+    if result.well:
         output.line(f"{result.found['file']}: ok")
     for folder in result.found.get("data", ()):
         if not folder["images"]:

@@ -50,6 +50,9 @@ def test_check_looks_at_the_folders(fornada: Fornada, tmp_path: Path) -> None:
     done = fornada("check", "--data", small(tmp_path))
     assert "train: 2000 images" in done.stdout
     assert "test: 500 images" in done.stdout
+    # "ok" does not mean that every image can be decoded.
+    assert "fornada data check" in done.stderr
+    assert fornada("check", "--data", "-q", small(tmp_path)).stderr == ""
     done = fornada("check", "--data", small(tmp_path, "none", train="Data/None"), code=3)
     assert "Data/None" in done.stderr
     assert "relative path" in done.stderr
@@ -76,6 +79,10 @@ def test_check_builds_the_model(fornada: Fornada, tmp_path: Path) -> None:
     # Keras's table is whole, to its last column.
     assert "Param # " in done.stdout
     assert " 12,560 " in done.stdout
+    # The folders are said as --data says them.
+    folders = fornada("check", "--data", small(tmp_path)).stdout
+    assert done.stdout.startswith(folders)
+    assert "images in 10 classes" not in done.stdout
     wrong = small(tmp_path, "wrong")
     wrong.write_text(wrong.read_text().replace("  - Flatten\n", ""))
     done = fornada("check", "--build", wrong, code=3)

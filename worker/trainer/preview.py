@@ -75,7 +75,9 @@ def pack(file: Path, data_root: Path) -> int:
 
 def _build(spec: Spec, data_root: Path) -> None:
     settings = Settings()
-    names = list_sets(spec, data_root)["train"].class_names
+    # The command says itself what it has found in the folders.
+    with redirect_stdout(sys.stderr):
+        names = list_sets(spec, data_root)["train"].class_names
     spec = spec.with_classes(len(names))
     shape = (*spec.data.image_size, CHANNELS[spec.data.color_mode])
     size = compute_size(spec, shape, settings)

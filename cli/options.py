@@ -1,6 +1,7 @@
 """Options that several commands share, each defined once."""
 
 import functools
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -20,12 +21,15 @@ Command = Callable[..., Any]
 COLORS = ("auto", "always", "never")
 
 
-def output_options(*, json: bool = True, quiet: str | None = None) -> Callable[[Command], Command]:
+def output_options(
+    *, json: bool = True, quiet: str | None = None, warns: bool = True
+) -> Callable[[Command], Command]:
     """Add `--json`, `-q` and `--color`; the command gets them as one argument, `output`.
 
     Args:
         json: whether the command can print a JSON document.
         quiet: help text of `-q`; None for a command without `-q`.
+        warns: whether the command warns of misspelt settings in the environment.
     """
 
     def decorate(command: Command) -> Command:
@@ -33,7 +37,10 @@ def output_options(*, json: bool = True, quiet: str | None = None) -> Callable[[
         def called(
             *args: Any, as_json: bool = False, quiet: bool = False, color: str = "auto", **kw: Any
         ) -> Any:
-            return command(*args, output=Output(as_json, quiet, color), **kw)
+            output = Output(as_json, quiet, color)
+            if warns and not quiet:
+                warn_of_variables(output)
+            return command(*args, output=output, **kw)
 
         wrapped: Command = click.option(
             "--color",
@@ -51,6 +58,14 @@ def output_options(*, json: bool = True, quiet: str | None = None) -> Callable[[
         return wrapped
 
     return decorate
+
+
+def warn_of_variables(output: Output) -> None:
+    """Warn of variables that probably mean a setting, and are none: they change nothing."""
+    from fornada.settings import misspelt_variables
+
+    for sentence in misspelt_variables(os.environ):
+        output.warn(sentence)
 
 
 def _with(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:

@@ -206,6 +206,8 @@ def settings_page() -> str:
             *rows,
             "",
             "`FORNADA_DEBUG=1` shows the traceback of an error; `NO_COLOR` turns colours off.",
+            "A variable that is probably a misspelt setting is a warning, and `fornada doctor`",
+            "names every unknown one.",
             "",
         ]
     )

@@ -110,7 +110,7 @@ def render(file: str, overrides: Sequence[str], output: Output) -> None:
 @click.option(
     "--path", "only_path", is_flag=True, help="Print where the schema is in this installation."
 )
-@output_options(json=False)
+@output_options(json=False, warns=False)
 def schema(only_path: bool, output: Output) -> None:
     """Print the JSON Schema of a spec, for an editor that completes and checks while you type.
 

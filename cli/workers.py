@@ -10,7 +10,13 @@ import click
 from fornada.cli import suggestions
 from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.formatting import duration, since
-from fornada.cli.options import output_options, queues_option, seconds, slots_option
+from fornada.cli.options import (
+    output_options,
+    queues_option,
+    seconds,
+    slots_option,
+    warn_of_variables,
+)
 from fornada.cli.output import Output
 from fornada.cli.tables import Column
 from fornada.db.states import WorkerState
@@ -60,6 +66,7 @@ def start(slots: str | None, queues: Sequence[str], name: str | None) -> None:
     from fornada.stack.local import worker_program
     from fornada.stack.stack_lock import running
 
+    warn_of_variables(Output())
     settings = Settings()
     if settings.embedded and not running(settings):
         raise ExitWith(

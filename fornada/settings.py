@@ -36,8 +36,22 @@ _LONGEST_S = 10 * 365 * 86_400
 _DATABASES = ("sqlite", "postgresql")
 # URL schemes of Redis that Celery and our own client in `fornada.stack.broker` both support.
 _BROKERS = ("redis", "rediss", "redis+socket")
-# These variables are not settings: each changes one process, not the service.
-_NOT_SETTINGS = frozenset({"FORNADA_DEBUG", "FORNADA_TRAINER_COMMAND"})
+# These variables are not settings: each changes one process, not the service. The later ones are
+# read by docker-compose.yml, by a script in deploy/, and by the tests.
+_NOT_SETTINGS = frozenset(
+    {
+        *("FORNADA_DEBUG", "FORNADA_TRAINER_COMMAND"),
+        *("FORNADA_DATA", "FORNADA_SPECS", "FORNADA_FOLDER"),
+        *("FORNADA_TEST_FULL", "FORNADA_TEST_SEED"),
+    }
+)
+# Options that people may take for settings, because they concern the whole worker.
+_OPTIONS = {
+    "FORNADA_SLOTS": "--slots of `fornada up` and `fornada worker start`",
+    "FORNADA_QUEUES": "--queues of `fornada up` and `fornada worker start`",
+}
+# How alike two names are at least, without FORNADA_, if one is a misspelling of the other.
+_ALIKE = 0.75
 # What an error of msgspec calls a kind of value, and what we call it.
 _KINDS = {"`float`": "a number", "`int`": "an integer", "`Path`": "a folder, as text"}
 
@@ -294,13 +308,32 @@ def descriptions() -> dict[str, str]:
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """One sentence for each `FORNADA_` variable that is not a setting, with the nearest setting."""
-    names = _variables()
-    found = (name for name in environment if name.startswith("FORNADA_"))
+    return [f"{name} is not a setting{_meant(name)}" for name in _unknown(environment)]
+
+
+def misspelt_variables(environment: Mapping[str, str]) -> list[str]:
+    """Like `unknown_variables`, but only for those that probably mean a setting or an option.
+
+    Other programs may have variables of their own that begin with `FORNADA_`.
+    """
     return [
-        f"{name} is not a setting{_nearest(name, names)}"
-        for name in sorted(found)
-        if name not in names.keys() | _NOT_SETTINGS
+        f"{name} is not a setting{_meant(name)}" for name in _unknown(environment) if _meant(name)
     ]
+
+
+def _unknown(environment: Mapping[str, str]) -> list[str]:
+    found = (name for name, value in environment.items() if name.startswith("FORNADA_") and value)
+    return sorted(set(found) - _variables().keys() - _NOT_SETTINGS)
+
+
+def _meant(variable: str) -> str:
+    """The end of a sentence that names the setting or option which a variable means, or nothing."""
+    if option := _OPTIONS.get(variable):
+        return f"; use the option {option}"
+    bare, names = variable.removeprefix("FORNADA_"), [name.upper() for name in _names()]
+    begun = [name for name in names if len(bare) > 2 and name.startswith(bare)]
+    near = begun or difflib.get_close_matches(bare, names, n=1, cutoff=_ALIKE)
+    return f'; did you mean "FORNADA_{min(near, key=len)}"?' if near else ""
 
 
 def _from_environment() -> dict[str, str]:

@@ -46,6 +46,25 @@ def test_a_head_that_does_not_fit_is_a_warning(fornada: Fornada, tmp_path: Path)
     assert place in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "warns"),
+    [
+        (["ls"], True),
+        (["render", "specs/digits.yaml"], True),
+        (["check", "--json", "specs/digits.yaml"], True),
+        # Nobody reads the warnings of these, or they read no settings.
+        (["ls", "-q"], False),
+        (["schema", "--path"], False),
+    ],
+)
+def test_a_misspelt_variable_is_a_warning(
+    words: list[str], *, warns: bool, fornada: Fornada
+) -> None:
+    done = fornada.with_settings(FORNADA_LEASE="9", FORNADA_OTHER="x")(*words)
+    assert done.stderr.count("FORNADA_LEASE ") == warns
+    assert "FORNADA_OTHER" not in done.stderr
+
+
 def test_check_looks_at_the_folders(fornada: Fornada, tmp_path: Path) -> None:
     done = fornada("check", "--data", small(tmp_path))
     assert "train: 2000 images" in done.stdout

@@ -10,7 +10,13 @@ from kombu.utils.url import url_to_parts
 from redis.connection import parse_url
 
 from fornada import urls
-from fornada.settings import Secret, Settings, SettingsError, unknown_variables
+from fornada.settings import (
+    Secret,
+    Settings,
+    SettingsError,
+    misspelt_variables,
+    unknown_variables,
+)
 from fornada.stack import broker
 
 URL = "postgresql://ana:s3cret@db/fornada"
@@ -149,6 +155,49 @@ def test_variables_that_are_no_settings_are_known() -> None:
     (sentence,) = unknown_variables(seen)
     assert sentence.startswith("FORNADA_LEASE ")
     assert '"FORNADA_LEASE_S"' in sentence
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("FORNADA_LEASE", '"FORNADA_LEASE_S"'),
+        ("FORNADA_HOMEE", '"FORNADA_HOME"'),
+        ("FORNADA_DATABASE", '"FORNADA_DATABASE_URL"'),
+        ("FORNADA_DATAROOT", '"FORNADA_DATA_ROOT"'),
+        ("FORNADA_HEARTBEATS_S", '"FORNADA_HEARTBEAT_S"'),
+        ("FORNADA_SLOTS", "--slots"),
+        ("FORNADA_QUEUES", "--queues"),
+    ],
+)
+def test_a_misspelt_variable_is_told(variable: str, meant: str) -> None:
+    (sentence,) = misspelt_variables({variable: "1"})
+    assert sentence.startswith(f"{variable} ")
+    assert meant in sentence
+    assert misspelt_variables({variable: ""}) == []
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "FORNADA_HOME",
+        "FORNADA_DEBUG",
+        "FORNADA_TRAINER_COMMAND",
+        # Of docker-compose.yml, of a script in deploy/, and of the tests.
+        "FORNADA_DATA",
+        "FORNADA_SPECS",
+        "FORNADA_FOLDER",
+        "FORNADA_TEST_FULL",
+        # Of other programs.
+        "FORNADA_BACKUP_DIR",
+        "FORNADA_HOME_OF_BACKUPS",
+        "FORNADA_VERSION",
+        "FORNADA_",
+        "_FORNADA_COMPLETE",
+        "HOMEE",
+    ],
+)
+def test_other_variables_are_not_taken_for_misspelt(variable: str) -> None:
+    assert misspelt_variables({variable: "1"}) == []
 
 
 @pytest.mark.parametrize(

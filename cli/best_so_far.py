@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Best:
+class BestEpoch:
     """An epoch, and its value of the monitor."""
 
     epoch: int
@@ -30,7 +30,7 @@ class BestSoFar:
 
     def __call__(
         self, job: "JobAnswer", epochs: "Iterable[EpochAnswer]"
-    ) -> "Iterator[tuple[EpochAnswer, Best | None]]":
+    ) -> "Iterator[tuple[EpochAnswer, BestEpoch | None]]":
         """Each epoch with the best one up to it; None as long as no epoch has a finite value.
 
         Args:
@@ -47,9 +47,9 @@ class BestSoFar:
                 sign = 1 if job["monitor_mode"] == "max" else -1
                 if not self._improvements or sign * value > sign * self._improvements[-1][1]:
                     self._improvements.append((epoch["epoch"], value))
-            best = Best(*self._improvements[-1]) if self._improvements else None
+            best = BestEpoch(*self._improvements[-1]) if self._improvements else None
             if recorded and recorded["epoch"] <= epoch["epoch"]:
                 # The best of all epochs is also the best of those up to this one. The record knows
                 # more: an epoch whose weights are not finite is not the best, whatever its value.
-                best = Best(recorded["epoch"], recorded["value"])
+                best = BestEpoch(recorded["epoch"], recorded["value"])
             yield epoch, best

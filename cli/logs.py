@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fornada.cli.best_so_far import Best
+from fornada.cli.best_so_far import BestEpoch
 from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.follow import ended_by_sigterm
 from fornada.cli.formatting import BRIEF, failed, size
@@ -116,7 +116,7 @@ def ending(job: "JobAnswer", number: int | None) -> str:
     best = job["best"]
     if best is None:
         return text
-    return f"{text}, best {best_value(job, Best(best['epoch'], best['value']))}"
+    return f"{text}, best {best_value(job, BestEpoch(best['epoch'], best['value']))}"
 
 
 def _whole(piece: "Piece") -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from fornada.cli.best_so_far import Best, BestSoFar
+from fornada.cli.best_so_far import BestEpoch, BestSoFar
 from fornada.cli.formatting import count, duration, number
 from fornada.cli.output import Output
 from fornada.cli.reasons import why_it_waits
@@ -156,7 +156,7 @@ def epochs_wanted(job: "JobAnswer") -> int | None:
     return recorded_specs.epochs(job["spec"])
 
 
-def _epoch_line(job: "JobAnswer", epoch: "EpochAnswer", best: Best | None) -> str:
+def _epoch_line(job: "JobAnswer", epoch: "EpochAnswer", best: BestEpoch | None) -> str:
     wanted = epochs_wanted(job) or "?"
     width = len(str(wanted))
     seconds = duration(epoch["seconds"])
@@ -164,7 +164,7 @@ def _epoch_line(job: "JobAnswer", epoch: "EpochAnswer", best: Best | None) -> st
     return f"epoch {epoch['epoch']:>{width}}/{wanted}  {seconds:>7}  {values}"
 
 
-def numbers(job: "JobAnswer", epoch: "EpochAnswer", best: Best | None) -> list[str]:
+def numbers(job: "JobAnswer", epoch: "EpochAnswer", best: BestEpoch | None) -> list[str]:
     """The numbers of one epoch: images per second, all its metrics, the best value so far.
 
     The best value is named: `best val_loss 0.41 at 6`.
@@ -182,7 +182,7 @@ def numbers(job: "JobAnswer", epoch: "EpochAnswer", best: Best | None) -> list[s
     return parts
 
 
-def best_value(job: "JobAnswer", best: Best) -> str:
+def best_value(job: "JobAnswer", best: BestEpoch) -> str:
     """The best value with the name of the monitor and its epoch: `val_loss 0.41 at 6`."""
     return f"{job['monitor']} {number(best.value)} at {best.epoch}"
 

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from fornada.cli.bars import Bars, packed
-from fornada.cli.best_so_far import Best, BestSoFar
+from fornada.cli.best_so_far import BestEpoch, BestSoFar
 from fornada.cli.output import Output
 from fornada.cli.progress import LOST, in_pairs, numbers, shown, standing
 from fornada.cli.tables import width_of
@@ -47,7 +47,7 @@ def epoch(number: int, **metrics: object) -> EpochAnswer:
 
 
 def test_an_epoch_names_all_its_metrics_and_the_monitor() -> None:
-    assert numbers(job(), epoch(9), Best(8, 0.654)) == [
+    assert numbers(job(), epoch(9), BestEpoch(8, 0.654)) == [
         "10,000 images/s",
         "loss 1.5",
         "val_loss 2",
@@ -69,20 +69,20 @@ def test_every_epoch_has_the_best_one_up_to_it(mode: str, bests: list[int]) -> N
         so_far = BestSoFar()
         looks = [epochs[first : first + size] for first in range(0, 6, size)]
         found = [best for look in looks for _, best in so_far(seen, look)]
-        assert found == [Best(number, values[number - 1]) for number in bests]
+        assert found == [BestEpoch(number, values[number - 1]) for number in bests]
 
 
 def test_an_epoch_that_is_trained_again_replaces_those_after_it() -> None:
     so_far, seen = BestSoFar(), job(best=None)
     first = [epoch(1, val_accuracy=0.5), epoch(2, val_accuracy=0.9)]
-    assert [best for _, best in so_far(seen, first)] == [Best(1, 0.5), Best(2, 0.9)]
-    assert [best for _, best in so_far(seen, [epoch(2, val_accuracy=0.1)])] == [Best(1, 0.5)]
+    assert [best for _, best in so_far(seen, first)] == [BestEpoch(1, 0.5), BestEpoch(2, 0.9)]
+    assert [best for _, best in so_far(seen, [epoch(2, val_accuracy=0.1)])] == [BestEpoch(1, 0.5)]
 
 
 def test_an_epoch_without_finite_weights_is_not_the_best() -> None:
     seen = job(best={"epoch": 1, "value": 0.5})
     epochs = [epoch(1, val_accuracy=0.5), epoch(2, val_accuracy=0.9)]
-    assert [best for _, best in BestSoFar()(seen, epochs)] == [Best(1, 0.5)] * 2
+    assert [best for _, best in BestSoFar()(seen, epochs)] == [BestEpoch(1, 0.5)] * 2
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_the_epochs_come_before_the_state_after_them(
 
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_below_the_bar_no_part_is_broken(width: int) -> None:
-    parts = numbers(job(), epoch(9), Best(8, 0.654))
+    parts = numbers(job(), epoch(9), BestEpoch(8, 0.654))
     lines = packed(parts, width)
     assert "  ".join(lines) == "  ".join(parts)
     assert all(len(line) <= width for line in lines)

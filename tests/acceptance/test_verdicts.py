@@ -42,8 +42,9 @@ def test_a_warning_refuses_nothing(fornada: Fornada, tmp_path: Path) -> None:
     touch(tmp_path, "Test/d/1.png", "Test/d/2.png")
     (tmp_path / "Test" / "b" / "9.png").unlink()
     spec = written(tmp_path)
-    warnings = fornada("check", "--data", spec).stderr.splitlines()
+    *warnings, note = fornada("check", "--data", spec).stderr.splitlines()
     assert len(warnings) == 2
+    assert "fornada data check" in note
     assert "d (2 images)" in warnings[0]
     assert fornada("submit", "--hold", spec).stderr.splitlines()[:2] == warnings
     assert fornada("clone", "@last", "--hold").stderr.count("Warning: job 1") == 2

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 # At most so many lines in so many seconds.
-LINES = 20
+LINES = 60
 PERIOD_S = 60.0
 
 

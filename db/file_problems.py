@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
-from fornada.db.accounts import owner_of, this_account
+from fornada.db.accounts import owner_of, ownership, this_account
 
 
 class FileTrouble(Enum):
@@ -42,9 +42,8 @@ class FileProblem:
         """What is wrong, and whose the file is."""
         if self.trouble is FileTrouble.DISK_FULL:
             return f"The disk of the database {self.path} is full."
-        owner, account = owner_of(self.path), this_account()
         # Its owner cannot write a file that is protected, or that is on a read-only disk.
-        why = f"It belongs to {owner}; this command runs as {account}." if owner != account else ""
+        why = ownership(self.path) if owner_of(self.path) != this_account() else ""
         can = "cannot be written" if self.trouble is FileTrouble.READ_ONLY else "cannot be read"
         return " ".join([f"The database {self.path} {can}.", why]).strip()
 

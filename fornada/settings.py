@@ -53,7 +53,12 @@ _OPTIONS = {
 # How alike two names are at least, without FORNADA_, if one is a misspelling of the other.
 _ALIKE = 0.75
 # What an error of msgspec calls a kind of value, and what we call it.
-_KINDS = {"`float`": "a number", "`int`": "an integer", "`Path`": "a folder, as text"}
+_KINDS = {
+    "`float`": "a number",
+    "`int`": "an integer",
+    "`Path`": "a folder, as text",
+    "`Secret`": "a URL, as text",
+}
 
 
 class Secret:

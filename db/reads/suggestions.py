@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from fornada.db import printable
 from fornada.db.sqlite_files import read_only_uri
 from fornada.db.states import LIVE_STATES, JobState
 
@@ -25,6 +26,9 @@ STATEMENT_MS = 500
 MOST = 100
 # The jobs whose tags are looked at: those that were submitted last.
 LATEST = 2_000
+
+# The condition for rows about these jobs.
+_OF_LATEST = f"job_id > (SELECT max(id) FROM job) - {LATEST}"  # noqa: S608 - our own number
 
 Row = tuple[Any, ...]
 
@@ -50,7 +54,7 @@ def jobs(url: str, states: Iterable[JobState]) -> list[Suggestion]:
         f"SELECT id, name, state FROM job WHERE state IN ({wanted}) "  # noqa: S608 - our own words
         f"ORDER BY id DESC LIMIT {MOST}",
     )
-    return [Suggestion(str(number), f"{name} {state}") for number, name, state in found]
+    return [_suggested(number, f"{name} {state}") for number, name, state in found]
 
 
 def tags(url: str) -> list[Suggestion]:
@@ -58,10 +62,10 @@ def tags(url: str) -> list[Suggestion]:
     found = _rows(
         url,
         "SELECT name, value, count(*) FROM job_tag "  # noqa: S608 - our own numbers
-        f"WHERE job_id > (SELECT max(id) FROM job) - {LATEST} "
+        f"WHERE {_OF_LATEST} "
         f"GROUP BY name, value ORDER BY name, value LIMIT {MOST}",
     )
-    return [Suggestion(f"{name}={value}", _jobs(count)) for name, value, count in found]
+    return [_suggested(f"{name}={value}", _jobs(count)) for name, value, count in found]
 
 
 def queues(url: str) -> list[Suggestion]:
@@ -78,7 +82,7 @@ def queues(url: str) -> list[Suggestion]:
     for (served,) in _rows(url, "SELECT queues FROM worker"):
         for name in json.loads(served) if isinstance(served, str) else served:
             found.setdefault(str(name), "no jobs")
-    return [Suggestion(name, about) for name, about in sorted(found.items())]
+    return [_suggested(name, about) for name, about in sorted(found.items())]
 
 
 def metrics(url: str) -> list[Suggestion]:
@@ -86,10 +90,10 @@ def metrics(url: str) -> list[Suggestion]:
     found = _rows(
         url,
         "SELECT name, count(*) FROM metric_summary "  # noqa: S608 - our own numbers
-        f"WHERE job_id > (SELECT max(id) FROM job) - {LATEST} "
+        f"WHERE {_OF_LATEST} "
         f"GROUP BY name ORDER BY name LIMIT {MOST}",
     )
-    return [Suggestion(f"metric:{name}", _jobs(count)) for name, count in found]
+    return [_suggested(f"metric:{name}", _jobs(count)) for name, count in found]
 
 
 def workers(url: str) -> list[Suggestion]:
@@ -99,8 +103,8 @@ def workers(url: str) -> list[Suggestion]:
     )
     hosts = dict.fromkeys(str(host) for _, host, _ in found)
     return [
-        *(Suggestion(str(name), f"{state} on {host}") for name, host, state in found),
-        *(Suggestion(host, "all workers of this host") for host in hosts),
+        *(_suggested(name, f"{state} on {host}") for name, host, state in found),
+        *(_suggested(host, "all workers of this host") for host in hosts),
     ]
 
 
@@ -119,8 +123,13 @@ def specification(url: str, job: str) -> dict[str, Any] | None:
         return None
     for (spec,) in rows:
         document = json.loads(spec) if isinstance(spec, str | bytes) else spec
-        return document if isinstance(document, dict) else None
+        return printable.document(document) if isinstance(document, dict) else None
     return None
+
+
+def _suggested(value: object, about: str) -> Suggestion:
+    """A suggestion whose texts a shell can show: each is one line that controls no terminal."""
+    return Suggestion(printable.line(str(value)), printable.line(about))
 
 
 def _jobs(count: int) -> str:

@@ -3,7 +3,8 @@
 A living worker holds the lock of its heartbeat file, and a worker that has drained removes the
 file. So a file that nobody locks was left by a worker of this home that was killed, or that a
 second signal ended at once. Its Celery process has ended too: both hold the lock. A worker of
-another home or host has its file elsewhere, so it is never found here, whatever its name is.
+another home or host has its file elsewhere, so it is never found here, whatever its name is. Nor is
+one whose file was copied with its home: each file says which file it is.
 
 The parent of a worker imports this module, and must stay small.
 """
@@ -60,10 +61,12 @@ def _unlocked(home: Path, *, shared: bool) -> "Iterator[tuple[Path, WorkerProces
         with suppress(FileNotFoundError, PermissionError):
             descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
             with closing(os.fdopen(descriptor, "rb")) as opened:
+                if not try_lock(descriptor, shared=shared):
+                    continue
+                status = os.fstat(descriptor)
                 # A file without links was removed by a worker that ended just now.
-                found = os.fstat(descriptor)
-                if try_lock(descriptor, shared=shared) and found.st_nlink:
-                    yield file, _process(file.name, opened.read(_LONGEST), found.st_ino)
+                if status.st_nlink:
+                    yield file, _process(file.name, opened.read(_LONGEST), status.st_ino)
 
 
 def _process(name: str, heartbeat: bytes, inode: int) -> "WorkerProcess | None":

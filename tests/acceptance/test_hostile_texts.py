@@ -92,3 +92,21 @@ def test_a_command_shows_no_text_that_controls_the_terminal(
         assert not any(line.startswith(("1\tforged", "y")) for line in shown.splitlines())
         assert "Internal error" not in shown
         assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["show ", "ls --tag ", "ls --sort ", "queue pause ", "worker drain ", "clone 1 --set d"],
+)
+def test_a_completion_holds_no_text_that_controls_the_terminal(
+    fornada: Fornada, words: str
+) -> None:
+    shell = {
+        "_FORNADA_COMPLETE": "zsh_complete",
+        "COMP_WORDS": f"fornada {words}",
+        "COMP_CWORD": str(len(words.split(" "))),
+    }
+    ended = FORKS.run(
+        [], environment=fornada.environment | shell, folder=Path("/"), stdin=None, timeout_s=60
+    )
+    assert CONTROL.findall(ended.stdout.decode()) == []

@@ -261,8 +261,8 @@ def test_the_furthest_state_is_found(tmp_path: Path) -> None:
             saved(StateStore(folder, 60, 1), state(*place))
     said: list[str] = []
 
-    def refuse(folder: Path, why: str) -> None:
-        said.append(why)
+    def refuse(folder: Path, error: Exception) -> None:
+        said.append(str(error))
 
     def look(*unfit: tuple[int, int]) -> str | None:
         def fits(found: State) -> None:
@@ -328,7 +328,7 @@ def test_what_is_not_there_is_passed_over(missing: str, tmp_path: Path) -> None:
     else:
         (newest.file if missing == "the file" else newest.folder / "best.keras").unlink()
     said: list[str] = []
-    found = find([tmp_path], tmp_path, lambda _: None, lambda _, why: said.append(why))
+    found = find([tmp_path], tmp_path, lambda _: None, lambda _, error: said.append(str(error)))
     assert found is not None
     assert found[0].facts.place.epochs == 1
     assert len(said) == 1

@@ -214,6 +214,7 @@ def test_other_variables_are_not_taken_for_misspelt(variable: str) -> None:
         (b"grace_s = false", "GRACE_S .*a number"),
         (b"jobs_per_trainer = true", "JOBS_PER_TRAINER"),
         (b"data_root = true", "DATA_ROOT"),
+        (b"broker_url = 5", "BROKER_URL .*: expected a URL, as text"),
         (b'data_root = "~nobody-here/x"', "DATA_ROOT"),
     ],
 )

@@ -26,7 +26,7 @@ from fornada.worker.trainer.state.contents import Maker, Origin, Place, State, S
 from fornada.worker.trainer.state.finding import find
 from fornada.worker.trainer.state.live import Live
 from fornada.worker.trainer.state.store import StateStore, earlier_attempts, remove_earlier
-from fornada.worker.trainer.state.unusable import Misfit, explained, refused
+from fornada.worker.trainer.state.unusable import Misfit, UnusableState, explained
 
 # Most epochs in the message of a resumed training. Each takes about 300 bytes, and a supervisor
 # reads lines of up to 64 MiB. Earlier epochs are already in the database, unless it has not
@@ -107,8 +107,8 @@ class Training:
         self._file = HistoryFile(folder)
         self._events = callbacks.EventFiles(folder)
         self._inexact: str | None = None
-        # Why each state of earlier attempts that was looked at is not used.
-        self._refused: list[str] = []
+        # The states of earlier attempts that were looked at and are not used.
+        self._refused: list[UnusableState] = []
         self._anew: str | None = None
         # What the model has been trained on so far.
         self._place = Place()
@@ -159,9 +159,9 @@ class Training:
         if found := self._find(attempts):
             restored = self._restore(*found)
         elif self._refused and not any(folder.parent != own_attempts for folder in attempts):
-            self._anew = "; ".join(dict.fromkeys(self._refused))
+            self._anew = "; ".join(dict.fromkeys(each.why for each in self._refused))
         elif others := [folder for folder in attempts if folder.parent != own_attempts]:
-            raise TrainingFailed(*explained(others, refused(others, self._fits)))
+            raise TrainingFailed(*explained(others, self._refused))
         return Begun(
             first_epoch=self._place.epochs + 1,
             first_batch=self._place.batch,
@@ -349,9 +349,9 @@ class Training:
                 "its disk works again, or use --fresh to train from the start.",
             ) from error
 
-    def _refuse(self, folder: Path, why: str) -> None:
-        print(f"state: {folder} is not used: {why}")
-        self._refused.append(why)
+    def _refuse(self, folder: Path, error: Exception) -> None:
+        print(f"state: {folder} is not used: {error}")
+        self._refused.append(UnusableState.of(folder, error))
 
     def _fits(self, state: State) -> None:
         """Compare a state with this training.

@@ -3,8 +3,8 @@
 The database itself refuses what only a worker may say, and what no row may be.
 
 On PostgreSQL, triggers check the statements of logins that are neither the owner's nor a worker's.
-What clients of earlier versions do passes them. On SQLite everybody who can write owns the file, so
-only values that would mislead a worker are refused.
+The statements of clients of earlier versions pass them. On SQLite everybody who can write owns the
+file, so only values that would mislead a worker are refused.
 """
 
 import sqlalchemy as sa

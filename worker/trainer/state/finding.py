@@ -91,7 +91,7 @@ def find(
     attempts: Sequence[Path],
     own: Path,
     fits: Callable[[State], None],
-    refuse: Callable[[Path, str], object],
+    refuse: Callable[[Path, Exception], object],
 ) -> tuple[State, Path] | None:
     """The most advanced state that is complete and fits. States of this job come first.
 
@@ -99,7 +99,7 @@ def find(
         attempts: folders of attempts. When two states are equally advanced, the first folder wins.
         own: the folder that holds all attempts of this job.
         fits: raises `Broken` for a state of another training.
-        refuse: called with the folder of a state that is not used, and the reason.
+        refuse: called with the folder of a state that is not used, and the error that says why.
     Returns:
         The state, and the folder that holds it and its models.
 
@@ -114,7 +114,7 @@ def find(
                 state = saved.read()
                 fits(state)
             except (Broken, *MISSING) as error:
-                refuse(saved.folder, str(error))
+                refuse(saved.folder, error)
                 # A lost attempt that still trains may have replaced this state. Then look again.
                 removed = removed or not os.path.lexists(saved.folder)
             else:

@@ -1,12 +1,11 @@
 """Says why a job cannot continue from the states of another job, state by state."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from fornada.db.states import FailureCode
-from fornada.worker.trainer.state.contents import State
-from fornada.worker.trainer.state.finding import MISSING, states
 from fornada.worker.trainer.state.tensors import Broken
 
 # A message names at most this many states.
@@ -40,26 +39,11 @@ class UnusableState:
     why: str
     code: FailureCode
 
-
-def refused(attempts: Sequence[Path], fits: Callable[[State], None]) -> list[UnusableState]:
-    """The states of these attempts that cannot be used, the most advanced first.
-
-    Args:
-        attempts: folders of the attempts of the job to continue.
-        fits: raises `Broken` for a state of another training.
-
-    Raises:
-        OSError: a state cannot be read, and may be good.
-    """
-    found: list[UnusableState] = []
-    saved = [one for attempt in attempts for one in states(attempt)]
-    for one in sorted(saved, key=lambda one: one.order, reverse=True):
-        try:
-            fits(one.read())
-        except (Broken, *MISSING) as error:
-            code = error.code if isinstance(error, Misfit) else FailureCode.DATA_MISSING
-            found.append(UnusableState(one.folder, str(error), code))
-    return found
+    @classmethod
+    def of(cls, folder: Path, error: Exception) -> Self:
+        """The state in a folder that cannot be used because of this error."""
+        code = error.code if isinstance(error, Misfit) else FailureCode.DATA_MISSING
+        return cls(folder, str(error), code)
 
 
 def explained(attempts: Sequence[Path], found: Sequence[UnusableState]) -> tuple[FailureCode, str]:
@@ -67,8 +51,10 @@ def explained(attempts: Sequence[Path], found: Sequence[UnusableState]) -> tuple
 
     Args:
         attempts: folders of the attempts of the job to continue.
-        found: its states, the most advanced first.
+        found: states that cannot be used, the most advanced first. Those of other jobs are left
+            out.
     """
+    found = [one for one in dict.fromkeys(found) if one.folder.parents[1] in attempts]
     code = found[0].code if found else FailureCode.DATA_MISSING
     lines = ["no training state of the job that this one continues can be used."]
     lines += [f"  {one.folder}: {one.why}." for one in found[:_NAMED]]

@@ -52,7 +52,8 @@ def upgrade(output: Output) -> None:
 def current(output: Output) -> None:
     """Print the schema's revision, and the revision that this version of Fornada needs.
 
-    Ends with exit code 6 when they differ.
+    Ends with exit code 6 when this version does not work with the schema. It works with a later
+    schema that only adds to the one it needs.
 
     \b
     Example:
@@ -60,13 +61,13 @@ def current(output: Output) -> None:
     """
     from fornada.db import migrations
 
-    found, needed = migrations.current(_database()), migrations.head()
+    found, needed = migrations.schema(_database()), migrations.head()
     if output.json:
-        output.document({"current": found, "needed": needed})
+        output.document({"current": found.revision, "needed": needed, "fits": found.fits})
     else:
-        output.line(f"{found or 'empty'}  (this version needs {needed})")
-    if found != needed:
-        raise ExitWith(ExitCode.UNREACHABLE, "Upgrade it: fornada db upgrade")
+        output.line(f"{found.revision or 'empty'}  (this version needs {needed})")
+    if not found.fits:
+        raise ExitWith(ExitCode.UNREACHABLE, str(migrations.mismatch(found)))
 
 
 @db.command()

@@ -61,11 +61,12 @@ class SchemaMismatch(StoreError):
 
     def __init__(self, found: str | None, needed: str, *, newer: bool = False) -> None:
         has = f"schema revision {found}" if found else "no schema yet"
-        remedy = (
-            "It was upgraded by a newer Fornada: install that version here."
-            if newer
-            else "Run `fornada db upgrade`."
-        )
+        remedy = "Run `fornada db upgrade`."
+        if newer:
+            remedy = "It was upgraded by a newer Fornada: install that version here."
+        elif found == needed:
+            has += ", and its table fleet has no row"
+            remedy = "Restore the row from a backup."
         super().__init__(f"the database has {has}, but this Fornada needs {needed}. {remedy}")
         self.found = found
         self.needed = needed

@@ -59,15 +59,16 @@ class Site:
 
     def __post_init__(self) -> None:
         self.database = Database(self.database_url)
-        migrations.prepare(self.database, may_upgrade=True)
+        schema = migrations.prepare(self.database, may_upgrade=True)
         self.settings = Settings(
             home=self.home,
             database_url=self.database_url,
             broker_url=self.broker_url,
             data_root=REPOSITORY,
         )
-        self.app: Celery = broker.make_app(self.settings)
+        self.app: Celery = broker.make_app(self.settings, schema.fleet)
         self.publisher = broker.Publisher(self.app)
+        self.key_prefix = broker.key_prefix(schema.fleet)
 
     @classmethod
     def on(cls, server: PostgresServer, broker_url: str) -> Self:
@@ -81,6 +82,11 @@ class Site:
     def neighbour(self) -> "Site":
         """Another home, with the same database, broker and queue."""
         return Site(self.database_url, self.broker_url, self.queue)
+
+    @property
+    def key(self) -> str:
+        """The list in Redis that holds the wake-ups of this site's queue."""
+        return f"{self.key_prefix}{self.queue}"
 
     def __enter__(self) -> Self:
         return self

@@ -17,6 +17,7 @@ from fornada.db.errors import DatabaseUnreachable, NotPermitted, SchemaMismatch
 from fornada.db.store.session import Database
 from fornada.errors import SettingsError
 from fornada.stack import broker
+from fornada.stack.app import App
 from fornada.worker.attempts.supervisors import Supervisors
 from fornada.worker.context import WorkerContext
 from fornada.worker.host import names
@@ -83,18 +84,18 @@ def _run(prepared: Prepared) -> int:
         versions=_versions(),
     )
     supervisors = Supervisors(list(prepared.slots), context)
-    _take_name(supervisors, prepared.heartbeat, options.begun)
-    return _serve(supervisors, prepared.heartbeat)
+    schema = _take_name(supervisors, prepared.heartbeat, options.begun)
+    return _serve(supervisors, prepared.heartbeat, broker.make_app(settings, schema.fleet))
 
 
-def _take_name(supervisors: Supervisors, heartbeat: Heartbeat, begun: float) -> None:
+def _take_name(supervisors: Supervisors, heartbeat: Heartbeat, begun: float) -> migrations.Schema:
     """Wait until the database answers, then register this worker's name there."""
     database, settings = supervisors.context.database, supervisors.context.settings
     pause = threading.Event()
     logged = False
     while True:
         try:
-            migrations.prepare(database, may_upgrade=settings.embedded)
+            schema = migrations.prepare(database, may_upgrade=settings.embedded)
             names.take_name(database, settings, supervisors.facts(), heartbeat.before, begun)
         except DatabaseUnreachable as exc:
             if not logged:
@@ -102,12 +103,11 @@ def _take_name(supervisors: Supervisors, heartbeat: Heartbeat, begun: float) -> 
             logged = True
             pause.wait(DATABASE_PAUSE_S)
         else:
-            return
+            return schema
 
 
-def _serve(supervisors: Supervisors, heartbeat: Heartbeat) -> int:
+def _serve(supervisors: Supervisors, heartbeat: Heartbeat, app: App) -> int:
     context = supervisors.context
-    app = broker.make_app(context.settings)
     app.conf.task_queues = [broker.queue(name) for name in context.queues]
     outage = Outage()
     upkeep = UpkeepThread(supervisors, app, heartbeat, outage)

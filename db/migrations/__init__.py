@@ -1,11 +1,16 @@
 """The revisions of the schema, and the functions that upgrade, downgrade and check a database.
 
-Alembic is imported only to change or compare a schema. To check the revision takes one query and no
-Alembic.
+Alembic is imported only to change or compare a schema. To check the revision takes two queries and
+no Alembic.
+
+A schema may be newer than the code: a revision that only adds something leaves `works_since` of the
+table `fleet` as it is, and the code of that revision and later ones still works. So a database can
+be upgraded while workers and clients of the version before run.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +23,38 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 # Oldest first. The file of a released revision never changes.
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 HEAD = REVISIONS[-1]
 # Key of the PostgreSQL advisory lock that an upgrade holds, so that upgrades of one database take
 # turns. Any number would do.
 _ADVISORY_LOCK = 0x466F726E616461
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a database says about its schema.
+
+    Args:
+        revision: its newest revision; None when it has no schema yet.
+        works_since: the oldest revision whose code works with it; None before revision 0005.
+        fleet: the uid of the database; None before revision 0005.
+    """
+
+    revision: str | None
+    works_since: str | None = None
+    fleet: str | None = None
+
+    @property
+    def newer(self) -> bool:
+        """Whether a newer Fornada has upgraded the database."""
+        return self.revision is not None and self.revision not in REVISIONS
+
+    @property
+    def fits(self) -> bool:
+        """Whether this code works with it."""
+        if self.fleet is None:
+            return False
+        return self.revision == HEAD or (self.newer and self.works_since in REVISIONS)
 
 
 def head() -> str:
@@ -36,13 +68,22 @@ def current(database: Database) -> str | None:
     Raises:
         DatabaseUnreachable: the database does not answer.
     """
+    return schema(database).revision
+
+
+def schema(database: Database) -> Schema:
+    """What a database says about its schema.
+
+    Raises:
+        DatabaseUnreachable: the database does not answer.
+    """
     with database.read() as connection:
-        return _current(connection)
+        return _schema(connection)
 
 
-def mismatch(found: str | None) -> SchemaMismatch:
-    """The error for a database whose revision is `found`."""
-    return SchemaMismatch(found, HEAD, newer=found is not None and found not in REVISIONS)
+def mismatch(found: Schema) -> SchemaMismatch:
+    """The error for a database whose schema does not fit."""
+    return SchemaMismatch(found.revision, HEAD, newer=found.newer)
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
@@ -58,8 +99,8 @@ def upgrade(database: Database, revision: str = "head") -> None:
     from alembic import command
 
     with _locked(database) as connection:
-        found = _current(connection)
-        if found is not None and found not in REVISIONS:
+        found = _schema(connection)
+        if found.newer:
             raise mismatch(found)
         command.upgrade(_config(connection), revision)
 
@@ -84,24 +125,27 @@ def check(database: Database) -> list[str]:
         return [str(difference) for difference in compare_metadata(context, SCHEMA)]
 
 
-def prepare(database: Database, *, may_upgrade: bool) -> None:
-    """Check that the schema has the revision that this code needs.
+def prepare(database: Database, *, may_upgrade: bool) -> Schema:
+    """Check that this code works with the schema.
 
     Args:
         database: what to check.
         may_upgrade: upgrade an older or empty database; for the embedded database, which belongs to
             this user alone.
+    Returns:
+        The schema, which has a fleet.
     Raises:
-        SchemaMismatch: the revision is another one, and `may_upgrade` is false or the database was
-            upgraded by a newer Fornada.
+        SchemaMismatch: it does not fit, and `may_upgrade` is false or a newer Fornada has upgraded
+            the database.
         DatabaseUnreachable: the database does not answer.
     """
-    found = current(database)
-    if found == HEAD:
-        return
+    found = schema(database)
+    if found.fits:
+        return found
     if not may_upgrade:
         raise mismatch(found)
     upgrade(database)
+    return schema(database)
 
 
 @contextmanager
@@ -113,11 +157,14 @@ def _locked(database: Database) -> Iterator[Connection]:
         yield connection
 
 
-def _current(connection: Connection) -> str | None:
+def _schema(connection: Connection) -> Schema:
     if not inspect(connection).has_table("alembic_version"):
-        return None
+        return Schema(None)
     found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return found
+    if not inspect(connection).has_table("fleet"):
+        return Schema(found)
+    fleet = connection.execute(text("SELECT works_since, uid FROM fleet")).one_or_none()
+    return Schema(found, fleet.works_since, fleet.uid) if fleet else Schema(found)
 
 
 def _config(connection: Connection) -> "Config":

@@ -346,3 +346,17 @@ class UpkeepTurnColumns(TypedColumns):
 
 
 UpkeepTurn = Table("upkeep", METADATA, UpkeepTurnColumns)
+
+
+class FleetColumns(TypedColumns):
+    """Its one row names this database, and says which versions of Fornada it serves."""
+
+    id: Named[int] = Column(Integer, primary_key=True, autoincrement=False)
+    # A random UUID. Workers and clients put it into the names of their lists in Redis, so that two
+    # databases may share one Redis.
+    uid: Named[str] = Column(_Uid)
+    # The oldest revision whose code still works with the schema.
+    works_since: Named[str] = Column(Text)
+
+
+Fleet = Table("fleet", METADATA, FleetColumns)

@@ -10,6 +10,7 @@ from fornada.client.submission import user
 from fornada.client.wake_ups import WakeUps
 from fornada.db import migrations
 from fornada.db.answers import JobAnswer
+from fornada.db.migrations import Schema
 from fornada.db.queue import workers
 from fornada.db.reads import documents
 from fornada.db.reasons import NoWorker
@@ -28,16 +29,23 @@ class Connection:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.wake_ups = WakeUps(settings)
+
+    @property
+    def database(self) -> Database:
+        """The database, with a schema that this version can use."""
+        return self._opened[0]
 
     @cached_property
-    def database(self) -> Database:
-        """The database, with the schema that this version needs."""
+    def wake_ups(self) -> WakeUps:
+        """Wakes the workers of the database."""
+        return WakeUps(self.settings, self._opened[1].fleet)
+
+    @cached_property
+    def _opened(self) -> tuple[Database, Schema]:
         if self.settings.embedded:
             self.settings.make_home()
         database = Database(self.settings.sql_url)
-        migrations.prepare(database, may_upgrade=self.settings.embedded)
-        return database
+        return database, migrations.prepare(database, may_upgrade=self.settings.embedded)
 
     @property
     def actor(self) -> str:
@@ -86,7 +94,9 @@ class Connection:
 
     def close(self) -> None:
         """Close the connections to the database and to Redis."""
-        self.wake_ups.close()
-        if "database" in self.__dict__:
+        if "wake_ups" in self.__dict__:
+            self.wake_ups.close()
+            del self.__dict__["wake_ups"]
+        if "_opened" in self.__dict__:
             self.database.dispose()
-            del self.__dict__["database"]
+            del self.__dict__["_opened"]

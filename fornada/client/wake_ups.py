@@ -28,10 +28,12 @@ class WakeUps:
 
     Args:
         settings: where the broker is.
+        fleet: the uid of the database.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, fleet: str | None) -> None:
         self._settings = settings
+        self._fleet = fleet
         self._away_until = 0.0
         self._away = ""
 
@@ -88,4 +90,4 @@ class WakeUps:
     def _publisher(self) -> "Publisher":
         from fornada.stack import broker
 
-        return broker.Publisher(broker.make_app(self._settings))
+        return broker.Publisher(broker.make_app(self._settings, self._fleet))

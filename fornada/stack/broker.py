@@ -1,7 +1,8 @@
 """The connection to Redis: the Celery app of publishers and workers, its queues, and wake-ups.
 
-Each queue of jobs is a list in Redis with the name of the queue, after `KEY_PREFIX`. A message in
-it is a wake-up: it carries the uid of a job and its document (the fields of
+Each queue of jobs is a list in Redis: `KEY_PREFIX`, the uid of the database, a colon, and the name
+of the queue. So two databases may share one Redis, and no worker takes wake-ups of another one. A
+message in a list is a wake-up: it carries the uid of a job and its document (the fields of
 `fornada.db.queue.jobs.NewJob`). If upkeep only wants a worker to look at the table of jobs, the
 message carries neither.
 """
@@ -44,11 +45,12 @@ REPEATED = ", with args beginning"
 PASSWORD_BYTES = 32
 
 
-def make_app(settings: Settings) -> App:
+def make_app(settings: Settings, fleet: str | None = None) -> App:
     """The Celery application. It opens no connection yet.
 
     Args:
         settings: give the URL of the broker.
+        fleet: the uid of the database; None if no wake-ups are sent or taken.
     Returns:
         The app. A worker must set its `task_queues`, see `queue`.
     """
@@ -84,10 +86,15 @@ def make_app(settings: Settings) -> App:
             "socket_keepalive": True,
             "health_check_interval": 25,
             "client_name": "fornada",
-            "global_keyprefix": KEY_PREFIX,
+            "global_keyprefix": key_prefix(fleet),
         },
     )
     return app
+
+
+def key_prefix(fleet: str | None) -> str:
+    """What the keys of a database begin with; before the uid of a database is known, of a check."""
+    return KEY_PREFIX if fleet is None else f"{KEY_PREFIX}{fleet}:"
 
 
 def queue(name: str) -> Queue:

@@ -109,7 +109,7 @@ def _lost(settings: Settings) -> str:
         return ""
     database = session.Database(settings.sql_url)
     try:
-        if migrations.current(database) != migrations.head():
+        if not migrations.schema(database).fits:
             return ""
         return ", ".join(map(str, sorted(workers.lost_jobs(database, dead))))
     except DatabaseUnreachable:
@@ -134,36 +134,37 @@ def _database_at_rest(settings: Settings) -> list[Check]:
         return [Check("database", True, f"there is none yet; {CREATES}")]
     database = session.Database(settings.sql_url)
     try:
-        found = migrations.current(database)
+        found = migrations.schema(database)
     except DatabaseUnreachable as error:
         todo = "check that the file is a database of Fornada, and that you may write to it"
         return [Check("database", False, f"{error.where} cannot be read: {why(error)}", todo)]
     finally:
         database.dispose()
-    if found is not None and found not in migrations.REVISIONS:
+    if found.newer and not found.fits:
         return [Check("database", False, str(migrations.mismatch(found)), "upgrade Fornada")]
-    upgrade = "" if found == migrations.head() else f"; {UPGRADES}"
-    return [Check("database", True, f"sqlite, schema {found or 'missing'}{upgrade}")]
+    upgrade = "" if found.fits else f"; {UPGRADES}"
+    return [Check("database", True, f"sqlite, schema {found.revision or 'missing'}{upgrade}")]
 
 
 def _database(settings: Settings) -> list[Check]:
     database = session.Database(settings.sql_url)
     try:
-        found, needed = migrations.current(database), migrations.head()
-        if found != needed:
-            said = f"schema {found or 'missing'}, this version needs {needed}"
-            return [Check("database", False, said, "fornada db upgrade")]
+        found = migrations.schema(database)
+        if not found.fits:
+            said = f"schema {found.revision or 'missing'}, this version needs {migrations.head()}"
+            todo = "upgrade Fornada" if found.newer else "fornada db upgrade"
+            return [Check("database", False, said, todo)]
         if problem := database.not_writable():
             return [Check("database", False, problem.sentence, problem.todo)]
-        schema = Check("database", True, f"{database.dialect}, schema {found}")
+        schema = Check("database", True, f"{database.dialect}, schema {found.revision}")
         return [schema, *_workers(settings, database)]
     except DatabaseUnreachable as error:
         todo = "check that the database runs, and that FORNADA_DATABASE_URL is right"
         return [Check("database", False, f"{error.where} does not answer: {why(error)}", todo)]
     except NotPermitted as error:
         todo = "give the database user its rights: deploy/postgres/grants.sql"
-        found = f"{error.where} does not let this user read: {error.reason}"
-        return [Check("database", False, found, todo)]
+        said = f"{error.where} does not let this user read: {error.reason}"
+        return [Check("database", False, said, todo)]
     finally:
         database.dispose()
 

@@ -58,7 +58,7 @@ with psycopg.connect(url) as connection:
 sql "UPDATE job SET best_value = 0" | grep -q "permission denied" || fail "a client may write a result"
 sql "DELETE FROM job" | grep -q "permission denied" || fail "a client may delete jobs"
 redis() { compose exec --no-TTY redis sh -c 'REDISCLI_AUTH=$REDIS_CLIENT_PASSWORD redis-cli --user fornada-client '"$1" </dev/null 2>&1; }
-redis "rpop fornada:default" | grep -q NOPERM || fail "a client may take wake-ups"
+redis "rpop fornada:0:default" | grep -q NOPERM || fail "a client may take wake-ups"
 redis "flushall" | grep -q NOPERM || fail "a client may empty Redis"
 
 say "no password in any log"

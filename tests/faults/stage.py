@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from fornada.stack import broker
 from tests.faults.databases import SOCKET
 from tests.faults.proxy import Cut, Proxy, through
 from tests.servers import PostgresServer, RedisServer
@@ -174,7 +173,7 @@ class Stage:
         element = chosen(GARBAGE, pick)
         with contextlib.closing(self.redis.client()) as client:
             for queue in (self.site.queue, REAL_QUEUE):
-                client.lpush(f"{broker.KEY_PREFIX}{queue}", element)
+                client.lpush(f"{self.site.key_prefix}{queue}", element)
         return repr(element)
 
     def calm(self) -> None:

@@ -5,7 +5,6 @@ import signal
 import time
 
 from fornada.db.queue import jobs
-from fornada.stack import broker
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
 from tests.worker_process import QUICK, Site, WorkerProcess, stub_job
@@ -52,7 +51,7 @@ def _die_with_wake_up(site: Site, redis: RedisServer, first: WorkerProcess, uid:
             site.publisher.publish(site.queue, uid, None)
             if site.publisher.queue_length(site.queue) == 0:
                 break
-            client.delete(f"{broker.KEY_PREFIX}{site.queue}")
+            client.delete(site.key)
             os.kill(first.celery, signal.SIGCONT)
     first.kill()
     until(lambda: first.name not in [n for n, pid in site.alive() if pid in site.processes()], 5)

@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import select
 
 from fornada.db.store.tables import Job
-from fornada.stack import broker
 from tests.servers import PostgresServer, RedisServer
 from tests.services.elements import element, hostile
 from tests.until import until
@@ -46,7 +45,7 @@ def running(site: Site, worker: WorkerProcess) -> Iterator[int]:
 
 def push(site: Site, redis: RedisServer, *elements: str | bytes) -> None:
     with redis.client() as client:
-        client.lpush(f"{broker.KEY_PREFIX}{site.queue}", *elements)
+        client.lpush(site.key, *elements)
 
 
 def ids(site: Site) -> list[int]:

@@ -246,7 +246,7 @@ def test_r29_no_password_is_in_a_message(house: House, story: Story) -> None:
     assert story.said
     house.fornada("submit", "-q", "specs/digits.yaml", "--queue", "unread", "--wait-for-worker")
     with house.redis.client("worker") as redis:
-        key, message = redis.brpop("fornada:unread", 1)
+        key, message = redis.brpop(f"{house.site.key_prefix}unread", 1)
 
     body = base64.b64decode(json.loads(message)["body"])
     print(f"R29: a message of {len(message)} bytes")

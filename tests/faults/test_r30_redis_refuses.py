@@ -177,11 +177,11 @@ def test_r30_a_queue_that_is_no_list_is_logged_once(scene: Scene, redis: RedisSe
     until(lambda: scene.away == scene.back, 20, saw=scene.worker.text)
     before = scene.away
     with redis.client() as client:
-        client.set(f"{broker.KEY_PREFIX}{scene.site.queue}", "no list")
+        client.set(scene.site.key, "no list")
         for _ in range(3):
             scene.trains("WRONGTYPE")
         assert (scene.away, scene.back) == (before + 1, before)
-        client.delete(f"{broker.KEY_PREFIX}{scene.site.queue}")
+        client.delete(scene.site.key)
     scene.listens(scene.worker)
     until(lambda: scene.back > before, 20, saw=scene.worker.text)
     assert (scene.away, scene.back) == (before + 1, before + 1)

@@ -11,6 +11,7 @@ import pytest
 import fornada
 import fornada.client.client
 from fornada import Client
+from fornada.db import migrations
 from fornada.db.answers import SlotAnswer
 from fornada.db.errors import (
     AmbiguousReference,
@@ -78,7 +79,10 @@ def test_submit_records_the_job_and_wakes_a_worker(client: Client, settings: Set
     assert document["spec"]["resources"]["time_limit"] == 90
     # Relative to the data root, so that every host reads it in its own.
     assert document["spec"]["data"]["train"] == "Data/Train"
-    assert broker.Publisher(broker.make_app(settings)).queue_length("gpu") == 1
+    database = Database(settings.sql_url)
+    fleet = migrations.schema(database).fleet
+    database.dispose()
+    assert broker.Publisher(broker.make_app(settings, fleet)).queue_length("gpu") == 1
 
 
 def test_a_file_a_document_and_a_spec_are_the_same_job(client: Client) -> None:

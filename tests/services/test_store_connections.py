@@ -223,16 +223,47 @@ def test_an_empty_database_says_what_to_run(tmp_path: Path) -> None:
     database.dispose()
 
 
-def test_a_newer_schema_is_not_changed(database: Database) -> None:
-    head = migrations.head()
+@contextmanager
+def upgraded(database: Database, revision: str, works_since: str) -> Iterator[None]:
+    """A database that says that a newer Fornada has upgraded it."""
+    before = migrations.schema(database)
+    _say(database, revision, works_since)
+    yield
+    _say(database, before.revision, before.works_since)
+
+
+def _say(database: Database, revision: str | None, works_since: str | None) -> None:
+    says = {"revision": revision, "works_since": works_since}
     with database.begin() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    try:
+        connection.execute(text("UPDATE alembic_version SET version_num = :revision"), says)
+        connection.execute(text("UPDATE fleet SET works_since = :works_since"), says)
+
+
+def test_a_newer_schema_for_which_this_code_is_too_old_is_refused(database: Database) -> None:
+    with upgraded(database, "9999", works_since="9998"):
         for upgrade in (False, True):
             with pytest.raises(SchemaMismatch, match="newer Fornada") as mismatch:
                 prepare(database, may_upgrade=upgrade)
-            assert (mismatch.value.found, mismatch.value.needed) == ("9999", head)
+            assert (mismatch.value.found, mismatch.value.needed) == ("9999", migrations.HEAD)
         assert migrations.current(database) == "9999"
+
+
+def test_a_newer_schema_with_which_this_code_works_is_used(database: Database) -> None:
+    with upgraded(database, "9999", works_since=migrations.HEAD):
+        assert prepare(database, may_upgrade=True).revision == "9999"
+        with pytest.raises(SchemaMismatch, match="newer Fornada"):
+            migrations.upgrade(database)
+        assert migrations.current(database) == "9999"
+
+
+def test_a_fleet_without_its_row_is_refused(database: Database) -> None:
+    with database.begin() as connection:
+        row = connection.execute(text("DELETE FROM fleet RETURNING id, uid, works_since")).one()
+    try:
+        with pytest.raises(SchemaMismatch, match="no row"):
+            prepare(database, may_upgrade=False)
     finally:
         with database.begin() as connection:
-            connection.execute(text("UPDATE alembic_version SET version_num = :v"), {"v": head})
+            connection.execute(
+                text("INSERT INTO fleet VALUES (:id, :uid, :works_since)"), row._asdict()
+            )

@@ -102,7 +102,8 @@ class Machine(RuleBasedStateMachine):
         """Register all workers and submit three jobs, each of which waits for the one before."""
         with self.database.begin() as connection:
             for table in reversed(tables.METADATA.sorted_tables):
-                connection.execute(delete(table))
+                if table is not tables.Fleet:
+                    connection.execute(delete(table))
         for name, (host, served, gpu) in WORKERS.items():
             slots = [store.GPU if gpu else store.CPU]
             workers.register(

@@ -238,7 +238,7 @@ def test_garbage_in_the_queue_harms_nothing(
     until(lambda: site.show(running)["epochs_run"] > 0, 20)
     celery = worker.celery
     with redis_server.client() as client:
-        key = f"{broker.KEY_PREFIX}{site.queue}"
+        key = site.key
         for garbage in ("not json", "{}", "[1]", '{"body": 1, "properties": {}}'):
             client.lpush(key, garbage)
         client.lpush(key, _pickled(f"touch {site.home}/ran"))

@@ -183,6 +183,8 @@ class PostgresServer(_Server):
 
     def __init__(self) -> None:
         super().__init__("fp-")
+        # What its environment needs for another time of day: see `tests.faults.clock`.
+        self.clock: dict[str, str] = {}
         self.password = secrets.token_hex(16)
         self._account = UNPRIVILEGED if os.geteuid() == 0 else None
         self._bin = _reachable(postgres_bin(), self.folder) if self._account else postgres_bin()
@@ -310,7 +312,8 @@ class PostgresServer(_Server):
         return True
 
     def _environment(self) -> dict[str, str]:
-        return {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LC_ALL": "C", "TZ": "UTC"}
+        ours = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LC_ALL": "C", "TZ": "UTC"}
+        return ours | self.clock
 
 
 def postgres_bin() -> Path:

@@ -10,7 +10,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from fornada.db.errors import DatabaseUnreachable
-from fornada.db.queue import expiry, upkeep, workers
+from fornada.db.queue import backward_clock, expiry, upkeep, workers
 from fornada.errors import BrokerUnreachable
 from fornada.stack import broker
 from fornada.stack.app import App
@@ -145,6 +145,13 @@ class UpkeepThread:
     def _has_upkeep(self) -> bool:
         """Whether this worker does the upkeep of the whole queue now."""
         ttl_s = MISSED_ROUNDS * self._context.settings.upkeep_s
+        back_s = backward_clock.correct(
+            self._context.database,
+            more_than_s=ttl_s,
+            pause_s=self._context.settings.retry_pause_s,
+        )
+        if back_s is not None:
+            log.warning("the database's clock was put back, by about %.0f s", back_s)
         return upkeep.take(self._context.database, self._context.name, ttl_s)
 
     def _keep_queue(self) -> None:

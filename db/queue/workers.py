@@ -80,7 +80,7 @@ def register(
     # after its commit.
     for host, pid in [(facts.host, facts.pid), *([instead_of] if instead_of else [])]:
         may_replace = or_(may_replace, and_(Worker.c.host == host, Worker.c.pid == pid))
-    keep_drain = Worker.c.drain_requested_at >= later(now(), -begun_s)
+    keep_drain = Worker.c.drain_requested_at.between(later(now(), -begun_s), now())
     changed = {
         "started_at": now(),
         "drain_requested_at": case((keep_drain, Worker.c.drain_requested_at)),
@@ -232,7 +232,9 @@ def heard_of(
 
 
 def _alive(within_s: float) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return Worker.c.seen_at >= later(now(), -within_s), Worker.c.state != WorkerState.GONE
+    # A beat in the future was before the database's clock was put back. It says nothing.
+    seen = Worker.c.seen_at.between(later(now(), -within_s), later(now(), within_s))
+    return seen, Worker.c.state != WorkerState.GONE
 
 
 def _running(connection: Connection) -> Sequence[Row[int, str | None]]:

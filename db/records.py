@@ -84,6 +84,9 @@ class Claim:
     cancel_requested: bool
     # The attempts that may have left a training state, in the order to try: (job uid, attempt).
     resume_from: tuple[tuple[str, int], ...] = ()
+    # Seconds of the time limit that earlier attempts have used: all of them, or those since a
+    # person last retried the job.
+    used_s: float = 0.0
 
     @property
     def may_use_gpu(self) -> bool:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    func,
     insert,
     literal_column,
     or_,
@@ -28,12 +29,13 @@ from fornada.db.clock import later, now
 from fornada.db.queue import queues, verdicts
 from fornada.db.queue.fences import QUEUED, RUNNING, queued
 from fornada.db.queue.fleet import GPUS, NEEDS_GPU, Fleet
-from fornada.db.queue.moves import record_move
+from fornada.db.queue.moves import RETRIED, record_move
 from fornada.db.queue.workers import WORKER_IS_GONE_S, heard_of
 from fornada.db.records import UID_PATTERN, Claim, Failure, Fence, Verdict
 from fornada.db.states import AttemptOutcome, FailureCode, JobState
+from fornada.db.store.run_time import ATTEMPT_S
 from fornada.db.store.session import Database
-from fornada.db.store.tables import Attempt, Job, Worker
+from fornada.db.store.tables import Attempt, Event, Job, Worker
 
 # A claim reads this many of the best jobs of each kind, and takes the best one that no other claim
 # has locked. Each competing claim locks one row, so at most max_connections rows are locked.
@@ -233,6 +235,7 @@ def _claim_of(connection: Connection, row: Row[Any]) -> Claim:
         retry_attempts=row.retry_attempts,
         cancel_requested=row.cancel_requested_at is not None,
         resume_from=_resume_from(connection, row),
+        used_s=_used_s(connection, row),
     )
 
 
@@ -326,6 +329,19 @@ def _resume_from(connection: Connection, row: Row[Any]) -> tuple[tuple[str, int]
         numbers = _attempts(connection, row.continues_id, continued.resume_after)
         found += [(continued.uid, number) for number in numbers]
     return tuple((uid, number) for uid, number in found if re.fullmatch(UID_PATTERN, uid))
+
+
+def _used_s(connection: Connection, row: Row[Any]) -> float:
+    """Seconds of a job's time limit that earlier attempts have used; 0 without a time limit."""
+    if row.time_limit_s is None or row.attempt == 1:
+        return 0.0
+    retried = select(func.max(Event.c.at)).where(Event.c.job_id == row.id, Event.c.kind == RETRIED)
+    used = select(func.sum(ATTEMPT_S)).where(
+        Attempt.c.job_id == row.id,
+        Attempt.c.number < row.attempt,
+        Attempt.c.claimed_at >= func.coalesce(retried.scalar_subquery(), Attempt.c.claimed_at),
+    )
+    return connection.scalar(used) or 0.0
 
 
 def _attempts(connection: Connection, job_id: int, after: int) -> Sequence[int]:

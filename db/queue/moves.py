@@ -16,6 +16,7 @@ Detail = Mapping[str, Any] | None
 UPKEEP = "upkeep"
 # Built only once: see `fornada.db.queue.fences`.
 _INSERT_EVENT = insert(Event).values(at=now())
+RETRIED = "retried"
 # The kind of an event is the new state, except for these moves, where it would be unclear.
 _KINDS: Mapping[tuple[JobState | None, JobState], str] = {
     (None, JobState.QUEUED): "submitted",
@@ -23,8 +24,8 @@ _KINDS: Mapping[tuple[JobState | None, JobState], str] = {
     (JobState.QUEUED, JobState.RUNNING): "claimed",
     (JobState.RUNNING, JobState.QUEUED): "requeued",
     (JobState.HELD, JobState.QUEUED): "released",
-    (JobState.FAILED, JobState.QUEUED): "retried",
-    (JobState.CANCELLED, JobState.QUEUED): "retried",
+    (JobState.FAILED, JobState.QUEUED): RETRIED,
+    (JobState.CANCELLED, JobState.QUEUED): RETRIED,
 }
 
 

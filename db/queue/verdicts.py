@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Float, Row, bindparam, select, update
@@ -146,10 +147,12 @@ def end(
     """
     job = lock_job(connection, fence)
     failure = _failure(verdict)
+    last_sign = _last_sign(job) if verdict.outcome is AttemptOutcome.LOST else {}
     attempt = write_attempt(
         connection,
         fence,
-        _END_ATTEMPT,
+        UPDATE_ATTEMPT if last_sign else _END_ATTEMPT,
+        **last_sign,
         outcome=verdict.outcome,
         exit_status=verdict.exit_status,
         failure_code=failure.code if failure else None,
@@ -169,6 +172,16 @@ def end(
     if next_state.state.final:
         dependents.settle(connection, job.id)
     return next_state.state
+
+
+def _last_sign(job: Row[Any]) -> dict[str, datetime]:
+    """When a lost attempt ended, as `ended_at`: nobody saw it, so when it last renewed its lease.
+
+    Empty if that is not known.
+    """
+    if job.lease_until is None or job.lease_s is None:
+        return {}
+    return {"ended_at": job.lease_until - timedelta(seconds=job.lease_s)}
 
 
 def _decide(

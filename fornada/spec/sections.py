@@ -200,7 +200,12 @@ RESOURCES = Fields(
             0,
             "Jobs with a higher priority run first; with the same priority, older jobs.",
         ),
-        "time_limit": Field(Nullable(Duration()), None, "How long the job may run."),
+        "time_limit": Field(
+            Nullable(Duration()),
+            None,
+            "How long the job may run, all its attempts together. `fornada retry` gives it this "
+            "time again.",
+        ),
     },
 )
 RETRY = Fields(

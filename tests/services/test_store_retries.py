@@ -5,14 +5,27 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from fornada.db.answers import EventAnswer, JobAnswer
+from fornada.db.clock import later, now
 from fornada.db.errors import Fenced
-from fornada.db.queue import attempts, claims, expiry, logs, steering, upkeep, verdicts, workers
+from fornada.db.queue import (
+    attempts,
+    claims,
+    expiry,
+    logs,
+    moves,
+    steering,
+    upkeep,
+    verdicts,
+    workers,
+)
 from fornada.db.reads import documents, history
 from fornada.db.records import Claim, Failure, LogChunkRow, Verdict, WorkerProcess
 from fornada.db.states import AttemptOutcome, FailureCode, JobState
 from fornada.db.store.session import Database
+from fornada.db.store.tables import Event, Job
 from tests.services import store
 from tests.until import until
 
@@ -287,6 +300,57 @@ def test_a_verdict_of_a_lost_attempt_is_refused(database: Database) -> None:
     expiry.expire_leases(database)
     with pytest.raises(Fenced):
         verdicts.finish(database, fence, store.SUCCEEDED)
+
+
+def test_a_lost_attempt_has_run_until_it_last_renewed_its_lease(database: Database) -> None:
+    fence = store.running(database)
+    store.age_attempt(database, fence, claimed_s=1000.0)
+    attempts.renew(database, fence, lease_s=store.LEASE_S)
+    with database.begin() as connection:
+        # Its worker died 600 s ago, and nobody was there to notice.
+        last = {"lease_until": later(now(), store.LEASE_S - 600.0)}
+        connection.execute(update(Job).where(Job.c.id == fence.job_id).values(last))
+    assert expiry.expire_leases(database) == [fence.job_id]
+    (execution,) = documents.job(database, fence.job_id)["executions"]
+    assert execution["ended_at"] is not None
+    assert execution["claimed_at"] is not None
+    begin, end = map(datetime.fromisoformat, (execution["claimed_at"], execution["ended_at"]))
+    assert (end - begin).total_seconds() == pytest.approx(400.0, abs=5.0)
+    steering.cancel(database, fence.job_id, "ana")
+    assert documents.job(database, fence.job_id)["duration_s"] == pytest.approx(400.0, abs=5.0)
+
+
+def test_all_attempts_of_a_job_share_its_time_limit_until_a_person_retries_it(
+    database: Database,
+) -> None:
+    def ran(claim: Claim, seconds: float, verdict: Verdict) -> None:
+        store.age_attempt(database, claim.fence, claimed_s=seconds)
+        verdicts.finish(database, claim.fence, verdict)
+
+    job_id = store.add(database, time_limit_s=100.0)
+    first = claimed(database)
+    assert first.used_s == 0.0
+    ran(first, 30.0, store.PREEMPTED)
+    second = claimed(database)
+    assert second.used_s == pytest.approx(30.0, abs=2.0)
+    # The claim whose answer was lost has the same.
+    again = claims.unanswered(database, worker="w1", slot="cpu:0", lease_s=60.0)
+    assert again is not None
+    assert again.used_s == second.used_s
+    ran(second, 20.0, store.PREEMPTED)
+    third = claimed(database)
+    assert third.used_s == pytest.approx(50.0, abs=2.0)
+    ran(third, 50.0, Verdict(AttemptOutcome.TIMED_OUT))
+    steering.retry(database, job_id, "ana")
+    with database.begin() as connection:
+        # The attempts above were made older than they are; the retry came after them.
+        of_retry = update(Event).where(Event.c.kind == moves.RETRIED)
+        connection.execute(of_retry.values(at=later(now(), -1.0)))
+    fourth = claimed(database)
+    assert fourth.used_s == 0.0
+    verdicts.finish(database, fourth.fence, store.PREEMPTED)
+    fifth = claimed(database)
+    assert fifth.used_s == pytest.approx(0.0, abs=2.0)
 
 
 def test_unanswered_returns_a_claim_whose_answer_got_lost(database: Database) -> None:

@@ -6,13 +6,14 @@ import os
 import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from fornada import artifacts
 from fornada.client.submission import new_job
-from fornada.db.answers import SlotAnswer
+from fornada.db.answers import ExecutionAnswer, SlotAnswer
 from fornada.db.errors import JobNotFound
 from fornada.db.queue import jobs, steering, workers
 from fornada.db.queue.workers import WorkerFacts
@@ -134,6 +135,29 @@ def test_a_time_limit_ends_a_job(site: Site) -> None:
     assert (job["state"], job["stop_reason"]) == ("failed", "time_limit")
     assert job["failure"]["code"] == "TIME_LIMIT"
     assert "time limit of 1 s" in job["failure"]["message"]
+    assert f"`fornada retry {job['id']}`" in job["failure"]["message"]
+
+
+def _ran_s(attempt: ExecutionAnswer) -> float:
+    times = (attempt["claimed_at"], str(attempt["ended_at"]))
+    begin, end = map(datetime.fromisoformat, times)
+    return (end - begin).total_seconds()
+
+
+def test_a_time_limit_counts_the_attempts_before(site: Site) -> None:
+    limit_s = 6.0
+    with Site(site.database_url, site.broker_url) as own:
+        with own.worker("--slots", "1"):
+            job_id = own.add("wait", time_limit_s=limit_s)
+            until(lambda: own.show(job_id)["epochs_run"] >= 15, 30)
+        assert own.state(job_id) == "queued"
+        with own.worker("--slots", "1"):
+            job = own.wait(job_id)
+    first, second = map(_ran_s, job["executions"])
+    assert job["stop_reason"] == "time_limit"
+    assert first > 2.5
+    # The second had less than the limit, with a tick and the time that it took to stop.
+    assert second < limit_s - first + 2.0
 
 
 @pytest.mark.usefixtures("worker")

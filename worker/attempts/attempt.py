@@ -62,6 +62,7 @@ class Attempt:
             self._folder(claim.uid, claim.attempt),
             claim.time_limit_s,
             None if on_gpu else settings.max_memory_bytes,
+            job_id=claim.job_id,
         )
         self._lease = Lease(
             context.database,
@@ -160,7 +161,8 @@ class Attempt:
             return WhyStop.CANCEL
         if self._context.draining.is_set():
             return WhyStop.DRAIN
-        if limit_s is not None and time.monotonic() - self._began > limit_s:
+        used_s = self._claim.used_s + time.monotonic() - self._began
+        if limit_s is not None and used_s > limit_s:
             return WhyStop.TIME_LIMIT
         return None
 

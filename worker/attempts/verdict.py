@@ -52,11 +52,13 @@ class Ending:
         folder: where the attempt wrote its files.
         time_limit_s: the job's time limit, for the message.
         memory_bytes: how much its trainer may allocate; None when Fornada sets no limit.
+        job_id: the job, for the message.
     """
 
     folder: Path
     time_limit_s: float | None = None
     memory_bytes: int | None = None
+    job_id: int = 0
     # The trainer's last message; None when it ended without one.
     last_message: Finished | Stopped | Failed | None = None
     # The best model of the epochs so far.
@@ -135,7 +137,7 @@ def _asked(ending: Ending, why: WhyStop, settings: Settings) -> Verdict:
         limit_s = ending.time_limit_s or 0.0
         message = (
             f"stopped {ending.where} at its time limit of {limit_s:g} s; "
-            f"submit it with a longer resources.time_limit"
+            f"`fornada retry {ending.job_id}` goes on from there, for as long again"
         )
         failure = Failure(FailureCode.TIME_LIMIT, message, "")
     best = ending.last_message.best if isinstance(ending.last_message, Stopped) else None

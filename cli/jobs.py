@@ -3,11 +3,12 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fornada.absolute_folders import absolute
 from fornada.cli.accepted import Announcement, conclude, conditions, terms_from_options
 from fornada.cli.follow import Interrupted, answer, end_all, ended_by_sigterm, follow, stop
 from fornada.cli.homes import require_writable
@@ -23,6 +24,7 @@ from fornada.cli.output import Output
 from fornada.cli.temporary_stack import TemporaryStack
 
 if TYPE_CHECKING:
+    from fornada.client import Client
     from fornada.client.submission import Submitted, Terms
     from fornada.settings import Settings
     from fornada.spec import Problem, Spec
@@ -35,9 +37,10 @@ if TYPE_CHECKING:
 def run(spec: str, overrides: Sequence[str], output: Output) -> None:
     """Train a spec here and now, and show the result.
 
-    Uses the stack that is already up. If no stack is up, it starts the embedded stack and stops it
-    at the end; the history stays readable. Ctrl-C, SIGTERM and a closed terminal stop the job,
-    which saves its training state: `fornada retry` goes on with it.
+    The job goes before all that wait in its queue. Uses the stack that is already up. If no stack
+    is up, it starts the embedded stack and stops it at the end; the history stays readable. Ctrl-C,
+    SIGTERM and a closed terminal stop the job, which saves its training state: `fornada retry` goes
+    on with it.
 
     \b
     Example:
@@ -62,6 +65,7 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
 
                     def accepted(spec: "Spec", job: "Submitted") -> None:
                         own.append(job.id)
+                        _put_first(client, job.id)
                         announce(spec, job)
 
                     client.submit_all(
@@ -76,6 +80,28 @@ def run(spec: str, overrides: Sequence[str], output: Output) -> None:
                     raise
                 document = stop(client, own[0], output, keeper, by=interrupted.by)
             answer([document], output)
+            if keeper.ours:
+                _note_waiting(client, output)
+
+
+def _put_first(client: "Client", job_id: int) -> None:
+    """Let the job of `run` start before the jobs that an earlier stack has left in its queue."""
+    from fornada.db.errors import WrongState
+
+    # On a server other people wait too.
+    if client.settings.embedded:
+        # It may have begun already.
+        with suppress(WrongState):
+            client.move(job_id, top=True)
+
+
+def _note_waiting(client: "Client", output: Output) -> None:
+    """Say that jobs wait, and that nothing trains them when the stack of `run` has ended."""
+    # One may have begun since the job of `run` ended. It goes back to its queue.
+    waiting = sum(job["state"] in ("queued", "running") for job in client.alive())
+    if waiting and not output.quiet and not output.json:
+        jobs = "1 job still waits" if waiting == 1 else f"{waiting} jobs still wait"
+        output.note(f"{jobs} in the queue of this home: fornada up trains what waits")
 
 
 @click.command()
@@ -134,7 +160,8 @@ def submit(  # noqa: PLR0913 - one argument per option
     if dry_run:
         settings = Settings()
         read = specs(settings, files, overrides)
-        _preview(read, _inspect(settings, read, output), _terms_of_dry_run(terms), output)
+        warnings = _inspect(settings, read, output)
+        _preview(read, warnings, _terms_of_dry_run(terms), settings, output)
         return
     from fornada.client import Client
 
@@ -237,6 +264,7 @@ def _preview(
     read: Sequence["Spec"],
     warnings: Sequence[Sequence["Problem"]],
     terms: "Terms",
+    settings: "Settings",
     output: Output,
 ) -> None:
     documents = [
@@ -251,7 +279,7 @@ def _preview(
             "after": list(terms.after),
             "spec_hash": spec.hash,
             "warnings": [warning.place for warning in spec_warnings],
-            "spec": spec.document(),
+            "spec": absolute(spec.document(), settings.data_root_path),
         }
         for spec, spec_warnings in zip(read, warnings, strict=True)
     ]

@@ -95,13 +95,14 @@ def render(file: str, overrides: Sequence[str], output: Output) -> None:
     Example:
       fornada render specs/digits.yaml --set fit.epochs=5 > five.yaml
     """
+    from fornada.absolute_folders import absolute
     from fornada.settings import Settings
     from fornada.spec.render import to_yaml
 
     settings = Settings()
     (spec,) = specs(settings, [file], overrides)
     if output.json:
-        output.document(spec.document())
+        output.document(absolute(spec.document(), settings.data_root_path))
     else:
         output.line(to_yaml(spec, settings.data_root_path).rstrip("\n"))
 

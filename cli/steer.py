@@ -141,7 +141,8 @@ def move(  # noqa: PLR0913 - one argument per option
 def retry(references: Sequence[str], tags: Tags, fresh: bool, output: Output) -> None:
     """Queue failed or cancelled jobs again.
 
-    A job continues from its last good training state, if it has one.
+    A job continues from its last good training state, if it has one. If its images have changed
+    since, it begins at the first epoch; with the embedded stack the command warns of that.
 
     \b
     Examples:
@@ -155,10 +156,17 @@ def retry(references: Sequence[str], tags: Tags, fresh: bool, output: Output) ->
         ids = chosen(client, references, tags, [JobState.FAILED, JobState.CANCELLED])
         each(
             ids,
-            lambda job_id: client.retry(job_id, fresh=fresh),
+            lambda job_id: _retry(client, job_id, output, fresh=fresh),
             output,
             nothing="no failed or cancelled job has this tag",
         )
+
+
+def _retry(client: "Client", job_id: int, output: Output, *, fresh: bool) -> "JobState":
+    state = client.retry(job_id, fresh=fresh)
+    if not fresh and (changed := client.changed_images(job_id)):
+        output.warn(changed)
+    return state
 
 
 def _reason(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
-from fornada.client import follow, logs, steering
+from fornada.client import follow, logs, resumption, steering
 from fornada.client.clone import patience_warnings, recorded, refuse_to_extend
 from fornada.client.connection import Connection
 from fornada.client.follow import Progress
@@ -486,6 +486,19 @@ class Client:
             WrongState: the job waits, runs or has succeeded.
         """
         return steering.retry(self._connection, self.find_one(reference), fresh=fresh)
+
+    def changed_images(self, reference: str | int) -> str | None:
+        """Why a retry of a job begins at the first epoch: its images have changed since.
+
+        None if they have not, if the job has trained no epoch, and with a server, whose data this
+        host need not see.
+
+        Args:
+            reference: the job.
+        Raises:
+            JobNotFound: there is no such job.
+        """
+        return resumption.changed_images(self._connection, self.find_one(reference))
 
     def queues(self) -> list[QueueAnswer]:
         """Every queue that has jobs, workers, a pause or a limit: the rows of `queue ls --json`."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from fornada import artifacts
+from fornada.absolute_folders import absolute
 from fornada.client.presence import Presence, Recorded
 from fornada.client.submission import user
 from fornada.client.wake_ups import WakeUps
@@ -67,6 +68,7 @@ class Connection:
             JobNotFound: no job has this id.
         """
         document = documents.job(self.database, job_id)
+        document["spec"] = absolute(document["spec"], self.settings.data_root_path)
         best = document["best"]
         if best is not None:
             best["path"] = str(artifacts.path(self.settings, best["uri"]))

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from fornada.absolute_folders import absolute
 from fornada.spec.source.nodes import Json
 from fornada.spec.source.scalars import NumberError, resolve
 from fornada.spec.spec import Spec
@@ -14,7 +15,6 @@ from fornada.spec.values import ClassWeights
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*", re.ASCII)
 # Longest line, in characters. A longer list or mapping is written over several lines.
 _WIDTH = 80
-_FOLDERS = ("train", "validation", "test")
 
 
 def to_yaml(spec: Spec, data_root: Path) -> str:
@@ -22,10 +22,7 @@ def to_yaml(spec: Spec, data_root: Path) -> str:
 
     `loads` of this text, with the same data root, gives a spec with the same hash.
     """
-    document = spec.document()
-    data = document["data"]
-    for name in _FOLDERS:
-        data[name] = _absolute(data[name], data_root)
+    document = absolute(spec.document(), data_root)
     if isinstance(spec.fit.class_weight, ClassWeights):
         document["fit"]["class_weight"] = _weights(spec.fit.class_weight)
     return "".join(f"{line}\n" for line in _mapping(document, ""))
@@ -47,12 +44,6 @@ class _Unquoted(str):
     """A key that is written without quotes."""
 
     __slots__ = ()
-
-
-def _absolute(stored: Json, data_root: Path) -> Json:
-    if isinstance(stored, dict):
-        return {**stored, "folder": _absolute(stored["folder"], data_root)}
-    return str(data_root.absolute() / stored) if isinstance(stored, str) else None
 
 
 def _mapping(mapping: dict[str, Json], indent: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fornada.db import migrations
-from fornada.db.accounts import ownership
+from fornada.db.accounts import owner_of, ownership, this_account
 from fornada.db.errors import DatabaseUnreachable, NotPermitted
 from fornada.db.queue import workers
 from fornada.db.states import WorkerState
@@ -203,7 +203,7 @@ def _how_to_work(settings: Settings) -> str:
 def _broker(settings: Settings) -> list[Check]:
     todo = "check that Redis runs, and that FORNADA_BROKER_URL is right"
     if settings.embedded:
-        todo = "stop the stack that runs in this home, then start another: fornada down, fornada up"
+        todo = _about_our_redis(settings.home)
     try:
         broker.check(broker.make_app(settings))
     except BrokerUnreachable as error:
@@ -211,6 +211,13 @@ def _broker(settings: Settings) -> list[Check]:
     except FornadaError as error:
         return [Check("broker", False, str(error), todo)]
     return [Check("broker", True, "Redis stores wake-ups and gives them back")]
+
+
+def _about_our_redis(home: Path) -> str:
+    """What to do if the Redis of the embedded stack does not answer."""
+    if owner_of(home) != this_account():
+        return f"{ownership(home)} Only the account that started the stack reaches its Redis"
+    return "stop the stack that runs in this home, then start another: fornada down, fornada up"
 
 
 def _disk(settings: Settings) -> list[Check]:

@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from fornada.db.accounts import ownership
 from fornada.errors import StackError
 from fornada.settings import Settings
 from fornada.stack import stack_lock
@@ -43,7 +44,7 @@ class RunningStack:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.descriptor, signal.SIGTERM)
         except PermissionError as exc:
-            raise StackError(_ANOTHER_USER.format(pid=self.holder.pid)) from exc
+            raise StackError(_another_user(self.holder.pid)) from exc
 
     def ended_within(self, timeout_s: float | None) -> bool:
         """Wait until the process has ended. Its worker and its Redis have ended before.
@@ -101,16 +102,20 @@ def _has_open(pid: int, file: Path) -> bool:
     """
     wanted = file.stat()
     try:
-        links = list(Path(f"/proc/{pid}/fd").iterdir())
+        # The folder and its links may be readable by different accounts.
+        for link in list(Path(f"/proc/{pid}/fd").iterdir()):
+            with suppress(FileNotFoundError):
+                if os.path.samestat(link.stat(), wanted):
+                    return True
     except FileNotFoundError:
         return False
     except PermissionError as exc:
-        raise StackError(_ANOTHER_USER.format(pid=pid)) from exc
-    for link in links:
-        with suppress(FileNotFoundError):
-            if os.path.samestat(link.stat(), wanted):
-                return True
+        raise StackError(_another_user(pid)) from exc
     return False
 
 
-_ANOTHER_USER = "the stack's process {pid} belongs to another user, who can stop it"
+def _another_user(pid: int) -> str:
+    return (
+        f"the stack of this home is process {pid}, and another account started it. "
+        f"{ownership(Path(f'/proc/{pid}'))} Only the account that started the stack can stop it."
+    )

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import re
+import shutil
 import signal
 import subprocess
 from datetime import datetime
@@ -100,6 +101,36 @@ def test_bad_data_is_refused_and_nothing_is_left(fornada: Fornada, tmp_path: Pat
     assert fornada("ls", "-q").stdout == ""
     # Nobody holds the stack, so another one can start.
     assert end(fornada.up(), signal.SIGTERM).code == 0
+
+
+def test_run_trains_its_job_before_those_that_an_earlier_stack_left(
+    fornada: Fornada, tmp_path: Path
+) -> None:
+    left = small(tmp_path, "left")
+    fornada("submit", "--priority", "7", left, left)
+    done = fornada("run", small(tmp_path, "now"))
+    now = fornada.show(3)
+    assert now["state"] == "succeeded"
+    assert "2 jobs still wait" in done.stderr
+    # The worker may take one before the stack ends; it goes back to its queue.
+    began = [each["claimed_at"] for job in (1, 2) for each in fornada.show(job)["executions"]]
+    assert all(at >= now["finished_at"] for at in began)
+    assert {fornada.show(job)["state"] for job in (1, 2)} == {"queued"}
+
+
+def test_a_retry_warns_of_changed_images(fornada: Fornada, tmp_path: Path) -> None:
+    images = tmp_path / "Train"
+    shutil.copytree(REPOSITORY / "Data" / "Test", images)
+    running = fornada.start("run", small(tmp_path, epochs=ENDLESS, train=str(images)))
+    _until_queued(running)
+    fornada.wait_for_epoch(1, 1)
+    end(running, signal.SIGINT)
+    one = next(images.glob("*/*"))
+    one.rename(one.with_stem("changed"))
+    assert "its images have changed" in fornada("retry", 1).stderr
+    fornada("cancel", 1)
+    one.with_stem("changed").rename(one)
+    assert "changed" not in fornada("retry", 1).stderr
 
 
 def test_ctrl_c_stops_the_job_of_run_which_goes_on_later(fornada: Fornada, tmp_path: Path) -> None:

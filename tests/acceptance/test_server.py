@@ -30,7 +30,7 @@ def test_a_worker_comes_trains_and_goes(server: Fornada, tmp_path: Path) -> None
     document = server("wait", "--json", job).document
     assert document["state"] == "succeeded"
     assert document["worker"]["name"] == "oven"
-    assert document["spec"]["data"]["train"] == "Data/Train"
+    assert document["spec"]["data"]["train"] == str(REPOSITORY / "Data" / "Train")
     assert Path(document["best"]["path"]).is_relative_to(tmp_path / "artifacts")
     assert "epoch 2/2" in server("logs", job).stdout
     assert server("doctor", "-q").stdout == ""

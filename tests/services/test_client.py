@@ -22,6 +22,7 @@ from fornada.db.errors import (
 )
 from fornada.db.queue import attempts, claims, verdicts, workers
 from fornada.db.queue.workers import WorkerFacts
+from fornada.db.reads import documents
 from fornada.db.records import EpochRow, Fence, StartedFacts, Verdict
 from fornada.db.states import AttemptOutcome, WorkerState
 from fornada.db.store.session import Database
@@ -77,12 +78,19 @@ def test_submit_records_the_job_and_wakes_a_worker(client: Client, settings: Set
     assert document["tags"] == {"owner": "ana", "run": "1"}
     assert document["spec"]["data"]["batch_size"] == 128
     assert document["spec"]["resources"]["time_limit"] == 90
-    # Relative to the data root, so that every host reads it in its own.
-    assert document["spec"]["data"]["train"] == "Data/Train"
     database = Database(settings.sql_url)
+    # Recorded relative to the data root, so that every host reads it in its own; shown absolute.
+    assert documents.job(database, job.id)["spec"]["data"]["train"] == "Data/Train"
+    assert document["spec"]["data"]["train"] == str(ROOT / "Data" / "Train")
     fleet = migrations.schema(database).fleet
     database.dispose()
     assert broker.Publisher(broker.make_app(settings, fleet)).queue_length("gpu") == 1
+
+
+def test_the_spec_of_a_document_can_be_submitted_again(client: Client) -> None:
+    document = client.show(client.submit(SPEC).id)
+    again = client.show(client.submit(document["spec"]).id)
+    assert (again["spec"], again["spec_hash"]) == (document["spec"], document["spec_hash"])
 
 
 def test_a_file_a_document_and_a_spec_are_the_same_job(client: Client) -> None:

@@ -40,7 +40,7 @@ _LOCK_STARTED_AT = (
     select(Attempt.c.started_at)
     .join(Job, and_(Attempt.c.job_id == Job.c.id, Attempt.c.number == Job.c.attempt))
     .where(FENCE_HOLDS)
-    .with_for_update(of=Job)
+    .with_for_update(of=Job, key_share=True)
 )
 
 

@@ -291,7 +291,9 @@ def _claim_best(candidates: Select[int]) -> Update:
     """The statement that claims the first candidate that no other claim has locked."""
     # SKIP LOCKED: two workers never wait for the same job. SQLite has no such lock and needs none,
     # because it has one writer at a time.
-    best = candidates.limit(1).with_for_update(of=Job, skip_locked=True).cte("best")
+    # key_share: an open transaction that has inserted an event of the job does not hold it up.
+    lock = candidates.limit(1).with_for_update(of=Job, skip_locked=True, key_share=True)
+    best = lock.cte("best")
     return (
         update(Job)
         .where(Job.c.id == select(best.c.id).scalar_subquery())

@@ -147,19 +147,21 @@ def settle(connection: Connection, ended: int) -> None:
                 heapq.heappush(waiting, (dependent, job_id))
 
 
-def decide(connection: Connection, job_id: int, actor: str | None = None) -> JobState | None:
+def decide(
+    connection: Connection, job_id: int, actor: str | None = None, *, skip_locked: bool = False
+) -> JobState | None:
     """Queue a held job if its dependencies have ended, or cancel it if one has failed.
 
     Args:
         connection: the transaction.
         job_id: the held job.
         actor: who does it, for the event; None for the dependency that failed, or the job itself.
+        skip_locked: leave a job alone that another transaction has locked, and do not wait.
     Returns:
         The job's new state; None when the job must still wait.
     """
-    lock_held = (
-        select(Job.c.held_by).where(Job.c.id == job_id, Job.c.state == HELD).with_for_update()
-    )
+    held = select(Job.c.held_by).where(Job.c.id == job_id, Job.c.state == HELD)
+    lock_held = held.with_for_update(key_share=True, skip_locked=skip_locked)
     job = connection.execute(lock_held).one_or_none()
     if job is None:
         return None
@@ -200,7 +202,8 @@ def release_due(database: Database, *, most: int = HELD_PER_BEAT) -> list[int]:
     settled = []
     for job_id in ids:
         with database.begin() as connection:
-            state = decide(connection, job_id, UPKEEP)
+            # A job that somebody keeps locked must not hold up the upkeep of all others.
+            state = decide(connection, job_id, UPKEEP, skip_locked=True)
             if state is JobState.CANCELLED:
                 settle(connection, job_id)
             if state is not None:

@@ -102,7 +102,8 @@ def _lose(
         with database.begin() as connection:
             # Skip a locked row: its attempt is writing at this moment, so it is alive.
             row = select(Job.c.id, Job.c.attempt, Job.c.worker).where(Job.c.id == job_id, which)
-            job = connection.execute(row.with_for_update(skip_locked=True)).one_or_none()
+            lock = row.with_for_update(skip_locked=True, key_share=True)
+            job = connection.execute(lock).one_or_none()
             if job is None:
                 continue
             fence = Fence(job.id, job.attempt)

@@ -21,6 +21,7 @@ from fornada.db.queue.fences import RUNNING, queued
 from fornada.db.queue.workers import heard_of
 from fornada.db.records import WorkerProcess
 from fornada.db.states import LIVE_STATES, JobState
+from fornada.db.store.locks import LockHeld, lock_within
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Job, Queue
 from fornada.db.store.upsert import insert_for
@@ -30,6 +31,9 @@ from fornada.db.timestamps import iso
 _RULES = select(Queue.c.name, Queue.c.paused, Queue.c.max_running).where(
     Queue.c.name.in_(bindparam("names", expanding=True))
 )
+
+# Seconds that a claim waits for the row of a limited queue. Other claims hold it for milliseconds.
+CLAIM_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -69,11 +73,18 @@ def served(connection: Connection, names: Sequence[str]) -> Served:
 def overfull(connection: Connection, name: str) -> bool:
     """Whether more jobs of a queue run than its limit allows, with the job that was just claimed.
 
-    The queue's row is locked until the claim commits, so claims from a limited queue take turns.
+    The queue's row is locked until the claim commits, so claims from a limited queue take turns. If
+    somebody keeps the row locked for longer than claims do, nobody can tell. Then the queue counts
+    as overfull, so that the slot can go on with its other queues.
+
+    If it is, the caller must roll back to a savepoint from before the claim.
     """
-    limit = connection.scalar(
-        select(Queue.c.max_running).where(Queue.c.name == name).with_for_update()
-    )
+    rule = select(Queue.c.max_running).where(Queue.c.name == name).with_for_update()
+    try:
+        with lock_within(connection, CLAIM_S):
+            limit = connection.scalar(rule)
+    except LockHeld:
+        return True
     return limit is not None and running_in(connection, [name]).get(name, 0) > limit
 
 

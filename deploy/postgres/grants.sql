@@ -51,4 +51,21 @@ $$;
 REVOKE ALL ON FUNCTION fornada_waive_dependencies(bigint, bigint[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION fornada_waive_dependencies(bigint, bigint[]) TO fornada_client;
 
+-- One login without a limit can take all connections, and then nobody else gets in.
+DO $$
+DECLARE
+    found record;
+BEGIN
+    FOR found IN
+        SELECT rolname FROM pg_roles
+        WHERE rolcanlogin AND NOT rolsuper AND rolconnlimit = -1 AND (
+            pg_has_role(oid, 'fornada_client', 'MEMBER') OR pg_has_role(oid, 'fornada_reader', 'MEMBER')
+        )
+    LOOP
+        RAISE WARNING 'the login % has no limit of connections: ALTER ROLE % CONNECTION LIMIT 10',
+            found.rolname, quote_ident(found.rolname);
+    END LOOP;
+END
+$$;
+
 COMMIT;

@@ -6,8 +6,8 @@
 --   fornada_client  submits and steers jobs, and reads everything; cannot write results
 --   fornada_reader  reads everything and writes nothing, for dashboards and notebooks
 --
--- None of them can log in yet. Give a role a password, as init.sh does for docker-compose.yml, or make
--- people members of a role: CREATE ROLE ana LOGIN IN ROLE fornada_client; \password ana
+-- None of them can log in yet. Give a role a password, as init.sh does for docker-compose.yml, or give
+-- people logins of their own, with add_login.sql.
 
 DO $$
 DECLARE
@@ -31,6 +31,19 @@ BEGIN
     ALTER SCHEMA public OWNER TO fornada_owner;
     REVOKE ALL ON SCHEMA public FROM PUBLIC;
     GRANT USAGE ON SCHEMA public TO fornada_worker, fornada_client, fornada_reader;
+
+    -- Whoever has these logins shares their connections. One may not take all that the server has. A limit
+    -- that was set by hand stays.
+    FOR found IN
+        SELECT name, most FROM (VALUES ('fornada_client', 40), ('fornada_reader', 20)) AS wanted (name, most)
+        JOIN pg_roles ON rolname = name WHERE rolconnlimit = -1
+    LOOP
+        EXECUTE format('ALTER ROLE %I CONNECTION LIMIT %s', found.name, found.most);
+    END LOOP;
+    -- From version 16 on, PostgreSQL keeps as many connections for workers as reserved_connections says.
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pg_use_reserved_connections') THEN
+        GRANT pg_use_reserved_connections TO fornada_worker;
+    END IF;
 
     -- In an older database another role may own the tables. Each sequence follows its table.
     FOR found IN SELECT tablename FROM pg_tables WHERE schemaname = 'public'

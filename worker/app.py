@@ -19,6 +19,7 @@ from fornada.errors import SettingsError
 from fornada.stack import broker
 from fornada.stack.app import App
 from fornada.worker.attempts.supervisors import Supervisors
+from fornada.worker.client_sessions import end_long_transactions
 from fornada.worker.context import WorkerContext
 from fornada.worker.host import names
 from fornada.worker.host.heartbeat import Heartbeat
@@ -96,6 +97,8 @@ def _take_name(supervisors: Supervisors, heartbeat: Heartbeat, begun: float) -> 
     while True:
         try:
             schema = migrations.prepare(database, may_upgrade=settings.embedded)
+            # A client may have locked the row that had this worker's name before.
+            end_long_transactions(database, settings)
             names.take_name(database, settings, supervisors.facts(), heartbeat.before, begun)
         except DatabaseUnreachable as exc:
             if not logged:

@@ -15,6 +15,7 @@ from fornada.errors import BrokerUnreachable
 from fornada.stack import broker
 from fornada.stack.app import App
 from fornada.worker.attempts.supervisors import Supervisors
+from fornada.worker.client_sessions import end_long_transactions
 from fornada.worker.host.heartbeat import Heartbeat
 from fornada.worker.wakeups.limited_log import BAD_WAKE_UPS
 from fornada.worker.wakeups.outage import Outage
@@ -90,6 +91,8 @@ class UpkeepThread:
         if not self._context.draining.is_set():
             self._context.trainers.prepare()
         try:
+            # First, and on every worker: a client may have locked this worker's row.
+            end_long_transactions(self._context.database, self._context.settings)
             if workers.beat(self._context.database, self._supervisors.facts()):
                 self._drain()
             if self._has_upkeep():

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from fornada.db.clock import later, now
 from fornada.db.queue.fences import RUNNING
 from fornada.db.records import WorkerProcess
 from fornada.db.states import WorkerState
+from fornada.db.store.locks import LockHeld, lock_within
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Job, Worker
 from fornada.db.store.upsert import insert_for
@@ -31,6 +33,9 @@ from fornada.db.timestamps import iso
 # Seconds after which a silent worker counts as gone. A worker beats every ten seconds, so it has
 # missed three beats.
 WORKER_IS_GONE_S = 30.0
+# Seconds that a beat waits for its worker's row. A request to drain locks it for milliseconds; who
+# keeps it longer must not hold up the upkeep that comes after the beat.
+BEAT_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -92,10 +97,15 @@ def register(
 def beat(database: Database, facts: WorkerFacts) -> bool:
     """Record that a worker is alive, and what it reports now.
 
+    If somebody keeps the worker's row locked, nothing is recorded, and the next beat tries again.
+
     Returns:
         Whether a person has asked it to drain since it started.
     """
-    row = _write(database, facts, {}, true())
+    try:
+        row = _write(database, facts, {}, true(), wait_s=BEAT_S)
+    except LockHeld:
+        return False
     return row is not None and row.drain_requested_at is not None
 
 
@@ -242,7 +252,11 @@ def _running(connection: Connection) -> Sequence[Row[int, str | None]]:
 
 
 def _write(
-    database: Database, facts: WorkerFacts, changed: Mapping[str, Any], where: ColumnElement[bool]
+    database: Database,
+    facts: WorkerFacts,
+    changed: Mapping[str, Any],
+    where: ColumnElement[bool],
+    wait_s: float | None = None,
 ) -> Row[Any] | None:
     """Insert a worker's row, or overwrite the row with its name.
 
@@ -251,8 +265,11 @@ def _write(
         facts: what the worker reports.
         changed: further values for an existing row.
         where: overwrite an existing row only under this condition.
+        wait_s: longest wait for the lock of the row, in seconds; None for the usual one.
     Returns:
         The row's `drain_requested_at`; None when no row was written.
+    Raises:
+        LockHeld: the row was locked for longer than `wait_s`.
     """
     values = {
         "host": facts.host,
@@ -272,4 +289,6 @@ def _write(
             .on_conflict_do_update(index_elements=["name"], set_={**values, **changed}, where=where)
             .returning(Worker.c.drain_requested_at)
         )
-        return connection.execute(written).one_or_none()
+        waiting = nullcontext() if wait_s is None else lock_within(connection, wait_s)
+        with waiting:
+            return connection.execute(written).one_or_none()

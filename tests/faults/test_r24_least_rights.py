@@ -96,6 +96,8 @@ BEYOND = (
     "UPDATE event SET actor = 'x'",
     "CREATE TEMPORARY TABLE x (y text)",
     "SELECT lo_create(0)",
+    "SELECT pg_advisory_lock(1)",
+    "SELECT pg_try_advisory_xact_lock_shared(1, 2)",
 )
 
 

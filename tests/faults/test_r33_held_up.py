@@ -1,7 +1,8 @@
 """R33: a client's login, used by hand, holds workers up for a bounded time only."""
 
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -9,7 +10,8 @@ import pytest
 
 from tests.faults.house import NAME, House
 from tests.servers import DEPLOY, PostgresServer, newest_postgres_bin
-from tests.worker_process import WorkerProcess
+from tests.until import until
+from tests.worker_process import QUICK, WorkerProcess
 
 # A person's own login, as docs/operations.md says how to make it.
 PERSON = "ana"
@@ -17,6 +19,11 @@ LIMIT = 10
 # Three people who take all that they may would take the last one, too.
 MOST = 60
 RESERVED = MOST - 3 * LIMIT
+# Every timeout that a login may set for itself.
+TIMEOUTS = ("idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout")
+# What docs/operations.md promises, with the settings of the tests: a quarter of the lease, a round
+# of upkeep, and five seconds; and some time to train.
+BOUND_S = float(QUICK["LEASE_S"]) / 4 + float(QUICK["UPKEEP_S"]) + 5.0 + 2.0
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +61,111 @@ def enter_often(house: House, login: str, times: int, held: ExitStack) -> int:
             held.enter_context(enter(house, login))
             given += 1
     return given
+
+
+@contextmanager
+def holding(house: House, *statements: str, active: bool) -> "Iterator[psycopg.Connection[Any]]":
+    """A person's open transaction, without any timeout; idle, or in a statement that goes on."""
+    # Not psycopg's own context, which would commit.
+    with closing(enter(house)) as connection:
+        for timeout in TIMEOUTS:
+            connection.execute(f"SET {timeout} = 0".encode())
+        for statement in ("BEGIN", *statements):
+            connection.execute(statement.encode())
+        if active:
+            connection.pgconn.send_query(b"SELECT pg_sleep(600)")
+        yield connection
+        with suppress(psycopg.OperationalError):
+            connection.cancel_safe()
+
+
+def ended(connection: "psycopg.Connection[Any]") -> bool:
+    """Whether the server has ended a session."""
+    with suppress(psycopg.OperationalError):
+        connection.pgconn.consume_input()
+    return connection.pgconn.status != psycopg.pq.ConnStatus.OK
+
+
+def end_long(house: House, longest_s: float) -> list[str]:
+    """End long transactions as a worker does; whose sessions were ended."""
+    with house.connect("worker") as connection:
+        ask = "SELECT login FROM fornada_end_long_transactions(%s)"
+        return [str(login) for (login,) in connection.execute(ask, [longest_s])]
+
+
+def test_r33_a_worker_starts_under_a_name_whose_row_is_locked(house: House) -> None:
+    with house.site.worker("--slots", "1", "--name", "again"):
+        pass
+    with (
+        holding(house, "SELECT FROM worker FOR UPDATE", active=False),
+        house.site.worker("--slots", "1", "--name", "again") as again,
+    ):
+        assert f"ended a session of {PERSON} " in again.text()
+
+
+@pytest.mark.parametrize("active", [False, True], ids=["idle", "active"])
+def test_r33_rows_that_are_kept_locked_are_free_again_in_time(
+    house: House, worker: WorkerProcess, active: bool
+) -> None:
+    running = house.site.in_epoch(1, "wait")
+    house.client.pause_queue(house.site.queue)
+    waiting = house.submit("fine")
+    locks = ("SELECT FROM job FOR UPDATE", "SELECT FROM worker FOR UPDATE")
+    with holding(house, *locks, active=active) as held:
+        began = time.monotonic()
+        house.client.resume_queue(house.site.queue)
+        before = house.site.show(running)["epochs_run"]
+        assert house.site.wait(waiting, timeout_s=BOUND_S)["state"] == "succeeded"
+        print(f"R33: claimed and trained {time.monotonic() - began:.1f} s after the lock")
+        until(lambda: house.site.show(running)["epochs_run"] > before, BOUND_S)
+        until(lambda: ended(held), 5)
+    assert [house.site.show(job)["attempts"] for job in (running, waiting)] == [1, 1]
+    assert f"ended a session of {PERSON} " in worker.text()
+    house.client.cancel(running)
+    assert house.site.wait(running)["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("table", ["job", "queue", "dependency", "event", "worker"])
+def test_r33_no_lock_of_a_table_stops_claims(
+    house: House, worker: WorkerProcess, table: str
+) -> None:
+    with enter(house) as connection:
+        for mode in ("SHARE", "EXCLUSIVE", "ACCESS EXCLUSIVE"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+                connection.execute(f"LOCK TABLE {table} IN {mode} MODE".encode())
+    # What is left to it excludes nobody.
+    with holding(house, "LOCK TABLE event IN ROW EXCLUSIVE MODE", active=True) as held:
+        assert house.site.wait(house.site.add("fine"))["state"] == "succeeded"
+        assert not ended(held)
+
+
+def test_r33_only_transactions_of_clients_that_lock_or_idle_are_ended(house: House) -> None:
+    with ExitStack() as open_now:
+        for who in ("owner", "worker"):
+            connection = open_now.enter_context(house.connect(who))
+            connection.execute("BEGIN")
+            connection.execute("SELECT FROM worker FOR UPDATE SKIP LOCKED")
+        reads = open_now.enter_context(holding(house, "SELECT FROM job", active=True))
+        assert end_long(house, 0.0) == []
+        assert not ended(reads)
+        locks = open_now.enter_context(holding(house, "SELECT FROM job FOR SHARE", active=True))
+        idles = open_now.enter_context(holding(house, "SELECT FROM job", active=False))
+        assert end_long(house, 60.0) == []
+        assert end_long(house, 0.0) == [PERSON, PERSON]
+        until(lambda: ended(locks) and ended(idles), 10)
+        assert not ended(reads)
+
+
+def test_r33_no_client_ends_sessions(house: House) -> None:
+    with enter(house) as connection:
+        for statement in (
+            "SELECT * FROM fornada_end_long_transactions(0)",
+            "SET ROLE fornada_guard",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE usename = 'fornada_worker'",
+        ):
+            with house.connect("worker"), pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement.encode())
 
 
 def test_r33_a_login_gets_as_many_connections_as_its_limit(house: House) -> None:

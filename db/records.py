@@ -87,6 +87,8 @@ class Claim:
     # Seconds of the time limit that earlier attempts have used: all of them, or those since a
     # person last retried the job.
     used_s: float = 0.0
+    # Whether one of the job's own attempts ended because its host had no memory left.
+    after_host_oom: bool = False
 
     @property
     def may_use_gpu(self) -> bool:

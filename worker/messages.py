@@ -55,6 +55,9 @@ class Train(_Message):
     resume_from: list[Path] = []
     # Whether the trainer may wait for another job after this one.
     again: bool = False
+    # Whether an earlier attempt ended because its host had no memory left. Then the job trains only
+    # if it fits into the memory that is free now.
+    after_host_oom: bool = False
 
 
 class Stop(_Message):

@@ -223,6 +223,11 @@ def kinds(names: Sequence[str], gpus: Sequence[str]) -> list[Select[int, int]]:
 
 
 def _claim_of(connection: Connection, row: Row[Any]) -> Claim:
+    earlier = [
+        attempt
+        for attempt in _attempts(connection, row.id, row.resume_after)
+        if attempt.number < row.attempt
+    ]
     return Claim(
         job_id=row.id,
         uid=row.uid,
@@ -234,7 +239,8 @@ def _claim_of(connection: Connection, row: Row[Any]) -> Claim:
         time_limit_s=row.time_limit_s,
         retry_attempts=row.retry_attempts,
         cancel_requested=row.cancel_requested_at is not None,
-        resume_from=_resume_from(connection, row),
+        resume_from=_resume_from(connection, row, [attempt.number for attempt in earlier]),
+        after_host_oom=any(one.failure_code == FailureCode.HOST_OOM for one in earlier),
         used_s=_used_s(connection, row),
     )
 
@@ -321,15 +327,16 @@ def _fits_no_other_host(
     return or_(*(and_(Job.c.gpus == gpus, Job.c.queue.in_(only_here[gpus])) for gpus in GPUS))
 
 
-def _resume_from(connection: Connection, row: Row[Any]) -> tuple[tuple[str, int], ...]:
+def _resume_from(
+    connection: Connection, row: Row[Any], earlier: Sequence[int]
+) -> tuple[tuple[str, int], ...]:
     """The attempts that may have left a training state: this job's, then the continued job's."""
-    own = _attempts(connection, row.id, row.resume_after)
-    found = [(row.uid, number) for number in own if number < row.attempt]
+    found = [(row.uid, number) for number in earlier]
     if row.continues_id is not None:
         wanted = select(Job.c.uid, Job.c.resume_after).where(Job.c.id == row.continues_id)
         continued = connection.execute(wanted).one()
-        numbers = _attempts(connection, row.continues_id, continued.resume_after)
-        found += [(continued.uid, number) for number in numbers]
+        attempts = _attempts(connection, row.continues_id, continued.resume_after)
+        found += [(continued.uid, attempt.number) for attempt in attempts]
     return tuple((uid, number) for uid, number in found if re.fullmatch(UID_PATTERN, uid))
 
 
@@ -346,7 +353,9 @@ def _used_s(connection: Connection, row: Row[Any]) -> float:
     return connection.scalar(used) or 0.0
 
 
-def _attempts(connection: Connection, job_id: int, after: int) -> Sequence[int]:
-    """The numbers of a job's attempts later than `after`, newest first."""
-    numbers = select(Attempt.c.number).where(Attempt.c.job_id == job_id, Attempt.c.number > after)
-    return connection.scalars(numbers.order_by(Attempt.c.number.desc())).all()
+def _attempts(connection: Connection, job_id: int, after: int) -> Sequence[Row[int, str | None]]:
+    """Number and failure code of a job's attempts later than `after`, newest first."""
+    wanted = select(Attempt.c.number, Attempt.c.failure_code).where(
+        Attempt.c.job_id == job_id, Attempt.c.number > after
+    )
+    return connection.execute(wanted.order_by(Attempt.c.number.desc())).all()

@@ -7,8 +7,8 @@ import pytest
 
 from fornada.db.queue import jobs, verdicts
 from fornada.db.reads import documents
-from fornada.db.records import Claim
-from fornada.db.states import JobState
+from fornada.db.records import Claim, Failure, Verdict
+from fornada.db.states import AttemptOutcome, FailureCode, JobState
 from fornada.db.store.session import Database
 from tests.services import store
 
@@ -40,6 +40,23 @@ def test_a_claim_returns_everything_that_a_worker_needs(database: Database) -> N
     shown = documents.job(database, job_id)
     assert shown["state"] == "running"
     assert (shown["worker"]["name"], shown["worker"]["slot"]) == ("w1", "cpu:1")
+
+
+@pytest.mark.parametrize("code", [FailureCode.HOST_OOM, FailureCode.CRASHED])
+def test_a_claim_says_whether_an_earlier_attempt_ran_out_of_memory(
+    database: Database, code: FailureCode
+) -> None:
+    fence = store.running(database)
+    killed = Verdict(AttemptOutcome.CRASHED, failure=Failure(code, "killed"))
+    verdicts.finish(database, fence, killed, pause_s=0.0)
+    again = store.claim(database)
+    assert again is not None
+    assert again.after_host_oom is (code is FailureCode.HOST_OOM)
+    # Also when the attempt between them ended for another reason.
+    verdicts.finish(database, again.fence, store.PREEMPTED)
+    third = store.claim(database)
+    assert third is not None
+    assert third.after_host_oom is again.after_host_oom
 
 
 def test_a_claim_without_a_queued_job_returns_none(database: Database) -> None:

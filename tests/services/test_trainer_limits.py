@@ -1,5 +1,6 @@
 """What a trainer may use at most, and what it says when that is not enough."""
 
+import re
 import resource
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from fornada.worker.messages import Failed, Finished, Started
 from tests.services.trainer_jobs import TrainerProcess, document, job, write_images
 
 GIB = 2**30
+# "needs 931,200,000 bytes here"
+NUMBERS = re.compile(r"\d{1,3}(?:,\d{3})+")
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +80,29 @@ def test_a_model_beyond_its_memory(root: Path, tmp_path: Path) -> None:
     assert isinstance(last, Failed), last
     assert last.code is FailureCode.RESOURCE_LIMIT
     assert "FORNADA_MAX_MEMORY_BYTES allows 1,073,741,824" in last.message
+
+
+# Training would need 380 and 930 million bytes. Of its limit of 1 GiB a trainer that has read its
+# images has used a third.
+@pytest.mark.parametrize(("units", "fits"), [(60_000, True), (150_000, False)])
+def test_a_model_that_ran_out_of_memory_begins_again_only_where_it_fits(
+    root: Path, tmp_path: Path, units: int, fits: bool
+) -> None:
+    model = ["Flatten", {"Dense": {"units": units}}, {"Dense": {"units": "classes"}}]
+    loss = {"SparseCategoricalCrossentropy": {"from_logits": True}}
+    spec = document(model=model, compile__loss=loss, fit={"epochs": 1})
+    with TrainerProcess(tmp_path / "home", max_memory_bytes=GIB) as trainer:
+        again = job(spec, root, tmp_path / "attempt-2", attempt=2)
+        trainer.send(again.model_copy(update={"after_host_oom": True}))
+        last = trainer.next()
+    if fits:
+        assert isinstance(last, Started), last
+        return
+    assert isinstance(last, Failed), last
+    assert last.code is FailureCode.RESOURCE_LIMIT
+    needed, room = (int(number.replace(",", "")) for number in NUMBERS.findall(last.message))
+    # All of the limit would be enough.
+    assert GIB // 2 < room < needed < GIB
 
 
 def test_a_file_beyond_its_size(root: Path, tmp_path: Path) -> None:

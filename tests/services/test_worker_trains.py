@@ -8,11 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fornada import artifacts
-from fornada.db.queue import steering
+from fornada.db.queue import claims, steering, verdicts
+from fornada.db.records import Failure, Verdict
+from fornada.db.states import AttemptOutcome, FailureCode
 from tests.servers import PostgresServer, RedisServer
 from tests.until import until
 from tests.worker_process import Site, WorkerProcess
@@ -138,6 +141,30 @@ def test_a_drain_stops_the_training_and_queues_the_job_again(
     job = site.show(job_id)
     assert (job["state"], job["attempts"]) == ("queued", 1)
     assert site.processes() == []
+
+
+def test_a_job_that_ran_out_of_memory_is_not_tried_three_times_where_it_cannot_fit(
+    site: Site,
+) -> None:
+    # Training needs 900 million bytes, and the limit is 1 GiB, of which a trainer uses a third.
+    large = SPEC.replace("  - Flatten\n", "  - Flatten\n  - Dense: {{units: 340000}}\n")
+    large = large.replace("optimizer: SGD", "optimizer: Adam")
+    with Site(site.database_url, site.broker_url) as other:
+        job_id = submit(other, "large", epochs=1, text=large)
+        wanted: dict[str, Any] = {"queues": [other.queue], "has_gpu": False, "lease_s": 60.0}
+        claim = claims.claim(other.database, worker="gone", slot="cpu:0", host="gone", **wanted)
+        assert claim is not None
+        killed = Failure(FailureCode.HOST_OOM, "killed")
+        first = Verdict(AttemptOutcome.CRASHED, failure=killed)
+        assert verdicts.finish(other.database, claim.fence, first, pause_s=0.0) == "queued"
+        with other.keras_worker("--slots", "1", FORNADA_MAX_MEMORY_BYTES=str(2**30)):
+            job = other.wait(job_id, timeout_s=60)
+
+    assert (job["state"], job["attempts"]) == ("failed", 2)
+    assert job["failure"]["code"] == FailureCode.RESOURCE_LIMIT
+    assert [one["failure"]["code"] for one in job["executions"]] == ["HOST_OOM", "RESOURCE_LIMIT"]
+    # Refused before the model was made.
+    assert job["executions"][1]["started_at"] is None
 
 
 def _training(site: Site) -> int:

@@ -150,6 +150,7 @@ class Attempt:
             folder=self._ending.folder,
             resume_from=[self._folder(uid, attempt) for uid, attempt in claim.resume_from],
             again=again,
+            after_host_oom=claim.after_host_oom,
         )
 
     def _folder(self, uid: str, attempt: int) -> Path:

@@ -26,6 +26,7 @@ from fornada.worker.trainer.evaluate import evaluate
 from fornada.worker.trainer.failures import EXPECTED, TrainingFailed, failure, printable, trace
 from fornada.worker.trainer.model.build import build, check_shapes
 from fornada.worker.trainer.outputs import atomic_files, environment
+from fornada.worker.trainer.process import memory_room
 from fornada.worker.trainer.process.pipes import StopAsked, StopRequest
 from fornada.worker.trainer.state.contents import Origin
 from fornada.worker.trainer.training import Begun, Training
@@ -108,7 +109,10 @@ class JobRun:
         sets = read_sets(spec, job.data_root, self._settings, self._check)
         # States are compared by the hash of the spec as it was written: with the word `classes`.
         written, spec = spec, spec.with_classes(len(sets.classes))
-        model = build(spec, sets.input_shape, len(sets.classes), self._settings)
+        # What has run out of memory before must fit into what is free now. Otherwise all of the
+        # host's memory counts, because other jobs give theirs back.
+        room = memory_room.left() if job.after_host_oom else None
+        model = build(spec, sets.input_shape, len(sets.classes), self._settings, room)
         check_shapes(spec, model, sets.train.example())
         jit = compiles(spec, model, len(sets.train), environment.devices())
         origin = self._origin(written, sets, jit=jit)

@@ -1,7 +1,6 @@
 """Builds and compiles the spec's model, after computing its size without allocating anything."""
 
 import math
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +9,13 @@ import keras
 from fornada.db.states import FailureCode
 from fornada.settings import Settings
 from fornada.spec import KerasObject, Spec
-from fornada.worker.trainer.failures import TrainingFailed, memory_limit
+from fornada.worker.trainer.failures import TrainingFailed
 from fornada.worker.trainer.model import axes
 from fornada.worker.trainer.model.keras_objects import make, reason
 from fornada.worker.trainer.model.ranks import unfit
 from fornada.worker.trainer.model.trial import REFUSALS, WRAPPED, refused_layer, refused_measure
-from fornada.worker.trainer.process import reset
+from fornada.worker.trainer.process import memory_room, reset
+from fornada.worker.trainer.process.memory_room import MemoryRoom
 
 _FLOAT_BYTES = 4
 # Length of the variable with which `_copies` asks an optimizer what it keeps. No optimizer keeps a
@@ -43,7 +43,11 @@ class ModelSize:
 
 
 def build(
-    spec: Spec, input_shape: tuple[int, int, int], classes: int, settings: Settings
+    spec: Spec,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    settings: Settings,
+    room: MemoryRoom | None = None,
 ) -> keras.Sequential:
     """Seed the random numbers with the spec's seed, then build and compile the model.
 
@@ -52,11 +56,12 @@ def build(
         input_shape: height, width and channels of an image.
         classes: number of classes in the data.
         settings: its limits.
+        room: as for `compute_size`.
 
     Raises:
         TrainingFailed: MODEL_INVALID with Keras's reason, or RESOURCE_LIMIT.
     """
-    size = compute_size(spec, input_shape, settings)
+    size = compute_size(spec, input_shape, settings, room)
     check_output(spec, size.output_shape, classes)
     keras.config.set_dtype_policy(spec.fit.precision)
     # `compute_size` used random numbers too, so the seed must come after it. Then a plain script
@@ -136,18 +141,25 @@ def _is_late(layer: Any) -> bool:
     return bool(getattr(layer, "activity_regularizer", None) or any(constraints))
 
 
-def compute_size(spec: Spec, input_shape: tuple[int, int, int], settings: Settings) -> ModelSize:
+def compute_size(
+    spec: Spec,
+    input_shape: tuple[int, int, int],
+    settings: Settings,
+    room: MemoryRoom | None = None,
+) -> ModelSize:
     """Compute the size of a model by passing shapes through its layers, without allocating memory.
 
     Args:
         spec: with `classes` resolved.
         input_shape: height, width and channels of an image.
         settings: its `max_parameters` is the limit.
+        room: memory that the training may take; None for all that this process can have.
 
     Raises:
         TrainingFailed: MODEL_INVALID when the shapes do not fit; RESOURCE_LIMIT.
     """
     parameters, largest = 0, 0
+    room = room or memory_room.at_most()
     copies = _copies(spec)
     with keras.StatelessScope(initialize_variables=False):
         flow = keras.KerasTensor((None, *input_shape))
@@ -162,7 +174,8 @@ def compute_size(spec: Spec, input_shape: tuple[int, int, int], settings: Settin
                 raise TrainingFailed(FailureCode.MODEL_INVALID, message) from error
             parameters += int(layer.count_params())
             largest = max(largest, spec.data.batch_size * math.prod(flow.shape[1:]))
-            _check_size(where, parameters, copies, largest, settings)
+            needed = (parameters * copies + largest) * _FLOAT_BYTES
+            _check_size(where, parameters, needed, settings, room)
     # Drop the trial's variables, which must never be allocated, and free the names of its layers.
     reset.forget()
     return ModelSize(
@@ -208,22 +221,20 @@ def _copies(spec: Spec) -> int:
     return parameter_and_gradient + of_optimizer + saved + best_model
 
 
-def _check_size(where: str, parameters: int, copies: int, largest: int, settings: Settings) -> None:
-    memory, whose = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), "this host has"
-    # When TensorFlow reaches this limit, it ends the process without a message.
-    if (most := memory_limit()) is not None and most < memory:
-        memory, whose = most, "FORNADA_MAX_MEMORY_BYTES allows"
+def _check_size(
+    where: str, parameters: int, needed: int, settings: Settings, room: MemoryRoom
+) -> None:
     if parameters > settings.max_parameters:
         raise TrainingFailed(
             FailureCode.RESOURCE_LIMIT,
             f"{where}: the model reaches {parameters:,} parameters here; "
             f"this worker accepts {settings.max_parameters:,} (FORNADA_MAX_PARAMETERS).",
         )
-    needed = (parameters * copies + largest) * _FLOAT_BYTES
-    if needed > memory:
+    # When TensorFlow reaches a limit of memory, it ends the process without a message.
+    if needed > room.bytes:
         raise TrainingFailed(
             FailureCode.RESOURCE_LIMIT,
-            f"{where}: training would need {needed:,} bytes here; {whose} {memory:,}. "
+            f"{where}: training would need {needed:,} bytes here; {room.whose} {room.bytes:,}. "
             "Make batch_size or the model smaller.",
         )
 

@@ -2,13 +2,12 @@
 
 import ctypes
 import gc
-import os
 import re
 from pathlib import Path
 
 from tensorflow.python.framework import ops
 
-from fornada.worker.trainer.failures import memory_limit
+from fornada.worker.trainer.process import memory_room
 
 # Bytes that a trainer may keep after its jobs, beyond what it held before the first. If it keeps
 # more, a new process replaces it, which takes seconds to start.
@@ -58,10 +57,8 @@ def share(most: int) -> int:
 
 
 def ceiling() -> int:
-    """Bytes that this process can have: its limit or the host's memory, whichever is less."""
-    host = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = memory_limit()
-    return host if limit is None else min(limit, host)
+    """Bytes that this process can have: see `memory_room.at_most`."""
+    return memory_room.at_most().bytes
 
 
 def freeze() -> None:

@@ -184,7 +184,8 @@ class Settings:
         Count | None,
         Meta(
             description="The memory that a trainer without a GPU may allocate; default: all "
-            "memory of the host."
+            "memory of the host. In a control group of its own, also what a trainer with a GPU "
+            "and the processes of a trainer may use together."
         ),
     ] = None
     max_processes: Annotated[

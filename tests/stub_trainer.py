@@ -7,6 +7,7 @@ What it does stands in the job's name, before a dash:
 `wait` trains until it is stopped; `wait-20` twenty epochs, a fifth of a second each.
 `chatter-N` logs N bytes an epoch, of which few are text. `blunt` ends, asked to stop, by SIGTERM.
 `environ` waits too, and leaves its variables in a file.
+`eat-N` takes N MiB of memory before its first epoch.
 `garble` writes what is no message, `swell` tells a number that no column holds, `forge` reports a
 model that is not there, `loop` one whose path has no end.
 Any other name trains `fit.epochs` epochs in no time and succeeds.
@@ -139,6 +140,9 @@ def _misbehave(name: str, argument: str, attempt: int) -> None:
     if name == "hang":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         threading.Event().wait()
+    if name == "eat":
+        # Not bytearray, which takes pages that nobody has written to.
+        _ = b"x" * (int(argument) * 2**20)
     if name == "native":
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         # PyDLL keeps the interpreter's lock: not even the thread that reads runs.

@@ -201,15 +201,27 @@ class WorkerProcess:
     """One `fornada-worker`; as a context manager it is drained at the end."""
 
     def __init__(
-        self, site: Site, arguments: Sequence[str], environment: Mapping[str, str]
+        self,
+        site: Site,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        before: Sequence[str] = (),
     ) -> None:
+        """Start it.
+
+        Args:
+            site: where it works.
+            arguments: of `fornada-worker`.
+            environment: all of its variables.
+            before: a program with its arguments that runs the command given after them (exec).
+        """
         self.site = site
         self.name = _name(arguments) or f"w-{uuid.uuid4().hex[:8]}"
         arguments = [*arguments, "--name", self.name]
         self.log = site.home / f"{self.name}-{uuid.uuid4().hex[:4]}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [PROGRAM, "--queues", site.queue, *arguments],
+                [*before, PROGRAM, "--queues", site.queue, *arguments],
                 env=dict(environment),
                 stdout=log,
                 stderr=log,

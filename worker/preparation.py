@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fornada.settings import Settings
+from fornada.worker.control_groups import TrainerGroups
 from fornada.worker.host import heartbeat_file
 from fornada.worker.host.heartbeat import Heartbeat
 from fornada.worker.host.options import Options
@@ -54,7 +55,10 @@ def prepare(options: Options) -> Prepared:
     log.info("worker %s: slots %s, data in %s", options.name, _names(taken), root)
     environment = scrubbed(os.environ, _urls(settings)) | {"FORNADA_HOME": str(settings.home)}
     most_jobs = options.jobs_per_trainer or settings.jobs_per_trainer
-    trainers = Trainers(taken, environment, most_jobs=most_jobs)
+    groups = TrainerGroups.of_this_process(settings.max_memory_bytes)
+    if groups is not None:
+        log.info("each trainer has a control group of its own")
+    trainers = Trainers(taken, environment, most_jobs=most_jobs, groups=groups)
     trainers.prepare()
     return Prepared(options, settings, heartbeat, taken, trainers)
 

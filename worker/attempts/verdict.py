@@ -157,7 +157,10 @@ def _crashed(ending: Ending, settings: Settings) -> Verdict:
     outcome = AttemptOutcome.CRASHED
     if ending.exit is not None and ending.exit.killed_for_memory:
         code = FailureCode.HOST_OOM
-        message = f"the kernel killed the trainer (SIGKILL) {where}: the host was out of memory"
+        what = "the host was out of memory"
+        if ending.exit.limit_reached:
+            what = "it reached the limit of its control group (FORNADA_MAX_MEMORY_BYTES)"
+        message = f"the kernel killed the trainer (SIGKILL) {where}: {what}"
     elif _found_no_memory(ending.exit, tail) and ending.memory_bytes is not None:
         # A retry would not help, since every host has the same limit. So the attempt fails, as
         # after a MemoryError in Python.

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from fornada.worker import prctl
+from fornada.worker import control_groups, prctl
 from fornada.worker.host import heartbeat_file
 from fornada.worker.host.hangs import LOOK_S, HangGuard, check
 from fornada.worker.host.options import (
@@ -61,6 +61,8 @@ def _run(options: Options, arguments: Sequence[str]) -> int:
     except OSError as exc:
         log.error("the home %s cannot be used: %s", options.home, exc)  # noqa: TRY400
         return EXIT_USAGE
+    # Before there are other processes: they then begin in the same group.
+    control_groups.enter()
     code = Parent(arguments, descriptor).run()
     if code == 0 or code in REFUSALS:
         heartbeat_file.give_up(options.home, options.name)

@@ -16,6 +16,8 @@ class ExitStatus:
     status: int
     # Whether the kernel's count of processes killed for memory rose while this one ran.
     out_of_memory: bool
+    # Whether it had a control group of its own, and reached the limit of that group.
+    limit_reached: bool = False
 
     @property
     def killed_for_memory(self) -> bool:

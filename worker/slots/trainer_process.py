@@ -12,6 +12,7 @@ from typing import Self
 
 from pydantic import ValidationError
 
+from fornada.worker.control_groups import TrainerGroup
 from fornada.worker.messages import (
     EpochReport,
     Failed,
@@ -54,6 +55,7 @@ class Trainer:
         exit: how the process ended; None until it has ended.
         jobs: number of jobs that it has been given so far.
         again: whether it may take another job after the present one.
+        group: its control group; None where it has none of its own.
     """
 
     def __init__(self, pid: int, down: int, up: int) -> None:
@@ -68,6 +70,7 @@ class Trainer:
         self.exit: ExitStatus | None = None
         self.jobs = 0
         self.again = False
+        self.group: TrainerGroup | None = None
         self._job: Train | None = None
         self._released = False
         self._signalled = False
@@ -162,7 +165,13 @@ class Trainer:
             _, status = os.waitpid(self.pid, 0)
             self._closed = True
             code = os.waitstatus_to_exitcode(status)
-            self.exit = ExitStatus(code, out_of_memory=self._oom is not None and self._oom.rose())
+            self.exit = ExitStatus(
+                code,
+                out_of_memory=self._oom is not None and self._oom.rose(),
+                limit_reached=self.group is not None and self.group.limit_reached(),
+            )
+            if self.group is not None:
+                self.group.end()
             os.close(self._down)
             os.close(self._up)
         return self.exit

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from fornada.worker.control_groups import TrainerGroups
 from fornada.worker.slots.factory import Factory
 from fornada.worker.slots.slots import Slot, environment, threads
 from fornada.worker.slots.trainer_process import Trainer
@@ -44,7 +45,12 @@ class Trainers:
     """
 
     def __init__(
-        self, slots: Sequence[Slot], environment: Mapping[str, str], *, most_jobs: int
+        self,
+        slots: Sequence[Slot],
+        environment: Mapping[str, str],
+        *,
+        most_jobs: int,
+        groups: TrainerGroups | None = None,
     ) -> None:
         """Store the arguments; no process is started yet.
 
@@ -52,6 +58,7 @@ class Trainers:
             slots: the slots of this worker.
             environment: environment for the trainers, without credentials.
             most_jobs: most jobs that one trainer runs, at least 1.
+            groups: makes the control groups of trainers; None where they get none.
         """
         self._command = trainer_command()
         self._environment = dict(environment)
@@ -61,6 +68,7 @@ class Trainers:
         # all factories, and lives as long as the worker.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="starter")
         self._most_jobs = most_jobs
+        self._groups = groups
         # The waiting trainer of each slot, by the slot's name.
         self._warm: dict[str, Trainer] = {}
         # Key: whether the trainers of the factory may use a GPU.
@@ -128,7 +136,9 @@ class Trainers:
         factory = self._factory(gpu=gpu)
         if not factory.ready(timeout_s):
             return None
-        return factory.trainer(slot.devices(gpu=gpu), slot.lock)
+        trainer = factory.trainer(slot.devices(gpu=gpu), slot.lock)
+        trainer.group = None if self._groups is None else self._groups.put(trainer.pid)
+        return trainer
 
     def _factory(self, *, gpu: bool) -> Factory:
         """The running factory of a kind; starts it when it does not run.

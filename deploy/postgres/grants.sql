@@ -51,11 +51,15 @@ $$;
 REVOKE ALL ON FUNCTION fornada_waive_dependencies(bigint, bigint[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION fornada_waive_dependencies(bigint, bigint[]) TO fornada_client;
 
--- One login without a limit can take all connections, and then nobody else gets in.
+-- Without this function a client's transaction may keep rows locked for ever. And one login without a limit
+-- can take all connections; then nobody else gets in.
 DO $$
 DECLARE
     found record;
 BEGIN
+    IF to_regprocedure('public.fornada_end_long_transactions(double precision)') IS NULL THEN
+        RAISE WARNING 'workers cannot end sessions that hold them up: run roles.sql again, as a superuser';
+    END IF;
     FOR found IN
         SELECT rolname FROM pg_roles
         WHERE rolcanlogin AND NOT rolsuper AND rolconnlimit = -1 AND (

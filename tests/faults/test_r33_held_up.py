@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from fornada.db.store.client_sessions import end_long_transactions
 from tests.faults.house import NAME, House
 from tests.servers import DEPLOY, PostgresServer, newest_postgres_bin
 from tests.until import until
@@ -192,15 +193,33 @@ def test_r33_workers_get_in_when_clients_have_taken_all_other_connections(
             assert [house.site.wait(job)["state"] for job in running] == ["succeeded"] * 3
 
 
-def test_r33_logins_without_a_limit_are_named_at_each_upgrade(house: House) -> None:
-    house.postgres.execute("CREATE ROLE dan LOGIN IN ROLE fornada_client")
+def warnings_of_grants(house: House) -> list[str]:
+    """What `grants.sql` warns of."""
     heard: list[str] = []
     with house.connect("owner") as owner:
         owner.add_notice_handler(lambda found: heard.append(found.message_primary or ""))
         owner.execute((DEPLOY / "postgres" / "grants.sql").read_bytes())
+    return heard
+
+
+def test_r33_logins_without_a_limit_are_named_at_each_upgrade(house: House) -> None:
+    house.postgres.execute("CREATE ROLE dan LOGIN IN ROLE fornada_client")
+    heard = warnings_of_grants(house)
     house.postgres.execute("DROP ROLE dan")
     assert len(heard) == 1
     assert "dan" in heard[0]
+    assert warnings_of_grants(house) == []
+
+
+def test_r33_roles_of_an_earlier_version_are_named_at_each_upgrade(house: House) -> None:
+    house.postgres.execute("DROP FUNCTION fornada_end_long_transactions", NAME)
+    heard = warnings_of_grants(house)
+    # A worker goes on without it.
+    assert end_long_transactions(house.site.database, 0.0) == []
+    house.postgres.run_script("roles.sql", NAME)
+    assert len(heard) == 1
+    assert "roles.sql" in heard[0]
+    assert end_long(house, 60.0) == []
 
 
 def test_r33_the_scripts_run_again_and_keep_limits(house: House) -> None:

@@ -1,4 +1,4 @@
-"""R33: a client's login, used by hand, holds workers up for a bounded time only."""
+"""R35: a client's login, used by hand, holds workers up for a bounded time only."""
 
 import time
 from collections.abc import Iterator
@@ -94,7 +94,7 @@ def end_long(house: House, longest_s: float) -> list[str]:
         return [str(login) for (login,) in connection.execute(ask, [longest_s])]
 
 
-def test_r33_a_worker_starts_under_a_name_whose_row_is_locked(house: House) -> None:
+def test_r35_a_worker_starts_under_a_name_whose_row_is_locked(house: House) -> None:
     with house.site.worker("--slots", "1", "--name", "again"):
         pass
     with (
@@ -105,7 +105,7 @@ def test_r33_a_worker_starts_under_a_name_whose_row_is_locked(house: House) -> N
 
 
 @pytest.mark.parametrize("active", [False, True], ids=["idle", "active"])
-def test_r33_rows_that_are_kept_locked_are_free_again_in_time(
+def test_r35_rows_that_are_kept_locked_are_free_again_in_time(
     house: House, worker: WorkerProcess, active: bool
 ) -> None:
     running = house.site.in_epoch(1, "wait")
@@ -117,7 +117,7 @@ def test_r33_rows_that_are_kept_locked_are_free_again_in_time(
         house.client.resume_queue(house.site.queue)
         before = house.site.show(running)["epochs_run"]
         assert house.site.wait(waiting, timeout_s=BOUND_S)["state"] == "succeeded"
-        print(f"R33: claimed and trained {time.monotonic() - began:.1f} s after the lock")
+        print(f"R35: claimed and trained {time.monotonic() - began:.1f} s after the lock")
         until(lambda: house.site.show(running)["epochs_run"] > before, BOUND_S)
         until(lambda: ended(held), 5)
     assert [house.site.show(job)["attempts"] for job in (running, waiting)] == [1, 1]
@@ -127,7 +127,7 @@ def test_r33_rows_that_are_kept_locked_are_free_again_in_time(
 
 
 @pytest.mark.parametrize("table", ["job", "queue", "dependency", "event", "worker"])
-def test_r33_no_lock_of_a_table_stops_claims(
+def test_r35_no_lock_of_a_table_stops_claims(
     house: House, worker: WorkerProcess, table: str
 ) -> None:
     with enter(house) as connection:
@@ -140,7 +140,7 @@ def test_r33_no_lock_of_a_table_stops_claims(
         assert not ended(held)
 
 
-def test_r33_only_transactions_of_clients_that_lock_or_idle_are_ended(house: House) -> None:
+def test_r35_only_transactions_of_clients_that_lock_or_idle_are_ended(house: House) -> None:
     with ExitStack() as open_now:
         for who in ("owner", "worker"):
             connection = open_now.enter_context(house.connect(who))
@@ -157,7 +157,7 @@ def test_r33_only_transactions_of_clients_that_lock_or_idle_are_ended(house: Hou
         assert not ended(reads)
 
 
-def test_r33_no_client_ends_sessions(house: House) -> None:
+def test_r35_no_client_ends_sessions(house: House) -> None:
     with enter(house) as connection:
         for statement in (
             "SELECT * FROM fornada_end_long_transactions(0)",
@@ -169,21 +169,21 @@ def test_r33_no_client_ends_sessions(house: House) -> None:
                 connection.execute(statement.encode())
 
 
-def test_r33_a_login_gets_as_many_connections_as_its_limit(house: House) -> None:
+def test_r35_a_login_gets_as_many_connections_as_its_limit(house: House) -> None:
     with ExitStack() as held:
         given = enter_often(house, PERSON, 100, held)
-        print(f"R33: {given} of 100 connections given to one login")
+        print(f"R35: {given} of 100 connections given to one login")
         assert given == LIMIT
         job_id = house.submit("fine", held=True)
     house.client.cancel(job_id)
 
 
-def test_r33_workers_get_in_when_clients_have_taken_all_other_connections(
+def test_r35_workers_get_in_when_clients_have_taken_all_other_connections(
     house: House, worker: WorkerProcess
 ) -> None:
     with ExitStack() as held:
         given = {login: enter_often(house, login, 100, held) for login in (PERSON, "bob", "cleo")}
-        print(f"R33: {given} connections given to three logins")
+        print(f"R35: {given} connections given to three logins")
         assert sum(given.values()) < 3 * LIMIT
         with pytest.raises(psycopg.OperationalError):
             house.connect("client")
@@ -202,7 +202,7 @@ def warnings_of_grants(house: House) -> list[str]:
     return heard
 
 
-def test_r33_logins_without_a_limit_are_named_at_each_upgrade(house: House) -> None:
+def test_r35_logins_without_a_limit_are_named_at_each_upgrade(house: House) -> None:
     house.postgres.execute("CREATE ROLE dan LOGIN IN ROLE fornada_client")
     heard = warnings_of_grants(house)
     house.postgres.execute("DROP ROLE dan")
@@ -211,7 +211,7 @@ def test_r33_logins_without_a_limit_are_named_at_each_upgrade(house: House) -> N
     assert warnings_of_grants(house) == []
 
 
-def test_r33_roles_of_an_earlier_version_are_named_at_each_upgrade(house: House) -> None:
+def test_r35_roles_of_an_earlier_version_are_named_at_each_upgrade(house: House) -> None:
     house.postgres.execute("DROP FUNCTION fornada_end_long_transactions", NAME)
     heard = warnings_of_grants(house)
     # A worker goes on without it.
@@ -222,7 +222,7 @@ def test_r33_roles_of_an_earlier_version_are_named_at_each_upgrade(house: House)
     assert end_long(house, 60.0) == []
 
 
-def test_r33_the_scripts_run_again_and_keep_limits(house: House) -> None:
+def test_r35_the_scripts_run_again_and_keep_limits(house: House) -> None:
     house.postgres.execute("ALTER ROLE fornada_client CONNECTION LIMIT 35")
     house.postgres.run_script("roles.sql", NAME)
     house.postgres.run_script("add_login.sql", NAME, login="Éva's", connections=3)

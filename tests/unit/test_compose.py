@@ -1,5 +1,6 @@
 """What docker-compose.yml promises of its workers is what the pages and the settings say."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +42,43 @@ def test_a_worker_has_time_to_drain(
 @pytest.mark.parametrize("name", WORKERS)
 def test_a_worker_is_asked_whether_it_is_well(services: dict[str, Any], name: str) -> None:
     assert services[name]["healthcheck"]["test"] == ["CMD", "fornada-worker", "--check"]
+
+
+def test_the_client_and_the_migrations_are_always_of_one_version(services: dict[str, Any]) -> None:
+    # `up --build` builds what it starts, and the cli is not among it.
+    assert services["cli"]["image"] == services["migrate"]["image"]
+    assert services["migrate"]["build"]["target"] == "client"
+    images = [services[name]["image"] for name in ("cli", *WORKERS)]
+    assert len(set(images)) == len(images)
+    # Another stack on the same engine must not get this one's images.
+    assert all("${COMPOSE_PROJECT_NAME" in image for image in images)
+
+
+def test_a_command_starts_and_builds_nothing_else(services: dict[str, Any]) -> None:
+    # A build would write on stdout before the ids. `run` starts what the cli depends on anew if its
+    # environment has changed, PostgreSQL too.
+    assert services["cli"].keys().isdisjoint({"build", "depends_on"})
+    assert services["cli"]["pull_policy"] == "never"
+
+
+def test_no_log_grows_for_ever(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert {"max-size", "max-file"} <= service["logging"]["options"].keys(), name
+
+
+def test_every_service_that_stays_has_a_limit_of_memory(services: dict[str, Any]) -> None:
+    lasting = {name for name, service in services.items() if "restart" in service}
+    assert lasting == {"redis", "postgres", *WORKERS}
+    assert all("mem_limit" in services[name] for name in lasting)
+
+
+def test_every_variable_is_explained_in_the_example() -> None:
+    compose = (PROJECT / "docker-compose.yml").read_text()
+    used = set(re.findall(r"(?<!\$)\$\{(\w+)", compose)) - {"COMPOSE_PROJECT_NAME"}
+    example = (PROJECT / ".env.example").read_text()
+    explained = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", example, re.MULTILINE))
+    assert used == explained.keys()
+    defaults = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", compose))
+    assert {name: explained[name] for name in used & defaults.keys()} == {
+        name: defaults[name] for name in used & defaults.keys()
+    }

@@ -6,6 +6,7 @@ from shlex import quote
 
 from fornada.db.file_problems import FileProblem
 from fornada.db.states import JobState
+from fornada.db.tls import problem
 
 
 class StoreError(Exception):
@@ -21,6 +22,8 @@ class DatabaseUnreachable(StoreError):
         where: the database's URL without passwords, safe to print and to log.
         reason: the driver's error message.
         file: what is wrong with the file of an SQLite database; None for another reason.
+        tls: what is wrong with TLS; None for another reason.
+        todo: what to do, in a sentence.
         in_doubt: whether the connection broke during a commit. The server may or may not have
             committed then; otherwise nothing was written.
     """
@@ -28,11 +31,17 @@ class DatabaseUnreachable(StoreError):
     code = "DATABASE_UNREACHABLE"
 
     def __init__(self, where: str, reason: str, file: FileProblem | None = None) -> None:
+        self.tls = problem(reason)
+        if file is not None:
+            self.todo = file.todo
+        elif self.tls is not None:
+            self.todo = self.tls.todo(url="FORNADA_DATABASE_URL", authority="sslrootcert")
+        else:
+            self.todo = "Check that the database runs, and that FORNADA_DATABASE_URL names it."
         super().__init__(
-            f"{file.sentence} {file.todo}"
+            f"{file.sentence} {self.todo}"
             if file is not None
-            else f"the database {where} does not answer: {reason}. "
-            "Check that it runs and that FORNADA_DATABASE_URL names it."
+            else f"the database {where} does not answer: {reason}. {self.todo}"
         )
         self.where = where
         self.reason = reason

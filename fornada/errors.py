@@ -6,6 +6,8 @@ Two kinds of error live elsewhere: `fornada.spec.SpecProblems` for specs, and
 
 from typing import ClassVar
 
+from fornada.db.tls import problem
+
 
 class FornadaError(Exception):
     """Base class. `code` never changes between versions; the message says what to do."""
@@ -27,13 +29,24 @@ class BrokerUnreachable(FornadaError):
         answer: the first word of an error that Redis answered, such as `READONLY`; empty if it did
             not answer.
         reason: the rest of this answer, or why there was none.
+    Attributes:
+        sentence: what failed and why.
+        tls: what is wrong with TLS; None for another reason.
+        todo: what to do about a failure of TLS, in a sentence; empty for another reason.
     """
 
     code = "BROKER_UNREACHABLE"
 
     def __init__(self, where: str, answer: str, reason: str) -> None:
         said = f"refused: {answer} {reason}" if answer else f"did not answer: {reason}"
-        super().__init__(f"Redis at {where} {said}")
+        self.sentence = f"Redis at {where} {said}"
+        self.tls = problem(reason, by_tls=where.startswith("rediss:") and not answer)
+        self.todo = ""
+        if self.tls is not None:
+            self.todo = self.tls.todo(url="FORNADA_BROKER_URL", authority="ssl_ca_certs")
+        super().__init__(
+            f"{self.sentence.rstrip('.')}. {self.todo}" if self.todo else self.sentence
+        )
         self.where = where
         self.answer = answer
 

@@ -20,7 +20,8 @@ PAUSE_S = 1.0
 # The reason in a driver's message. Before it stands the address, behind it a hint or the next
 # address; a driver that tried several addresses repeats all of this.
 _FAILED = re.compile(
-    r'(?:port \d+|socket "[^"]*") failed: (.*?)(?= Is the server running| - host:|$)'
+    r'(?:port \d+|socket "[^"]*") failed: (.*?)'
+    r"(?= Is the server running| Either provide| - host:|$)"
 )
 
 
@@ -45,7 +46,7 @@ def outage(error: DatabaseUnreachable) -> str:
             "disk has free space."
         )
     else:
-        todo = "Check that the database runs, and that FORNADA_DATABASE_URL names it."
+        todo = error.todo
     return f"The database {error.where} does not answer: {why(error)}.\n  {todo}"
 
 

@@ -194,6 +194,8 @@ class PostgresServer(_Server):
         self.clock: dict[str, str] = {}
         self._settings = settings
         self.password = secrets.token_hex(16)
+        # What a test sets beside, or in place of, the settings that all have.
+        self.settings: dict[str, str] = {}
         self._account = UNPRIVILEGED if os.geteuid() == 0 else None
         found = binaries or postgres_bin()
         self._bin = _reachable(found, self.folder) if self._account else found
@@ -309,6 +311,7 @@ class PostgresServer(_Server):
             "full_page_writes": "off",
             **self._settings,
         }
+        } | self.settings
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(

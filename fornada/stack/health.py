@@ -160,7 +160,8 @@ def _database(settings: Settings) -> list[Check]:
         return [schema, *_workers(settings, database)]
     except DatabaseUnreachable as error:
         todo = "check that the database runs, and that FORNADA_DATABASE_URL is right"
-        return [Check("database", False, f"{error.where} does not answer: {why(error)}", todo)]
+        found = f"{error.where} does not answer: {why(error)}"
+        return [Check("database", False, found, error.todo if error.tls else todo)]
     except NotPermitted as error:
         todo = "give the database user its rights: deploy/postgres/grants.sql"
         said = f"{error.where} does not let this user read: {error.reason}"
@@ -207,7 +208,9 @@ def _broker(settings: Settings) -> list[Check]:
     try:
         broker.check(broker.make_app(settings))
     except BrokerUnreachable as error:
-        return [Check("broker", False, str(error), REFUSED.get(error.answer, todo))]
+        return [
+            Check("broker", False, error.sentence, REFUSED.get(error.answer, error.todo or todo))
+        ]
     except FornadaError as error:
         return [Check("broker", False, str(error), todo)]
     return [Check("broker", True, "Redis stores wake-ups and gives them back")]

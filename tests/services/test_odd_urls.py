@@ -1,12 +1,7 @@
 """Homes and passwords with characters that mean something in a URL, on real servers."""
 
-import shutil
-import socket
-import ssl
-import subprocess
-import threading
 import traceback
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,11 +17,10 @@ from fornada.stack import broker
 from fornada.stack.app import App
 from tests.servers import PostgresServer, RedisServer
 from tests.services import store
+from tests.services.tls import HOST, OPENSSL, Authority, TlsFront
 from tests.until import until
 
 SECRET = "s3cr3t-w0rd"
-# It makes a certificate; Python alone cannot.
-OPENSSL = shutil.which("openssl")
 ODD = [*"%/?#@[]:;+&= 'é\\", "a", "%41", "%/?#@[]:;+&= 'é\\a"]
 
 
@@ -116,65 +110,25 @@ def test_an_unknown_option_shows_no_value(postgres_server: PostgresServer) -> No
     assert SECRET not in str(refused.value)
 
 
-class TlsServer:
-    """A way to Redis by TLS, with a certificate of its own for `localhost`."""
-
-    def __init__(self, redis: Path, folder: Path) -> None:
-        self.certificate = folder / "certificate.pem"
-        key = folder / "key.pem"
-        subprocess.run(
-            [str(OPENSSL), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj",
-             "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key),
-             "-out", str(self.certificate)],
-            check=True,
-            capture_output=True,
-        )  # fmt: skip
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.certificate, key)
-        self._context = context
-        self._redis = redis
-        self._listener = socket.create_server(("localhost", 0))
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        # An SSLError, of a client that refuses the certificate, is an OSError.
-        with suppress(OSError), socket.socket(socket.AF_UNIX) as server:
-            server.connect(str(self._redis))
-            with self._context.wrap_socket(client, server_side=True) as secure:
-                # Redis answers once to each of these commands, which come one by one.
-                while asked := secure.recv(2**16):
-                    server.sendall(asked)
-                    secure.sendall(server.recv(2**16))
-
-
 @pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")
 @pytest.mark.parametrize(
     ("options", "trusted"),
     [
-        ("", False),
-        ("?ssl_cert_reqs=required", False),
-        ("?ssl_ca_certs=CERTIFICATE", True),
-        ("?ssl_cert_reqs=none", True),
+        ({}, False),
+        ({"ssl_cert_reqs": "required"}, False),
+        ({"ssl_ca_certs": "CERTIFICATE"}, True),
+        ({"ssl_cert_reqs": "none"}, True),
     ],
 )
 def test_redis_by_tls_must_show_a_certificate_that_is_trusted(
-    redis_server: RedisServer, tmp_path: Path, options: str, trusted: bool
+    redis_server: RedisServer, tmp_path: Path, options: dict[str, str], trusted: bool
 ) -> None:
-    with closing(TlsServer(redis_server.socket, tmp_path)) as way:
-        given = options.replace("CERTIFICATE", quote(str(way.certificate), safe=""))
-        url = f"rediss://:{redis_server.password}@localhost:{way.port}/0{given}"
-        app = broker.make_app(Settings(broker_url=url))
+    authority = Authority(tmp_path, "authority")
+    given = {
+        name: value.replace("CERTIFICATE", str(authority.file)) for name, value in options.items()
+    }
+    with closing(TlsFront(redis_server, authority.sign(HOST))) as way:
+        app = broker.make_app(Settings(broker_url=way.url(HOST, **given)))
         if trusted:
             broker.check(app)
             return

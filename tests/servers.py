@@ -23,6 +23,7 @@ import redis
 from tests.until import until
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
+_SQL = DEPLOY / "postgres"
 # PostgreSQL refuses to run as root; this account exists everywhere and owns nothing.
 UNPRIVILEGED = "nobody"
 # A server that is not up by then, on a machine whose cores are all busy, will not come up.
@@ -139,6 +140,8 @@ class UsersRedis(_Server):
         super().__init__("fu-")
         self.socket = self.folder / "redis.sock"
         self.passwords = {"client": secrets.token_hex(16), "worker": secrets.token_hex(16)}
+        # By user: the passwords before, which are valid too from the next start on.
+        self.old_passwords: dict[str, str] = {}
         binaries = self.folder / "bin"
         binaries.mkdir()
         (binaries / "redis-server").symlink_to(redis_binary())
@@ -158,6 +161,9 @@ class UsersRedis(_Server):
 
     def _spawn(self) -> None:
         passwords = {f"REDIS_{user.upper()}_PASSWORD": p for user, p in self.passwords.items()}
+        passwords |= {
+            f"REDIS_{who.upper()}_PASSWORD_OLD": p for who, p in self.old_passwords.items()
+        }
         script = DEPLOY / "redis" / "start.sh"
         socket, log = str(self.socket), str(self.folder / "log")
         place = ["--port", "0", "--unixsocket", socket, "--unixsocketperm", "700"]
@@ -214,17 +220,24 @@ class PostgresServer(_Server):
         """
         passwords = {who: secrets.token_hex(16) for who in ("owner", "worker", "client")}
         given = {f"POSTGRES_{who.upper()}_PASSWORD": p for who, p in passwords.items()}
-        user = {"POSTGRES_USER": "fornada", "POSTGRES_DB": name}
-        folder = DEPLOY / "postgres"
-        more = user | given | {"FORNADA_FOLDER": str(folder)}
-        self._as_superuser(["/bin/sh", str(folder / "init.sh")], more)
+        user = {"POSTGRES_USER": "fornada", "POSTGRES_DB": name, "FORNADA_FOLDER": str(_SQL)}
+        self._as_superuser(["/bin/sh", str(_SQL / "init.sh")], user | given)
         return passwords
 
-    def run_script(self, script: str, name: str, **variables: object) -> None:
+    def set_password(self, name: str, role: str, login: str, **variables: object) -> str:
+        """Give a login of a role a new password, as `deploy/rotate.sh` does, and return it."""
+        password = secrets.token_hex(16)
+        given = {"role": role, "login": login, **variables}
+        self.run_script("login.sql", name, {"FORNADA_PASSWORD": password}, **given)
+        return password
+
+    def run_script(
+        self, script: str, name: str, environment: Mapping[str, str] | None = None, **variables: object
+    ) -> None:
         """Run a script of `deploy/postgres` with psql, as the superuser in one of its databases."""
         given = [part for key, value in variables.items() for part in ("-v", f"{key}={value}")]
         options = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "fornada", "-d", name, *given]
-        self._as_superuser(["psql", *options, "-f", str(DEPLOY / "postgres" / script)], {})
+        self._as_superuser(["psql", *options, "-f", str(_SQL / script)], environment or {})
 
     def _as_superuser(self, command: list[str], more: Mapping[str, str]) -> None:
         path = f"{self._bin}:{os.environ['PATH']}"

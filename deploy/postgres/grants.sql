@@ -72,4 +72,13 @@ BEGIN
 END
 $$;
 
+-- Logins that people share do not say who somebody is. A role and its second login take turns when a
+-- password is rotated, so both are shared.
+CREATE OR REPLACE FUNCTION fornada_shared_login() RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT session_user IN (
+        'fornada_client', 'fornada_client_b', 'fornada_worker', 'fornada_worker_b', 'fornada_owner'
+    )
+$$;
+
 COMMIT;

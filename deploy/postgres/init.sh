@@ -3,13 +3,13 @@
 # their passwords. The passwords come from the environment, because a list of arguments can be read by
 # other users.
 set -eu
-psql --quiet --no-psqlrc --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" \
-  --file "${FORNADA_FOLDER:-/fornada}/roles.sql"
-psql --quiet --no-psqlrc --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" <<'END'
-\getenv owner POSTGRES_OWNER_PASSWORD
-\getenv worker POSTGRES_WORKER_PASSWORD
-\getenv client POSTGRES_CLIENT_PASSWORD
-ALTER ROLE fornada_owner LOGIN PASSWORD :'owner';
-ALTER ROLE fornada_worker LOGIN PASSWORD :'worker';
-ALTER ROLE fornada_client LOGIN PASSWORD :'client';
-END
+folder=${FORNADA_FOLDER:-/fornada}
+sql() {
+  psql --quiet --no-psqlrc --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" "$@"
+}
+sql --file "$folder/roles.sql"
+# After a rotation of passwords, workers and clients may have another login than that of their role.
+login() { FORNADA_PASSWORD=$3 sql --set role="$1" --set login="$2" --file "$folder/login.sql"; }
+login fornada_owner fornada_owner "$POSTGRES_OWNER_PASSWORD"
+login fornada_worker "${POSTGRES_WORKER_LOGIN:-fornada_worker}" "$POSTGRES_WORKER_PASSWORD"
+login fornada_client "${POSTGRES_CLIENT_LOGIN:-fornada_client}" "$POSTGRES_CLIENT_PASSWORD"

@@ -8,7 +8,7 @@
 --   fornada_guard   owns one function, with which workers end sessions of clients; nobody logs in as it
 --
 -- None of them can log in yet. Give a role a password, as init.sh does for docker-compose.yml, or give
--- people logins of their own, with add_login.sql.
+-- people logins of their own, with login.sql.
 
 DO $$
 DECLARE

@@ -1,13 +1,17 @@
 #!/bin/sh
 # Starts Redis with the users of users.acl. Their passwords come from the environment
 # (REDIS_CLIENT_PASSWORD, REDIS_WORKER_PASSWORD), because a list of arguments can be read by other users.
+# While a password is rotated, the one before is valid too (REDIS_CLIENT_PASSWORD_OLD, …).
 # The arguments of this script are passed to redis-server, for example: start.sh --port 6380
 set -eu
 umask 077
 hash() { printf %s "$1" | sha256sum | cut -d ' ' -f 1; }
 client=$(hash "${REDIS_CLIENT_PASSWORD:?set it}")
 worker=$(hash "${REDIS_WORKER_PASSWORD:?set it}")
-unset REDIS_CLIENT_PASSWORD REDIS_WORKER_PASSWORD
+# What stands in users.acl after the # of the first password may be followed by more passwords.
+[ -z "${REDIS_CLIENT_PASSWORD_OLD:-}" ] || client="$client #$(hash "$REDIS_CLIENT_PASSWORD_OLD")"
+[ -z "${REDIS_WORKER_PASSWORD_OLD:-}" ] || worker="$worker #$(hash "$REDIS_WORKER_PASSWORD_OLD")"
+unset REDIS_CLIENT_PASSWORD REDIS_WORKER_PASSWORD REDIS_CLIENT_PASSWORD_OLD REDIS_WORKER_PASSWORD_OLD
 
 users=$(mktemp)
 # Redis accepts no comments in an ACL file, so only the users are copied.

@@ -35,7 +35,7 @@ def house() -> Iterator[House]:
     )
     with House(server) as made:
         for login in (PERSON, "bob", "cleo"):
-            made.postgres.run_script("add_login.sql", NAME, login=login)
+            made.postgres.run_script("login.sql", NAME, login=login)
             made.postgres.execute(f"ALTER ROLE {login} PASSWORD 'x'")
         yield made
 
@@ -225,7 +225,7 @@ def test_r35_roles_of_an_earlier_version_are_named_at_each_upgrade(house: House)
 def test_r35_the_scripts_run_again_and_keep_limits(house: House) -> None:
     house.postgres.execute("ALTER ROLE fornada_client CONNECTION LIMIT 35")
     house.postgres.run_script("roles.sql", NAME)
-    house.postgres.run_script("add_login.sql", NAME, login="Éva's", connections=3)
+    house.postgres.run_script("login.sql", NAME, login="Éva's", connections=3)
     with house.postgres.connect(NAME) as connection:
         found = connection.execute(
             "SELECT rolname, rolconnlimit FROM pg_roles WHERE rolname IN ('fornada_client', %s)",

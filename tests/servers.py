@@ -198,10 +198,9 @@ class PostgresServer(_Server):
         super().__init__("fp-")
         # What its environment needs for another time of day: see `tests.faults.clock`.
         self.clock: dict[str, str] = {}
-        self._settings = settings
+        # Of PostgreSQL, besides those of every test. A test may change them before the start.
+        self.settings = settings
         self.password = secrets.token_hex(16)
-        # What a test sets beside, or in place of, the settings that all have.
-        self.settings: dict[str, str] = {}
         self._account = UNPRIVILEGED if os.geteuid() == 0 else None
         found = binaries or postgres_bin()
         self._bin = _reachable(found, self.folder) if self._account else found
@@ -232,12 +231,12 @@ class PostgresServer(_Server):
         return password
 
     def run_script(
-        self, script: str, name: str, environment: Mapping[str, str] | None = None, **variables: object
+        self, script: str, name: str, more: Mapping[str, str] | None = None, **variables: object
     ) -> None:
         """Run a script of `deploy/postgres` with psql, as the superuser in one of its databases."""
         given = [part for key, value in variables.items() for part in ("-v", f"{key}={value}")]
         options = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "fornada", "-d", name, *given]
-        self._as_superuser(["psql", *options, "-f", str(_SQL / script)], environment or {})
+        self._as_superuser(["psql", *options, "-f", str(_SQL / script)], more or {})
 
     def _as_superuser(self, command: list[str], more: Mapping[str, str]) -> None:
         path = f"{self._bin}:{os.environ['PATH']}"
@@ -322,9 +321,8 @@ class PostgresServer(_Server):
             "max_connections": 300,
             "fsync": "off",
             "full_page_writes": "off",
-            **self._settings,
+            **self.settings,
         }
-        } | self.settings
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(

@@ -82,3 +82,20 @@ def test_every_variable_is_explained_in_the_example() -> None:
     assert {name: explained[name] for name in used & defaults.keys()} == {
         name: defaults[name] for name in used & defaults.keys()
     }
+
+
+def test_every_procedure_of_the_page_is_run() -> None:
+    page = (PROJECT / "docs" / "operations.md").read_text()
+    section = page.partition("\n## Procedures\n")[2].partition("\n## ")[0]
+    titles = re.findall(r"^### (.+)$", section, re.MULTILINE)
+    script = (PROJECT / "tests" / "compose" / "run.sh").read_text()
+    # The script takes the commands from the page, by the title.
+    run = re.findall(r'^ *procedure "([^"]+)"', script, re.MULTILINE)
+    assert set(run) == set(titles)
+    assert len(titles) == 8
+    for title in titles:
+        assert re.search(rf"^### {title}\n(?:(?!#).*\n)*?    \S", section, re.MULTILINE), title
+    # A procedure that is run in parts is run as a whole.
+    parts = set(re.findall(r'^ *procedure "Rotate a password" (\w+)$', script, re.MULTILINE))
+    commands = re.findall(r"^    (?:sh deploy/rotate\.sh (\w+)|.*) ", section, re.MULTILINE)
+    assert parts == {step for step in commands if step}

@@ -24,6 +24,9 @@ OTHERS = {
     *("--per-class-train", "--per-class-test"),
     # Of useradd, systemctl, and of fish, whose script names them.
     *("--home-dir", "--system", "--user", "--arguments", "--command", "--max", "--no-files"),
+    # Of docker compose, pg_dump and psql.
+    *("--detach", "--entrypoint", "--env-file", "--volumes"),
+    *("--dbname", "--exit-on-error", "--format", "--username"),
     # Of redis-server, for TLS.
     *("--port", "--tls-port", "--tls-cert-file", "--tls-key-file", "--tls-auth-clients"),
     # Of processes that the commands start.

@@ -160,7 +160,7 @@ def _database(settings: Settings) -> list[Check]:
         return [schema, *_workers(settings, database)]
     except DatabaseUnreachable as error:
         todo = "check that the database runs, and that FORNADA_DATABASE_URL is right"
-        found = f"{error.where} does not answer: {why(error)}"
+        said = f"{error.where} does not answer: {why(error)}"
         return [Check("database", False, found, error.todo if error.tls else todo)]
     except NotPermitted as error:
         todo = "give the database user its rights: deploy/postgres/grants.sql"

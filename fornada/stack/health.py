@@ -161,7 +161,7 @@ def _database(settings: Settings) -> list[Check]:
     except DatabaseUnreachable as error:
         todo = "check that the database runs, and that FORNADA_DATABASE_URL is right"
         said = f"{error.where} does not answer: {why(error)}"
-        return [Check("database", False, found, error.todo if error.tls else todo)]
+        return [Check("database", False, said, error.todo if error.tls else todo)]
     except NotPermitted as error:
         todo = "give the database user its rights: deploy/postgres/grants.sql"
         said = f"{error.where} does not let this user read: {error.reason}"

@@ -103,9 +103,16 @@ def test_check_builds_the_model(fornada: Fornada, tmp_path: Path) -> None:
     assert done.stdout.startswith(folders)
     assert "images in 10 classes" not in done.stdout
     wrong = small(tmp_path, "wrong")
-    wrong.write_text(wrong.read_text().replace("  - Flatten\n", ""))
+    # Only Keras looks at axes.
+    axis = "  - Flatten\n  - BatchNormalization: {axis: 3}\n"
+    wrong.write_text(wrong.read_text().replace("  - Flatten\n", axis))
     done = fornada("check", "--build", wrong, code=3)
     assert "MODEL_INVALID" in done.stderr
+    # A missing Flatten is found without Keras.
+    wrong.write_text(wrong.read_text().replace(axis, ""))
+    document = fornada("check", "--json", wrong, code=3).document
+    (problem,) = document["problems"]
+    assert (problem["path"], problem["code"]) == ("model.2.Dense", "MODEL_INVALID")
 
 
 def test_render_is_a_spec_of_the_same_hash(fornada: Fornada, tmp_path: Path) -> None:

@@ -183,6 +183,7 @@ def hidden(**arguments: Any) -> dict[str, Any]:
 
 
 FLAT = "Flatten"
+OPEN = {"Conv2D": {"filters": "classes", "kernel_size": 1}}
 ORTHOGONAL = "OrthogonalRegularizer"
 
 
@@ -208,8 +209,9 @@ ORTHOGONAL = "OrthogonalRegularizer"
             },
             "model.2.Rescaling",
         ),
-        (first(FLAT, "RandomFlip"), "model.1.RandomFlip"),
-        (first(FLAT, {"RandomContrast": {"factor": 0.2}}), "model.1.RandomContrast"),
+        # A spec alone does not tell the size behind a layer of as many filters as classes.
+        (first(OPEN, FLAT, "RandomFlip"), "model.2.RandomFlip"),
+        (first(OPEN, FLAT, {"RandomContrast": {"factor": 0.2}}), "model.2.RandomContrast"),
         (first(FLAT, {"Dropout": {"rate": 0.5, "noise_shape": [None]}}), "model.1.Dropout"),
         (first(FLAT, {"Dropout": {"rate": 0.5, "noise_shape": [8, 1]}}), "model.1.Dropout"),
         (hidden(activation={"softmax": {"axis": 3}}), "model.1.Dense"),

@@ -320,7 +320,7 @@ def _model(draw: st.DrawFn, mode: str, data: Mapping[str, Any]) -> list[Any]:
         if given and given.get("name"):
             given["name"] = f"layer-{index}"
     units = 1 if mode == "binary" else "classes"
-    return [*_possible(layers, data), {"Dense": {"units": units}}]
+    return [*_possible(layers, data), "Flatten", {"Dense": {"units": units}}]
 
 
 def _possible(layers: list[Any], data: Mapping[str, Any]) -> list[Any]:

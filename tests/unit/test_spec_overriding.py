@@ -45,7 +45,7 @@ def over(*overrides: str) -> Spec:
         ("model.2.Dense.units=32", ("model", 2, "Dense", "units"), 32),
         ("model.1.Flatten.name=flat", ("model", 1, "Flatten", "name"), "flat"),
         ("model.Rescaling.scale=1/2", ("model", 0, "Rescaling", "scale"), 0.5),
-        ("model.1=Dropout: {rate: 0.5}", ("model", 1, "Dropout", "rate"), 0.5),
+        ("model.0=Dropout: {rate: 0.5}", ("model", 0, "Dropout", "rate"), 0.5),
         (
             "compile.optimizer.Adam.learning_rate=1/1000",
             ("compile", "optimizer", "Adam", "learning_rate"),

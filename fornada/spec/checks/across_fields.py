@@ -11,7 +11,7 @@ from fornada.spec import monitors
 from fornada.spec.catalogue import FAMILIES, conditional, losses, metrics
 from fornada.spec.catalogue.combinations import CHECKS
 from fornada.spec.catalogue.family import Family
-from fornada.spec.checks import checkpoints, classes, heads, sizes
+from fornada.spec.checks import checkpoints, classes, heads, output_shape, sizes
 from fornada.spec.checks.draft import Draft
 from fornada.spec.checks.validation import unvalidated
 from fornada.spec.kinds.checkpoint_file import CHECKPOINT
@@ -21,7 +21,6 @@ from fornada.spec.values import KerasObject
 from fornada.spec.wording import did_you_mean, listed, nearest, sentence
 
 _SWAP = "SwapEMAWeights"
-_CHANNELS = {"rgb": 3, "rgba": 4, "grayscale": 1}
 
 
 def check(values: Mapping[str, Any], at: At) -> None:
@@ -137,15 +136,15 @@ def _check_metric_names(draft: Draft, at: At) -> None:
 
 
 def _check_size(draft: Draft, at: At) -> None:
-    size = draft.data.get("image_size")
-    channels = _CHANNELS.get(draft.data.get("color_mode", ""))
-    shape = (*size, channels) if size and channels else None
+    shape = draft.image_shape
     if too_large := sizes.too_large(draft.model, shape):
         layer, message = too_large
         at.place_of(layer).refuse(None, message, sizes.TOO_LARGE)
     elif shape and (impossible := sizes.impossible(draft.model, shape)):
         layer, message = impossible
         at.place_of(layer).refuse(None, message, sizes.IMPOSSIBLE)
+    elif shape:
+        output_shape.check(draft, shape, at, len(draft.class_names) or None)
 
 
 def _check_layer_names(draft: Draft, at: At) -> None:
@@ -161,7 +160,7 @@ def _check_layer_names(draft: Draft, at: At) -> None:
 
 
 def _check_input(draft: Draft, at: At) -> None:
-    size, mode = draft.data.get("image_size"), draft.data.get("color_mode")
+    expected, mode = draft.image_shape, draft.data.get("color_mode")
     for layer in draft.model:
         if layer.class_name != "Input":
             continue
@@ -169,12 +168,11 @@ def _check_input(draft: Draft, at: At) -> None:
         if here.path[1:2] != ("0",):
             here.refuse(None, "is not the first layer.\n  Expected it before all other layers.")
         shape = layer.arguments.get("shape")
-        if shape and size and mode and shape != (*size, _CHANNELS[mode]):
-            expected = [*size, _CHANNELS[mode]]
+        if shape and expected and shape != expected:
             here.key("shape").refuse(
                 None,
-                f"{list(shape)} is not the shape of the images.\n  Expected {expected}: "  # type: ignore[arg-type]
-                f"data.image_size {list(size)} and data.color_mode {mode}.",
+                f"{list(shape)} is not the shape of the images.\n  Expected {list(expected)}: "  # type: ignore[arg-type]
+                f"data.image_size {list(expected[:2])} and data.color_mode {mode}.",
             )
 
 

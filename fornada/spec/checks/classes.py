@@ -7,6 +7,7 @@ are known once the training folder is listed.
 from collections.abc import Sequence
 
 from fornada.spec.catalogue import losses
+from fornada.spec.checks import output_shape
 from fornada.spec.checks.draft import Draft
 from fornada.spec.kinds.reading import At, Reading
 from fornada.spec.problems import Problem
@@ -36,8 +37,10 @@ def warnings(spec: Spec, classes: Sequence[str]) -> list[Problem]:
 
 
 def _compared(spec: Spec, classes: Sequence[str]) -> Reading:
-    at = spec.at.without_problems()
-    check(_draft(spec), tuple(classes), at)
+    draft, at = _draft(spec), spec.at.without_problems()
+    check(draft, tuple(classes), at)
+    if shape := draft.image_shape:
+        output_shape.check(draft, shape, at, len(classes))
     return at.reading
 
 

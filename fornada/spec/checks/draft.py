@@ -19,6 +19,8 @@ _KEEP_SHAPE = frozenset(
         "Rescaling",
     }
 )
+# Channels of an image, by `data.color_mode`.
+_CHANNELS = {"rgb": 3, "rgba": 4, "grayscale": 1}
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,12 @@ class Draft:
     def validates(self) -> bool:
         """Whether the spec validates. A validation that could not be read counts as one."""
         return any(self.data.get(name, True) for name in ("validation", "validation_split"))
+
+    @property
+    def image_shape(self) -> tuple[int, int, int] | None:
+        """Height, width and channels of an image; None if they could not be read."""
+        size, channels = self.data.get("image_size"), _CHANNELS.get(self.data.get("color_mode", ""))
+        return (*size, channels) if size and channels else None
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ def too_large(
         parameters += _PARAMETERS.get(layer.class_name, _no_parameters)(arguments, shape)
         if parameters > limit:
             return layer, _sentence(parameters, "parameters", limit)
-        shape = _SHAPES.get(layer.class_name, _same)(arguments, shape)
+        shape = after(layer, shape)
         if shape and math.prod(shape) > limit:
             return layer, _sentence(math.prod(shape), "values for one image", limit)
     return None
@@ -59,8 +59,18 @@ def impossible(model: Iterable[KerasObject], shape: Shape) -> tuple[KerasObject,
             return layer, message
         # The number of classes is not known yet.
         open_ended = any(_is_open(layer.arguments.get(name)) for name in _GIVE_SIZES)
-        shape = None if open_ended else _SHAPES.get(layer.class_name, _same)(layer.arguments, shape)
+        shape = None if open_ended else after(layer, shape)
     return None
+
+
+def after(layer: KerasObject, shape: Shape) -> Shape:
+    """The shape of a layer's output, in which a size of "classes" counts as 1.
+
+    Args:
+        layer: the layer.
+        shape: of its input.
+    """
+    return _SHAPES.get(layer.class_name, _same)(layer.arguments, shape)
 
 
 def _refused(layer: KerasObject, shape: tuple[int, ...]) -> str | None:
@@ -251,6 +261,11 @@ _ON_IMAGES = frozenset(
         "GlobalMaxPooling2D",
         "MaxPooling2D",
         "MinPooling2D",
+        "RandomContrast",
+        "RandomFlip",
+        "RandomRotation",
+        "RandomTranslation",
+        "RandomZoom",
         "SeparableConv2D",
         "SpatialDropout2D",
         "ZeroPadding2D",

@@ -67,6 +67,22 @@ def clip(text: str) -> str:
     )
 
 
+def no_space(name: str, value: str) -> str:
+    """The message for a name and its value without the space between them.
+
+    >>> print(no_space("epochs", "30"))
+    a space is missing after the colon.
+      Did you mean "epochs: 30"?
+    """
+    return f'a space is missing after the colon.\n  Did you mean "{clip(f"{name}: {value}")}"?'
+
+
+def without_space(text: str, names: Iterable[str]) -> str | None:
+    """The same message for a text such as `epochs:30`, if it begins with one of `names`."""
+    name, colon, value = text.partition(":")
+    return no_space(name, value) if colon and value and name in names else None
+
+
 def listed(names: Iterable[str], most: int = 40) -> str:
     """`a, b, c` for messages. After `most` names it ends with `and N more`."""
     known = [clip(name) for name in names]

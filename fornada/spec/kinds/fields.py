@@ -11,7 +11,7 @@ from fornada.spec.kinds.kind import Kind, found
 from fornada.spec.kinds.reading import At, Reading, Refused
 from fornada.spec.source import nodes
 from fornada.spec.source.nodes import Json, Node, Scalar, literal
-from fornada.spec.wording import clip, did_you_mean, listed, nearest
+from fornada.spec.wording import clip, did_you_mean, listed, nearest, without_space
 
 # Marks a field that has no default.
 REQUIRED = object()
@@ -101,11 +101,14 @@ class Fields:
         unknown = {name: mark for name, mark in node.keys.items() if name not in self.fields}
         for name, mark in unknown.items():
             at.key(name).refuse(mark, self._unknown_name(name))
-        return {nearest(name, self.fields) for name in unknown if name not in self.refused}
+        meant = {name.partition(":")[0] for name in unknown if without_space(name, self.fields)}
+        return meant | {nearest(name, self.fields) for name in unknown if name not in self.refused}
 
     def _not_a_mapping(self, node: Node) -> str:
         if not self.fields:
             return f"{found(node)} is not accepted.\n  Expected no {self.noun}s."
+        if isinstance(node, Scalar) and (glued := without_space(node.text, self.fields)):
+            return glued
         hint = ""
         first = next(iter(self.fields))
         if isinstance(node, Scalar) and self.noun == "argument":
@@ -118,6 +121,8 @@ class Fields:
     def _unknown_name(self, name: str) -> str:
         if name in self.refused:
             return self.refused[name]
+        if glued := without_space(name, self.fields):
+            return glued
         names = listed(self.fields) or f"no {self.noun}s"
         hint = did_you_mean(name, self.fields)
         return f"{self.owner} has no such {self.noun}.\n  Expected one of: {names}.{hint}"

@@ -25,6 +25,7 @@ from fornada.spec.problems import Problem, SpecProblems
 from fornada.spec.source.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, control
 from fornada.spec.source.nodes import Mapping, Mark, Node, Scalar, Sequence
 from fornada.spec.source.scalars import NumberError, resolve
+from fornada.spec.source.yaml_errors import Loader, explain
 from fornada.spec.wording import clip
 
 # LibYAML's loader takes a twentieth of the time of PyYAML's own. PyYAML's own loader reads again
@@ -90,15 +91,17 @@ class _YamlBuilder:
         self.nodes = 0
 
     def build(self, text: str) -> Node:
-        loader = yaml.SafeLoader(text)
+        loader = Loader(text)
         try:
             return self.take_all(loader)
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            sentence = f"not YAML: {error.problem or error.context}."
-            raise _BrokenYaml(mark.line + 1 if mark else None, sentence) from None
-        except (yaml.YAMLError, ValueError) as error:
-            # ValueError: PyYAML passes an escape beyond Unicode to chr(), which raises it.
+            explained = explain(error, text, loader)
+            raise _BrokenYaml(explained.line, explained.message) from None
+        except ValueError:
+            # PyYAML passes an escape beyond Unicode to chr(), which raises it.
+            sentence = "not YAML: an escape in double quotes names a character beyond Unicode."
+            raise _BrokenYaml(loader.line + 1, sentence) from None
+        except yaml.YAMLError as error:
             raise _BrokenYaml(loader.line + 1, f"not YAML: {error}.") from None
 
     def take_all(self, loader: Any) -> Node:

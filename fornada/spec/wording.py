@@ -74,6 +74,8 @@ def no_space(name: str, value: str) -> str:
     a space is missing after the colon.
       Did you mean "epochs: 30"?
     """
+    # Of `Dense:{units: 3}` YAML reads `Dense:{units` as a name.
+    value += ": …}" if value.startswith("{") and "}" not in value else ""
     return f'a space is missing after the colon.\n  Did you mean "{clip(f"{name}: {value}")}"?'
 
 

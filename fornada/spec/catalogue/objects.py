@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from fornada.db.states import FailureCode
 from fornada.spec.catalogue.family import Family
+from fornada.spec.catalogue.python_calls import as_yaml, called
 from fornada.spec.catalogue.signatures import keras_names
 from fornada.spec.kinds.kind import Kind, found, or_null
 from fornada.spec.kinds.reading import At, Refused
 from fornada.spec.source import nodes
 from fornada.spec.source.nodes import Json, Mark, Node, Scalar, written_name
 from fornada.spec.values import KerasObject, Value
-from fornada.spec.wording import clip, did_you_mean, listed
+from fornada.spec.wording import clip, did_you_mean, listed, printable, without_space
 
 # Endings of model files. A spec may not name one, because loading a model file can run code.
 _MODEL_FILES = (
@@ -26,6 +27,8 @@ _MODEL_FILES = (
     ".pt",
     ".pth",
 )
+# Families whose objects stand in lists.
+_IN_LISTS = frozenset({"callbacks", "layers", "metrics"})
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,19 @@ def _several(names: list[str], node: nodes.Mapping) -> str:
 def _unknown(family: Family, written: str) -> str:
     right = [*family.entries, *family.aliases]
     shown = clip(written)
+    if name := called(written):
+        known = family.aliases.get(name, name)
+        if known not in family.entries:
+            return _unknown(family, name)
+        return _in_python(family, known, written)
+    if glued := without_space(written, right):
+        return glued
+    if " - " in written:
+        # A line that begins with a dash and is indented more goes on with the text above it.
+        return (
+            f'"{shown}" is one text of several lines, each indented more than the first.\n'
+            "  Expected every dash of a list in the same column."
+        )
     if written in keras_names(family.name):
         what = f'"{shown}" of Keras is not supported yet.'
     else:
@@ -130,6 +146,17 @@ def _unknown(family: Family, written: str) -> str:
     if written in family.instead:
         hint = f'\n  Did you mean "{family.instead[written]}"?'
     return f"{what}\n  Expected one of: {listed(family.entries)}.{hint}"
+
+
+def _in_python(family: Family, name: str, written: str) -> str:
+    """The message for `Dense(3)`."""
+    yaml = as_yaml(written, family.arguments[name].fields) or f"{name}: {{argument: value}}"
+    meant = f"- {yaml}" if family.name in _IN_LISTS else f"{{{yaml}}}" if ": " in yaml else yaml
+    # The whole text, which may be long: it is there to be copied.
+    return (
+        f'"{clip(written)}" is Python; a spec has the name and its arguments in YAML.\n'
+        f"  Expected {Object(family).words}.\n  Did you mean {printable(meant)}?"
+    )
 
 
 @dataclass(frozen=True)

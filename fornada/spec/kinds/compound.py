@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fornada.spec.kinds.kind import Kind, any_of, or_null
+from fornada.spec.kinds.plain import Number
 from fornada.spec.kinds.reading import At, Refused
 from fornada.spec.source.nodes import Json, Node, Scalar, Sequence
 from fornada.spec.values import Value
@@ -63,11 +64,18 @@ class ListOf(Kind):
             raise self.wrong(node, at)
         count = len(node.items)
         if count < self.minimum or (self.maximum is not None and count > self.maximum):
-            raise self.refuse(node, at, f"a list of {count} is not accepted.")
+            hint = "\n  Decimals are written with a point." if self._has_commas(node) else ""
+            raise self.refuse(node, at, f"a list of {count} is not accepted.", hint)
         values = self._items(node, at)
         if self.ascending and list(values) != sorted(set(values)):
             raise self.refuse(node, at, "the values do not ascend.")
         return values
+
+    def _has_commas(self, node: Sequence) -> bool:
+        """Whether this may be `[0,1, 0,2]`, which YAML reads as four integers."""
+        integers = all(isinstance(one, Scalar) and type(one.value) is int for one in node.items)
+        twice = self.maximum is not None and len(node.items) == 2 * self.maximum
+        return integers and twice and isinstance(self.kind, Number)
 
     def _items(self, node: Sequence, at: At) -> tuple[Any, ...]:
         values = []

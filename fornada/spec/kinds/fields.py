@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from fornada.spec.kinds import decimals
 from fornada.spec.kinds.kind import Kind, found
 from fornada.spec.kinds.reading import At, Reading, Refused
 from fornada.spec.source import nodes
@@ -82,6 +83,7 @@ class Fields:
         if not isinstance(node, nodes.Mapping):
             at.refuse(node.mark, self._not_a_mapping(node))
             return {}
+        node = decimals.joined(node, self.fields)
         given, misspelled = node.items, self._refuse_unknown(node, at)
         values: dict[str, Any] = {}
         for name, one in self.fields.items():

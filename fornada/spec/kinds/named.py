@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fornada.db.names import composed
+from fornada.spec.kinds import decimals
 from fornada.spec.kinds.kind import Kind, any_of, found, or_null
 from fornada.spec.kinds.plain import Number
 from fornada.spec.kinds.reading import At, Refused
@@ -46,6 +47,7 @@ class Weights(Kind):
             raise self.wrong(node, at)
         if any(isinstance(item, nodes.Mapping) for item in node.items.values()):
             return self._read_groups(node, at)
+        node = decimals.joined(node)
         indices: dict[int, float] = {}
         names: dict[str, float] = {}
         for key, item in node.items.items():

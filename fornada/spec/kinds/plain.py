@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from fornada.spec.kinds import decimals
 from fornada.spec.kinds.kind import Kind, any_of, found
 from fornada.spec.kinds.reading import At
 from fornada.spec.source.nodes import Json, Node, Scalar
@@ -13,6 +14,8 @@ from fornada.spec.wording import clip, did_you_mean, sentence
 _LARGEST = 2**53
 _FRACTION = re.compile(r"\s*([^/\s]+)\s*/\s*([^/\s]+)\s*")
 _DECIMAL = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,3})?", re.ASCII)
+# A comma between the thousands: `1,000`.
+_THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}(,[0-9]{3}){1,4}", re.ASCII)
 # The JSON Schema of fractions. It is looser than `_FRACTION`: it must accept what `parse` accepts.
 _FRACTION_SCHEMA = r"^\s*[-+0-9.eE]+\s*/\s*[-+0-9.eE]+\s*$"
 
@@ -91,7 +94,11 @@ class Integer(Kind):
         if self.classes and value == CLASSES:
             return CLASSES
         if isinstance(value, bool) or not isinstance(value, int):
-            raise self.refuse(node, at, f"{found(node)} is not an integer.", self._hint(value))
+            why = _why_not(value)
+            if isinstance(value, str) and _THOUSANDS.fullmatch(value):
+                why = ": thousands are written without a comma"
+            what = f"{found(node)} is not an integer{why}."
+            raise self.refuse(node, at, what, self._hint(value))
         if not self.minimum <= value <= self.maximum:
             raise self.refuse(node, at, f"{clip(str(value))} is out of range.")
         return value
@@ -101,6 +108,8 @@ class Integer(Kind):
             return f"\n  Did you mean {int(value)}?"
         if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9]{1,15}", value):
             return f"\n  Did you mean {int(value)}?"
+        if isinstance(value, str) and _THOUSANDS.fullmatch(value):
+            return f"\n  Did you mean {value.replace(',', '')}?"
         return did_you_mean(value, [CLASSES]) if self.classes and isinstance(value, str) else ""
 
     def with_classes(self, value: Value, count: int) -> Value:
@@ -138,7 +147,8 @@ class Number(Kind):
     def parse(self, node: Node, at: At) -> float:
         number = self._number(node)
         if number is None:
-            raise self.refuse(node, at, f"{found(node)} is not a number.", self._hint(node))
+            why = _why_not(node.value if isinstance(node, Scalar) else None)
+            raise self.refuse(node, at, f"{found(node)} is not a number{why}.", self._hint(node))
         if not self._fits(number):
             raise self.refuse(node, at, f"{found(node)} is out of range.")
         return number
@@ -160,7 +170,9 @@ class Number(Kind):
         plain = text.replace(",", ".").strip()
         if plain.endswith("%") and _DECIMAL.fullmatch(plain[:-1]):
             return f"\n  Did you mean {float(plain[:-1]) / 100:g}?"
-        return f"\n  Did you mean {plain}?" if _DECIMAL.fullmatch(plain) else ""
+        if not _DECIMAL.fullmatch(plain):
+            return ""
+        return f"\n  Did you mean {plain}{', without quotes' if plain == text else ''}?"
 
     def _fits(self, number: float) -> bool:
         return (
@@ -180,6 +192,12 @@ class Number(Kind):
         given = {name: bound for name, bound in bounds.items() if bound is not None}
         # Bounds say nothing of a text, and the pattern nothing of a number.
         return {"type": ["number", "string"], **given, "pattern": _FRACTION_SCHEMA}
+
+
+def _why_not(value: object) -> str:
+    """The end of a sentence, if a decimal is written with a comma."""
+    comma = isinstance(value, str) and decimals.has_comma(value)
+    return ": decimals are written with a point" if comma else ""
 
 
 def _fraction(above: str, below: str) -> float | None:

@@ -171,7 +171,11 @@ class _YamlBuilder:
                     f"{clip(name)} is given twice, with quotes and without, first on line {first}."
                     "\n  Expected only one of the two.",
                 )
-            raise _BrokenYaml(mark.line, f'"{clip(name)}" is given twice, first on line {first}.')
+            # `{a: 0,001, b: 0,001}` has the name 001 twice.
+            point = "\n  Decimals are written with a point, as in 0.5." if name.isdigit() else ""
+            raise _BrokenYaml(
+                mark.line, f'"{clip(name)}" is given twice, first on line {first}.{point}'
+            )
         mapping.keys[name] = mark
         if quoted:
             mapping.quoted.add(name)

@@ -95,7 +95,10 @@ def loads(
 def from_python(
     content: Mapping[str, Any], *, overrides: Sequence[str] = (), data_root: Path = Path("/")
 ) -> Spec:
-    """Check a spec that a Python program built.
+    """Check a spec that a Python program built, or read with PyYAML.
+
+    PyYAML follows YAML 1.1, in which `1e-3` is text. Where a number is expected, this text is the
+    number that it is in a file.
 
     Args:
         content: the spec as a dictionary; indices of classes are integers, as in Keras.
@@ -106,7 +109,8 @@ def from_python(
         SpecProblems: with all problems of the spec.
     """
     reading = Reading("<spec>", data_root, Path.cwd())
-    return _read(json_document.read(content, reading.file), reading, overrides, _NO_NAME)
+    root = json_document.read(content, reading.file, python=True)
+    return _read(root, reading, overrides, _NO_NAME)
 
 
 def from_document(

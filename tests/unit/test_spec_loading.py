@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fornada.db.states import FailureCode
 from fornada.spec import (
@@ -19,6 +20,7 @@ from fornada.spec import (
     loads,
 )
 from fornada.spec.files import changes_of
+from fornada.spec.loading import from_python
 from fornada.spec.render import to_yaml
 
 REPOSITORY = Path(__file__).parents[2]
@@ -393,6 +395,43 @@ def test_a_spec_in_another_encoding_is_told_how_to_convert(encoding: str, comman
     with pytest.raises(SpecProblems) as refused:
         loads("name: été\n".encode(encoding), file="a b.yaml", data_root=ROOT, base=ROOT)
     assert command in str(refused.value)
+
+
+def test_a_dict_that_pyyaml_read_is_the_same_spec(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The paths of a dict start from the current folder.
+    monkeypatch.chdir(REPOSITORY)
+    text = SMALL.format(data="", compile="", callbacks="").replace(
+        "optimizer: adam", "optimizer: {Adam: {learning_rate: 1e-3, epsilon: 1E-8}}"
+    )
+    read = yaml.safe_load(text)
+    assert read["compile"]["optimizer"]["Adam"]["learning_rate"] == "1e-3"
+
+    spec = from_python(read, data_root=REPOSITORY)
+
+    assert spec.compile.optimizer.arguments["learning_rate"] == 0.001
+    assert spec.hash == loads(text, data_root=REPOSITORY, base=REPOSITORY).hash
+    # A text in a place for texts is still a text, and a number in quotes none.
+    assert from_python({**read, "name": "1e-3"}, data_root=REPOSITORY).name == "1e-3"
+    read["compile"]["optimizer"]["Adam"]["learning_rate"] = "0.001"
+    with pytest.raises(SpecProblems, match="without quotes"):
+        from_python(read, data_root=REPOSITORY)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "name: no",
+        "resources: {queue: on}",
+        "fit: {class_weight: {no: 1, yes: 2}}",
+        "tags: {begun: 2026-01-31}",
+    ],
+)
+def test_what_pyyaml_reads_in_another_way_is_told(part: str) -> None:
+    text = SMALL.format(data="", compile="", callbacks="") + part
+    loads(text, data_root=ROOT, base=ROOT)
+
+    with pytest.raises(SpecProblems, match="PyYAML reads"):
+        from_python(yaml.safe_load(text), data_root=ROOT)
 
 
 def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:

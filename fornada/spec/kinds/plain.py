@@ -1,12 +1,14 @@
 """Kinds of single values: true or false, numbers, and one of a few choices."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 from fornada.spec.kinds import decimals
 from fornada.spec.kinds.kind import Kind, any_of, found
 from fornada.spec.kinds.reading import At
 from fornada.spec.source.nodes import Json, Node, Scalar
+from fornada.spec.source.scalars import NumberError, resolve
 from fornada.spec.values import CLASSES, Value
 from fornada.spec.wording import clip, did_you_mean, sentence
 
@@ -157,6 +159,8 @@ class Number(Kind):
         value = node.value if isinstance(node, Scalar) else None
         if isinstance(value, bool):
             return None
+        if isinstance(node, Scalar) and node.python and isinstance(value, str):
+            value = _exponent(value)
         if isinstance(value, int | float):
             return _finite(value)
         if isinstance(value, str) and (parts := _FRACTION.fullmatch(value)):
@@ -192,6 +196,17 @@ class Number(Kind):
         given = {name: bound for name, bound in bounds.items() if bound is not None}
         # Bounds say nothing of a text, and the pattern nothing of a number.
         return {"type": ["number", "string"], **given, "pattern": _FRACTION_SCHEMA}
+
+
+def _exponent(text: str) -> float | str:
+    """A number with an exponent, such as 1e-3; any other text as it is.
+
+    PyYAML reads 1e-3 as text and 1.0e-3 as a number.
+    """
+    with suppress(NumberError):
+        value = resolve(text) if "e" in text.lower() else text
+        return value if isinstance(value, float) else text
+    return text
 
 
 def _why_not(value: object) -> str:

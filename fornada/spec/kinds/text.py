@@ -34,7 +34,7 @@ class Name(Kind):
     def parse(self, node: Node, at: At) -> str:
         value = node.value if isinstance(node, Scalar) else None
         if isinstance(node, Scalar) and not isinstance(value, str) and is_name(node.text):
-            hint = f'\n  Did you mean "{node.text}", in quotes?'
+            hint = _in_quotes(node)
             raise self.refuse(node, at, f"{found(node)} is not text.", hint)
         if not isinstance(value, str):
             raise self.wrong(node, at)
@@ -46,6 +46,17 @@ class Name(Kind):
 
     def schema(self) -> dict[str, Json]:
         return {"type": "string", "pattern": _NAME_SCHEMA}
+
+
+def _in_quotes(node: Scalar) -> str:
+    """The hint for a number or a boolean where a text is expected."""
+    if node.python and isinstance(node.value, bool):
+        # What was written is not known: `no`, `off` or `false`.
+        return (
+            "\n  PyYAML reads yes, no, on and off without quotes as true and false. Write the text "
+            "in quotes, or give the file's path in place of a dict."
+        )
+    return f'\n  Did you mean "{clip(node.text)}", in quotes?'
 
 
 def is_name(text: str) -> bool:
@@ -89,7 +100,7 @@ class Label(Kind):
         if isinstance(value, str) and is_label(value):
             return value
         if isinstance(node, Scalar) and not isinstance(value, str) and is_label(node.text):
-            hint = f'\n  Did you mean "{node.text}", in quotes?'
+            hint = _in_quotes(node)
             raise self.refuse(node, at, f"{found(node)} is not text.", hint)
         raise self.wrong(node, at)
 
@@ -112,7 +123,7 @@ class ClassName(Kind):
         value = node.value if isinstance(node, Scalar) else None
         if not isinstance(value, str):
             text = node.text if isinstance(node, Scalar) else ""
-            hint = f'\n  Did you mean "{clip(text)}", in quotes?' if text else ""
+            hint = _in_quotes(node) if isinstance(node, Scalar) and text else ""
             raise self.refuse(node, at, f"{found(node)} is not text.", hint)
         if not is_class_name(value):
             raise self.wrong(node, at)

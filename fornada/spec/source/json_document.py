@@ -1,10 +1,15 @@
 """Turns a JSON document into nodes, within the same limits as YAML text."""
 
+from datetime import date
+
 from fornada.db.states import FailureCode
 from fornada.spec.problems import Problem, SpecProblems
 from fornada.spec.source.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, control
 from fornada.spec.source.nodes import Mapping, Mark, Node, Scalar, Sequence, literal
 from fornada.spec.source.scalars import MAX_DIGITS, NumberError, finite
+
+# PyYAML follows YAML 1.1.
+_READ = "\n  PyYAML reads yes, no, on and off without quotes as true and false."
 
 
 class _BrokenJson(Exception):  # carries a message to `read`, which always catches it
@@ -13,22 +18,27 @@ class _BrokenJson(Exception):  # carries a message to `read`, which always catch
         self.path = path
 
 
-def read(document: object, file: str) -> Node:
+def read(document: object, file: str, *, python: bool = False) -> Node:
     """The nodes of a document, as `json.loads` or a Python program gives it.
 
+    Args:
+        document: the document.
+        file: its name in problems.
+        python: whether a Python program gave it; see `Scalar`.
     Raises:
         SpecProblems: one problem with SPEC_SYNTAX, at the first value that is nested too deep,
             too large, not finite or not JSON.
     """
     try:
-        return _JsonBuilder().build(document, ())
+        return _JsonBuilder(python).build(document, ())
     except _BrokenJson as broken:
         problem = Problem(file, None, broken.path, str(broken), FailureCode.SPEC_SYNTAX)
         raise SpecProblems([problem]) from None
 
 
 class _JsonBuilder:
-    def __init__(self) -> None:
+    def __init__(self, python: bool) -> None:
+        self.python = python
         self.nodes = 0
         self.size = 0
 
@@ -54,7 +64,9 @@ class _JsonBuilder:
         quoted = {key for key in value if isinstance(key, str)}
         for key, item in value.items():
             # A Python dictionary may have integers as keys, such as the indices of classes.
-            if not isinstance(key, str | int) or isinstance(key, bool):
+            if isinstance(key, bool):
+                raise self._broken(path, f"the name {key} is neither text nor an integer.{_READ}")
+            if not isinstance(key, str | int):
                 raise self._broken(path, f"the name {key!r:.60} is neither text nor an integer.")
             name = str(key)
             if name in named:
@@ -73,10 +85,14 @@ class _JsonBuilder:
                 raise self._broken(path, str(error)) from None
         elif isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
             raise self._broken(path, f"a number of more than {MAX_DIGITS} digits.")
+        elif isinstance(value, date):
+            what = f"a Python {type(value).__name__} is not a JSON value."
+            raise self._broken(path, f"{what}\n  PyYAML reads {value} without quotes as a date.")
         elif value is not None and not isinstance(value, bool | int):
             raise self._broken(path, f"a Python {type(value).__name__} is not a JSON value.")
         node = literal(value)
         assert isinstance(node, Scalar)  # noqa: S101  (narrowed above)
+        node.python = self.python
         return node
 
     def _check_text(self, text: str, path: tuple[str, ...]) -> None:

@@ -18,11 +18,18 @@ class Mark:
 
 @dataclass
 class Scalar:
-    """One value. `text` is what the person wrote, without quotes."""
+    """One value.
+
+    Attributes:
+        text: what the person wrote, without quotes.
+        python: whether a Python program gave the value. PyYAML may have read it, by YAML 1.1: there
+            `1e-3` is text, and `no` is false.
+    """
 
     value: Plain
     text: str
     mark: Mark = field(default_factory=Mark)
+    python: bool = False
 
 
 @dataclass

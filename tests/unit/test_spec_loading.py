@@ -1,5 +1,6 @@
 """A spec after it was read: its values, document, hash and monitor."""
 
+import gzip
 import subprocess
 import sys
 from pathlib import Path
@@ -395,6 +396,28 @@ def test_a_spec_in_another_encoding_is_told_how_to_convert(encoding: str, comman
     with pytest.raises(SpecProblems) as refused:
         loads("name: été\n".encode(encoding), file="a b.yaml", data_root=ROOT, base=ROOT)
     assert command in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ((REPOSITORY / "Data/Test/3/04120.png").read_bytes(), "PNG image"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "JPEG image"),
+        (gzip.compress(b"name: a"), "gzip"),
+        (b"PK\x03\x04\x14\x00", "models of Keras"),
+        (bytes(range(256)), "not a text"),
+        (b"\x00\x00\x01\x00\x80", "not a text"),
+    ],
+    # Not the bytes: those of gzip have the time in them.
+    ids=["png", "jpeg", "gzip", "zip", "all bytes", "icon"],
+)
+def test_what_is_no_text_is_told_as_that(content: bytes, says: str) -> None:
+    with pytest.raises(SpecProblems) as refused:
+        loads(content, file="x", data_root=ROOT, base=ROOT)
+    (problem,) = refused.value.problems
+    assert (problem.line, problem.code) == (None, FailureCode.SPEC_SYNTAX)
+    assert says in problem.message
+    assert "iconv" not in problem.message
 
 
 def test_a_dict_that_pyyaml_read_is_the_same_spec(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from yaml.events import (
 )
 
 from fornada.db.states import FailureCode
-from fornada.encodings import not_utf8
+from fornada.encodings import not_text, not_utf8
 from fornada.spec.problems import Problem, SpecProblems
 from fornada.spec.source.limits import MAX_BYTES, MAX_DEPTH, MAX_NODES, control
 from fornada.spec.source.nodes import Mapping, Mark, Node, Scalar, Sequence
@@ -61,6 +61,8 @@ def read(data: bytes | str, file: str) -> Node:
 def _decode(data: bytes | str, file: str) -> str:
     if isinstance(data, str):
         data = data.encode("utf-8", "surrogatepass")
+    if what := not_text(data):
+        raise _BrokenYaml(None, f"{what}.\n  Expected a spec: a text in YAML.")
     if len(data) > MAX_BYTES:
         raise _BrokenYaml(
             None, f"the spec is {len(data):,} bytes.\n  At most {MAX_BYTES:,} are read."

@@ -13,7 +13,7 @@ import click
 from fornada.cli import formatting, suggestions
 from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.jobs import specs
-from fornada.cli.options import output_options
+from fornada.cli.options import ONLY_PROBLEMS, output_options
 from fornada.cli.output import Output
 from fornada.cli.specs import files_argument, problem_document
 from fornada.cli.tables import Column
@@ -37,7 +37,7 @@ def data() -> None:
 
 @data.command()
 @files_argument
-@output_options(quiet="Print nothing; only set the exit code.")
+@output_options(quiet=ONLY_PROBLEMS)
 def check(files: Sequence[str], output: Output) -> None:
     """Decode every image of the specs and name each one that cannot be read.
 
@@ -113,7 +113,7 @@ class _CheckedImages:
     help="Test images per class; default: all.",
 )
 @click.option("--seed", default=1, show_default=True, help="Decides which images are chosen.")
-@output_options(quiet="Print nothing.")
+@output_options(quiet=ONLY_PROBLEMS)
 def import_(  # noqa: PLR0913 - one argument per option
     *,
     idx_dir: Path,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fornada.cli.exit_codes import ExitCode, ExitWith
-from fornada.cli.options import output_options
+from fornada.cli.options import ONLY_PROBLEMS, output_options
 from fornada.cli.output import Output
 from fornada.cli.tables import Column
 
@@ -20,7 +20,7 @@ STATE = (Column("WHAT", wraps=True), Column("STATE"))
 
 @click.command()
 # It names all unknown variables in its answer.
-@output_options(quiet="Print nothing; only set the exit code.", warns=False)
+@output_options(quiet=ONLY_PROBLEMS, warns=False)
 def doctor(output: Output) -> None:
     """Check that a job would run, and say what to fix.
 

@@ -13,6 +13,7 @@ from fornada.cli.accepted import Announcement, conclude, conditions, terms_from_
 from fornada.cli.follow import Interrupted, answer, end_all, ended_by_sigterm, follow, stop
 from fornada.cli.homes import require_writable
 from fornada.cli.options import (
+    ONLY_PROBLEMS,
     job_arguments,
     output_options,
     seconds,
@@ -185,7 +186,7 @@ def submit(  # noqa: PLR0913 - one argument per option
 @click.option(
     "--timeout", type=seconds, metavar="TIME", help="Give up after this time; the jobs continue."
 )
-@output_options(quiet="Print nothing; only set the exit code.")
+@output_options(quiet=ONLY_PROBLEMS)
 def wait(references: Sequence[str], timeout: float | None, output: Output) -> None:
     """Wait until jobs have ended, showing their progress.
 

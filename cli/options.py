@@ -19,6 +19,8 @@ Command = Callable[..., Any]
 
 # Values of `--color`. `auto` looks at the terminal and at NO_COLOR (https://no-color.org).
 COLORS = ("auto", "always", "never")
+# Help of `-q` for a command whose answer no program needs. No `-q` silences a problem.
+ONLY_PROBLEMS = "Print only problems, on stderr."
 
 
 def output_options(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fornada.cli import suggestions
-from fornada.cli.options import output_options
+from fornada.cli.options import ONLY_PROBLEMS, output_options
 from fornada.cli.output import Output
 from fornada.cli.tables import Column
 
@@ -82,7 +82,7 @@ def list_queues(output: Output) -> None:
 
 @queue.command()
 @names_argument
-@output_options(quiet="Print nothing.")
+@output_options(quiet=ONLY_PROBLEMS)
 def pause(names: Names, output: Output) -> None:
     """Start no more jobs from these queues; running jobs continue.
 
@@ -98,7 +98,7 @@ def pause(names: Names, output: Output) -> None:
 
 @queue.command()
 @names_argument
-@output_options(quiet="Print nothing.")
+@output_options(quiet=ONLY_PROBLEMS)
 def resume(names: Names, output: Output) -> None:
     """Start jobs from these queues again.
 
@@ -136,7 +136,7 @@ MOST = 1_000_000
     callback=_limit,
     help="How many jobs of the queue may run at a time; none removes the limit.",
 )
-@output_options(quiet="Print nothing.")
+@output_options(quiet=ONLY_PROBLEMS)
 def set_(names: Names, max_running: int | None, output: Output) -> None:
     """Limit how many jobs of a queue run at a time.
 

@@ -10,7 +10,7 @@ import click
 import fornada
 from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.jobs import specs
-from fornada.cli.options import output_options, spec_options
+from fornada.cli.options import ONLY_PROBLEMS, output_options, spec_options
 from fornada.cli.output import Output
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ files_argument = click.argument(
 @files_argument
 @click.option("--data", "look_at_data", is_flag=True, help="Also check the folders of images.")
 @click.option("--build", is_flag=True, help="Also build the models; needs Keras on this machine.")
-@output_options(quiet="Print nothing; only set the exit code.")
+@output_options(quiet=ONLY_PROBLEMS)
 def check(files: Sequence[str], look_at_data: bool, build: bool, output: Output) -> None:
     """Report every problem of every spec at once.
 

@@ -11,7 +11,7 @@ import click
 from fornada.cli.exit_codes import ExitCode, ExitWith
 from fornada.cli.follow import ended_by_sigterm
 from fornada.cli.homes import require_writable
-from fornada.cli.options import output_options, queues_option, seconds, slots_option
+from fornada.cli.options import ONLY_PROBLEMS, output_options, queues_option, seconds, slots_option
 from fornada.cli.output import Output
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ LOOK_S = 0.5
     is_flag=True,
     help="Return when the worker has started; the stack runs on without the terminal.",
 )
-@output_options(json=False, quiet="Print nothing.")
+@output_options(json=False, quiet=ONLY_PROBLEMS)
 def up(slots: str | None, queues: Sequence[str], detach: bool, output: Output) -> None:
     """Start the embedded stack: a private Redis, SQLite and one worker.
 
@@ -67,7 +67,7 @@ def up(slots: str | None, queues: Sequence[str], detach: bool, output: Output) -
 @click.option(
     "--timeout", type=seconds, metavar="TIME", help="Wait no longer; the stack still stops."
 )
-@output_options(json=False, quiet="Print nothing.")
+@output_options(json=False, quiet=ONLY_PROBLEMS)
 def down(timeout: float | None, output: Output) -> None:
     """Stop the embedded stack of this home, and wait for its end.
 

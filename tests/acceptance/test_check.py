@@ -78,6 +78,18 @@ def test_check_looks_at_the_folders(fornada: Fornada, tmp_path: Path) -> None:
     assert "train:" not in done.stdout
 
 
+@pytest.mark.parametrize("words", [("check",), ("data", "check")])
+def test_quiet_prints_only_problems(
+    fornada: Fornada, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    wrong = small(tmp_path)
+    wrong.write_text(wrong.read_text().replace("batch_size: 64", "batch_size: 0"))
+    done = fornada(*words, "-q", wrong, code=3)
+    assert done.stdout == ""
+    assert "data.batch_size" in done.stderr
+    assert "only problems" in fornada(*words, "--help").stdout
+
+
 def test_check_looks_at_the_folders_of_a_spec_with_mistakes(
     fornada: Fornada, tmp_path: Path
 ) -> None:

@@ -1,6 +1,6 @@
 """Commands about specs that make no job: check, render."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,13 @@ from fornada.cli.options import ONLY_PROBLEMS, output_options, spec_options
 from fornada.cli.output import Output
 
 if TYPE_CHECKING:
+    from fornada.data.folders import Listing
     from fornada.data.inspection import Inspected, Inspection
     from fornada.settings import Settings
-    from fornada.spec import Problem, Spec, SpecProblems
+    from fornada.spec import Problem, Role, Spec, SpecProblems
+
+# The sets of images, in the order in which they are printed.
+_ROLES: "tuple[Role, ...]" = ("train", "validation", "test")
 
 files_argument = click.argument(
     "files",
@@ -173,15 +177,16 @@ def _check(
     settings: "Settings", file: str, spec: "Spec", look_at_data: bool, build: bool
 ) -> _Checked:
     from fornada import preview
-    from fornada.data.inspection import all_warnings, inspect
+    from fornada.data.inspection import all_warnings, inspect, sets_of
 
     found: dict[str, Any] = {"file": file, "name": spec.name, "hash": spec.hash}
     warnings, failures = [*spec.warnings], []
     if not (look_at_data or build):
         return _Checked(found, warnings=warnings)
     folders = inspect(spec, settings.data_root_path)
-    found["data"] = [_folder(role, folder) for role, folder in folders.folders.items()]
-    warnings += all_warnings(spec, folders)
+    sets = sets_of(spec, folders)
+    found["data"] = _sets(folders, sets)
+    warnings += all_warnings(spec, folders, sets)
     # The model's output depends on the classes, so it is built only if the folders are good.
     if build and not folders.problems:
         built = preview.build(settings, spec)
@@ -190,17 +195,30 @@ def _check(
     return _Checked(found, folders.problems, failures, warnings)
 
 
-def _folder(role: str, inspected: "Inspected") -> dict[str, Any]:
+def _sets(folders: "Inspection", sets: "Mapping[Role, Listing]") -> list[dict[str, Any]]:
+    """The images of each set of a job; of a spec with problems, those of each folder."""
+    if not sets:
+        return [_set(role, one, one.listing) for role, one in folders.folders.items()]
+    # With `validation_split` the images of validation lie in the training folder.
+    return [
+        _set(role, folders.folders.get(role, folders.folders["train"]), sets[role])
+        for role in _ROLES
+        if role in sets
+    ]
+
+
+def _set(role: "Role", inspected: "Inspected", listing: "Listing | None") -> dict[str, Any]:
     from fornada.spec.wording import printable
 
-    listing = inspected.listing
     counts = listing.counts if listing else {}
+    whole = inspected.listing
     return {
         "role": role,
         "folder": printable(str(inspected.place)),
         "images": len(listing.files) if listing else 0,
+        "images_in_folder": len(whole.files) if whole else 0,
         "counts": {printable(name): count for name, count in counts.items()},
-        "ignored": [printable(name) for name in listing.ignored] if listing else [],
+        "ignored": [printable(name) for name in whole.ignored] if whole else [],
     }
 
 
@@ -211,7 +229,9 @@ def _print(result: _Checked, output: Output) -> None:
         if not folder["images"]:
             # A folder without images is reported as a problem.
             continue
-        output.line(f"  {folder['role']}: {folder['images']} images in {folder['folder']}")
+        images, whole = folder["images"], folder["images_in_folder"]
+        of_all = "" if images == whole else f" of the {whole}"
+        output.line(f"  {folder['role']}: {images}{of_all} images in {folder['folder']}")
         output.line("    " + "  ".join(f"{key} {value}" for key, value in folder["counts"].items()))
         if folder["ignored"]:
             output.line(f"    ignored: {', '.join(folder['ignored'])}")

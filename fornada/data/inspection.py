@@ -162,15 +162,30 @@ def inspect(spec: Spec, data_root: Path) -> Inspection:
     return Inspector(data_root).inspect(spec)
 
 
-def all_warnings(spec: Spec, found: Inspection) -> list[Problem]:
+def sets_of(spec: Spec, found: Inspection) -> dict[Role, Listing]:
+    """The files of each set, as the job counts them; empty if a job would fail on its folders.
+
+    Args:
+        spec: the spec.
+        found: what was found in its folders.
+    """
+    return {} if found.problems else subsets.sets(spec, found.listings)
+
+
+def all_warnings(
+    spec: Spec, found: Inspection, sets: Mapping[Role, Listing] | None = None
+) -> list[Problem]:
     """The warnings of an inspection, and the warnings that need the files of each set.
 
     The second kind takes longer, so `submit` does without it.
+
+    Args:
+        spec: the spec.
+        found: what was found in its folders.
+        sets: as `sets_of` returns it; None: they are chosen here.
     """
-    warnings = list(found.warnings)
-    if not found.problems:
-        warnings += subsets.warnings(spec, subsets.sets(spec, found.listings))
-    return warnings
+    chosen = sets_of(spec, found) if sets is None else sets
+    return [*found.warnings, *(subsets.warnings(spec, chosen) if chosen else ())]
 
 
 def before_submit(

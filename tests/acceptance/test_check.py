@@ -67,7 +67,9 @@ def test_a_misspelt_variable_is_a_warning(
 
 def test_check_looks_at_the_folders(fornada: Fornada, tmp_path: Path) -> None:
     done = fornada("check", "--data", small(tmp_path))
-    assert "train: 2000 images" in done.stdout
+    # As the job counts them.
+    assert "train: 1800 of the 2000 images" in done.stdout
+    assert "validation: 200 of the 2000 images" in done.stdout
     assert "test: 500 images" in done.stdout
     # "ok" does not mean that every image can be decoded.
     assert "fornada data check" in done.stderr
@@ -76,6 +78,20 @@ def test_check_looks_at_the_folders(fornada: Fornada, tmp_path: Path) -> None:
     assert "Data/None" in done.stderr
     assert "relative path" in done.stderr
     assert "train:" not in done.stdout
+
+
+def test_check_counts_the_images_of_two_subsets_of_a_folder(
+    fornada: Fornada, tmp_path: Path
+) -> None:
+    spec = small(tmp_path)
+    part = "{{folder: Data/Test, validation_split: 0.5, subset: {0}}}"
+    sets = f"validation: {part.format('training')}\n  test: {part.format('validation')}"
+    text = spec.read_text().replace("  validation_split: 0.1\n", "")
+    spec.write_text(text.replace("test: Data/Test", sets))
+    (found,) = fornada("check", "--data", "--json", spec).document["specs"]
+    counted = [(one["role"], one["images"], one["images_in_folder"]) for one in found["data"]]
+    assert counted == [("train", 2000, 2000), ("validation", 250, 500), ("test", 250, 500)]
+    assert [sum(one["counts"].values()) for one in found["data"]] == [2000, 250, 250]
 
 
 @pytest.mark.parametrize("words", [("check",), ("data", "check")])
@@ -200,7 +216,7 @@ def test_data_import_writes_folders_that_train(fornada: Fornada, tmp_path: Path)
     assert "already exists" in fornada("data", "import", source, out, code=5).stderr
     spec = small(tmp_path, train=str(out / "Train"))
     done = fornada("check", "--data", spec)
-    assert "train: 20 images" in done.stdout
+    assert "train: 18 of the 20 images" in done.stdout
 
 
 @pytest.mark.parametrize("words", [("check",), ("render",), ("data", "check"), ("submit",)])

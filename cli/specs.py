@@ -78,12 +78,27 @@ def check(files: Sequence[str], look_at_data: bool, build: bool, output: Output)
         for result in results:
             _print(result, output)
         good_files = [str(result.found["file"]) for result in results if result.well]
-        if look_at_data and good_files:
-            names = " ".join(dict.fromkeys(good_files))
-            output.note(f"The images were not decoded: `fornada data check {names}` does that.")
+        if good_files:
+            output.note(_not_looked_at(good_files, folders=look_at_data or build, model=build))
     failures = [failure for result in results for failure in result.failures]
     if problems or failures:
         raise ExitWith(ExitCode.SPEC_INVALID, "\n".join(filter(None, [told(problems), *failures])))
+
+
+def _not_looked_at(files: Sequence[str], *, folders: bool, model: bool) -> str:
+    """What "ok" does not say.
+
+    Args:
+        files: the specs that are ok.
+        folders: whether their folders were looked at.
+        model: whether Keras has built their models.
+    """
+    if not folders:
+        return "Not looked at: the folders of images (--data), and the model by Keras (--build)."
+    names = " ".join(dict.fromkeys(files))
+    decoding = f"the images were not decoded (`fornada data check {names}`)"
+    keras = "" if model else ", and Keras did not build the model (--build)"
+    return f"Not looked at: {decoding}{keras}."
 
 
 @click.command()

@@ -29,7 +29,11 @@ def test_check_names_every_problem_of_every_file(fornada: Fornada, tmp_path: Pat
 
 def test_a_head_that_does_not_fit_is_a_warning(fornada: Fornada, tmp_path: Path) -> None:
     spec = small(tmp_path)
-    assert fornada("check", spec).stderr == ""
+    # One line says what "ok" does not say.
+    (note,) = fornada("check", spec).stderr.splitlines()
+    assert "--data" in note
+    assert "--build" in note
+    assert fornada("check", "-q", spec).stderr == ""
     spec.write_text(spec.read_text().replace(", activation: softmax", ""))
     line = 1 + spec.read_text().splitlines().index("  - Dense: {units: classes}")
     place = "model.3.Dense.activation"
@@ -73,6 +77,7 @@ def test_check_looks_at_the_folders(fornada: Fornada, tmp_path: Path) -> None:
     assert "test: 500 images" in done.stdout
     # "ok" does not mean that every image can be decoded.
     assert "fornada data check" in done.stderr
+    assert "--build" in done.stderr
     assert fornada("check", "--data", "-q", small(tmp_path)).stderr == ""
     done = fornada("check", "--data", small(tmp_path, "none", train="Data/None"), code=3)
     assert "Data/None" in done.stderr

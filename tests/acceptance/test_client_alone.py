@@ -72,4 +72,5 @@ def test_submit_and_ask_with_the_client_alone(tmp_path: Path, redis_server: Redi
     assert json.loads(alone("show", job, "--json"))["state"] == "queued"
     assert len(json.loads(alone("ps", "--json"))) == 1
     alone("cancel", job)
-    assert alone("check", "specs/owner.yaml") == "specs/owner.yaml: ok\n"
+    (checked,) = json.loads(alone("check", "--json", "specs/owner.yaml"))["specs"]
+    assert (checked["file"], checked["problems"]) == ("specs/owner.yaml", [])

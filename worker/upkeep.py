@@ -10,7 +10,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from fornada.db.errors import DatabaseUnreachable
-from fornada.db.queue import backward_clock, expiry, upkeep, workers
+from fornada.db.queue import expiry, upkeep, workers
 from fornada.errors import BrokerUnreachable
 from fornada.stack import broker
 from fornada.stack.app import App
@@ -148,7 +148,7 @@ class UpkeepThread:
     def _has_upkeep(self) -> bool:
         """Whether this worker does the upkeep of the whole queue now."""
         ttl_s = MISSED_ROUNDS * self._context.settings.upkeep_s
-        back_s = backward_clock.correct(
+        back_s = upkeep.correct_clock(
             self._context.database,
             more_than_s=ttl_s,
             pause_s=self._context.settings.retry_pause_s,

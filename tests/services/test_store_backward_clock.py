@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select, update
 
 from fornada.db.clock import later, now, seconds_between
-from fornada.db.queue import backward_clock, expiry, upkeep, verdicts, workers
+from fornada.db.queue import expiry, upkeep, verdicts, workers
 from fornada.db.reads import documents, live
 from fornada.db.store.session import Database
 from fornada.db.store.tables import Attempt, Job, UpkeepTurn, Worker
@@ -33,7 +33,7 @@ def put_back(database: Database) -> None:
 
 
 def correct(database: Database) -> float | None:
-    return backward_clock.correct(database, more_than_s=30.0, pause_s=PAUSE_S)
+    return upkeep.correct_clock(database, more_than_s=30.0, pause_s=PAUSE_S)
 
 
 @pytest.fixture

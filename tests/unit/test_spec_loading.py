@@ -415,7 +415,7 @@ def test_what_is_no_text_is_told_as_that(content: bytes, says: str) -> None:
     with pytest.raises(SpecProblems) as refused:
         loads(content, file="x", data_root=ROOT, base=ROOT)
     (problem,) = refused.value.problems
-    assert (problem.line, problem.code) == (None, FailureCode.SPEC_SYNTAX)
+    assert (problem.line, problem.code) == (1, FailureCode.SPEC_SYNTAX)
     assert says in problem.message
     assert "iconv" not in problem.message
 

@@ -62,7 +62,7 @@ def _decode(data: bytes | str, file: str) -> str:
     if isinstance(data, str):
         data = data.encode("utf-8", "surrogatepass")
     if what := not_text(data):
-        raise _BrokenYaml(None, f"{what}.\n  Expected a spec: a text in YAML.")
+        raise _BrokenYaml(1, f"{what}.\n  Expected a spec: a text in YAML.")
     if len(data) > MAX_BYTES:
         raise _BrokenYaml(
             None, f"the spec is {len(data):,} bytes.\n  At most {MAX_BYTES:,} are read."

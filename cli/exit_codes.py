@@ -35,7 +35,8 @@ MEANINGS: Mapping[ExitCode, str] = {
     ExitCode.NOT_FOUND: "The job, worker or log does not exist; or there are no usable IDX files "
     "to import.",
     ExitCode.WRONG_STATE: "Not possible now: the job is in another state, a stack is already up, "
-    "a folder exists already or cannot be written, or there is too little room for a pack.",
+    "a folder exists already or cannot be written, there is too little room for a pack, or others "
+    "hold what an upgrade of the schema has to lock.",
     ExitCode.UNREACHABLE: "The database (or the broker, if the command needs it) cannot be "
     "reached, has another schema, or does not permit this user to do that.",
     ExitCode.OUTPUT_LOST: "The command has done its work, but its answer could not be written: "
@@ -95,6 +96,7 @@ def of_error(error: Exception) -> ExitCode | None:
         (fornada.db.errors.DatabaseUnreachable, ExitCode.UNREACHABLE),
         (fornada.db.errors.NotPermitted, ExitCode.UNREACHABLE),
         (fornada.db.errors.SchemaMismatch, ExitCode.UNREACHABLE),
+        (fornada.db.errors.SchemaBusy, ExitCode.WRONG_STATE),
         (fornada.errors.BrokerUnreachable, ExitCode.UNREACHABLE),
         (fornada.errors.Undecided, ExitCode.UNREACHABLE),
         (fornada.errors.SettingsError, ExitCode.USAGE),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from shlex import quote
 
 from fornada.db.file_problems import FileProblem
+from fornada.db.records import LockHolder
 from fornada.db.states import JobState
 from fornada.db.tls import problem
 
@@ -49,6 +50,10 @@ class DatabaseUnreachable(StoreError):
         self.in_doubt = False
 
 
+class LockTimeout(DatabaseUnreachable):
+    """Another session held a lock for longer than a statement may wait for it."""
+
+
 class NotPermitted(StoreError):
     """The database user does not have the right to run this statement."""
 
@@ -79,6 +84,25 @@ class SchemaMismatch(StoreError):
         super().__init__(f"the database has {has}, but this Fornada needs {needed}. {remedy}")
         self.found = found
         self.needed = needed
+
+
+class SchemaBusy(StoreError):
+    """Other sessions hold tables that an upgrade must lock. It has changed nothing.
+
+    Attributes:
+        holders: those that were seen last; empty if they ended before anybody looked.
+    """
+
+    code = "SCHEMA_BUSY"
+
+    def __init__(self, waited_s: float, holders: Sequence[LockHolder]) -> None:
+        who = "".join(f"\n  {holder.sentence}" for holder in holders)
+        super().__init__(
+            "the upgrade has changed nothing: it could not lock what it changes within "
+            f"{waited_s:g} s. Locked by{who or ' a session that has just ended'}\n"
+            "Wait until it has ended, or end it, and run `fornada db upgrade` again."
+        )
+        self.holders = tuple(holders)
 
 
 _LIKE_A_UID = re.compile(r"[0-9a-f]{4,}[0-9a-f-]*")

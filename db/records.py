@@ -239,3 +239,37 @@ class LogPlace:
     folder: str
     # Whether the attempt has ended, so that its log grows no more.
     ended: bool
+
+
+@dataclass(frozen=True)
+class LockHolder:
+    """A session or a process that holds a lock which a change of the schema needs.
+
+    Args:
+        pid: process id: of a session on the server, or with SQLite of a process of this host. None
+            for a transaction that was prepared and then left.
+        login: the login of the session, or the account of the process.
+        application: what the program calls itself.
+        since: when the transaction began. None if this login may not see it, and with SQLite.
+        tables: the tables; none with SQLite, which locks the file.
+    """
+
+    pid: int | None
+    login: str | None
+    application: str | None
+    since: datetime | None
+    tables: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """It in one line.
+
+        >>> LockHolder(7, "ana", "psql", None, ("job", "queue")).sentence
+        'pid 7, login ana, application psql: job, queue'
+        """
+        pid = "a prepared transaction" if self.pid is None else f"pid {self.pid}"
+        parts = [pid, f"login {self.login or 'unknown'}"]
+        parts.append(f"application {self.application or 'unknown'}")
+        if self.since is not None:
+            parts.append(f"since {self.since.astimezone():%Y-%m-%d %H:%M:%S}")
+        return ", ".join(parts) + (f": {', '.join(self.tables)}" if self.tables else "")

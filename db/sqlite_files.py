@@ -7,6 +7,10 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+# The bytes of a `-shm` file that a writer or a checkpoint locks:
+# https://www.sqlite.org/walformat.html#wal_locks
+_WRITER_BYTES = frozenset({"120", "121", "122"})
+
 
 def read_only_uri(file: Path) -> str:
     """The file as a URI with which SQLite opens it to be read.
@@ -46,3 +50,28 @@ def is_hidden(file: Path) -> bool:
     except OSError:
         return False
     return not os.access(file, os.R_OK)
+
+
+def processes_that_lock(file: Path) -> list[int]:
+    """The other processes of this host that hold a lock which stops writers, as Linux lists them.
+
+    A process that opens and closes a file loses its locks on it, so this does not open the file.
+    Empty where Linux lists no locks.
+    """
+    shared_memory = file.with_name(f"{file.name}-shm")
+    has_log = shared_memory.exists()
+    try:
+        found = (shared_memory if has_log else file).stat()
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return []
+    place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    pids = set()
+    for line in lines:
+        # "1: POSIX ADVISORY WRITE 217 fe:00:9164 120 120"; a lock that somebody waits for has "->".
+        _, kind, *_, what, pid, where, first, _ = line.split()
+        # Beside a log, a connection that does nothing has a lock, too, and readers stop nobody.
+        stops = not has_log or (what == "WRITE" and first in _WRITER_BYTES)
+        if where == place and kind != "->" and stops:
+            pids.add(int(pid))
+    return sorted(pids - {os.getpid()})

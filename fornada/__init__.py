@@ -85,7 +85,7 @@ __all__ = [
     "WrongState",
     "__version__",
 ]
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 # The module of each name. The name is imported when it is asked for, since SQLAlchemy and pydantic
 # take longer to import than the help of the command takes to print.

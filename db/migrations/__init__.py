@@ -8,26 +8,28 @@ table `fleet` as it is, and the code of that revision and later ones still works
 be upgraded while workers and clients of the version before run.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, inspect, text
 
-from fornada.db.errors import SchemaMismatch
+from fornada.db.errors import LockTimeout, SchemaBusy, SchemaMismatch
+from fornada.db.migrations import revisions
+from fornada.db.records import LockHolder
+from fornada.db.store import table_locks
 from fornada.db.store.session import Database
 
-if TYPE_CHECKING:
-    from alembic.config import Config
-
-# Oldest first. The file of a released revision never changes.
+# Oldest first. What a released revision does never changes.
 REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 HEAD = REVISIONS[-1]
-# Key of the PostgreSQL advisory lock that an upgrade holds, so that upgrades of one database take
-# turns. Any number would do.
-_ADVISORY_LOCK = 0x466F726E616461
+# Seconds for which an upgrade tries to lock what it changes.
+WAIT_S = 30.0
+# Seconds that one try waits. Our statements that queue up behind it give up only after 10 s.
+_TRY_S = 3.0
+# Seconds between two tries, in which those that waited do their work.
+_PAUSE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -86,31 +88,77 @@ def mismatch(found: Schema) -> SchemaMismatch:
     return SchemaMismatch(found.revision, HEAD, newer=found.newer)
 
 
-def upgrade(database: Database, revision: str = "head") -> None:
+def upgrade(
+    database: Database,
+    revision: str = HEAD,
+    *,
+    wait_s: float = WAIT_S,
+    waits_for: Callable[[Sequence[LockHolder]], None] = lambda holders: None,
+) -> None:
     """Upgrade a database in one transaction. Other upgrades wait until it has ended.
+
+    While it waits for a lock, others wait behind it. So it waits for 3 s, gives up all that it has,
+    and tries again 2 s later.
 
     Args:
         database: what to upgrade.
         revision: the revision to stop at; the newest by default.
+        wait_s: seconds after which it no longer tries.
+        waits_for: called after a try in vain, with those that hold the locks.
     Raises:
         SchemaMismatch: a newer Fornada has upgraded the database.
+        SchemaBusy: others held the locks for too long. Nothing has changed.
         DatabaseUnreachable: the database does not answer.
     """
+    end = time.monotonic() + wait_s
+    while True:
+        try:
+            _upgrade(database, revision, min(wait_s, _TRY_S))
+        except LockTimeout as error:
+            holders = _lock_holders(database, revision)
+            if time.monotonic() + _PAUSE_S > end:
+                raise SchemaBusy(wait_s, holders) from error
+            waits_for(holders)
+            time.sleep(_PAUSE_S)
+        else:
+            return
+
+
+def _upgrade(database: Database, last: str, wait_s: float) -> None:
     from alembic import command
 
-    with _locked(database) as connection:
+    with _locked(database, wait_s) as connection:
         found = _schema(connection)
         if found.newer:
             raise mismatch(found)
-        command.upgrade(_config(connection), revision)
+        to_run = revisions.revisions(found.revision, last)
+        table_locks.lock(connection, revisions.locks_of(to_run), wait_s)
+        command.upgrade(revisions.config(connection), last)
+        _write_works_since(connection, to_run)
+
+
+def _write_works_since(connection: Connection, run: Sequence[revisions.Revision]) -> None:
+    said = [revision.works_since for revision in run if revision.works_since]
+    if said:
+        connection.execute(text("UPDATE fleet SET works_since = :since"), {"since": said[-1]})
+
+
+def _lock_holders(database: Database, last: str) -> tuple[LockHolder, ...]:
+    # Who holds the file of SQLite may keep readers out, too.
+    before = schema(database).revision if database.file is None else None
+    to_run = revisions.revisions(before, last)
+    return table_locks.holders(database, revisions.locks_of(to_run))
 
 
 def downgrade(database: Database, revision: str = "base") -> None:
     """Take a database back to an older revision. Data that later revisions added is lost."""
     from alembic import command
 
-    with _locked(database) as connection:
-        command.downgrade(_config(connection), revision)
+    with _locked(database, _TRY_S) as connection:
+        command.downgrade(revisions.config(connection), revision)
+        since = None if revision == "base" else revisions.works_since(revision)
+        if since is not None:
+            connection.execute(text("UPDATE fleet SET works_since = :since"), {"since": since})
 
 
 def check(database: Database) -> list[str]:
@@ -144,16 +192,17 @@ def prepare(database: Database, *, may_upgrade: bool) -> Schema:
         return found
     if not may_upgrade:
         raise mismatch(found)
-    upgrade(database)
+    # Nobody else's work queues up behind a file of one's own. A worker that starts waits for the
+    # database as long as it is unreachable, so this raises no SchemaBusy.
+    _upgrade(database, HEAD, WAIT_S)
     return schema(database)
 
 
 @contextmanager
-def _locked(database: Database) -> Iterator[Connection]:
+def _locked(database: Database, wait_s: float) -> Iterator[Connection]:
     """A transaction in which no other process can change the schema."""
-    with database.begin(patient=True) as connection:
-        if database.dialect == "postgresql":
-            connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
+    with database.begin(lock_wait_s=wait_s) as connection:
+        table_locks.take_turns(connection)
         yield connection
 
 
@@ -165,13 +214,3 @@ def _schema(connection: Connection) -> Schema:
         return Schema(found)
     fleet = connection.execute(text("SELECT works_since, uid FROM fleet")).one_or_none()
     return Schema(found, fleet.works_since, fleet.uid) if fleet else Schema(found)
-
-
-def _config(connection: Connection) -> "Config":
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    attributes: dict[Any, Any] = config.attributes
-    attributes["connection"] = connection
-    return config

@@ -89,15 +89,16 @@ def _leave_a_standby(context: ExceptionContext) -> None:
 
 
 @contextmanager
-def without_timeouts(connection: Connection) -> Iterator[None]:
-    """Wait without a limit for locks and answers until the end of this transaction."""
+def waiting_at_most(connection: Connection, seconds: float) -> Iterator[None]:
+    """Let the next transaction wait so long for a lock, and without a limit for answers."""
     driver = connection.connection.dbapi_connection
     if not isinstance(driver, _TimedConnection):
         raise TypeError(f"{driver!r} is not a {_TimedConnection.__name__}")
     usual = driver.answer_timeout_s
     driver.answer_timeout_s = math.inf
     try:
-        connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+        # The driver begins a transaction here, and SQLAlchemy goes on in it.
+        driver.execute(f"SET LOCAL lock_timeout = {max(1, round(seconds * 1000))}")
         yield
     finally:
         driver.answer_timeout_s = usual

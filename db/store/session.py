@@ -15,7 +15,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from fornada.db.errors import DatabaseUnreachable, NotPermitted
+from fornada.db.errors import DatabaseUnreachable, LockTimeout, NotPermitted
 from fornada.db.file_problems import FileProblem
 from fornada.db.store import interrupts, sqlite
 
@@ -24,6 +24,8 @@ from fornada.db.store import interrupts, sqlite
 ANSWER_TIMEOUT_S = 15.0
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 INSUFFICIENT_PRIVILEGE = "42501"
+# lock_not_available, and deadlock_detected: two sessions waited for each other.
+_LOCK_TIMEOUTS = frozenset({"55P03", "40P01"})
 # Options of a URL that say where a database is.
 _PLACE = frozenset({"host", "port", "dbname"})
 
@@ -46,6 +48,8 @@ class Database:
         # The URL without passwords, safe to print.
         self.where = _shown(parsed)
         self.dialect = parsed.get_backend_name()
+        # The file of an SQLite database; None for a server and for a database in memory.
+        self.file = sqlite.file_of(parsed) if self.dialect == "sqlite" else None
         if self.dialect == "sqlite":
             self._engine = sqlite.connected(parsed)
         else:
@@ -57,27 +61,29 @@ class Database:
         return f"Database({self.where!r})"
 
     @contextmanager
-    def begin(self, *, patient: bool = False) -> Iterator[Connection]:
+    def begin(self, *, lock_wait_s: float | None = None) -> Iterator[Connection]:
         """Open a transaction that writes. It commits at the end of the block.
 
         An exception in the block rolls it back.
 
         Args:
-            patient: wait without a limit for locks and answers; for changes of the schema.
+            lock_wait_s: for changes of the schema: wait so many seconds for a lock, and without a
+                limit for answers.
         Raises:
+            LockTimeout: another session holds a lock.
             DatabaseUnreachable: the database does not answer. When its `in_doubt` is true, the
                 commit may have happened all the same.
         """
         committing = False
         try:
-            with self._delayed_signals(), self._translated(), self._engine.begin() as connection:
-                if patient and self.dialect == "postgresql":
-                    from fornada.db.store import postgresql
-
-                    with postgresql.without_timeouts(connection):
-                        yield connection
-                else:
-                    yield connection
+            with (
+                self._delayed_signals(),
+                self._translated(),
+                self._engine.connect() as connection,
+                self._changes_schema(connection, lock_wait_s),
+                connection.begin(),
+            ):
+                yield connection
                 committing = True
         except DatabaseUnreachable as error:
             error.in_doubt = committing
@@ -104,6 +110,17 @@ class Database:
         """Close all connections."""
         self._engine.dispose()
 
+    def _changes_schema(
+        self, connection: Connection, lock_wait_s: float | None
+    ) -> AbstractContextManager[None]:
+        if lock_wait_s is None:
+            return nullcontext()
+        if self.dialect == "sqlite":
+            return sqlite.waiting_at_most(connection, lock_wait_s)
+        from fornada.db.store import postgresql
+
+        return postgresql.waiting_at_most(connection, lock_wait_s)
+
     def _delayed_signals(self) -> AbstractContextManager[None]:
         # PostgreSQL needs no delay, because an open transaction there does not stop all writers.
         # A delay would do harm: a server may hang for long, and Ctrl-C should end the wait at once.
@@ -114,7 +131,8 @@ class Database:
         try:
             yield
         except (OperationalError, InterfaceError, PoolTimeout) as error:
-            raise DatabaseUnreachable(self.where, _reason(error), self._file(error)) from error
+            kind = LockTimeout if _waited_for_a_lock(error) else DatabaseUnreachable
+            raise kind(self.where, _reason(error), self._file(error)) from error
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) == INSUFFICIENT_PRIVILEGE:
                 raise NotPermitted(self.where, _reason(error)) from error
@@ -153,6 +171,11 @@ def _shown(url: URL) -> str:
 def _refuses_option(error: DBAPIError) -> bool:
     """Whether the driver does not know an option of the URL. It says so before any statement."""
     return isinstance(error, ProgrammingError) and error.statement is None
+
+
+def _waited_for_a_lock(error: Exception) -> bool:
+    driver = error.orig if isinstance(error, DBAPIError) else None
+    return getattr(driver, "sqlstate", None) in _LOCK_TIMEOUTS or sqlite.is_busy(driver)
 
 
 def _reason(error: Exception) -> str:

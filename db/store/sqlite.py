@@ -4,6 +4,8 @@ One writer writes at a time, and the others wait. A commit returns when its data
 """
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,29 @@ def connected(url: URL) -> Engine:
     return engine
 
 
+@contextmanager
+def waiting_at_most(connection: Connection, seconds: float) -> Iterator[None]:
+    """Let the next transactions of a connection wait so many seconds for others.
+
+    That also limits how long a commit that waits for readers keeps new readers out.
+    """
+    driver = connection.connection.dbapi_connection
+    if not isinstance(driver, sqlite3.Connection):
+        raise TypeError(f"{driver!r} is not a connection of sqlite3")
+    driver.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+    try:
+        yield
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_S * 1000)}")
+
+
+def is_busy(error: BaseException | None) -> bool:
+    """Whether the driver says that another connection has locked the file for too long."""
+    code = getattr(error, "sqlite_errorcode", None)
+    # The lowest byte is the kind of the error: https://www.sqlite.org/rescode.html
+    return code is not None and code & 0xFF == sqlite3.SQLITE_BUSY
+
+
 def file_problem(url: URL, error: BaseException | None) -> FileProblem | None:
     """What is wrong with the file of a database, from the error of the driver; None if nothing is.
 
@@ -59,7 +84,7 @@ def file_problem(url: URL, error: BaseException | None) -> FileProblem | None:
         error: the error of the driver.
     """
     code = getattr(error, "sqlite_errorcode", None)
-    file = _file(url)
+    file = file_of(url)
     if code is None or file is None:
         return None
     # The lowest byte is the kind of the error: https://www.sqlite.org/rescode.html
@@ -77,7 +102,7 @@ def file_problem(url: URL, error: BaseException | None) -> FileProblem | None:
 
 def not_writable(url: URL) -> FileProblem | None:
     """The problem of a file that this process may not write; None if it may."""
-    file = _file(url)
+    file = file_of(url)
     if file is None or not file.exists() or may_write(file):
         return None
     return FileProblem(FileTrouble.READ_ONLY, file)
@@ -99,7 +124,7 @@ def _connect(
     return connection
 
 
-def _file(url: URL) -> Path | None:
+def file_of(url: URL) -> Path | None:
     """The file of a database; None for one in memory."""
     return Path(url.database) if url.database and url.database != ":memory:" else None
 

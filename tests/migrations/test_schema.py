@@ -1,7 +1,6 @@
 """The schema's revisions, on both databases: upgrade an empty one, downgrade, upgrade again."""
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,31 +10,7 @@ from fornada.db import migrations
 from fornada.db.migrations import prepare
 from fornada.db.reads import documents, history
 from fornada.db.store.session import Database
-from tests.servers import PostgresServer
 from tests.services import store
-
-NAME = "migrated"
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """URL of a database without any table."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/fornada.db"
-        return
-    server = request.getfixturevalue("postgres_server")
-    assert isinstance(server, PostgresServer)
-    server.execute(f"CREATE DATABASE {NAME}")
-    yield server.url(NAME)
-    server.execute(f"DROP DATABASE {NAME} WITH (FORCE)")
-
-
-@pytest.fixture
-def empty(url: str) -> Iterator[Database]:
-    """A database without any table."""
-    database = Database(url)
-    yield database
-    database.dispose()
 
 
 def tables(database: Database) -> set[str]:

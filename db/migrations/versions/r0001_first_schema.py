@@ -9,6 +9,9 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+LOCKS: dict[str, str] = {}
+SECONDS = {"postgresql": 0.0, "sqlite": 0.0}
+
 
 def upgrade() -> None:
     op.create_table(

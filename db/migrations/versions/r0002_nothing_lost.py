@@ -12,6 +12,16 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
+LOCKS = {
+    "attempt": "all",
+    "dependency": "all",
+    "job": "all",
+    "log_chunk": "all",
+    "queue": "all",
+    "worker": "all",
+}
+SECONDS = {"postgresql": 6.0, "sqlite": 8.0}
+
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _CONTINUES = "job_continues_id_fkey"
 _SUCCEEDED = sa.text("state = 'succeeded'")

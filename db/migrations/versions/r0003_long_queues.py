@@ -8,6 +8,9 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+LOCKS = {"job": "writes", "upkeep": "all"}
+SECONDS = {"postgresql": 1.0, "sqlite": 2.5}
+
 _AT_ONCE = sa.text("coalesce(state, '') = 'queued' AND not_before IS NULL")
 _TIMED = sa.text("coalesce(state, '') = 'queued' AND not_before IS NOT NULL")
 

@@ -15,6 +15,17 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
+LOCKS = {
+    "attempt": "all",
+    "dependency": "writes",
+    "event": "writes",
+    "job": "writes",
+    "job_tag": "writes",
+    "queue": "writes",
+    "worker": "writes",
+}
+SECONDS = {"postgresql": 0.0, "sqlite": 0.0}
+
 # Whether a login may say what a worker says. `session_user` stays the same after SET ROLE. It is in
 # plpgsql and with full names, because it is asked for each row that anybody writes.
 _TRUSTED = """

@@ -10,6 +10,10 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
+LOCKS: dict[str, str] = {}
+SECONDS = {"postgresql": 0.0, "sqlite": 0.0}
+WORKS_SINCE = revision
+
 
 def upgrade() -> None:
     fleet = op.create_table(

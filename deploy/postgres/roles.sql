@@ -62,6 +62,9 @@ $$;
 ALTER DEFAULT PRIVILEGES FOR ROLE fornada_owner IN SCHEMA public
     GRANT SELECT ON TABLES TO fornada_worker, fornada_client, fornada_reader;
 
+-- `fornada db upgrade` names the sessions that hold what it has to lock, and since when.
+GRANT pg_read_all_stats TO fornada_owner;
+
 -- Large objects are files of the database, which nobody here needs.
 REVOKE EXECUTE ON FUNCTION
     lo_create(oid), lo_creat(integer), lo_from_bytea(oid, bytea), lo_import(text), lo_import(text, oid)

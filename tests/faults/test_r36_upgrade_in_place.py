@@ -1,4 +1,4 @@
-"""R34: the schema is upgraded while workers and clients of the release before run.
+"""R36: the schema is upgraded while workers and clients of the release before run.
 
 The release before is the wheel of `tests/previous`. After the upgrade, a revision that the test
 makes up is applied too. It stands for the schema of the next version, so that this version is shown
@@ -210,7 +210,7 @@ def workers_of(job: Any) -> list[str]:
 
 
 @pytest.mark.timeout(1200)
-def test_r34_old_workers_and_clients_go_on_while_the_schema_is_upgraded(
+def test_r36_old_workers_and_clients_go_on_while_the_schema_is_upgraded(
     place: Place, tmp_path: Path
 ) -> None:
     old, new = place.command("client", old=True), place.command("client", old=False)
@@ -237,7 +237,7 @@ def test_r34_old_workers_and_clients_go_on_while_the_schema_is_upgraded(
 
         with observed(place) as site:
             seen = site.show(runs)
-            print(f"R34: upgraded from {known} to {MADE_UP} in epoch {seen['epochs_run'] + 1}")
+            print(f"R36: upgraded from {known} to {MADE_UP} in epoch {seen['epochs_run'] + 1}")
             assert seen["state"] == "running"
             for client in (old, new):
                 assert client("db", "current", "--json").document["fits"]
@@ -257,7 +257,7 @@ def test_r34_old_workers_and_clients_go_on_while_the_schema_is_upgraded(
             of_old = int(old("submit", "-q", spec(tmp_path, "of-old", 1), "--queue", QUEUE).stdout)
             with place.worker(NEW, old=False):
                 job = site.wait(resumed, timeout_s=TRAINS_S)
-                print(f"R34: {[each['resumed'] for each in job['executions']]}")
+                print(f"R36: {[each['resumed'] for each in job['executions']]}")
                 assert workers_of(site.wait(of_old, timeout_s=TRAINS_S)) == [NEW]
             assert (job["state"], workers_of(job)) == ("succeeded", [OLD, NEW])
             assert job["executions"][1]["resumed"]["inexact"] is None
@@ -268,7 +268,7 @@ def test_r34_old_workers_and_clients_go_on_while_the_schema_is_upgraded(
             assert {job["state"] for job in (site.show(of_new), site.show(of_old))} == {"succeeded"}
 
 
-def test_r34_the_owner_of_the_schema_sees_who_holds_a_table_and_since_when() -> None:
+def test_r36_the_owner_of_the_schema_sees_who_holds_a_table_and_since_when() -> None:
     with House() as house, house.connect("client") as client, client.transaction():
         client.execute("SELECT FROM job")
         owner = Database(house.url("owner"))

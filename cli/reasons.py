@@ -17,6 +17,7 @@ from fornada.db.reasons import (
     QueuePaused,
     Reason,
     SlotsBusy,
+    WorkersUnfit,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def _meaning(reason: Reason) -> str:  # noqa: PLR0911 - one line for each reason
             return "no worker serves its queue yet"
         case NeedsGpu():
             return "no worker of its queue has a GPU"
+        case WorkersUnfit():
+            return f"{', '.join(reason.workers)} could run it, but takes no jobs now: {reason.why}"
         case SlotsBusy():
             return "next, when a slot is free"
         case Priority():

@@ -67,6 +67,7 @@ print when the job may start.
 | `HostAvoided` | for another host: slots are free only on the host where its last attempt failed |
 | `Priority(3 ahead)` | for jobs with a higher priority, and for older jobs with the same priority |
 | `SlotsBusy` | for the next free slot |
+| `WorkersUnfit(oven-1)` | until the host of this worker can run jobs: `show` says what is wrong |
 
 A job is `lost` if its worker of the embedded stack was killed. In the record it is `running`
 (`ls --state running` lists it) until the next worker of this home starts and continues it:

@@ -89,8 +89,10 @@ def start(slots: str | None, queues: Sequence[str], name: str | None) -> None:
 def list_workers(output: Output) -> None:
     """List the workers that are alive.
 
-    A warning follows if Redis passes on no wake-ups. The workers then look for jobs only in each
-    round of upkeep (`FORNADA_UPKEEP_S`).
+    A worker is `unfit` while its host cannot run jobs, for example because the artifacts folder
+    cannot be written. It takes no jobs then, and a warning says why. Another warning follows if
+    Redis passes on no wake-ups. The workers then look for jobs only in each round of upkeep
+    (`FORNADA_UPKEEP_S`).
 
     \b
     Examples:
@@ -110,6 +112,9 @@ def list_workers(output: Output) -> None:
         map(_row, found),
         empty=f"no worker of {store} is alive; start one: fornada worker start, or fornada up",
     )
+    for each in found:
+        if each["unfit"]:
+            output.warn(f"{each['name']} takes no jobs: {each['unfit']}")
     if problem:
         output.warn(f"{problem}\n  The workers look for jobs in the database meanwhile.")
 

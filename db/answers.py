@@ -311,5 +311,7 @@ class WorkerAnswer(TypedDict):
     running: list[int]
     drain_requested_at: str | None
     drain_requested_by: str | None
+    # Why it takes no jobs; None while its host can run jobs.
+    unfit: str | None
     started_at: str
     seen_at: str

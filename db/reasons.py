@@ -114,6 +114,24 @@ class NeedsGpu(Unfit):
         return super().__new__(cls, "NeedsGpu")
 
 
+class WorkersUnfit(Reason):
+    """The hosts of all workers that could run the job cannot run any job now.
+
+    Args:
+        workers: names of these workers.
+        why: why the first of them takes no jobs, as a sentence.
+    """
+
+    workers: tuple[str, ...]
+    why: str
+
+    def __new__(cls, workers: Sequence[str], why: str) -> Self:
+        made = super().__new__(cls, f"WorkersUnfit({','.join(workers)})")
+        made.workers = tuple(workers)
+        made.why = why
+        return made
+
+
 class HostAvoided(Reason):
     """A slot is free on the host where an attempt crashed; a slot of another host will be free."""
 

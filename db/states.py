@@ -57,6 +57,8 @@ class WorkerState(StrEnum):
     STARTING = "starting"
     IDLE = "idle"
     BUSY = "busy"
+    # Its host cannot run jobs now, so it takes none until the host can.
+    UNFIT = "unfit"
     # It takes no more jobs.
     DRAINING = "draining"
     # It has ended.

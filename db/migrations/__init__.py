@@ -22,7 +22,7 @@ from fornada.db.store import table_locks
 from fornada.db.store.session import Database
 
 # Oldest first. What a released revision does never changes.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 HEAD = REVISIONS[-1]
 # Seconds for which an upgrade tries to lock what it changes.
 WAIT_S = 30.0

@@ -7,7 +7,7 @@ from typing import Any, Self
 from sqlalchemy import Row, select
 
 from fornada.db.clock import later, now
-from fornada.db.queue.workers import has_gpu
+from fornada.db.queue.workers import has_gpu, takes_jobs
 from fornada.db.reasons import NeedsGpu, NoWorker, Unfit
 from fornada.db.states import WorkerState
 from fornada.db.store.session import Database
@@ -44,8 +44,17 @@ class Fleet:
 
     @classmethod
     def taking(cls, workers: Iterable[Row[Any]]) -> Self:
-        """Only the workers that take jobs now: a draining worker takes none."""
-        return cls(worker for worker in workers if worker.state != WorkerState.DRAINING)
+        """Only the workers that take jobs now, see `takes_jobs`."""
+        return cls(worker for worker in workers if takes_jobs(worker))
+
+    @classmethod
+    def unfit(cls, workers: Iterable[Row[Any]]) -> Self:
+        """Only the workers that take no jobs because their hosts cannot run any now."""
+        return cls(
+            worker
+            for worker in workers
+            if worker.state != WorkerState.DRAINING and worker.unfit is not None
+        )
 
     def serving(self, queue: str) -> Sequence[FleetSlot]:
         """All slots of the workers that serve a queue."""

@@ -51,6 +51,8 @@ class WorkerFacts:
     devices: Sequence[Any]
     versions: Mapping[str, str]
     state: WorkerState
+    # Why it takes no jobs; None while its host can run jobs.
+    unfit: str | None = None
 
 
 def register(
@@ -145,7 +147,7 @@ def gone(database: Database, name: str, *, process: WorkerProcess | None = None)
     """
     which = Worker.c.name == name if process is None else is_process(process)
     with database.begin() as connection:
-        connection.execute(update(Worker).where(which).values(state=WorkerState.GONE))
+        connection.execute(update(Worker).where(which).values(state=WorkerState.GONE, unfit=None))
 
 
 def is_process(process: WorkerProcess) -> ColumnElement[bool]:
@@ -175,8 +177,8 @@ def alive(
         within_s: how many seconds.
         dead: workers that are known to have ended, although their rows do not say so yet.
     Returns:
-        One document for each worker. Its `state` is `starting`, `draining`, `idle`, or `busy` when
-        no slot is free.
+        One document for each worker. Its `state` is `starting`, `draining`, `unfit` when its host
+        cannot run jobs, `idle`, or `busy` when no slot is free.
     """
     with database.read() as connection:
         workers = heard_of(connection, within_s, dead)
@@ -197,6 +199,7 @@ def alive(
             "running": jobs[worker.name],
             "drain_requested_at": iso(worker.drain_requested_at),
             "drain_requested_by": worker.drain_requested_by,
+            "unfit": worker.unfit,
             "started_at": iso(worker.started_at),
             "seen_at": iso(worker.seen_at),
         }
@@ -208,23 +211,30 @@ def _state(worker: Row[Any], running: int) -> WorkerState:
     """The worker's state now. Its running jobs say whether it is busy: its row may be too old."""
     if worker.state in (WorkerState.STARTING, WorkerState.DRAINING):
         return WorkerState(worker.state)
+    if worker.unfit is not None:
+        return WorkerState.UNFIT
     return WorkerState.IDLE if running < len(worker.slots) else WorkerState.BUSY
 
 
 def idle_slots(database: Database, within_s: float) -> dict[str, int]:
     """How many slots have no job, by the queue that they serve.
 
-    A slot that serves two queues counts in both. A draining worker does not count.
+    A slot that serves two queues counts in both. A worker that takes no jobs does not count.
     """
     with database.read() as connection:
         workers = heard_of(connection, within_s)
         busy = Counter(job.worker for job in _running(connection))
     idle: Counter[str] = Counter()
     for worker in workers:
-        if worker.state != WorkerState.DRAINING:
+        if takes_jobs(worker):
             free = max(0, len(worker.slots) - busy[worker.name])
             idle.update(dict.fromkeys(worker.queues, free))
     return dict(idle)
+
+
+def takes_jobs(worker: Row[Any]) -> bool:
+    """Whether a worker takes jobs: a worker that drains or is unfit takes none."""
+    return worker.state != WorkerState.DRAINING and worker.unfit is None
 
 
 def has_gpu(slot: SlotAnswer) -> bool:
@@ -279,6 +289,7 @@ def _write(
         "devices": list(facts.devices),
         "versions": dict(facts.versions),
         "state": facts.state,
+        "unfit": facts.unfit,
         "seen_at": now(),
     }
     row = values | {"name": facts.name, "started_at": now()}

@@ -23,6 +23,7 @@ from fornada.db.reasons import (
     QueuePaused,
     Reason,
     SlotsBusy,
+    WorkersUnfit,
 )
 from fornada.db.states import JobState
 from fornada.db.store.tables import Queue
@@ -33,6 +34,9 @@ class Circumstances:
     """What decides why jobs wait, apart from the jobs themselves."""
 
     fleet: Fleet
+    # The workers whose hosts cannot run jobs now, and by a worker's name why not.
+    unfit: Fleet
+    why_unfit: Mapping[str, str]
     # By the queue's name. A queue without a row is open and has no limit.
     queues: Mapping[str, Row[Any]]
     # Ids of the jobs that a held job still waits for.
@@ -55,7 +59,11 @@ def circumstances(
     held = [job.id for job in jobs if job.state is JobState.HELD]
     rules = connection.execute(select(Queue))
     return Circumstances(
-        Fleet.taking(workers), {rule.name: rule for rule in rules}, unmet_of(connection, held)
+        Fleet.taking(workers),
+        Fleet.unfit(workers),
+        {worker.name: worker.unfit for worker in workers if worker.unfit is not None},
+        {rule.name: rule for rule in rules},
+        unmet_of(connection, held),
     )
 
 
@@ -98,9 +106,14 @@ class Waits:
     def _nowhere(self, job: Row[Any]) -> Reason | None:
         if self._known.paused(job.queue):
             return QueuePaused()
-        if not self._known.fleet.serving(job.queue):
-            return NoWorker()
-        return None if self._known.fleet.fitting(job.queue, job.gpus) else NeedsGpu()
+        fleet, unfit = self._known.fleet, self._known.unfit
+        if fleet.fitting(job.queue, job.gpus):
+            return None
+        if slots := unfit.fitting(job.queue, job.gpus):
+            names = list(dict.fromkeys(slot.worker for slot in slots))
+            return WorkersUnfit(names, self._known.why_unfit[names[0]])
+        served = fleet.serving(job.queue) or unfit.serving(job.queue)
+        return NeedsGpu() if served else NoWorker()
 
     def _busy(self, job: Row[Any], ahead: int | None) -> Reason | None:
         before = self._ahead[job.queue] if ahead is None else ahead

@@ -311,6 +311,8 @@ class WorkerColumns(TypedColumns):
     # When a person asked the worker to take no more jobs, save and end. Null again after a restart.
     drain_requested_at: Named[datetime | None] = Column(UtcDateTime)
     drain_requested_by: Named[str | None] = Column(SafeText)
+    # Why the worker takes no jobs, as a sentence; null while its host can run jobs.
+    unfit: Named[str | None] = Column(SafeText)
 
 
 Worker = Table("worker", METADATA, WorkerColumns)

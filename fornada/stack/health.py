@@ -42,6 +42,8 @@ REFUSED = {
 STARTS = "fornada run and fornada up start it"
 CREATES = "fornada run and fornada up create it"
 UPGRADES = "fornada run and fornada up upgrade it"
+# What to do about a worker whose host cannot run jobs. Its reason says the rest.
+REPAIR = "repair its host; the worker begins again by itself"
 
 
 @dataclass(frozen=True)
@@ -173,15 +175,23 @@ def _database(settings: Settings) -> list[Check]:
 def _workers(settings: Settings, database: session.Database) -> list[Check]:
     dead = dead_workers.found(settings.home) if settings.embedded else ()
     known = workers.alive(database, settings.alive_s, dead)
-    rows = [row for row in known if row["state"] != WorkerState.DRAINING]
+    taking = [row for row in known if row["state"] != WorkerState.DRAINING]
+    rows = [row for row in taking if not row["unfit"]]
     names = ", ".join(f"{row['name']} ({row['state']})" for row in known)
+    unfit = [
+        Check("worker", False, f"{row['name']} takes no jobs: {row['unfit']}", REPAIR)
+        for row in taking
+        if row["unfit"]
+    ]
+    if unfit and not rows:
+        return unfit
     if not rows:
         said = f"no worker takes jobs: {names}" if names else "no worker is running"
         return [Check("worker", False, said, _how_to_work(settings))]
     slots = [slot for row in rows for slot in row["slots"]]
     devices = ", ".join(slot["name"] for slot in slots)
     return [
-        Check("worker", True, names),
+        *(unfit or [Check("worker", True, names)]),
         Check("devices", bool(slots), devices or "no slot", _about_devices(rows)),
     ]
 

@@ -8,6 +8,7 @@ from sqlalchemy import inspect
 
 from fornada.db import migrations
 from fornada.db.migrations import prepare
+from fornada.db.queue import workers
 from fornada.db.reads import documents, history
 from fornada.db.store.session import Database
 from tests.services import store
@@ -178,3 +179,17 @@ def test_a_downgrade_keeps_the_jobs(empty: Database) -> None:
     migrations.upgrade(empty)
     assert migrations.check(empty) == []
     assert documents.job(empty, 1)["tags"] == {"team": "red"}
+
+
+def test_a_worker_of_revision_0005_works_on_the_newest_schema(empty: Database) -> None:
+    migrations.upgrade(empty)
+    assert migrations.schema(empty).works_since == "0005"
+    with empty.begin() as connection:
+        # It names its columns, so it leaves those out that it does not know.
+        connection.exec_driver_sql(
+            "INSERT INTO worker (name, host, pid, slots, queues, devices, versions, state, "
+            "started_at, seen_at) VALUES ('w1', 'h1', 7, '[]', '[]', '[]', '{}', 'idle', "
+            "'2026-01-02 03:04:05.000000', '2026-01-02 03:04:05.000000')"
+        )
+    (row,) = workers.alive(empty, within_s=1e9)
+    assert (row["state"], row["unfit"]) == ("busy", None)

@@ -36,3 +36,16 @@ def test_a_worker_that_drains_takes_no_job(database: Database) -> None:
     (worker,) = health._workers(Settings(), database)
     assert not worker.well
     assert "w1 (draining)" in worker.found
+
+
+def test_a_worker_whose_host_cannot_run_jobs_is_told_with_the_reason(database: Database) -> None:
+    unfit = store.worker(unfit="the disk is full")
+    workers.register(database, unfit)
+    (worker,) = health._workers(Settings(), database)
+    assert not worker.well
+    assert "the disk is full" in worker.found
+    # Beside a worker that takes jobs, too.
+    workers.register(database, store.worker("w2"))
+    found = {one.what: one for one in health._workers(Settings(), database)}
+    assert not found["worker"].well
+    assert found["devices"].well

@@ -7,7 +7,7 @@ import pytest
 from fornada.db.errors import JobNotFound
 from fornada.db.queue import attempts, fleet, queues, steering, verdicts, workers
 from fornada.db.reads import documents, history, live
-from fornada.db.reasons import Reason
+from fornada.db.reasons import Reason, WorkersUnfit
 from fornada.db.store.session import Database
 from tests.services import store
 
@@ -37,6 +37,33 @@ def test_no_worker_serves_the_queue(database: Database) -> None:
     store.workers_up(database, "w1")
     assert waits(database) == {job_id: None}
     assert live.alive(database, within_s=-1.0)[0]["waits"] == "NoWorker"
+
+
+def test_the_hosts_of_all_workers_of_the_queue_cannot_run_jobs(database: Database) -> None:
+    job_id = store.add(database)
+    store.workers_up(database, "w1", "w2", unfit="the disk is full")
+    store.workers_up(database, "w3", unfit="no data", queues=["other"])
+    assert waits(database) == {job_id: "WorkersUnfit(w1,w2)"}
+    why = live.waits(database, job_id, within_s=store.LONG_S)["waits"]
+    assert isinstance(why, WorkersUnfit)
+    assert why.why == "the disk is full"
+    needs_gpu = store.add(database, gpus="1")
+    assert waits(database)[needs_gpu] == "NeedsGpu"
+    assert workers.idle_slots(database, store.LONG_S) == {}
+
+    # A worker that takes jobs is the one that the job waits for.
+    workers.beat(database, store.worker("w2"))
+    assert waits(database)[job_id] is None
+    assert workers.idle_slots(database, store.LONG_S) == {"default": 1}
+
+
+def test_a_job_does_not_wait_for_another_host_that_cannot_run_jobs(database: Database) -> None:
+    store.workers_up(database, "w1")
+    job_id = store.crashed(database)
+    store.workers_up(database, "w2", unfit="the disk is full")
+    claimed = store.claim(database, worker="w1", host="host-of-w1")
+    assert claimed is not None
+    assert claimed.job_id == job_id
 
 
 def test_no_worker_of_the_queue_has_a_gpu(database: Database) -> None:

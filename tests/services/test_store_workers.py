@@ -30,6 +30,19 @@ def test_a_worker_is_alive_while_it_beats(database: Database) -> None:
     assert workers.alive(database, store.LONG_S) == []
 
 
+def test_a_worker_whose_host_cannot_run_jobs_says_why(database: Database) -> None:
+    workers.register(database, store.worker(unfit="the disk is full"))
+    (shown,) = workers.alive(database, store.LONG_S)
+    assert (shown["state"], shown["unfit"]) == ("unfit", "the disk is full")
+    # A drain says more: the worker does not come back by itself.
+    workers.beat(database, store.worker(unfit="the disk is full", state=WorkerState.DRAINING))
+    (shown,) = workers.alive(database, store.LONG_S)
+    assert shown["state"] == "draining"
+    workers.beat(database, store.worker())
+    (shown,) = workers.alive(database, store.LONG_S)
+    assert (shown["state"], shown["unfit"]) == ("idle", None)
+
+
 def test_only_one_living_worker_registers_a_name(database: Database) -> None:
     def take(host: str, **more: Any) -> bool:
         facts = store.worker(host=host, pid=more.pop("pid", 7))

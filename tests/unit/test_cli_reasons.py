@@ -20,6 +20,7 @@ from fornada.db.reasons import (
     Reason,
     SlotsBusy,
     Unfit,
+    WorkersUnfit,
 )
 
 TEN = datetime(2026, 3, 1, 22, tzinfo=UTC)
@@ -36,6 +37,7 @@ WORDS = [
     (Backoff(2, 40), "Backoff(attempt 2 in 40 s)"),
     (NoWorker(), "NoWorker"),
     (HostAvoided(), "HostAvoided"),
+    (WorkersUnfit(["w1", "w2"], "the disk is full"), "WorkersUnfit(w1,w2)"),
 ]
 
 

@@ -216,6 +216,8 @@ class Verdict:
     artifacts: Sequence[ArtifactRow] = field(default_factory=tuple)
     # Exit status of the trainer process. A negative value is the signal that ended it.
     exit_status: int | None = None
+    # Whether a failure counts as one of the job's tries. Only a job that is retried may have more.
+    counts: bool = True
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from celery import Celery
 
+from fornada import fleet_marker
 from fornada.db import migrations
 from fornada.db.answers import JobAnswer
 from fornada.db.queue import jobs, steering, workers
@@ -66,6 +67,9 @@ class Site:
             broker_url=self.broker_url,
             data_root=REPOSITORY,
         )
+        # The database may know jobs of other homes, which are not found in this artifacts folder.
+        assert schema.fleet is not None
+        fleet_marker.write(self.settings.artifacts_folder, schema.fleet)
         self.app: Celery = broker.make_app(self.settings, schema.fleet)
         self.publisher = broker.Publisher(self.app)
         self.key_prefix = broker.key_prefix(schema.fleet)
@@ -164,6 +168,11 @@ class Site:
         """Names of the workers that were heard of lately, each with its Celery process."""
         rows = workers.alive(self.database, 10.0)
         return [(row["name"], row["pid"]) for row in rows if row["state"] != WorkerState.STARTING]
+
+    def unfit(self) -> dict[str, str]:
+        """The living workers that take no jobs because of their hosts, each with the reason."""
+        rows = workers.alive(self.database, 10.0)
+        return {row["name"]: row["unfit"] for row in rows if row["unfit"] is not None}
 
     def processes(self) -> list[int]:
         """Living processes with this home in their environment."""

@@ -21,6 +21,7 @@ from fornada.stack.app import App
 from fornada.worker.attempts.supervisors import Supervisors
 from fornada.worker.client_sessions import end_long_transactions
 from fornada.worker.context import WorkerContext
+from fornada.worker.fitness.fitness import Fitness
 from fornada.worker.host import names
 from fornada.worker.host.heartbeat import Heartbeat
 from fornada.worker.host.heartbeat_file import NameHeld
@@ -75,17 +76,20 @@ def _run(prepared: Prepared) -> int:
     options, settings = prepared.options, prepared.settings
     # Fails at once where the setting is missing.
     broker.broker_url(settings)
+    database = Database(settings.sql_url)
     context = WorkerContext(
         name=options.name,
         host=socket.gethostname(),
         settings=settings,
-        database=Database(settings.sql_url),
+        database=database,
         queues=options.queues,
         trainers=prepared.trainers,
+        fitness=Fitness(settings, database, options.name),
         versions=_versions(),
     )
     supervisors = Supervisors(list(prepared.slots), context)
     schema = _take_name(supervisors, prepared.heartbeat, options.begun)
+    context.fitness.begin(schema.fleet)
     return _serve(supervisors, prepared.heartbeat, broker.make_app(settings, schema.fleet))
 
 
@@ -130,7 +134,7 @@ def _serve(supervisors: Supervisors, heartbeat: Heartbeat, app: App) -> int:
 
     app.steps["worker"].add(consumer.around_pool(begin, drain))
     app.steps["consumer"].add(
-        consumer.intake(supervisors.has_room, supervisors.when_freed, heartbeat, outage)
+        consumer.intake(supervisors.takes_wake_ups, supervisors.when_freed, heartbeat, outage)
     )
 
     @app.task(name=broker.TASK)  # type: ignore[untyped-decorator]

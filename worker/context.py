@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from fornada.db.store.session import Database
 from fornada.settings import Settings
+from fornada.worker.fitness.fitness import Fitness
 from fornada.worker.slots.trainers import Trainers
 
 
@@ -19,6 +20,7 @@ class WorkerContext:
     database: Database
     queues: Sequence[str]
     trainers: Trainers
+    fitness: Fitness
     # Versions of the packages that train here, by package name.
     versions: Mapping[str, str] = field(default_factory=dict)
     draining: threading.Event = field(default_factory=threading.Event)

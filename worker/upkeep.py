@@ -90,6 +90,8 @@ class UpkeepThread:
         """Do one round of upkeep."""
         if not self._context.draining.is_set():
             self._context.trainers.prepare()
+        # Its row says how it is.
+        self._context.fitness.look()
         try:
             # First, and on every worker: a client may have locked this worker's row.
             end_long_transactions(self._context.database, self._context.settings)

@@ -95,7 +95,8 @@ def finish(
     """End an attempt. Its job ends too, or goes back to its queue.
 
     The job goes back to its queue after a preemption. It goes back after a pause when the attempt
-    crashed, was lost, or failed because of its host, if the job has tries left.
+    crashed, was lost, or failed because of its host, if the job has tries left or the verdict does
+    not count as one.
 
     If a person has cancelled the job before, the job ends as cancelled, whatever the verdict. To be
     sure of that, `finish` locks the job's row before it reads it. The best model, artifacts and
@@ -193,11 +194,11 @@ def _decide(
         return _NextState(JobState.CANCELLED, values, asked)
     why = {"code": failure.code, "message": failure.message} if failure else {}
     if _is_retried(verdict.outcome, failure):
-        tries = job.tries + 1
+        tries = job.tries + (1 if verdict.counts else 0)
         counted = {"tries": tries, "avoid_host": host}
         why |= {"host": host, "tries": tries, "retry_attempts": job.retry_attempts}
-        if tries < job.retry_attempts:
-            wait_s = pause_after(tries, pause_s)
+        if tries < job.retry_attempts or not verdict.counts:
+            wait_s = pause_after(max(1, tries), pause_s)
             values = _queued_values(pause_s=wait_s) | counted
             detail = why | {"pause_s": wait_s, "avoid_host": host}
             return _NextState(JobState.QUEUED, values, detail)

@@ -1,6 +1,6 @@
 """Where attempts wrote their files: on which host, and in which artifact folder."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from sqlalchemy import select
 
@@ -31,3 +31,21 @@ def folders_of(database: Database, host: str) -> list[str]:
     with database.read() as connection:
         rows = connection.execute(latest).all()
     return [FOLDER.format(uid=row.uid, attempt=row.number) for row in rows]
+
+
+def any_begun(database: Database) -> bool:
+    """Whether a trainer has ever begun an attempt, so that the attempt has a folder somewhere."""
+    begun = select(Attempt.c.number).where(Attempt.c.started_at.is_not(None)).limit(1)
+    with database.read() as connection:
+        return connection.execute(begun).one_or_none() is not None
+
+
+def any_begun_of(database: Database, uids: Collection[str]) -> bool:
+    """Whether a trainer has begun an attempt at one of the jobs that have these uids."""
+    begun = (
+        select(Attempt.c.number)
+        .join(Job, Job.c.id == Attempt.c.job_id)
+        .where(Job.c.uid.in_(list(uids)), Attempt.c.started_at.is_not(None))
+    )
+    with database.read() as connection:
+        return connection.execute(begun.limit(1)).one_or_none() is not None

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from fornada import artifacts
-from fornada.db.queue import steering
 from fornada.db.states import FailureCode
 from tests.faults.databases import epochs_in_order
 from tests.faults.disk import SmallDisk, as_root
@@ -60,7 +59,7 @@ def test_no_epoch_is_lost_while_the_disk_of_the_database_is_full(
         assert (job["state"], job["attempts"], job["tries"]) == ("running", 1, 0)
 
 
-def test_a_job_that_cannot_have_a_folder_is_tried_again_and_told_why(
+def test_a_worker_whose_disk_holds_no_more_folders_leaves_the_job_in_its_queue(
     request: pytest.FixtureRequest, site: Site
 ) -> None:
     if not as_root(request):
@@ -72,16 +71,13 @@ def test_a_job_that_cannot_have_a_folder_is_tried_again_and_told_why(
         assert site.wait(site.add("fine"))["state"] == "succeeded", worker.text()
         disk.fill_files()
         job_id = site.add("fine")
-        job = site.wait(job_id, timeout_s=60)
-        tell("no folder could be made", site, job_id)
-        assert (job["state"], job["tries"]) == ("failed", 3)
-        assert job["failure"]["code"] == FailureCode.DISK_FULL
-        assert "No space left" in job["failure"]["message"]
+        until(site.unfit, 30, saw=worker.text)
+        tell("no folder can be made", site, job_id)
+        assert "No space left" in str(site.unfit()[worker.name])
+        assert (site.state(job_id), site.show(job_id)["attempts"]) == ("queued", 0)
         disk.free()
-
-        assert steering.retry(site.database, job_id, "test") == "queued"
-        site.publish(job_id)
-        assert site.wait(job_id)["state"] == "succeeded", worker.text()
+        job = site.wait(job_id)
+        assert (job["state"], job["attempts"], job["tries"]) == ("succeeded", 1, 0), worker.text()
 
 
 @pytest.mark.timeout(600)
@@ -99,10 +95,14 @@ def test_a_training_whose_disk_is_full_fails_so_and_goes_on_from_what_it_kept(
         until(lambda: site.show(job_id)["epochs_run"] >= 3, 60, saw=worker.text)
         disk.fill()
         tell(f"{disk.free_bytes} bytes are free", site, job_id)
-        job = site.wait(job_id, timeout_s=120)
-        tell(f"ended with {job['failure']}", site, job_id)
-        assert (job["state"], job["tries"]) == ("failed", 3), worker.text()
-        assert job["failure"]["code"] == FailureCode.DISK_FULL
+        job = site.wait(job_id, "queued", timeout_s=120)
+        (failure,) = [each["failure"] for each in job["executions"]]
+        tell(f"ended with {failure}", site, job_id)
+        assert failure is not None
+        assert failure["code"] == FailureCode.DISK_FULL
+        # The other tries wait until the disk has room.
+        until(site.unfit, 30, saw=worker.text)
+        assert job["tries"] == 1, worker.text()
         assert job["best"] is not None
         best = artifacts.path(site.settings, job["best"]["uri"])
         assert best.stat().st_size == job["best"]["bytes"]
@@ -110,11 +110,10 @@ def test_a_training_whose_disk_is_full_fails_so_and_goes_on_from_what_it_kept(
         assert kept >= 3
         disk.free()
 
-        steering.retry(site.database, job_id, "test")
-        site.publish(job_id)
         again = site.wait(job_id, timeout_s=120)
-        tell("retried with room", site, job_id)
+        tell("tried again with room", site, job_id)
         assert again["state"] == "succeeded", (again["failure"], worker.text())
+        assert again["attempts"] == 2
         assert again["executions"][-1]["resumed"] is not None
         assert differences(outcome(site, again), outcome(site, reference)) == []
 

@@ -103,6 +103,18 @@ def test_a_failure_that_the_spec_caused_is_not_retried(
     assert documents.job(database, fence.job_id)["tries"] == 0
 
 
+def test_a_failure_of_an_unfit_host_is_no_try(database: Database) -> None:
+    fence = store.running(database, retry_attempts=1)
+    verdict = replace(failed(FailureCode.ARTIFACT_WRITE), counts=False)
+    assert verdicts.finish(database, fence, verdict, pause_s=0.0) is JobState.QUEUED
+    shown = documents.job(database, fence.job_id)
+    assert (shown["attempts"], shown["tries"], shown["avoid_host"]) == (1, 0, "w1")
+    again = claimed_after_pause(database)
+    # What the spec caused is not retried all the same.
+    verdict = replace(failed(FailureCode.SPEC_INVALID), counts=False)
+    assert verdicts.finish(database, again.fence, verdict) is JobState.FAILED
+
+
 def test_a_job_fails_with_the_reason_after_its_last_try(database: Database) -> None:
     fence = store.running(database, retry_attempts=3)
     pauses = []

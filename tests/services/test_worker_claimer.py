@@ -13,6 +13,7 @@ from fornada.db.records import Fence
 from fornada.db.store.session import Database
 from fornada.worker.attempts.supervisor import Supervisor
 from fornada.worker.context import WorkerContext
+from fornada.worker.fitness.fitness import Fitness
 from fornada.worker.slots import slots
 from fornada.worker.slots.slots import Device
 from fornada.worker.slots.trainers import COMMAND_VARIABLE, Trainers
@@ -61,7 +62,8 @@ def _supervisor(site: Site, url: str) -> Iterator[Supervisor]:
     environment = os.environ | {"FORNADA_HOME": str(site.home)}
     trainers = Trainers(taken, environment, most_jobs=site.settings.jobs_per_trainer)
     database = Database(url)
-    bakery = WorkerContext("w1", "h1", site.settings, database, [site.queue], trainers)
+    fitness = Fitness(site.settings, database, "w1")
+    bakery = WorkerContext("w1", "h1", site.settings, database, [site.queue], trainers, fitness)
     try:
         yield Supervisor(taken[0], bakery)
     finally:

@@ -54,6 +54,8 @@ class Attempt:
         self._context = context
         self._settings = settings
         self._began = time.monotonic()
+        # Whether this attempt has trained an epoch.
+        self._trained = False
         self._needs = _needs(claim)
         # On a GPU the trainer sets no memory limit: CUDA reserves more address space than
         # any host has memory.
@@ -87,6 +89,7 @@ class Attempt:
                 # Catch every error: a claimed job must get a verdict, whatever fails here.
                 log.exception("%s: its supervisor failed", name)
                 found = unsupervised(exc)
+            found = self._context.fitness.judged(found, trained=self._trained)
             state = self._lease.finish(found, pause_s=self._settings.retry_pause_s)
         seconds = time.monotonic() - self._began
         if state is None:
@@ -181,6 +184,7 @@ class Attempt:
             ending.epoch, ending.best = message.first_epoch - 1, message.best
             self._lease.started(reports.started(message, self._claim, self._settings))
         elif isinstance(message, EpochReport):
+            self._trained = True
             ending.epoch, ending.best = message.number, message.best or ending.best
             self._lease.epoch(reports.epoch(message, self._settings))
         else:

@@ -28,7 +28,9 @@ class Claimer:
             if self._in_doubt and self._holds_unended():
                 # `unanswered` would return this attempt again and run it twice under one number.
                 return None
-            claim = (self._unanswered() if self._in_doubt else None) or self._claim()
+            claim = self._unanswered() if self._in_doubt else None
+            if claim is None and self._context.fitness.may_claim():
+                claim = self._claim()
         except DatabaseUnreachable as exc:
             # The next round of upkeep tries again.
             log.warning("slot %s: no claim: %s", self._slot.name, exc)

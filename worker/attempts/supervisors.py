@@ -38,6 +38,10 @@ class Supervisors:
         """Whether a wake-up would find a free slot."""
         return not self.context.draining.is_set() and self.idle() > 0
 
+    def takes_wake_ups(self) -> bool:
+        """Whether a wake-up would lead to a claim. Other workers take those that stay in Redis."""
+        return self.has_room() and self.context.fitness.problem is None
+
     def slot_state(self) -> tuple[int, float | None]:
         """State of the slots for the heartbeat.
 
@@ -62,6 +66,7 @@ class Supervisors:
             devices=[each.slot.device.model or each.slot.name for each in self.all],
             versions=context.versions,
             state=WorkerState.DRAINING if context.draining.is_set() else state,
+            unfit=context.fitness.problem,
         )
 
     def when_freed(self, call: Callable[[], None]) -> None:

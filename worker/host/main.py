@@ -49,6 +49,11 @@ def main() -> None:
         print(sentence)
         sys.exit(0 if healthy else 1)
     log_to_stderr()
+    if options.adopt_artifacts:
+        # Imports the database, which a parent that stays does not.
+        from fornada.worker.host.adoption import adopt_artifacts
+
+        sys.exit(adopt_artifacts())
     sys.exit(_run(options, arguments))
 
 

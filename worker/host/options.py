@@ -50,6 +50,8 @@ class Options:
     heartbeat: int | None
     # Only check the health of running workers, and end.
     check: bool
+    # Only mark the artifacts folder as that of the database, and end.
+    adopt_artifacts: bool
 
     @property
     def home(self) -> Path:
@@ -93,6 +95,12 @@ def parse(arguments: Sequence[str]) -> Options:
         help="check whether the worker in this home (or the one that --name gives) is healthy, "
         "then exit: 0 if it is, 1 if not; for a container's health check",
     )
+    parser.add_argument(
+        "--adopt-artifacts",
+        action="store_true",
+        help="mark the artifacts folder as the one of this database, then exit; for a folder that "
+        "workers refuse although it is the right one",
+    )
     parser.add_argument("--parent", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--heartbeat", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--begun", type=float, default=time.monotonic(), help=argparse.SUPPRESS)
@@ -121,6 +129,7 @@ def parse(arguments: Sequence[str]) -> Options:
         found.begun,
         found.heartbeat,
         found.check,
+        found.adopt_artifacts,
     )
 
 

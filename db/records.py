@@ -216,7 +216,7 @@ class Verdict:
     artifacts: Sequence[ArtifactRow] = field(default_factory=tuple)
     # Exit status of the trainer process. A negative value is the signal that ended it.
     exit_status: int | None = None
-    # Whether a failure counts as one of the job's tries. Only a job that is retried may have more.
+    # Whether a failure counts as one of the job's tries. One that does not is always retried.
     counts: bool = True
 
 

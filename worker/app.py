@@ -84,7 +84,7 @@ def _run(prepared: Prepared) -> int:
         database=database,
         queues=options.queues,
         trainers=prepared.trainers,
-        fitness=Fitness(settings, database, options.name),
+        fitness=Fitness(settings, database, options.name, [slot.name for slot in prepared.slots]),
         versions=_versions(),
     )
     supervisors = Supervisors(list(prepared.slots), context)

@@ -44,9 +44,7 @@ STATE_AFTER: Mapping[AttemptOutcome, JobState] = {
 # Outcomes that are retried.
 _RETRIED = frozenset({AttemptOutcome.CRASHED, AttemptOutcome.LOST})
 # Failures that are retried too, because their cause is the host and not the spec.
-_HOST_FAILURES = frozenset(
-    {FailureCode.DISK_FULL, FailureCode.ARTIFACT_WRITE, FailureCode.HOST_OOM}
-)
+HOST_FAILURES = frozenset({FailureCode.DISK_FULL, FailureCode.ARTIFACT_WRITE, FailureCode.HOST_OOM})
 # The failure code of an attempt whose verdict has no failure.
 _DEFAULT_CODES: Mapping[AttemptOutcome, FailureCode] = {
     AttemptOutcome.FAILED: FailureCode.INTERNAL,
@@ -95,8 +93,8 @@ def finish(
     """End an attempt. Its job ends too, or goes back to its queue.
 
     The job goes back to its queue after a preemption. It goes back after a pause when the attempt
-    crashed, was lost, or failed because of its host, if the job has tries left or the verdict does
-    not count as one.
+    crashed, was lost, or failed because of its host, if the job has tries left; and after every
+    failure that does not count as a try.
 
     If a person has cancelled the job before, the job ends as cancelled, whatever the verdict. To be
     sure of that, `finish` locks the job's row before it reads it. The best model, artifacts and
@@ -193,7 +191,7 @@ def _decide(
         asked = {"by": job.cancel_requested_by, "reason": job.cancel_reason}
         return _NextState(JobState.CANCELLED, values, asked)
     why = {"code": failure.code, "message": failure.message} if failure else {}
-    if _is_retried(verdict.outcome, failure):
+    if _is_retried(verdict, failure):
         tries = job.tries + (1 if verdict.counts else 0)
         counted = {"tries": tries, "avoid_host": host}
         why |= {"host": host, "tries": tries, "retry_attempts": job.retry_attempts}
@@ -220,10 +218,11 @@ def pause_after(tries: int, pause_s: float) -> float:
     return min(_LONGEST_PAUSE_S, grown)
 
 
-def _is_retried(outcome: AttemptOutcome, failure: Failure | None) -> bool:
-    if outcome is AttemptOutcome.FAILED:
-        return failure is not None and failure.code in _HOST_FAILURES
-    return outcome in _RETRIED
+def _is_retried(verdict: Verdict, failure: Failure | None) -> bool:
+    if verdict.outcome is AttemptOutcome.FAILED:
+        of_host = failure is not None and failure.code in HOST_FAILURES
+        return of_host or not verdict.counts
+    return verdict.outcome in _RETRIED
 
 
 def _final_values(

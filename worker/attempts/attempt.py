@@ -89,7 +89,9 @@ class Attempt:
                 # Catch every error: a claimed job must get a verdict, whatever fails here.
                 log.exception("%s: its supervisor failed", name)
                 found = unsupervised(exc)
-            found = self._context.fitness.judged(found, trained=self._trained)
+            found = self._context.fitness.judged(
+                self._slot.name, self._claim, found, trained=self._trained
+            )
             state = self._lease.finish(found, pause_s=self._settings.retry_pause_s)
         seconds = time.monotonic() - self._began
         if state is None:
@@ -184,7 +186,9 @@ class Attempt:
             ending.epoch, ending.best = message.first_epoch - 1, message.best
             self._lease.started(reports.started(message, self._claim, self._settings))
         elif isinstance(message, EpochReport):
-            self._trained = True
+            if not self._trained:
+                self._trained = True
+                self._context.fitness.trained(self._slot.name)
             ending.epoch, ending.best = message.number, message.best or ending.best
             self._lease.epoch(reports.epoch(message, self._settings))
         else:

@@ -29,8 +29,7 @@ class Claimer:
                 # `unanswered` would return this attempt again and run it twice under one number.
                 return None
             claim = self._unanswered() if self._in_doubt else None
-            if claim is None and self._context.fitness.may_claim():
-                claim = self._claim()
+            claim = claim or self._claim_if_fit()
         except DatabaseUnreachable as exc:
             # The next round of upkeep tries again.
             log.warning("slot %s: no claim: %s", self._slot.name, exc)
@@ -50,6 +49,16 @@ class Claimer:
             except Fenced:
                 self._unended.discard(fence)
         return bool(self._unended)
+
+    def _claim_if_fit(self) -> Claim | None:
+        fitness, claim = self._context.fitness, None
+        if not fitness.may_claim(self._slot.name):
+            return None
+        try:
+            claim = self._claim()
+        finally:
+            fitness.claimed(self._slot.name, claim)
+        return claim
 
     def _claim(self) -> Claim | None:
         context, settings = self._context, self._context.settings

@@ -40,7 +40,7 @@ class Supervisors:
 
     def takes_wake_ups(self) -> bool:
         """Whether a wake-up would lead to a claim. Other workers take those that stay in Redis."""
-        return self.has_room() and self.context.fitness.problem is None
+        return self.has_room() and self.context.fitness.takes_wake_ups()
 
     def slot_state(self) -> tuple[int, float | None]:
         """State of the slots for the heartbeat.

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from fornada import fleet_marker
-from fornada.db.errors import DatabaseUnreachable
+from fornada.db.errors import DatabaseUnreachable, NotPermitted
 from fornada.db.reads import attempt_folders
 from fornada.db.records import UID_PATTERN
 from fornada.db.store.session import Database
@@ -56,7 +56,7 @@ class ArtifactsCheck:
             _write_and_remove(self._probe)
         except OSError as exc:
             return f"the artifacts folder {self._folder} cannot be written: {exc.strerror}"
-        except DatabaseUnreachable:
+        except (DatabaseUnreachable, NotPermitted):
             return f"the database does not answer, so whose {self._folder} is, is not known"
         return None
 

@@ -21,7 +21,7 @@ def main() -> int:
     prctl.hide()
     from fornada.errors import SettingsError
     from fornada.worker.host.heartbeat_file import NameHeld
-    from fornada.worker.host.options import EXIT_HELD, EXIT_USAGE, log_to_stderr, parse
+    from fornada.worker.host.options import EXIT_FAILED, EXIT_HELD, EXIT_USAGE, log_to_stderr, parse
     from fornada.worker.preparation import prepare
     from fornada.worker.slots.slots import SlotHeld
 
@@ -37,6 +37,10 @@ def main() -> int:
     except (SlotHeld, NameHeld) as exc:
         log.error("%s", exc)  # noqa: TRY400
         return EXIT_HELD
+    except OSError as exc:
+        # The parent starts this process again, after a pause that grows.
+        log.error("cannot start in the home %s: %s", options.home, exc)  # noqa: TRY400
+        return EXIT_FAILED
     from fornada.worker import app
 
     return app.run(prepared)

@@ -28,6 +28,7 @@ from fornada.worker.host.heartbeat_file import NameHeld
 from fornada.worker.host.options import (
     EXIT_DRAIN_REQUESTED,
     EXIT_HELD,
+    EXIT_HOME_GONE,
     EXIT_SCHEMA,
     EXIT_USAGE,
 )
@@ -84,7 +85,13 @@ def _run(prepared: Prepared) -> int:
         database=database,
         queues=options.queues,
         trainers=prepared.trainers,
-        fitness=Fitness(settings, database, options.name, [slot.name for slot in prepared.slots]),
+        fitness=Fitness(
+            settings,
+            database,
+            options.name,
+            [slot.name for slot in prepared.slots],
+            prepared.place,
+        ),
         versions=_versions(),
     )
     supervisors = Supervisors(list(prepared.slots), context)
@@ -178,6 +185,10 @@ def _serve(supervisors: Supervisors, heartbeat: Heartbeat, app: App) -> int:
         drain()
         upkeep.close()
         done.set()
+    if context.fitness.record_is_gone:
+        home = context.settings.home
+        log.error("the home %s is gone, and the record of its stack with it: the worker ends", home)
+        return EXIT_HOME_GONE
     return EXIT_DRAIN_REQUESTED if context.drain_requested.is_set() else int(worker.exitcode or 0)
 
 

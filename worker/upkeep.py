@@ -92,6 +92,8 @@ class UpkeepThread:
             self._context.trainers.prepare()
         # Its row says how it is.
         self._context.fitness.look()
+        if self._context.fitness.record_is_gone:
+            self._end()
         try:
             # First, and on every worker: a client may have locked this worker's row.
             end_long_transactions(self._context.database, self._context.settings)
@@ -119,6 +121,11 @@ class UpkeepThread:
         if not self._context.drain_requested.is_set():
             log.info("asked from afar to drain")
             self._context.drain_requested.set()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _end(self) -> None:
+        """End a worker whose record is gone: nothing that its jobs do is recorded any more."""
+        if not self._context.draining.is_set():
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _look_for_jobs(self) -> None:

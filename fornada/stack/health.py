@@ -20,6 +20,8 @@ from fornada.stack import broker, dead_workers, local, stack_lock
 
 # Free bytes on the disk of the artifacts. With less, a job may fail with DISK_FULL.
 ENOUGH_FREE_BYTES = 1 << 30
+# Free bytes on the disk of a home. With less, a worker may have no room for its few small files.
+ENOUGH_FOR_A_HOME_BYTES = 1 << 16
 # XLA has no fast convolution for CPUs.
 JAX_ON_A_CPU = (
     "without a GPU, JAX takes many times as long as TensorFlow for convolutions; set "
@@ -234,12 +236,27 @@ def _about_our_redis(home: Path) -> str:
 
 
 def _disk(settings: Settings) -> list[Check]:
+    return [*_full_home(settings), _disk_of_artifacts(settings)]
+
+
+def _full_home(settings: Settings) -> list[Check]:
+    """A home without room: no worker can start in it. Most clients of a server need no home."""
+    disk = os.statvfs(_existing(settings.home))
+    # A file system without a limit of files says that it has none at all.
+    enough = disk.f_bavail * disk.f_frsize >= ENOUGH_FOR_A_HOME_BYTES
+    if enough and (disk.f_favail or not disk.f_files):
+        return []
+    said = f"the disk of {settings.home} is full: no worker can start in it"
+    return [Check("home", False, said, "free some space on this disk")]
+
+
+def _disk_of_artifacts(settings: Settings) -> Check:
     folder = settings.artifacts_folder
     free = shutil.disk_usage(_existing(folder)).free
     said = f"{free / (1 << 30):.1f} GiB free for {folder}"
     enough = free >= ENOUGH_FREE_BYTES
     todo = "" if enough else "free some space, or set FORNADA_ARTIFACTS to a folder on another disk"
-    return [Check("disk", enough, said, todo)]
+    return Check("disk", enough, said, todo)
 
 
 def _existing(folder: Path) -> Path:

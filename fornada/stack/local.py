@@ -131,6 +131,12 @@ class LocalStack:
             )
         for name, process in (("redis", self._redis), ("worker", self._worker)):
             if process is not None and process.poll() is not None:
+                if not (self.settings.home / "fornada.db").exists():
+                    raise StackError(
+                        f"the home {self.settings.home} of the embedded stack is gone, and the "
+                        f"record of its jobs with it, so the stack ends. Put the home back, or "
+                        f"begin with a new record: fornada up"
+                    )
                 raise StackError(
                     f"the {name} of the embedded stack ended with status {process.returncode}. "
                     f"The last line of its log: {_last_line(self.logs / f'{name}.log')} "

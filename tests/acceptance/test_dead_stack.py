@@ -120,3 +120,13 @@ def test_the_file_of_another_worker_says_nothing_of_a_living_one(fornada: Fornad
     left.write_bytes(written.replace(str(row["pid"]).encode(), b"1"))
     assert [one["name"] for one in fornada("worker", "ls", "--json").document] == [row["name"]]
     assert end(stack, signal.SIGTERM).code == 0
+
+
+def test_a_stack_whose_home_is_gone_ends_and_says_so(fornada: Fornada, tmp_path: Path) -> None:
+    stack = fornada.up()
+    fornada.home.rename(tmp_path / "away")
+    _, said = stack.communicate(timeout=PATIENCE_S)
+    assert stack.returncode == 1
+    assert f"the home {fornada.home} of the embedded stack is gone" in said
+    assert "Traceback" not in said
+    until(lambda: not fornada.processes(), GONE_S, saw=fornada.processes)

@@ -9,7 +9,6 @@ a share should be mounted.
 import itertools
 import os
 import re
-from pathlib import Path
 
 from fornada import fleet_marker
 from fornada.db.errors import DatabaseUnreachable, NotPermitted
@@ -17,11 +16,10 @@ from fornada.db.reads import attempt_folders
 from fornada.db.records import UID_PATTERN
 from fornada.db.store.session import Database
 from fornada.settings import Settings
+from fornada.worker.host.probe import write_and_remove
 
 # Most folders of a folder without a marker that are looked up in the database.
 MOST_FOLDERS = 1000
-# What a check writes: a full disk has no room for it. One block of most file systems.
-PROBE = bytes(4096)
 
 
 class ArtifactsCheck:
@@ -53,7 +51,7 @@ class ArtifactsCheck:
                 if (stranger := self._stranger()) is not None:
                     return stranger
                 fleet_marker.write(self._folder, self._fleet)
-            _write_and_remove(self._probe)
+            write_and_remove(self._probe)
         except OSError as exc:
             return f"the artifacts folder {self._folder} cannot be written: {exc.strerror}"
         except (DatabaseUnreachable, NotPermitted):
@@ -89,10 +87,3 @@ class ArtifactsCheck:
         except FileNotFoundError:
             return False
         return bool(some) and attempt_folders.any_begun_of(self._database, some)
-
-
-def _write_and_remove(file: Path) -> None:
-    try:
-        file.write_bytes(PROBE)
-    finally:
-        file.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from fornada.worker.fitness import data_check
 from fornada.worker.fitness.artifacts_check import ArtifactsCheck
 from fornada.worker.fitness.failures_in_a_row import FailuresInARow, cause
 from fornada.worker.fitness.patient_look import PatientLook
+from fornada.worker.host.heartbeat_file import Place
 
 log = logging.getLogger("fornada.worker")
 
@@ -35,14 +36,21 @@ class Fitness:
         database: database of the worker.
         worker: name of the worker.
         slots: names of its slots.
+        place: its place in its home.
     """
 
     def __init__(
-        self, settings: Settings, database: Database, worker: str, slots: Sequence[str]
+        self,
+        settings: Settings,
+        database: Database,
+        worker: str,
+        slots: Sequence[str],
+        place: Place,
     ) -> None:
         self._settings = settings
         self._database = database
         self._worker = worker
+        self._place = place
         self._look: PatientLook | None = None
         # What the last look found.
         self._seen: str | None = None
@@ -70,7 +78,9 @@ class Fitness:
             fleet: uid of the database.
         """
         check = ArtifactsCheck(self._settings, self._database, fleet or "", self._worker)
-        self._look = PatientLook(lambda: check.problem() or self._data_problem(), check.hangs)
+        self._look = PatientLook(
+            lambda: self._home_problem() or check.problem() or self._data_problem(), check.hangs
+        )
 
     def look(self) -> str | None:
         """Look at the host now.
@@ -81,6 +91,11 @@ class Fitness:
         self._seen = None if self._look is None else self._look()
         self._tell()
         return self._seen
+
+    @property
+    def record_is_gone(self) -> bool:
+        """Whether the database of an embedded stack is gone, with its home."""
+        return self._settings.embedded and not (self._settings.home / "fornada.db").exists()
 
     def takes_wake_ups(self) -> bool:
         """Whether a wake-up would lead to a claim. Other workers take those that stay in Redis."""
@@ -142,6 +157,12 @@ class Fitness:
     def _ended(self, slot: str, fence: Fence) -> None:
         for row in self._rows(slot):
             row.ended(fence)
+
+    def _home_problem(self) -> str | None:
+        """What is wrong with the home. A full one is in nobody's way once the worker runs."""
+        if self._place.intact:
+            return None
+        return f"the home {self._settings.home} is gone or was replaced: put it back, or create it"
 
     def _data_problem(self) -> str | None:
         if not self._data_missing:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fornada.worker.host import heartbeat_file
 from fornada.worker.host.heartbeat_file import Beat, Doing
+from fornada.worker.host.probe import write_and_remove
 
 log = logging.getLogger("fornada.worker")
 
@@ -136,15 +137,24 @@ class HangGuard:
             os.killpg(self._child, signal.SIGKILL)
             self._kill_at = self._busy = now + NO_HEARTBEAT_S
 
+    def restart(self, why: str) -> None:
+        """Drain the process, so that it can be started again; does nothing while it drains."""
+        if self._kill_at is None:
+            log.warning("%s; the Celery process (%d) is started again", why, self._child)
+            self._drain(heartbeat_file.read(self._descriptor))
+
     def _drain_if_hung(self, beat: Beat | None, passed_s: float) -> None:
         what_hangs = self._detector.look(beat, passed_s)
         if what_hangs is None:
             return
+        log.error("the Celery process (%d) hangs: %s; it is started again", self._child, what_hangs)
+        self._drain(beat)
+
+    def _drain(self, beat: Beat | None) -> None:
         now = self._busy = time.monotonic()
         # Only a process that still sends heartbeats can save its jobs.
         alive = beat is not None and now - beat.at < SILENT_S
         self._kill_at = now + (beat.grace_s + EXTRA_S if beat and alive else NO_HEARTBEAT_S)
-        log.error("the Celery process (%d) hangs: %s; it is started again", self._child, what_hangs)
         os.kill(self._child, signal.SIGTERM)
 
 
@@ -160,11 +170,22 @@ def check(home: Path, name: str | None) -> tuple[bool, str]:
     """
     found = {worker: beat for worker, beat in heartbeat_file.living(home) if name in (None, worker)}
     if not found:
-        return False, f"no worker{f' named {name}' if name else ''} runs in {home}"
+        return False, f"no worker{f' named {name}' if name else ''} runs in {home}{_about(home)}"
     problems = {worker: _problem(beat) for worker, beat in found.items()}
     ill = [f"{worker}: {problem}" for worker, problem in problems.items() if problem]
     well = [f"{worker}: {beat.doing}" for worker, beat in found.items() if beat]
-    return not ill, "; ".join(ill or well)
+    return not ill, "; ".join(ill or well) + (_about(home) if ill else "")
+
+
+def _about(home: Path) -> str:
+    """What is wrong with a home, as a further part of a sentence; empty if nothing is."""
+    if not home.is_dir():
+        return ": the home does not exist"
+    try:
+        write_and_remove(home / f".fornada-check-{os.getpid()}")
+    except OSError as exc:
+        return f": the home cannot be written: {exc.strerror}"
+    return ""
 
 
 def _problem(beat: Beat | None) -> str | None:

@@ -63,6 +63,28 @@ class Beat:
     upkeep_s: float
 
 
+class Place:
+    """Where the heartbeat file of a worker lies, as the home is when this is made.
+
+    Args:
+        home: the home, which exists.
+        name: name of the worker.
+    """
+
+    def __init__(self, home: Path, name: str) -> None:
+        self._home = home
+        self._file = folder(home) / name
+        self._status = home.stat()
+
+    @property
+    def intact(self) -> bool:
+        """Whether the home is still the same folder, and has a file for the worker."""
+        try:
+            return os.path.samestat(self._home.stat(), self._status) and self._file.exists()
+        except OSError:
+            return False
+
+
 def folder(home: Path) -> Path:
     """Folder of the heartbeat files of a home's workers."""
     return dead_workers.folder(home)
@@ -75,7 +97,7 @@ def take(home: Path, name: str) -> int:
         Descriptor of the locked heartbeat file; the name is reserved as long as it is open.
     Raises:
         NameHeld: a living worker has the name.
-        OSError: the home cannot be written.
+        OSError: the home cannot be written, or has no room for a heartbeat.
     """
     folder(home).mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + DYING_S
@@ -85,6 +107,13 @@ def take(home: Path, name: str) -> int:
                 f"a worker named {name} already runs in {home}; give this one another --name"
             )
         time.sleep(RETRY_S)
+    try:
+        # The file keeps this size, so that a disk which is full later stops no heartbeat.
+        os.posix_fallocate(descriptor, 0, SIZE_BYTES)
+    except OSError:
+        give_up(home, name)
+        os.close(descriptor)
+        raise
     return descriptor
 
 

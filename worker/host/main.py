@@ -16,6 +16,7 @@ from pathlib import Path
 from fornada.worker import control_groups, prctl
 from fornada.worker.host import heartbeat_file
 from fornada.worker.host.hangs import LOOK_S, HangGuard, check
+from fornada.worker.host.held_name import FIRST_PAUSE_S, LONGEST_PAUSE_S, HeldName
 from fornada.worker.host.options import (
     EXIT_DRAIN_REQUESTED,
     EXIT_HELD,
@@ -29,10 +30,6 @@ from fornada.worker.host.options import (
 log = logging.getLogger("fornada.worker")
 
 STOPPING = frozenset({signal.SIGTERM, signal.SIGINT})
-# Seconds of pause before the first restart. The pause doubles after each restart that did not help.
-FIRST_PAUSE_S = 1.0
-# The longest pause. A worker should start soon after its problem is solved, however long that took.
-LONGEST_PAUSE_S = 30.0
 # A Celery process that ran for so long was healthy: the next pause is the first one again.
 HEALTHY_S = 60.0
 # Trainers end with the process that started them. Those that still run after this time are killed.
@@ -58,19 +55,24 @@ def main() -> None:
 
 
 def _run(options: Options, arguments: Sequence[str]) -> int:
+    held = HeldName(options.home, options.name)
+    # Before there are other processes: they then begin in the same group.
+    control_groups.enter()
     try:
-        descriptor = heartbeat_file.take(options.home, options.name)
+        code = Parent(arguments, held).run()
     except heartbeat_file.NameHeld as exc:
         log.error("%s", exc)  # noqa: TRY400 - for an operator
         return EXIT_HELD
     except OSError as exc:
-        log.error("the home %s cannot be used: %s", options.home, exc)  # noqa: TRY400
+        log.error(  # noqa: TRY400
+            "the home %s cannot be used: %s; set FORNADA_HOME to a folder that this account may "
+            "write to",
+            options.home,
+            exc,
+        )
         return EXIT_USAGE
-    # Before there are other processes: they then begin in the same group.
-    control_groups.enter()
-    code = Parent(arguments, descriptor).run()
     if code == 0 or code in REFUSALS:
-        heartbeat_file.give_up(options.home, options.name)
+        held.give_up()
     # Else its jobs may not know that they have lost their worker: the file that nobody locks any
     # more tells it to the next worker of this home.
     return code
@@ -81,16 +83,13 @@ class Parent:
 
     Args:
         arguments: command line arguments, which the Celery process gets too.
-        descriptor: descriptor of the heartbeat file.
+        held: the name of the worker.
     """
 
-    def __init__(self, arguments: Sequence[str], descriptor: int) -> None:
-        os.set_inheritable(descriptor, True)
-        # -P: the current folder must not be able to replace a module.
-        self._command = [sys.executable, "-P", "-m", "fornada.worker", "--parent", str(os.getpid())]
-        self._command += ["--begun", str(time.monotonic()), "--heartbeat", str(descriptor)]
-        self._command += arguments
-        self._descriptor = descriptor
+    def __init__(self, arguments: Sequence[str], held: HeldName) -> None:
+        self._arguments = arguments
+        self._held = held
+        self._begun = time.monotonic()
         # The signals that asked this worker to stop.
         self._asked: list[signal.Signals] = []
         self._stopping = set(STOPPING)
@@ -105,12 +104,18 @@ class Parent:
         Returns:
             Exit code: 0 after a drain, 1 when the child failed while it drained, 128 + signal after
             a second signal, the child's own code when it refused to run.
+        Raises:
+            NameHeld: a living worker has the name.
+            OSError: the home cannot be used, see `HeldName.take`.
         """
         prctl.adopt_orphans()
         # Blocked signals wait for `sigtimedwait`, also in process 1, which ignores them by default.
         signal.pthread_sigmask(signal.SIG_BLOCK, self._stopping | {signal.SIGCHLD})
         pause_s = FIRST_PAUSE_S
         while True:
+            # Again after each end: somebody may have removed the home meanwhile.
+            if not self._held.take(self._stopped_within):
+                return 0
             begin = time.monotonic()
             code = self._watch(self._spawn())
             self._sweep()
@@ -131,12 +136,18 @@ class Parent:
         # A session of its own, so that Ctrl-C reaches only this parent, which passes it on.
         return os.posix_spawn(
             sys.executable,
-            self._command,
+            self._command(),
             os.environ,
             setsid=True,
             setsigmask=[],
             setsigdef=[signal.SIGINT, signal.SIGTERM],
         )
+
+    def _command(self) -> list[str]:
+        # -P: the current folder must not be able to replace a module.
+        program = [sys.executable, "-P", "-m", "fornada.worker", "--parent", str(os.getpid())]
+        known = ["--begun", str(self._begun), "--heartbeat", str(self._held.descriptor)]
+        return [*program, *known, *self._arguments]
 
     def _watch(self, child: int) -> int:
         """Pass signals on until the child has ended, by itself or because it hangs.
@@ -144,7 +155,7 @@ class Parent:
         Returns:
             Its exit code, negative for a signal.
         """
-        guard = HangGuard(child, self._descriptor)
+        guard = HangGuard(child, self._held.descriptor)
         while True:
             found = signal.sigtimedwait(self._stopping | {signal.SIGCHLD}, LOOK_S)
             if found is not None and found.si_signo in self._stopping:
@@ -152,6 +163,8 @@ class Parent:
             elif (code := _reap().get(child)) is not None:
                 return code
             guard.look()
+            if not self._asked and self._held.may_retake:
+                guard.restart("the home was replaced")
 
     def _pass_on(self, caught: signal.Signals, child: int) -> None:
         if caught is signal.SIGHUP and self._asked:

@@ -17,12 +17,16 @@ from typing import Any
 
 from fornada.db import printable
 
+# The Celery process could not start; a restart may help.
+EXIT_FAILED = 1
 # A restart does not help after these exit codes, so the parent passes them on.
 EXIT_USAGE = 2
 # A slot or the name belongs to another worker.
 EXIT_HELD = 5
 EXIT_SCHEMA = 6
-REFUSALS = frozenset({EXIT_USAGE, EXIT_HELD, EXIT_SCHEMA})
+# The home of an embedded stack is gone, and the record with it.
+EXIT_HOME_GONE = 7
+REFUSALS = frozenset({EXIT_USAGE, EXIT_HELD, EXIT_SCHEMA, EXIT_HOME_GONE})
 # A person drained this worker with `fornada worker drain`: the parent ends too, with 0.
 EXIT_DRAIN_REQUESTED = 10
 # Pattern of a worker's name, which is also the name of its heartbeat file.

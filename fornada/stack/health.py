@@ -91,7 +91,7 @@ def _home(settings: Settings) -> list[Check]:
     """Whether the stack can write its files. `access` also knows read-only file systems."""
     folder = _existing(settings.home)
     if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
-        return [Check("home", True, f"{settings.home} can be written")]
+        return [Check("home", True, f"{settings.home} can be written"), *_full_home(settings)]
     todo = "set FORNADA_HOME to a folder that you may write to"
     return [Check("home", False, f"{folder} cannot be written. {ownership(folder)}", todo)]
 
@@ -180,8 +180,9 @@ def _workers(settings: Settings, database: session.Database) -> list[Check]:
     taking = [row for row in known if row["state"] != WorkerState.DRAINING]
     rows = [row for row in taking if not row["unfit"]]
     names = ", ".join(f"{row['name']} ({row['state']})" for row in known)
+    # Beside a worker that takes jobs, a job would run all the same.
     unfit = [
-        Check("worker", False, f"{row['name']} takes no jobs: {row['unfit']}", REPAIR)
+        Check("worker", bool(rows), f"{row['name']} takes no jobs: {row['unfit']}", REPAIR)
         for row in taking
         if row["unfit"]
     ]
@@ -189,11 +190,12 @@ def _workers(settings: Settings, database: session.Database) -> list[Check]:
         return unfit
     if not rows:
         said = f"no worker takes jobs: {names}" if names else "no worker is running"
-        return [Check("worker", False, said, _how_to_work(settings))]
+        return [Check("worker", False, said, _how_to_work(settings)), *_full_home(settings)]
     slots = [slot for row in rows for slot in row["slots"]]
     devices = ", ".join(slot["name"] for slot in slots)
     return [
-        *(unfit or [Check("worker", True, names)]),
+        Check("worker", True, names),
+        *unfit,
         Check("devices", bool(slots), devices or "no slot", _about_devices(rows)),
     ]
 
@@ -236,27 +238,23 @@ def _about_our_redis(home: Path) -> str:
 
 
 def _disk(settings: Settings) -> list[Check]:
-    return [*_full_home(settings), _disk_of_artifacts(settings)]
-
-
-def _full_home(settings: Settings) -> list[Check]:
-    """A home without room: no worker can start in it. Most clients of a server need no home."""
-    disk = os.statvfs(_existing(settings.home))
-    # A file system without a limit of files says that it has none at all.
-    enough = disk.f_bavail * disk.f_frsize >= ENOUGH_FOR_A_HOME_BYTES
-    if enough and (disk.f_favail or not disk.f_files):
-        return []
-    said = f"the disk of {settings.home} is full: no worker can start in it"
-    return [Check("home", False, said, "free some space on this disk")]
-
-
-def _disk_of_artifacts(settings: Settings) -> Check:
     folder = settings.artifacts_folder
     free = shutil.disk_usage(_existing(folder)).free
     said = f"{free / (1 << 30):.1f} GiB free for {folder}"
     enough = free >= ENOUGH_FREE_BYTES
     todo = "" if enough else "free some space, or set FORNADA_ARTIFACTS to a folder on another disk"
-    return Check("disk", enough, said, todo)
+    return [Check("disk", enough, said, todo)]
+
+
+def _full_home(settings: Settings) -> list[Check]:
+    """What is wrong with a home that has no room: no worker can start in it."""
+    disk = os.statvfs(_existing(settings.home))
+    enough = disk.f_bavail * disk.f_frsize >= ENOUGH_FOR_A_HOME_BYTES
+    # A file system without a limit of files says that it has none at all.
+    if enough and (disk.f_favail or not disk.f_files):
+        return []
+    said = f"the disk of {settings.home} is full: no worker can start in it"
+    return [Check("disk", False, said, "free some space on this disk")]
 
 
 def _existing(folder: Path) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fornada import fleet_marker
+from fornada.cli.exit_codes import ExitCode
 from fornada.db.queue import workers
 from fornada.db.reads import history, live
 from fornada.db.reasons import WorkersUnfit
@@ -51,6 +52,24 @@ def test_a_file_in_place_of_the_folder_fails_no_job(site: Site) -> None:
         folder.rmdir()
         folder.write_text("in the way")
         _no_job_of_a_queue_is_lost(site, worker, put_back)
+
+
+def test_every_command_says_why_a_worker_takes_no_jobs(site: Site) -> None:
+    with site.worker("--slots", "1") as worker, _replaced(site) as (folder, put_back):
+        folder.rmdir()
+        folder.write_text("in the way")
+        job_id = site.add("fine")
+        until(site.unfit, 30, saw=worker.text)
+        for words in (["worker", "ls"], ["doctor"], ["show", str(job_id)]):
+            command = [str(PROGRAM.with_name("fornada")), *words]
+            done = subprocess.run(
+                command, env=site.environment(), check=False, capture_output=True, text=True
+            )
+            said = done.stdout + done.stderr
+            assert str(folder) in said, words
+            assert done.returncode == (ExitCode.NEVER_SCHEDULED if words == ["doctor"] else 0), said
+        put_back()
+        assert site.wait(job_id)["state"] == "succeeded"
 
 
 def test_a_file_server_that_hangs_fails_no_job(site: Site) -> None:

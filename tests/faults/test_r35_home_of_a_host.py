@@ -4,11 +4,13 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from os import kill
 from pathlib import Path
 
 import pytest
 
+from fornada.stack import health
 from tests.faults.disk import SmallDisk, as_root
 from tests.faults.telling import tell
 from tests.servers import RedisServer
@@ -43,6 +45,10 @@ def test_a_worker_waits_for_room_in_its_home(
             tell(f"the check says: {said}", site)
             assert not healthy
             assert "No space left" in said
+            artifacts = site.settings.artifacts_folder
+            settings = replace(site.settings, home=disk.folder, artifacts=artifacts)
+            findings = health.examine(settings)
+            assert [one.what for one in findings if not one.well] == ["worker", "disk"]
             disk.free()
             worker.ready()
             assert site.wait(site.add("fine"))["state"] == "succeeded", worker.text()

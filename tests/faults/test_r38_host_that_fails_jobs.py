@@ -1,4 +1,4 @@
-"""R36: a host that fails each job at once does not eat the queue, whatever the reason."""
+"""R38: a host that fails each job at once does not eat the queue, whatever the reason."""
 
 import shlex
 import shutil

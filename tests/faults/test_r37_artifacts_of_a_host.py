@@ -1,4 +1,4 @@
-"""R35: a worker whose artifacts cannot be written, or are not the fleet's, claims no job."""
+"""R37: a worker whose artifacts cannot be written, or are not the fleet's, claims no job."""
 
 import os
 import shlex

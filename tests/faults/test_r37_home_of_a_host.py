@@ -1,4 +1,4 @@
-"""R35: a home that is full or gone is told, fails no job, and the worker begins again by itself."""
+"""R37: a home that is full or gone is told, fails no job, and the worker begins again by itself."""
 
 import shutil
 import signal

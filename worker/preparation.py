@@ -13,7 +13,7 @@ from fornada.settings import Settings
 from fornada.worker.control_groups import TrainerGroups
 from fornada.worker.host import heartbeat_file
 from fornada.worker.host.heartbeat import Heartbeat
-from fornada.worker.host.heartbeat_file import Place
+from fornada.worker.host.heartbeat_file import HomeOfWorker
 from fornada.worker.host.options import Options
 from fornada.worker.slots import slots
 from fornada.worker.slots.environment import scrubbed
@@ -30,7 +30,7 @@ class Prepared:
     options: Options
     settings: Settings
     heartbeat: Heartbeat
-    place: Place
+    place: HomeOfWorker
     slots: Sequence[Slot]
     trainers: Trainers
 
@@ -50,7 +50,7 @@ def prepare(options: Options) -> Prepared:
     descriptor = options.heartbeat
     if descriptor is None:
         descriptor = heartbeat_file.take(options.home, options.name)
-    place = Place(options.home, options.name)
+    place = HomeOfWorker(options.home, options.name)
     heartbeat = Heartbeat(descriptor, grace_s=settings.grace_s, upkeep_s=settings.upkeep_s)
     heartbeat.start()
     holder = f"worker {options.name} (process {options.parent or os.getpid()})"

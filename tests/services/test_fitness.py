@@ -10,7 +10,7 @@ from fornada.db.store.session import Database
 from fornada.settings import Settings
 from fornada.worker.fitness.failures_in_a_row import LIMIT
 from fornada.worker.fitness.fitness import Fitness
-from fornada.worker.host.heartbeat_file import Place
+from fornada.worker.host.heartbeat_file import HomeOfWorker
 from tests.services import store
 
 ONE, OTHER = "gpu:0", "gpu:1"
@@ -24,7 +24,7 @@ def fitness(tmp_path: Path, database: Database) -> Fitness:
     settings = Settings(
         home=tmp_path, database_url="postgresql://nowhere/none", broker_url="redis://nowhere"
     )
-    return Fitness(settings, database, "w1", [ONE, OTHER], Place(tmp_path, "w1"))
+    return Fitness(settings, database, "w1", [ONE, OTHER], HomeOfWorker(tmp_path, "w1"))
 
 
 def claimed(database: Database, fitness: Fitness, slot: str) -> Claim:

@@ -14,7 +14,7 @@ from fornada.db.store.session import Database
 from fornada.worker.attempts.supervisor import Supervisor
 from fornada.worker.context import WorkerContext
 from fornada.worker.fitness.fitness import Fitness
-from fornada.worker.host.heartbeat_file import Place
+from fornada.worker.host.heartbeat_file import HomeOfWorker
 from fornada.worker.slots import slots
 from fornada.worker.slots.slots import Device
 from fornada.worker.slots.trainers import COMMAND_VARIABLE, Trainers
@@ -63,7 +63,7 @@ def _supervisor(site: Site, url: str) -> Iterator[Supervisor]:
     environment = os.environ | {"FORNADA_HOME": str(site.home)}
     trainers = Trainers(taken, environment, most_jobs=site.settings.jobs_per_trainer)
     database = Database(url)
-    place = Place(site.home, "w1")
+    place = HomeOfWorker(site.home, "w1")
     fitness = Fitness(site.settings, database, "w1", [taken[0].name], place)
     bakery = WorkerContext("w1", "h1", site.settings, database, [site.queue], trainers, fitness)
     try:

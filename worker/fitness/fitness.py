@@ -14,7 +14,7 @@ from fornada.worker.fitness import data_check
 from fornada.worker.fitness.artifacts_check import ArtifactsCheck
 from fornada.worker.fitness.failures_in_a_row import FailuresInARow, cause
 from fornada.worker.fitness.patient_look import PatientLook
-from fornada.worker.host.heartbeat_file import Place
+from fornada.worker.host.heartbeat_file import HomeOfWorker
 
 log = logging.getLogger("fornada.worker")
 
@@ -45,7 +45,7 @@ class Fitness:
         database: Database,
         worker: str,
         slots: Sequence[str],
-        place: Place,
+        place: HomeOfWorker,
     ) -> None:
         self._settings = settings
         self._database = database

@@ -63,7 +63,7 @@ class Beat:
     upkeep_s: float
 
 
-class Place:
+class HomeOfWorker:
     """Where the heartbeat file of a worker lies, as the home is when this is made.
 
     Args:

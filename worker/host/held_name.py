@@ -33,7 +33,7 @@ class HeldName:
         self._home = home
         self._name = name
         self._descriptor: int | None = None
-        self._place: heartbeat_file.Place | None = None
+        self._place: heartbeat_file.HomeOfWorker | None = None
 
     @property
     def descriptor(self) -> int:
@@ -102,5 +102,5 @@ class HeldName:
             # Under the same number, which the command of the Celery process names.
             os.dup2(taken, self._descriptor)
             os.close(taken)
-        self._place = heartbeat_file.Place(self._home, self._name)
+        self._place = heartbeat_file.HomeOfWorker(self._home, self._name)
         return None

@@ -58,6 +58,11 @@ chaos: $(VENV)/.dev ## Play faults at random over real jobs, on each database (M
 	@for database in sqlite postgres; do $(BIN)/python -m tests.faults.chaos \
 		$$database $$(($(MINUTES) * 60)) $(SEED) .chaos/$$database-$(SEED) || exit 1; done
 
+# On a host with a GPU, by each backend that reaches it. ON=cpu rehearses the tests on any machine.
+.PHONY: gpu-test
+gpu-test: $(VENV)/.dev ## Test what only a host with a GPU can show (ON=cpu: rehearse the tests on a CPU).
+	FORNADA_GPU_TEST=$(or $(ON),gpu) $(BIN)/pytest -s tests/gpu
+
 # Each benchmark makes a table. FULL=1 measures a history of a million jobs, DATA=… uses the images of
 # MNIST, and `make bench-epochs OPTIONS="--rounds 1"` runs one benchmark with its own options.
 OUT ?= build/bench

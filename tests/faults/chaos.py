@@ -216,6 +216,12 @@ class Chaos:
     def _database_cut(self, what: Happening) -> str:
         return self._after(what, self._stage.database_cut())
 
+    def _artifacts_gone(self, what: Happening) -> str:
+        return self._after(what, self._stage.artifacts_gone())
+
+    def _jobs_locked(self, what: Happening) -> str:
+        return self._after(what, self._stage.jobs_locked())
+
     def _commit_cut(self, what: Happening) -> str:
         where = chosen(list(Cut), what.pick)
         return where.name if self._stage.cut_commit(where) else "not here"

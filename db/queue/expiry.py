@@ -42,7 +42,7 @@ def abandon(database: Database, *, worker: str, host: str, pause_s: float = PAUS
     """
     own = and_(Job.c.state == RUNNING, Job.c.worker == worker, _last_attempt_on(host))
     message = "worker {} was started again"
-    return _lose(database, own, message, actor=worker, pause_s=pause_s)
+    return _lose(database, own, message, actor=worker, pause_s=pause_s, elsewhere=False)
 
 
 def bury(database: Database, ended: WorkerProcess, *, pause_s: float = PAUSE_S) -> list[int]:
@@ -60,7 +60,8 @@ def bury(database: Database, ended: WorkerProcess, *, pause_s: float = PAUSE_S) 
     is_recorded = select(Worker.c.name).where(workers.is_process(ended)).exists()
     own = and_(Job.c.state == RUNNING, Job.c.worker == ended.name, _last_attempt_on(ended.host))
     message = "worker {} was killed"
-    jobs = _lose(database, and_(own, is_recorded), message, actor=UPKEEP, pause_s=pause_s)
+    which = and_(own, is_recorded)
+    jobs = _lose(database, which, message, actor=UPKEEP, pause_s=pause_s, elsewhere=False)
     workers.gone(database, ended.name, process=ended)
     return jobs
 
@@ -81,8 +82,14 @@ def lost() -> Select[int]:
     return _ids(expired())
 
 
-def _lose(
-    database: Database, which: ColumnElement[bool], message: str, *, actor: str, pause_s: float
+def _lose(  # noqa: PLR0913 - each is said in one word
+    database: Database,
+    which: ColumnElement[bool],
+    message: str,
+    *,
+    actor: str,
+    pause_s: float,
+    elsewhere: bool = True,
 ) -> list[int]:
     """End each of the attempts as lost, and return the ids of their jobs.
 
@@ -94,6 +101,7 @@ def _lose(
         message: of the failure; {} stands for worker and host.
         actor: who ends the attempts.
         pause_s: see `finish`.
+        elsewhere: see `fornada.db.queue.verdicts.end`.
     """
     with database.read() as connection:
         ids = list(connection.scalars(_ids(which)))
@@ -112,7 +120,7 @@ def _lose(
             text += f"{QUOTE}{tail[-1]}" if tail else ""
             failure = Failure(FailureCode.WORKER_LOST, text, "\n".join(tail))
             verdict = Verdict(AttemptOutcome.LOST, failure=failure)
-            end(connection, fence, verdict, pause_s=pause_s, actor=actor)
+            end(connection, fence, verdict, pause_s=pause_s, actor=actor, elsewhere=elsewhere)
             ended.append(job_id)
     return ended
 

@@ -39,7 +39,8 @@ SUCCEEDED = literal_column(f"'{JobState.SUCCEEDED}'", Job.c.state.type)
 _RETURNED = tuple(
     Job.c[name]
     for name in (
-        *("id", "attempt", "worker", "tries", "retry_attempts", "lease_until", "lease_s"),
+        *("id", "attempt", "worker", "queue", "gpus", "tries", "retry_attempts"),
+        *("lease_until", "lease_s"),
         *("cancel_requested_at", "cancel_requested_by", "cancel_reason", "cancel_grace_s"),
     )
 )
@@ -93,8 +94,8 @@ def write_job(
         statement: `UPDATE_JOB`, perhaps with SQL expressions as further values.
         values: plain values, by column or by the name of a parameter of the statement.
     Returns:
-        From the row after the write: id, attempt, worker, tries, retry_attempts, the lease, and
-        the columns of a request to cancel.
+        From the row after the write: id, attempt, worker, queue, gpus, tries, retry_attempts, the
+        lease, and the columns of a request to cancel.
     Raises:
         Fenced: the attempt no longer holds the job.
     """

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Float, Row, bindparam, select, update
+from sqlalchemy import Connection, Float, Row, bindparam, func, select, update
 
 from fornada.db.clock import later, now
 from fornada.db.errors import Fenced
@@ -22,12 +22,14 @@ from fornada.db.queue.fences import (
     write_attempt,
     write_job,
 )
+from fornada.db.queue.fleet import Fleet
 from fornada.db.queue.moves import record_move
+from fornada.db.queue.workers import WORKER_IS_GONE_S, heard_of
 from fornada.db.records import ArtifactRow, Failure, Fence, Verdict
 from fornada.db.states import AttemptOutcome, FailureCode, JobState, StopReason
 from fornada.db.store.run_time import run_s
 from fornada.db.store.session import Database
-from fornada.db.store.tables import Artifact, Attempt, Job
+from fornada.db.store.tables import Artifact, Attempt, Epoch, Job
 from fornada.db.store.upsert import upsert
 
 # The job's state after each outcome of its attempt. An outcome that is retried leads to this state
@@ -127,13 +129,14 @@ def finish(
             return state
 
 
-def end(
+def end(  # noqa: PLR0913 - each is said in one word
     connection: Connection,
     fence: Fence,
     verdict: Verdict,
     *,
     pause_s: float,
     actor: str | None = None,
+    elsewhere: bool = True,
 ) -> JobState:
     """End an attempt in the caller's transaction; see `finish`.
 
@@ -143,10 +146,12 @@ def end(
         verdict: how it ended.
         pause_s: as in `finish`.
         actor: who ends the attempt; None for its worker.
+        elsewhere: the next attempt avoids this host; if false, only where another living host could
+            run the job.
     """
     job = lock_job(connection, fence)
     failure = _failure(verdict)
-    last_sign = _last_sign(job) if verdict.outcome is AttemptOutcome.LOST else {}
+    last_sign = _last_sign(connection, job) if verdict.outcome is AttemptOutcome.LOST else {}
     attempt = write_attempt(
         connection,
         fence,
@@ -159,7 +164,8 @@ def end(
         traceback=failure.traceback if failure else None,
     )
     _record_artifacts(connection, fence, verdict.artifacts)
-    next_state = _decide(job, verdict, failure, attempt.host, pause_s)
+    avoided = attempt.host if elsewhere else _avoided(connection, job, attempt.host)
+    next_state = _decide(job, verdict, failure, (attempt.host, avoided), pause_s)
     results = best_columns(verdict.best) if verdict.best else {}
     if verdict.test is not None:
         results["test"] = verdict.test
@@ -173,19 +179,47 @@ def end(
     return next_state.state
 
 
-def _last_sign(job: Row[Any]) -> dict[str, datetime]:
-    """When a lost attempt ended, as `ended_at`: nobody saw it, so when it last renewed its lease.
+def _last_sign(connection: Connection, job: Row[Any]) -> dict[str, datetime]:
+    """When a lost attempt ended, as `ended_at`: nobody saw it, so when it last gave a sign.
 
-    Empty if that is not known.
+    It gives one when it renews its lease, and it trained at least as long as its epochs took. Empty
+    if no sign is known.
     """
     if job.lease_until is None or job.lease_s is None:
         return {}
-    return {"ended_at": job.lease_until - timedelta(seconds=job.lease_s)}
+    signs = [job.lease_until - timedelta(seconds=job.lease_s)]
+    of_attempt = (Attempt.c.job_id == job.id, Attempt.c.number == job.attempt)
+    if (started := connection.scalar(select(Attempt.c.started_at).where(*of_attempt))) is not None:
+        of_epochs = (Epoch.c.job_id == job.id, Epoch.c.attempt == job.attempt)
+        trained_s = connection.scalar(select(func.sum(Epoch.c.seconds)).where(*of_epochs))
+        signs.append(started + timedelta(seconds=trained_s or 0.0))
+    return {"ended_at": max(signs)}
+
+
+def _avoided(connection: Connection, job: Row[Any], host: str) -> str | None:
+    """The host, if the job should avoid it; None if no other living host could run the job."""
+    living = heard_of(connection, WORKER_IS_GONE_S)
+    others = Fleet.taking(worker for worker in living if worker.host != host)
+    return host if others.fitting(job.queue, job.gpus) else None
 
 
 def _decide(
-    job: Row[Any], verdict: Verdict, failure: Failure | None, host: str, pause_s: float
+    job: Row[Any],
+    verdict: Verdict,
+    failure: Failure | None,
+    where: tuple[str, str | None],
+    pause_s: float,
 ) -> _NextState:
+    """The next state of a job.
+
+    Args:
+        job: its row.
+        verdict: how its attempt ended.
+        failure: of the attempt.
+        where: the host of the attempt, and the host that the next attempt should avoid.
+        pause_s: as in `finish`.
+    """
+    host, avoided = where
     if job.cancel_requested_at is not None:
         values = _final_values(JobState.CANCELLED, StopReason.CANCELLED)
         asked = {"by": job.cancel_requested_by, "reason": job.cancel_reason}
@@ -193,12 +227,12 @@ def _decide(
     why = {"code": failure.code, "message": failure.message} if failure else {}
     if _is_retried(verdict, failure):
         tries = job.tries + (1 if verdict.counts else 0)
-        counted = {"tries": tries, "avoid_host": host}
+        counted = {"tries": tries, "avoid_host": avoided}
         why |= {"host": host, "tries": tries, "retry_attempts": job.retry_attempts}
         if tries < job.retry_attempts or not verdict.counts:
             wait_s = pause_after(max(1, tries), pause_s)
             values = _queued_values(pause_s=wait_s) | counted
-            detail = why | {"pause_s": wait_s, "avoid_host": host}
+            detail = why | {"pause_s": wait_s, "avoid_host": avoided}
             return _NextState(JobState.QUEUED, values, detail)
         values = _final_values(JobState.FAILED, verdict.stop_reason, failure) | counted
         return _NextState(JobState.FAILED, values, why)

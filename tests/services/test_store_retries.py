@@ -332,6 +332,29 @@ def test_a_lost_attempt_has_run_until_it_last_renewed_its_lease(database: Databa
     assert documents.job(database, fence.job_id)["duration_s"] == pytest.approx(400.0, abs=5.0)
 
 
+def test_a_lost_attempt_has_run_at_least_as_long_as_its_epochs_took(database: Database) -> None:
+    fence = store.running(database)
+    attempts.started(database, fence, store.STARTED)
+    attempts.record_epochs(database, fence, [store.epoch(number, loss=0.5) for number in (1, 2)])
+    took_s = sum(row["seconds"] for row in history.epochs(database, fence.job_id))
+    assert took_s > 0
+    expiry.abandon(database, worker="w1", host="w1")
+    (execution,) = documents.job(database, fence.job_id)["executions"]
+    begin, end = (datetime.fromisoformat(str(execution[at])) for at in ("started_at", "ended_at"))
+    assert (end - begin).total_seconds() == pytest.approx(took_s, abs=0.01)
+
+
+def test_a_job_of_a_killed_worker_goes_on_before_younger_jobs_if_no_other_host_lives(
+    database: Database,
+) -> None:
+    store.workers_up(database, "w1")
+    first = store.running(database)
+    store.add(database)
+    expiry.abandon(database, worker="w1", host=store.worker("w1").host, pause_s=0.0)
+    again = claimed(database, host=store.worker("w1").host)
+    assert (again.job_id, again.attempt) == (first.job_id, 2)
+
+
 def test_all_attempts_of_a_job_share_its_time_limit_until_a_person_retries_it(
     database: Database,
 ) -> None:

@@ -140,7 +140,7 @@ def fill(database: Database, size: int, epochs: int) -> None:
         _write(database, Artifact, [row for number in numbers for row in _artifacts(number)])
     waiting = range(size + 1, size + 1 + WAITING)
     _write(database, Job, [_job(number, epochs, waits=True) for number in waiting])
-    with database.begin(patient=True) as connection:
+    with database.begin(lock_wait_s=60.0) as connection:
         # As autovacuum would have done in the months that such a history takes.
         connection.execute(text("ANALYZE"))
 
@@ -148,7 +148,7 @@ def fill(database: Database, size: int, epochs: int) -> None:
 def _write(database: Database, table: Table[Any], rows: Sequence[dict[str, Any]]) -> None:
     """Many rows at once, by the quickest way the database has."""
     columns = {name: table.c[name] for name in rows[0]}
-    with database.begin(patient=True) as connection:
+    with database.begin(lock_wait_s=60.0) as connection:
         kinds = [column.type.dialect_impl(connection.dialect) for column in columns.values()]
         bind = [kind.bind_processor(connection.dialect) for kind in kinds]
         values = (

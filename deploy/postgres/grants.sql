@@ -39,6 +39,9 @@ GRANT UPDATE (
 -- INSERT, and UPDATE of columns, do not let a client lock a whole table (LOCK TABLE). UPDATE or DELETE on
 -- the table would.
 GRANT INSERT ON job_tag, dependency, event, queue TO fornada_client;
+-- Clients of 0.3.0 delete the dependencies of a job that they retry. This goes in the next version, because who
+-- may delete from a table may also lock it.
+GRANT DELETE ON dependency TO fornada_client;
 GRANT UPDATE (paused, max_running, changed_at, changed_by) ON queue TO fornada_client;
 GRANT UPDATE (drain_requested_at, drain_requested_by) ON worker TO fornada_client;
 GRANT USAGE ON SEQUENCE job_id_seq, event_id_seq TO fornada_client;

@@ -106,7 +106,7 @@ def test_bad_data_is_refused_and_nothing_is_left(fornada: Fornada, tmp_path: Pat
 def test_run_trains_its_job_before_those_that_an_earlier_stack_left(
     fornada: Fornada, tmp_path: Path
 ) -> None:
-    left = small(tmp_path, "left")
+    left = small(tmp_path, "left", epochs=ENDLESS)
     fornada("submit", "--priority", "7", left, left)
     done = fornada("run", small(tmp_path, "now"))
     now = fornada.show(3)

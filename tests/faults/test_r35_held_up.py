@@ -126,7 +126,7 @@ def test_r35_rows_that_are_kept_locked_are_free_again_in_time(
     assert house.site.wait(running)["state"] == "cancelled"
 
 
-@pytest.mark.parametrize("table", ["job", "queue", "dependency", "event", "worker"])
+@pytest.mark.parametrize("table", ["job", "queue", "event", "worker"])
 def test_r35_no_lock_of_a_table_stops_claims(
     house: House, worker: WorkerProcess, table: str
 ) -> None:

@@ -260,7 +260,9 @@ def metrics(reference: str, output: Output) -> None:
         output.document(document)
         return
     epochs = document["epochs"]
-    names = in_pairs({name: None for epoch in epochs for name in epoch["metrics"]})
+    # ReduceLROnPlateau writes the learning rate into the metrics, and each epoch has it already.
+    found = {name: None for epoch in epochs for name in epoch["metrics"] if name not in EPOCH}
+    names = in_pairs(found)
     if epochs and not output.rich(sys.stdout):
         output.separated([*EPOCH, *names], [_whole(epoch, names) for epoch in epochs])
         return

@@ -66,6 +66,7 @@ def release(references: Sequence[str], tags: Tags, output: Output) -> None:
             nothing="no held job has this tag",
             describe=lambda job_id, state: _still_held(client, job_id, state),
         )
+        _warn_without_stack(client, output)
 
 
 def _still_held(client: "Client", job_id: int, state: "JobState") -> str | None:
@@ -160,13 +161,27 @@ def retry(references: Sequence[str], tags: Tags, fresh: bool, output: Output) ->
             output,
             nothing="no failed or cancelled job has this tag",
         )
+        _warn_without_stack(client, output)
 
 
 def _retry(client: "Client", job_id: int, output: Output, *, fresh: bool) -> "JobState":
     state = client.retry(job_id, fresh=fresh)
     if not fresh and (changed := client.changed_images(job_id)):
         output.warn(changed)
+    retried = next(event for event in reversed(client.events(job_id)) if event["kind"] == "retried")
+    if waived := (retried["detail"] or {}).get("waived"):
+        jobs = ", ".join(map(str, waived))
+        output.warn(f"job {job_id} no longer waits for what has failed or was cancelled: {jobs}")
     return state
+
+
+def _warn_without_stack(client: "Client", output: Output) -> None:
+    """Say that nothing runs here, where a job has been put into the queue."""
+    from fornada.client.wake_ups import NO_STACK
+    from fornada.stack import stack_lock
+
+    if client.settings.embedded and not stack_lock.running(client.settings):
+        output.warn(NO_STACK)
 
 
 def _reason(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

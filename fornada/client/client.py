@@ -23,6 +23,7 @@ from fornada.client.submission import (
     Submitted,
     Terms,
     problem_of,
+    require_zone,
 )
 from fornada.client.submit import Submission
 from fornada.db.answers import (
@@ -39,6 +40,7 @@ from fornada.db.reads import history, live, pages
 from fornada.db.reads import references as job_references
 from fornada.db.reads.pages import Page
 from fornada.db.states import JobState
+from fornada.errors import NotExtendable
 from fornada.patience import Tell, say_nothing
 from fornada.settings import Settings
 
@@ -275,13 +277,19 @@ class Client:
             wait_for_worker: see `submit`.
         Raises:
             JobNotFound: there is no such job.
-            NotExtendable: the job has not succeeded, it stopped early, or its last training state
-                is gone.
+            NotExtendable: the job has not succeeded, it stopped early, its last training state is
+                gone, or (embedded stack) its images have changed.
+            ValueError: `epochs` is no whole number, or less than 1.
         """
-        if epochs < 1:
-            raise ValueError(f"epochs is {epochs}; expected 1 or more")
+        if not isinstance(epochs, int) or epochs < 1:
+            raise ValueError(f"epochs is {epochs!r}; expected a whole number, 1 or more")
         job = self.show(reference)
         refuse_to_extend(job)
+        if self.changed_images(job["id"]):
+            raise NotExtendable(
+                f"the images of job {job['id']} have changed since, so its training cannot go on. "
+                f"Train them from the start: fornada clone {job['id']}"
+            )
         wanted = job["spec"]["fit"]["epochs"] + epochs
         spec = self.recorded(job["id"], overrides=[f"fit.epochs={wanted}"])
         terms = Terms(continues=job["id"])
@@ -570,7 +578,10 @@ class Client:
             `rows`, each a dict, and `next`: the `after` of the next page, None on the last one.
         Raises:
             BadCursor: `after` does not come from a page with this order.
+            ValueError: `since` is no datetime with a time zone.
         """
+        if since is not None:
+            require_zone("since", since)
         page = pages.page(
             self._connection.database,
             states=[JobState(state) for state in states],

@@ -61,6 +61,19 @@ def problem_of(text: str, longest: int) -> str | None:
     return None
 
 
+def require_zone(name: str, value: object) -> None:
+    """Refuse what is no datetime with a time zone.
+
+    Raises:
+        ValueError: says what was expected instead.
+    """
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise ValueError(
+            f"{name} is {value!r}; expected a datetime with a time zone, for example "
+            "datetime.now().astimezone() + timedelta(hours=1)"
+        )
+
+
 @dataclass(frozen=True)
 class Terms:
     """When a job may start, besides what its spec says.
@@ -74,7 +87,8 @@ class Terms:
         after_any: the jobs of `after` only have to end, and need not succeed.
         continues: id of the job from whose last training state this job continues.
     Raises:
-        ValueError: the key is empty, too long, or cannot be printed.
+        ValueError: the key is empty, too long, or cannot be printed; `not_before` is no datetime
+            with a time zone.
     """
 
     key: str | None = None
@@ -87,6 +101,8 @@ class Terms:
     def __post_init__(self) -> None:
         if self.key is not None and (why := problem_of(self.key, LONGEST_KEY)):
             raise ValueError(f"key: {why}")
+        if self.not_before is not None:
+            require_zone("not_before", self.not_before)
 
     @property
     def waits(self) -> bool:

@@ -66,7 +66,22 @@ def warnings(spec: Spec, found: Mapping[Role, Listing]) -> list[Problem]:
                 f"trained on, such as {printable(min(common))}, so the {role} results look better "
                 "than they are."
             )
+    _test_images_that_choose(spec, found, at)
     return at.reading.warnings
+
+
+def _test_images_that_choose(spec: Spec, found: Mapping[Role, Listing], at: At) -> None:
+    """Warn if images of the test set are also validated on, so that they choose the best model."""
+    validation, test = found.get("validation"), found.get("test")
+    # Both parts of `data.validation_split` come from the training folder.
+    if validation is None or test is None or spec.data.validation is None:
+        return
+    if common := _common(validation, test):
+        at.key("test").warn(
+            f"{_place(test)}: {len(common)} of its {len(test.files)} images are also validated on, "
+            f"such as {printable(min(common))}. They choose the best model, so the test results "
+            "look better than they are."
+        )
 
 
 def _accumulation(spec: Spec, images: int, root: At) -> None:

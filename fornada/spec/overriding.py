@@ -50,7 +50,7 @@ def apply(root: Node, overrides: SequenceOf[str], reading: Reading) -> Node:
 
     Args:
         root: changed in place.
-        overrides: each `PLACE=VALUE`; a later one wins.
+        overrides: each `PATH=VALUE`; a later one wins.
         reading: gets the problems.
     """
     for override in overrides:
@@ -69,7 +69,7 @@ def apply(root: Node, overrides: SequenceOf[str], reading: Reading) -> Node:
 
 def _apply_one(root: Node, path: str, value: str, mark: Mark) -> None:
     if not path or not value.strip():
-        raise _Misplaced("is not PLACE=VALUE.\n  Expected, for example, data.batch_size=128.")
+        raise _Misplaced("is not PATH=VALUE.\n  Expected, for example, data.batch_size=128.")
     if value.lstrip().startswith("#"):
         raise _Misplaced(
             "has no value, because # begins a comment.\n"

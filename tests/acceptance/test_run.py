@@ -127,10 +127,12 @@ def test_a_retry_warns_of_changed_images(fornada: Fornada, tmp_path: Path) -> No
     end(running, signal.SIGINT)
     one = next(images.glob("*/*"))
     one.rename(one.with_stem("changed"))
-    assert "its images have changed" in fornada("retry", 1).stderr
+    said = fornada("retry", 1).stderr
+    assert "its images have changed" in said
+    assert "no stack is up" in said
     fornada("cancel", 1)
     one.with_stem("changed").rename(one)
-    assert "changed" not in fornada("retry", 1).stderr
+    assert "have changed" not in fornada("retry", 1).stderr
 
 
 def test_ctrl_c_stops_the_job_of_run_which_goes_on_later(fornada: Fornada, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -415,3 +416,12 @@ def test_epochs_that_a_new_attempt_runs_again_are_seen_again(
 def test_the_example_in_the_documentation_is_python() -> None:
     assert doctest.testmod(fornada.client).failed == 0
     assert fornada.Client is Client
+
+
+@pytest.mark.parametrize("when", [datetime(2026, 1, 2), "22:00"])
+def test_a_time_without_its_zone_is_refused_with_a_sentence(client: Client, when: Any) -> None:
+    for ask in (lambda: client.submit(SPEC, not_before=when), lambda: client.jobs(since=when)):
+        with pytest.raises(ValueError, match="expected a datetime with a time zone"):
+            ask()
+    with pytest.raises(ValueError, match="whole number"):
+        client.extend(client.submit(SPEC).id, "+2")  # type: ignore[arg-type]

@@ -73,6 +73,18 @@ def test_files_of_two_sets_are_a_warning(
     assert all(f" {shared} of its " in one.message for one in warned)
 
 
+@pytest.mark.parametrize(("validation", "warns"), [("Test", True), ("Train", False)])
+def test_a_test_set_that_chooses_the_best_model_is_a_warning(
+    validation: str, *, warns: bool, tmp_path: Path
+) -> None:
+    good(tmp_path)
+    text = Case("chosen", good).text().replace("  test:", f"  validation: {validation}\n  test:")
+    spec = loads(text, data_root=tmp_path, base=tmp_path)
+    warned = all_warnings(spec, inspect(spec, tmp_path))
+    chosen = [one.path for one in warned if "also validated on" in one.message]
+    assert chosen == ["data.test"] * warns
+
+
 def test_weights_that_never_change_are_a_warning(tmp_path: Path) -> None:
     good(tmp_path)
 

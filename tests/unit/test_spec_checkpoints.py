@@ -210,3 +210,21 @@ def test_a_recorded_filepath_that_is_reserved_now_is_replaced() -> None:
     spec = from_document(document(checkpoint("last.keras")))
     assert [callback.arguments["filepath"] for callback in spec.callbacks] == ["best.keras"]
     assert len(spec.warnings) == 1
+
+
+@pytest.mark.parametrize("name", ["ModelCheckpoint", "EarlyStopping", "ReduceLROnPlateau"])
+@pytest.mark.parametrize(
+    ("monitor", "mode", "warns"),
+    [
+        ("val_accuracy", "min", True),
+        ("accuracy", "max", False),
+        ("val_accuracy", "auto", False),
+        ("val_loss", "max", True),
+        ("loss", "min", False),
+    ],
+)
+def test_the_worst_value_is_not_taken_for_the_best_without_a_warning(
+    name: str, monitor: str, mode: str, *, warns: bool
+) -> None:
+    spec = from_python(document({name: {"monitor": monitor, "mode": mode}}))
+    assert [one.path for one in spec.warnings] == [f"callbacks.{name}.mode"] * warns

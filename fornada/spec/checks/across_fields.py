@@ -55,6 +55,7 @@ def check(values: Mapping[str, Any], at: At) -> None:
         checkpoints.check(draft, at)
     _check_averages(draft, at)
     _check_learning_rate(draft, at)
+    _check_modes(draft, at)
     if not at.has_problem("model") and not at.has_problem("compile"):
         heads.check(draft, at)
 
@@ -245,6 +246,21 @@ def _check_learning_rate(draft: Draft, at: At) -> None:
                 None,
                 f"cannot change a learning rate that {rate.class_name} computes.\n"
                 "  Expected a number as learning_rate, or no ReduceLROnPlateau.",
+            )
+
+
+def _check_modes(draft: Draft, at: At) -> None:
+    """Warn if a callback takes the worst value of its monitor for the best."""
+    for callback in draft.callbacks:
+        name, mode = callback.arguments.get("monitor"), callback.arguments.get("mode")
+        if not isinstance(name, str) or mode not in ("min", "max"):
+            continue
+        better = monitors.mode_of(name, "auto")
+        if mode != better:
+            worst, best = ("lowest", "higher") if mode == "min" else ("highest", "lower")
+            at.place_of(callback).key("mode").warn(
+                f"takes the {worst} {name} for the best one, but it is better when it is {best}. "
+                f"Expected {better}, or auto."
             )
 
 

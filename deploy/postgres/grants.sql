@@ -84,4 +84,30 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     )
 $$;
 
+-- Whether a JSON document can be read by every function of PostgreSQL and by Python. Lists that show jobs cast
+-- the spec to jsonb, and one row that cannot be cast would fail the statement for everybody.
+-- These functions are replaced here and not in a revision: a revision that changes a function counts as one
+-- that earlier workers and clients may not survive, and these refuse only what no client of Fornada writes.
+CREATE OR REPLACE FUNCTION fornada_readable(document json, longest integer) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF document IS NULL THEN
+        RETURN true;
+    END IF;
+    IF json_typeof(document) <> 'object'
+        OR octet_length(document::text) > longest
+        OR document::text ~ '[0-9]{200}'
+        OR document::text ~ '([[{][^]}]*){64}'
+    THEN
+        RETURN false;
+    END IF;
+    PERFORM document::jsonb;
+    RETURN true;
+EXCEPTION
+    -- \u0000, half a surrogate pair, 1e200000; or too deep or too long for jsonb.
+    WHEN data_exception OR program_limit_exceeded THEN
+        RETURN false;
+END
+$$;
+
 COMMIT;

@@ -89,6 +89,12 @@ REFUSED: dict[str, dict[str, Any]] = {
     "a name of 12,000 letters": {"name": "n" * 12_000},
     "before all others for ever": {"priority": 2_147_483_647},
     "a NUL that breaks functions of JSON": {"spec": Json({"name": "\0"})},
+    "half a surrogate pair": {"spec": r'{"name": "\ud800", "fit": {"epochs": 2}}'},
+    "half a surrogate pair as a name": {"spec": r'{"\udc00": 1}'},
+    "a number that jsonb does not read": {"spec": '{"a": 1e200000}'},
+    "a fraction that jsonb does not read": {"spec": '{"a": 1e-200000}'},
+    "objects in objects": {"spec": '{"a": ' * 3000 + "1" + "}" * 3000},
+    "lists in objects in lists": {"spec": '{"a": ' + '[{"a": ' * 50 + "1" + "}]" * 50 + "}"},
     "lists of lists of lists": {"spec": '{"a": ' + "[" * 3000 + "]" * 3000 + "}"},
     "a number that Python does not read": {"spec": '{"a": ' + "9" * 6000 + "}"},
     "a hold in several lines": {"held_by": "bob\x1b]0;x\x07\nforged"},
@@ -102,6 +108,28 @@ def test_r31_a_row_that_misleads_workers_is_refused(house: House, changes: dict[
         pytest.raises(REFUSAL),
     ):
         insert(connection, row(house, **changes))
+
+
+# Documents that are JSON, but not jsonb.
+NO_JSONB = (r'{"a": "\ud800"}', r'{"a": "\u0000"}', '{"a": 1e200000}')
+
+
+@pytest.mark.parametrize("detail", NO_JSONB)
+def test_r31_the_detail_of_an_event_can_be_read(house: House, detail: str) -> None:
+    job_id = house.submit("fine", held=True)
+    with house.connect("client") as connection, pytest.raises(REFUSAL):
+        connection.execute(
+            "INSERT INTO event (job_id, at, kind, actor, detail) "
+            "VALUES (%s, now(), 'moved', 'x@y', %s)",
+            [job_id, detail],
+        )
+    house.client.cancel(job_id)
+
+
+def test_r31_a_document_of_any_letters_is_taken(house: House) -> None:
+    spec = r'{"name": "\ud83d\ude00 \\ud800", "a": [1e300, -0.5e-300, null, {"b": [[]]}]}'
+    with house.connect("client") as connection:
+        assert insert(connection, row(house, spec=spec)) > 0
 
 
 def test_r31_what_a_client_may_not_choose_begins_at_nothing(house: House) -> None:

@@ -13,3 +13,5 @@ login() { FORNADA_PASSWORD=$3 sql --set role="$1" --set login="$2" --file "$fold
 login fornada_owner fornada_owner "$POSTGRES_OWNER_PASSWORD"
 login fornada_worker "${POSTGRES_WORKER_LOGIN:-fornada_worker}" "$POSTGRES_WORKER_PASSWORD"
 login fornada_client "${POSTGRES_CLIENT_LOGIN:-fornada_client}" "$POSTGRES_CLIENT_PASSWORD"
+# Locks and temporary tables of any database fill the one table of locks that the server has.
+sql --command 'REVOKE CONNECT, TEMPORARY ON DATABASE postgres, template1 FROM PUBLIC'

@@ -26,7 +26,14 @@
 SELECT format('CREATE ROLE %I', :'login') WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'login')
 \gexec
 ALTER ROLE :"login" LOGIN CONNECTION LIMIT :connections;
-SELECT format('GRANT %I TO %I', :'role', :'login') WHERE :'login' <> :'role'
+-- Who may SET ROLE may change the role's password and settings, so from PostgreSQL 16 on nobody may but the
+-- owner's other login, whose tables belong to fornada_owner.
+SELECT format('GRANT %I TO %I', :'role', :'login') || CASE
+    WHEN current_setting('server_version_num')::integer >= 160000 AND :'role' <> 'fornada_owner'
+        THEN ' WITH INHERIT TRUE, SET FALSE'
+    ELSE ''
+END
+WHERE :'login' <> :'role'
 \gexec
 
 -- For psql and other programs; Fornada's own set both. A login may change them for itself.

@@ -134,3 +134,48 @@ BEGIN
     GRANT EXECUTE ON FUNCTION pg_advisory_xact_lock(bigint) TO fornada_owner;
 END
 $$;
+
+-- CREATE RULE and CREATE TRIGGER wait for the lock of a whole table before PostgreSQL
+-- checks who owns it, and whoever comes after waits behind them. So a login that changes no schema is refused
+-- before that. session_user stays the same after SET ROLE.
+CREATE OR REPLACE FUNCTION public.fornada_refuse_ddl() RETURNS event_trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_roles WHERE rolname = session_user AND rolsuper
+    ) AND NOT EXISTS (
+        SELECT FROM pg_roles WHERE rolname = 'fornada_owner' AND pg_has_role(session_user, oid, 'MEMBER')
+    ) THEN
+        RAISE insufficient_privilege USING MESSAGE = format('only fornada_owner may run %s', tg_tag);
+    END IF;
+END
+$$;
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'fornada_refuse_ddl') THEN
+        CREATE EVENT TRIGGER fornada_refuse_ddl ON ddl_command_start
+            EXECUTE FUNCTION public.fornada_refuse_ddl();
+    END IF;
+END
+$$;
+
+-- A member of a role that may SET ROLE may also change the role's password and settings. From version 16 on,
+-- a membership can leave that out. login.sql makes it so; here it is taken from earlier logins.
+DO $$
+DECLARE
+    found record;
+BEGIN
+    IF current_setting('server_version_num')::integer < 160000 THEN
+        RETURN;
+    END IF;
+    FOR found IN EXECUTE $find$
+        SELECT DISTINCT roleid::regrole AS role, member::regrole AS login FROM pg_auth_members
+        WHERE set_option AND roleid IN (
+            SELECT oid FROM pg_roles WHERE rolname IN ('fornada_worker', 'fornada_client', 'fornada_reader')
+        )
+    $find$
+    LOOP
+        EXECUTE format('GRANT %s TO %s WITH INHERIT TRUE, SET FALSE', found.role, found.login);
+    END LOOP;
+END
+$$;

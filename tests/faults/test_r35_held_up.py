@@ -8,7 +8,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from fornada.db.queue import steering
 from fornada.db.store.client_sessions import end_long_transactions
+from fornada.db.store.session import Database
 from tests.faults.house import NAME, House
 from tests.servers import DEPLOY, PostgresServer, newest_postgres_bin
 from tests.until import until
@@ -138,6 +140,60 @@ def test_r35_no_lock_of_a_table_stops_claims(
     with holding(house, "LOCK TABLE event IN ROW EXCLUSIVE MODE", active=True) as held:
         assert house.site.wait(house.site.add("fine"))["state"] == "succeeded"
         assert not ended(held)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE RULE mine AS ON INSERT TO event DO INSTEAD NOTHING",
+        "CREATE TRIGGER mine BEFORE INSERT ON event EXECUTE FUNCTION fornada_refuse('x')",
+    ],
+)
+def test_r35_no_change_of_the_schema_waits_for_a_table(house: House, statement: str) -> None:
+    with (
+        holding(house, "LOCK TABLE event IN ROW EXCLUSIVE MODE", active=True),
+        enter(house, "bob") as connection,
+    ):
+        # It would wait, and claims behind it.
+        connection.execute("SET lock_timeout = '200ms'")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(statement.encode())
+
+
+def test_r35_nobody_takes_over_a_shared_login(house: House) -> None:
+    house.postgres.execute("CREATE ROLE eve LOGIN PASSWORD 'x' IN ROLE fornada_client")
+    # It finds the logins of an earlier version.
+    house.postgres.run_script("roles.sql", NAME)
+    for login in (PERSON, "eve"):
+        with enter(house, login) as connection:
+            for statement in (
+                "SET ROLE fornada_client",
+                "ALTER ROLE fornada_client PASSWORD 'mine'",
+                "ALTER ROLE fornada_client SET statement_timeout = 1",
+            ):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(statement.encode())
+            assert connection.execute("SELECT count(*) >= 0 FROM job").fetchone() == (True,)
+    house.postgres.execute("DROP ROLE eve")
+
+
+def test_r35_a_person_steers_jobs_without_set_role(house: House) -> None:
+    database = Database(house.postgres.url(NAME, PERSON, "x"))
+    needed = house.submit("fine", held=True)
+    waits = house.submit("fine", after=[needed])
+    steering.move(database, needed, PERSON, priority=3)
+    steering.cancel(database, needed, PERSON)
+    assert house.site.show(waits)["state"] == "cancelled"
+    assert steering.retry(database, waits, PERSON) == "queued"
+    assert steering.hold(database, waits, PERSON) == "held"
+    steering.cancel(database, waits, PERSON)
+    database.dispose()
+
+
+@pytest.mark.parametrize("name", ["postgres", "template1"])
+def test_r35_no_client_gets_into_another_database(house: House, name: str) -> None:
+    with pytest.raises(psycopg.OperationalError, match="CONNECT"):
+        psycopg.connect(host=str(house.postgres.folder), user=PERSON, password="x", dbname=name)
 
 
 def test_r35_only_transactions_of_clients_that_lock_or_idle_are_ended(house: House) -> None:

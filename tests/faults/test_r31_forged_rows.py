@@ -171,6 +171,19 @@ MOVES = (
 )
 
 
+def test_r31_a_client_cancels_a_job_that_has_run_and_waits_again(house: House) -> None:
+    job_id = house.submit("wait")
+    with house.site.worker("--slots", "1"):
+        until(lambda: house.site.show(job_id)["epochs_run"] > 0, 30)
+    # Its worker was drained.
+    assert (house.site.state(job_id), house.site.show(job_id)["attempts"]) == ("queued", 1)
+    house.client.cancel(job_id)
+    cancelled = house.site.show(job_id)
+    assert cancelled["state"] == "cancelled"
+    assert cancelled["duration_s"] is not None
+    assert cancelled["duration_s"] > 0
+
+
 def test_r31_a_job_moves_only_as_a_client_may_move_it(house: House, worker: WorkerProcess) -> None:
     succeeded = house.submit("fine")
     assert house.site.wait(succeeded)["state"] == "succeeded"

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 def run(spec: str, overrides: Sequence[str], output: Output) -> None:
     """Train a spec here and now, and show the result.
 
-    The job goes before all that wait in its queue. Uses the stack that is already up. If no stack
-    is up, it starts the embedded stack and stops it at the end; the history stays readable. Ctrl-C,
-    SIGTERM and a closed terminal stop the job, which saves its training state: `fornada retry` goes
-    on with it.
+    The job goes before all that wait in its queue and have not begun. Uses the stack that is
+    already up. If no stack is up, it starts the embedded stack and stops it at the end; the history
+    stays readable. Ctrl-C, SIGTERM and a closed terminal stop the job, which saves its training
+    state: `fornada retry` goes on with it.
 
     \b
     Example:

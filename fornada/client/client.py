@@ -40,7 +40,6 @@ from fornada.db.reads import history, live, pages
 from fornada.db.reads import references as job_references
 from fornada.db.reads.pages import Page
 from fornada.db.states import JobState
-from fornada.errors import NotExtendable
 from fornada.patience import Tell, say_nothing
 from fornada.settings import Settings
 
@@ -277,19 +276,14 @@ class Client:
             wait_for_worker: see `submit`.
         Raises:
             JobNotFound: there is no such job.
-            NotExtendable: the job has not succeeded, it stopped early, its last training state is
-                gone, or (embedded stack) its images have changed.
+            NotExtendable: the job has not succeeded, it stopped early, or its last training state
+                is gone.
             ValueError: `epochs` is no whole number, or less than 1.
         """
         if not isinstance(epochs, int) or epochs < 1:
             raise ValueError(f"epochs is {epochs!r}; expected a whole number, 1 or more")
         job = self.show(reference)
         refuse_to_extend(job)
-        if self.changed_images(job["id"]):
-            raise NotExtendable(
-                f"the images of job {job['id']} have changed since, so its training cannot go on. "
-                f"Train them from the start: fornada clone {job['id']}"
-            )
         wanted = job["spec"]["fit"]["epochs"] + epochs
         spec = self.recorded(job["id"], overrides=[f"fit.epochs={wanted}"])
         terms = Terms(continues=job["id"])

@@ -5,7 +5,6 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +33,6 @@ STATE_BY: dict[str, JobState] = {
     "cancelled": JobState.CANCELLED,
 }
 # Folders and files that are only there while something is written.
-# After the trainer has ended, its verdict is recorded within so long.
-VERDICT_TAKES = timedelta(seconds=5)
 UNFINISHED = ("writing", "writing.*", "removing", "*.new", "*.tmp", "*.part")
 
 
@@ -175,10 +172,7 @@ class Audit:
         return state.parent != self._folder(job, job["attempts"])
 
     def _logs(self, job: JobAnswer) -> Iterator[str]:
-        """What was shipped of a log is how it begins; all of it, when its worker saw its end.
-
-        A worker that records the verdict while the folder is away cannot read the last bytes.
-        """
+        """What was shipped of a log is how it begins; all of it, when its worker saw its end."""
         database = self._site.database
         for each in job["executions"]:
             chunks = logs.log_chunks(database, job["id"], each["attempt"], 0)
@@ -187,17 +181,11 @@ class Audit:
             there = file.read_bytes() if file.exists() else b""
             if not there.startswith(shipped):
                 yield f"the log of attempt {each['attempt']} was shipped as {shipped[-200:]!r}"
-            seen = each["outcome"] != "lost" and not self._unmounted_at(each["ended_at"])
-            if seen and shipped != there:
+            if each["outcome"] != "lost" and shipped != there:
                 yield (
                     f"the log of attempt {each['attempt']} ({each['outcome']}) was shipped to "
                     f"{len(shipped)} of {len(there)} bytes"
                 )
-
-    def _unmounted_at(self, told: str | None) -> bool:
-        """Whether the artifacts were away at a time, or shortly before it."""
-        at = datetime.fromisoformat(str(told))
-        return any(begin <= at <= end + VERDICT_TAKES for begin, end in self._stage.unmounted)
 
     def _folder(self, job: JobAnswer, attempt: int) -> Path:
         return artifacts.attempt_folder(self._site.settings, job["uid"], attempt)

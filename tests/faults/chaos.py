@@ -216,9 +216,6 @@ class Chaos:
     def _database_cut(self, what: Happening) -> str:
         return self._after(what, self._stage.database_cut())
 
-    def _artifacts_gone(self, what: Happening) -> str:
-        return self._after(what, self._stage.artifacts_gone())
-
     def _jobs_locked(self, what: Happening) -> str:
         return self._after(what, self._stage.jobs_locked())
 

@@ -31,7 +31,6 @@ WEIGHTS: Mapping[str, int] = {
     "retry": 4,
     "duplicate": 3,
     "garbage": 3,
-    "artifacts_gone": 2,
     "jobs_locked": 2,
 }
 # How long what has an end lasts, in seconds: up to more than a lease.
@@ -42,7 +41,6 @@ LASTS_S: Mapping[str, tuple[float, float]] = {
     "database_killed": (0.0, 12.0),
     "database_hung": (1.0, 12.0),
     "database_cut": (0.0, 12.0),
-    "artifacts_gone": (0.0, 8.0),
     "jobs_locked": (1.0, 12.0),
 }
 

@@ -2,14 +2,12 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -62,8 +60,6 @@ class Stage:
         self._frozen: list[int] = []
         self._sent_home: list[subprocess.Popen[bytes]] = []
         self._lock: sqlite3.Connection | None = None
-        # From when to when the artifacts folder was away.
-        self.unmounted: list[tuple[datetime, datetime]] = []
 
     def keep_workers(self) -> None:
         """Start each worker that has ended, a little later."""
@@ -181,23 +177,6 @@ class Stage:
             for queue in (self.site.queue, REAL_QUEUE):
                 client.lpush(f"{self.site.key_prefix}{queue}", element)
         return repr(element)
-
-    def artifacts_gone(self) -> Callable[[], None] | None:
-        """Take the artifacts folder away, as an unmounted share; how it comes back."""
-        folder = self.site.settings.artifacts_folder
-        aside = folder.with_name("artifacts-aside")
-        if aside.exists():
-            return None
-        folder.rename(aside)
-        begin = datetime.now(UTC)
-
-        def back() -> None:
-            self.unmounted.append((begin, datetime.now(UTC)))
-            # What was written on the bare folder is under the share when that is mounted again.
-            shutil.rmtree(folder, ignore_errors=True)
-            aside.rename(folder)
-
-        return back
 
     def jobs_locked(self) -> Callable[[], None] | None:
         """Keep the rows of all jobs locked by a transaction; how it ends. PostgreSQL only."""

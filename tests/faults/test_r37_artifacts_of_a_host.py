@@ -12,6 +12,7 @@ import pytest
 
 from fornada import fleet_marker
 from fornada.cli.exit_codes import ExitCode
+from fornada.db import migrations
 from fornada.db.queue import workers
 from fornada.db.reads import history, live
 from fornada.db.reasons import WorkersUnfit
@@ -75,13 +76,16 @@ def test_every_command_says_why_a_worker_takes_no_jobs(site: Site) -> None:
 def test_a_file_server_that_hangs_fails_no_job(site: Site) -> None:
     with site.worker("--slots", "2") as worker, _replaced(site) as (folder, put_back):
         # Whoever opens a pipe waits for another process to open its other end.
-        pipe = folder / fleet_marker.NAME
+        pipe = folder / f".fornada-probe-{worker.name}"
         os.mkfifo(pipe)
+        fleet = migrations.schema(site.database).fleet
+        assert fleet is not None
+        fleet_marker.write(folder, fleet)
 
         def answer() -> None:
             moved = pipe.rename(site.home / "pipe")
             put_back()
-            os.close(os.open(moved, os.O_WRONLY | os.O_NONBLOCK))
+            os.close(os.open(moved, os.O_RDONLY | os.O_NONBLOCK))
 
         _no_job_of_a_queue_is_lost(site, worker, answer)
 

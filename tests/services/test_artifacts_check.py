@@ -21,14 +21,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "share" / "artifacts"
 
 
-def problem(folder: Path, database: Database, fleet: str = FLEET) -> str | None:
+def check_of(folder: Path, database: Database, fleet: str = FLEET) -> ArtifactsCheck:
     settings = Settings(
         home=folder.parent / "home",
         database_url="postgresql://nowhere/none",
         broker_url="redis://nowhere",
         artifacts=folder,
     )
-    return ArtifactsCheck(settings, database, fleet, "w1").problem()
+    return ArtifactsCheck(settings, database, fleet, "w1")
+
+
+def problem(folder: Path, database: Database, fleet: str = FLEET) -> str | None:
+    return check_of(folder, database, fleet).problem()
 
 
 def begun(database: Database) -> str:
@@ -56,6 +60,22 @@ def test_a_folder_of_an_earlier_version_is_known_by_a_job_in_it(
     (folder / uid).mkdir(parents=True)
     assert problem(folder, database) is None
     assert fleet_marker.names(folder, FLEET)
+
+
+def test_a_folder_that_loses_its_marker_was_replaced_although_a_job_is_in_it(
+    folder: Path, database: Database
+) -> None:
+    uid = begun(database)
+    (folder / uid).mkdir(parents=True)
+    check = check_of(folder, database)
+    assert check.problem() is None
+    folder.rename(folder.with_name("share"))
+    # The trainer that runs makes its folder again, where the share should be.
+    (folder / uid).mkdir(parents=True)
+    assert "--adopt-artifacts" in (check.problem() or "")
+    assert not fleet_marker.exists(folder)
+    fleet_marker.write(folder, FLEET)
+    assert check.problem() is None
 
 
 def test_a_folder_without_a_job_of_the_database_is_not_taken_for_its_own(

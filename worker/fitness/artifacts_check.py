@@ -3,7 +3,8 @@
 A folder that names the database in its marker is the right one. A folder that does not is adopted
 if it must be right: it lies in the home of an embedded stack, or no trainer of the database has
 begun a job yet, or it has the folder of a job that one has begun. Any other may be the place where
-a share should be mounted.
+a share should be mounted. So is a folder that has lost its marker while the worker ran, although it
+has the folder of a job: a running job makes its folder again where the share was.
 """
 
 import itertools
@@ -37,6 +38,8 @@ class ArtifactsCheck:
         self._private = settings.embedded and settings.artifacts is None
         self._database = database
         self._fleet = fleet
+        # Whether a look of this worker has found the marker. A folder that loses it was replaced.
+        self._marked = False
         self._probe = self._folder / f".fornada-probe-{worker}"
 
     @property
@@ -51,6 +54,7 @@ class ArtifactsCheck:
                 if (stranger := self._stranger()) is not None:
                     return stranger
                 fleet_marker.write(self._folder, self._fleet)
+            self._marked = True
             write_and_remove(self._probe)
         except OSError as exc:
             return f"the artifacts folder {self._folder} cannot be written: {exc.strerror}"
@@ -60,7 +64,7 @@ class ArtifactsCheck:
 
     def _stranger(self) -> str | None:
         """Why a folder that does not name the database may not be adopted; None if it may."""
-        if self._private or self._has_job():
+        if self._private or (not self._marked and self._has_job()):
             return None
         marked = fleet_marker.exists(self._folder)
         if not marked and not attempt_folders.any_begun(self._database):

@@ -1,18 +1,14 @@
 """Writes a spec as YAML, with every default written out."""
 
-import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from fornada.absolute_folders import absolute
+from fornada.spec.source.flow_style import Unquoted, inline, quoted
 from fornada.spec.source.nodes import Json
-from fornada.spec.source.scalars import NumberError, resolve
 from fornada.spec.spec import Spec
 from fornada.spec.values import ClassWeights
 
-# Text that needs no quotes anywhere in YAML.
-_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*", re.ASCII)
 # Longest line, in characters. A longer list or mapping is written over several lines.
 _WIDTH = 80
 
@@ -36,24 +32,18 @@ def _weights(weights: ClassWeights) -> Json:
     """
     if any(str(index) in weights.names for index in weights.indices):
         return weights.document()
-    keys: dict[str, Json] = {_Unquoted(index): weight for index, weight in weights.indices.items()}
+    keys: dict[str, Json] = {Unquoted(index): weight for index, weight in weights.indices.items()}
     return keys | dict(weights.names)
-
-
-class _Unquoted(str):
-    """A key that is written without quotes."""
-
-    __slots__ = ()
 
 
 def _mapping(mapping: dict[str, Json], indent: str) -> Iterator[str]:
     for name, value in mapping.items():
-        yield from _entry(f"{indent}{_text(name)}:", value, f"{indent}  ")
+        yield from _entry(f"{indent}{quoted(name)}:", value, f"{indent}  ")
 
 
 def _entry(head: str, value: Json, indent: str) -> Iterator[str]:
     """`head value` on one line if it fits, else `head` and the value on the lines below."""
-    line = f"{head} {_inline(value)}"
+    line = f"{head} {inline(value)}"
     nested = isinstance(value, dict | list) and bool(value)
     # A section is always written over several lines: that is easier to read and to change.
     section = not head.startswith((" ", "-"))
@@ -69,30 +59,9 @@ def _entry(head: str, value: Json, indent: str) -> Iterator[str]:
 
 
 def _item(item: Json, indent: str) -> Iterator[str]:
-    line = f"{indent}- {_inline(item)}"
+    line = f"{indent}- {inline(item)}"
     if not isinstance(item, dict) or len(item) != 1 or len(line) <= _WIDTH:
         yield line.replace("- {", "- ", 1).removesuffix("}") if isinstance(item, dict) else line
         return
     ((name, arguments),) = item.items()
-    yield from _entry(f"{indent}- {_text(name)}:", arguments, f"{indent}    ")
-
-
-def _inline(value: Json) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_text(k)}: {_inline(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_inline, value)) + "]"
-    if isinstance(value, str):
-        return _text(value)
-    return json.dumps(value, allow_nan=False)
-
-
-def _text(text: str) -> str:
-    if isinstance(text, _Unquoted):
-        return str(text)
-    try:
-        if _PLAIN.fullmatch(text) and resolve(text) == text:
-            return text
-    except NumberError:
-        pass
-    return json.dumps(text, ensure_ascii=False)
+    yield from _entry(f"{indent}- {quoted(name)}:", arguments, f"{indent}    ")

@@ -4,17 +4,13 @@ The text is parsed and never evaluated.
 """
 
 import ast
-import json
 import re
 from collections.abc import Iterable
-from typing import TypeAlias
 
-from fornada.spec.source.scalars import NumberError, resolve
+from fornada.spec.source.flow_style import Unquoted, inline
+from fornada.spec.source.nodes import Json
 
-# What a call may contain, in the form of a spec.
-_Written: TypeAlias = "bool | int | float | str | list[_Written] | dict[str, _Written] | None"
 _CALL = re.compile(r"\s*(?:\w+\.)*([A-Za-z_]\w*)\(")
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*", re.ASCII)
 # Longest text that is parsed, in characters. A deeply nested text could exhaust the parser.
 _LONGEST = 1000
 
@@ -49,19 +45,19 @@ def as_yaml(text: str, names: Iterable[str]) -> str | None:
         return None
 
 
-def _item(written: _Written) -> str:
+def _item(written: Json) -> str:
     """An item of a list, without the braces around its only name."""
     if isinstance(written, dict):
         ((name, arguments),) = written.items()
-        return f"{name}: {_inline(arguments)}"
-    return _inline(written)
+        return f"{name}: {inline(arguments)}"
+    return inline(written)
 
 
-def _call(node: ast.Call, names: tuple[str, ...]) -> _Written:
+def _call(node: ast.Call, names: tuple[str, ...]) -> Json:
     name = _last_name(node.func)
     if len(node.args) > len(names) or any(keyword.arg is None for keyword in node.keywords):
         raise _NotWritable
-    given: dict[str, _Written] = {
+    given: dict[str, Json] = {
         argument: _value(value) for argument, value in zip(names, node.args, strict=False)
     }
     given |= {str(keyword.arg): _value(keyword.value) for keyword in node.keywords}
@@ -77,7 +73,7 @@ def _last_name(node: ast.expr) -> str:
     raise _NotWritable
 
 
-def _value(node: ast.expr) -> _Written:
+def _value(node: ast.expr) -> Json:
     match node:
         case ast.Constant(value=bool() | int() | float() | str() | None as value):
             return value
@@ -90,26 +86,9 @@ def _value(node: ast.expr) -> _Written:
             op=ast.Div(),
             right=ast.Constant(value=int() | float() as below),
         ):
-            return f"{above:g}/{below:g}"
+            return Unquoted(f"{above:g}/{below:g}")
         # The arguments of another class have other names.
         case ast.Call():
             return _call(node, ())
         case _:
             raise _NotWritable
-
-
-def _inline(value: _Written) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{name}: {_inline(item)}" for name, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_inline, value)) + "]"
-    if isinstance(value, str) and (_is_plain(value) or re.fullmatch(r"[\d.]+/[\d.]+", value)):
-        return value
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-
-def _is_plain(text: str) -> bool:
-    try:
-        return bool(_PLAIN.fullmatch(text)) and resolve(text) == text
-    except NumberError:
-        return False

@@ -90,7 +90,7 @@ def _run(prepared: Prepared) -> int:
             database,
             options.name,
             [slot.name for slot in prepared.slots],
-            prepared.place,
+            prepared.home,
         ),
         versions=_versions(),
     )

@@ -30,7 +30,7 @@ class Prepared:
     options: Options
     settings: Settings
     heartbeat: Heartbeat
-    place: HomeOfWorker
+    home: HomeOfWorker
     slots: Sequence[Slot]
     trainers: Trainers
 
@@ -50,7 +50,7 @@ def prepare(options: Options) -> Prepared:
     descriptor = options.heartbeat
     if descriptor is None:
         descriptor = heartbeat_file.take(options.home, options.name)
-    place = HomeOfWorker(options.home, options.name)
+    home = HomeOfWorker(options.home, options.name)
     heartbeat = Heartbeat(descriptor, grace_s=settings.grace_s, upkeep_s=settings.upkeep_s)
     heartbeat.start()
     holder = f"worker {options.name} (process {options.parent or os.getpid()})"
@@ -63,7 +63,7 @@ def prepare(options: Options) -> Prepared:
         log.info("each trainer has a control group of its own")
     trainers = Trainers(taken, environment, most_jobs=most_jobs, groups=groups)
     trainers.prepare()
-    return Prepared(options, settings, heartbeat, place, taken, trainers)
+    return Prepared(options, settings, heartbeat, home, taken, trainers)
 
 
 def _urls(settings: Settings) -> list[str]:

@@ -82,7 +82,7 @@ def lost() -> Select[int]:
     return _ids(expired())
 
 
-def _lose(  # noqa: PLR0913 - each is said in one word
+def _lose(  # noqa: PLR0913 - each is a fact of the end
     database: Database,
     which: ColumnElement[bool],
     message: str,

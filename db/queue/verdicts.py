@@ -129,7 +129,7 @@ def finish(
             return state
 
 
-def end(  # noqa: PLR0913 - each is said in one word
+def end(  # noqa: PLR0913 - each is a fact of the end
     connection: Connection,
     fence: Fence,
     verdict: Verdict,

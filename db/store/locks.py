@@ -12,6 +12,21 @@ _NOT_AVAILABLE = "55P03"
 _LIMIT = text("SELECT set_config('lock_timeout', :limit, true)")
 
 
+def limit_wait(connection: Connection, seconds: float) -> None:
+    """Let the statements of this transaction or savepoint wait at most so long for each lock.
+
+    On SQLite nothing changes: it has one lock for the whole file.
+
+    Args:
+        connection: in a transaction.
+        seconds: the longest wait for one lock; 0 or less means the shortest that there is.
+    """
+    if connection.dialect.name == "postgresql":
+        # 0 would mean for ever.
+        milliseconds = max(1, round(seconds * 1000))
+        connection.execute(_LIMIT, {"limit": f"{milliseconds}ms"})
+
+
 class LockHeld(Exception):
     """Another transaction has held the lock all the time."""
 
@@ -20,8 +35,7 @@ class LockHeld(Exception):
 def lock_within(connection: Connection, seconds: float) -> Iterator[None]:
     """Let the block's statements wait at most so long for each lock.
 
-    The limit stays until the end of the transaction or savepoint. On SQLite nothing changes: it has
-    one lock for the whole file.
+    The limit stays until the end of the transaction or savepoint, see `limit_wait`.
 
     Args:
         connection: in a savepoint, to which the caller rolls back after `LockHeld`.
@@ -29,8 +43,7 @@ def lock_within(connection: Connection, seconds: float) -> Iterator[None]:
     Raises:
         LockHeld: a lock was not free in time.
     """
-    if connection.dialect.name == "postgresql":
-        connection.execute(_LIMIT, {"limit": f"{seconds * 1000:.0f}ms"})
+    limit_wait(connection, seconds)
     try:
         yield
     except OperationalError as error:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, inspect, text
 from fornada.db.accounts import owner_of
 from fornada.db.records import LockHolder
 from fornada.db.sqlite_files import processes_that_lock
+from fornada.db.store.locks import limit_wait
 from fornada.db.store.session import Database
 
 # Key of the PostgreSQL advisory lock that an upgrade holds, so that upgrades of one database take
@@ -32,7 +33,10 @@ _MODES = {LockedOut.WRITES: "SHARE ROW EXCLUSIVE", LockedOut.ALL: "ACCESS EXCLUS
 
 
 def take_turns(connection: Connection) -> None:
-    """Wait on PostgreSQL until no other process changes the schema. Nobody waits for this wait."""
+    """Wait on PostgreSQL until no other process changes the schema.
+
+    No statement of a worker or client waits behind this.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SET LOCAL lock_timeout = 0"))
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
@@ -57,10 +61,10 @@ def lock(connection: Connection, locks: Mapping[str, LockedOut], wait_s: float) 
     # In the order of our own transactions, which change a job first: two transactions that lock in
     # different orders may wait for each other.
     for table in sorted(locks.keys() & there, key=lambda name: (name != "job", name)):
-        _wait_at_most(connection, end - time.monotonic())
+        limit_wait(connection, end - time.monotonic())
         connection.execute(text(f"LOCK TABLE {table} IN {_MODES[locks[table]]} MODE"))
     # A statement of a revision may lock something that it does not name.
-    _wait_at_most(connection, wait_s)
+    limit_wait(connection, wait_s)
 
 
 def holders(database: Database, locks: Mapping[str, LockedOut]) -> tuple[LockHolder, ...]:
@@ -108,12 +112,6 @@ WHERE held.locktype = 'relation' AND held.granted
 GROUP BY held.pid, usename, xact_start, application_name, backend_type
 ORDER BY xact_start, pid
 """)
-
-
-def _wait_at_most(connection: Connection, seconds: float) -> None:
-    # 0 would mean for ever.
-    milliseconds = max(1, round(seconds * 1000))
-    connection.execute(text(f"SET LOCAL lock_timeout = {milliseconds}"))
 
 
 def _process(pid: int) -> LockHolder:

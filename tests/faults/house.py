@@ -82,11 +82,17 @@ class House:
 
     def connect(self, who: str) -> "psycopg.Connection[tuple[object, ...]]":
         """A connection of the driver's, for statements that no program of ours would send."""
+        return self.connect_as(f"fornada_{who}", self.roles[who])
+
+    def connect_as(
+        self, login: str, password: str, name: str = NAME
+    ) -> "psycopg.Connection[tuple[Any, ...]]":
+        """A connection of any login, to a database of the server."""
         return psycopg.connect(
             host=str(self.postgres.folder),
-            user=f"fornada_{who}",
-            password=self.roles[who],
-            dbname=NAME,
+            user=login,
+            password=password,
+            dbname=name,
             autocommit=True,
         )
 

@@ -9,7 +9,7 @@ import pytest
 from psycopg.types.json import Json
 
 from fornada.db.reads import history
-from tests.faults.house import NAME, House
+from tests.faults.house import House
 from tests.until import until
 from tests.worker_process import WorkerProcess
 
@@ -218,9 +218,7 @@ def test_r31_a_job_moves_only_as_a_client_may_move_it(house: House, worker: Work
 
 
 def test_r31_an_event_has_the_databases_time_and_a_persons_login(house: House) -> None:
-    with psycopg.connect(
-        host=str(house.postgres.folder), user=PERSON, password="x", dbname=NAME, autocommit=True
-    ) as connection:
+    with house.connect_as(PERSON, "x") as connection:
         connection.execute("SET ROLE fornada_client")
         job_id = insert(connection, row(house, user="victim"))
         connection.execute(

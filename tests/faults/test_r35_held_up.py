@@ -50,9 +50,7 @@ def worker(house: House) -> Iterator[WorkerProcess]:
 
 def enter(house: House, login: str = PERSON) -> "psycopg.Connection[Any]":
     """A connection of a person's."""
-    return psycopg.connect(
-        host=str(house.postgres.folder), user=login, password="x", dbname=NAME, autocommit=True
-    )
+    return house.connect_as(login, "x")
 
 
 def enter_often(house: House, login: str, times: int, held: ExitStack) -> int:
@@ -193,7 +191,7 @@ def test_r35_a_person_steers_jobs_without_set_role(house: House) -> None:
 @pytest.mark.parametrize("name", ["postgres", "template1"])
 def test_r35_no_client_gets_into_another_database(house: House, name: str) -> None:
     with pytest.raises(psycopg.OperationalError, match="CONNECT"):
-        psycopg.connect(host=str(house.postgres.folder), user=PERSON, password="x", dbname=name)
+        house.connect_as(PERSON, "x", name)
 
 
 def test_r35_only_transactions_of_clients_that_lock_or_idle_are_ended(house: House) -> None:

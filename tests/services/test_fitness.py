@@ -85,7 +85,7 @@ def test_what_fails_on_an_unfit_host_counts_only_if_the_spec_caused_it(
     database: Database, fitness: Fitness, tmp_path: Path, code: str, counts: bool
 ) -> None:
     claim = claimed(database, fitness, ONE)
-    # The place of the worker is gone, as after somebody removed its home.
+    # The file of the worker is gone, as after somebody removed its home.
     fitness.begin("a" * 8)
     verdict = Verdict(AttemptOutcome.FAILED, failure=Failure(FailureCode(code), "no"))
     assert fitness.judged(ONE, claim, verdict, trained=False).counts is counts

@@ -63,8 +63,8 @@ def _supervisor(site: Site, url: str) -> Iterator[Supervisor]:
     environment = os.environ | {"FORNADA_HOME": str(site.home)}
     trainers = Trainers(taken, environment, most_jobs=site.settings.jobs_per_trainer)
     database = Database(url)
-    place = HomeOfWorker(site.home, "w1")
-    fitness = Fitness(site.settings, database, "w1", [taken[0].name], place)
+    home = HomeOfWorker(site.home, "w1")
+    fitness = Fitness(site.settings, database, "w1", [taken[0].name], home)
     bakery = WorkerContext("w1", "h1", site.settings, database, [site.queue], trainers, fitness)
     try:
         yield Supervisor(taken[0], bakery)

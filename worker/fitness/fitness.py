@@ -36,7 +36,7 @@ class Fitness:
         database: database of the worker.
         worker: name of the worker.
         slots: names of its slots.
-        place: its place in its home.
+        home: of the worker, as it was when the worker took its name.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class Fitness:
         database: Database,
         worker: str,
         slots: Sequence[str],
-        place: HomeOfWorker,
+        home: HomeOfWorker,
     ) -> None:
         self._settings = settings
         self._database = database
         self._worker = worker
-        self._place = place
+        self._home = home
         self._look: PatientLook | None = None
         # What the last look found.
         self._seen: str | None = None
@@ -160,7 +160,7 @@ class Fitness:
 
     def _home_problem(self) -> str | None:
         """What is wrong with the home. A full one is in nobody's way once the worker runs."""
-        if self._place.intact:
+        if self._home.intact:
             return None
         return f"the home {self._settings.home} is gone or was replaced: put it back, or create it"
 

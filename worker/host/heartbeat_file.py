@@ -64,7 +64,7 @@ class Beat:
 
 
 class HomeOfWorker:
-    """Where the heartbeat file of a worker lies, as the home is when this is made.
+    """The home of a worker, as it is when this is made; tells whether it was removed or replaced.
 
     Args:
         home: the home, which exists.

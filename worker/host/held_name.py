@@ -33,7 +33,7 @@ class HeldName:
         self._home = home
         self._name = name
         self._descriptor: int | None = None
-        self._place: heartbeat_file.HomeOfWorker | None = None
+        self._taken: heartbeat_file.HomeOfWorker | None = None
 
     @property
     def descriptor(self) -> int:
@@ -45,7 +45,7 @@ class HeldName:
     @property
     def held(self) -> bool:
         """Whether the name is reserved, in the home as it was then."""
-        return self._place is not None and self._place.intact
+        return self._taken is not None and self._taken.intact
 
     @property
     def may_retake(self) -> bool:
@@ -102,5 +102,5 @@ class HeldName:
             # Under the same number, which the command of the Celery process names.
             os.dup2(taken, self._descriptor)
             os.close(taken)
-        self._place = heartbeat_file.HomeOfWorker(self._home, self._name)
+        self._taken = heartbeat_file.HomeOfWorker(self._home, self._name)
         return None

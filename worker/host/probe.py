@@ -1,4 +1,4 @@
-"""Finds out whether a folder can be written, as one only does by writing. Standard library only."""
+"""Finds out whether a folder can be written, by writing a file. Standard library only."""
 
 from pathlib import Path
 
